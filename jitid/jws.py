@@ -1,0 +1,251 @@
+"""Compact JWS tokens (RFC 7515, RFC 7519): parsed in one way only, their claims and signatures checked."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import IntegrityError, InvalidCredentialError
+
+MAX_TOKEN = 16384
+"""The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
+
+MAX_KID = 128
+
+ALGORITHMS = frozenset({"EdDSA", "ES256"})
+"""What jitid signs with: Ed25519 inside, P-256 where the outside world demands it."""
+
+ACCESS_TOKENS = frozenset({"at+jwt"})
+"""The `typ` of an access token (RFC 9068, section 2.1)."""
+
+SIGNATURE_SIZE = 64
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+
+
+class Parsed(NamedTuple):
+    """A token of the right form; nothing in it is believed before its signature is verified."""
+
+    alg: str
+    typ: str
+    kid: str
+    payload: bytes
+    claims: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
+    canonical: str
+    """The token's only spelling: what was parsed, since any other spelling is refused."""
+
+
+def b64url(data: bytes) -> str:
+    """Write `data` in base64url without padding (RFC 7515, section 2)."""
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
+
+
+def b64url_decode(text: str) -> bytes:
+    """Read the one canonical spelling of base64url: no padding, no spare bits, no foreign characters.
+
+    Raises ValueError, which never repeats the text.
+    """
+    try:
+        data = binascii.a2b_base64(text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4))
+    except ValueError:
+        raise ValueError("not base64url") from None
+    # The decoder skips what it does not know and drops spare bits: a canonical text comes out again.
+    if b64url(data) != text:
+        raise ValueError("not canonical base64url")
+    return data
+
+
+def split(text: str | bytes) -> tuple[str, str, str]:
+    """Cut a compact token into header, payload and signature, none of them decoded or empty.
+
+    Raises InvalidCredentialError.
+    """
+    if len(text) > MAX_TOKEN:
+        raise InvalidCredentialError(f"the token is longer than {MAX_TOKEN} bytes")
+    if not text.isascii():
+        raise InvalidCredentialError("the token has characters that no token has")
+    token = text if isinstance(text, str) else text.decode("ascii")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise InvalidCredentialError("the token has not the three parts of a signed token")
+    header, payload, signature = parts
+    if not (header and payload and signature):
+        raise InvalidCredentialError("the token has an empty part")
+    return header, payload, signature
+
+
+def decode_part(part: str, name: str) -> bytes:
+    """Decode one part of a token; `name` says which in the reason. Raises InvalidCredentialError."""
+    try:
+        return b64url_decode(part)
+    except ValueError:
+        raise InvalidCredentialError(f"the token's {name} is not canonical base64url") from None
+
+
+def decode_object(part: str, name: str) -> tuple[bytes, dict[str, Any]]:
+    """Decode one part of a token that is a JSON object: its bytes, its members.
+
+    Raises InvalidCredentialError.
+    """
+    data = decode_part(part, name)
+    try:
+        members = strictjson.loads(data, f"the token's {name}")
+    except strictjson.StrictJSONError as error:
+        raise InvalidCredentialError(str(error)) from None
+    if type(members) is not dict:
+        raise InvalidCredentialError(f"the token's {name} is not a JSON object")
+    return data, members
+
+
+def parse(
+    text: str | bytes,
+    algorithms: frozenset[str] = ALGORITHMS,
+    types: frozenset[str] = ACCESS_TOKENS,
+) -> Parsed:
+    """Take a compact token apart if it has exactly the form in which jitid writes tokens.
+
+    The header has the members `alg`, `typ` and `kid` and no other, so that no token can name its own key
+    (`jwk`, `jku`, `x5u`, `x5c`) or ask for an extension (`crit`; RFC 8725, section 3). `alg` must be among
+    `algorithms`, `typ` among `types`, letter by letter.
+
+    Raises InvalidCredentialError, which never repeats any of the token.
+    """
+    header, payload_part, signature_part = split(text)
+    alg, typ, kid = _header(header)
+    if alg not in algorithms:
+        raise InvalidCredentialError("the token's algorithm is not accepted")
+    if typ not in types:
+        raise InvalidCredentialError("the token's type is not accepted")
+    payload, claims = decode_object(payload_part, "payload")
+    signature = decode_part(signature_part, "signature")
+    signing_input = f"{header}.{payload_part}"
+    canonical = f"{signing_input}.{signature_part}"
+    return Parsed(alg, typ, kid, payload, claims, signing_input.encode("ascii"), signature, canonical)
+
+
+# A ledger's tokens share a few headers. Bounded: 64 of MAX_TOKEN are one megabyte at most.
+@lru_cache(maxsize=64)
+def _header(part: str) -> tuple[str, str, str]:
+    _, members = decode_object(part, "header")
+    if members.keys() != {"alg", "typ", "kid"}:
+        raise InvalidCredentialError("the token's header has not exactly the members alg, typ and kid")
+    alg, typ, kid = members["alg"], members["typ"], members["kid"]
+    if not (type(alg) is str and type(typ) is str and type(kid) is str):
+        raise InvalidCredentialError("the token's header has a member that is not a string")
+    if not (0 < len(kid) <= MAX_KID and kid.isascii() and kid.isprintable()):
+        raise InvalidCredentialError("the token's key id is not one that a key can have")
+    return alg, typ, kid
+
+
+def check_claims(
+    claims: Mapping[str, Any],
+    *,
+    issuer: str,
+    audiences: Collection[str],
+    now: int,
+    leeway: int = 0,
+) -> None:
+    """Refuse claims of another issuer, for another audience, or not valid at `now` (RFC 7519, section 4.1).
+
+    `exp` and `iat` are required, `nbf` is checked where it stands; all are integers, seconds since the epoch.
+    A token is dead at its `exp`, whatever `leeway` says: that far may a foreign clock be ahead in `iat`
+    and `nbf`. `aud` is a string or a list of strings, one of which is among `audiences`.
+
+    Raises InvalidCredentialError with a reason of one clause.
+    """
+    if isinstance(audiences, str):
+        # `in` would find "a" in it.
+        raise TypeError("audiences is a collection of strings")
+    if claims.get("iss") != issuer:
+        raise InvalidCredentialError("the token is from another issuer")
+    audience = claims.get("aud")
+    named = audience if type(audience) is list else [audience]
+    if not all(type(one) is str for one in named):
+        raise InvalidCredentialError("the token's audience is missing or not made of strings")
+    if not any(one in audiences for one in named):
+        raise InvalidCredentialError("the token is for another audience")
+    for name in ("sub", "jti", "client_id", "scope"):
+        if type(claims.get(name, "")) is not str:
+            raise InvalidCredentialError(f"the token's `{name}` is not a string")
+    expires_at, issued_at = claims.get("exp"), claims.get("iat")
+    not_before = claims.get("nbf", issued_at)
+    # `type` and not `isinstance`: to Python, true is an integer.
+    if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
+        raise InvalidCredentialError("the token's times are missing or not integers")
+    if now >= expires_at:
+        raise InvalidCredentialError("the token has expired")
+    if now + leeway < not_before:
+        raise InvalidCredentialError("the token is not valid yet")
+    if now + leeway < issued_at:
+        raise InvalidCredentialError("the token is issued in the future")
+
+
+def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
+    """Refuse the token unless `public`, a key for `alg` by its own record, verifies the signature.
+
+    `public` is 32 raw bytes for EdDSA (RFC 8032), an uncompressed point of 65 bytes for ES256 (RFC 7518,
+    section 3.4). What the token says of its algorithm is compared, never followed (RFC 8725, section 3.1).
+
+    Raises InvalidCredentialError; IntegrityError when the public key itself is damaged.
+    """
+    if parsed.alg != alg:
+        raise InvalidCredentialError("the token's algorithm is not its key's")
+    # Both algorithms have one size; another one never reaches the arithmetic.
+    if len(parsed.signature) != SIGNATURE_SIZE or not _verifier(alg, public)(
+        parsed.signing_input, parsed.signature
+    ):
+        raise InvalidCredentialError("the token's signature does not verify")
+
+
+@lru_cache(maxsize=64)
+def _verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
+    """Return what says whether a message has a signature by this key; preparing the key is the dear part."""
+    # Imported when something is verified: issuing must not pay for it.
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm
+
+    try:
+        if alg == "EdDSA":
+            edwards, edwards_key = OKPAlgorithm(), ed25519.Ed25519PublicKey.from_public_bytes(public)
+            return lambda message, signature: edwards.verify(message, edwards_key, signature)
+        if alg == "ES256":
+            curve = ECAlgorithm(ECAlgorithm.SHA256, ec.SECP256R1)
+            point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _coordinates(public)[0])
+            return lambda message, signature: curve.verify(message, point, signature)
+    except ValueError:
+        raise IntegrityError("a public key is damaged") from None
+    raise IntegrityError("a public key is for an algorithm that jitid does not have")
+
+
+def public_jwk(alg: str, public: bytes, kid: str) -> dict[str, str]:
+    """Return the public key as others read it (RFC 7517; RFC 8037, section 2). Raises IntegrityError."""
+    return {**_required(alg, public), "alg": alg, "use": "sig", "kid": kid}
+
+
+def thumbprint(alg: str, public: bytes) -> str:
+    """Return the key's SHA-256 thumbprint in base64url (RFC 7638). Raises IntegrityError."""
+    return b64url(hashlib.sha256(strictjson.dumps(_required(alg, public)).encode("ascii")).digest())
+
+
+def _required(alg: str, public: bytes) -> dict[str, str]:
+    """Return the members that make the key what it is: those that a thumbprint covers."""
+    if alg == "EdDSA" and len(public) == 32:
+        return {"crv": "Ed25519", "kty": "OKP", "x": b64url(public)}
+    if alg == "ES256":
+        _, x, y = _coordinates(public)
+        return {"crv": "P-256", "kty": "EC", "x": b64url(x), "y": b64url(y)}
+    raise IntegrityError("a public key is damaged or for an algorithm that jitid does not have")
+
+
+def _coordinates(public: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the point itself and its halves; compressed and hybrid forms are no form of ours."""
+    if len(public) != 65 or public[0] != 4:
+        raise IntegrityError("a public key is damaged")
+    return public, public[1:33], public[33:]

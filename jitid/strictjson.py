@@ -1,0 +1,119 @@
+"""JSON as tokens and details need it: one reading of every text, and one spelling of every value."""
+
+from __future__ import annotations
+
+import json
+from json import JSONDecodeError
+from math import isfinite
+from typing import Any, NoReturn
+
+MAX_DEPTH = 64
+"""How many arrays and objects may stand inside one another; deeper ones are meant to hurt a reader."""
+
+MAX_DIGITS = 18
+"""The longest integer, in digits: all of them fit a signed 64-bit column, whoever reads them next."""
+
+
+class StrictJSONError(ValueError):
+    """The text is not JSON that every reader reads alike; the reason never repeats the text."""
+
+
+def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON may be anything
+    """Read one JSON text (RFC 8259) as every careful reader would, or refuse it.
+
+    `what` names the text in the reason. Refused, beyond what the grammar refuses: bytes that are not UTF-8, a
+    byte order mark, an object with two members of one name (RFC 7519, section 4), NaN and infinities (also as
+    `1e999`), integers of more than 18 digits, lone surrogates, and more than 64 levels of nesting.
+
+    Raises StrictJSONError.
+    """
+    try:
+        if isinstance(data, str):
+            text = data
+            if not text.isascii():
+                text.encode("utf-8")
+        else:
+            text = data.decode("utf-8")
+    except UnicodeError:
+        raise StrictJSONError(f"{what} is not UTF-8 text") from None
+    # Few texts have that many brackets at all: the others are spared the walk.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise StrictJSONError(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    try:
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            _refuse_surrogates(value)
+    except StrictJSONError as error:
+        raise StrictJSONError(f"{what} {error}") from None
+    except JSONDecodeError as error:
+        # The error carries the whole text; only the place goes on.
+        raise StrictJSONError(f"{what} does not parse at character {error.pos + 1}") from None
+    except RecursionError:
+        raise StrictJSONError(f"{what} is nested too deep") from None
+    return value
+
+
+def dumps(value: object) -> str:
+    """Write `value` in its one spelling: sorted members, no spaces, ASCII only.
+
+    Raises StrictJSONError for what has no JSON form, for NaN and infinities, and for half a surrogate pair.
+    """
+    try:
+        text = _ENCODER.encode(value)
+    except (ValueError, TypeError, RecursionError):
+        raise StrictJSONError("the value has no JSON form") from None
+    if "\\ud" in text:
+        _refuse_surrogates(value)
+    return text
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise StrictJSONError("has two members of one name")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS and len(digits.lstrip("-")) > MAX_DIGITS:
+        raise StrictJSONError(f"has an integer of more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise StrictJSONError("has a number that is out of range")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise StrictJSONError(f"has {name.lstrip('-')}, which is no JSON number")
+
+
+def _depth(text: str) -> int:
+    """Return the deepest nesting, exactly for what comes before the first error of grammar."""
+    # Without escaped backslashes and quotes, every second piece between quotes stands outside of strings.
+    depth = deepest = 0
+    for outside in text.replace("\\\\", "").replace('\\"', "").split('"')[::2]:
+        for character in outside:
+            if character in "[{":
+                depth += 1
+                deepest = max(deepest, depth)
+            elif character in "]}":
+                depth -= 1
+    return deepest
+
+
+def _refuse_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise StrictJSONError("has half of a surrogate pair") from None
+
+
+# Made once: making a decoder or an encoder costs as much as reading a small object.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
