@@ -1,0 +1,56 @@
+"""Free text made harmless for people's eyes: terminals, logs and error messages."""
+
+from __future__ import annotations
+
+# `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
+# separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
+# Hangul fillers, inherent Khmer vowels, Mongolian and general variation selectors, the blank Braille pattern.
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, range(0xFE00, 0xFE10)))
+)
+
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+# A quoted text of at least this length with one of these marks may be a token pasted in the wrong place.
+_TOKEN_LENGTH = 40
+_TOKEN_MARKS = ("jitid_", "eyJ")
+
+
+def safe(text: str) -> str:
+    r"""Return the text with every character that acts or hides replaced by a visible escape.
+
+    Escaped are C0 and C1 controls (newline and tab too), bidirectional controls, zero-width and blank
+    characters, line and paragraph separators, tags, lone surrogates, private and unassigned code points, as
+    `\n`, `\x1b`, `\u202e` or `\U000e0041`. Doing it twice changes nothing more, and the result can always be
+    encoded. Letters of all scripts stay, and so does markup: Rich, HTML and spreadsheets have other rules.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([_visible(character) for character in text])
+
+
+def _visible(character: str) -> str:
+    # Plane 14 holds tags and variation selectors, nothing to look at.
+    if character.isprintable() and character not in _BLANK and not "\U000e0000" <= character <= "\U000effff":
+        return character
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """Return the text for an error message: safe, in backquotes, at most `limit` characters and an ellipsis.
+
+    What could be a token comes back as stars, since a refused token is never echoed.
+    """
+    if len(text) >= _TOKEN_LENGTH and any(mark in text for mark in _TOKEN_MARKS):
+        return "`****`"
+    # The text is cut before it is made safe, for it may be a megabyte; and after, for escapes are longer.
+    shown = safe(text[: limit + 1]).replace("`", "\\x60")
+    if len(shown) > limit:
+        shown = shown[:limit] + "…"
+    return f"`{shown}`"
