@@ -1,0 +1,94 @@
+"""Scopes, and the partial order "covers" by which a delegate never gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NewType
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+Scope = NewType("Scope", str)
+"""A well-formed scope: `repo:acme/web:read`, `repo:acme/*:read`, `*`."""
+
+MAX_LENGTH = 256
+MAX_SEGMENTS = 16
+
+_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+-:*"
+_SHAPE = "write SEGMENT:SEGMENT…, of letters, digits and ._@/+-; a segment may be or end in *"
+
+
+def parse_scope(text: str) -> Scope:
+    """Return the text as a scope, unchanged.
+
+    Segments of ASCII letters, digits and `._@/+-` are joined by `:`; none is empty; each may be `*` or end in
+    `*`. At most 256 characters in 16 segments. Raise UsageError for anything else.
+    """
+    if not text:
+        raise UsageError("a scope is empty", _SHAPE)
+    if len(text) > MAX_LENGTH:
+        raise UsageError(f"a scope has {len(text)} characters, more than {MAX_LENGTH}")
+    # Stripping a set of characters from both ends leaves nothing exactly if there is no other character.
+    if text.strip(_CHARACTERS):
+        raise UsageError(f"scope {quote(text)} has a character that no scope can have", _SHAPE)
+    segments = text.split(":")
+    if len(segments) > MAX_SEGMENTS:
+        raise UsageError(f"scope {quote(text)} has {len(segments)} segments, more than {MAX_SEGMENTS}")
+    for segment in segments:
+        if not segment:
+            raise UsageError(f"scope {quote(text)} has an empty segment", _SHAPE)
+        if "*" in segment[:-1]:
+            raise UsageError(f"scope {quote(text)} has a `*` that is not the end of its segment", _SHAPE)
+    return Scope(text)
+
+
+def has_wildcard(scope: Scope) -> bool:
+    """Say whether the scope stands for more than itself."""
+    return "*" in scope
+
+
+def covers(parent: Scope, child: Scope) -> bool:
+    """Say whether whatever the child scope permits, the parent scope permits too.
+
+    Both have the same number of segments, and each of the parent's covers the child's: a literal covers
+    itself, `x*` every segment that begins with `x`, literal or pattern. This is a partial order: reflexive,
+    transitive and antisymmetric.
+    """
+    if parent == child:
+        return True
+    if "*" not in parent:
+        return False
+    wide, narrow = parent.split(":"), child.split(":")
+    if len(wide) != len(narrow):
+        return False
+    for above, below in zip(wide, narrow, strict=True):
+        if above[-1] == "*":
+            # The prefix holds no star, so that `y*` begins with it only if all of `y…` does.
+            if not below.startswith(above[:-1]):
+                return False
+        elif above != below:
+            return False
+    return True
+
+
+def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """Return the scopes that no other one covers, each once, sorted by code point.
+
+    Two sets that cover each other have the same normal form, and it covers both.
+    """
+    distinct = sorted(set(scopes))
+    patterns = [scope for scope in distinct if "*" in scope]
+    if not patterns:
+        return tuple(distinct)
+    return tuple(
+        scope for scope in distinct if not any(wide != scope and covers(wide, scope) for wide in patterns)
+    )
+
+
+def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, ...]:
+    """Return, in their order, those of the child's scopes that none of the parent's covers."""
+    held = frozenset(parent)
+    patterns = [scope for scope in parent if "*" in scope]
+    return tuple(
+        scope for scope in child if scope not in held and not any(covers(wide, scope) for wide in patterns)
+    )
