@@ -1,0 +1,79 @@
+"""Identifiers of identities and credentials: UUIDv7, so written that the order of text is that of time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+# RFC 4648 section 7, in lower case; these are also the digits that `int(text, 32)` reads.
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_LENGTH = 26  # 128 bits in groups of five, the last with two spare bits
+
+_FIXED_BITS = (0xF << 76) | (0b11 << 62)
+_FREE_BITS = (1 << 80) - 1 ^ _FIXED_BITS
+_VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
+
+
+def new_uuid7(now_ms: int, random: bytes) -> bytes:
+    """Return the 16 bytes of a UUID of version 7 (RFC 9562 section 5.7).
+
+    `now_ms` is the time in milliseconds since the epoch, `random` ten random bytes, of which six bits are not
+    used. Raise ValueError for a time that does not fit into 48 bits, or another number of bytes.
+    """
+    if len(random) != 10:
+        raise ValueError("a UUID of version 7 takes ten random bytes")
+    if not 0 <= now_ms < 1 << 48:
+        raise ValueError("the time does not fit into a UUID of version 7")
+    value = (now_ms << 80) | (int.from_bytes(random) & _FREE_BITS) | _VERSION_AND_VARIANT
+    return value.to_bytes(16)
+
+
+def identity_id(raw: bytes) -> str:
+    """Return an identity's 16 bytes as text: `jid_` and 26 characters of base32hex (RFC 4648 section 7)."""
+    return "jid_" + _base32(raw)
+
+
+def credential_id(raw: bytes) -> str:
+    """Return a credential's 16 bytes as text, its `jti`: `jti_` and 26 characters of base32hex."""
+    return "jti_" + _base32(raw)
+
+
+def _base32(raw: bytes) -> str:
+    if len(raw) != 16:
+        raise ValueError("an identifier has 16 bytes")
+    bits = int.from_bytes(raw) << 2
+    pairs = _PAIRS
+    # The halves fit into machine words, where shifting is cheapest.
+    high, low = bits >> 70, bits & 0x3FFFFFFFFFFFFFFFFF
+    return (
+        f"{pairs[high >> 50]}{pairs[high >> 40 & 1023]}{pairs[high >> 30 & 1023]}{pairs[high >> 20 & 1023]}"
+        f"{pairs[high >> 10 & 1023]}{pairs[high & 1023]}{pairs[low >> 60]}{pairs[low >> 50 & 1023]}"
+        f"{pairs[low >> 40 & 1023]}{pairs[low >> 30 & 1023]}{pairs[low >> 20 & 1023]}"
+        f"{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
+
+
+def parse_id(text: str) -> tuple[Literal["jid", "jti"], bytes]:
+    """Return the kind of an identifier and its 16 bytes.
+
+    Each has one spelling: lower case, no padding, spare bits zero. Raise UsageError for anything else.
+    """
+    kind: Literal["jid", "jti"]
+    if text.startswith("jid_"):
+        kind = "jid"
+    elif text.startswith("jti_"):
+        kind = "jti"
+    else:
+        # Somebody may have pasted a token here; it is not shown.
+        raise UsageError("not an id of an identity (jid_…) or of a credential (jti_…)")
+    digits = text[4:]
+    # The check comes before `int`, which also reads signs, spaces, underscores, capitals and foreign digits.
+    if len(digits) != _LENGTH or digits.strip(_DIGITS):
+        raise UsageError(f"{quote(text)} is no id: {kind}_ is followed by 26 characters of 0-9 and a-v")
+    bits = int(digits, 32)
+    if bits & 0b11:
+        raise UsageError(f"{quote(text)} is no id: its last character cannot stand there")
+    return kind, (bits >> 2).to_bytes(16)
