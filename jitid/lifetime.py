@@ -1,0 +1,151 @@
+"""Durations and points in time as people write them, and the integer seconds that jitid reckons with."""
+
+from __future__ import annotations
+
+import time
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+MAX_DURATION = 100 * 31_557_600
+"""A hundred years of 365.25 days in seconds: the longest duration; what is longer is cut to it."""
+
+EARLIEST = -62_167_219_200
+LATEST = 253_402_300_799
+"""The first and the last second that four digits of year can name."""
+
+_DAY = 86_400
+_UNITS = {"d": _DAY, "h": 3600, "m": 60, "s": 1}
+_DURATION_SHAPE = "write seconds, or 90s, 15m, 1h30m, 2d"
+_TIME_SHAPE = "write it as 2026-11-24T12:00:00Z"
+_DAYS_IN_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def parse_duration(text: str) -> int:
+    """Return a duration in seconds, more than zero and at most `MAX_DURATION`.
+
+    `45` is seconds; otherwise days, hours, minutes, seconds in this order, each at most once: `1h30m`. A
+    longer duration is cut to the maximum. Raise UsageError for anything else.
+    """
+    seconds = _seconds(text)
+    if seconds is None:
+        raise UsageError(f"{quote(text)} is no duration", _DURATION_SHAPE)
+    if seconds == 0:
+        raise UsageError(f"the duration {quote(text)} is not more than zero", _DURATION_SHAPE)
+    return min(seconds, MAX_DURATION)
+
+
+def _seconds(text: str) -> int | None:
+    # Foreign digits satisfy `isdigit`, and `int` reads signs, spaces and underscores besides.
+    if not text.isascii():
+        return None
+    if text.isdigit():
+        return _clamped(text)
+    units = iter(_UNITS)
+    total = 0
+    number = ""
+    for character in text:
+        if character.isdigit():
+            number += character
+        elif (
+            number and character in units
+        ):  # asking an iterator uses it up: what came before cannot come again
+            total += _clamped(number) * _UNITS[character]
+            number = ""
+        else:
+            return None
+    return None if number or not text else total
+
+
+def _clamped(digits: str) -> int:
+    # `int` refuses thousands of digits; twelve of them are beyond the maximum in any unit.
+    significant = digits.lstrip("0")
+    return MAX_DURATION if len(significant) > 12 else int(significant or "0")
+
+
+def format_duration(seconds: int) -> str:
+    """Return a duration such as `1h30m`, as `parse_duration` reads it; or `0s`, or a negative one after a `-`."""
+    if seconds < 0:
+        return "-" + format_duration(-seconds)
+    parts = []
+    rest = seconds
+    for unit, size in _UNITS.items():
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_time(text: str) -> int:
+    """Return the seconds since the epoch of a time of RFC 3339 (section 5.6), with `Z` or an offset.
+
+    A fraction of a second is dropped, so that nothing lasts longer than was written. A leap second is the
+    second after it, as in POSIX, and stands only at the end of a month of UTC. Raise UsageError for anything
+    else.
+    """
+    seconds = _epoch(text)
+    if seconds is None or not EARLIEST <= seconds <= LATEST:
+        raise UsageError(f"{quote(text)} is no time with a date and an offset", _TIME_SHAPE)
+    return seconds
+
+
+def _epoch(text: str) -> int | None:
+    if not text.isascii() or len(text) < 20:
+        return None
+    stamp, zone = text[:19], text[19:]
+    if zone[0] == ".":
+        # The fraction ends at the first character that is no digit, and has at least one.
+        rest = zone[1:].lstrip("0123456789")
+        if len(rest) == len(zone) - 1:
+            return None
+        zone = rest
+    offset = _offset(zone)
+    digits = stamp[:4] + stamp[5:7] + stamp[8:10] + stamp[11:13] + stamp[14:16] + stamp[17:]
+    marks = stamp[4] + stamp[7] + stamp[10] + stamp[13] + stamp[16]
+    if offset is None or not digits.isdigit() or marks.upper() != "--T::":
+        return None
+    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
+    hour, minute, second = int(digits[8:10]), int(digits[10:12]), int(digits[12:])
+    leap_year = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if not 1 <= month <= 12 or not 1 <= day <= _DAYS_IN_MONTH[month - 1] + (month == 2 and leap_year):
+        return None
+    if hour > 23 or minute > 59 or second > 60:
+        return None
+    seconds = _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second - offset
+    if second == 60 and (seconds % _DAY or time.gmtime(seconds).tm_mday != 1):
+        return None
+    return seconds
+
+
+def _offset(zone: str) -> int | None:
+    """Return the seconds by which local time is ahead of UTC (RFC 3339 section 4.2)."""
+    if zone in {"Z", "z"}:
+        return 0
+    digits = zone[1:3] + zone[4:]
+    if len(zone) != 6 or zone[0] not in "+-" or zone[3] != ":" or not digits.isdigit():
+        return None
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        return None
+    ahead = hours * 3600 + minutes * 60
+    return -ahead if zone[0] == "-" else ahead
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Return the days from the epoch to a date of the Gregorian calendar."""
+    # Years are counted from March, which puts the leap day at their end; `calendar` would import `datetime`.
+    if month <= 2:
+        year -= 1
+        month += 12
+    days_before_month = (153 * (month - 3) + 2) // 5
+    return 365 * year + year // 4 - year // 100 + year // 400 + days_before_month + day - 719_469
+
+
+def format_time(seconds: int) -> str:
+    """Return seconds since the epoch as a time of RFC 3339 in UTC, such as `2026-11-24T12:00:00Z`.
+
+    What lies outside the years 0000 to 9999 is shown as the nearest second inside.
+    """
+    # A foreign token may name any number; showing it must not fail.
+    moment = time.gmtime(min(max(seconds, EARLIEST), LATEST))
+    return "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*moment[:6])
