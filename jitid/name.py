@@ -1,0 +1,172 @@
+"""Names of agents, tasks, delegators, trust domains, issuers and audiences, and their SPIFFE spelling."""
+
+from __future__ import annotations
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+MAX_NAME = 128
+MAX_URI = 255
+
+# `text.strip(SET)` leaves nothing exactly if the text has no character outside the set.
+_ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_HEX = "0123456789ABCDEFabcdef"
+_NAME = _ALPHANUMERIC + "._@:/+-"
+_PLAIN = _ALPHANUMERIC + "-"
+_TRUST_DOMAIN = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
+_URI = _ALPHANUMERIC + "-._~:/[]@!$&()*+,;=%"
+_UNFIT_FOR_AUDIENCE = frozenset("\"'`\\<>")
+
+_NAME_SHAPE = "a name has 1 to 128 ASCII letters, digits and ._@:/+-"
+_DELEGATOR_SHAPE = "write NAME, user:NAME, system:NAME or agent:NAME"
+_DELEGATOR_KINDS = frozenset({"user", "system", "agent"})
+
+_ENCODED = {ord(character): f"_{ord(character):02X}" for character in _NAME if character not in _PLAIN}
+_DECODED = {code: chr(point) for point, code in _ENCODED.items()}
+
+
+def check_name(text: str, what: str) -> str:
+    """Return a name unchanged: 1 to 128 ASCII letters, digits and `._@:/+-`.
+
+    `what` says in the error whose name it is ("task"). Raise UsageError for anything else.
+    """
+    if not text:
+        raise UsageError(f"the {what} name is empty", _NAME_SHAPE)
+    if len(text) > MAX_NAME:
+        raise UsageError(f"the {what} name has {len(text)} characters", _NAME_SHAPE)
+    if text.strip(_NAME):
+        raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
+    return text
+
+
+def check_delegator(text: str) -> str:
+    """Return a delegator with its kind: `user:NAME`, `system:NAME`, `agent:NAME`; a bare name means `user:`.
+
+    Raise UsageError for another kind, or a name that is none.
+    """
+    kind, colon, name = text.partition(":")
+    if not colon:
+        return "user:" + check_name(text, "delegator")
+    if kind not in _DELEGATOR_KINDS:
+        raise UsageError(f"{quote(text)} is no delegator: its kind is unknown", _DELEGATOR_SHAPE)
+    check_name(name, "delegator")
+    return text
+
+
+def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str) -> str:
+    """Return the SPIFFE ID of an identity: `spiffe://TRUST-DOMAIN/agent/AGENT/TASK/ID`.
+
+    Trust domain and id are checked already; agent and task are encoded (SPIFFE-ID section 2).
+    """
+    return f"spiffe://{trust_domain}/agent/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
+
+
+def encode_segment(name: str) -> str:
+    """Return a name in the characters of a SPIFFE path segment (SPIFFE-ID section 2.2), reversibly.
+
+    Letters, digits and `-` stay; each of the others is `_` and two upper-case hexadecimal digits, the full
+    stop too, since no segment may be `.` or `..`. Raise UsageError for what is no name.
+    """
+    return check_name(name, "SPIFFE").translate(_ENCODED)
+
+
+def decode_segment(segment: str) -> str:
+    """Return the name that `encode_segment` made the segment of; raise UsageError if there is none."""
+    first, *encoded = segment.split("_")
+    try:
+        name = first + "".join([_DECODED["_" + part[:2]] + part[2:] for part in encoded])
+    except KeyError:
+        raise UsageError(f"{quote(segment)} is no encoded name") from None
+    # The other characters must have been written as themselves, and none but those.
+    if not name or len(name) > MAX_NAME or encode_segment(name) != segment:
+        raise UsageError(f"{quote(segment)} is no encoded name")
+    return name
+
+
+def check_trust_domain(text: str) -> str:
+    """Return the name of a SPIFFE trust domain unchanged (SPIFFE-ID section 2.1).
+
+    At most 255 lower-case ASCII letters, digits, `-`, `_`, and `.` between them. Raise UsageError for
+    anything else.
+    """
+    if len(text) > MAX_URI or text.strip(_TRUST_DOMAIN) or not all(text.split(".")):
+        raise UsageError(
+            f"{quote(text)} is no trust domain",
+            "write at most 255 lower-case ASCII letters, digits, -, _, and full stops between them",
+        )
+    return text
+
+
+def check_audience(text: str) -> str:
+    """Return an audience unchanged: 1 to 255 printable ASCII characters.
+
+    None is a space, a quote (backquotes too), a backslash, `<` or `>`. Raise UsageError for anything else.
+    """
+    printable = text.isascii() and text.isprintable() and " " not in text
+    if not 1 <= len(text) <= MAX_URI or not printable or not _UNFIT_FOR_AUDIENCE.isdisjoint(text):
+        raise UsageError(
+            f"{quote(text)} is no audience",
+            "an audience has 1 to 255 printable ASCII characters, none a space, quote, backslash, < or >",
+        )
+    return text
+
+
+def check_issuer(text: str) -> str:
+    """Return the URI of an issuer unchanged: `urn:`, `https:`, or `http:` on a loopback address.
+
+    At most 255 characters, without query, fragment and user (RFC 8414 section 2; RFC 3986, RFC 8141). Since
+    issuers are compared character by character, the scheme is in lower case. Raise UsageError for anything
+    else.
+    """
+    if len(text) > MAX_URI or text.strip(_URI) or not _is_issuer(text):
+        raise UsageError(
+            f"{quote(text)} is no issuer",
+            "an issuer is a URI of urn: or https: (http: on a loopback address), without query and fragment",
+        )
+    return text
+
+
+def _is_issuer(text: str) -> bool:
+    # Each percent sign begins the code of a byte.
+    if any(len(code) < 2 or code[:2].strip(_HEX) for code in text.split("%")[1:]):
+        return False
+    scheme, _, rest = text.partition(":")
+    if scheme == "urn":
+        return _is_urn(rest)
+    authority, _, path = rest.removeprefix("//").partition("/")
+    if scheme not in {"https", "http"} or not rest.startswith("//") or "[" in path or "]" in path:
+        return False
+    if authority.startswith("["):
+        host, bracket, port = authority.partition("]")
+        host += bracket
+        valid = len(host) > 3 and host.count(":") >= 2 and not host[1:-1].strip(_HEX + ":.") and bool(bracket)
+    else:
+        host, colon, port = authority.partition(":")
+        port = colon + port
+        valid = not host.strip(_PLAIN + ".") and all(host.split("."))
+    return valid and _is_port(port) and (scheme == "https" or _is_loopback(host))
+
+
+def _is_urn(rest: str) -> bool:
+    namespace, _, name = rest.partition(":")
+    if not 2 <= len(namespace) <= 32 or namespace.strip(_PLAIN) or "-" in namespace[:1] + namespace[-1:]:
+        return False
+    return bool(name) and name[0] != "/" and "[" not in name and "]" not in name
+
+
+def _is_port(text: str) -> bool:
+    # The text is ASCII by now, so that `isdigit` means what it says; five digits keep `int` from long work.
+    digits = text[1:]
+    return not text or (text[0] == ":" and len(digits) <= 5 and digits.isdigit() and 0 < int(digits) < 65_536)
+
+
+def _is_loopback(host: str) -> bool:
+    if host in {"localhost", "[::1]"}:
+        return True
+    numbers = host.split(".")
+    # RFC 1122 section 3.2.1.3. Other spellings of an address are read differently by different programs.
+    return (
+        len(numbers) == 4
+        and numbers[0] == "127"
+        and all(number.isdigit() and number == str(int(number)) and int(number) < 256 for number in numbers)
+    )
