@@ -64,7 +64,7 @@ def _clamped(digits: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Return a duration such as `1h30m`, as `parse_duration` reads it; or `0s`, or a negative one after a `-`."""
+    """Return a duration such as `1h30m`, as `parse_duration` reads it; or `0s`, or one after a `-`."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
     parts = []
