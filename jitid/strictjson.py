@@ -36,6 +36,8 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
             text = data.decode("utf-8")
     except UnicodeError:
         raise StrictJSONError(f"{what} is not UTF-8 text") from None
+    if text[:1] == "\ufeff":
+        raise StrictJSONError(f"{what} starts with a byte order mark")
     # Few texts have that many brackets at all: the others are spared the walk.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise StrictJSONError(f"{what} is nested more than {MAX_DEPTH} levels deep")
