@@ -224,14 +224,17 @@ def _read_file(path: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such path is possible"
         raise ConfigurationError(f"{name} cannot be opened: {reason}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigurationError(f"{name} is not a regular file")
         if mode & stat.S_IWOTH:
             # Whoever can write here can be anybody.
             raise ConfigurationError(f"{name} can be written by every user", f"chmod o-w {safe(path)}")
-        return file.read(MAX_KEY_SET + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_KEY_SET + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _check_address(address: str) -> bool:

@@ -1,0 +1,268 @@
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from jitid import oidc
+from jitid.errors import ConfigurationError, InvalidCredentialError
+from jitid.oidc import OidcIssuer, Proof, verify_id_token
+from tests.tokens.signed import ED25519, NOW, P256, Private, encode, jwk, token
+
+ISSUER = "https://ci.example"
+RSA = generate_private_key(65537, 2048)
+RSA_PSS = generate_private_key(65537, 2048)
+KEYS = [
+    jwk(RSA, kid="rsa", use="sig", alg="RS256"),
+    jwk(RSA_PSS, kid="pss", alg="PS256"),
+    jwk(P256, kid="p256", key_ops=["verify"]),
+    jwk(ED25519, kid="ed25519"),
+    {"kty": "oct", "kid": "oct", "k": encode(b"a shared secret of 32 characters")},
+    jwk(RSA, kid="enc", use="enc"),
+]
+HEADER = {"alg": "EdDSA", "typ": "JWT", "kid": "ed25519"}
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": "jitid",
+    "sub": "alice@example.com",
+    "iat": NOW,
+    "exp": NOW + 300,
+    "azp": "ignored",
+    "nonce": 1.5,
+}
+
+Verify = Callable[..., Proof]
+
+
+@pytest.fixture
+def key_set(tmp_path: Path) -> Path:
+    """Return a file with the issuer's keys."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": KEYS}))
+    path.chmod(0o644)
+    return path
+
+
+@pytest.fixture
+def verify(key_set: Path) -> Verify:
+    """Return a call that verifies a token against the issuer with some of its settings changed."""
+
+    def call(text: str, /, now: int = NOW, **settings: Any) -> Proof:
+        issuer = OidcIssuer(ISSUER, str(key_set), "jitid")._replace(**settings)
+        return verify_id_token(
+            text, [issuer._replace(issuer="https://other.example"), issuer], now, timeout=5
+        )
+
+    return call
+
+
+def refusal(verify: Verify, text: str, **settings: Any) -> str:
+    """Return why a token is refused."""
+    with pytest.raises(InvalidCredentialError) as caught:
+        verify(text, **settings)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("private", "alg", "kid"),
+    [
+        (RSA, "RS256", "rsa"),
+        (RSA_PSS, "PS256", "pss"),
+        (P256, "ES256", "p256"),
+        (ED25519, "EdDSA", "ed25519"),
+    ],
+)
+def test_a_token_of_each_algorithm_proves_its_subject(
+    verify: Verify, private: Private, alg: str, kid: str
+) -> None:
+    """The proof says who asks, by whose word, until when."""
+    proof = verify(token({"alg": alg, "kid": kid, "x5t": "abc"}, CLAIMS, private))
+    assert proof == Proof("user:alice@example.com", ISSUER, "alice@example.com", NOW + 300)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed", "delegator"),
+    [
+        (
+            {"kind": "system"},
+            {"sub": "repo:org/app:ref:refs/heads/main"},
+            "system:repo:org/app:ref:refs/heads/main",
+        ),
+        ({"claim": "email"}, {"email": "a@b.example", "email_verified": True}, "user:a@b.example"),
+        ({"claim": "login"}, {"login": "alice"}, "user:alice"),
+        ({}, {"aud": ["jitid"]}, "user:alice@example.com"),
+    ],
+)
+def test_the_configured_claim_names_the_delegator(
+    verify: Verify, settings: dict[str, Any], changed: dict[str, Any], delegator: str
+) -> None:
+    """The kind comes from the configuration: no value can make itself a system or an agent."""
+    assert verify(token(HEADER, {**CLAIMS, **changed}), **settings).delegator == delegator
+
+
+EXTENSION = "the ID token asks for an extension"
+ALGORITHM = "the ID token's algorithm is not its key's"
+NO_KEY = "the ID token names no key that its issuer publishes for signing"
+SIGNATURE = "the ID token's signature does not verify"
+TYPE = "the ID token's type is not JWT"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ({**HEADER, "alg": "none"}, ALGORITHM),
+        ({**HEADER, "alg": "HS256"}, ALGORITHM),
+        ({**HEADER, "alg": "Ed25519"}, ALGORITHM),
+        ({**HEADER, "alg": "HS256", "kid": "oct"}, NO_KEY),
+        ({**HEADER, "alg": "RS256", "kid": "enc"}, NO_KEY),
+        ({**HEADER, "kid": "unknown"}, NO_KEY),
+        ({"alg": "EdDSA"}, NO_KEY),
+        ({**HEADER, "typ": "at+jwt"}, TYPE),
+        ({**HEADER, "typ": None}, TYPE),
+        ({**HEADER, "crit": ["exp"]}, EXTENSION),
+        ({**HEADER, "crit": []}, EXTENSION),
+        ({**HEADER, "b64": True}, EXTENSION),
+        ({**HEADER, "alg": None}, "the ID token's header has a member that is not a string"),
+        ({**HEADER, "kid": ["ed25519"]}, "the ID token's header has a member that is not a string"),
+        ('{"alg":"none","alg":"EdDSA"}', "the token's header has two members of one name"),
+        ("null", "the token's header is not a JSON object"),
+    ],
+)
+def test_a_header_cannot_choose_how_it_is_verified(
+    verify: Verify, header: dict[str, Any] | str, reason: str
+) -> None:
+    """RFC 8725, section 3."""
+    assert refusal(verify, token(header, CLAIMS)) == reason
+
+
+def test_a_key_that_the_token_brings_is_not_looked_at(verify: Verify) -> None:
+    """Neither is it trusted, nor does it disturb a token signed by the right key."""
+    attacker = Ed25519PrivateKey.generate()
+    brought = {**HEADER, "jwk": jwk(attacker), "jku": "http://127.0.0.1:1/keys", "x5c": ["AA=="]}
+    assert refusal(verify, token(brought, CLAIMS, attacker)) == SIGNATURE
+    assert verify(token(brought, CLAIMS)).subject == "alice@example.com"
+
+
+def test_a_mac_keyed_with_the_public_key_is_refused(verify: Verify) -> None:
+    """The classic confusion of algorithms."""
+    pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    message = token({"alg": "HS256", "kid": "rsa"}, CLAIMS).rpartition(".")[0]
+    mac = encode(hmac.digest(pem, message.encode(), hashlib.sha256))
+    assert refusal(verify, f"{message}.{mac}") == ALGORITHM
+
+
+def test_one_key_has_one_algorithm(verify: Verify) -> None:
+    """An RSA key for one padding verifies no other; where it states none, the configuration's order says."""
+    assert refusal(verify, token({"alg": "PS256", "kid": "rsa"}, CLAIMS, RSA)) == ALGORITHM
+    assert refusal(verify, token(HEADER, CLAIMS), algorithms=("RS256",)) == NO_KEY
+    key = jwk(RSA)
+    for algorithms in (("RS256", "PS256"), ("PS256", "RS256")):
+        assert oidc.choose_key([key], {"alg": algorithms[0]}, algorithms).alg == algorithms[0]
+        with pytest.raises(InvalidCredentialError):
+            oidc.choose_key([key], {"alg": algorithms[1]}, algorithms)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"iss": "https://ci.example/"}, "the ID token is from an issuer that is not configured"),
+        ({"iss": None}, "the ID token is from an issuer that is not configured"),
+        ({"iss": [ISSUER]}, "the ID token is from an issuer that is not configured"),
+        ({"aud": "jitid2"}, "the ID token is for another audience, or for others too"),
+        ({"aud": ["jitid", "somebody"]}, "the ID token is for another audience, or for others too"),
+        ({"aud": ["jitid", "jitid"]}, "the ID token is for another audience, or for others too"),
+        ({"aud": []}, "the ID token is for another audience, or for others too"),
+        ({"aud": None}, "the ID token is for another audience, or for others too"),
+        ({"exp": NOW}, "the token has expired"),
+        ({"exp": None}, "the token's times are missing or not integers"),
+        ({"exp": True}, "the token's times are missing or not integers"),
+        ({"iat": float(NOW)}, "the token's times are missing or not integers"),
+        ({"iat": NOW + 61}, "the token is not valid yet"),
+        ({"nbf": NOW + 61}, "the token is not valid yet"),
+        ({"iat": NOW + 61, "nbf": NOW}, "the token is issued in the future"),
+        ({"sub": ""}, "the ID token has no subject"),
+        ({"sub": None}, "the token's `sub` is not a string"),
+        ({"sub": 7}, "the token's `sub` is not a string"),
+        ({"sub": "alice\x1b[31m"}, "the ID token's `sub` is not a name that jitid can hold"),
+        ({"sub": "al\u0456ce"}, "the ID token's `sub` is not a name that jitid can hold"),
+        ({"sub": "a" * 129}, "the ID token's `sub` is not a name that jitid can hold"),
+    ],
+)
+def test_claims_that_prove_nothing_are_refused(verify: Verify, changed: dict[str, Any], reason: str) -> None:
+    """OpenID Connect Core, section 3.1.3.7."""
+    assert refusal(verify, token(HEADER, {**CLAIMS, **changed})) == reason
+
+
+def test_the_issuers_clock_may_be_a_minute_ahead(verify: Verify) -> None:
+    """Expiry is by our own clock, to the second."""
+    assert verify(token(HEADER, {**CLAIMS, "iat": NOW + 60}))
+    assert verify(token(HEADER, CLAIMS), now=NOW + 299)
+    assert refusal(verify, token(HEADER, CLAIMS), now=NOW + 300) == "the token has expired"
+
+
+@pytest.mark.parametrize("verified", [None, False, "true", 1])
+def test_an_unverified_address_proves_nobody(verify: Verify, verified: Any) -> None:
+    """Whoever may type an address into a form must not become its owner."""
+    text = token(HEADER, {**CLAIMS, "email": "root@b.example", "email_verified": verified})
+    assert refusal(verify, text, claim="email") == "the ID token's email address is not verified"
+
+
+def test_a_claim_that_is_no_string_proves_nobody(verify: Verify) -> None:
+    """Neither a missing one, nor a list of names."""
+    for value in (None, "", ["alice"], True):
+        text = token(HEADER, {**CLAIMS, "login": value})
+        assert refusal(verify, text, claim="login") == "the ID token's `login` is missing or not a string"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (token(HEADER, CLAIMS) + ".", "the token has not the three parts of a signed token"),
+        (token(HEADER, CLAIMS) + "\n", "the token's signature is not canonical base64url"),
+        (token(HEADER, CLAIMS) + "AA", SIGNATURE),
+        (token(HEADER, CLAIMS).rpartition(".")[0] + ".", "the token has an empty part"),
+        (token(HEADER, '{"iss":"a","iss":"b"}'), "the token's payload has two members of one name"),
+        (token(HEADER, b"\xff"), "the token's payload is not UTF-8 text"),
+        ("A" * 1_000_000, "the token is longer than 16384 bytes"),
+    ],
+)
+def test_a_text_of_another_form_is_refused(verify: Verify, text: str, reason: str) -> None:
+    """As for our own tokens (promise 9)."""
+    assert refusal(verify, text) == reason
+
+
+def test_settings_that_cannot_be_meant_are_refused(verify: Verify) -> None:
+    """A symmetric algorithm is no choice, nor an agent as a kind."""
+    for settings in (
+        {"kind": "agent"},
+        {"claim": ""},
+        {"algorithms": ()},
+        {"algorithms": ("RS256", "HS256")},
+        {"algorithms": ("none",)},
+        {"jwks": "keys.json"},
+        {"jwks": "http://ci.example/keys"},
+        {"jwks": "ftp://127.0.0.1/keys"},
+        {"jwks": "https:///keys"},
+        {"jwks": "https://user@ci.example/keys"},
+        {"jwks": "https://ci.example:port/keys"},
+        {"jwks": "file:///etc/keys.json"},
+    ):
+        with pytest.raises(ConfigurationError):
+            verify(token(HEADER, CLAIMS), **settings)
+
+
+def test_an_issuer_may_stand_once_for_each_audience(key_set: Path) -> None:
+    """Which claim counts must not depend on an order."""
+    one = OidcIssuer(ISSUER, str(key_set), "jitid")
+    other = one._replace(audience="other", kind="system")
+    assert verify_id_token(token(HEADER, CLAIMS), [other, one], NOW, timeout=5).delegator.startswith("user:")
+    with pytest.raises(ConfigurationError, match="stands twice"):
+        verify_id_token(token(HEADER, CLAIMS), [one, one._replace(claim="login")], NOW, timeout=5)
+    with pytest.raises(InvalidCredentialError):
+        verify_id_token(token(HEADER, CLAIMS), [], NOW, timeout=5)
