@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from jitid.errors import UsageError
+from jitid.name import (
+    check_audience,
+    check_delegator,
+    check_issuer,
+    check_name,
+    check_trust_domain,
+    decode_segment,
+    encode_segment,
+    spiffe_id,
+)
+from tests.values.hostile import INTRUDERS, NAUGHTY
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
+names = st.text(ALPHABET, min_size=1, max_size=128)
+
+CHECKS: list[Callable[[str], str]] = [
+    lambda text: check_name(text, "task"),
+    check_delegator,
+    check_trust_domain,
+    check_issuer,
+    check_audience,
+    encode_segment,
+    decode_segment,
+]
+
+
+@given(names)
+def test_a_name_is_returned_unchanged(name: str) -> None:
+    """Every character of the alphabet at every place."""
+    assert check_name(name, "task") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 129, "a b", " a", "a\n", "a\\b", "a*b", "a~", "a%", "a,b", "<b>", "a|b"]
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    """The message says whose name it is."""
+    with pytest.raises(UsageError, match="the task name"):
+        check_name(name, "task")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@given(before=st.text(max_size=3), intruder=st.sampled_from(INTRUDERS), after=st.text("ab:/.", max_size=3))
+def test_no_intruder_passes_in_any_name(
+    check: Callable[[str], str], before: str, intruder: str, after: str
+) -> None:
+    """Controls, look-alikes, foreign digits and a trailing newline."""
+    for text in (
+        before + intruder + after,
+        "https://a" + intruder,
+        "urn:ab:c" + intruder,
+        "user:a" + intruder,
+    ):
+        with pytest.raises(UsageError):
+            check(text)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_hostile_string_is_plain_or_refused_safely(check: Callable[[str], str]) -> None:
+    """What passes is printable ASCII without a space; the message of what does not is one printable line."""
+    for text in NAUGHTY:
+        try:
+            passed = check(text)
+        except UsageError as error:
+            assert error.message.isprintable()
+        else:
+            assert re.fullmatch(r"[!-~]+", passed)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_megabyte_is_refused_with_a_short_message(check: Callable[[str], str]) -> None:
+    """Nobody wants it back."""
+    for text in ("a" * 1_000_000, "_2E" * 300_000, "https://" + "a." * 500_000, "\x1b" * 1_000_000):
+        with pytest.raises(UsageError) as caught:
+            check(text)
+        assert len(caught.value.message) < 200
+
+
+@given(names)
+def test_a_bare_delegator_is_a_user(name: str) -> None:
+    """And a delegator with its kind stays as it is."""
+    if ":" not in name:
+        assert check_delegator(name) == f"user:{name}"
+    for kind in ("user", "system", "agent"):
+        assert check_delegator(f"{kind}:{name}") == f"{kind}:{name}"
+
+
+@given(st.one_of(names, names.map(lambda name: "agent:" + name)))
+def test_checking_a_delegator_twice_changes_nothing_more(text: str) -> None:
+    """What is stored can be given again."""
+    try:
+        checked = check_delegator(text)
+    except UsageError:
+        return
+    assert check_delegator(checked) == checked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "user:",
+        "system:",
+        ":alice",
+        "User:alice",
+        "root:alice",
+        "user :alice",
+        "user:a b",
+        "user:" + "a" * 129,
+        "https://example.com",
+        "spiffe://jitid.local/agent/a/b/c",
+    ],
+)
+def test_what_is_no_delegator_is_refused(text: str) -> None:
+    """Another kind is a mistake, never part of a bare name."""
+    with pytest.raises(UsageError):
+        check_delegator(text)
+
+
+@given(names)
+@example(".")
+@example("..")
+@example("_2E")
+@example("/")
+def test_a_name_survives_the_way_through_spiffe(name: str) -> None:
+    """Reversible, and a lawful path segment: SPIFFE-ID section 2.2."""
+    segment = encode_segment(name)
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", segment)
+    assert segment not in {".", ".."}
+    assert decode_segment(segment) == name
+
+
+@given(names, names)
+def test_two_names_never_share_a_segment(first: str, second: str) -> None:
+    """Injective: one agent cannot pass for another."""
+    assert (encode_segment(first) == encode_segment(second)) == (first == second)
+
+
+@given(st.text("aZ0-._2EF5f", max_size=12))
+def test_a_segment_has_one_spelling(segment: str) -> None:
+    """What decodes is what encoding would have made."""
+    try:
+        name = decode_segment(segment)
+    except UsageError:
+        return
+    assert encode_segment(name) == segment
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "_",
+        "a_",
+        "_2",
+        "_2e",
+        "_41",
+        "_2D",
+        "_20",
+        "_00",
+        "_2A",
+        "__2E",
+        "a/b",
+        "a:b",
+        "%2E",
+        "_2E\n",
+        "_+2",
+        "_ 2",
+        "_\uff12E",
+        "a" * 129,
+        "_2E" * 129,
+    ],
+)
+def test_what_no_name_encodes_to_is_refused(segment: str) -> None:
+    """Lower-case codes, codes of plain characters, codes of what no name has, and cut ones."""
+    with pytest.raises(UsageError):
+        decode_segment(segment)
+
+
+def test_a_spiffe_id_has_its_five_parts() -> None:
+    """Its length stays within 2048 bytes (SPIFFE-ID section 2.3), for the longest names as well."""
+    ident = "jid_" + "0" * 26
+    made = spiffe_id("jitid.local", "team/deploy-bot", "INC-4821", ident)
+    assert made == f"spiffe://jitid.local/agent/team_2Fdeploy-bot/INC-4821/{ident}"
+    assert len(spiffe_id("a" * 255, "/" * 128, "/" * 128, ident)) <= 2048
+
+
+@given(names, names, names, names)
+def test_two_pairs_of_names_never_share_a_spiffe_id(agent: str, task: str, other: str, another: str) -> None:
+    """A slash in a name does not move the boundary."""
+    ident = "jid_" + "0" * 26
+    same = (agent, task) == (other, another)
+    assert (spiffe_id("td", agent, task, ident) == spiffe_id("td", other, another, ident)) == same
+
+
+@pytest.mark.parametrize("text", ["jitid.local", "example.com", "a", "prod_1.eu-west", "a" * 255])
+def test_a_trust_domain_is_returned_unchanged(text: str) -> None:
+    """SPIFFE-ID section 2.1."""
+    assert check_trust_domain(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "a.",
+        "Example.com",
+        "a/b",
+        "a:443",
+        "a@b",
+        "a b",
+        "a\n",
+        "a%2e",
+        "a" * 256,
+    ],
+)
+def test_what_is_no_trust_domain_is_refused(text: str) -> None:
+    """Capitals, ports, users, paths and empty labels."""
+    with pytest.raises(UsageError):
+        check_trust_domain(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "https://api.example.com/", "urn:jitid:1", "sts.amazonaws.com", "a" * 255]
+)
+def test_an_audience_is_returned_unchanged(text: str) -> None:
+    """A name or a URI."""
+    assert check_audience(text) == text
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7F), max_size=8))
+def test_an_audience_has_no_character_that_quotes(text: str) -> None:
+    """Spaces, quotes, backslashes and angle brackets, and nothing else of ASCII, are kept out."""
+    if text and not set(text) & set(" \"'`\\<>\x7f"):
+        assert check_audience(text) == text
+    else:
+        with pytest.raises(UsageError):
+            check_audience(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "urn:jitid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+        "urn:ab:c",
+        "urn:example:a/b:c@d",
+        "https://issuer.example.com",
+        "https://issuer.example.com/",
+        "https://issuer.example.com:8443/tenant/1",
+        "https://issuer.example.com/a%20b",
+        "https://192.0.2.1",
+        "https://[2001:db8::1]:443/x",
+        "http://localhost",
+        "http://localhost:8080/x",
+        "http://127.0.0.1:1",
+        "http://127.255.255.254",
+        "http://[::1]:65535/",
+        "https://a/" + "b" * 245,
+    ],
+)
+def test_an_issuer_is_returned_unchanged(text: str) -> None:
+    """`urn:`, `https:`, and `http:` on a loopback address."""
+    assert check_issuer(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "issuer", "urn:", "urn:jitid", "urn:jitid:", "urn:a:b", "urn:-a:b", "urn:a-:b", "urn::b",
+        "urn:ab:/c", "urn:ab:c[d", "urn:" + "a" * 33 + ":b", "URN:ab:c", "Https://a", "HTTP://localhost",
+        "ftp://a", "javascript:alert(1)", "https:", "https:/a", "https://", "https:///a", "https://:443",
+        "https://a:", "https://a:0", "https://a:65536", "https://a:+1", "https://a:1a",
+        "https://a:99999999", "https://a?b", "https://a/?", "https://a#b", "https://a/#",
+        "https://user@a", "https://user:pass@a", "https://a@", "https://a..b", "https://a.", "https://.a",
+        "https://a_b", "https://a b", "https://a/\n", " https://a", "https://a/%", "https://a/%2",
+        "https://a/%zz", "https://a\\b", "https://[::1", "https://::1]", "https://[]", "https://[:]",
+        "https://[::1]x", "https://[::1]:", "https://[::g]", "https://]::[", "https://a/[b]",
+        "https://a,b", "https://a%2eb", "http://a", "http://example.com", "http://localhost.example.com",
+        "http://localhost@example.com", "http://127.0.0.1.example.com", "http://127.1",
+        "http://127.0.0.01", "http://127.0.0.256", "http://0x7f.0.0.1", "http://2130706433",
+        "http://0.0.0.0", "http://[::]", "http://[::ffff:127.0.0.1]", "http://[0:0:0:0:0:0:0:1]",
+        "http://LOCALHOST", "https://a/'b", "https://a/" + "b" * 246,
+    ],
+)  # fmt: skip
+def test_what_is_no_issuer_is_refused(text: str) -> None:
+    """Queries, fragments, users, bad hosts and ports, and plain HTTP to anywhere but this machine."""
+    with pytest.raises(UsageError):
+        check_issuer(text)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from jitid.text import quote, safe
+from tests.values.hostile import INTRUDERS, NAUGHTY
+
+any_text = st.one_of(
+    st.text(st.characters()),
+    st.sampled_from(NAUGHTY),
+    st.lists(st.sampled_from(INTRUDERS)).map("".join),
+)
+
+
+@given(any_text)
+def test_nothing_that_acts_on_a_terminal_survives(text: str) -> None:
+    """Of controls, formats, surrogates and separators only the space is left, whatever their plane."""
+    for character in safe(text):
+        assert character == " " or unicodedata.category(character)[0] not in "CZ"
+        assert not 0xE0000 <= ord(character) <= 0xEFFFF
+
+
+@given(any_text)
+def test_making_safe_twice_changes_nothing_more(text: str) -> None:
+    """The escapes are plain text themselves, so that several places may call it."""
+    assert safe(safe(text)) == safe(text)
+
+
+@given(any_text)
+def test_safe_text_can_always_be_encoded(text: str) -> None:
+    """Lone surrogates, as undecodable arguments bring them, do not break the output."""
+    safe(text).encode("utf-8")
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"])))
+def test_visible_ascii_stays_as_it_is(text: str) -> None:
+    """Backslashes and markup too: the former would double, and the latter is not a matter of characters."""
+    assert safe(text) == text
+
+
+@pytest.mark.parametrize("text", ["Zürich", "Ελλάδα", "данные", "日本語", "मानक", "e\u0301", "🙂", "a b", ""])
+def test_words_of_all_scripts_stay_readable(text: str) -> None:
+    """Free text belongs to its author; only what hides or acts is taken out."""
+    assert safe(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\r\n", r"a\tb\r\n"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("\x00\x7f\x85\x9b\xa0\xad", r"\x00\x7f\x85\x9b\xa0\xad"),
+        ("\u061c\u200e\u202e\u2066", r"\u061c\u200e\u202e\u2066"),
+        ("\u200b\u200d\u2060\ufeff\ufe0f", r"\u200b\u200d\u2060\ufeff\ufe0f"),
+        ("\u034f\u115f\u2800\u3164\uffa0\u180b", r"\u034f\u115f\u2800\u3164\uffa0\u180b"),
+        ("\u2028\u2029\u3000", r"\u2028\u2029\u3000"),
+        ("\ud800\ue000\uffff\u0378", r"\ud800\ue000\uffff\u0378"),
+        ("\U000e0041\U000e0100\U0010ffff", r"\U000e0041\U000e0100\U0010ffff"),
+    ],
+)
+def test_what_hides_is_shown_by_its_number(text: str, shown: str) -> None:
+    """The reader of a log can tell what was there."""
+    assert safe(text) == shown
+
+
+@given(any_text, st.integers(1, 80))
+@example("`" * 100, 60)
+def test_a_quotation_is_bounded_and_cannot_be_left(text: str, limit: int) -> None:
+    """A message stays one line of bearable length, and only its own backquotes stand in it."""
+    quoted = quote(text, limit)
+    assert quoted[0] == quoted[-1] == "`"
+    assert "`" not in quoted[1:-1]
+    assert len(quoted) <= limit + 3
+    assert safe(quoted) == quoted
+
+
+def test_a_quotation_shows_where_it_was_cut() -> None:
+    """An ellipsis stands only where something is missing."""
+    assert quote("x" * 60) == f"`{'x' * 60}`"
+    assert quote("x" * 61) == f"`{'x' * 60}…`"
+    assert quote("") == "``"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "jitid_" + "a" * 38,
+        "Bearer jitid_" + "a" * 38,
+        "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ4In0.c2ln",
+        " eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ4In0.c2ln\n",
+    ],
+)
+def test_what_may_be_a_token_is_not_quoted(token: str) -> None:
+    """A token pasted in the place of a name or an id must not be echoed."""
+    assert quote(token) == "`****`"
