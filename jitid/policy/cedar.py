@@ -1,0 +1,269 @@
+"""The policy: Cedar files, asked once for an issue and once for each scope."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import cedarpy
+
+from jitid.errors import ConfigurationError
+from jitid.lifetime import format_duration
+from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
+from jitid.policy.facts import FACTS, SCOPE_FACTS, has_purpose
+from jitid.policy.source import Rule, integers, line_of, read_rules, statements
+from jitid.text import quote, safe
+
+_ISSUE = {"type": "Action", "id": "issue"}
+_GRANT = {"type": "Action", "id": "grant"}
+
+
+class _Answer(NamedTuple):
+    permitted: bool
+    rules: tuple[str, ...]
+    trouble: str
+
+
+class Policy:
+    """A set of Cedar policies that answers requests; it reads no clock and no file.
+
+    Each policy has a unique `@id`, and a permitting one may bound the lifetime with `@max_ttl("15m")`.
+    """
+
+    def __init__(self, files: Sequence[tuple[str, str]]) -> None:
+        """Parse (file name, text) pairs; raise ConfigurationError, with file and line, for what is wrong."""
+        self._files = sorted(files)
+        self.digest = _digest(self._files)
+        """SHA-256 over the names and texts of the files, in hexadecimal."""
+        self._rules: list[Rule] = []
+        self._set = cedarpy.PolicySet.from_str("")
+        for file, text in self._files:
+            self._add(file, text)
+        self._by_name = {rule.name: rule for rule in self._rules}
+        self._entities = cedarpy.Entities.from_json_str("[]")
+        self._issue_facts = self._asked("issue")
+        grant_facts = self._asked("grant")
+        self._grant_facts = [(name, fact) for name, fact in grant_facts if name not in SCOPE_FACTS]
+        self._scope_facts = SCOPE_FACTS.intersection(name for name, _ in grant_facts)
+
+    def decide(
+        self,
+        request: PolicyRequest,
+        *,
+        narrow: bool = False,
+        explain: bool = True,
+        fixed: frozenset[str] = frozenset(),
+    ) -> Decision:
+        """Return the decision about a request; an error or a doubt is a denial, never an exception.
+
+        A refused scope denies the whole, unless `narrow` takes what is permitted; then at least one must be.
+        With `explain`, a denial names the nearest request that would pass; `fixed` names the fields of the
+        request that cannot change.
+        """
+        issue, *scopes = self._ask(request)
+        refused = []
+        granted = []
+        permitting = list(issue.rules)
+        for scope, answer in zip(request.scopes, scopes, strict=True):
+            if answer.permitted:
+                granted.append(scope)
+                permitting += answer.rules
+            else:
+                refused.append(Refusal(scope, answer.rules))
+        if not issue.permitted:
+            reason = _because(issue) + _what(request)
+            return self._denial(request, issue.rules, refused, reason, narrow, explain, fixed)
+        if refused and not (narrow and granted):
+            rules = tuple(sorted({name for refusal in refused for name in refusal.rules}))
+            first = next(answer for answer in scopes if not answer.permitted)
+            reason = f"{_because(first)}{_scopes(refused)}, asked by {_what(request)}"
+            return self._denial(request, rules, refused, reason, narrow, explain, fixed)
+        max_ttl, ttl_rule = None, None
+        for name in permitting:
+            bound = self._by_name[name].max_ttl
+            if bound is not None and (max_ttl is None or bound < max_ttl):
+                max_ttl, ttl_rule = bound, name
+        reason = f"{_named(issue.rules)} {_verb('permit', issue.rules)} it"
+        if refused:
+            reason += f", without {_scopes(refused)}"
+        return Decision(
+            permit=True,
+            rules=issue.rules,
+            granted=tuple(granted),
+            refused=tuple(refused),
+            max_ttl=max_ttl,
+            ttl_rule=ttl_rule,
+            policy=self.digest,
+            reason=reason,
+            nearest=None,
+        )
+
+    def _add(self, file: str, text: str) -> None:
+        try:
+            # Each file must parse by itself: two halves of a policy in two files are two errors.
+            added = self._set.with_added_str(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{quote(file)}{_where(text)}: {safe(str(error))}") from None
+        rules = read_rules(file, text)
+        # A template decides nothing until it is linked, and this set links none.
+        if added.templates() or len(added) - len(self._set) != len(rules):
+            raise ConfigurationError(f"{quote(file)}: holds a template, with `?principal` or `?resource`")
+        names = {rule.name: rule for rule in self._rules}
+        for number, rule in enumerate(rules):
+            if (other := names.get(rule.name)) is not None:
+                place = f"{quote(file)}, line {line_of(text, number)}"
+                raise ConfigurationError(
+                    f"{place}: `{rule.name}` names a rule of {quote(other.file)} already"
+                )
+            names[rule.name] = rule
+        self._rules += rules
+        self._set = added
+
+    def _asked(self, action: str) -> list[tuple[str, Callable[[PolicyRequest], object]]]:
+        asked = {name for rule in self._rules for name in rule.facts.get(action, ())}
+        return [(name, fact) for name, fact in FACTS.items() if name in asked]
+
+    def _ask(self, request: PolicyRequest) -> list[_Answer]:
+        try:
+            responses = cedarpy.is_authorized_batch(self._questions(request), self._set, self._entities)
+            answers = [self._answer(response) for response in responses]
+        except ValueError as error:
+            # Text that is no Unicode, for one, does not even reach Cedar.
+            trouble = _Answer(permitted=False, rules=(EVALUATION_ERROR,), trouble=safe(str(error)))
+            return [trouble] * (1 + len(request.scopes))
+        return answers
+
+    def _questions(self, request: PolicyRequest) -> list[dict[str, Any]]:
+        principal = {"type": "Agent", "id": request.agent}
+        context = json.dumps({name: fact(request) for name, fact in self._issue_facts})
+        resource = {"type": "Task", "id": request.task}
+        questions = [{"principal": principal, "action": _ISSUE, "resource": resource, "context": context}]
+        if request.scopes:
+            shared = json.dumps({name: fact(request) for name, fact in self._grant_facts})
+            for scope in request.scopes:
+                context = self._scope_context(shared, scope)
+                resource = {"type": "Scope", "id": scope}
+                questions.append(
+                    {"principal": principal, "action": _GRANT, "resource": resource, "context": context}
+                )
+        return questions
+
+    def _scope_context(self, shared: str, scope: str) -> str:
+        members = []
+        if "wildcard" in self._scope_facts:
+            members.append('"wildcard":true' if "*" in scope else '"wildcard":false')
+        if "scope" in self._scope_facts:
+            members.append('"scope":' + json.dumps(scope))
+        if not members:
+            return shared
+        own = ",".join(members)
+        return f"{{{own}}}" if shared == "{}" else f"{shared[:-1]},{own}}}"
+
+    def _answer(self, response: cedarpy.AuthzResult) -> _Answer:
+        diagnostics = response.diagnostics
+        if errors := diagnostics.errors:
+            return _Answer(permitted=False, rules=self._at_fault(errors), trouble=safe(str(errors[0])))
+        rules = tuple(sorted(diagnostics.id_annotations_by_reason.values()))
+        if response.allowed:
+            if rules and all(name in self._by_name for name in rules):
+                return _Answer(permitted=True, rules=rules, trouble="")
+            return _Answer(
+                permitted=False, rules=(EVALUATION_ERROR,), trouble="Cedar names no rule of this policy"
+            )
+        return _Answer(permitted=False, rules=rules or (DEFAULT_DENY,), trouble="")
+
+    def _at_fault(self, errors: list[str]) -> tuple[str, ...]:
+        # Cedar numbers the policies in the order in which they were read.
+        names = {
+            rule.name
+            for number, rule in enumerate(self._rules)
+            if any(error.startswith(f"error while evaluating policy `policy{number}`:") for error in errors)
+        }
+        return tuple(sorted(names)) or (EVALUATION_ERROR,)
+
+    def _denial(
+        self,
+        request: PolicyRequest,
+        rules: tuple[str, ...],
+        refused: list[Refusal],
+        reason: str,
+        narrow: bool,
+        explain: bool,
+        fixed: frozenset[str],
+    ) -> Decision:
+        nearest = None
+        if explain:
+            # Denials are rare, and permitted requests should not pay for loading this.
+            from jitid.policy.nearest import nearest_request
+
+            nearest = nearest_request(
+                request,
+                refused=[refusal.scope for refusal in refused],
+                passes=lambda other: self.decide(other, narrow=narrow, explain=False).permit,
+                facts={name for rule in self._rules for facts in rule.facts.values() for name in facts},
+                numbers={number for _, text in self._files for number in integers(text)},
+                fixed=fixed,
+            )
+        return Decision(
+            permit=False,
+            rules=rules,
+            granted=(),
+            refused=tuple(refused),
+            max_ttl=None,
+            ttl_rule=None,
+            policy=self.digest,
+            reason=reason,
+            nearest=nearest,
+        )
+
+
+def _digest(files: list[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for part in (part.encode("utf-8", "surrogatepass") for pair in files for part in pair):
+        # The lengths keep a name from running into its text, and a text into the next name.
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _where(text: str) -> str:
+    """Return the line of the first statement that does not parse alone; Cedar itself tells no place."""
+    for number, statement in enumerate(statements(text)):
+        try:
+            cedarpy.PolicySet.from_str(statement)
+        except ValueError:
+            return f", line {line_of(text, number)}"
+    return ""
+
+
+def _because(answer: _Answer) -> str:
+    if answer.trouble:
+        return f"{_named(answer.rules)} gave no answer, which is a refusal ({answer.trouble}): "
+    if answer.rules == (DEFAULT_DENY,):
+        return f"no rule permits it, which is a refusal ({DEFAULT_DENY}): "
+    return f"{_named(answer.rules)} {_verb('forbid', answer.rules)} it: "
+
+
+def _what(request: PolicyRequest) -> str:
+    purpose = "with a purpose" if has_purpose(request) else "no purpose"
+    return (
+        f"agent {quote(request.agent)} for {quote(request.delegator)} ({safe(request.delegator_proof)})"
+        f" on task {quote(request.task)} (sensitivity {safe(request.sensitivity)}, depth {request.depth},"
+        f" {purpose}, kind {safe(request.kind)}, {format_duration(request.lifetime)})"
+    )
+
+
+def _named(rules: tuple[str, ...]) -> str:
+    return ("rule " if len(rules) == 1 else "rules ") + " and ".join(f"`{name}`" for name in rules)
+
+
+def _verb(verb: str, rules: tuple[str, ...]) -> str:
+    return verb + "s" if len(rules) == 1 else verb
+
+
+def _scopes(refused: list[Refusal]) -> str:
+    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
+    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    return ("scope " if len(refused) == 1 else "scopes ") + shown + more

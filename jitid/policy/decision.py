@@ -1,0 +1,60 @@
+"""What is asked of the policy, and what it answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEFAULT_DENY = "default-deny"
+EVALUATION_ERROR = "evaluation-error"
+SENSITIVITIES = ("low", "moderate", "high", "critical")
+
+
+class PolicyRequest(NamedTuple):
+    """One issue as the policy sees it; all of it is data, and none of it becomes policy text."""
+
+    agent: str
+    delegator: str
+    """With its kind: `user:alice`, `system:ci`, `agent:planner`."""
+    delegator_proof: str
+    """`asserted`, `os-user`, `parent` or `oidc`."""
+    task: str
+    purpose: str | None
+    sensitivity: str
+    kind: str
+    depth: int
+    """Hops from the root identity, whose depth is 0."""
+    scopes: tuple[str, ...]
+    audiences: tuple[str, ...]
+    lifetime: int
+    """Requested, in seconds, before anything shortens it."""
+    now: int
+    """Seconds since the epoch."""
+
+
+class Refusal(NamedTuple):
+    """A scope that is not granted, and the rules that said so."""
+
+    scope: str
+    rules: tuple[str, ...]
+
+
+class Decision(NamedTuple):
+    """The answer of the policy with its reason; anything but a clear yes is `permit=False`."""
+
+    permit: bool
+    rules: tuple[str, ...]
+    """Ids of the policies that decided the issue; if only scopes were refused, of those that refused them.
+
+    `default-deny` stands where no policy permits, `evaluation-error` where no answer could be had."""
+    granted: tuple[str, ...]
+    """The scopes to grant, in the order requested; empty in a denial."""
+    refused: tuple[Refusal, ...]
+    max_ttl: int | None
+    """The least `@max_ttl`, in seconds, of the policies that permit the issue and the granted scopes."""
+    ttl_rule: str | None
+    """The policy that `max_ttl` comes from."""
+    policy: str
+    """SHA-256 of the policy files, in hexadecimal."""
+    reason: str
+    nearest: str | None
+    """What to change so that the same request would pass; None if it passes, or if nothing was found."""

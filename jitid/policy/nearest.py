@@ -1,0 +1,142 @@
+"""The nearest request that would pass, found by asking the policy about changed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from itertools import combinations, islice, product
+from typing import Any, NamedTuple
+
+from jitid.lifetime import format_duration, format_time
+from jitid.policy.decision import SENSITIVITIES, PolicyRequest
+from jitid.policy.facts import has_purpose
+from jitid.text import quote
+
+MOST_QUESTIONS = 1000
+"""Asking so often takes some 50 ms; a denial does not wait longer for its advice."""
+
+LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
+
+
+class _Change(NamedTuple):
+    phrase: str
+    apply: Callable[[PolicyRequest], PolicyRequest]
+
+
+def nearest_request(
+    request: PolicyRequest,
+    *,
+    refused: Collection[str],
+    passes: Callable[[PolicyRequest], bool],
+    facts: Collection[str],
+    numbers: Collection[int],
+    fixed: Collection[str],
+) -> str | None:
+    """Return what to change for the request to pass, or None; fewer changes come first, then lesser ones.
+
+    `refused` are the scopes refused on their own account, `facts` those that the policy reads, `numbers` what
+    it compares with, and `fixed` the fields of the request that must stay.
+    """
+    changes = (
+        ("purpose", {"purpose", "has_purpose"}, _purpose(request)),
+        ("scopes", None, _scopes(request, refused)),
+        ("lifetime", {"lifetime"}, _lifetime(request, numbers)),
+        ("delegator_proof", {"delegator_proof"}, _proof(request)),
+        ("audiences", {"audiences"}, _audiences(request)),
+        ("kind", {"kind"}, _kind(request)),
+        ("sensitivity", {"sensitivity"}, _sensitivity(request)),
+        ("depth", {"depth"}, _depth(request)),
+        ("now", {"now", "hour", "minute", "weekday"}, _later(request)),
+    )
+    # What no rule reads cannot matter.
+    open_changes = [
+        list(alternatives)
+        for field, read, alternatives in changes
+        if field not in fixed and (read is None or not read.isdisjoint(facts))
+    ]
+    for chosen in islice(_sets(open_changes), MOST_QUESTIONS):
+        other = request
+        for change in chosen:
+            other = change.apply(other)
+        if passes(other):
+            return "the same " + " and ".join(change.phrase for change in chosen)
+    return None
+
+
+def _sets(changes: list[list[_Change]]) -> Iterator[tuple[_Change, ...]]:
+    for size in range(1, len(changes) + 1):
+        for fields in combinations(changes, size):
+            yield from product(*fields)
+
+
+def _set(phrase: str, **fields: Any) -> _Change:  # noqa: ANN401 - any field of the request
+    return _Change(phrase, lambda request: request._replace(**fields))
+
+
+def _purpose(request: PolicyRequest) -> Iterator[_Change]:
+    if not has_purpose(request):
+        yield _set("with --purpose TEXT", purpose="TEXT")
+
+
+def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Change]:
+    wildcards = [scope for scope in request.scopes if "*" in scope]
+    seen: list[set[str]] = [set()]
+    for left_out in (set(refused), set(wildcards), {*refused, *wildcards}, set(request.scopes)):
+        if left_out in seen:
+            continue
+        seen.append(left_out)
+        kept = tuple(scope for scope in request.scopes if scope not in left_out)
+        gone = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
+        phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in gone[:5])
+        if len(gone) > 5:
+            phrase += f" and {len(gone) - 5} more scopes" if kept else " and all other scopes"
+        yield _set(phrase, scopes=kept)
+
+
+def _lifetime(request: PolicyRequest, numbers: Collection[int]) -> Iterator[_Change]:
+    candidates = {*LIFETIMES, *numbers, *(number - 1 for number in numbers)}
+    for lifetime in sorted(candidates, reverse=True):
+        if 0 < lifetime < request.lifetime:
+            yield _set(f"with --ttl {format_duration(lifetime)}", lifetime=lifetime)
+
+
+def _proof(request: PolicyRequest) -> Iterator[_Change]:
+    if request.delegator_proof != "asserted":
+        return
+    if request.delegator.startswith("user:"):
+        yield _set("with your own login name as --delegator", delegator_proof="os-user")
+    yield _set("with --delegator-token-file FILE", delegator_proof="oidc")
+
+
+def _audiences(request: PolicyRequest) -> Iterator[_Change]:
+    if len(request.audiences) > 1:
+        for audience in dict.fromkeys(request.audiences):
+            kept = tuple(other for other in request.audiences if other != audience)
+            yield _set(f"without --audience {quote(audience)}", audiences=kept)
+
+
+def _kind(request: PolicyRequest) -> Iterator[_Change]:
+    for kind in ("jwt", "opaque"):
+        if kind != request.kind:
+            yield _set(f"with --kind {kind}", kind=kind)
+
+
+def _sensitivity(request: PolicyRequest) -> Iterator[_Change]:
+    if request.sensitivity in SENSITIVITIES:
+        lower = SENSITIVITIES[: SENSITIVITIES.index(request.sensitivity)]
+    else:
+        lower = SENSITIVITIES
+    for sensitivity in reversed(lower):
+        yield _set(f"with --sensitivity {sensitivity}", sensitivity=sensitivity)
+
+
+def _depth(request: PolicyRequest) -> Iterator[_Change]:
+    # Depth 0 is no nearer parent but none at all: another request, with another delegator.
+    for depth in range(request.depth - 1, 0, -1):
+        yield _set(f"from a parent of depth {depth - 1}", depth=depth)
+
+
+def _later(request: PolicyRequest) -> Iterator[_Change]:
+    hour = request.now // 3600
+    for ahead in range(1, 7 * 24 + 1):
+        moment = (hour + ahead) * 3600
+        yield _set(f"at {format_time(moment)}", now=moment)

@@ -1,0 +1,168 @@
+"""What jitid reads in a policy file itself: the rules' names and lifetimes, and the facts each one asks for.
+
+Cedar's own syntax tree holds all of this, but writing it out costs more than parsing the policies, at every
+start of `jitid issue`. The text is read here only after Cedar has accepted it, with the tokens of Cedar's
+grammar, and every doubt is settled towards more: a rule that may apply does, a fact that may be read is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jitid.errors import ConfigurationError, UsageError
+from jitid.lifetime import parse_duration
+from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR
+from jitid.policy.facts import FACTS
+from jitid.text import quote
+
+# Cedar's tokens: a comment ends at CR or LF, a string holds escapes, all else is a word or one character.
+TOKEN = re.compile(r'//[^\n\r]*|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]')
+
+ACTIONS = ("issue", "grant")
+ALL_FACTS = frozenset(FACTS)
+RULE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
+RESERVED = (DEFAULT_DENY, EVALUATION_ERROR)
+
+
+class Rule(NamedTuple):
+    """One policy of a file, by the name in its `@id`."""
+
+    name: str
+    file: str
+    effect: str
+    """`permit` or `forbid`."""
+    max_ttl: int | None
+    """Seconds, from `@max_ttl`."""
+    facts: dict[str, frozenset[str]]
+    """The facts it may read, for each action that it may apply to."""
+
+
+def read_rules(file: str, text: str) -> list[Rule]:
+    """Return the rules of a text that Cedar has accepted, in their order.
+
+    Raise ConfigurationError for a rule without a name, an unusable `@max_ttl`, or a fact that no request has.
+    """
+    rules = []
+    for tokens in _statements(TOKEN.findall(text)):
+        try:
+            rules.append(_rule(file, tokens))
+        except ConfigurationError as error:
+            line = line_of(text, len(rules))
+            raise ConfigurationError(f"{quote(file)}, line {line}: {error.message}") from None
+    return rules
+
+
+def line_of(text: str, number: int) -> int:
+    """Return the line, from 1, on which the statement of that number, from 0, begins."""
+    begins, at = True, 0
+    for match in TOKEN.finditer(text):
+        token = match.group()
+        if token.startswith("//"):
+            continue
+        if begins:
+            at = match.start()
+            if number == 0:
+                break
+        begins = token == ";"  # noqa: S105 - syntax
+        number -= begins
+    return len(re.findall(r"\r\n|\r|\n", text[:at])) + 1
+
+
+def statements(text: str) -> list[str]:
+    """Return the statements of a text one by one, so that a broken one can be found."""
+    found, start = [], 0
+    for match in TOKEN.finditer(text):
+        if match.group() == ";":
+            found.append(text[start : match.end()])
+            start = match.end()
+    return [*found, text[start:]]
+
+
+def integers(text: str) -> set[int]:
+    """Return the integers that a text compares with."""
+    return {int(token) for token in TOKEN.findall(text) if token.isdecimal() and len(token) < 19}
+
+
+def _statements(tokens: list[str]) -> Iterator[list[str]]:
+    statement: list[str] = []
+    for token in tokens:
+        if token == ";":  # noqa: S105 - syntax
+            yield statement
+            statement = []
+        elif not token.startswith("//"):
+            statement.append(token)
+
+
+def _rule(file: str, tokens: list[str]) -> Rule:
+    annotations = {}
+    at = 0
+    while tokens[at] == "@":
+        if tokens[at + 2] == "(":
+            annotations[tokens[at + 1]] = tokens[at + 3][1:-1]
+            at += 5
+        else:
+            annotations[tokens[at + 1]] = ""
+            at += 2
+    effect = tokens[at]
+    # The head holds no parenthesis but its own.
+    body = tokens.index(")", at)
+    name = _name(annotations.get("id"))
+    facts = _facts(name, tokens[body:])
+    actions = _actions(tokens[at:body])
+    return Rule(name, file, effect, _max_ttl(name, effect, annotations), dict.fromkeys(actions, facts))
+
+
+def _name(name: str | None) -> str:
+    if name is None:
+        raise ConfigurationError('a policy has no `@id("NAME")`')
+    if not name or len(name) > 64 or not RULE_NAME.issuperset(name):
+        raise ConfigurationError(f"`@id` {quote(name)} is not 1 to 64 ASCII letters, digits and `._:/-`")
+    if name in RESERVED:
+        raise ConfigurationError(f"`@id` {quote(name)} is a word that decisions use themselves")
+    return name
+
+
+def _max_ttl(name: str, effect: str, annotations: dict[str, str]) -> int | None:
+    text = annotations.get("max_ttl")
+    if text is None:
+        return None
+    if effect != "permit":
+        raise ConfigurationError(f"rule `{name}` forbids, and so its `@max_ttl` would limit nothing")
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        raise ConfigurationError(f"rule `{name}`: `@max_ttl`: {error.message}") from None
+
+
+def _actions(head: list[str]) -> tuple[str, ...]:
+    for at, token in enumerate(head):
+        if token == "action" and (at + 1 == len(head) or head[at + 1] == ","):  # noqa: S105 - syntax
+            return ACTIONS
+    strings = {token[1:-1] for token in head if token.startswith('"')}
+    if any("\\" in string for string in strings):
+        return ACTIONS
+    return tuple(action for action in ACTIONS if action in strings)
+
+
+def _facts(name: str, body: list[str]) -> frozenset[str]:
+    found = set()
+    for at, token in enumerate(body):
+        if token != "context" or body[at - 1] == ".":  # noqa: S105 - syntax
+            continue
+        match body[at + 1 : at + 3]:
+            case [".", fact]:
+                pass
+            case ["[" | "has", fact] if "\\" not in fact:
+                fact = fact.strip('"')
+            case _:
+                return ALL_FACTS
+        if fact in ALL_FACTS:
+            found.add(fact)
+        elif body[at + 1] != "has":
+            known = ", ".join(FACTS)
+            raise ConfigurationError(
+                f"rule `{name}` reads {quote('context.' + fact)}, which no request has (known: {known})"
+            )
+    return frozenset(found)
