@@ -292,12 +292,12 @@ def test_an_issuer_is_returned_unchanged(text: str) -> None:
         "https://user@a", "https://user:pass@a", "https://a@", "https://a..b", "https://a.", "https://.a",
         "https://a_b", "https://a b", "https://a/\n", " https://a", "https://a/%", "https://a/%2",
         "https://a/%zz", "https://a\\b", "https://[::1", "https://::1]", "https://[]", "https://[:]",
-        "https://[::1]x", "https://[::1]:", "https://[::g]", "https://]::[", "https://a/[b]",
-        "https://a,b", "https://a%2eb", "http://a", "http://example.com", "http://localhost.example.com",
-        "http://localhost@example.com", "http://127.0.0.1.example.com", "http://127.1",
-        "http://127.0.0.01", "http://127.0.0.256", "http://0x7f.0.0.1", "http://2130706433",
-        "http://0.0.0.0", "http://[::]", "http://[::ffff:127.0.0.1]", "http://[0:0:0:0:0:0:0:1]",
-        "http://LOCALHOST", "https://a/'b", "https://a/" + "b" * 246,
+        "https://[::1]x", "https://[::1]:", "https://[::g]", "https://]::[", "https://a/[b",
+        "https://a/b]", "https://a,b", "https://a%2eb", "http://a", "http://example.com",
+        "http://localhost.example.com", "http://localhost@example.com", "http://127.0.0.1.example.com",
+        "http://127.1", "http://127.0.0.01", "http://127.0.0.256", "http://0x7f.0.0.1",
+        "http://2130706433", "http://0.0.0.0", "http://[::]", "http://[::ffff:127.0.0.1]",
+        "http://[0:0:0:0:0:0:0:1]", "http://LOCALHOST", "https://a/'b", "https://a/" + "b" * 246,
     ],
 )  # fmt: skip
 def test_what_is_no_issuer_is_refused(text: str) -> None:
