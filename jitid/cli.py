@@ -1,0 +1,108 @@
+"""A command line from its start to its exit status; the one place where errors become statuses."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from types import FrameType
+
+from jitid.commands.globals import Globals
+from jitid.errors import ExitStatus, JitidError, OutputError, StorageError
+from jitid.formats import output
+from jitid.text import safe
+
+# What a full disk, a dying one, or a machine at its limits answers to whatever is asked.
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asks the process to end; raised, so that whatever was begun is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run(argv: list[str]) -> int:
+    """Do what a command line says and return its exit status; never raises.
+
+    Data is on standard output by then, and errors have been told on standard error.
+    """
+    given = Globals()
+    try:
+        _listen()
+        from jitid.commandline import invoke
+
+        invoke(argv, given)
+    except JitidError as error:
+        return report(error, given)
+    except Interrupted as interrupted:
+        return 128 + interrupted.number
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except OSError as error:
+        return report(_storage_error(error), given) if error.errno in _STORAGE else _report_bug(error, given)
+    except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
+        return _report_bug(error, given)
+    return ExitStatus.OK
+
+
+def report(error: JitidError, given: Globals) -> int:
+    """Tell an error on standard error, as text or as one line of JSON, and return its exit status."""
+    if isinstance(error, OutputError) and isinstance(error.__cause__, BrokenPipeError):
+        # `jitid list | head` is no accident, and nobody reads on.
+        return error.exit_status
+    if given.error_format() in ("json", "jsonl"):
+        from jitid.formats.json import dumps
+
+        told = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "retryable": error.retryable,
+        }
+        output.say(dumps({"error": told}))
+    else:
+        output.say(f"jitid: error: {safe(error.message)}")
+        if error.hint:
+            output.say(f"jitid: hint: {safe(error.hint)}")
+    return error.exit_status
+
+
+def _listen() -> None:
+    for number in _SIGNALS:
+        # What the parent had ignored (nohup, a job in the background) stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # `timeout` signals its child and then the whole group: the second one must not break the cleaning up.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(number)
+
+
+def _report_bug(error: BaseException, given: Globals) -> int:
+    import traceback
+
+    from jitid.commandline import without_secrets
+
+    if given.debug:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            output.say(safe(without_secrets(line)))
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
+    # The message of a foreign exception may quote what it was given, so only its type is told.
+    bug = JitidError(
+        f"internal error: {type(error).__name__}{where}; this is a bug",
+        None if given.debug else "the same command with --debug shows where it comes from",
+    )
+    bug.code = "internal"
+    return report(bug, given)
+
+
+def _storage_error(error: OSError) -> StorageError:
+    return StorageError(f"the system refuses: {(error.strerror or 'error').lower()}")

@@ -1,0 +1,262 @@
+"""How a command line is read, by Typer: the tree of verbs, the global options, help, and usage errors."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from jitid import __version__
+from jitid.commands import COMMANDS, GROUPS, options
+from jitid.commands.globals import Globals
+from jitid.config import check_environment
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.settings import nearest
+from jitid.text import quote, safe
+
+# Typer does not publish the class of the contexts that it hands to commands.
+# ruff: noqa: ANN401
+
+_PROGRAM = "jitid"
+_EPILOG = "Global options, before or after the verb: see `jitid --help`."
+
+# Long words without a space: somebody may have pasted a token where a name belongs.
+_SECRET = re.compile(r"(?:jitid_|eyJ)[\w.+/=-]{16,}|[\w.+=-]{48,}", re.ASCII)
+
+# declaration, metavar (None: a flag), help
+_GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
+    (("config_file", "--config"), "FILE", "Use FILE as the user's configuration. [env: JITID_CONFIG]"),
+    (("profile", "--profile"), "NAME", "Let [profile.NAME] overlay the configuration. [env: JITID_PROFILE]"),
+    (("ledger", "--ledger"), "URL", "The folder of ledger and keys. [env: JITID_LEDGER]"),
+    (("format", "--format"), "FMT", "table, tsv, json, jsonl or csv. [env: JITID_FORMAT]"),
+    (("field", "--field"), "NAME", "Print this field only, one value a line."),
+    (("timeout", "--timeout"), "DURATION", "Wait no longer for ledger or server. [env: JITID_TIMEOUT]"),
+    (("no_color", "--no-color"), None, "No colours, whatever the terminal."),
+    (("quiet", "--quiet", "-q"), None, "No notes on standard error."),
+    (("verbose", "--verbose", "-v"), None, "Tell more on standard error."),
+    (("debug", "--debug"), None, "Show where an internal error comes from."),
+    (("no_input", "--no-input"), None, "Never ask a question."),
+    (("accept_clock", "--accept-clock"), None, "Believe a clock that has jumped; audited."),
+)
+
+
+def invoke(argv: list[str], given: Globals) -> None:
+    """Read a command line and do what it says, storing the global options in `given`.
+
+    Raises UsageError for what cannot be meant, and whatever the verb raises.
+    """
+    try:
+        check_environment(os.environ)
+        root = command_tree(given)
+        with root.make_context(_PROGRAM, list(argv), obj=given) as context:
+            root.invoke(context)
+    except typer.Exit:
+        # Help and version have been written.
+        return
+    except typer.TyperException as error:
+        given.format = given.format or _format_asked(argv)
+        raise _usage_error(error) from None
+    except UsageError:
+        given.format = given.format or _format_asked(argv)
+        raise
+
+
+def command_tree(given: Globals) -> TyperGroup:
+    """Return the whole tree of commands, as Typer has it."""
+    return _Group("", "Just-in-time identity for AI agents.", given)
+
+
+def without_secrets(text: str) -> str:
+    """Return the text with stars for each word that may be a token."""
+    return _SECRET.sub("****", text)
+
+
+class _Command(TyperCommand):
+    """A verb: its own parameters, and the global options, which its help does not repeat."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        variables = frozenset(each.envvar for each in self.params if isinstance(each.envvar, str))
+        rest = super().parse_args(ctx, args)
+        check_environment(os.environ, variables)
+        for param in self.params:
+            _check_value(param, ctx.params.get(param.name or ""))
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        ctx.obj.from_environment = frozenset(
+            name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"
+        )
+        return rest
+
+    def get_help_option(self, ctx: Any) -> TyperOption:  # noqa: ARG002
+        return _HELP
+
+
+class _Group(TyperGroup):
+    """The root, or the first word of verbs that have two; knows its verbs from the table alone."""
+
+    def __init__(self, name: str, sentence: str, given: Globals) -> None:
+        super().__init__(
+            name=name or None,
+            help=sentence,
+            params=_global_options(hidden=True) if name else [*_global_options(hidden=False), _VERSION],
+            epilog=_EPILOG if name else None,
+            rich_markup_mode=None,
+        )
+        self._prefix = f"{name} " if name else ""
+        self._given = given
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the names in the order of the table."""
+        here = [name.removeprefix(self._prefix) for name in COMMANDS if name.startswith(self._prefix)]
+        return list(dict.fromkeys(name.partition(" ")[0] for name in here))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002
+        """Return a verb, or None; this imports its module."""
+        full = self._prefix + cmd_name
+        if full in COMMANDS:
+            return _command(full, cmd_name, self._given)
+        return _Group(full, GROUPS[full], self._given) if full in GROUPS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that the line names. Raises UsageError with the nearest one."""
+        known = self.list_commands(ctx)
+        if args[0] not in known:
+            hint = f"{nearest(args[0], tuple(known))}; see: {ctx.command_path} --help"
+            raise UsageError(f"there is no verb {quote(self._prefix + without_secrets(args[0]))}", hint)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Go on to the verb. Raises UsageError when the line names none, after showing which there are."""
+        if not ctx._protected_args:  # noqa: SLF001 - Typer's own way to tell
+            output.say(ctx.get_help() + "\n")
+            raise UsageError(f"`{ctx.command_path}` needs a verb")
+        return super().invoke(ctx)
+
+    def get_help_option(self, ctx: Any) -> TyperOption:  # noqa: ARG002
+        return _HELP
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the verbs, by the table's sentences, and then the options."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, self._sentence(name)) for name in self.list_commands(ctx)])
+        TyperCommand.format_options(self, ctx, formatter)  # type: ignore[arg-type]
+
+    def _sentence(self, name: str) -> str:
+        full = self._prefix + name
+        return GROUPS[full] if full in GROUPS else COMMANDS[full][1]
+
+
+def _command(full: str, name: str, given: Globals) -> TyperCommand:
+    module, function = COMMANDS[full][0].split(":")
+    callback = getattr(import_module(f"jitid.commands.{module}"), function)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.command(name, cls=_Command, epilog=_EPILOG)(_bound(callback, given))
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand)
+    command.params.extend(_global_options(hidden=True))
+    return command
+
+
+def _bound(function: Callable[..., None], given: Globals) -> Callable[..., None]:
+    # A verb's first parameter is not the user's: it takes the Globals of this line.
+    def call(**arguments: object) -> None:
+        # What was loaded stays; from here on the collector looks only at what the verb makes.
+        gc.freeze()
+        gc.enable()
+        function(given, **arguments)
+
+    signature = inspect.signature(function, eval_str=True, locals={"options": options, "Globals": Globals})
+    call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    call.__annotations__ = {}
+    call.__doc__ = function.__doc__
+    call.__name__ = function.__name__
+    return call
+
+
+def _global_options(*, hidden: bool) -> list[Any]:
+    return [
+        TyperOption(
+            param_decls=list(names),
+            metavar=metavar,
+            is_flag=metavar is None and names[0] != "verbose",
+            count=names[0] == "verbose",
+            help=sentence,
+            hidden=hidden,
+            expose_value=False,
+            callback=_store,
+        )
+        for names, metavar, sentence in _GLOBAL_OPTIONS
+    ]
+
+
+def _store(ctx: Any, param: Any, value: object) -> None:
+    if value is not None and ctx.get_parameter_source(param.name).name == "COMMANDLINE":
+        _check_value(param, value)
+        setattr(ctx.obj, param.name, value)
+
+
+def _check_value(param: Any, value: object) -> None:
+    """Raise UsageError for a value that is blank or not text, wherever it stands on the line."""
+    for each in value if isinstance(value, (list, tuple)) else (value,):
+        if not isinstance(each, str):
+            continue
+        name = next(
+            (f"`{opt}`" for opt in param.opts if opt.startswith("--")), f"`{param.human_readable_name}`"
+        )
+        if not each.strip():
+            raise UsageError(
+                f"the value of {name} is blank", "an empty value is never taken for none: leave it out"
+            )
+        if any("\ud800" <= character <= "\udfff" for character in each):
+            raise UsageError(f"the value of {name} is not UTF-8")
+
+
+def _show_help(ctx: Any, _param: Any, value: object) -> None:
+    if value and not ctx.resilient_parsing:
+        output.write(ctx.get_help() + "\n")
+        raise typer.Exit
+
+
+def _show_version(_ctx: Any, _param: Any, value: object) -> None:
+    if value:
+        output.write(f"{_PROGRAM} {__version__}\n")
+        raise typer.Exit
+
+
+def _eager(names: list[str], sentence: str, callback: Callable[[Any, Any, object], None]) -> TyperOption:
+    return TyperOption(
+        param_decls=names, is_flag=True, is_eager=True, expose_value=False, help=sentence, callback=callback
+    )
+
+
+_HELP = _eager(["--help", "-h"], "Show this help.", _show_help)
+_VERSION = _eager(["--version", "-V"], "Show the version.", _show_version)
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    see = f"see: {context.command_path if context else _PROGRAM} --help"
+    option = getattr(error, "option_name", None)
+    close = getattr(error, "possibilities", None)
+    if option and close is not None:
+        guess = f"did you mean {' or '.join(f'`{each}`' for each in sorted(close))}? " if close else ""
+        return UsageError(f"there is no option {quote(without_secrets(option))}", guess + see)
+    message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
+    return UsageError(safe(message[:1].lower() + message[1:]), see)
+
+
+def _format_asked(argv: list[str]) -> str | None:
+    """Return what `--format` says on a line that could not be read, for the sake of who reads the error."""
+    for number, word in enumerate(argv):
+        if word == "--format" and number + 1 < len(argv):
+            return argv[number + 1]
+        if word.startswith("--format="):
+            return word.partition("=")[2]
+    return None

@@ -1,0 +1,152 @@
+"""`jitid config`: read and change the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands.globals import Globals
+from jitid.config import Config, own_file
+from jitid.configfile import read_file, read_layer
+from jitid.errors import ConfigurationError, NotFoundError, UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.settings import SETTINGS, Value, convert, nearest
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
+"""The tables whose keys are the user's own words, which may hold dots, and how many dots come before them."""
+
+
+def show(given: Globals, origin: options.Origin = False) -> None:
+    """Show the settings in force.
+
+    Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
+    system's.
+    """
+    fields = ("key", "value", "origin") if origin else ("key", "value")
+    given.expect(fields)
+    rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
+    given.show(View("jitid.config/1", fields, rows))
+
+
+def get(given: Globals, key: options.Key) -> None:
+    """Print the value of one setting."""
+    fields = ("key", "value", "origin")
+    given.expect(fields)
+    rows = [row for row in _settings(given.config()) if row[0] == key]
+    if not rows and key not in SETTINGS and not key.startswith(tuple(_TABLES)):
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
+    if not rows or rows[0][1] is None:
+        raise NotFoundError(
+            f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
+        )
+    row = dict(zip(fields, rows[0], strict=True))
+    if given.field is None and given.format_name() is None:
+        value = row["value"]
+        values = value if isinstance(value, tuple) else (value,)
+        output.write("".join(safe(str(each)) + "\n" for each in values))
+    else:
+        given.show(View("jitid.config/1", fields, [row], one=True))
+
+
+def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
+    """Write one setting to the user's file.
+
+    With --profile it goes into that profile; with --config into that file. The rest of the file is kept,
+    but for comments. Keys of tables are written as floor.scope.PATTERN, floor.audience.AUD,
+    algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    """
+    import tomli_w
+
+    from jitid.files import write_private
+
+    path = own_file(given.config_file)
+    profile = given.profile or os.environ.get("JITID_PROFILE")
+    names, new = _assignment(key, value)
+    with _locked(path):
+        document = read_file(path) or {}
+        table: dict[str, Any] = document
+        for name in (*(("profile", profile) if profile else ()), *names[:-1]):
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
+        table[names[-1]] = new
+        for each in (document, document.get("profile", {}).get(profile, {})):
+            read_layer(each, path, path, "user")
+        write_private(path, tomli_w.dumps(document).encode())
+
+
+def path(given: Globals) -> None:
+    """Print the path of the user's file, whether it exists or not."""
+    output.write(safe(own_file(given.config_file)) + "\n")
+
+
+def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
+    for name in SETTINGS:
+        value = config.ledger if name == "ledger" else config.get(name)
+        yield name, _written(name, value), config.origin(name)
+    for name, entries in config.tables():
+        for key, (text, origin) in entries.items():
+            yield f"{name}.{key}", text, origin
+
+
+def _written(name: str, value: Value) -> Value:
+    if SETTINGS[name].kind == "duration" and isinstance(value, int):
+        from jitid.lifetime import format_duration
+
+        return format_duration(value)
+    return value
+
+
+def _assignment(key: str, value: str) -> tuple[list[str], Any]:
+    """Return the path of tables to a key, and the value as TOML is to have it."""
+    for table, dots in _TABLES.items():
+        if key.startswith(table) and len(key) > len(table):
+            names = key.split(".", dots)
+            if table != "oidc.":
+                return names, value
+            issuer, _, field = names[1].rpartition(".")
+            return ["oidc", issuer, field], value.split() if field == "algorithms" else value
+    if key not in SETTINGS:
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
+    # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
+    converted = convert(SETTINGS[key], value, f"`{key}`", os.getcwd())  # noqa: PTH109 - a text is wanted
+    if SETTINGS[key].kind == "duration":
+        return [key], value
+    return [key], list(converted) if isinstance(converted, tuple) else converted
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Hold the folder of a file, made if need be, so that of two writers at once none undoes the other."""
+    import fcntl
+
+    folder = path.rpartition("/")[0] or "/"
+    try:
+        _make_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        message = f"the folder {safe(folder)} cannot be used: {reason}; nothing was changed"
+        raise ConfigurationError(message) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - paths are texts here
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_folder(folder.rpartition("/")[0] or "/")
+        _make_folder(folder)

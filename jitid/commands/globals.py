@@ -1,0 +1,111 @@
+"""What the global options say, and what every verb does with them: settings, talk, and showing a view."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.text import safe
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+    from jitid.formats.view import View
+
+
+class Globals:
+    """The global options of one command line, given before or after the verb; the last one given counts."""
+
+    def __init__(self) -> None:
+        self.config_file: str | None = None
+        self.profile: str | None = None
+        self.ledger: str | None = None
+        self.format: str | None = None
+        self.field: str | None = None
+        self.timeout: str | None = None
+        self.no_color = False
+        self.quiet = False
+        self.verbose = 0
+        self.debug = False
+        self.no_input = False
+        """Never ask: a question without an answer is a usage error."""
+        self.accept_clock = False
+        """The ledger's time mark may be lowered to the clock."""
+        self.from_environment: frozenset[str] = frozenset()
+        """The names of the verb's own parameters that came from environment variables."""
+        self._config: Config | None = None
+
+    def config(self) -> Config:
+        """Return the configuration in force, read once. Raises ConfigurationError."""
+        if self._config is None:
+            from jitid.config import load
+
+            flags = {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
+            self._config = load(file=self.config_file, profile=self.profile, flags=flags)
+            for warning in self._config.warnings:
+                self.warn(warning)
+        return self._config
+
+    def format_name(self) -> str | None:
+        """Return the format that flag, environment or file ask for; None leaves it to the terminal."""
+        return self.config().text("format")
+
+    def error_format(self) -> str | None:
+        """Return the same without reading any file, for an error that may be about the files."""
+        if self.format is None and self._config is not None:
+            return self.format_name()
+        return self.format or os.environ.get("JITID_FORMAT")
+
+    def expect(self, fields: tuple[str, ...]) -> None:
+        """Check format and field against the fields that will be shown.
+
+        A verb that changes something asks first, so that a misspelt `--field` changes nothing. Raises
+        UsageError and ConfigurationError.
+        """
+        self.format_name()
+        if self.field is not None and self.format is not None:
+            raise UsageError(
+                "--field and --format cannot go together", "a field is shown as it is, one a line"
+            )
+        if self.field is not None and self.field not in fields:
+            from jitid.formats.view import no_such_field
+
+            raise no_such_field(self.field, fields)
+
+    def show(self, view: View) -> None:
+        """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
+        from jitid.formats.view import Format, show
+
+        self.expect(view.fields)
+        name = self.format_name()
+        show(view, Format(name) if name else None, self.field, self._colour())
+
+    def note(self, text: str) -> None:
+        """Tell the user something worth knowing on standard error, unless `--quiet`."""
+        if not self.quiet:
+            output.say(f"jitid: note: {safe(text)}")
+
+    def warn(self, text: str) -> None:
+        """Tell the user what may be a mistake on standard error, whatever the options."""
+        output.say(f"jitid: warning: {safe(text)}")
+
+    def detail(self, text: str) -> None:
+        """Tell the user on standard error how it was done, with `--verbose`."""
+        if self.verbose:
+            output.say(f"jitid: {safe(text)}")
+
+    def _colour(self) -> bool | None:
+        if self.no_color:
+            return False
+        config = self.config()
+        wanted = {"always": True, "never": False}.get(config.text("color") or "auto")
+        if wanted is not None and config.origin("color").startswith("environment"):
+            return wanted
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+            return True
+        if wanted is None and os.environ.get("TERM") == "dumb":
+            return False
+        return wanted

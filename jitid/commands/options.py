@@ -1,0 +1,166 @@
+"""The parameters of the verbs: their spelling on the command line, their variables, their help.
+
+Each is the type of a verb's parameter: `def issue(given: Globals, task: options.Task = None) -> None`. Verbs
+import this module for type checking only, since it needs Typer, which a plain line of `issue` may do without.
+A selector or a guard rail has no environment variable: what ends credentials stands on the line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+
+def _option(*names: str, metavar: str | None, text: str, variable: str | None = None) -> Any:  # noqa: ANN401 - as Typer
+    return typer.Option(
+        *names, metavar=metavar, help=text, envvar=variable, show_envvar=True, show_default=False
+    )
+
+
+# config
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The name of a setting.", show_default=False)]
+NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.", show_default=False)]
+Origin = Annotated[bool, _option("--origin", metavar=None, text="Say where each value came from.")]
+
+# What is issued. These have variables, since `issue` is called from scripts and launchers.
+Task = Annotated[
+    str | None, _option("--task", metavar="NAME", text="The task the identity is for.", variable="JITID_TASK")
+]
+Delegator = Annotated[
+    str | None,
+    _option(
+        "--delegator",
+        metavar="NAME",
+        text="Who asks: NAME, user:NAME or system:NAME.",
+        variable="JITID_DELEGATOR",
+    ),
+]
+DelegatorTokenFile = Annotated[
+    str | None,
+    _option(
+        "--delegator-token-file",
+        metavar="FILE",
+        text="An ID token that proves the delegator; `-` is standard input.",
+        variable="JITID_DELEGATOR_TOKEN_FILE",
+    ),
+]
+Agent = Annotated[str | None, _option("--agent", metavar="NAME", text="Who acts.", variable="JITID_AGENT")]
+Kind = Annotated[str | None, _option("--kind", metavar="KIND", text="jwt or opaque.", variable="JITID_KIND")]
+Scopes = Annotated[
+    list[str] | None,
+    _option(
+        "--scope", metavar="SCOPE", text="A right, as segment:segment; repeatable.", variable="JITID_SCOPE"
+    ),
+]
+Audiences = Annotated[
+    list[str] | None,
+    _option("--audience", metavar="AUD", text="Who it is meant for; repeatable.", variable="JITID_AUDIENCE"),
+]
+Ttl = Annotated[
+    str | None,
+    _option("--ttl", metavar="DURATION", text="How long it lives, as 90s or 15m.", variable="JITID_TTL"),
+]
+Purpose = Annotated[
+    str | None,
+    _option(
+        "--purpose", metavar="TEXT", text="Why; fixed by a task's first issue.", variable="JITID_PURPOSE"
+    ),
+]
+Sensitivity = Annotated[
+    str | None,
+    _option(
+        "--sensitivity",
+        metavar="LEVEL",
+        text="low, moderate, high or critical.",
+        variable="JITID_SENSITIVITY",
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    _option(
+        "--deadline",
+        metavar="WHEN",
+        text="When a new task ends: a duration or a time.",
+        variable="JITID_DEADLINE",
+    ),
+]
+ParentFile = Annotated[
+    str | None,
+    _option(
+        "--parent-file",
+        metavar="FILE",
+        text="The token to delegate from; `-` is standard input.",
+        variable="JITID_PARENT_FILE",
+    ),
+]
+Details = Annotated[
+    list[str] | None,
+    _option(
+        "--detail", metavar="JSON", text="An authorization detail (RFC 9396); repeatable.", variable=None
+    ),
+]
+Out = Annotated[
+    str | None,
+    _option("--out", metavar="FILE", text="Write the token to FILE, mode 0600.", variable="JITID_OUT"),
+]
+AllowNarrower = Annotated[
+    bool, _option("--allow-narrower", metavar=None, text="Take what the policy permits.")
+]
+Count = Annotated[
+    int | None, _option("--count", metavar="N", text="Issue N credentials, one JSON line each.")
+]
+FromFile = Annotated[
+    str | None,
+    _option("--from-file", metavar="FILE", text="Issue one for each JSON line; `-` is standard input."),
+]
+
+# What is looked at.
+Subject = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ID|FILE]", help="An id, or a file with a token; `-`: standard input.", show_default=False
+    ),
+]
+TokenFile = Annotated[
+    str | None, _option("--token-file", metavar="FILE", text="A file with a token; `-` is standard input.")
+]
+ExpectedAudiences = Annotated[
+    list[str] | None, _option("--audience", metavar="AUD", text="Accept tokens meant for AUD; repeatable.")
+]
+Live = Annotated[bool, _option("--live", metavar=None, text="Only what is alive.")]
+Sort = Annotated[str | None, _option("--sort", metavar="FIELD", text="Sort by FIELD; -FIELD turns it round.")]
+Limit = Annotated[int | None, _option("--limit", metavar="N", text="At most N rows.")]
+After = Annotated[str | None, _option("--after", metavar="ID", text="Go on after ID, the last one seen.")]
+Since = Annotated[str | None, _option("--since", metavar="TIME", text="From TIME on (RFC 3339).")]
+Until = Annotated[str | None, _option("--until", metavar="TIME", text="Before TIME (RFC 3339).")]
+
+# What is selected, to be listed or ended.
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Identities or credentials.", show_default=False)
+]
+OfTask = Annotated[str | None, _option("--task", metavar="NAME", text="Those of a task.")]
+OfDelegator = Annotated[str | None, _option("--delegator", metavar="NAME", text="Those of a root delegator.")]
+OfAgent = Annotated[str | None, _option("--agent", metavar="NAME", text="Those of an agent.")]
+OfTree = Annotated[
+    str | None, _option("--tree", metavar="ID", text="The whole tree of ID, from its root down.")
+]
+IdsFile = Annotated[
+    str | None, _option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
+]
+
+# How something is ended.
+Reason = Annotated[str | None, _option("--reason", metavar="TEXT", text="Why; kept in the audit log.")]
+Max = Annotated[int | None, _option("--max", metavar="N", text="Refuse to end more than N without --yes.")]
+Yes = Annotated[bool, _option("--yes", metavar=None, text="End them without asking, however many.")]
+DryRun = Annotated[bool, _option("--dry-run", metavar=None, text="Say what would be done, and do nothing.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The name of a task.", show_default=False)]
+
+# The audit log and the keys.
+ExpectHead = Annotated[
+    str | None, _option("--expect-head", metavar="FILE", text="A signed head kept earlier.")
+]
+LogFile = Annotated[
+    str | None, _option("--file", metavar="FILE", text="An exported log instead of the ledger's.")
+]
+Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]

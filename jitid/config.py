@@ -1,0 +1,222 @@
+"""The configuration that is in force: flags, environment and files, with the origin of each value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.configfile import Layer, read_layers, stricter
+from jitid.errors import ConfigurationError, UsageError
+from jitid.places import data_folder, project_files, system_files, user_file
+from jitid.settings import SETTINGS, VARIABLES, Value, absolute, convert, named
+from jitid.task import most_sensitive
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from jitid.oidc import OidcIssuer
+
+
+class Config:
+    """The settings as they are in force, each with its origin."""
+
+    def __init__(
+        self, values: Mapping[str, tuple[Value, str]], layers: list[Layer], path: str, warnings: list[str]
+    ) -> None:
+        self._values = values
+        self._layers = layers
+        self.path = path
+        """The user's file, which `config set` writes; it need not exist."""
+        self.warnings = tuple(warnings)
+        """What the user should hear: a project's file that is not heeded."""
+        self.scope_floors = stricter([layer.scope_floors for layer in layers])
+        """Scope pattern -> the least sensitivity of a task that asks for a scope it overlaps."""
+        self.audience_floors = stricter([layer.audience_floors for layer in layers])
+        """Audience -> the least sensitivity of a task that asks for it."""
+        self.algorithms: dict[str, str] = {}
+        """Audience -> the algorithm that signs for it."""
+        self._oidc: dict[str, dict[str, Any]] = {}
+        for layer in reversed(layers):
+            self.algorithms.update(layer.algorithms)
+            self._oidc.update(layer.oidc)
+
+    def get(self, name: str) -> Value:
+        """Return the value of a setting in its own type. Raises ConfigurationError for an unknown name."""
+        return self._values[named(name).name][0]
+
+    def origin(self, name: str) -> str:
+        """Return where the value came from: `flag`, `environment JITID_TTL`, `user /home/…`, `default`."""
+        return self._values[named(name).name][1]
+
+    def text(self, name: str) -> str | None:
+        """Return the value of a setting that is text."""
+        value = self.get(name)
+        assert value is None or isinstance(value, str)
+        return value
+
+    def number(self, name: str) -> int:
+        """Return the value of a setting that is a count or a duration in seconds; these have defaults."""
+        value = self.get(name)
+        assert isinstance(value, int)
+        return value
+
+    def many(self, name: str) -> tuple[str, ...]:
+        """Return the value of a setting that is a list, perhaps an empty one."""
+        value = self.get(name)
+        assert isinstance(value, tuple)
+        return value
+
+    @property
+    def ledger(self) -> str:
+        """The folder of ledger and keys, as an absolute path; or an address with `://`."""
+        return self.text("ledger") or data_folder()
+
+    def oidc(self) -> tuple[OidcIssuer, ...]:
+        """Return the issuers whose ID tokens prove a delegator. Raises ConfigurationError."""
+        from jitid.oidc import OidcIssuer, check_settings
+
+        issuers = []
+        for issuer, fields in self._oidc.items():
+            given = dict(fields)
+            for name in ("jwks", "audience"):
+                if name not in given:
+                    hint = f"jitid config set oidc.{issuer}.{name} VALUE"
+                    raise ConfigurationError(f"the OIDC issuer {quote(issuer)} has no `{name}`", hint)
+            if "algorithms" in given:
+                algorithms = given["algorithms"]
+                given["algorithms"] = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
+            given["jwks"] = absolute(given["jwks"], self.path.rpartition("/")[0])
+            issuers.append(check_settings(OidcIssuer(issuer, **given)))
+        return tuple(issuers)
+
+    def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
+        """Yield the tables with keys of the user's own: name, and for each key its value and origin."""
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for layer in reversed(self._layers):
+            for name, entries, floor in (
+                ("floor.scope", layer.scope_floors, self.scope_floors),
+                ("floor.audience", layer.audience_floors, self.audience_floors),
+                ("algorithm.audience", layer.algorithms, self.algorithms),
+            ):
+                table = found.setdefault(name, {})
+                table.update(
+                    {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
+                )
+            for issuer, fields in layer.oidc.items():
+                table = found.setdefault("oidc", {})
+                for field, value in fields.items():
+                    text = value if isinstance(value, str) else " ".join(value)
+                    table[f"{issuer}.{field}"] = (text, layer.origin)
+        yield from found.items()
+
+
+def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VARIABLES) -> None:
+    """Raise UsageError for a variable that is set and blank: an empty value must not be taken for none."""
+    for variable in sorted(variables & environ.keys()):
+        if not environ[variable].strip():
+            raise UsageError(
+                f"the environment variable {variable} is blank", f"give it a value, or: unset {variable}"
+            )
+
+
+def load(
+    *,
+    file: str | None = None,
+    profile: str | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """Return the configuration that is in force.
+
+    Flags go before the environment, then the project's file, the user's, the system's. `file` stands for the
+    user's own file and must then exist; `profile` names the `[profile.NAME]` tables that overlay each file;
+    `flags` are settings from the command line. Without any file no TOML reader is loaded.
+    Raises ConfigurationError, and UsageError for a flag.
+    """
+    path = own_file(file, environ)
+    profile = profile or environ.get("JITID_PROFILE")
+    warnings: list[str] = []
+    project = _project_layers(profile, environ, warnings)
+    own, found = read_layers(path, "user", profile)
+    if not found and (file or "JITID_CONFIG" in environ):
+        raise ConfigurationError(
+            f"there is no file {safe(path)}", "make it with `jitid config set`, or leave --config out"
+        )
+    layers = project + own
+    for system in system_files(environ):
+        layers += read_layers(system, "system", profile)[0]
+    if profile and not any(layer.origin.endswith(f"[profile.{profile}]") for layer in layers):
+        raise ConfigurationError(
+            f"no configuration file has the profile {quote(profile)}", f"the user's file is {safe(path)}"
+        )
+    values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
+    return Config(values, layers, path, warnings)
+
+
+def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the path of the file that is the user's own: the one named, or the usual one."""
+    named_file = file or environ.get("JITID_CONFIG")
+    return absolute(named_file, _here()) if named_file else user_file(environ)
+
+
+def _resolve(
+    name: str,
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    layers: list[Layer],
+    warnings: list[str],
+) -> tuple[Value, str]:
+    setting = SETTINGS[name]
+    given = flags.get(name)
+    if given is not None:
+        try:
+            return convert(setting, given, f"--{name.replace('_', '-')}", _here()), "flag"
+        except ConfigurationError as error:
+            raise UsageError(error.message, error.hint) from None
+    if setting.environment and setting.variable in environ:
+        value = convert(setting, environ[setting.variable], setting.variable, _here())
+        return value, f"environment {setting.variable}"
+    said = [(layer.values[name], layer) for layer in layers if name in layer.values]
+    trusted = next(
+        ((value, layer.origin) for value, layer in said if layer.owner != "project"),
+        (setting.default, "default"),
+    )
+    if not said or said[0][1].owner != "project":
+        return trusted
+    value, layer = said[0]
+    if setting.project == "stricter" and _laxer(value, trusted[0]):
+        unit = " seconds" if isinstance(value, int) else ""
+        warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is not heeded")
+        return trusted
+    return value, layer.origin
+
+
+def _laxer(value: Value, than: Value) -> bool:
+    if isinstance(value, int) and isinstance(than, int):
+        return value > than
+    assert isinstance(value, str)
+    assert isinstance(than, str)
+    return most_sensitive(value, than) != value
+
+
+def _project_layers(profile: str | None, environ: Mapping[str, str], warnings: list[str]) -> list[Layer]:
+    for path in project_files(environ):
+        try:
+            layers, found = read_layers(path, "project", profile)
+        except ConfigurationError as error:
+            # Whoever put it there must not keep anybody from revoking.
+            hint = f" ({error.hint})" if error.hint else ""
+            warnings.append(f"the project's file is not heeded: {error.message}{hint}")
+            return []
+        if found:
+            return layers
+    return []
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - pathlib is not loaded where an issue must be fast
+    except OSError:
+        raise ConfigurationError(
+            "the working directory is gone", "go to another one, or give absolute paths"
+        ) from None

@@ -1,0 +1,230 @@
+"""One configuration file: whether it may be believed, and what stands in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from jitid.errors import ConfigurationError
+from jitid.settings import ALGORITHMS, SETTINGS, Value, convert, nearest, one_of
+from jitid.task import SENSITIVITIES, most_sensitive
+from jitid.text import quote, safe
+
+Owner = Literal["project", "user", "system"]
+
+_MOST = 1 << 20
+_TABLES = ("floor", "algorithm", "oidc", "profile")
+_OIDC = ("jwks", "audience", "claim", "kind", "algorithms")
+
+
+class Layer(NamedTuple):
+    """What one file, or one profile of it, sets; already checked and of the right types."""
+
+    origin: str
+    owner: Owner
+    values: dict[str, Value]
+    scope_floors: dict[str, str]
+    audience_floors: dict[str, str]
+    algorithms: dict[str, str]
+    oidc: dict[str, dict[str, Any]]
+
+
+def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Layer], bool]:
+    """Return the layers of a file, its profile before the rest of it, and whether the file is there.
+
+    A file that is not there has no layers. Raises ConfigurationError for one that cannot be believed or
+    understood.
+    """
+    data = read_file(path)
+    if data is None:
+        return [], False
+    overlay = _profiles(data, path).get(profile) if profile else None
+    layers = []
+    for document, origin in ((overlay, f"{owner} {path} [profile.{profile}]"), (data, f"{owner} {path}")):
+        if document is not None:
+            layers.append(read_layer(document, path, origin, owner))
+    return layers, True
+
+
+def read_file(path: str) -> dict[str, Any] | None:
+    """Return the TOML of a file, or None when there is none. Raises ConfigurationError."""
+    raw = _read(path)
+    if raw is None:
+        return None
+    import tomllib
+
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{safe(path)} is not UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{safe(path)} is not TOML: {safe(str(error) or 'nested too deeply')}"
+        ) from None
+
+
+def _read(path: str) -> bytes | None:
+    shown = safe(path)
+    try:
+        # Not through a link, and without waiting for the other end of a named pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            word = _word(path)
+            hint = f'put a plain file there: cp --remove-destination "$(readlink -f {word})" {word}'
+            raise ConfigurationError(
+                f"{shown} is a link, which could be turned elsewhere; it was not read", hint
+            ) from None
+        raise ConfigurationError(f"{shown} cannot be read: {(error.strerror or 'error').lower()}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigurationError(f"{shown} is no plain file")
+        if status.st_uid not in (os.geteuid(), 0):
+            hint = f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
+            raise ConfigurationError(f"{shown} belongs to another user; it was not read", hint)
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigurationError(
+                f"{shown} can be changed by other users; it was not read", f"chmod go-w {_word(path)}"
+            )
+        if status.st_size > _MOST:
+            raise ConfigurationError(f"{shown} is larger than a configuration can be")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_MOST)
+    except OSError as error:
+        raise ConfigurationError(f"{shown} cannot be read: {(error.strerror or 'error').lower()}") from None
+    finally:
+        os.close(descriptor)
+
+
+def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner) -> Layer:
+    """Return the checked content of a file or of one profile. Raises ConfigurationError for unknown names."""
+    shown = safe(path)
+    folder = path.rpartition("/")[0] or "/"
+    values: dict[str, Value] = {}
+    for name, raw in document.items():
+        if name in _TABLES:
+            if owner == "project":
+                raise ConfigurationError(f"{shown}: a project's file may not have `{name}`", _project_hint())
+            continue
+        if name not in SETTINGS:
+            raise ConfigurationError(
+                f"{shown}: there is no setting {quote(name)}", nearest(name, (*SETTINGS, *_TABLES))
+            )
+        if owner == "project" and SETTINGS[name].project == "no":
+            raise ConfigurationError(f"{shown}: a project's file may not set `{name}`", _project_hint())
+        values[name] = convert(SETTINGS[name], raw, f"{shown}: `{name}`", folder)
+    floors = _section(document, "floor", ("scope", "audience"), shown)
+    algorithms = _section(document, "algorithm", ("audience",), shown)
+    return Layer(
+        origin,
+        owner,
+        values,
+        {
+            _scope(scope, shown): each
+            for scope, each in _choices(floors, "scope", SENSITIVITIES, shown).items()
+        },
+        {
+            _audience(name, shown): each
+            for name, each in _choices(floors, "audience", SENSITIVITIES, shown).items()
+        },
+        {
+            _audience(name, shown): each
+            for name, each in _choices(algorithms, "audience", ALGORITHMS, shown).items()
+        },
+        _oidc(document, shown),
+    )
+
+
+def stricter(floors: list[dict[str, str]]) -> dict[str, str]:
+    """Return all floors together; where two speak of the same, the higher one stands."""
+    together: dict[str, str] = {}
+    for each in floors:
+        for name, sensitivity in each.items():
+            together[name] = most_sensitive(sensitivity, together.get(name, sensitivity))
+    return together
+
+
+def _project_hint() -> str:
+    return f"it may set: {', '.join(name for name, setting in SETTINGS.items() if setting.project != 'no')}"
+
+
+def _profiles(data: Mapping[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    profiles = _table(data.get("profile", {}), "profile", safe(path))
+    for name, profile in profiles.items():
+        if "profile" in _table(profile, f"profile.{name}", safe(path)):
+            raise ConfigurationError(f"{safe(path)}: the profile {quote(name)} cannot hold a profile")
+    return profiles
+
+
+def _table(value: object, name: str, shown: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{shown}: {quote(name)} is a table")
+    return value
+
+
+def _section(
+    document: Mapping[str, Any], name: str, known: tuple[str, ...], shown: str
+) -> dict[str, dict[str, Any]]:
+    section = _table(document.get(name, {}), name, shown)
+    for key, value in section.items():
+        if key not in known:
+            raise ConfigurationError(f"{shown}: there is no {quote(f'{name}.{key}')}", nearest(key, known))
+        _table(value, f"{name}.{key}", shown)
+    return section
+
+
+def _choices(section: Mapping[str, Any], name: str, allowed: tuple[str, ...], shown: str) -> dict[str, str]:
+    chosen = {}
+    for key, value in section.get(name, {}).items():
+        try:
+            chosen[key] = one_of(value, allowed)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{shown}: {quote(key)}: {error.message}", error.hint) from None
+    return chosen
+
+
+def _scope(text: str, shown: str) -> str:
+    from jitid.errors import UsageError
+    from jitid.scope import parse_scope
+
+    try:
+        return parse_scope(text)
+    except UsageError as error:
+        raise ConfigurationError(f"{shown}: {error.message}", error.hint) from None
+
+
+def _audience(text: str, shown: str) -> str:
+    from jitid.errors import UsageError
+    from jitid.name import check_audience
+
+    try:
+        return check_audience(text)
+    except UsageError as error:
+        raise ConfigurationError(f"{shown}: {error.message}", error.hint) from None
+
+
+def _oidc(document: Mapping[str, Any], shown: str) -> dict[str, dict[str, Any]]:
+    issuers = _table(document.get("oidc", {}), "oidc", shown)
+    for issuer, fields in issuers.items():
+        for name, value in _table(fields, f"oidc.{issuer}", shown).items():
+            where = f"{shown}: {quote(f'oidc.{issuer}.{name}', 200)}"
+            if name not in _OIDC:
+                raise ConfigurationError(f"{where} is not known", nearest(name, _OIDC))
+            texts = value if name == "algorithms" and isinstance(value, list) else [value]
+            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+                raise ConfigurationError(
+                    f"{where} is {'a list of texts' if name == 'algorithms' else 'a text'}"
+                )
+    return issuers
+
+
+def _word(path: str) -> str:
+    from shlex import quote as quote_word
+
+    return quote_word(safe(path))

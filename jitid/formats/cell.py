@@ -1,0 +1,27 @@
+"""A value as the text of one cell, for the formats that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jitid.text import safe
+
+
+def plain(value: object) -> str:
+    """Return a value as text, unescaped: a sequence joined by spaces, a mapping as JSON, None as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        from jitid.strictjson import dumps
+
+        return dumps(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return " ".join(plain(item) for item in value)
+    return str(value)
+
+
+def cell(value: object) -> str:
+    """Return a value as text that no terminal obeys: on one line, without tabs and control characters."""
+    return safe(plain(value))

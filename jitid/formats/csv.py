@@ -1,0 +1,28 @@
+"""CSV (RFC 4180) that a spreadsheet may open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.formats.cell import plain
+from jitid.formats.view import View
+from jitid.text import safe
+
+# With the full-width forms, which some spreadsheets read alike.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def text(view: View) -> Iterator[str]:
+    """Yield a header line and one record a row, ended by CRLF (RFC 4180, section 2)."""
+    yield ",".join(_record(field) for field in view.fields) + "\r\n"
+    for row in view.rows:
+        yield ",".join(_record(row.get(field)) for field in view.fields) + "\r\n"
+
+
+def _record(value: object) -> str:
+    raw = plain(value)
+    # A cell that starts so is a formula to a spreadsheet, which runs it; an apostrophe makes it text.
+    # Numbers of ours are no formulas.
+    formula = isinstance(value, (str, list, tuple)) and raw.lstrip(" ").startswith(_FORMULA)
+    shown = ("'" if formula else "") + safe(raw)
+    return '"' + shown.replace('"', '""') + '"' if any(mark in shown for mark in ',"\r\n') else shown

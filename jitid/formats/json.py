@@ -1,0 +1,33 @@
+"""One JSON document with a `schema` member; text comes back unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from jitid.formats.view import View
+
+
+def text(view: View) -> Iterator[str]:
+    """Yield the document: the single answer's own members, or the rows as `items`.
+
+    Characters outside ASCII are escaped, so that neither a control character nor a change of direction
+    reaches a terminal, while a parser reads the very text that was stored.
+    """
+    if view.document is not None:
+        yield dumps({"schema": view.schema, **view.document}) + "\n"
+    elif view.one:
+        for row in view.rows:
+            yield dumps({"schema": view.schema, **row}) + "\n"
+    else:
+        yield f'{{"schema": {dumps(view.schema)}, "items": ['
+        between = ""
+        for row in view.rows:
+            yield between + dumps(dict(row))
+            between = ", "
+        yield "]}\n"
+
+
+def dumps(value: object) -> str:
+    """Return `value` as JSON in ASCII; DEL, the one control character that JSON lets pass, is escaped too."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -1,0 +1,66 @@
+"""The one place that writes: data to standard output, talk to standard error."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+DATA = 1
+TALK = 2
+
+
+def claim_descriptors() -> None:
+    """Fill closed standard descriptors, before any file is opened.
+
+    A ledger opened while descriptor 1 is free would become descriptor 1, and a token printed would land
+    inside it. The stand-ins for input and output are opened the wrong way round on purpose: reading from
+    or writing to what was closed still fails.
+    """
+    for descriptor, mode in ((0, os.O_WRONLY), (DATA, os.O_RDONLY), (TALK, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken, and the lower ones are filled by now.
+            os.open(os.devnull, mode)
+
+
+def write(text: str) -> None:
+    """Write `text` to standard output, as UTF-8 and in one call where the system takes it so.
+
+    Raises OutputError when it cannot all be written: a closed descriptor, a full device, a reader that went
+    away (its cause is then a BrokenPipeError, and there is nobody to tell).
+    """
+    try:
+        _write_all(DATA, text)
+    except OSError as error:
+        # Only what fails pays for the enumeration that errors.py brings.
+        from jitid.errors import OutputError
+
+        reason = "it is closed" if error.errno == errno.EBADF else (error.strerror or "write failed").lower()
+        raise OutputError(f"standard output cannot be written: {reason}") from error
+
+
+def say(text: str) -> None:
+    """Write `text` and a newline to standard error; who closed it does not want to hear."""
+    try:
+        _write_all(TALK, text + "\n")
+    except OSError:
+        return
+
+
+def is_terminal() -> bool:
+    """Return whether data goes to somebody's screen."""
+    return os.isatty(DATA)
+
+
+def _write_all(descriptor: int, text: str) -> None:
+    # Lone surrogates (undecodable bytes of a file name) must not turn a report into a crash.
+    left = memoryview(text.encode("utf-8", "backslashreplace"))
+    while left:
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:
+            # Somebody else made the shared terminal or pipe non-blocking.
+            import select
+
+            select.select([], [descriptor], [])

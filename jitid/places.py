@@ -1,0 +1,82 @@
+"""Where the files of a user and of the system are (XDG Base Directory Specification)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from jitid.errors import ConfigurationError
+
+APPLICATION = "jitid"
+PROJECT_FILE = ".jitid.toml"
+
+# `platformdirs` knows all platforms, and is slow to load; on Linux its rules are these few lines.
+_XDG = sys.platform.startswith("linux")
+
+
+def home(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the user's home folder. Raises ConfigurationError when there is none."""
+    named = environ.get("HOME", "")
+    if named.startswith("/"):
+        return named.rstrip("/") or "/"
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        raise ConfigurationError(
+            "the environment names no home folder", "set HOME, or both --config and --ledger"
+        ) from None
+
+
+def user_file(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the path of the user's own configuration."""
+    if not _XDG:
+        from platformdirs import user_config_dir
+
+        return f"{user_config_dir(APPLICATION, appauthor=False)}/config.toml"
+    return f"{_folder('XDG_CONFIG_HOME', '.config', environ)}/{APPLICATION}/config.toml"
+
+
+def data_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of ledger and keys, unless the configuration names another."""
+    if not _XDG:
+        from platformdirs import user_data_dir
+
+        return user_data_dir(APPLICATION, appauthor=False)
+    return f"{_folder('XDG_DATA_HOME', '.local/share', environ)}/{APPLICATION}"
+
+
+def system_files(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the paths of the system's configuration, the most important first."""
+    if not _XDG:
+        from platformdirs import site_config_dir
+
+        return [f"{site_config_dir(APPLICATION, appauthor=False)}/config.toml"]
+    folders = [
+        each.rstrip("/") for each in environ.get("XDG_CONFIG_DIRS", "").split(":") if each.startswith("/")
+    ]
+    return [f"{folder}/{APPLICATION}/config.toml" for folder in folders or ["/etc/xdg"]]
+
+
+def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return where a project's file may be: in the working directory or above it, up to the home folder."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - pathlib is not loaded where an issue must be fast
+        last = home(environ)
+    except (OSError, ConfigurationError):
+        return []
+    paths = []
+    while folder:
+        paths.append(f"{folder.rstrip('/')}/{PROJECT_FILE}")
+        if folder == last:
+            break
+        folder = folder.rpartition("/")[0]
+    return paths
+
+
+def _folder(variable: str, usual: str, environ: Mapping[str, str]) -> str:
+    named = environ.get(variable, "")
+    # A relative path in these variables is invalid and to be ignored, says the specification.
+    return named.rstrip("/") if named.startswith("/") else f"{home(environ).rstrip('/')}/{usual}"

@@ -1,0 +1,192 @@
+"""The settings: their names, what they mean, what values they take, and who may set them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, assert_never
+
+from jitid.errors import ConfigurationError, JitidError
+from jitid.task import SENSITIVITIES
+from jitid.text import quote
+
+Value = str | int | tuple[str, ...] | None
+"""Durations are seconds; lists are tuples of text; None is "not set"."""
+
+Kind = Literal[
+    "name",
+    "text",
+    "place",
+    "issuer",
+    "trust domain",
+    "audiences",
+    "duration",
+    "count",
+    "sensitivity",
+    "format",
+    "colour",
+]
+
+FORMATS = ("table", "tsv", "json", "jsonl", "csv")
+COLOURS = ("auto", "always", "never")
+ALGORITHMS = ("EdDSA", "ES256")
+
+
+class Setting(NamedTuple):
+    """One setting of the configuration."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: Value = None
+    project: Literal["no", "yes", "stricter"] = "no"
+    """Whether the `.jitid.toml` of a working directory may set it. Such a file comes with other people's
+    code: it may name the work, and make it stricter; it may not say which ledger is used, whom to believe,
+    or what is allowed."""
+    environment: bool = True
+    """Whether `variable` is read. Nothing that stays unseen on the line may lower a guard rail."""
+
+    @property
+    def variable(self) -> str:
+        """The name of the environment variable, such as `JITID_TTL`."""
+        return f"JITID_{self.name.upper()}"
+
+
+SETTINGS: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("ledger", "place", "the folder that holds ledger and keys"),
+        Setting("issuer", "issuer", "the issuer named by a new ledger's credentials (`iss`)"),
+        Setting("trust_domain", "trust domain", "the SPIFFE trust domain of a new ledger"),
+        Setting("audience", "audiences", "who credentials are meant for, and what `verify` expects", ()),
+        Setting("task", "name", "the task that `issue` works on", project="yes"),
+        Setting("agent", "name", "the acting agent", "agent", project="yes"),
+        Setting("purpose", "text", "the purpose of a new task", project="yes"),
+        Setting(
+            "sensitivity", "sensitivity", "the sensitivity of a new task", "moderate", project="stricter"
+        ),
+        Setting("ttl", "duration", "how long a credential lives", 900, project="stricter"),
+        Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
+        Setting("max", "count", "how many credentials may be revoked without --yes", 100, environment=False),
+        Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
+        Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
+        Setting("format", "format", "how data is shown", project="yes"),
+        Setting("color", "colour", "when to use colours", "auto", project="yes"),
+    )
+}
+
+VARIABLES = frozenset(
+    {"JITID_CONFIG", "JITID_PROFILE", *(each.variable for each in SETTINGS.values() if each.environment)}
+)
+"""The environment variables that are read whatever the verb."""
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """Return the hint for an unknown name: the known ones most like it, or all of them."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name[:100], known, n=2)
+    return (
+        f"did you mean {' or '.join(f'`{each}`' for each in close)}?"
+        if close
+        else f"known are: {', '.join(known)}"
+    )
+
+
+def named(name: str) -> Setting:
+    """Return the setting of that name. Raises ConfigurationError with the nearest one."""
+    if name not in SETTINGS:
+        raise ConfigurationError(f"there is no setting {quote(name)}", nearest(name, tuple(SETTINGS)))
+    return SETTINGS[name]
+
+
+def convert(setting: Setting, raw: object, where: str, folder: str) -> Value:
+    """Return a raw value, text or what TOML had, as the setting's own type.
+
+    `where` says for the error message where it stood; `folder` is what a relative path is relative to. Raises
+    ConfigurationError.
+    """
+    try:
+        return _converted(setting, raw, folder)
+    except JitidError as error:
+        raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
+
+
+def _converted(setting: Setting, raw: object, folder: str) -> Value:
+    kind = setting.kind
+    match kind:
+        case "name":
+            from jitid.name import check_name
+
+            return check_name(_text(raw), setting.name)
+        case "text":
+            return _text(raw)
+        case "place":
+            return absolute(_text(raw), folder)
+        case "issuer":
+            from jitid.name import check_issuer
+
+            return check_issuer(_text(raw))
+        case "trust domain":
+            from jitid.name import check_trust_domain
+
+            return check_trust_domain(_text(raw))
+        case "audiences":
+            from jitid.name import check_audience
+
+            return tuple(dict.fromkeys(check_audience(each) for each in _texts(raw)))
+        case "duration":
+            from jitid.lifetime import parse_duration
+
+            return parse_duration(str(raw) if type(raw) is int else _text(raw))
+        case "count":
+            text = str(raw) if type(raw) is int else _text(raw)
+            if not (text.isascii() and text.isdigit() and len(text) <= 9):
+                raise ConfigurationError(f"a whole number is wanted, not {quote(text)}")
+            return int(text)
+        case "sensitivity":
+            return one_of(_text(raw), SENSITIVITIES)
+        case "format":
+            return one_of(_text(raw), FORMATS)
+        case "colour":
+            return one_of(_text(raw), COLOURS)
+        case _:
+            assert_never(kind)
+
+
+def one_of(text: object, allowed: tuple[str, ...]) -> str:
+    """Return `text` if it is allowed. Raises ConfigurationError."""
+    if text not in allowed:
+        raise ConfigurationError(f"{quote(str(text))} is not among {', '.join(allowed)}")
+    return str(text)
+
+
+def absolute(path: str, folder: str) -> str:
+    """Return a path seen from `folder`, with a leading `~` expanded; an address with `://` stays as it is."""
+    if "://" in path or path.startswith("/"):
+        return path
+    if path == "~" or path.startswith("~/"):
+        from jitid.places import home
+
+        return home() + path[1:]
+    return f"{folder.rstrip('/')}/{path}"
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ConfigurationError(f"a text is wanted, not {_type(raw)}")
+    if not raw.strip():
+        raise ConfigurationError("the value is blank", "give it a value, or leave it out")
+    return raw
+
+
+def _texts(raw: object) -> list[str]:
+    if isinstance(raw, str):
+        # The form of an environment variable and of `config set`: audiences hold no spaces.
+        return _text(raw).split()
+    if not isinstance(raw, (list, tuple)):
+        raise ConfigurationError(f"a list of texts is wanted, not {_type(raw)}")
+    return [_text(each) for each in raw]
+
+
+def _type(raw: object) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", dict: "a table", list: "a list"}
+    return names.get(type(raw), "a date or time")
