@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import cedarpy
 
 from jitid.errors import ConfigurationError
-from jitid.lifetime import format_duration
 from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
-from jitid.policy.facts import FACTS, SCOPE_FACTS, has_purpose
+from jitid.policy.facts import FACTS, SCOPE_FACTS
+from jitid.policy.reason import denied, permitted, scopes_denied
 from jitid.policy.source import Rule, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
 
@@ -97,21 +97,18 @@ class Policy:
             else:
                 refused.append(Refusal(scope, answer.rules))
         if not issue.permitted:
-            reason = _because(issue) + _what(request)
+            reason = denied(request, issue.rules, issue.trouble)
             return self._denial(request, issue.rules, refused, reason, narrow, explain, fixed)
         if refused and not (narrow and granted):
             rules = tuple(sorted({name for refusal in refused for name in refusal.rules}))
             first = next(answer for answer in scopes if not answer.permitted)
-            reason = f"{_because(first)}{_scopes(refused)}, asked by {_what(request)}"
+            reason = scopes_denied(request, refused, first.trouble)
             return self._denial(request, rules, refused, reason, narrow, explain, fixed)
         max_ttl, ttl_rule = None, None
         for name in permitting:
             bound = self._by_name[name].max_ttl
             if bound is not None and (max_ttl is None or bound < max_ttl):
                 max_ttl, ttl_rule = bound, name
-        reason = f"{_named(issue.rules)} {_verb('permit', issue.rules)} it"
-        if refused:
-            reason += f", without {_scopes(refused)}"
         return Decision(
             permit=True,
             rules=issue.rules,
@@ -120,7 +117,7 @@ class Policy:
             max_ttl=max_ttl,
             ttl_rule=ttl_rule,
             policy=self.digest,
-            reason=reason,
+            reason=permitted(issue.rules, refused),
             nearest=None,
         )
 
@@ -267,34 +264,3 @@ def _no_answer(error: object) -> _Answer:
 
 def _short(error: object) -> str:
     return safe(str(error)[:200])
-
-
-def _because(answer: _Answer) -> str:
-    if answer.trouble:
-        return f"{_named(answer.rules)} gave no answer, which is a refusal ({answer.trouble}): "
-    if answer.rules == (DEFAULT_DENY,):
-        return f"no rule permits it, which is a refusal ({DEFAULT_DENY}): "
-    return f"{_named(answer.rules)} {_verb('forbid', answer.rules)} it: "
-
-
-def _what(request: PolicyRequest) -> str:
-    purpose = "with a purpose" if has_purpose(request) else "no purpose"
-    return (
-        f"agent {quote(request.agent)} for {quote(request.delegator)} ({safe(request.delegator_proof)})"
-        f" on task {quote(request.task)} (sensitivity {safe(request.sensitivity)}, depth {request.depth},"
-        f" {purpose}, kind {safe(request.kind)}, {format_duration(request.lifetime)})"
-    )
-
-
-def _named(rules: tuple[str, ...]) -> str:
-    return ("rule " if len(rules) == 1 else "rules ") + " and ".join(f"`{name}`" for name in rules)
-
-
-def _verb(verb: str, rules: tuple[str, ...]) -> str:
-    return verb + "s" if len(rules) == 1 else verb
-
-
-def _scopes(refused: list[Refusal]) -> str:
-    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
-    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
-    return ("scope " if len(refused) == 1 else "scopes ") + shown + more

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
-
 DEFAULT_NAME = "default.cedar"
 SCHEMA_NAME = "jitid.cedarschema"
 
@@ -19,6 +17,7 @@ def schema() -> str:
 
 
 def _read(name: str) -> str:
-    # pathlib and importlib.resources cost milliseconds of the start, and this is on its way.
-    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH120, PTH123
+    # pathlib and importlib.resources cost milliseconds, and this is on the way of the first issue.
+    folder = __file__.rpartition("/")[0]
+    with open(f"{folder}/{name}", encoding="utf-8", newline="") as file:  # noqa: PTH123
         return file.read()

@@ -1,0 +1,58 @@
+"""The one sentence that says why: which rules, and what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitid.lifetime import format_duration
+from jitid.policy.decision import DEFAULT_DENY, PolicyRequest, Refusal
+from jitid.policy.facts import has_purpose
+from jitid.text import quote
+
+
+def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
+    """Return the reason of a permission, with the scopes that it leaves out."""
+    left_out = f", without {_scopes(refused)}" if refused else ""
+    return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it{left_out}"
+
+
+def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
+    """Return the reason of a denial of the issue; `trouble` is Cedar's, if it could not evaluate."""
+    return f"{_because(rules, trouble)}: {_what(request)}"
+
+
+def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: str) -> str:
+    """Return the reason of a denial of scopes, by the rules that refused the first of them."""
+    return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_what(request)}"
+
+
+def _because(rules: Sequence[str], trouble: str) -> str:
+    if trouble:
+        return f"{_named(rules)} gave no answer, which is a refusal ({trouble})"
+    if tuple(rules) == (DEFAULT_DENY,):
+        return f"no rule permits it, which is a refusal (`{DEFAULT_DENY}`)"
+    return f"{_named(rules)} {'forbids' if len(rules) == 1 else 'forbid'} it"
+
+
+def _what(request: PolicyRequest) -> str:
+    purpose = "with a purpose" if has_purpose(request) else "no purpose"
+    return (
+        f"agent {quote(request.agent)} for {quote(request.delegator)} ({_word(request.delegator_proof)})"
+        f" on task {quote(request.task)} (sensitivity {_word(request.sensitivity)}, depth {request.depth},"
+        f" {purpose}, kind {_word(request.kind)}, {format_duration(request.lifetime)})"
+    )
+
+
+def _word(text: str) -> str:
+    return text if text.isascii() and text.replace("-", "").isalnum() and len(text) <= 20 else quote(text)
+
+
+def _named(rules: Sequence[str]) -> str:
+    *others, last = (f"`{name}`" for name in rules)
+    return f"rules {', '.join(others)} and {last}" if others else f"rule {last}"
+
+
+def _scopes(refused: Sequence[Refusal]) -> str:
+    shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
+    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    return ("scope " if len(refused) == 1 else "scopes ") + shown + more
