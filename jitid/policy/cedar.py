@@ -128,15 +128,15 @@ class Policy:
         except ValueError as error:
             raise ConfigurationError(f"{quote(file)}{_where(text)}: {safe(str(error))}") from None
         rules = read_rules(file, text)
-        # A template decides nothing until it is linked, and this set links none.
-        if added.templates() or len(added) - len(self._set) != len(rules):
-            raise ConfigurationError(f"{quote(file)}: holds a template, with `?principal` or `?resource`")
         names = {rule.name: rule for rule in self._rules}
         for number, rule in enumerate(rules):
             if (other := names.get(rule.name)) is not None:
                 place = f"{quote(file)}, line {line_of(text, number)}"
                 raise ConfigurationError(f"{place}: `{rule.name}` is a rule of {quote(other.file)} already")
             names[rule.name] = rule
+        # A template decides nothing until it is linked, and this set links none.
+        if added.templates() or len(added) != len(names):
+            raise ConfigurationError(f"{quote(file)}: holds a template, with `?principal` or `?resource`")
         self._rules += rules
         self._set = added
 

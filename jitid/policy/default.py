@@ -19,5 +19,5 @@ def schema() -> str:
 def _read(name: str) -> str:
     # pathlib and importlib.resources cost milliseconds, and this is on the way of the first issue.
     folder = __file__.rpartition("/")[0]
-    with open(f"{folder}/{name}", encoding="utf-8", newline="") as file:  # noqa: PTH123
+    with open(f"{folder}/{name}", encoding="utf-8", newline="") as file:
         return file.read()

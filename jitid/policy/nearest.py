@@ -88,7 +88,7 @@ def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Chang
         gone = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
         phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in gone[:5])
         if len(gone) > 5:
-            phrase += f" and {len(gone) - 5} more scopes" if kept else " and all other scopes"
+            phrase += f", nor {len(gone) - 5} more" if kept else ", nor any other"
         yield _set(phrase, scopes=kept)
 
 
