@@ -19,8 +19,8 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before `run` listens to signals there is nothing to clean up.
         status = 130
-    # All output is written without buffers, so the interpreter can be left as it stands: taking it down costs
-    # a good part of a short command.
+    # All output is written without buffers, so the interpreter can be left as it stands: taking it down
+    # costs more than a millisecond.
     os._exit(status)
 
 

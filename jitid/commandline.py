@@ -6,7 +6,9 @@ import gc
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +21,6 @@ from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
-from jitid.settings import nearest
 from jitid.text import quote, safe
 
 # Typer does not publish the class of the contexts that it hands to commands.
@@ -84,7 +85,8 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         variables = frozenset(each.envvar for each in self.params if isinstance(each.envvar, str))
-        rest = super().parse_args(ctx, args)
+        with _at(ctx):
+            rest = super().parse_args(ctx, args)
         check_environment(os.environ, variables)
         for param in self.params:
             _check_value(param, ctx.params.get(param.name or ""))
@@ -112,6 +114,10 @@ class _Group(TyperGroup):
         self._prefix = f"{name} " if name else ""
         self._given = given
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _at(ctx):
+            return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names in the order of the table."""
         here = [name.removeprefix(self._prefix) for name in COMMANDS if name.startswith(self._prefix)]
@@ -128,14 +134,17 @@ class _Group(TyperGroup):
         """Find the verb that the line names. Raises UsageError with the nearest one."""
         known = self.list_commands(ctx)
         if args[0] not in known:
-            hint = f"{nearest(args[0], tuple(known))}; see: {ctx.command_path} --help"
-            raise UsageError(f"there is no verb {quote(self._prefix + without_secrets(args[0]))}", hint)
+            raise UsageError(
+                f"there is no verb {quote(self._prefix + without_secrets(args[0]))}",
+                f"{_guess(get_close_matches(args[0][:100], known, n=2))}see: {ctx.command_path} --help",
+            )
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Go on to the verb. Raises UsageError when the line names none, after showing which there are."""
         if not ctx._protected_args:  # noqa: SLF001 - Typer's own way to tell
-            output.say(ctx.get_help() + "\n")
+            if self._given.error_format() not in ("json", "jsonl"):
+                output.say(ctx.get_help() + "\n")
             raise UsageError(f"`{ctx.command_path}` needs a verb")
         return super().invoke(ctx)
 
@@ -187,6 +196,7 @@ def _global_options(*, hidden: bool) -> list[Any]:
             metavar=metavar,
             is_flag=metavar is None and names[0] != "verbose",
             count=names[0] == "verbose",
+            type=int if names[0] == "verbose" else None,
             help=sentence,
             hidden=hidden,
             expose_value=False,
@@ -240,15 +250,31 @@ _HELP = _eager(["--help", "-h"], "Show this help.", _show_help)
 _VERSION = _eager(["--version", "-V"], "Show the version.", _show_version)
 
 
+@contextmanager
+def _at(context: Any) -> Iterator[None]:
+    """Note the place in the tree on an error that Typer raises without one."""
+    try:
+        yield
+    except typer.TyperException as error:
+        if getattr(error, "ctx", None) is None:
+            error.ctx = context  # type: ignore[attr-defined]
+        raise
+
+
+def _guess(close: Iterable[str]) -> str:
+    guesses = " or ".join(f"`{each}`" for each in sorted(close))
+    return f"did you mean {guesses}? " if guesses else ""
+
+
 def _usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     see = f"see: {context.command_path if context else _PROGRAM} --help"
     option = getattr(error, "option_name", None)
     close = getattr(error, "possibilities", None)
     if option and close is not None:
-        guess = f"did you mean {' or '.join(f'`{each}`' for each in sorted(close))}? " if close else ""
-        return UsageError(f"there is no option {quote(without_secrets(option))}", guess + see)
+        return UsageError(f"there is no option {quote(without_secrets(option))}", _guess(close) + see)
     message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
+    message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     return UsageError(safe(message[:1].lower() + message[1:]), see)
 
 

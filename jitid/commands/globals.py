@@ -75,11 +75,12 @@ class Globals:
 
     def show(self, view: View) -> None:
         """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
-        from jitid.formats.view import Format, show
+        from jitid.formats.show import show
+        from jitid.formats.view import Format
 
         self.expect(view.fields)
         name = self.format_name()
-        show(view, Format(name) if name else None, self.field, self._colour())
+        show(view, Format(name) if name else None, self.field, self.colour())
 
     def note(self, text: str) -> None:
         """Tell the user something worth knowing on standard error, unless `--quiet`."""
@@ -95,7 +96,8 @@ class Globals:
         if self.verbose:
             output.say(f"jitid: {safe(text)}")
 
-    def _colour(self) -> bool | None:
+    def colour(self) -> bool | None:
+        """Return whether to use colours: True, False, or None to leave it to the terminal."""
         if self.no_color:
             return False
         config = self.config()

@@ -1,0 +1,108 @@
+"""Delegation trees as drawings: for a terminal, and as Mermaid or Graphviz source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jitid.formats.cell import cell
+from jitid.text import safe
+
+Node = Mapping[str, Any]
+"""One identity by the names of its columns; `id` and `parent` join them."""
+
+
+def nested(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """Return the trees with each node's children under `children`."""
+    copies = {node["id"]: {**node, "children": []} for node in nodes}
+    roots: list[dict[str, Any]] = []
+    for node in copies.values():
+        parent = copies.get(node["parent"])
+        (roots if parent is None else parent["children"]).append(node)
+    return roots
+
+
+def text(nodes: Sequence[Node], colour: bool | None) -> str:
+    """Return the trees drawn for a terminal."""
+    import io
+
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    file = io.StringIO()
+    # Long ids must not be cut: a wrapped line can still be copied.
+    console = Console(
+        file=file, color_system="standard" if colour else None, force_terminal=bool(colour), width=_width()
+    )
+    # By loop and not by recursion: a chain may be deep.
+    branches: dict[str, Tree] = {}
+    for node in nodes:
+        label = Text(_label(node), style="" if node["state"] == "active" else "dim")
+        parent = branches.get(node["parent"])
+        if parent is None:
+            top = Tree(Text(cell(node["delegator"]), style="bold"))
+            branches[node["id"]] = top.add(label)
+            branches[f"top {node['id']}"] = top
+        else:
+            branches[node["id"]] = parent.add(label)
+    for name, tree in branches.items():
+        if name.startswith("top "):
+            console.print(tree, soft_wrap=True)
+    return file.getvalue()
+
+
+def _width() -> int:
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _label(node: Node) -> str:
+    scopes = f" [{cell(node['scopes'])}]" if node["scopes"] else ""
+    return f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}{scopes} {node['id']}"
+
+
+def mermaid(nodes: Iterable[Node]) -> str:
+    """Return the source of a Mermaid flowchart."""
+    lines = ["flowchart TD"]
+    for node in nodes:
+        lines.append(f'    {node["id"]}["{_entities(_short(node))}"]')
+        if node["parent"] is None:
+            lines.append(
+                f'    {_key(node["delegator"])}(["{_entities(node["delegator"])}"]) --> {node["id"]}'
+            )
+        else:
+            lines.append(f"    {node['parent']} --> {node['id']}")
+    return "\n".join(lines) + "\n"
+
+
+def dot(nodes: Iterable[Node]) -> str:
+    """Return the source of a Graphviz digraph."""
+    lines = ["digraph delegation {", "    node [shape=box];"]
+    for node in nodes:
+        style = "" if node["state"] == "active" else ", style=dashed"
+        lines.append(f"    {_quoted(node['id'])} [label={_quoted(_short(node))}{style}];")
+        above = node["parent"] or node["delegator"]
+        lines.append(f"    {_quoted(above)} -> {_quoted(node['id'])};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _short(node: Node) -> str:
+    return f"{node['agent']} on {node['task']} ({node['state']})"
+
+
+def _key(name: str) -> str:
+    return "d_" + name.encode().hex()
+
+
+def _entities(value: str) -> str:
+    """Return text for a Mermaid label: everything but plain characters as an entity."""
+    return "".join(
+        [each if each.isalnum() or each in " .-_:@/()" else f"#{ord(each)};" for each in safe(value)]
+    )
+
+
+def _quoted(value: str) -> str:
+    escaped = safe(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,45 @@
+"""Each transcript is a test: the command line answers today what it is written to answer."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.transcripts import FOLDER, parse, replay
+
+TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None:
+    """What differs is shown as a difference to the file."""
+    written = path.read_text()
+    answered = replay(written, tmp_path)
+    if answered == written:
+        return
+    if os.environ.get("JITID_UPDATE_TRANSCRIPTS") == "1":
+        path.write_text(answered)
+        return
+    difference = difflib.unified_diff(
+        written.splitlines(), answered.splitlines(), f"{path.name} as written", "as answered", lineterm=""
+    )
+    pytest.fail("\n".join(difference), pytrace=False)
+
+
+def test_a_transcript_is_read_back_as_it_was_written() -> None:
+    """Comments, continued commands and marked lines keep their places."""
+    steps, after = parse("# why\n\n$ cat <<E\n> x\n> E\nx\n| \n2> told\n? 3\n\n# end\n")
+    assert [(step.before, step.script, step.expected) for step in steps] == [
+        (("# why", ""), "cat <<E\nx\nE", ("x", "| ", "2> told", "? 3"))
+    ]
+    assert after == ("", "# end")
+
+
+def test_a_command_finds_what_the_one_before_it_set(tmp_path: Path) -> None:
+    """Variables and files last for a transcript; a failing status does not end it."""
+    text = '$ A=\'a  "b\'; echo "$A" > f; exit 3\n? 3\n'
+    text += '$ echo "$A"; cat f; echo told >&2\na  "b\na  "b\n2> told\n'
+    assert replay(text, tmp_path) == text

@@ -1,0 +1,164 @@
+"""Runs transcripts: what a user types, and what the command line answers.
+
+A transcript is a text file:
+
+    # A comment says why.
+    $ jitid config get ttl
+    15m
+    $ jitid config get nothing
+    2> jitid: error: there is no setting `nothing`
+    ? 2
+
+- `$ ` starts a command, which `sh` runs, so that pipes, files and `$(…)` work; lines after it that start
+with `> `
+  belong to it (a here document, a long pipe). Variables that it sets are there for the commands after it.
+- Then comes its standard output, then its standard error with `2> ` before each line. A line that could be
+taken for
+  something else is written after `| `: one that starts with a mark or `#`, and a blank one.
+- `? N` is the exit status where it is not 0.
+- Blank lines and lines that start with `#` stay where they are and mean nothing.
+
+All commands of a transcript run in one new working directory with a new home folder. What differs from run
+to run is replaced on both sides: [JID] [JTI] [JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
+the folder of it all.
+
+`JITID_UPDATE_TRANSCRIPTS=1 pytest tests/cli` writes what was answered into the files; read the difference
+before believing it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jitid
+
+FOLDER = Path(__file__).parent / "transcripts"
+
+_VARIABLE = (
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), "[JWT]"),
+    (re.compile(r"\bjitid_[0-9A-Za-z]{38}\b"), "[OPAQUE]"),
+    (re.compile(r"\bjid_[0-9a-v]{26}\b"), "[JID]"),
+    (re.compile(r"\bjti_[0-9a-v]{26}\b"), "[JTI]"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "[UUID]"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "[TIME]"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
+    (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
+    (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
+)
+_MARKS = ("$ ", "> ", "? ", "#", "2> ", "| ")
+
+# Saves the variables however the command ends; the command is an argument, so that its quoting stays its own.
+_SHELL = """
+set -a
+if [ -f "$1" ]; then . "$1"; fi
+trap 'export -p > "$1"' EXIT
+eval "$2"
+"""
+
+
+class Step(NamedTuple):
+    """A command, with the blank lines and comments before it, and the lines that should follow it."""
+
+    before: tuple[str, ...]
+    command: tuple[str, ...]
+    """The lines, with their marks."""
+    expected: tuple[str, ...]
+
+    @property
+    def script(self) -> str:
+        """The command as the shell gets it."""
+        return "\n".join(line[2:] for line in self.command)
+
+
+def parse(text: str) -> tuple[list[Step], tuple[str, ...]]:
+    """Return the steps of a transcript, and the lines after the last one."""
+    steps: list[Step] = []
+    before: list[str] = []
+    command: list[str] = []
+    expected: list[str] = []
+
+    def finish() -> None:
+        if command:
+            steps.append(Step(tuple(before), tuple(command), tuple(expected)))
+            before.clear()
+            command.clear()
+            expected.clear()
+
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            finish()
+            command.append(line)
+        elif not line.strip() or line.startswith("#"):
+            finish()
+            before.append(line)
+        elif command and not expected and line.startswith("> "):
+            command.append(line)
+        else:
+            assert command, f"output before any command: {line}"
+            expected.append(line)
+    finish()
+    return steps, tuple(before)
+
+
+def replay(text: str, folder: Path) -> str:
+    """Run a transcript in `folder` and return it with what was really answered."""
+    steps, after = parse(text)
+    environment = _prepare(folder)
+    lines: list[str] = []
+    for step in steps:
+        lines += [*step.before, *step.command, *_answer(step.script, folder, environment)]
+    return "\n".join([*lines, *after]) + "\n"
+
+
+def _answer(script: str, folder: Path, environment: dict[str, str]) -> list[str]:
+    done = subprocess.run(
+        ["/bin/sh", "-c", _SHELL, "sh", str(folder / "variables"), script],
+        cwd=folder / "work",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    lines = [_marked(line) for line in _lines(done.stdout, folder)]
+    lines += [f"2> {line}".rstrip() for line in _lines(done.stderr, folder)]
+    return lines if done.returncode == 0 else [*lines, f"? {done.returncode}"]
+
+
+def _lines(raw: bytes, folder: Path) -> list[str]:
+    text = raw.decode("utf-8", "backslashreplace").replace(str(folder), "[TMP]")
+    for pattern, name in _VARIABLE:
+        text = pattern.sub(name, text)
+    # Only the newline ends a line: a form feed or a separator that slipped through must show.
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _marked(line: str) -> str:
+    return f"| {line}".rstrip() if line.startswith(_MARKS) or not line.strip() else line
+
+
+def _prepare(folder: Path) -> dict[str, str]:
+    for name in ("home", "work", "bin"):
+        (folder / name).mkdir(mode=0o700)
+    # The same code that pytest has loaded, by the same interpreter, whatever else is installed.
+    command = folder / "bin" / "jitid"
+    root = Path(jitid.__file__).parent.parent
+    command.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(root)!r}\n"
+        "from jitid.__main__ import main\nsys.argv[0] = 'jitid'\nmain()\n"
+    )
+    command.chmod(0o755)
+    return {
+        "HOME": str(folder / "home"),
+        "PATH": f"{folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "TZ": "UTC",
+        "COLUMNS": "200",
+        "XDG_CONFIG_DIRS": str(folder / "etc"),
+    }
