@@ -102,7 +102,7 @@ def test_a_reason_and_an_advice_are_harmless_to_read(text: str) -> None:
     asked = request(
         agent=text, delegator=text, task=text, purpose=text, kind=text, sensitivity=text, delegator_proof=text
     )
-    decision = DEFAULT.decide(asked._replace(scopes=(text, "x")), explain=True)
+    decision = DEFAULT.decide(asked._replace(scopes=(text, "x"), depth=9))
     assert not decision.permit
     for shown in (decision.reason, decision.nearest or ""):
         assert shown.isprintable()
