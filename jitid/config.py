@@ -215,7 +215,7 @@ def _project_layers(profile: str | None, environ: Mapping[str, str], warnings: l
 
 def _here() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 - pathlib is not loaded where an issue must be fast
+        return os.getcwd()
     except OSError:
         raise ConfigurationError(
             "the working directory is gone", "go to another one, or give absolute paths"

@@ -63,7 +63,7 @@ def system_files(environ: Mapping[str, str] = os.environ) -> list[str]:
 def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return where a project's file may be: in the working directory or above it, up to the home folder."""
     try:
-        folder = os.getcwd()  # noqa: PTH109 - pathlib is not loaded where an issue must be fast
+        folder = os.getcwd()
         last = home(environ)
     except (OSError, ConfigurationError):
         return []

@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
+    "verify": (
+        "verify:verify",
+        "Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.",
+    ),
+    "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
+    "list": ("list:list_", "List credentials."),
+    "tree": ("tree:tree", "Show who delegated to whom."),
+    "revoke": (
+        "revoke:revoke",
+        "End credentials before their time, with everything that descends from them.",
+    ),
+    "retire": ("retire:retire", "End a task, with every identity and credential of it."),
+    "task list": ("task:list_", "List tasks, newest first."),
+    "task show": ("task:show", "Show one task."),
+    "audit log": ("audit:log", "Show audit events, oldest first."),
+    "audit head": ("audit:head", "Print the signed last link of the audit chain."),
+    "audit verify": ("audit:verify", "Check the audit chain, and the ledger's rows against it."),
+    "audit export": ("audit:export", "Write the audit log as JSON lines."),
+    "keys list": ("keys:list_", "List the signing keys that there ever were."),
+    "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
+    "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
+    "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
     "config show": ("config:show", "Show the settings in force."),
     "config get": ("config:get", "Print the value of one setting."),
     "config set": ("config:set_", "Write one setting to the user's file."),
@@ -14,6 +37,9 @@ A module is imported when its verb is used, never for a list of verbs.
 """
 
 GROUPS: dict[str, str] = {
+    "task": "Look at tasks.",
+    "audit": "Read, sign, verify and export the audit log.",
+    "keys": "See, rotate, revoke and publish the signing keys.",
     "config": "Read and change the settings.",
 }
 """The first words of verbs that have two, and the sentence about them."""

@@ -116,7 +116,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
     if key not in SETTINGS:
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
     # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
-    converted = convert(SETTINGS[key], value, f"`{key}`", os.getcwd())  # noqa: PTH109 - a text is wanted
+    converted = convert(SETTINGS[key], value, f"`{key}`", os.getcwd())
     if SETTINGS[key].kind == "duration":
         return [key], value
     return [key], list(converted) if isinstance(converted, tuple) else converted
@@ -144,7 +144,7 @@ def _locked(path: str) -> Iterator[None]:
 
 def _make_folder(folder: str) -> None:
     try:
-        os.mkdir(folder, 0o700)  # noqa: PTH102 - paths are texts here
+        os.mkdir(folder, 0o700)
     except FileExistsError:
         return
     except FileNotFoundError:

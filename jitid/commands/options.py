@@ -122,6 +122,12 @@ Subject = Annotated[
         metavar="[ID|FILE]", help="An id, or a file with a token; `-`: standard input.", show_default=False
     ),
 ]
+TokenArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]", help="A file with a token; standard input if absent or `-`.", show_default=False
+    ),
+]
 TokenFile = Annotated[
     str | None, _option("--token-file", metavar="FILE", text="A file with a token; `-` is standard input.")
 ]
@@ -139,12 +145,75 @@ Until = Annotated[str | None, _option("--until", metavar="TIME", text="Before TI
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Identities or credentials.", show_default=False)
 ]
-OfTask = Annotated[str | None, _option("--task", metavar="NAME", text="Those of a task.")]
-OfDelegator = Annotated[str | None, _option("--delegator", metavar="NAME", text="Those of a root delegator.")]
-OfAgent = Annotated[str | None, _option("--agent", metavar="NAME", text="Those of an agent.")]
-OfTree = Annotated[
-    str | None, _option("--tree", metavar="ID", text="The whole tree of ID, from its root down.")
+OfTasks = Annotated[list[str] | None, _option("--task", metavar="NAME", text="Those of a task; repeatable.")]
+OfDelegators = Annotated[
+    list[str] | None,
+    _option(
+        "--delegator",
+        metavar="NAME",
+        text="Those of a root delegator, or what agent:NAME delegated; repeatable.",
+    ),
 ]
+OfAgents = Annotated[
+    list[str] | None, _option("--agent", metavar="NAME", text="Those of an agent; repeatable.")
+]
+OfTrees = Annotated[
+    list[str] | None,
+    _option("--tree", metavar="ID", text="The whole tree of ID, from its root down; repeatable."),
+]
+TokenFiles = Annotated[
+    list[str] | None,
+    _option("--token-file", metavar="FILE", text="The one whose token is in FILE; `-` is standard input."),
+]
+
+# What is filtered by its columns.
+OfTask = Annotated[str | None, _option("--task", metavar="NAME", text="Of this task.")]
+OfDelegator = Annotated[
+    str | None,
+    _option("--delegator", metavar="NAME", text="Of this root delegator, or delegated by agent:NAME."),
+]
+OfAgent = Annotated[str | None, _option("--agent", metavar="NAME", text="Of this agent.")]
+OfKind = Annotated[str | None, _option("--kind", metavar="KIND", text="Of this kind.")]
+OfSensitivity = Annotated[str | None, _option("--sensitivity", metavar="LEVEL", text="Of this sensitivity.")]
+OfProof = Annotated[
+    str | None,
+    _option("--proof", metavar="PROOF", text="Delegator proved so: asserted, os-user, parent or oidc."),
+]
+OfScope = Annotated[str | None, _option("--scope", metavar="SCOPE", text="Holding exactly this scope.")]
+OfAudience = Annotated[str | None, _option("--audience", metavar="AUD", text="Meant for this audience.")]
+OfPurpose = Annotated[str | None, _option("--purpose", metavar="TEXT", text="Of a task with this purpose.")]
+OfState = Annotated[
+    str | None,
+    _option("--state", metavar="STATE", text="pending, active, expired, revoked, retired or superseded."),
+]
+OfId = Annotated[str | None, _option("--id", metavar="ID", text="This identity or credential.")]
+OfParent = Annotated[str | None, _option("--parent", metavar="ID", text="Delegated by this identity.")]
+OfDepth = Annotated[int | None, _option("--depth", metavar="N", text="So many delegations from the root.")]
+OfKey = Annotated[str | None, _option("--signed-by", metavar="KID", text="Signed by this key.")]
+ExpiresBefore = Annotated[
+    str | None, _option("--expires-before", metavar="TIME", text="Expiring before TIME (RFC 3339).")
+]
+ExpiresAfter = Annotated[
+    str | None, _option("--expires-after", metavar="TIME", text="Expiring at TIME or later (RFC 3339).")
+]
+OfTaskState = Annotated[str | None, _option("--state", metavar="STATE", text="open, overdue or ended.")]
+AfterTask = Annotated[str | None, _option("--after", metavar="NAME", text="Go on after the task NAME.")]
+Shape = Annotated[
+    str | None, _option("--as", metavar="SHAPE", text="mermaid or dot: the tree as a drawing's source.")
+]
+
+# What is filtered in the audit log.
+OfOperation = Annotated[
+    str | None, _option("--operation", metavar="NAME", text="Of this operation, as issue or denial.")
+]
+OfCaller = Annotated[str | None, _option("--by", metavar="LOGIN", text="Done by this login.")]
+OfRule = Annotated[str | None, _option("--rule", metavar="ID", text="Decided by this policy rule.")]
+OfEvent = Annotated[int | None, _option("--event", metavar="N", text="This event only.")]
+AfterEvent = Annotated[int | None, _option("--after", metavar="N", text="Go on after event N.")]
+Members = Annotated[
+    bool, _option("--members", metavar=None, text="Name the credentials each event issued and ended.")
+]
+Algorithm = Annotated[str | None, _option("--algorithm", metavar="ALG", text="EdDSA (default) or ES256.")]
 IdsFile = Annotated[
     str | None, _option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
 ]

@@ -1,0 +1,1 @@
+"""The authority: operations as values, and who performs them."""

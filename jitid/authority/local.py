@@ -1,0 +1,221 @@
+"""The authority in this process: it takes each operation to the layers below."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid.authority import operations as ops
+from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
+from jitid.identifier import parse_id
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Ledger, Selection, Snapshot
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.issuance import Issued, Terms
+    from jitid.oidc import OidcIssuer
+    from jitid.revocation import Ended
+    from jitid.rotation import KeyChange
+
+
+class LocalAuthority:
+    """Performs operations on a ledger and a keyring that this process holds. What an operation needs is loaded when it comes."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keyring: Keyring,
+        *,
+        terms: Callable[[], Terms],
+        audiences: Sequence[str] = (),
+        oidc: Callable[[], Sequence[OidcIssuer]] = tuple,
+        timeout: float = 30.0,
+    ) -> None:
+        """Args are suppliers where having the thing costs time: policy and issuers are read when first used.
+
+        `audiences` are those that `verify` expects unless told otherwise (none: the ledger's issuer); `timeout`, in
+        seconds, bounds what is fetched from issuers of ID tokens.
+        """
+        self._ledger = ledger
+        self._keyring = keyring
+        self._read_terms = terms
+        self._terms: Terms | None = None
+        self._audiences = tuple(audiences) or (ledger.names.issuer,)
+        self._oidc = oidc
+        self._timeout = timeout
+
+    def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
+        """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+
+    def close(self) -> None:
+        """Release the ledger."""
+        self._ledger.close()
+
+    def _perform(self, operation: ops.AnyOperation) -> object:
+        match operation:
+            case ops.Issue():
+                return self._issue(operation)
+            case ops.Verify():
+                return self._verify(operation)
+            case ops.Revoke():
+                return self._revoke(operation)
+            case ops.Retire():
+                return self._retire(operation)
+            case ops.RotateKey() | ops.RevokeKey():
+                return self._change_keys(operation)
+            case _:
+                return self._look(operation)
+
+    def _look(
+        self,
+        operation: ops.Inspect
+        | ops.ListCredentials
+        | ops.ShowTree
+        | ops.ListTasks
+        | ops.ShowTask
+        | ops.ReadLog
+        | ops.SignHead
+        | ops.VerifyLog
+        | ops.ExportLog
+        | ops.ListKeys
+        | ops.PublishKeys,
+    ) -> object:
+        from jitid.authority import looking
+
+        names = self._ledger.names
+        with self._ledger.read() as snapshot:
+            match operation:
+                case ops.Inspect():
+                    return looking.inspect(snapshot, names, operation)
+                case ops.ListCredentials():
+                    return looking.list_credentials(snapshot, operation)
+                case ops.ShowTree():
+                    return looking.show_tree(snapshot, operation)
+                case ops.ListTasks():
+                    return looking.list_tasks(snapshot, operation)
+                case ops.ShowTask():
+                    return looking.show_task(snapshot, operation)
+                case ops.ReadLog():
+                    return looking.read_log(snapshot, operation)
+                case ops.VerifyLog():
+                    return looking.verify_log(snapshot, names, operation)
+                case ops.SignHead():
+                    return looking.sign_head(snapshot, names, self._keyring)
+                case ops.ExportLog():
+                    return looking.export_log(snapshot, names, self._keyring)
+                case ops.ListKeys():
+                    return looking.list_keys(snapshot)
+                case ops.PublishKeys():
+                    from jitid import rotation
+
+                    return rotation.published(snapshot)
+                case _:
+                    assert_never(operation)
+
+    @property
+    def _agreed(self) -> Terms:
+        if self._terms is None:
+            self._terms = self._read_terms()
+        return self._terms
+
+    def _issue(self, operation: ops.Issue) -> list[Issued]:
+        from jitid import issuance
+
+        names = self._ledger.names
+        requests = self._proved(operation)
+        if operation.dry_run:
+            with self._ledger.read() as snapshot:
+                return [issuance.preview(snapshot, names, request, self._agreed) for request in requests]
+        # What is slow and needs no lock comes before it.
+        terms = self._agreed
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return issuance.issue(transaction, names, requests, terms, self._keyring)
+        except (PolicyDeniedError, InvalidCredentialError) as denial:
+            self._record_denial(denial, operation)
+            raise
+
+    def _proved(self, operation: ops.Issue) -> Sequence[Any]:
+        """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
+        if operation.delegator_token is None:
+            return operation.requests
+        from jitid import oidc
+
+        issuers = self._oidc()
+        proof = oidc.verify_id_token(
+            operation.delegator_token.reveal(), issuers, int(time.time()), timeout=self._timeout
+        )
+        return [request._replace(proved_delegator=proof.delegator) for request in operation.requests]
+
+    def _record_denial(self, denial: JitidError, operation: ops.Issue) -> None:
+        facts: dict[str, Any]
+        if isinstance(denial, PolicyDeniedError):
+            facts = denial.facts
+        else:
+            first = operation.requests[0]
+            facts = {"task": first.task, "agent": first.agent, "reason": denial.message}
+        with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+            transaction.append("denial", facts)
+
+    def _verify(self, operation: ops.Verify) -> object:
+        from jitid import introspection
+
+        with self._ledger.read() as snapshot:
+            audiences = operation.audiences or self._audiences
+            return introspection.verify(
+                snapshot, self._ledger.names, operation.token.reveal(), audiences
+            ).credential
+
+    def _revoke(self, operation: ops.Revoke) -> Ended:
+        from jitid import revocation
+
+        if operation.dry_run:
+            with self._ledger.read() as snapshot:
+                return revocation.preview(snapshot, self._selection(snapshot, operation))
+        with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+            selection = self._selection(transaction, operation)
+            return revocation.revoke(transaction, selection, operation.reason, operation.most)
+
+    def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
+        """Return the selection with the identities of the presented tokens; each must be one that this ledger issued."""
+        from jitid import introspection
+
+        names = self._ledger.names
+        found = [introspection.recognise(snapshot, names, token.reveal()).jti for token in operation.tokens]
+        for text in operation.selection.ids:
+            kind, raw = parse_id(text)
+            known = (
+                snapshot.find_credential("jti", raw) if kind == "jti" else snapshot.find_credentials_of(raw)
+            )
+            if not known:
+                raise NotFoundError(
+                    f"the ledger knows no {quote(text)}; nothing was changed", "see: jitid list"
+                )
+        return operation.selection._replace(ids=(*operation.selection.ids, *found))
+
+    def _retire(self, operation: ops.Retire) -> Ended:
+        from jitid import revocation
+
+        if operation.dry_run:
+            with self._ledger.read() as snapshot:
+                return revocation.preview_retire(snapshot, operation.task)
+        with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+            return revocation.retire(transaction, operation.task, operation.reason)
+
+    def _change_keys(self, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
+        from jitid import rotation
+
+        with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+            if isinstance(operation, ops.RotateKey):
+                change = rotation.rotate(transaction, self._keyring, operation.algorithm)
+            else:
+                change = rotation.revoke(
+                    transaction, self._keyring, operation.kid, operation.reason, operation.most
+                )
+        # Only now that the ledger no longer counts on it may a private key go.
+        for kid in change.retired:
+            self._keyring.forget(kid)
+        return change

@@ -1,0 +1,143 @@
+"""The operations that change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid import auditing, introspection
+from jitid.audit import Event
+from jitid.authority import operations as ops
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.keyring import Keyring, Signer
+from jitid.ledger.protocol import Filter, Names, Snapshot
+from jitid.text import quote
+
+
+def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
+    """Tell everything about a credential, named by its id or by itself."""
+    if operation.token is not None:
+        credential = introspection.recognise(snapshot, names, operation.token.reveal())
+    elif operation.id is not None:
+        credential = introspection.find(snapshot, operation.id)
+    else:
+        raise UsageError("nothing is named", "give an id, or a token on standard input")
+    reason = None
+    try:
+        introspection.judge(snapshot, credential, None)
+    except InvalidCredentialError as error:
+        reason = error.message
+    task = snapshot.find_task(credential.task)
+    if task is None:
+        raise IntegrityError(
+            f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
+        )
+    below, live = snapshot.descendants(credential.identity_key)
+    return ops.Inspection(
+        credential,
+        reason is None,
+        reason,
+        snapshot.lineage(credential.identity_key, snapshot.now),
+        task,
+        names.issuer,
+        names.trust_domain,
+        below,
+        live,
+        _document(snapshot.event(credential.event)),
+        None if credential.ended_event is None else _document(snapshot.event(credential.ended_event)),
+    )
+
+
+def _document(event: Event | None) -> dict[str, Any] | None:
+    return None if event is None else event.document()
+
+
+def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.Page:
+    """List credentials, a page at a time."""
+    rows = snapshot.credentials(
+        operation.chosen,
+        operation.sort,
+        descending=operation.descending,
+        after=operation.after,
+        limit=operation.limit,
+    )
+    return ops.Page(rows, snapshot.now)
+
+
+def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:
+    """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+    roots: dict[int, None] = {}
+    for text in operation.ids:
+        roots[snapshot.root_of(introspection.find(snapshot, text).identity_key)] = None
+    if operation.task is not None:
+        if snapshot.find_task(operation.task) is None:
+            raise NotFoundError(f"there never was a task {quote(operation.task)}", "see: jitid task list")
+        chosen = Filter(task=operation.task)
+        after = None
+        while page := snapshot.credentials(
+            chosen, "id", descending=False, after=after, limit=operation.limit
+        ):
+            roots.update((snapshot.root_of(row.identity_key), None) for row in page)
+            after = page[-1].jti
+            if len(roots) >= operation.limit:
+                break
+    rows = [row for root in roots for row in snapshot.subtree(root, operation.limit)]
+    return ops.Page(rows[: operation.limit], snapshot.now)
+
+
+def list_tasks(snapshot: Snapshot, operation: ops.ListTasks) -> list[ops.TaskRow]:
+    """List tasks, newest first."""
+    if operation.after is not None and snapshot.find_task(operation.after) is None:
+        raise NotFoundError(
+            f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
+        )
+    found = snapshot.find_tasks(operation.state, operation.after, operation.limit)
+    return [ops.TaskRow(*row, snapshot.now) for row in found]
+
+
+def show_task(snapshot: Snapshot, operation: ops.ShowTask) -> ops.TaskRow:
+    """Show one task."""
+    task = snapshot.find_task(operation.name)
+    if task is None:
+        raise NotFoundError(f"there never was a task {quote(operation.name)}", "see: jitid task list")
+    count, live = snapshot.count_for_task(task.key)
+    return ops.TaskRow(task, count, live, snapshot.now)
+
+
+def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:
+    """Read audit events, oldest first."""
+    documents = list(auditing.log(snapshot, operation.chosen, operation.limit))
+    if operation.members:
+        for document in documents:
+            issued, ended = snapshot.event_members(document["seq"])
+            document["members"] = issued + ended
+    return documents
+
+
+def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:
+    """Sign the last link of the audit chain."""
+    return auditing.signed_head(snapshot, names, _signer(snapshot, keyring))
+
+
+def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> auditing.Verification:
+    """Check the audit chain and the rows that it accounts for."""
+    expected = None
+    if operation.expected_head is not None:
+        expected = auditing.read_head(operation.expected_head, names, snapshot.signing_keys())
+    return auditing.verify(snapshot, names, expected)
+
+
+def export_log(snapshot: Snapshot, names: Names, keyring: Keyring) -> list[str]:
+    """Return the audit log as lines that can be verified without the ledger."""
+    return list(auditing.export(snapshot, names, _signer(snapshot, keyring)))
+
+
+def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:
+    """List the signing keys that there ever were."""
+    return [ops.KeyRow(key, snapshot.latest_expiry_signed_by(key.key)) for key in snapshot.signing_keys()]
+
+
+def _signer(snapshot: Snapshot, keyring: Keyring) -> Signer:
+    for key in reversed(snapshot.signing_keys()):
+        if key.algorithm == "EdDSA" and key.retired_at is None:
+            return keyring.load(key.kid, key.algorithm, key.public)
+    raise IntegrityError("the ledger has no key that signs", "make one: jitid keys rotate")

@@ -1,0 +1,231 @@
+"""Each operation of the authority: what it takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitid.auditing import LogFilter, Verification
+    from jitid.credential import Credential
+    from jitid.issuance import Issued, IssueRequest
+    from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.revocation import Ended
+    from jitid.rotation import KeyChange
+    from jitid.secret import Secret
+    from jitid.task import Task
+
+Result = TypeVar("Result")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Operation(Generic[Result]):
+    """A frozen record of keyword arguments whose `Result` is the type of its answer.
+
+    A dataclass each would do the same and cost every start more than the rest of the operation.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        names = type(self).__annotations__
+        for name in names:
+            if name in values:
+                object.__setattr__(self, name, values.pop(name))
+            elif not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} needs {name}")
+        if values:
+            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in type(self).__annotations__)})"
+
+
+class Issue(Operation["list[Issued]"]):
+    """Issue credentials: all of the requests or, if one is refused, none."""
+
+    requests: tuple[IssueRequest, ...]
+    delegator_token: Secret | None = None
+    """An ID token (OpenID Connect Core, section 2) of a configured issuer that proves who delegates."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class Verify(Operation["Credential"]):
+    """Say whether a token is valid now."""
+
+    token: Secret
+    audiences: tuple[str, ...] = ()
+    """Empty: whom this authority's configuration names."""
+
+
+class Inspection(NamedTuple):
+    """What a token or an id is."""
+
+    credential: Credential
+    active: bool
+    reason: str | None
+    """Why it is not active."""
+    lineage: list[Ancestor]
+    task: Task
+    issuer: str
+    trust_domain: str
+    descendants: int
+    live_descendants: int
+    event: Mapping[str, Any] | None
+    """The audit event that issued it: what was asked, and which rules decided."""
+    ended_event: Mapping[str, Any] | None
+
+
+class Inspect(Operation["Inspection"]):
+    """Tell everything about a credential, named by its id or by itself."""
+
+    id: str | None = None
+    token: Secret | None = None
+
+
+class Page(NamedTuple):
+    """Credentials, and the time that their states are told for."""
+
+    credentials: list[Credential]
+    now: int
+
+
+class ListCredentials(Operation["Page"]):
+    """List credentials, a page at a time."""
+
+    chosen: Filter
+    sort: str
+    descending: bool
+    after: str | None
+    limit: int
+
+
+class ShowTree(Operation["Page"]):
+    """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+
+    ids: tuple[str, ...] = ()
+    task: str | None = None
+    limit: int
+
+
+class Revoke(Operation["Ended"]):
+    """End credentials before their time, with everything that descends from them."""
+
+    selection: Selection
+    tokens: tuple[Secret, ...] = ()
+    """Tokens whose identities are meant as well."""
+    reason: str | None = None
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class Retire(Operation["Ended"]):
+    """End a task."""
+
+    task: str
+    reason: str | None = None
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class TaskRow(NamedTuple):
+    """A task with what was issued for it."""
+
+    task: Task
+    credentials: int
+    live: int
+    now: int
+
+
+class ListTasks(Operation["list[TaskRow]"]):
+    """List tasks, newest first."""
+
+    state: str | None
+    after: str | None
+    limit: int
+
+
+class ShowTask(Operation["TaskRow"]):
+    """Show one task."""
+
+    name: str
+
+
+class ReadLog(Operation["list[dict[str, Any]]"]):
+    """Read audit events, oldest first."""
+
+    chosen: LogFilter
+    limit: int | None
+    members: bool = False
+    """With the ids of the credentials that each event issued and ended."""
+
+
+class SignHead(Operation["str"]):
+    """Sign the last link of the audit chain."""
+
+
+class VerifyLog(Operation["Verification"]):
+    """Check the audit chain and the rows that it accounts for."""
+
+    expected_head: str | None = None
+
+
+class ExportLog(Operation["list[str]"]):
+    """Return the audit log as lines that can be verified without the ledger."""
+
+
+class KeyRow(NamedTuple):
+    """A signing key, and until when something that it signed is alive."""
+
+    key: SigningKey
+    needed_until: int | None
+
+
+class ListKeys(Operation["list[KeyRow]"]):
+    """List the signing keys that there ever were."""
+
+
+class RotateKey(Operation["KeyChange"]):
+    """Sign with a new key from now on."""
+
+    algorithm: str
+    accept_clock: bool = False
+
+
+class RevokeKey(Operation["KeyChange"]):
+    """End a leaked key with all that it signed."""
+
+    kid: str
+    reason: str | None = None
+    most: int | None
+    accept_clock: bool = False
+
+
+class PublishKeys(Operation["dict[str, Any]"]):
+    """Return the JWKS (RFC 7517) that verifiers need."""
+
+
+AnyOperation = (
+    Issue
+    | Verify
+    | Inspect
+    | ListCredentials
+    | ShowTree
+    | Revoke
+    | Retire
+    | ListTasks
+    | ShowTask
+    | ReadLog
+    | SignHead
+    | VerifyLog
+    | ExportLog
+    | ListKeys
+    | RotateKey
+    | RevokeKey
+    | PublishKeys
+)

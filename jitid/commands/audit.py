@@ -1,0 +1,127 @@
+"""`jitid audit`: read, sign, verify and export the audit log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.auditing import LogFilter, Verification, verify_export
+from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
+from jitid.commands import reading, rows
+from jitid.commands.globals import Globals
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.files import write_private
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.lifetime import parse_time
+from jitid.name import check_delegator, check_name
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
+BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
+VERIFIED = ("events", "members", "head")
+
+
+def log(
+    given: Globals,
+    operation: options.OfOperation = None,
+    task: options.OfTask = None,
+    agent: options.OfAgent = None,
+    delegator: options.OfDelegator = None,
+    by: options.OfCaller = None,
+    rule: options.OfRule = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    event: options.OfEvent = None,
+    after: options.AfterEvent = None,
+    members: options.Members = False,
+    limit: options.Limit = None,
+) -> None:
+    """Show audit events, oldest first.
+
+    JSON formats show each event whole, as it was hashed. With --members each event names the credentials
+    that it issued and ended.
+    """
+    fields = (*LOG, "members") if members else LOG
+    given.expect(fields)
+    chosen = LogFilter(
+        operation=operation,
+        task=None if task is None else check_name(task, "task"),
+        agent=None if agent is None else check_name(agent, "agent"),
+        delegator=None if delegator is None else check_delegator(delegator),
+        by=by,
+        rule=rule,
+        since=None if since is None else parse_time(since),
+        until=None if until is None else parse_time(until),
+        after=(after or 0) if event is None else max(after or 0, event - 1),
+        event=event,
+    )
+    documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
+    if given.format_name() in ("json", "jsonl") and given.field is None:
+        whole: dict[str, None] = dict.fromkeys(fields)
+        for document in documents:
+            whole.update(dict.fromkeys(document))
+        given.show(View("jitid.audit-log/1", tuple(whole), documents))
+        return
+    shown = rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
+    given.show(View("jitid.audit-log/1", shown, [_row(document) for document in documents]))
+
+
+def _row(document: dict[str, Any]) -> dict[str, Any]:
+    return {"count": 1 if "jti" in document else None, **document, "at": rows.time(document["at"])}
+
+
+def head(given: Globals, out: options.Out = None) -> None:
+    """Print the signed last link of the audit chain.
+
+    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
+    that is an older copy.
+    """
+    text = open_authority(given.config()).perform(SignHead())
+    _put(f"{text}\n", out)
+
+
+def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
+    """Check the audit chain, and the ledger's rows against it.
+
+    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
+    which no ledger is needed. Exit status 7 says that it does not hold.
+    """
+    given.expect(VERIFIED)
+    expected = None if expect_head is None else reading.token(expect_head, "the signed head").reveal()
+    if file is None:
+        result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
+    else:
+        if file == "-" and expect_head == "-":
+            raise UsageError("standard input cannot be two things at once")
+        result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
+    _tell(given, result)
+
+
+def _tell(given: Globals, result: Verification) -> None:
+    row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
+    if given.field is not None or given.format is not None:
+        given.show(View("jitid.audit-verify/1", VERIFIED, [row], one=True))
+    else:
+        output.write(
+            f"the audit chain holds: {result.events} events, {result.members} credentials as they say,"
+            f" head {row['head']}\n"
+        )
+
+
+def export(given: Globals, out: options.Out = None) -> None:
+    """Write the audit log as JSON lines.
+
+    They can be checked without the ledger: jitid audit verify --file FILE.
+    """
+    lines = open_authority(given.config()).perform(ExportLog())
+    _put("".join([f"{line}\n" for line in lines]), out)
+
+
+def _put(text: str, out: str | None) -> None:
+    if out is None:
+        output.write(text)
+    else:
+        write_private(out, text.encode())

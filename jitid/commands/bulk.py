@@ -1,0 +1,208 @@
+"""`jitid issue --count` and `--from-file`: many credentials, a JSON line each, a thousand in a transaction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.authority.operations import Issue
+from jitid.commands import issue as single
+from jitid.commands import reading
+from jitid.environment import open_for_preview, open_or_create_authority
+from jitid.errors import JitidError, PartialError, UsageError
+from jitid.formats import output
+from jitid.issuance import MOST_AT_ONCE
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
+    from jitid.issuance import Issued
+    from jitid.planning import IssueRequest
+    from jitid.secret import Secret
+
+_LISTS = ("scope", "audience", "detail")
+_TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
+Numbered = tuple[int, "IssueRequest"]
+
+
+def issue(
+    given: Globals,
+    template: IssueRequest,
+    proof: Secret | None,
+    *,
+    count: int | None,
+    from_file: str | None,
+    out: str | None,
+    dry_run: bool,
+) -> None:
+    """Issue many credentials and write a JSON line for each.
+
+    Raises:
+        UsageError: a line cannot be meant; nothing of its transaction was done.
+        PartialError: that happened after other transactions were done.
+
+    """
+    if given.field is not None or given.format not in (None, "jsonl"):
+        raise UsageError("many credentials are written as JSON lines and in no other format")
+    if out is not None:
+        raise UsageError(
+            "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
+        )
+    if count is not None and from_file is not None:
+        raise UsageError("--count and --from-file cannot go together")
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
+    config = given.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
+    batches = _copies(template, count) if count is not None else _lines(template, str(from_file))
+    notes: dict[str, int] = {}
+    done = 0
+    try:
+        for batch in batches:
+            done += _one_batch(given, authority, batch, proof, notes, dry_run=dry_run)
+            _progress(given, done)
+    except JitidError as error:
+        if not done or error.exit_status == 74:
+            raise
+        raise PartialError(
+            f"{error.message}; the {done} before its transaction were issued, nothing of it or after it",
+            error.hint,
+        ) from error
+    finally:
+        _progress_done(given, done)
+        for note, times in notes.items():
+            given.note(note if times == 1 else f"{note} ({times} times)")
+
+
+def _one_batch(
+    given: Globals,
+    authority: Authority,
+    batch: list[Numbered],
+    proof: Secret | None,
+    notes: dict[str, int],
+    *,
+    dry_run: bool,
+) -> int:
+    requests = tuple(request for _, request in batch)
+    try:
+        issued = authority.perform(
+            Issue(requests=requests, delegator_token=proof, dry_run=dry_run, accept_clock=given.accept_clock)
+        )
+    except JitidError as error:
+        number = batch[error.position or 0][0] if error.position is not None else 0
+        if number:
+            error.message = f"line {number}: {error.message}"
+        raise
+    for one in issued:
+        for note in one.notes:
+            notes[note] = notes.get(note, 0) + 1
+    text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
+    single.hand_out(authority, issued, lambda: output.write(text))
+    return sum(request.copies for request in requests)
+
+
+def _written(issued: Issued, request: IssueRequest) -> str:
+    row = single.row_of(issued, None, None, None)
+    del row["token"], row["id"], row["jti"]
+    if not issued.credentials:
+        return strictjson.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
+    # What they have in common is written once; ids and tokens need no escapes in JSON.
+    common = strictjson.dumps(row)[1:]
+    return "".join(
+        [
+            f'{{"id":"{one.id}","jti":"{one.jti}","token":"{one.secret.reveal()}",{common}\n'
+            for one in issued.credentials
+        ]
+    )
+
+
+def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
+    while count:
+        copies = min(count, MOST_AT_ONCE)
+        yield [(0, template._replace(copies=copies))]
+        count -= copies
+
+
+def _lines(template: IssueRequest, path: str) -> Iterator[list[Numbered]]:
+    numbered = reading.lines(path, "the list of tasks")
+    while chunk := list(islice(numbered, MOST_AT_ONCE)):
+        yield [(number, _request(template, number, text)) for number, text in chunk]
+
+
+def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
+    """Return the request that a line states; what it leaves out is as on the command line."""
+    try:
+        stated = strictjson.loads(text, "it")
+        if not isinstance(stated, dict):
+            raise UsageError("it is no JSON object")
+        return _merged(template, stated)
+    except (strictjson.StrictJSONError, JitidError) as error:
+        hint = error.hint if isinstance(error, JitidError) else None
+        raise UsageError(f"line {number}: {error}", hint) from error
+
+
+def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
+    known = {*_LISTS, *_TEXTS}
+    if unknown := sorted(set(stated) - known):
+        from jitid.text import quote
+
+        raise UsageError(
+            f"it has no member {quote(unknown[0])}", f"the members are: {', '.join(sorted(known))}"
+        )
+    fields: dict[str, Any] = dict.fromkeys(known)
+    for name, value in stated.items():
+        fields[name] = _value(name, value)
+    fields["agent"] = fields["agent"] or template.agent
+    if template.parent is not None and fields["delegator"] is not None:
+        raise UsageError(
+            "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
+        )
+    own = single.request_from(fields, template.parent)
+    return template._replace(
+        task=own.task or template.task,
+        delegator=own.delegator or template.delegator,
+        agent=own.agent,
+        kind=own.kind if fields["kind"] is not None else template.kind,
+        scopes=own.scopes if fields["scope"] is not None else template.scopes,
+        audiences=own.audiences or template.audiences,
+        ttl=own.ttl or template.ttl,
+        purpose=own.purpose or template.purpose,
+        sensitivity=own.sensitivity or template.sensitivity,
+        deadline=own.deadline if fields["deadline"] is not None else template.deadline,
+        deadline_after=own.deadline_after if fields["deadline"] is not None else template.deadline_after,
+        details=own.details if fields["detail"] is not None else template.details,
+    )
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if name in _TEXTS:
+        if not isinstance(value, str) or not value.strip():
+            raise UsageError(f"its member `{name}` is not text, or blank")
+        return value
+    values = (
+        value
+        if isinstance(value, list)
+        else value.split()
+        if name == "scope" and isinstance(value, str)
+        else [value]
+    )
+    if name == "detail":
+        return [strictjson.dumps(each) for each in values]
+    if not all(isinstance(each, str) for each in values):
+        raise UsageError(f"its member `{name}` is not a list of texts")
+    return values
+
+
+def _progress(given: Globals, done: int) -> None:
+    if os.isatty(2) and not given.quiet and not output.is_terminal():
+        os.write(2, f"\rissued {done}".encode())
+
+
+def _progress_done(given: Globals, done: int) -> None:
+    if done and os.isatty(2) and not given.quiet and not output.is_terminal():
+        os.write(2, b"\n")

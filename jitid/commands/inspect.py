@@ -1,0 +1,131 @@
+"""`jitid inspect`: tell everything about a token or an id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.operations import Inspect, Inspection
+from jitid.commands import reading, rows
+from jitid.commands.globals import Globals
+from jitid.environment import open_authority
+from jitid.formats.view import View
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+FIELDS = (
+    "active",
+    "reason",
+    "state",
+    "sub",
+    "act",
+    "chain",
+    "scope",
+    "aud",
+    "iss",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "client_id",
+    "token_type",
+    "txn",
+    "delegator_proof",
+    "authorization_details",
+    "id",
+    "parent",
+    "depth",
+    "kind",
+    "sensitivity",
+    "purpose",
+    "task",
+    "descendants",
+    "live_descendants",
+    "decision",
+    "ended",
+    "kid",
+)
+
+
+def inspect(given: Globals, subject: options.Subject = None) -> None:
+    """Tell everything about a token or an id.
+
+    Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
+    RFC 7662. A token comes from a file or standard input, never from the command line.
+    """
+    given.expect(FIELDS)
+    if subject is not None and subject.startswith(("jid_", "jti_")):
+        operation = Inspect(id=subject)
+    else:
+        operation = Inspect(token=reading.token(subject or "-", "the token"))
+    found = open_authority(given.config()).perform(operation)
+    given.show(View("jitid.inspect/1", FIELDS, [_row(found)], one=True))
+
+
+def _row(found: Inspection) -> dict[str, Any]:
+    from jitid import strictjson
+
+    credential, task = found.credential, found.task
+    event, ended = found.event or {}, found.ended_event
+    chain = [credential.delegator, *(one.agent for one in reversed(found.lineage)), credential.agent]
+    return {
+        "active": found.active,
+        "reason": found.reason,
+        "state": "active" if found.active else _state(found),
+        "sub": credential.delegator,
+        "act": rows.actor_claim(found.trust_domain, credential, found.lineage),
+        "chain": chain,
+        "scope": " ".join(credential.scopes),
+        "aud": list(credential.audiences),
+        "iss": found.issuer,
+        "exp": credential.expires_at,
+        "iat": credential.issued_at,
+        "nbf": credential.issued_at,
+        "jti": credential.jti,
+        "client_id": credential.agent,
+        "token_type": "Bearer",
+        "txn": credential.task,
+        "delegator_proof": credential.delegator_proof,
+        "authorization_details": None if credential.details is None else strictjson.loads(credential.details),
+        "id": credential.id,
+        "parent": credential.parent,
+        "depth": credential.depth,
+        "kind": credential.kind,
+        "sensitivity": credential.sensitivity,
+        "purpose": credential.purpose,
+        "task": {
+            "name": task.name,
+            "state": "ended" if task.ended_at is not None else "open",
+            "purpose": task.purpose,
+            "sensitivity": task.sensitivity,
+            "deadline": rows.time(task.deadline),
+            "opened_at": rows.time(task.opened_at),
+            "ended_at": rows.time(task.ended_at),
+        },
+        "descendants": found.descendants,
+        "live_descendants": found.live_descendants,
+        "decision": {
+            "event": credential.event,
+            **{
+                name: event[name]
+                for name in ("rules", "policy", "ttl", "lifetime", "refused", "by")
+                if name in event
+            },
+        },
+        "ended": None
+        if ended is None
+        else {
+            "at": rows.time(credential.ended_at),
+            "as": credential.ended_as,
+            "event": credential.ended_event,
+            "by": ended.get("by"),
+            "reason": ended.get("reason"),
+        },
+        "kid": credential.signed_by,
+    }
+
+
+def _state(found: Inspection) -> str:
+    if found.credential.ended_as is not None:
+        return found.credential.ended_as
+    return "expired" if found.reason and "expired" in found.reason else "invalid"

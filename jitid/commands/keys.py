@@ -1,0 +1,114 @@
+"""`jitid keys`: see, rotate, revoke and publish the signing keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid import revocation
+from jitid.authority.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.commands.revoke import check_reason, most_of
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.jws import ALGORITHMS
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.rotation import KeyChange
+
+FIELDS = ("kid", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
+BRIEF = ("kid", "algorithm", "state", "created_at")
+
+
+def list_(given: Globals) -> None:
+    """List the signing keys that there ever were.
+
+    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest.
+    """
+    given.expect(FIELDS)
+    found = open_authority(given.config()).perform(ListKeys())
+    given.show(
+        View(
+            "jitid.keys/1",
+            rows.columns(given, FIELDS, BRIEF),
+            [
+                {
+                    "kid": key.kid,
+                    "algorithm": key.algorithm,
+                    "state": "revoked" if key.revoked_at else "retired" if key.retired_at else "signing",
+                    "created_at": rows.time(key.created_at),
+                    "retired_at": rows.time(key.retired_at),
+                    "revoked_at": rows.time(key.revoked_at),
+                    "needed_until": rows.time(needed_until),
+                }
+                for key, needed_until in found
+            ],
+        )
+    )
+
+
+def rotate(given: Globals, algorithm: options.Algorithm = None) -> None:
+    """Sign with a new key from now on.
+
+    What older keys signed stays valid; their private halves are removed.
+    """
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise UsageError(
+            f"{quote(algorithm)} is no algorithm", f"choose one of: {', '.join(sorted(ALGORITHMS))}"
+        )
+    change = open_authority(given.config()).perform(
+        RotateKey(algorithm=algorithm or "EdDSA", accept_clock=given.accept_clock)
+    )
+    output.write(f"{change.kid}\n")
+    for kid in change.retired:
+        given.note(f"{kid} signs nothing more, and still verifies what it signed")
+
+
+def revoke(
+    given: Globals,
+    kid: options.Kid,
+    reason: options.Reason = None,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """End a leaked signing key with all that it signed.
+
+    What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
+    (100 unless configured) needs --yes.
+    """
+    change = open_authority(given.config()).perform(
+        RevokeKey(
+            kid=kid,
+            reason=check_reason(reason),
+            most=None if yes else most_of(given, max_),
+            accept_clock=given.accept_clock,
+        )
+    )
+    output.write(_sentence(change))
+
+
+def _sentence(change: KeyChange) -> str:
+    if change.event is None or change.radius is None:
+        return "nothing was live: the key had been revoked already\n"
+    successor = f"; {change.successor} signs from now on" if change.successor else ""
+    return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
+
+
+def jwks(given: Globals, out: options.Out = None) -> None:
+    """Print the public keys that verifiers need (RFC 7517).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
+    """
+    import json
+
+    text = json.dumps(open_authority(given.config()).perform(PublishKeys()), indent=2)
+    if out is None:
+        output.write(f"{text}\n")
+    else:
+        from jitid.files import write_public
+
+        write_public(out, f"{text}\n".encode())

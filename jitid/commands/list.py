@@ -1,0 +1,114 @@
+"""`jitid list`: list credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import ListCredentials
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.credential import Kind, State
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Filter
+from jitid.lifetime import parse_time
+from jitid.name import check_audience, check_delegator, check_name
+from jitid.scope import parse_scope
+from jitid.task import SENSITIVITIES
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+DEFAULT_LIMIT = 1_000
+PROOFS = ("asserted", "os-user", "parent", "oidc")
+
+
+def list_(
+    given: Globals,
+    task: options.OfTask = None,
+    delegator: options.OfDelegator = None,
+    agent: options.OfAgent = None,
+    kind: options.OfKind = None,
+    state: options.OfState = None,
+    live: options.Live = False,
+    sensitivity: options.OfSensitivity = None,
+    proof: options.OfProof = None,
+    scope: options.OfScope = None,
+    audience: options.OfAudience = None,
+    purpose: options.OfPurpose = None,
+    id_: options.OfId = None,
+    parent: options.OfParent = None,
+    depth: options.OfDepth = None,
+    signed_by: options.OfKey = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    expires_before: options.ExpiresBefore = None,
+    expires_after: options.ExpiresAfter = None,
+    sort: options.Sort = None,
+    limit: options.Limit = None,
+    after: options.After = None,
+) -> None:
+    """List credentials.
+
+    Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
+    issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
+    """
+    shown = rows.columns(given, rows.CREDENTIAL, rows.BRIEF)
+    given.expect(rows.CREDENTIAL)
+    chosen = Filter(
+        task=None if task is None else check_name(task, "task"),
+        agent=None if agent is None else check_name(agent, "agent"),
+        delegator=None if delegator is None else check_delegator(delegator),
+        kind=_one_of(kind, tuple(each.value for each in Kind), "kind"),
+        sensitivity=_one_of(sensitivity, SENSITIVITIES, "sensitivity"),
+        delegator_proof=_one_of(proof, PROOFS, "proof"),
+        scope=None if scope is None else parse_scope(scope),
+        audience=None if audience is None else check_audience(audience),
+        purpose=purpose,
+        state=_one_of(state, tuple(each.value for each in State), "state"),
+        id=_id(id_, "id"),
+        parent=_id(parent, "parent", "jid"),
+        depth=depth,
+        signed_by=signed_by,
+        live=live,
+        issued_since=None if since is None else parse_time(since),
+        issued_until=None if until is None else parse_time(until),
+        expires_before=None if expires_before is None else parse_time(expires_before),
+        expires_after=None if expires_after is None else parse_time(expires_after),
+    )
+    page = open_authority(given.config()).perform(
+        ListCredentials(
+            chosen=chosen,
+            sort=(sort or "-issued_at").removeprefix("-"),
+            descending=(sort or "-").startswith("-"),
+            after=_id(after, "id"),
+            limit=limit_of(limit),
+        )
+    )
+    given.show(View("jitid.list/1", shown, (rows.credential(row, page.now) for row in page.credentials)))
+    if limit is None and len(page.credentials) == DEFAULT_LIMIT:
+        given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
+
+
+def limit_of(limit: int | None) -> int:
+    """Return how many rows a page has at most. Raises UsageError for fewer than one."""
+    if limit is None:
+        return DEFAULT_LIMIT
+    if limit < 1:
+        raise UsageError("--limit is at least 1")
+    return min(limit, 1 << 31)
+
+
+def _id(text: str | None, what: str, kind: str | None = None) -> str | None:
+    if text is not None and parse_id(text)[0] != (kind or text[:3]):
+        raise UsageError(f"{quote(text)} is no {what}", "an identity's id begins with jid_")
+    return text
+
+
+def _one_of(text: str | None, known: tuple[str, ...], what: str) -> str | None:
+    if text is not None and text not in known:
+        raise UsageError(f"{quote(text)} is no {what}", f"choose one of: {', '.join(known)}")
+    return text

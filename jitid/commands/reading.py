@@ -1,0 +1,92 @@
+"""What verbs read from files and standard input: tokens, ids, lines; bounded, and never echoed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from jitid.errors import UsageError
+from jitid.jws import MAX_TOKEN
+from jitid.secret import Secret
+from jitid.text import quote
+
+_ROOM = 4096
+"""White space that may stand around a token."""
+
+
+def token(path: str, what: str) -> Secret:
+    """Return the token in the file `path`; `-` is standard input.
+
+    Raises:
+        UsageError: the file cannot be read, or there is nothing in it.
+
+    """
+    data = read(path, MAX_TOKEN + _ROOM, what)
+    # What is no token is refused by whoever parses it, in one way for all.
+    text = data.decode("utf-8", "replace").strip()
+    if not text:
+        raise UsageError(f"{what} is empty", "a token is one line of text")
+    return Secret.single(text)
+
+
+def read(path: str, most: int, what: str) -> bytes:
+    """Return at most `most` bytes and one more of the file `path`; `-` is standard input.
+
+    Raises:
+        UsageError: it cannot be read.
+
+    """
+    if path == "-" and os.isatty(0):
+        raise UsageError(
+            f"{what} is expected on standard input, and that is a terminal", "pipe it in, or name a file"
+        )
+    try:
+        descriptor = 0 if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pieces = []
+            left = most + 1
+            while left and (piece := os.read(descriptor, left)):
+                pieces.append(piece)
+                left -= len(piece)
+        finally:
+            if descriptor:
+                os.close(descriptor)
+    except OSError as error:
+        raise UsageError(f"{what} cannot be read from {quote(path)}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
+    return b"".join(pieces)
+
+
+def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, str]]:
+    """Yield the lines of the file `path` that are not blank, with their numbers; `-` is standard input.
+
+    Raises:
+        UsageError: it cannot be read, is not UTF-8, or has a line longer than `longest` bytes.
+
+    """
+    if path == "-" and os.isatty(0):
+        raise UsageError(
+            f"{what} is expected on standard input, and that is a terminal", "pipe it in, or name a file"
+        )
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:  # noqa: PTH123 - descriptors too
+            number = 0
+            while line := file.readline(longest + 1):
+                number += 1
+                if len(line) > longest:
+                    raise UsageError(f"line {number} of {what} is longer than {longest} bytes")
+                if line.strip():
+                    yield number, line.decode("utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"{what} cannot be read from {quote(path)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"line {number} of {what} is not UTF-8") from error
+
+
+def answer() -> str:
+    """Return one line from the terminal, without white space around it; nothing at its end."""
+    try:
+        return os.read(0, 256).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

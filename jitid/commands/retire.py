@@ -1,0 +1,32 @@
+"""`jitid retire`: end a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import Retire
+from jitid.commands.globals import Globals
+from jitid.commands.revoke import FIELDS, check_reason, tell
+from jitid.environment import open_authority
+from jitid.name import check_name
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+
+def retire(
+    given: Globals, task: options.TaskName, reason: options.Reason = None, dry_run: options.DryRun = False
+) -> None:
+    """End a task, with every identity and credential of it.
+
+    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
+    --dry-run says what would end.
+    """
+    given.expect(FIELDS)
+    operation = Retire(
+        task=check_name(task, "task"),
+        reason=check_reason(reason),
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    tell(given, open_authority(given.config()).perform(operation), dry_run=dry_run)

@@ -1,0 +1,157 @@
+"""`jitid revoke`: end credentials before their time."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jitid import revocation
+from jitid.authority.operations import Revoke
+from jitid.commands import reading, rows
+from jitid.commands.globals import Globals
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Selection
+from jitid.name import check_delegator, check_name
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.revocation import Ended
+
+FIELDS = (
+    "ended",
+    "credentials",
+    "identities",
+    "matched",
+    "tasks",
+    "delegators",
+    "offline_until",
+    "event",
+    "dry_run",
+)
+
+
+def revoke(
+    given: Globals,
+    ids: options.Ids = None,
+    task: options.OfTasks = None,
+    delegator: options.OfDelegators = None,
+    agent: options.OfAgents = None,
+    tree: options.OfTrees = None,
+    token_file: options.TokenFiles = None,
+    ids_file: options.IdsFile = None,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """End credentials before their time, with everything that descends from them.
+
+    Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
+    What was already dead is no error. More than --max (100 unless configured) needs --yes.
+    """
+    given.expect(FIELDS)
+    listed = [] if ids_file is None else [text for _, text in reading.lines(ids_file, "the list of ids")]
+    named = tuple(dict.fromkeys([*(ids or ()), *listed]))
+    for text in named:
+        parse_id(text)
+    if ids_file is not None and not listed:
+        raise UsageError(
+            "the list of ids is empty; nothing was changed", "an empty selection never means everything"
+        )
+    selection = Selection(
+        ids=named,
+        tasks=tuple(check_name(text, "task") for text in task or ()),
+        delegators=tuple(check_delegator(text) for text in delegator or ()),
+        agents=tuple(check_name(text, "agent") for text in agent or ()),
+        trees=tuple(tree or ()),
+    )
+    for text in selection.trees:
+        parse_id(text)
+    operation = Revoke(
+        selection=selection,
+        tokens=tuple(reading.token(path, "the token") for path in token_file or ()),
+        reason=check_reason(reason),
+        most=None if yes else most_of(given, max_),
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    if not any(selection) and not operation.tokens:
+        raise UsageError(
+            "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
+        )
+    authority = open_authority(given.config())
+    ended = _perform(given, authority, operation)
+    tell(given, ended, dry_run=dry_run)
+
+
+def _perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
+    """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
+    if operation.most is None or operation.dry_run or given.no_input or not (os.isatty(0) and os.isatty(2)):
+        return authority.perform(operation)
+    preview = Revoke(selection=operation.selection, tokens=operation.tokens, most=None, dry_run=True)
+    radius = authority.perform(preview).radius
+    if radius.credentials <= operation.most:
+        return authority.perform(operation)
+    output.say(f"jitid: this would end {revocation.blast(radius)}")
+    output.say(
+        f"jitid: type the number of credentials, {radius.credentials}, to end them; anything else ends none"
+    )
+    if reading.answer() != str(radius.credentials):
+        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+    return authority.perform(
+        Revoke(
+            selection=operation.selection,
+            tokens=operation.tokens,
+            reason=operation.reason,
+            most=radius.credentials,
+            accept_clock=operation.accept_clock,
+        )
+    )
+
+
+def most_of(given: Globals, stated: int | None) -> int:
+    """Return how many credentials may be ended without --yes. Raises UsageError for a negative number."""
+    if stated is None:
+        return given.config().number("max")
+    if stated < 0:
+        raise UsageError("--max is at least 0")
+    return stated
+
+
+def check_reason(text: str | None) -> str | None:
+    """Return the reason. Raises UsageError for one that is no note but a document."""
+    if text is not None and len(text) > 1_000:
+        raise UsageError("the reason is longer than 1,000 characters")
+    return text
+
+
+def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
+    """Say what ended: a sentence at a terminal, a row elsewhere."""
+    radius = ended.radius
+    row: dict[str, Any] = {
+        "ended": ended.credentials,
+        "credentials": radius.credentials,
+        "identities": radius.identities,
+        "matched": radius.matched,
+        "tasks": radius.tasks,
+        "delegators": radius.delegators,
+        "offline_until": rows.time(radius.offline_until),
+        "event": ended.event,
+        "dry_run": dry_run,
+    }
+    if given.field is not None or given.format is not None:
+        given.show(View("jitid.revoke/1", FIELDS, [row], one=True))
+        return
+    if dry_run:
+        output.write(f"would end {revocation.blast(radius)}; nothing was changed\n")
+    elif ended.credentials:
+        output.write(f"ended {revocation.blast(radius)} (audit event {ended.event})\n")
+    elif ended.task is not None and ended.event is not None:
+        output.write(f"ended task {ended.task}, which had nothing live (audit event {ended.event})\n")
+    else:
+        output.write("nothing was live: it had ended already\n")

@@ -1,0 +1,81 @@
+"""Records of the ledger as rows for a format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.commands.globals import Globals
+from jitid.credential import Credential
+from jitid.formats import output
+from jitid.lifetime import format_time
+from jitid.name import spiffe_id
+
+CREDENTIAL = (
+    "id",
+    "jti",
+    "task",
+    "agent",
+    "delegator",
+    "delegated_by",
+    "delegator_proof",
+    "kind",
+    "state",
+    "sensitivity",
+    "scopes",
+    "audiences",
+    "purpose",
+    "depth",
+    "parent",
+    "issued_at",
+    "expires_at",
+    "ended_at",
+    "signed_by",
+)
+BRIEF = ("id", "task", "agent", "delegator", "state", "expires_at")
+"""What fits on a terminal of 80 columns."""
+
+
+def columns(given: Globals, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns to show: the brief ones for eyes at a terminal, all of them for everything else."""
+    by_eye = given.format_name() == "table" or (given.format_name() is None and output.is_terminal())
+    return brief if by_eye and given.field is None and not given.verbose else whole
+
+
+def time(seconds: int | None) -> str | None:
+    """Return a time as RFC 3339 text."""
+    return None if seconds is None else format_time(seconds)
+
+
+def credential(row: Credential, now: int) -> dict[str, Any]:
+    """Return a credential by the names of `CREDENTIAL`."""
+    return {
+        "id": row.id,
+        "jti": row.jti,
+        "task": row.task,
+        "agent": row.agent,
+        "delegator": row.delegator,
+        "delegated_by": row.delegated_by,
+        "delegator_proof": row.delegator_proof,
+        "kind": row.kind,
+        "state": row.state_at(now).value,
+        "sensitivity": row.sensitivity,
+        "scopes": row.scopes,
+        "audiences": row.audiences,
+        "purpose": row.purpose,
+        "depth": row.depth,
+        "parent": row.parent,
+        "issued_at": time(row.issued_at),
+        "expires_at": time(row.expires_at),
+        "ended_at": time(row.ended_at),
+        "signed_by": row.signed_by,
+    }
+
+
+def actor_claim(trust_domain: str, row: Credential, lineage: list[Any]) -> dict[str, Any]:
+    """Return the `act` claim (RFC 8693, section 4.1): the agent that acts now, earlier ones nested inside."""
+    earlier: dict[str, Any] | None = None
+    for one in reversed(lineage):
+        sub = spiffe_id(trust_domain, one.agent, one.task, one.id)
+        earlier = {"sub": sub} if earlier is None else {"sub": sub, "act": earlier}
+    own = spiffe_id(trust_domain, row.agent, row.task, row.id)
+    return {"sub": own} if earlier is None else {"sub": own, "act": earlier}

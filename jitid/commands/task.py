@@ -1,0 +1,74 @@
+"""`jitid task`: look at tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.operations import ListTasks, ShowTask, TaskRow
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.name import check_name
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+FIELDS = (
+    "task",
+    "state",
+    "sensitivity",
+    "purpose",
+    "opened_at",
+    "deadline",
+    "ended_at",
+    "credentials",
+    "live",
+)
+BRIEF = ("task", "state", "sensitivity", "deadline", "credentials", "live")
+STATES = ("open", "overdue", "ended")
+
+
+def list_(
+    given: Globals,
+    state: options.OfTaskState = None,
+    limit: options.Limit = None,
+    after: options.AfterTask = None,
+) -> None:
+    """List tasks, newest first.
+
+    An overdue task has passed its deadline, and nobody has retired it.
+    """
+    given.expect(FIELDS)
+    if state is not None and state not in STATES:
+        raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
+    cursor = None if after is None else check_name(after, "task")
+    found = open_authority(given.config()).perform(
+        ListTasks(state=state, after=cursor, limit=limit_of(limit))
+    )
+    given.show(View("jitid.task-list/1", rows.columns(given, FIELDS, BRIEF), [_row(row) for row in found]))
+
+
+def show(given: Globals, task: options.TaskName) -> None:
+    """Show one task."""
+    given.expect(FIELDS)
+    found = open_authority(given.config()).perform(ShowTask(name=check_name(task, "task")))
+    given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
+
+
+def _row(row: TaskRow) -> dict[str, Any]:
+    task = row.task
+    return {
+        "task": task.name,
+        "state": task.state_at(row.now),
+        "sensitivity": task.sensitivity,
+        "purpose": task.purpose,
+        "opened_at": rows.time(task.opened_at),
+        "deadline": rows.time(task.deadline),
+        "ended_at": rows.time(task.ended_at),
+        "credentials": row.credentials,
+        "live": row.live,
+    }

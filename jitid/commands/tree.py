@@ -1,0 +1,68 @@
+"""`jitid tree`: show who delegated to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.operations import Page, ShowTree
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats.view import View
+from jitid.name import check_name
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scopes", "expires_at")
+SHAPES = ("mermaid", "dot")
+
+
+def tree(
+    given: Globals,
+    ids: options.Ids = None,
+    task: options.OfTask = None,
+    shape: options.Shape = None,
+    limit: options.Limit = None,
+) -> None:
+    """Show who delegated to whom.
+
+    From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
+    there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
+    source of a drawing.
+    """
+    if given.format in SHAPES:
+        shape, given.format = given.format, None
+    if shape is not None and shape not in SHAPES:
+        raise UsageError(f"{quote(shape)} is no shape", f"choose one of: {', '.join(SHAPES)}")
+    given.expect(FIELDS)
+    if not ids and task is None:
+        raise UsageError("nothing is named", "give an id, or --task NAME")
+    page = open_authority(given.config()).perform(
+        ShowTree(
+            ids=tuple(ids or ()),
+            task=None if task is None else check_name(task, "task"),
+            limit=limit_of(limit),
+        )
+    )
+    from jitid.formats import drawing, output
+
+    nodes = [_node(row, page) for row in page.credentials]
+    by_eye = given.format_name() is None and given.field is None and output.is_terminal()
+    if shape == "mermaid":
+        output.write(drawing.mermaid(nodes))
+    elif shape == "dot":
+        output.write(drawing.dot(nodes))
+    elif by_eye or given.format_name() == "table":
+        output.write(drawing.text(nodes, given.colour()))
+    else:
+        given.show(View("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
+    if len(page.credentials) == limit_of(limit):
+        given.note(f"only the first {limit_of(limit)} identities are shown: raise --limit to see more")
+
+
+def _node(row: Any, page: Page) -> dict[str, Any]:
+    return {name: value for name, value in rows.credential(row, page.now).items() if name in FIELDS}

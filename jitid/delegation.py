@@ -1,0 +1,48 @@
+"""The laws of delegation: a child holds no more than its parent, in any respect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jitid.scope import Scope, uncovered
+
+
+class Grant(NamedTuple):
+    """What a credential lets its holder do, as far as delegation narrows it."""
+
+    scopes: Sequence[Scope]
+    audiences: Sequence[str]
+    details: Sequence[str]
+    """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
+    expires_at: int
+    """Seconds since the epoch."""
+    depth: int
+    """How many delegations lie above it; a root's is 0."""
+
+
+class Widening(NamedTuple):
+    """One respect in which a child would hold more than its parent."""
+
+    what: str
+    """`scope`, `audience`, `detail`, `expiry` or `depth`."""
+    values: tuple[str, ...]
+
+
+def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
+    """Return every respect in which `child` is not narrower than `parent`; none means that it may be delegated.
+
+    "Narrower" is reflexive and transitive but for the depth, which each hop raises by one.
+    """
+    found = []
+    if wider := uncovered(parent.scopes, child.scopes):
+        found.append(Widening("scope", tuple(wider)))
+    if foreign := tuple(audience for audience in child.audiences if audience not in parent.audiences):
+        found.append(Widening("audience", foreign))
+    if unknown := tuple(detail for detail in child.details if detail not in parent.details):
+        found.append(Widening("detail", unknown))
+    if child.expires_at > parent.expires_at:
+        found.append(Widening("expiry", (str(child.expires_at),)))
+    if child.depth != parent.depth + 1:
+        found.append(Widening("depth", (str(child.depth),)))
+    return tuple(found)

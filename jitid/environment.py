@@ -1,0 +1,172 @@
+"""From configuration to an authority: the only place that picks implementations."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jitid.authority.local import LocalAuthority
+from jitid.errors import ConfigurationError, IntegrityError, StorageError
+from jitid.ledger import folder, sqlite
+from jitid.ledger.protocol import Ledger, Names
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+    from jitid.planning import Terms
+
+DEFAULT_TRUST_DOMAIN = "jitid.local"
+
+
+def open_authority(config: Config) -> LocalAuthority:
+    """Return the authority over a ledger that exists.
+
+    Raises:
+        StorageError: there is none.
+        IntegrityError: it is damaged, or open to others.
+
+    """
+    path = ledger_path(config)
+    if not folder.exists(path):
+        raise StorageError(
+            f"there is no ledger at {path} yet",
+            "the first `jitid issue` makes it; or name another with --ledger",
+        )
+    return _authority(config, path)
+
+
+def open_or_create_authority(config: Config, note: Callable[[str], None]) -> LocalAuthority:
+    """Return the authority over the ledger; the first use makes it, and says so through `note`.
+
+    Raises:
+        StorageError: there is no room for it, or no right to make it.
+        IntegrityError: a part of it is missing, damaged, or open to others.
+
+    """
+    path = ledger_path(config)
+    if folder.exists(path):
+        return _authority(config, path)
+    from jitid.policy.default import default_files
+
+    names = _new_names(config)
+    made = folder.create(path, names, default_files(), by=caller(), now=int(time.time()))
+    if not folder.exists(path):
+        raise IntegrityError(f"the ledger at {path} went away while it was made")
+    authority = _authority(config, path)
+    if made:
+        note(f"first use: made a ledger with a signing key and a default policy in {path}")
+        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; these are fixed from now on")
+    return authority
+
+
+def open_for_preview(config: Config) -> LocalAuthority:
+    """Return the authority over the ledger; over an empty one in memory if there is none yet."""
+    path = ledger_path(config)
+    if folder.exists(path):
+        return _authority(config, path)
+    db = sqlite.create(":memory:", _new_names(config), int(time.time()))
+    ledger = sqlite.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
+    return _over(config, ledger, path)
+
+
+def ledger_path(config: Config) -> str:
+    """Return the folder that the configuration names.
+
+    Raises:
+        ConfigurationError: it names a ledger of a sort that this jitid does not have.
+
+    """
+    url = config.ledger
+    if url.startswith("sqlite://"):
+        url = url.removeprefix("sqlite://")
+        if not url.startswith("/"):
+            raise ConfigurationError(
+                "a sqlite:// address needs an absolute path", "such as sqlite:///var/lib/jitid"
+            )
+    if "://" in url:
+        raise ConfigurationError(
+            f"there is no ledger of the sort {quote(url.partition(':')[0])}",
+            "name a folder, or sqlite:///FOLDER",
+        )
+    return url
+
+
+def caller() -> str:
+    """Return the login of whoever runs this process, or its number where it has no name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _new_names(config: Config) -> Names:
+    raw = bytearray(os.urandom(16))
+    # A UUID of version 4 (RFC 9562, section 5.4).
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    uuid = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return Names(
+        uuid,
+        config.text("issuer") or f"urn:jitid:{uuid}",
+        config.text("trust_domain") or DEFAULT_TRUST_DOMAIN,
+    )
+
+
+def _authority(config: Config, path: str) -> LocalAuthority:
+    ledger = folder.open_ledger(path, by=caller(), timeout=float(config.number("timeout")))
+    for what, stated, fixed in (
+        ("issuer", config.text("issuer"), ledger.names.issuer),
+        ("trust_domain", config.text("trust_domain"), ledger.names.trust_domain),
+    ):
+        if stated not in (None, fixed):
+            raise ConfigurationError(
+                f"the configuration says {what} {quote(str(stated))}, and the ledger was made with {quote(fixed)}",
+                f"take `{what}` out of the configuration, or name another ledger",
+            )
+    return _over(config, ledger, path)
+
+
+def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
+    return LocalAuthority(
+        ledger,
+        folder.keyring(path),
+        terms=lambda: _terms(config, path),
+        audiences=config.many("audience"),
+        oidc=config.oidc,
+        timeout=float(config.number("timeout")),
+    )
+
+
+def _terms(config: Config, path: str) -> Terms:
+    from jitid import strictjson
+    from jitid.planning import Terms
+    from jitid.policy.cedar import Policy
+
+    place = config.text("policy") or os.path.join(path, folder.POLICY)  # noqa: PTH118 - pathlib costs start-up
+    if config.text("policy") is None and not os.path.lexists(path):  # noqa: PTH110
+        from jitid.policy.default import default_files
+
+        files = list(default_files())
+    else:
+        files = folder.policy_files(place)
+    if not files:
+        raise ConfigurationError(
+            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
+        )
+    return Terms(
+        Policy(files),
+        strictjson.dumps(files),
+        caller(),
+        config.many("audience"),
+        config.number("ttl"),
+        config.text("sensitivity") or "moderate",
+        config.number("task_deadline"),
+        config.scope_floors,
+        config.audience_floors,
+        config.algorithms,
+    )

@@ -1,0 +1,124 @@
+"""The exit statuses of the command line, and the one hierarchy of errors that leads to them."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+
+class ExitStatus(IntEnum):
+    """What a process of jitid says by its exit status; a stable interface."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    DENIED = 4
+    STORAGE = 5
+    REFUSED = 6
+    INTEGRITY = 7
+    INVALID = 8
+    PARTIAL = 9
+    FINDINGS = 10
+    INCOMPLETE = 11
+    OUTPUT = 74
+
+
+class JitidError(Exception):
+    """An error with a sentence for its reader, perhaps a hint, a stable code and one exit status.
+
+    The message is lower case without a final period: what was wrong, and what is unchanged. The hint says what to do next.
+    """
+
+    code = "error"
+    exit_status = ExitStatus.BUG
+    retryable = False
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.position: int | None = None
+        """Which of several requests it is about, counted from 0."""
+
+
+class UsageError(JitidError):
+    """The command line or an operation's argument cannot be meant."""
+
+    code = "usage"
+    exit_status = ExitStatus.USAGE
+
+
+class ConfigurationError(JitidError):
+    """A configuration file, a policy file or a setting cannot be used."""
+
+    code = "configuration"
+    exit_status = ExitStatus.USAGE
+
+
+class NewerSchemaError(JitidError):
+    """The ledger was written by a newer jitid; this one does not touch it."""
+
+    code = "newer_schema"
+    exit_status = ExitStatus.USAGE
+
+
+class NotFoundError(JitidError):
+    """No such id, task, agent or key; or a selection that matches nothing, dead or alive."""
+
+    code = "not_found"
+    exit_status = ExitStatus.NOT_FOUND
+
+
+class PolicyDeniedError(JitidError):
+    """The policy decision was not Allow; the message names the rule that said so."""
+
+    code = "policy_denied"
+    exit_status = ExitStatus.DENIED
+
+    def __init__(self, message: str, hint: str | None = None, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, hint)
+        self.facts = dict(facts or {})
+        """What the audit log keeps of the denial: who asked for what, and which rules refused it."""
+
+
+class StorageError(JitidError):
+    """The ledger is out of reach, busy, full or read-only; trying again may help."""
+
+    code = "storage"
+    exit_status = ExitStatus.STORAGE
+    retryable = True
+
+
+class RefusedError(JitidError):
+    """The backend does not serve this caller."""
+
+    code = "refused"
+    exit_status = ExitStatus.REFUSED
+
+
+class IntegrityError(JitidError):
+    """A ledger, an audit chain, a key, a permission or the clock is not as it must be."""
+
+    code = "integrity"
+    exit_status = ExitStatus.INTEGRITY
+
+
+class InvalidCredentialError(JitidError):
+    """The credential is not valid: malformed, forged, expired, ended, unknown or meant for somebody else."""
+
+    code = "invalid_credential"
+    exit_status = ExitStatus.INVALID
+
+
+class PartialError(JitidError):
+    """Some of the work was done; the output says what was not."""
+
+    code = "partial"
+    exit_status = ExitStatus.PARTIAL
+
+
+class OutputError(JitidError):
+    """The output could not be written; a credential just made has been revoked."""
+
+    code = "output"
+    exit_status = ExitStatus.OUTPUT

@@ -1,0 +1,113 @@
+"""Private files: made 0600 whatever the umask, replaced whole, never reached through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from jitid.errors import IntegrityError, OutputError, RefusedError
+
+
+def check_private(path: str, what: str) -> os.stat_result:
+    """Return the status of a file or folder that only its owner may reach.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        IntegrityError: it is a link, open to others, or somebody else's.
+        RefusedError: this user may not look.
+
+    """
+    try:
+        status = os.lstat(path)
+    except PermissionError as error:
+        raise RefusedError(f"{what} {path} is out of reach for this user: {error.strerror}") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise IntegrityError(
+            f"{what} {path} is a symbolic link, and none is followed here", "name the real place"
+        )
+    if status.st_mode & 0o077:
+        mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
+        raise IntegrityError(
+            f"{what} {path} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was changed",
+            f"chmod {mode} {path}",
+        )
+    me = os.geteuid()
+    if status.st_uid != me and me != 0:
+        raise RefusedError(f"{what} {path} belongs to another user", "run the command as its owner")
+    return status
+
+
+def write_private(path: str, data: bytes) -> None:
+    """Write `data` durably to `path` with mode 0600: a reader sees the old file or the new one, never a part.
+
+    A link at `path` is replaced, not followed. What is no regular file (a terminal, a pipe) is written to directly.
+
+    Raises:
+        OutputError: it could not be written; an old file is as it was.
+
+    """
+    _write(path, data, 0o600)
+
+
+def write_public(path: str, data: bytes) -> None:
+    """Write `data` as `write_private` does, but for everybody to read: mode 0644.
+
+    Raises:
+        OutputError: it could not be written; an old file is as it was.
+
+    """
+    _write(path, data, 0o644)
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    try:
+        special = os.path.exists(path) and not os.path.isfile(path)
+        if special:
+            _write_through(path, data)
+        else:
+            _replace(path, data, mode)
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror}") from error
+
+
+def _write_through(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: str, data: bytes, mode: int) -> None:
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
+    # The mode is given at creation: a later chmod leaves a moment when others can read the secret.
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        try:
+            # A umask can only take permissions away; an owner who may not write could not renew the file later.
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+    sync_folder(folder or ".")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

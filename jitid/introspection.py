@@ -1,0 +1,172 @@
+"""What a presented token is, and whether it is valid: form, signature, ledger row, state, lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid import jws
+from jitid.credential import Credential, State
+from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
+from jitid.identifier import parse_id
+from jitid.issuers.jwt import TYPE
+from jitid.ledger.protocol import Ancestor, Names, Snapshot
+from jitid.lifetime import format_time
+from jitid.scope import Scope, uncovered
+from jitid.secret import fingerprint, is_opaque
+from jitid.text import quote
+
+_UNKNOWN = "the ledger does not know this credential"
+
+
+class Verified(NamedTuple):
+    """A credential that is valid now, with the identities above it, the nearest first."""
+
+    credential: Credential
+    lineage: list[Ancestor]
+
+
+def recognise(snapshot: Snapshot, names: Names, text: str) -> Credential:
+    """Return the credential that `text` is, dead or alive, if this ledger issued exactly this text.
+
+    Raises:
+        InvalidCredentialError: it is malformed, forged, or unknown; the reason never echoes it.
+
+    """
+    if text.startswith("jitid_"):
+        return _recognise_opaque(snapshot, text)
+    return _recognise_signed(snapshot, names, jws.parse(text))
+
+
+def verify(snapshot: Snapshot, names: Names, text: str, audiences: Collection[str] | None) -> Verified:
+    """Return the credential that `text` is if it is valid now for one of `audiences` (None: whoever it is meant for).
+
+    Raises:
+        InvalidCredentialError: it is not; the message says why and never echoes the token.
+
+    """
+    if text.startswith("jitid_"):
+        credential = _recognise_opaque(snapshot, text)
+    else:
+        parsed = jws.parse(text)
+        meant_for = parsed.claims.get("aud")
+        wanted = (
+            audiences
+            if audiences is not None
+            else meant_for
+            if isinstance(meant_for, list)
+            else [str(meant_for)]
+        )
+        jws.check_claims(parsed.claims, issuer=names.issuer, audiences=wanted, now=snapshot.now)
+        credential = _recognise_signed(snapshot, names, parsed)
+    return judge(snapshot, credential, audiences)
+
+
+def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str] | None) -> Verified:
+    """Return a credential of the ledger with its lineage if it is valid now.
+
+    Raises:
+        InvalidCredentialError: it has ended or expired, its task or an identity above it has, or it is meant for others.
+
+    """
+    now = snapshot.now
+    if audiences is not None and not any(audience in audiences for audience in credential.audiences):
+        raise InvalidCredentialError("the credential is for another audience")
+    state = credential.state_at(now)
+    if state is not State.ACTIVE:
+        when = credential.expires_at if state is State.EXPIRED else credential.ended_at
+        since = "" if when is None else f" at {format_time(when)}"
+        raise InvalidCredentialError(f"the credential is {state}{since}")
+    task = snapshot.find_task(credential.task)
+    if task is None or not task.is_open_at(now):
+        raise InvalidCredentialError("the task has ended")
+    if credential.parent_key is None:
+        return Verified(credential, [])
+    lineage = snapshot.lineage(credential.identity_key, now)
+    _check_lineage(credential, lineage, now)
+    return Verified(credential, lineage)
+
+
+def find(snapshot: Snapshot, text: str) -> Credential:
+    """Return the credential that an id names; an identity's latest one.
+
+    Raises:
+        NotFoundError: nothing of that id was ever issued.
+        UsageError: it is no id.
+
+    """
+    sort, raw = parse_id(text)
+    if sort == "jti":
+        credential = snapshot.find_credential("jti", raw)
+        found = [] if credential is None else [credential]
+    else:
+        found = snapshot.find_credentials_of(raw)
+    if not found:
+        raise NotFoundError(f"the ledger knows no {quote(text)}", "list what there is: jitid list")
+    return found[-1]
+
+
+def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
+    if not is_opaque(text):
+        raise InvalidCredentialError("the opaque token is mistyped: its checksum does not fit")
+    credential = snapshot.find_credential("fingerprint", fingerprint(text))
+    if credential is None:
+        raise InvalidCredentialError(_UNKNOWN)
+    return credential
+
+
+def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
+    if parsed.typ != TYPE:
+        raise InvalidCredentialError(f"the token is not of type {TYPE}")
+    if parsed.claims.get("iss") != names.issuer:
+        raise InvalidCredentialError("the token is of another issuer")
+    key = next((key for key in snapshot.signing_keys() if key.kid == parsed.kid), None)
+    if key is None:
+        raise InvalidCredentialError("the token is signed by a key that the ledger does not know")
+    jws.verify_signature(parsed, key.algorithm, key.public)
+    credential = snapshot.find_credential("jti", _jti(parsed.claims))
+    if credential is None:
+        raise InvalidCredentialError(_UNKNOWN)
+    # A stolen key can sign other claims under a known `jti`, and ES256 has two signatures for the same ones.
+    same_claims = credential.claims_hash == sha256(parsed.payload).digest()
+    if (
+        not same_claims
+        or credential.fingerprint != fingerprint(parsed.canonical)
+        or credential.signed_by != key.kid
+    ):
+        raise InvalidCredentialError("the token is not the one that the ledger remembers under its jti")
+    # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
+    if key.revoked_at is not None and credential.ended_at is None:
+        raise InvalidCredentialError("the key that signed the token was revoked")
+    return credential
+
+
+def _jti(claims: Mapping[str, Any]) -> bytes:
+    try:
+        sort, raw = parse_id(str(claims.get("jti")))
+    except UsageError:
+        sort, raw = "jid", b""
+    if sort != "jti":
+        raise InvalidCredentialError(_UNKNOWN)
+    return raw
+
+
+def _check_lineage(credential: Credential, lineage: list[Ancestor], now: int) -> None:
+    below: tuple[str, ...] = credential.scopes
+    depth = credential.depth
+    for ancestor in lineage:
+        depth -= 1
+        if ancestor.expires_at is None:
+            raise InvalidCredentialError(f"{ancestor.id}, which it descends from, is no longer live")
+        if ancestor.task_ended_at is not None or now >= ancestor.task_deadline:
+            raise InvalidCredentialError(f"the task of {ancestor.id}, which it descends from, has ended")
+        if uncovered([Scope(scope) for scope in ancestor.scopes], [Scope(scope) for scope in below]):
+            raise InvalidCredentialError(
+                f"it holds a scope that {ancestor.id}, which it descends from, does not hold"
+            )
+        if ancestor.depth != depth:
+            raise InvalidCredentialError(f"its chain is broken at {ancestor.id}")
+        below = ancestor.scopes
+    if depth != 0:
+        raise InvalidCredentialError("its chain has no root")

@@ -1,0 +1,144 @@
+"""Signing keys: private halves in files of their own, public halves in the ledger for ever."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from jitid import jws
+from jitid.errors import IntegrityError, OutputError, StorageError
+from jitid.files import check_private, write_private
+
+_SEED_BYTES = 32
+
+
+class Signer:
+    """A private key that signs; it prints as its key id."""
+
+    def __init__(self, kid: str, algorithm: str, public: bytes, sign: Callable[[bytes], bytes]) -> None:
+        self.kid = kid
+        self.algorithm = algorithm
+        self.public = public
+        self.sign = sign
+        """Sign bytes as a JWS does: 64 bytes, for ES256 the two halves of the signature (RFC 7518, section 3.4)."""
+
+    def __repr__(self) -> str:
+        return f"Signer({self.kid!r})"
+
+
+class Keyring:
+    """The private keys in one folder: 32 raw bytes a file, 0600, named by their key id."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._signers: dict[str, Signer] = {}
+
+    def _path(self, kid: str) -> str:
+        return os.path.join(self._folder, kid)  # noqa: PTH118 - pathlib costs start-up
+
+    def create(self, algorithm: str) -> Signer:
+        """Make a key, write it durably, and return what signs with it.
+
+        Args:
+            algorithm: `EdDSA` (Ed25519, RFC 8037) or `ES256` (P-256, RFC 7518).
+
+        Raises:
+            StorageError: the file cannot be written.
+
+        """
+        while True:
+            try:
+                seed = os.urandom(_SEED_BYTES)
+                signer = _signer(algorithm, seed)
+                break
+            except ValueError:  # not every 32 bytes are a scalar of P-256
+                continue
+        try:
+            write_private(self._path(signer.kid), seed)
+        except OutputError as error:
+            raise StorageError(error.message) from error
+        self._signers[signer.kid] = signer
+        return signer
+
+    def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
+        """Return what signs with a key that the ledger knows.
+
+        Raises:
+            IntegrityError: the file is missing, readable by others, a link, or not the key that the ledger knows.
+
+        """
+        signer = self._signers.get(kid)
+        if signer is not None:
+            return signer
+        path = self._path(kid)
+        try:
+            check_private(path, "the signing key")
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                seed = os.read(descriptor, _SEED_BYTES + 1)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise IntegrityError(
+                f"the signing key {path} cannot be read: {error.strerror}; nothing was changed",
+                "restore the folder from a backup, or make a new key: jitid keys rotate",
+            ) from error
+        try:
+            if len(seed) != _SEED_BYTES:
+                raise ValueError
+            signer = _signer(algorithm, seed)
+        except ValueError:
+            signer = None
+        if signer is None or signer.public != public or signer.kid != kid:
+            raise IntegrityError(
+                f"the file {path} is not the signing key that the ledger knows; nothing was changed",
+                "restore the folder from a backup, or make a new key: jitid keys rotate",
+            )
+        self._signers[kid] = signer
+        return signer
+
+    def forget(self, kid: str) -> None:
+        """Remove a private key that signs nothing more; its public half stays in the ledger."""
+        self._signers.pop(kid, None)
+        try:
+            os.unlink(self._path(kid))  # noqa: PTH108 - pathlib costs start-up
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(
+                f"the retired key {self._path(kid)} could not be removed: {error.strerror}"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"Keyring({self._folder!r})"
+
+
+def _signer(algorithm: str, seed: bytes) -> Signer:
+    if algorithm == "EdDSA":
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        private = Ed25519PrivateKey.from_private_bytes(seed)
+        public = private.public_key().public_bytes_raw()
+        return Signer(jws.thumbprint(algorithm, public), algorithm, public, private.sign)
+    if algorithm == "ES256":
+        return _p256_signer(seed)
+    raise ValueError(algorithm)
+
+
+def _p256_signer(seed: bytes) -> Signer:
+    # Imported here: few ledgers have such a key, and it costs start-up.
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    private = ec.derive_private_key(int.from_bytes(seed, "big"), ec.SECP256R1())
+    public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    scheme: Any = ec.ECDSA(SHA256())
+
+    def sign(message: bytes) -> bytes:
+        first, second = decode_dss_signature(private.sign(message, scheme))
+        return first.to_bytes(32, "big") + second.to_bytes(32, "big")
+
+    return Signer(jws.thumbprint("ES256", public), "ES256", public, sign)

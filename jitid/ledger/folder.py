@@ -1,0 +1,238 @@
+"""The one folder that holds ledger, keys, policy and lock; first use builds it aside and publishes it by one rename."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections.abc import Sequence
+
+from jitid.errors import IntegrityError, JitidError, RefusedError, StorageError, UsageError
+from jitid.files import check_private, sync_folder, write_private
+from jitid.keyring import Keyring
+from jitid.ledger import sqlite
+from jitid.ledger.protocol import Names
+from jitid.ledger.writing import SqlTransaction
+
+DATABASE = "ledger.db"
+KEYS = "keys"
+POLICY = "policy"
+LOCK = "lock"
+
+
+def exists(path: str) -> bool:
+    """Tell whether a ledger with its keys is there, after checking that nothing of it is missing or open to others.
+
+    Raises:
+        IntegrityError: a ledger without its keys, keys without their ledger, a link, a looser permission.
+        RefusedError: it is out of reach for this user.
+        UsageError: the path names something that cannot be a ledger's folder.
+
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise UsageError(f"{path} cannot be a ledger: a part of the path is no folder") from error
+    except PermissionError as error:
+        raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+    try:
+        present = set(os.listdir(path))
+    except NotADirectoryError:
+        raise UsageError(
+            f"{path} is no folder", "name the folder that holds the ledger, its keys and its policy"
+        ) from None
+    except PermissionError as error:
+        raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+    if not present and not os.path.islink(path):
+        return False
+    check_private(path, "the ledger's folder")
+    missing = [name for name in (DATABASE, KEYS, LOCK) if name not in present]
+    if missing and not present & {DATABASE, KEYS}:
+        raise UsageError(f"{path} holds other things and no ledger", "name another folder, or an empty one")
+    if missing:
+        raise IntegrityError(
+            f"{path} lacks its {missing[0]}: a ledger and its keys belong together, and no new one was made",
+            "restore the folder from a backup",
+        )
+    for name in present & {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", KEYS, LOCK, POLICY}:
+        try:
+            check_private(os.path.join(path, name), "the ledger's part")
+        except FileNotFoundError:
+            continue  # the write-ahead log comes and goes with its users
+    return True
+
+
+def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: str, now: int) -> bool:
+    """Make a ledger with its signing key and policy, whole or not at all.
+
+    Args:
+        path: where it will stand.
+        names: what is fixed for its life.
+        policy: names and texts of the policy files that it starts with.
+        by: who acts, for the audit log.
+        now: seconds since the epoch.
+
+    Returns:
+        Whether this call made it; somebody else may have been first.
+
+    Raises:
+        StorageError: there is no room, or no right to write.
+
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    try:
+        _make_parents(parent)
+        _remove_abandoned(parent, name)
+        aside = os.path.join(parent, f".{name}.{os.urandom(6).hex()}.new")
+        os.mkdir(aside, 0o700)
+    except OSError as error:
+        raise _storage(path, error) from error
+    try:
+        os.chmod(aside, 0o700)
+        held = os.open(os.path.join(aside, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            os.fchmod(held, 0o600)
+            _fill(aside, names, policy, by, now)
+            return _publish(aside, path, parent)
+        finally:
+            os.close(held)
+    except OSError as error:
+        raise _storage(path, error) from error
+    except sqlite3.Error as error:
+        raise sqlite.translated(error) from error
+    finally:
+        if os.path.isdir(aside):
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, now: int) -> None:
+    for folder in (KEYS, POLICY):
+        os.mkdir(os.path.join(aside, folder), 0o700)
+        os.chmod(os.path.join(aside, folder), 0o700)
+    for file, text in policy:
+        write_private(os.path.join(aside, POLICY, file), text.encode())
+    signer = Keyring(os.path.join(aside, KEYS)).create("EdDSA")
+    database = os.path.join(aside, DATABASE)
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    os.chmod(database, 0o600)
+    db = sqlite.create(database, names, now)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        transaction = SqlTransaction(db, names, now, by, {})
+        transaction.add_key(signer.kid, signer.algorithm, signer.public)
+        transaction.append(
+            "init",
+            {
+                "ledger": names.uuid,
+                "issuer": names.issuer,
+                "trust_domain": names.trust_domain,
+                "kid": signer.kid,
+            },
+        )
+        db.execute("COMMIT")
+    finally:
+        db.close()
+    for folder in (os.path.join(aside, KEYS), os.path.join(aside, POLICY), aside):
+        sync_folder(folder)
+
+
+def _publish(aside: str, path: str, parent: str) -> bool:
+    try:
+        os.rename(aside, path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    sync_folder(parent)
+    return True
+
+
+def _make_parents(parent: str) -> None:
+    missing = []
+    while not os.path.isdir(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            continue
+        sync_folder(os.path.dirname(folder))
+
+
+def _remove_abandoned(parent: str, name: str) -> None:
+    """Remove what a first use that was killed left beside the ledger: a key that never signed anything."""
+    for entry in os.listdir(parent):
+        if not (entry.startswith(f".{name}.") and entry.endswith(".new") and len(entry) == len(name) + 18):
+            continue
+        abandoned = os.path.join(parent, entry)
+        try:
+            held = os.open(os.path.join(abandoned, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            # Without a lock file it may be a moment old: it goes when it is an hour old.
+            if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
+                shutil.rmtree(abandoned, ignore_errors=True)
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(abandoned, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(held)
+
+
+def _storage(path: str, error: OSError) -> JitidError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return RefusedError(
+            f"no ledger could be made at {path}: {error.strerror}", "choose another place with --ledger"
+        )
+    return StorageError(
+        f"no ledger could be made at {path}: {error.strerror}", "choose another place with --ledger"
+    )
+
+
+def open_ledger(path: str, *, by: str, timeout: float) -> sqlite.SqliteLedger:
+    """Open the ledger in the folder `path`, which `exists` has looked at."""
+    return sqlite.connect(os.path.join(path, DATABASE), os.path.join(path, LOCK), by=by, timeout=timeout)
+
+
+def keyring(path: str) -> Keyring:
+    """Return the private keys of the ledger in the folder `path`."""
+    return Keyring(os.path.join(path, KEYS))
+
+
+def policy_files(folder: str) -> list[tuple[str, str]]:
+    """Return names and texts of the Cedar files of a policy folder, sorted by name.
+
+    Raises:
+        IntegrityError: one of them is a link or open to others for writing.
+        StorageError: one of them cannot be read.
+
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".cedar"))
+        files = []
+        for name in names:
+            path = os.path.join(folder, name)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(descriptor, encoding="utf-8") as file:
+                if os.fstat(descriptor).st_mode & 0o022:
+                    raise IntegrityError(
+                        f"the policy file {path} may be written by others", f"chmod go-w {path}"
+                    )
+                files.append((name, file.read()))
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"the policy file {path} is not UTF-8") from error
+    except FileNotFoundError as error:
+        raise IntegrityError(
+            f"the policy folder {folder} is missing", "restore the folder from a backup"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
+    return files

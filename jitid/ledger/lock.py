@@ -1,0 +1,103 @@
+"""The fair lock around write transactions: whoever comes first goes first, across processes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from jitid.errors import IntegrityError, StorageError
+
+
+class FairLock:
+    """An `flock` on a file of its own.
+
+    SQLite's own busy retry was measured to leave a writer without a turn for seconds; the kernel queues those who wait for an flock.
+    """
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            StorageError: others held it for longer than the timeout.
+            IntegrityError: the lock file is a link or missing.
+
+        """
+        if self._descriptor < 0:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except PermissionError as error:
+                raise StorageError(f"{self._path} cannot be opened: {error.strerror}") from error
+            except OSError as error:
+                if error.errno == 30:  # EROFS
+                    raise StorageError(
+                        "the ledger is on a read-only file system; nothing was changed"
+                    ) from error
+                raise IntegrityError(
+                    f"the lock file {self._path} cannot be used: {error.strerror}",
+                    "restore the folder from a backup",
+                ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not self._wait():
+                raise StorageError(
+                    f"other writers held the ledger for {self._timeout:g} s; nothing was changed",
+                    "repeat the command, or give it more --timeout",
+                ) from None
+
+    def _wait(self) -> bool:
+        if threading.current_thread() is not threading.main_thread():
+            return self._poll()
+
+        def give_up(_signal: int, _frame: FrameType | None) -> None:
+            raise _TimedOutError
+
+        before = signal.signal(signal.SIGALRM, give_up)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self._timeout)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except _TimedOutError:
+            # The alarm may have come just after the lock was granted.
+            self.release()
+            return False
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        return True
+
+    def _poll(self) -> bool:
+        # Only the main thread may set an alarm.
+        until = time.monotonic() + self._timeout
+        while time.monotonic() < until:
+            time.sleep(0.005)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return True
+        return False
+
+    def release(self) -> None:
+        """Let the next one go; releasing a lock that is not held is no error."""
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Release the lock and its file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class _TimedOutError(Exception):
+    """The alarm rang while waiting for the lock."""

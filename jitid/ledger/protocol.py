@@ -1,0 +1,280 @@
+"""What every ledger answers, and the rows that go in and come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from jitid.audit import Event, Head
+from jitid.credential import Credential, State
+from jitid.task import Task
+
+
+class Names(NamedTuple):
+    """What the first use fixed for the life of a ledger."""
+
+    uuid: str
+    issuer: str
+    """The `iss` of its tokens, and their audience unless another is asked for."""
+    trust_domain: str
+
+
+class IdentityRow(NamedTuple):
+    """A new identity, as it is stored; names are numbers of the ledger's terms."""
+
+    key: int
+    uid: bytes
+    parent: int | None
+    depth: int
+    delegator: int
+    proof: str
+    agent: int
+    task: int
+    sensitivity: str
+
+
+class CredentialRow(NamedTuple):
+    """A new credential, as it is stored."""
+
+    key: int
+    jti: bytes
+    identity: int
+    kind: str
+    scopes: str
+    audiences: int
+    details: str | None
+    issued_at: int
+    expires_at: int
+    fingerprint: bytes | None
+    claims_hash: bytes | None
+    signed_by: int | None
+    event: int
+    task: int
+    delegator: int
+
+
+class SigningKey(NamedTuple):
+    """The public side of a signing key; kept for ever, since old audit heads need it."""
+
+    key: int
+    kid: str
+    algorithm: str
+    public: bytes
+    created_at: int
+    retired_at: int | None
+    """Since when it signs nothing more."""
+    revoked_at: int | None
+    """Since when nothing that it signed is valid."""
+
+
+class Ancestor(NamedTuple):
+    """One hop of a credential's lineage: a live credential of an identity above it."""
+
+    id: str
+    agent: str
+    task: str
+    depth: int
+    task_ended_at: int | None
+    task_deadline: int
+    scopes: tuple[str, ...]
+    """Those of all the live credentials of the identity together."""
+    audiences: tuple[str, ...]
+    details: tuple[str, ...]
+    expires_at: int | None
+    """The latest expiry among its live credentials; none if no credential of it lives."""
+
+
+class Selection(NamedTuple):
+    """Which identities are meant: values of one sort are alternatives, sorts narrow one another."""
+
+    ids: tuple[str, ...] = ()
+    """`jid_…` and `jti_…`; either names the whole identity."""
+    fingerprints: tuple[bytes, ...] = ()
+    tasks: tuple[str, ...] = ()
+    delegators: tuple[str, ...] = ()
+    """Root delegators, or `agent:NAME` for what that agent delegated."""
+    agents: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    """Ids: all that hangs under the root of their delegation tree, the root included."""
+    kids: tuple[str, ...] = ()
+    """Signing keys: whatever holds a credential that one of them signed."""
+
+
+class Radius(NamedTuple):
+    """What a selection and all that descends from it comes to."""
+
+    matched: int
+    """Identities that the selection itself names, dead or alive."""
+    identities: int
+    """Those and all below them."""
+    credentials: int
+    """The live credentials among them."""
+    tasks: int
+    delegators: int
+    offline_until: int | None
+    """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
+
+
+class Filter(NamedTuple):
+    """Which credentials `list` shows; every given condition must hold."""
+
+    task: str | None = None
+    agent: str | None = None
+    delegator: str | None = None
+    kind: str | None = None
+    sensitivity: str | None = None
+    delegator_proof: str | None = None
+    scope: str | None = None
+    audience: str | None = None
+    purpose: str | None = None
+    state: str | None = None
+    id: str | None = None
+    parent: str | None = None
+    depth: int | None = None
+    signed_by: str | None = None
+    live: bool = False
+    issued_since: int | None = None
+    issued_until: int | None = None
+    expires_before: int | None = None
+    expires_after: int | None = None
+
+
+class Snapshot(Protocol):
+    """One consistent view of the ledger, at one time."""
+
+    @property
+    def now(self) -> int:
+        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+
+    def find_task(self, name: str) -> Task | None:
+        """Return the task of that name."""
+
+    def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
+        """Return tasks, newest first, with the number of their credentials and of the live ones."""
+
+    def count_for_task(self, task: int) -> tuple[int, int]:
+        """Return how many credentials were issued for a task, and how many of them live."""
+
+    def find_credential(self, by: str, value: bytes) -> Credential | None:
+        """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
+
+    def find_credentials_of(self, uid: bytes) -> list[Credential]:
+        """Return the credentials of an identity, oldest first."""
+
+    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+        """Return the identities above `identity`, the nearest first."""
+
+    def descendants(self, identity: int) -> tuple[int, int]:
+        """Return how many identities hang below `identity`, and how many of them hold a live credential."""
+
+    def credentials(
+        self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
+    ) -> list[Credential]:
+        """Return one page of credentials; a page that follows `after` does not move when rows are added."""
+
+    def subtree(self, identity: int, limit: int) -> list[Credential]:
+        """Return the latest credential of `identity` and of each identity below it, parents first."""
+
+    def root_of(self, identity: int) -> int:
+        """Return the identity at the root of the delegation tree of `identity`."""
+
+    def measure(self, selection: Selection) -> Radius:
+        """Return what ending that selection with all that descends from it would come to."""
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Return every signing key there ever was, oldest first."""
+
+    def latest_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last live credential signed by that key expires."""
+
+    def policy_text(self, digest: str) -> str | None:
+        """Return the text of a policy that decided something once."""
+
+    def event(self, seq: int) -> Event | None:
+        """Return one audit event."""
+
+    def events(self, after: int) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in order."""
+
+    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
+        """Return the ids of the credentials that an event issued, and of those that it ended."""
+
+    def head(self) -> Head:
+        """Return the last link of the audit chain."""
+
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield (event, jti, fingerprint) of every credential, in the order of issue."""
+
+    def ended_members(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (event, jti, ended_at) of every ended credential, ordered by the event that ended it."""
+
+
+class Transaction(Snapshot, Protocol):
+    """One durable change: all of it is there after a crash, or nothing."""
+
+    def term(self, text: str) -> int:
+        """Return the number of a name, which is stored once."""
+
+    def next_keys(self) -> tuple[int, int]:
+        """Return the numbers that the next identity and the next credential take."""
+
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
+        """Record a task; its name must be new."""
+
+    def end_task(self, key: int) -> None:
+        """Record that a task has ended now."""
+
+    def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
+        """Record new identities with their credentials."""
+
+    def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
+        """End every live credential of the selection and of what descends from it, pointing to the next event.
+
+        Returns what that came to, and the digest of the ended credentials.
+        """
+
+    def close_expired(self, limit: int) -> int:
+        """Record the end of what has expired, at most `limit` credentials, with an event of its own."""
+
+    def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
+        """Record a signing key that is used from now on."""
+
+    def end_key(self, key: int, *, revoked: bool) -> None:
+        """Record that a key signs nothing more, or that nothing it signed is valid any longer."""
+
+    def keep_policy(self, digest: str, text: str) -> None:
+        """Keep the text of a policy that decides something in this transaction."""
+
+    def next_seq(self) -> int:
+        """Return the number of the next audit event."""
+
+    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Append an audit event to the chain."""
+
+
+class Ledger(Protocol):
+    """Where everything that was issued is remembered."""
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """Open a consistent view."""
+
+    def write(self, *, accept_clock: bool = False) -> AbstractContextManager[Transaction]:
+        """Open a transaction; leaving the block commits it durably, an exception undoes it.
+
+        Raises:
+            StorageError: the ledger is busy, full, read-only or out of reach.
+            IntegrityError: the clock has jumped by more than a day, and `accept_clock` was not given.
+
+        """
+
+    def close(self) -> None:
+        """Release it."""
+
+
+SORTS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
+"""What `list` can be sorted by; every order is completed by the order of issue."""

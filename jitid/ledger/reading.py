@@ -1,0 +1,315 @@
+"""Questions to a ledger, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitid.audit import Event, Head, genesis
+from jitid.credential import Credential
+from jitid.errors import IntegrityError, NotFoundError, UsageError
+from jitid.identifier import credential_id, identity_id, parse_id
+from jitid.ledger import selecting
+from jitid.ledger.protocol import SORTS, Ancestor, Filter, Names, Radius, Selection, SigningKey
+from jitid.task import Task
+from jitid.text import quote
+
+_CREDENTIAL = """
+    SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
+           i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
+           c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event
+      FROM credential c
+      JOIN identity i ON i.id = c.identity
+      JOIN task t ON t.id = i.task
+      JOIN term d ON d.id = i.delegator
+      JOIN term a ON a.id = i.agent
+      JOIN term au ON au.id = c.audiences
+      LEFT JOIN identity p ON p.id = i.parent
+      LEFT JOIN term pa ON pa.id = p.agent
+      LEFT JOIN signing_key k ON k.id = c.signed_by"""
+
+_BELOW = """
+    WITH RECURSIVE below (id, depth) AS (
+        SELECT id, depth FROM identity WHERE id = :identity
+        UNION ALL
+        SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id)"""
+
+_SORT_EXPRESSIONS = {
+    "issued_at": "c.issued_at",
+    "expires_at": "c.expires_at",
+    "task": "t.name",
+    "agent": "a.text",
+    "delegator": "d.text",
+    "depth": "i.depth",
+    "id": "i.uid",
+}
+
+
+def _credential(row: Any) -> Credential:
+    (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
+    (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *times) = rest
+    return Credential(
+        key,
+        credential_id(jti),
+        identity_id(uid),
+        identity,
+        None if parent is None else identity_id(parent),
+        parent_key,
+        depth,
+        delegator,
+        delegator if parent_agent is None else f"agent:{parent_agent}",
+        proof,
+        agent,
+        task,
+        purpose,
+        sensitivity,
+        kind,
+        tuple(scopes.split()),
+        tuple(audiences.split()),
+        *times,
+    )
+
+
+class SqlSnapshot:
+    """A consistent view of a ledger that speaks SQL."""
+
+    def __init__(self, db: Any, names: Names, now: int) -> None:
+        self._db = db
+        self._names = names
+        self._now = now
+
+    @property
+    def now(self) -> int:
+        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+        return self._now
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
+
+    def find_task(self, name: str) -> Task | None:
+        """Return the task of that name."""
+        row = self._one(
+            "SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task WHERE name = :name",
+            name=name,
+        )
+        return None if row is None else Task(*row)
+
+    def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
+        """Return tasks, newest first, with the number of their credentials and of the live ones."""
+        wanted = {
+            None: "true",
+            "open": "t.ended_at IS NULL AND t.deadline > :now",
+            "overdue": "t.ended_at IS NULL AND t.deadline <= :now",
+            "ended": "t.ended_at IS NOT NULL",
+        }[state]
+        rows = self._db.execute(
+            f"""SELECT t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at,
+                       (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
+                       (SELECT count(*) FROM credential c
+                         WHERE c.task = t.id AND c.ended_at IS NULL AND c.expires_at > :now)
+                  FROM task t
+                 WHERE {wanted} AND (:after IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
+                 ORDER BY t.id DESC LIMIT :limit""",  # noqa: S608 - the condition is one of the four above
+            {"now": self._now, "after": after, "limit": limit},
+        )
+        return [(Task(*row[:7]), row[7], row[8]) for row in rows]
+
+    def count_for_task(self, task: int) -> tuple[int, int]:
+        """Return how many credentials were issued for a task, and how many of them live."""
+        row = self._one(
+            """SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
+                      (SELECT count(*) FROM credential c
+                        WHERE c.task = :task AND c.ended_at IS NULL AND c.expires_at > :now)""",
+            task=task,
+            now=self._now,
+        )
+        return row[0], row[1]
+
+    def find_credential(self, by: str, value: bytes) -> Credential | None:
+        """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
+        column = {"jti": "c.jti", "fingerprint": "c.fingerprint"}[by]
+        row = self._one(f"{_CREDENTIAL} WHERE {column} = :value", value=value)
+        return None if row is None else _credential(row)
+
+    def find_credentials_of(self, uid: bytes) -> list[Credential]:
+        """Return the credentials of an identity, oldest first."""
+        rows = self._db.execute(f"{_CREDENTIAL} WHERE i.uid = :uid ORDER BY c.id", {"uid": uid})
+        return [_credential(row) for row in rows]
+
+    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+        """Return the identities above `identity`, the nearest first."""
+        rows = self._db.execute(
+            """WITH RECURSIVE above (id, parent, hop) AS (
+                   SELECT id, parent, 0 FROM identity WHERE id = :identity
+                   UNION ALL
+                   SELECT i.id, i.parent, above.hop + 1 FROM above JOIN identity i ON i.id = above.parent)
+               SELECT above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline, c.scopes, au.text, c.details, c.expires_at
+                 FROM above
+                 JOIN identity i ON i.id = above.id
+                 JOIN term a ON a.id = i.agent
+                 JOIN task t ON t.id = i.task
+                 LEFT JOIN credential c ON c.identity = i.id AND c.ended_at IS NULL AND c.expires_at > :now
+                                       AND c.fingerprint IS NOT NULL
+                 LEFT JOIN term au ON au.id = c.audiences
+                WHERE above.hop > 0
+                ORDER BY above.hop""",
+            {"identity": identity, "now": now},
+        )
+        found: dict[int, Ancestor] = {}
+        for hop, uid, agent, task, depth, ended_at, deadline, scopes, audiences, details, expires_at in rows:
+            before = found.get(hop)
+            if before is None:
+                before = Ancestor(identity_id(uid), agent, task, depth, ended_at, deadline, (), (), (), None)
+            if expires_at is not None:
+                before = before._replace(
+                    scopes=(*before.scopes, *scopes.split()),
+                    audiences=(*before.audiences, *audiences.split()),
+                    details=(*before.details, *([details] if details else [])),
+                    expires_at=max(expires_at, before.expires_at or 0),
+                )
+            found[hop] = before
+        return [found[hop] for hop in sorted(found)]
+
+    def descendants(self, identity: int) -> tuple[int, int]:
+        """Return how many identities hang below `identity`, and how many of them hold a live credential."""
+        row = self._one(
+            f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(below.id <> :identity AND EXISTS (
+                    SELECT 1 FROM credential c
+                     WHERE c.identity = below.id AND c.ended_at IS NULL AND c.expires_at > :now)), 0) FROM below""",
+            identity=identity,
+            now=self._now,
+        )
+        return row[0], row[1]
+
+    def credentials(
+        self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
+    ) -> list[Credential]:
+        """Return one page of credentials; a page that follows `after` does not move when rows are added."""
+        if sort not in SORTS:
+            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORTS)}")
+        where, values, selective = selecting.conditions(chosen, self._now)
+        order = _SORT_EXPRESSIONS[sort]
+        if after is not None:
+            where.append(f"({order}, c.id) {'<' if descending else '>'} (:sort_value, :sort_key)")
+            values |= self._cursor(order, after)
+        direction = "DESC" if descending else "ASC"
+        # "+" keeps the planner from walking the whole table in order where an index finds the few rows asked for.
+        key = "+c.id" if selective else "c.id"
+        ordering = (
+            f"{key} {direction}"
+            if sort == "issued_at" and after is None
+            else f"{order} {direction}, {key} {direction}"
+        )
+        rows = self._db.execute(
+            f"{_CREDENTIAL} WHERE {' AND '.join(where)} ORDER BY {ordering} LIMIT :limit",
+            {**values, "limit": limit},
+        )
+        return [_credential(row) for row in rows]
+
+    def _cursor(self, order: str, after: str) -> dict[str, Any]:
+        sort, raw = parse_id(after)
+        column = "c.jti" if sort == "jti" else "i.uid"
+        row = self._one(
+            f"""SELECT {order}, c.id FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = i.task
+                  JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
+                 WHERE {column} = :raw ORDER BY c.id DESC LIMIT 1""",  # noqa: S608 - names of columns from this file
+            raw=raw,
+        )
+        if row is None:
+            raise NotFoundError(f"no credential {quote(after)} to continue after")
+        return {"sort_value": row[0], "sort_key": row[1]}
+
+    def subtree(self, identity: int, limit: int) -> list[Credential]:
+        """Return the latest credential of `identity` and of each identity below it, parents first."""
+        rows = self._db.execute(
+            f"""{_BELOW} {_CREDENTIAL}
+                 JOIN below b ON b.id = i.id
+                WHERE c.id = (SELECT max(l.id) FROM credential l WHERE l.identity = i.id)
+                ORDER BY i.depth, i.id LIMIT :limit""",
+            {"identity": identity, "limit": limit},
+        )
+        return [_credential(row) for row in rows]
+
+    def root_of(self, identity: int) -> int:
+        """Return the identity at the root of the delegation tree of `identity`."""
+        row = self._one(
+            """WITH RECURSIVE above (id, parent) AS (
+                   SELECT id, parent FROM identity WHERE id = :identity
+                   UNION ALL
+                   SELECT i.id, i.parent FROM above JOIN identity i ON i.id = above.parent)
+               SELECT id FROM above WHERE parent IS NULL""",
+            identity=identity,
+        )
+        if row is None:
+            raise IntegrityError("a delegation chain in the ledger has no root", "run: jitid audit verify")
+        key: int = row[0]
+        return key
+
+    def measure(self, selection: Selection) -> Radius:
+        """Return what ending that selection with all that descends from it would come to."""
+        matched = selecting.select(self._db, selection)
+        return selecting.radius(self._db, matched)
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Return every signing key there ever was, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at FROM signing_key ORDER BY id"
+        )
+        return [SigningKey(*row) for row in rows]
+
+    def latest_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last live credential signed by that key expires."""
+        row = self._one(
+            "SELECT max(expires_at) FROM credential WHERE ended_at IS NULL AND signed_by = :key", key=key
+        )
+        latest: int | None = row[0]
+        return latest
+
+    def policy_text(self, digest: str) -> str | None:
+        """Return the text of a policy that decided something once."""
+        row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
+        return None if row is None else row[0]
+
+    def event(self, seq: int) -> Event | None:
+        """Return one audit event."""
+        row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
+        return None if row is None else Event(*row)
+
+    def events(self, after: int) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in order."""
+        rows: Iterator[Event] = self._db.execute(
+            "SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq", {"after": after}
+        )
+        return rows
+
+    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
+        """Return the ids of the credentials that an event issued, and of those that it ended."""
+        rows = self._db.execute(
+            "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
+            {"seq": seq},
+        )
+        issued: list[str] = []
+        ended: list[str] = []
+        for jti, was_issued in rows:
+            (issued if was_issued else ended).append(credential_id(jti))
+        return issued, ended
+
+    def head(self) -> Head:
+        """Return the last link of the audit chain."""
+        row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
+        return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
+
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield (event, jti, fingerprint) of every credential, in the order of issue."""
+        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
+            "SELECT event, jti, fingerprint FROM credential ORDER BY id"
+        )
+        return rows
+
+    def ended_members(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield (event, jti, ended_at) of every ended credential, ordered by the event that ended it."""
+        rows: Iterator[tuple[int, bytes, int]] = self._db.execute(
+            """SELECT ended_event, jti, ended_at FROM credential
+                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL ORDER BY ended_event, id"""
+        )
+        return rows

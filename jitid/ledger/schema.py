@@ -1,0 +1,55 @@
+"""The schema in numbered steps: appended, never edited, since ledgers in the field have taken them."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x6A697464
+"""Marks a SQLite file as a ledger of jitid ("jitd")."""
+
+SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        # The time mark is raised by every committed event. Boot and uptime tell an idle ledger from a jump of the clock.
+        """CREATE TABLE clock_mark (
+               id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, boot TEXT NOT NULL, uptime INTEGER NOT NULL)""",
+        "CREATE TABLE term (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+        """CREATE TABLE task (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, purpose TEXT, sensitivity TEXT NOT NULL,
+               deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER)""",
+        """CREATE TABLE signing_key (
+               id INTEGER PRIMARY KEY, kid TEXT NOT NULL UNIQUE, algorithm TEXT NOT NULL, public BLOB NOT NULL,
+               created_at INTEGER NOT NULL, retired_at INTEGER, revoked_at INTEGER)""",
+        "CREATE TABLE policy (digest TEXT PRIMARY KEY, text TEXT NOT NULL)",
+        """CREATE TABLE identity (
+               id INTEGER PRIMARY KEY, uid BLOB NOT NULL, parent INTEGER REFERENCES identity, depth INTEGER NOT NULL,
+               delegator INTEGER NOT NULL REFERENCES term, proof TEXT NOT NULL,
+               agent INTEGER NOT NULL REFERENCES term, task INTEGER NOT NULL REFERENCES task,
+               sensitivity TEXT NOT NULL)""",
+        # `task` and `delegator` repeat the identity's: the partial indexes on live rows need them here.
+        """CREATE TABLE credential (
+               id INTEGER PRIMARY KEY, jti BLOB NOT NULL, identity INTEGER NOT NULL REFERENCES identity,
+               kind TEXT NOT NULL, scopes TEXT NOT NULL, audiences INTEGER NOT NULL REFERENCES term, details TEXT,
+               issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, fingerprint BLOB, claims_hash BLOB,
+               signed_by INTEGER REFERENCES signing_key, event INTEGER NOT NULL,
+               task INTEGER NOT NULL REFERENCES task, delegator INTEGER NOT NULL REFERENCES term,
+               ended_at INTEGER, ended_as TEXT, ended_event INTEGER)""",
+        "CREATE TABLE audit_event (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL)",
+        "CREATE UNIQUE INDEX identity_uid ON identity (uid)",
+        "CREATE INDEX identity_parent ON identity (parent) WHERE parent IS NOT NULL",
+        "CREATE INDEX identity_task ON identity (task)",
+        "CREATE INDEX identity_agent ON identity (agent)",
+        "CREATE UNIQUE INDEX credential_jti ON credential (jti)",
+        "CREATE UNIQUE INDEX credential_fingerprint ON credential (fingerprint)",
+        "CREATE INDEX credential_identity ON credential (identity)",
+        """CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+        """CREATE TRIGGER audit_event_is_final BEFORE UPDATE ON audit_event
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+    ),
+)
+
+LIVE_INDEXES = {
+    "live_by_task": "CREATE INDEX live_by_task ON credential (task, expires_at) WHERE ended_at IS NULL",
+    "live_by_delegator": "CREATE INDEX live_by_delegator ON credential (delegator) WHERE ended_at IS NULL",
+    "live_by_expiry": "CREATE INDEX live_by_expiry ON credential (expires_at) WHERE ended_at IS NULL",
+}
+"""Partial indexes that answer questions about the living; ending a large part of a ledger drops and rebuilds them."""

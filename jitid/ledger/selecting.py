@@ -1,0 +1,196 @@
+"""Which rows are meant: selections and filters as set operations in portable SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Filter, Radius, Selection
+
+_TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_jti (jti BLOB PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_tree (uid BLOB PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS doomed (identity INTEGER PRIMARY KEY);
+    DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree; DELETE FROM doomed"""
+
+_BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
+    UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
+_BY_PRINT = "SELECT c.identity FROM given_print g JOIN credential c ON c.fingerprint = g.fingerprint"
+_BY_TREE = """SELECT id FROM (
+    WITH RECURSIVE above (id, parent) AS (
+        SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid
+        UNION SELECT i.id, i.parent FROM above a JOIN identity i ON i.id = a.parent),
+    below (id) AS (
+        SELECT id FROM above WHERE parent IS NULL
+        UNION SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
+    SELECT id FROM below)"""
+
+
+def _placeholders(prefix: str, values: Sequence[str], into: dict[str, Any]) -> str:
+    names = []
+    for number, value in enumerate(values):
+        into[f"{prefix}{number}"] = value
+        names.append(f":{prefix}{number}")
+    return ", ".join(names)
+
+
+def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool) -> list[str]:
+    found = []
+    if selection.ids:
+        found.append(_BY_ID)
+    if selection.fingerprints:
+        found.append(_BY_PRINT)
+    if selection.trees:
+        found.append(_BY_TREE)
+    if selection.tasks:
+        names = _placeholders("task", selection.tasks, values)
+        found.append(f"SELECT i.id FROM identity i JOIN task t ON t.id = i.task WHERE t.name IN ({names})")
+    if selection.agents:
+        names = _placeholders("agent", selection.agents, values)
+        found.append(f"SELECT i.id FROM identity i JOIN term a ON a.id = i.agent WHERE a.text IN ({names})")
+    if selection.kids:
+        names = _placeholders("kid", selection.kids, values)
+        found.append(
+            f"SELECT c.identity FROM credential c JOIN signing_key k ON k.id = c.signed_by WHERE k.kid IN ({names})"
+        )
+    if selection.delegators:
+        roots = tuple(name for name in selection.delegators if not name.startswith("agent:"))
+        agents = tuple(
+            name.removeprefix("agent:") for name in selection.delegators if name.startswith("agent:")
+        )
+        parts = []
+        if roots:
+            names = _placeholders("root", roots, values)
+            # Everything below an identity has the same root delegator, so that the index on the living finds all that can die.
+            parts.append(
+                f"SELECT i.id FROM identity i JOIN term d ON d.id = i.delegator WHERE d.text IN ({names})"
+                if dead_too
+                else f"""SELECT c.identity FROM credential c JOIN term d ON d.id = c.delegator
+                          WHERE d.text IN ({names}) AND c.ended_at IS NULL"""
+            )
+        if agents:
+            names = _placeholders("by", agents, values)
+            parts.append(
+                f"""SELECT i.id FROM term a JOIN identity p ON p.agent = a.id JOIN identity i ON i.parent = p.id
+                     WHERE a.text IN ({names})"""
+            )
+        found.append(" UNION ".join(parts))
+    return [
+        f"SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}))" for query in found
+    ]
+
+
+def select(db: Any, selection: Selection) -> int:
+    """Fill the temporary table `doomed` with the selection and all below it; return how many the selection itself names."""
+    for statement in _TEMPORARY.split(";"):
+        db.execute(statement)
+    ids = [parse_id(text) for text in selection.ids]
+    db.executemany(
+        "INSERT OR IGNORE INTO given_uid VALUES (?)", [(raw,) for sort, raw in ids if sort == "jid"]
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO given_jti VALUES (?)", [(raw,) for sort, raw in ids if sort == "jti"]
+    )
+    db.executemany("INSERT OR IGNORE INTO given_print VALUES (?)", [(raw,) for raw in selection.fingerprints])
+    for text in selection.trees:
+        sort, raw = parse_id(text)
+        db.execute(
+            "INSERT OR IGNORE INTO given_tree SELECT :raw"
+            if sort == "jid"
+            else """INSERT OR IGNORE INTO given_tree
+                    SELECT i.uid FROM credential c JOIN identity i ON i.id = c.identity WHERE c.jti = :raw""",
+            {"raw": raw},
+        )
+    matched = 0
+    for dead_too in (False, True):
+        values: dict[str, Any] = {}
+        queries = _subqueries(selection, values, dead_too=dead_too)
+        if not queries:
+            return 0
+        matched = db.execute(
+            f"INSERT OR IGNORE INTO doomed {' INTERSECT '.join(queries)}",  # noqa: S608 - queries of this file
+            values,
+        ).rowcount
+        if matched:
+            break
+    # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
+    db.execute(
+        """INSERT OR IGNORE INTO doomed
+           WITH RECURSIVE below (id) AS (
+               SELECT i.id FROM doomed d JOIN identity i ON i.parent = d.identity
+               UNION
+               SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
+           SELECT id FROM below"""
+    )
+    return matched
+
+
+def radius(db: Any, matched: int) -> Radius:
+    """Return what the identities in `doomed` come to."""
+    (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
+    row = db.execute(
+        """SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
+                  max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END)
+             FROM doomed d JOIN credential c ON c.identity = d.identity WHERE c.ended_at IS NULL"""
+    ).fetchone()
+    return Radius(matched, identities, *row)
+
+
+def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], bool]:
+    """Return the conditions of a filter, their values, and whether an index finds the few rows that can match."""
+    where = ["1 = 1"]
+    values: dict[str, Any] = {"now": now}
+
+    def must(condition: str, name: str, value: Any) -> None:
+        if value is not None:
+            where.append(condition)
+            values[name] = value
+
+    must("i.task = (SELECT id FROM task WHERE name = :task)", "task", chosen.task)
+    must("i.agent = (SELECT id FROM term WHERE text = :agent)", "agent", chosen.agent)
+    if chosen.delegator is not None and chosen.delegator.startswith("agent:"):
+        must("pa.text = :delegator", "delegator", chosen.delegator.removeprefix("agent:"))
+    else:
+        must("c.delegator = (SELECT id FROM term WHERE text = :delegator)", "delegator", chosen.delegator)
+    must("c.kind = :kind", "kind", chosen.kind)
+    must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
+    must("i.proof = :proof", "proof", chosen.delegator_proof)
+    must("t.purpose = :purpose", "purpose", chosen.purpose)
+    must(
+        "(' ' || c.scopes || ' ') LIKE ('% ' || :scope || ' %') ESCAPE '\\'", "scope", _literal(chosen.scope)
+    )
+    must(
+        "(' ' || au.text || ' ') LIKE ('% ' || :audience || ' %') ESCAPE '\\'",
+        "audience",
+        _literal(chosen.audience),
+    )
+    must("i.depth = :depth", "depth", chosen.depth)
+    must("k.kid = :kid", "kid", chosen.signed_by)
+    must("c.issued_at >= :issued_since", "issued_since", chosen.issued_since)
+    must("c.issued_at < :issued_until", "issued_until", chosen.issued_until)
+    must("c.expires_at < :expires_before", "expires_before", chosen.expires_before)
+    must("c.expires_at >= :expires_after", "expires_after", chosen.expires_after)
+    if chosen.id is not None:
+        sort, raw = parse_id(chosen.id)
+        must("c.jti = :own_id" if sort == "jti" else "i.uid = :own_id", "own_id", raw)
+    if chosen.parent is not None:
+        must("p.uid = :parent_id", "parent_id", parse_id(chosen.parent)[1])
+    if chosen.live or chosen.state == "active":
+        where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NOT NULL")
+    elif chosen.state == "pending":
+        where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NULL")
+    elif chosen.state == "expired":
+        where.append("(c.ended_as = 'expired' OR (c.ended_at IS NULL AND c.expires_at <= :now))")
+    elif chosen.state is not None:
+        must("c.ended_as = :state", "state", chosen.state)
+    selective = bool(
+        chosen.task or chosen.agent or chosen.id or chosen.parent or (chosen.delegator and chosen.live)
+    )
+    return where, values, selective
+
+
+def _literal(text: str | None) -> str | None:
+    """Return `text` for LIKE so that only itself matches."""
+    return None if text is None else text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

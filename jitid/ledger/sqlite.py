@@ -1,0 +1,314 @@
+"""The ledger in a SQLite file: one durable writer at a time, in the order of a fair lock."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from jitid.errors import IntegrityError, JitidError, NewerSchemaError, StorageError
+from jitid.ledger import lock
+from jitid.ledger.protocol import Names
+from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+from jitid.ledger.writing import SqlTransaction
+from jitid.lifetime import format_duration
+
+_DAY = 86_400
+_EXPIRED_AT_ONCE = 1_000
+"""How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
+
+
+class SqliteLedger:
+    """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
+
+    def __init__(
+        self, db: sqlite3.Connection, lock_path: str, by: str, clock: Callable[[], float], timeout: float
+    ) -> None:
+        self._db = db
+        self._lock = lock.FairLock(lock_path, timeout)
+        self._by = by
+        self._clock = clock
+        self._terms: dict[str, int] = {}
+        settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
+        try:
+            self._names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+        except KeyError as missing:
+            raise IntegrityError(
+                f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
+            ) from None
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+        return self._names
+
+    def read(self) -> _Reading:
+        """Open a consistent view; nothing in it waits for a writer."""
+        return _Reading(self._db, self._names, self._clock)
+
+    def write(self, *, accept_clock: bool = False) -> _Writing:
+        """Open a transaction; leaving the block commits it durably, an exception undoes it."""
+        return _Writing(
+            self._db, self._names, self._clock, self._lock, self._by, self._terms, accept_clock=accept_clock
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+        self._lock.close()
+
+
+def connect(
+    path: str, lock_path: str, *, by: str, clock: Callable[[], float] = time.time, timeout: float = 30.0
+) -> SqliteLedger:
+    """Open the ledger in the file `path`, which must exist.
+
+    Args:
+        path: the database file.
+        lock_path: the lock file beside it. The database itself is never opened outside SQLite: closing it would drop SQLite's locks.
+        by: who acts, for the audit log.
+        clock: tells the seconds since the epoch.
+        timeout: how many seconds to wait for other writers.
+
+    Raises:
+        IntegrityError: it is no ledger, or a damaged one.
+        NewerSchemaError: a newer jitid made it.
+        StorageError: it cannot be read.
+
+    """
+    try:
+        db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        (mine,) = db.execute("PRAGMA application_id").fetchone()
+        if mine != APPLICATION_ID:
+            raise IntegrityError(
+                f"{path} is no ledger of jitid; it was left as it is", "restore it from a backup"
+            )
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(SQLITE_STEPS):
+            raise NewerSchemaError(
+                f"the ledger has schema {version}, and this jitid knows {len(SQLITE_STEPS)}",
+                "upgrade jitid on this machine",
+            )
+        if version < len(SQLITE_STEPS):
+            _migrate(db, lock_path, timeout)
+        return SqliteLedger(db, lock_path, by, clock, timeout)
+    except sqlite3.Error as error:
+        raise translated(error) from error
+
+
+def create(path: str, names: Names, now: int) -> sqlite3.Connection:
+    """Make a new ledger in the file `path`, which is empty, or in memory (`:memory:`)."""
+    db = sqlite3.connect(path, isolation_level=None)
+    if path != ":memory:":
+        db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    _run_steps(db, 0)
+    db.executemany("INSERT INTO setting VALUES (?, ?)", names._asdict().items())
+    boot, uptime = machine()
+    db.execute("INSERT INTO clock_mark VALUES (1, ?, ?, ?)", (now, boot, uptime))
+    db.execute("COMMIT")
+    return db
+
+
+def _run_steps(db: sqlite3.Connection, done: int) -> None:
+    for number, step in enumerate(SQLITE_STEPS[done:], start=done + 1):
+        for statement in step:
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {number}")
+    for name, statement in LIVE_INDEXES.items():
+        db.execute(statement.replace(f"INDEX {name}", f"INDEX IF NOT EXISTS {name}"))
+
+
+def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
+    held = lock.FairLock(lock_path, timeout)
+    held.acquire()
+    try:
+        db.execute("BEGIN IMMEDIATE")  # the lock comes before the question, so that two jobs cannot race
+        (done,) = db.execute("PRAGMA user_version").fetchone()
+        _run_steps(db, done)
+        db.execute("COMMIT")
+    finally:
+        held.close()
+
+
+def machine() -> tuple[str, int]:
+    """Return the id of this boot and the seconds since it (suspended time included); ("", 0) where the system tells neither."""
+    global _boot, _uptime_descriptor
+    if _boot is None:
+        try:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs start-up
+                _boot = file.read().strip()
+            # Not CLOCK_BOOTTIME: whoever fakes the clock of a process fakes that too.
+            _uptime_descriptor = os.open("/proc/uptime", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            _boot = ""
+    if not _boot:
+        return "", 0
+    return _boot, int(os.pread(_uptime_descriptor, 64, 0).split(b".", 1)[0])
+
+
+_boot: str | None = None
+_uptime_descriptor = -1
+
+
+def _time_of(
+    db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
+) -> tuple[int, int]:
+    """Return the time to judge by, and by how many seconds the clock has jumped (0 for no jump that matters)."""
+    at, boot, uptime = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
+    now = int(clock())
+    jump = 0
+    if check:
+        if now < at - _DAY:
+            jump = now - at
+        elif now > at + _DAY:
+            this_boot, up = machine()
+            # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
+            if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
+                jump = now - at - (up - uptime)
+        if jump and not accept:
+            way = "behind" if jump < 0 else "ahead of"
+            raise IntegrityError(
+                f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark; nothing was changed",
+                "set the clock right; if it is right, repeat the command with --accept-clock",
+            )
+    return (now if jump else max(now, at)), jump
+
+
+class _Reading:
+    """One read transaction."""
+
+    def __init__(self, db: sqlite3.Connection, names: Names, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._names = names
+        self._clock = clock
+
+    def __enter__(self) -> SqlSnapshot:
+        try:
+            self._db.execute("BEGIN")
+            now, _ = _time_of(self._db, self._clock, check=False, accept=False)
+        except sqlite3.Error as error:
+            _roll_back(self._db)
+            raise translated(error) from error
+        return SqlSnapshot(self._db, self._names, now)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _roll_back(self._db)
+        if isinstance(error, sqlite3.Error):
+            raise translated(error) from error
+
+
+class _Writing:
+    """One write transaction, in its turn."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        names: Names,
+        clock: Callable[[], float],
+        turn: lock.FairLock,
+        by: str,
+        terms: dict[str, int],
+        *,
+        accept_clock: bool,
+    ) -> None:
+        self._db = db
+        self._names = names
+        self._clock = clock
+        self._turn = turn
+        self._by = by
+        self._terms = terms
+        self._accept_clock = accept_clock
+        self._transaction: SqlTransaction | None = None
+
+    def __enter__(self) -> SqlTransaction:
+        self._turn.acquire()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
+            now, jump = _time_of(self._db, self._clock, check=True, accept=self._accept_clock)
+            self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._terms)
+            if jump:
+                self._transaction.append("accept-clock", {"jump": jump})
+            self._transaction.close_expired(_EXPIRED_AT_ONCE)
+        except BaseException as error:
+            self._undo()
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            raise
+        return self._transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._transaction is not None
+        if error is not None:
+            self._undo()
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            return
+        try:
+            if self._transaction.wrote:
+                boot, uptime = machine()
+                self._db.execute(
+                    "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?",
+                    (self._transaction.now, boot, uptime),
+                )
+            self._db.execute("COMMIT")
+        except BaseException as failure:
+            self._undo()
+            if isinstance(failure, sqlite3.Error):
+                raise translated(failure) from failure
+            raise
+        self._turn.release()
+
+    def _undo(self) -> None:
+        try:
+            _roll_back(self._db)
+            # Terms that were new in this transaction are gone with it.
+            self._terms.clear()
+        finally:
+            self._turn.release()
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def translated(error: sqlite3.Error) -> JitidError:
+    """Return what a failure of SQLite means to whoever ran the command."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return IntegrityError(
+                f"the ledger is damaged or no ledger at all: {error}", "restore the folder from a backup"
+            )
+        case sqlite3.SQLITE_FULL:
+            return StorageError("the disk is full; nothing was changed", "make room and repeat the command")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return StorageError(
+                f"the ledger cannot be opened for writing: {error}; nothing was changed",
+                "check the folder's file system",
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StorageError(
+                "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
+            )
+        case sqlite3.SQLITE_IOERR:
+            return StorageError(
+                f"the disk failed: {error}; nothing was acknowledged",
+                "check the disk, then repeat the command",
+            )
+        case _:
+            return IntegrityError(
+                f"the ledger does not answer as it must: {error}", "run: jitid audit verify"
+            )

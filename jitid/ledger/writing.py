@@ -1,0 +1,177 @@
+"""Changes to a ledger, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from jitid.audit import Event, Head, encode, link
+from jitid.credential import State
+from jitid.ledger import selecting
+from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
+from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.schema import LIVE_INDEXES
+from jitid.task import Task
+
+_MANY = 50_000
+"""From so many endings on, dropping the live indexes and building them again is cheaper than keeping them up to date."""
+
+
+class SqlTransaction(SqlSnapshot):
+    """One durable change of a ledger that speaks SQL."""
+
+    def __init__(self, db: Any, names: Names, now: int, by: str, terms: dict[str, int]) -> None:
+        super().__init__(db, names, now)
+        self._by = by
+        self._terms = terms
+        self._head: Head | None = None
+        self._appended = False
+
+    def term(self, text: str) -> int:
+        """Return the number of a name, which is stored once."""
+        number = self._terms.get(text)
+        if number is None:
+            row = self._one("SELECT id FROM term WHERE text = :text", text=text)
+            number = (
+                row[0]
+                if row
+                else self._db.execute("INSERT INTO term (text) VALUES (:text)", {"text": text}).lastrowid
+            )
+            self._terms[text] = number
+        return number
+
+    def next_keys(self) -> tuple[int, int]:
+        """Return the numbers that the next identity and the next credential take."""
+        row = self._one(
+            "SELECT coalesce((SELECT max(id) FROM identity), 0) + 1, coalesce((SELECT max(id) FROM credential), 0) + 1"
+        )
+        return row[0], row[1]
+
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
+        """Record a task; its name must be new."""
+        key = self._db.execute(
+            """INSERT INTO task (name, purpose, sensitivity, deadline, opened_at)
+               VALUES (:name, :purpose, :sensitivity, :deadline, :now)""",
+            {
+                "name": name,
+                "purpose": purpose,
+                "sensitivity": sensitivity,
+                "deadline": deadline,
+                "now": self._now,
+            },
+        ).lastrowid
+        return Task(key, name, purpose, sensitivity, deadline, self._now, None)
+
+    def end_task(self, key: int) -> None:
+        """Record that a task has ended now."""
+        self._db.execute(
+            "UPDATE task SET ended_at = :now WHERE id = :key AND ended_at IS NULL",
+            {"now": self._now, "key": key},
+        )
+
+    def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
+        """Record new identities with their credentials."""
+        self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
+        self._db.executemany(
+            """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, details, issued_at, expires_at,
+                                       fingerprint, claims_hash, signed_by, event, task, delegator)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            credentials,
+        )
+
+    def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
+        """End every live credential of the selection and of what descends from it, pointing to the next event.
+
+        Returns what that came to, and the digest of the ended credentials.
+        """
+        matched = selecting.select(self._db, selection)
+        radius = selecting.radius(self._db, matched)
+        return radius, self._end_doomed(state, radius.credentials)
+
+    def _end_doomed(self, state: State, count: int) -> str:
+        digest = sha256()
+        if count:
+            rows = self._db.execute(
+                """SELECT c.jti FROM doomed d JOIN credential c ON c.identity = d.identity
+                    WHERE c.ended_at IS NULL ORDER BY c.id"""
+            )
+            for (jti,) in rows:
+                digest.update(jti)
+            if count >= _MANY:
+                for name in LIVE_INDEXES:
+                    self._db.execute(f"DROP INDEX {name}")
+            self._db.execute(
+                """UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq
+                    WHERE ended_at IS NULL AND identity IN (SELECT identity FROM doomed)""",
+                {"now": self._now, "state": state.value, "seq": self.next_seq()},
+            )
+            if count >= _MANY:
+                for statement in LIVE_INDEXES.values():
+                    self._db.execute(statement)
+        return digest.hexdigest()
+
+    def close_expired(self, limit: int) -> int:
+        """Record the end of what has expired, at most `limit` credentials, with an event of its own."""
+        values = {"now": self._now, "limit": limit}
+        rows = self._db.execute(
+            """SELECT id, jti FROM (SELECT id, jti FROM credential
+                WHERE ended_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit) AS due ORDER BY id""",
+            values,
+        ).fetchall()
+        if not rows:
+            return 0
+        seq = self.next_seq()
+        self._db.executemany(
+            "UPDATE credential SET ended_at = expires_at, ended_as = 'expired', ended_event = ? WHERE id = ?",
+            [(seq, key) for key, _ in rows],
+        )
+        digest = sha256(b"".join([jti for _, jti in rows])).hexdigest()
+        self.append("expire", {"count": len(rows), "ended": digest})
+        return len(rows)
+
+    def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
+        """Record a signing key that is used from now on."""
+        key = self._db.execute(
+            "INSERT INTO signing_key (kid, algorithm, public, created_at) VALUES (:kid, :algorithm, :public, :now)",
+            {"kid": kid, "algorithm": algorithm, "public": public, "now": self._now},
+        ).lastrowid
+        return SigningKey(key, kid, algorithm, public, self._now, None, None)
+
+    def end_key(self, key: int, *, revoked: bool) -> None:
+        """Record that a key signs nothing more, or that nothing it signed is valid any longer."""
+        self._db.execute(
+            """UPDATE signing_key SET retired_at = coalesce(retired_at, :now),
+                      revoked_at = CASE WHEN :revoked THEN coalesce(revoked_at, :now) ELSE revoked_at END
+                WHERE id = :key""",
+            {"now": self._now, "revoked": revoked, "key": key},
+        )
+
+    def keep_policy(self, digest: str, text: str) -> None:
+        """Keep the text of a policy that decides something in this transaction."""
+        self._db.execute(
+            "INSERT INTO policy (digest, text) VALUES (:digest, :text) ON CONFLICT DO NOTHING",
+            {"digest": digest, "text": text},
+        )
+
+    def next_seq(self) -> int:
+        """Return the number of the next audit event."""
+        if self._head is None:
+            self._head = self.head()
+        return self._head.seq + 1
+
+    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Append an audit event to the chain."""
+        seq = self.next_seq()
+        assert self._head is not None
+        body = encode(operation, self._now, self._by, facts)
+        event = Event(seq, body, link(self._head.hash, body))
+        self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
+        self._head = Head(seq, event.hash)
+        self._appended = True
+        return event
+
+    @property
+    def wrote(self) -> bool:
+        """Whether an event was appended: only committed events raise the time mark."""
+        return self._appended

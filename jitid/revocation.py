@@ -1,0 +1,161 @@
+"""Revoking and retiring: what ends, with everything that descends from it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jitid.credential import State
+from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.protocol import Radius, Selection, Snapshot, Transaction
+from jitid.lifetime import format_time
+from jitid.text import quote
+
+
+class Ended(NamedTuple):
+    """What a revocation came to, or would come to."""
+
+    radius: Radius
+    """Before the change."""
+    credentials: int
+    """How many were ended; 0 if all were dead before, or in a dry run."""
+    event: int | None
+    """The audit event that names them."""
+    task: str | None = None
+    """The task that was retired."""
+    already_ended_at: int | None = None
+    """When an earlier call had retired it."""
+
+
+def preview(snapshot: Snapshot, selection: Selection) -> Ended:
+    """Return what revoking that selection would come to.
+
+    Raises:
+        NotFoundError: nothing of it was ever issued.
+        UsageError: the selection is empty.
+
+    """
+    _check(selection)
+    return Ended(_found(snapshot.measure(selection)), 0, None)
+
+
+def revoke(transaction: Transaction, selection: Selection, reason: str | None, most: int | None) -> Ended:
+    """End the selected identities and everything below them.
+
+    Args:
+        transaction: what it happens in.
+        selection: which identities; never empty.
+        reason: free text for the audit log.
+        most: how many live credentials may be ended; None for any number.
+
+    Raises:
+        NotFoundError: nothing of it was ever issued.
+        UsageError: the selection is empty, or more than `most` would end; nothing was changed.
+
+    """
+    _check(selection)
+    if most is not None:
+        guard(transaction.measure(selection), most)
+    radius, digest = transaction.end(selection, State.REVOKED)
+    _found(radius)
+    if not radius.credentials:
+        return Ended(radius, 0, None)
+    event = transaction.append(
+        "revoke", {"selection": _facts(selection), "reason": reason, **_counts(radius), "ended": digest}
+    )
+    return Ended(radius, radius.credentials, event.seq)
+
+
+def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
+    """End a task: every identity and credential of it, and everything that descends from them.
+
+    Raises:
+        NotFoundError: there never was such a task.
+
+    """
+    task = transaction.find_task(name)
+    if task is None:
+        raise _no_task(name)
+    radius, digest = transaction.end(Selection(tasks=(name,)), State.RETIRED)
+    if task.ended_at is not None and not radius.credentials:
+        return Ended(radius, 0, None, name, task.ended_at)
+    transaction.end_task(task.key)
+    event = transaction.append("retire", {"task": name, "reason": reason, **_counts(radius), "ended": digest})
+    return Ended(radius, radius.credentials, event.seq, name, task.ended_at)
+
+
+def preview_retire(snapshot: Snapshot, name: str) -> Ended:
+    """Return what retiring that task would come to.
+
+    Raises:
+        NotFoundError: there never was such a task.
+
+    """
+    task = snapshot.find_task(name)
+    if task is None:
+        raise _no_task(name)
+    return Ended(snapshot.measure(Selection(tasks=(name,))), 0, None, name, task.ended_at)
+
+
+def guard(radius: Radius, most: int) -> None:
+    """Refuse to end more than `most` credentials.
+
+    Raises:
+        UsageError: more than that would end.
+
+    """
+    if radius.credentials > most:
+        raise UsageError(
+            f"this would end {blast(radius)}, more than {most}; nothing was changed",
+            f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
+        )
+
+
+def blast(radius: Radius) -> str:
+    """Return the blast radius in words."""
+    text = (
+        f"{_number(radius.credentials, 'live credential')} of {_number(radius.identities, 'identity', 'identities')},"
+        f" {_number(radius.tasks, 'task')} and {_number(radius.delegators, 'delegator')}"
+    )
+    if radius.offline_until is not None:
+        text += f"; a verifier that does not ask the ledger honours some until {format_time(radius.offline_until)}"
+    return text
+
+
+def _number(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _check(selection: Selection) -> None:
+    if not any(selection):
+        raise UsageError(
+            "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
+        )
+
+
+def _found(radius: Radius) -> Radius:
+    if not radius.matched:
+        raise NotFoundError(
+            "the selection matches nothing, dead or alive; nothing was changed",
+            "jitid list shows what there is",
+        )
+    return radius
+
+
+def _no_task(name: str) -> NotFoundError:
+    return NotFoundError(
+        f"there never was a task {quote(name)}; nothing was changed", "jitid task list shows what there is"
+    )
+
+
+def _counts(radius: Radius) -> dict[str, Any]:
+    return {"count": radius.credentials, "identities": radius.identities}
+
+
+def _facts(selection: Selection) -> dict[str, Any]:
+    """Return a selection for the audit log; long lists of ids by their number, since the members point back."""
+    facts: dict[str, Any] = {}
+    for name, values in selection._asdict().items():
+        if values:
+            shown = [value.hex() if isinstance(value, bytes) else value for value in values[:20]]
+            facts[name] = shown if len(values) <= 20 else {"first": shown, "count": len(values)}
+    return facts

@@ -1,0 +1,101 @@
+"""The life of signing keys: rotated, revoked when leaked, published as long as something they signed can be alive."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jitid import jws, revocation
+from jitid.credential import State
+from jitid.errors import NotFoundError
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Radius, Selection, SigningKey, Snapshot, Transaction
+from jitid.text import quote
+
+
+class KeyChange(NamedTuple):
+    """What happened to the keys."""
+
+    kid: str
+    """The key that signs now, or the one that was revoked."""
+    successor: str | None
+    retired: tuple[str, ...]
+    """Keys whose private halves are of no more use."""
+    radius: Radius | None
+    """What ended with a revoked key."""
+    event: int | None
+
+
+def rotate(transaction: Transaction, keyring: Keyring, algorithm: str) -> KeyChange:
+    """Make a new key for `algorithm`; the old one signs nothing more and still verifies what it signed.
+
+    Raises:
+        StorageError: the new key cannot be written; nothing was changed.
+
+    """
+    retired = []
+    for key in transaction.signing_keys():
+        if key.algorithm == algorithm and key.retired_at is None:
+            transaction.end_key(key.key, revoked=False)
+            retired.append(key.kid)
+    signer = keyring.create(algorithm)
+    transaction.add_key(signer.kid, signer.algorithm, signer.public)
+    event = transaction.append(
+        "key-rotate", {"kid": signer.kid, "algorithm": algorithm, "retired": retired or None}
+    )
+    return KeyChange(signer.kid, None, tuple(retired), None, event.seq)
+
+
+def revoke(
+    transaction: Transaction, keyring: Keyring, kid: str, reason: str | None, most: int | None
+) -> KeyChange:
+    """End at once all that a leaked key signed, with what descends from it; another key signs from now on.
+
+    Raises:
+        NotFoundError: this ledger never had such a key.
+        UsageError: more than `most` credentials would end; nothing was changed.
+
+    """
+    key = find(transaction, kid)
+    selection = Selection(kids=(kid,))
+    if most is not None:
+        revocation.guard(transaction.measure(selection), most)
+    radius, digest = transaction.end(selection, State.REVOKED)
+    if key.revoked_at is not None and not radius.credentials:
+        return KeyChange(kid, None, (), radius, None)
+    # The event comes before the successor's, since the members point to the number that was next.
+    event = transaction.append(
+        "key-revoke", {"kid": kid, "reason": reason, "count": radius.credentials, "ended": digest}
+    )
+    transaction.end_key(key.key, revoked=True)
+    successor = None
+    if key.retired_at is None:
+        successor = keyring.create(key.algorithm)
+        transaction.add_key(successor.kid, successor.algorithm, successor.public)
+        transaction.append("key-create", {"kid": successor.kid, "algorithm": key.algorithm})
+    return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
+
+
+def find(snapshot: Snapshot, kid: str) -> SigningKey:
+    """Return the key of that id.
+
+    Raises:
+        NotFoundError: this ledger never had such a key.
+
+    """
+    key = next((key for key in snapshot.signing_keys() if key.kid == kid), None)
+    if key is None:
+        raise NotFoundError(
+            f"this ledger never had a key {quote(kid)}; nothing was changed", "see: jitid keys list"
+        )
+    return key
+
+
+def published(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the JWKS (RFC 7517, section 5): every key that something live may be signed by, none that was revoked."""
+    keys = [
+        jws.public_jwk(key.algorithm, key.public, key.kid)
+        for key in snapshot.signing_keys()
+        if key.revoked_at is None
+        and (key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now)
+    ]
+    return {"keys": keys}
