@@ -49,6 +49,7 @@ _VARIABLE = (
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
 )
+_CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _MARKS = ("$ ", "> ", "? ", "#", "2> ", "| ")
 
 # Saves the variables however the command ends; the command is an argument, so that its quoting stays its own.
@@ -133,7 +134,8 @@ def _lines(raw: bytes, folder: Path) -> list[str]:
     text = raw.decode("utf-8", "backslashreplace").replace(str(folder), "[TMP]")
     for pattern, name in _VARIABLE:
         text = pattern.sub(name, text)
-    # Only the newline ends a line: a form feed or a separator that slipped through must show.
+    # Only the newline ends a line: what else acts on a terminal must show in the file.
+    text = _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
     return text.removesuffix("\n").split("\n") if text else []
 
 
