@@ -173,6 +173,8 @@ def test_the_digest_names_files_and_texts() -> None:
         Policy([("a.cedar", PERMIT_ALL + "\n")]),
         Policy([("a.cedar", PERMIT_ALL + "// "), ("b.cedar", "")]),
         Policy([("a.cedar", PERMIT_ALL), ("// b.cedar", "")]),
+        Policy([("a.cedar", PERMIT_ALL + "// b.cedar")]),
+        Policy([("a.cedar" + PERMIT_ALL, "// b.cedar")]),
         Policy([("a.ceda", PERMIT_ALL)]),
         Policy([("a.cedar", PERMIT_ISSUE), ("b.cedar", PERMIT_ALL)]),
     ]

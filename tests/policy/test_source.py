@@ -17,7 +17,7 @@ from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.policy.facts import FACTS
 from jitid.policy.source import ACTIONS, read_rules
-from tests.policy.asking import PERMIT_ALL, policy
+from tests.policy.asking import PERMIT_ALL, policy, request
 
 
 def facts_in_tree(node: Any) -> Iterator[str]:
@@ -168,3 +168,11 @@ def test_a_fact_may_be_asked_for_before_it_exists() -> None:
     """`has` on an unknown name is false, not an error: such a policy works with older and newer jitid."""
     text = '@id("a") permit(principal, action, resource) unless { context has colour };'
     assert read_rules("x", text)[0].facts["issue"] == frozenset()
+
+
+def test_an_attribute_named_context_is_no_fact() -> None:
+    """It belongs to its entity."""
+    text = (
+        '@id("a") forbid(principal, action, resource) when { principal has context && principal.context.x };'
+    )
+    assert policy(PERMIT_ALL, text).decide(request()).permit
