@@ -172,7 +172,5 @@ def test_a_fact_may_be_asked_for_before_it_exists() -> None:
 
 def test_an_attribute_named_context_is_no_fact() -> None:
     """It belongs to its entity."""
-    text = (
-        '@id("a") forbid(principal, action, resource) when { principal has context && principal.context.x };'
-    )
+    text = '@id("a") forbid(principal, action, resource) when { principal has x && principal.context.x };'
     assert policy(PERMIT_ALL, text).decide(request()).permit
