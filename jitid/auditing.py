@@ -79,7 +79,7 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter) -> bool:
 
 
 def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
-    """Return the last link of the chain as a compact JWS: keep it elsewhere, and a cut tail or an old copy is found by it."""
+    """Return the last link of the chain as a compact JWS: kept elsewhere, it shows a cut tail or an old copy."""
     head = snapshot.head()
     header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
@@ -201,7 +201,7 @@ class _Members:
 
 
 def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
-    """Yield the whole log as JSON lines: the ledger's name and keys, every event with its hash, the signed head last."""
+    """Yield the whole log as JSON lines: the ledger's name and keys, each event with its hash, the signed head."""
     keys = [
         {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()} for key in snapshot.signing_keys()
     ]
@@ -222,8 +222,8 @@ def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
 def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     """Check an export without its ledger.
 
-    It proves that the file is whole and as its own keys signed it; `expected`, a head that was kept elsewhere, proves that
-    those are the ledger's keys.
+    It proves that the file is whole and as its own keys signed it; `expected`, a head that was kept elsewhere,
+    proves that those are the ledger's keys.
 
     Raises:
         IntegrityError: it was edited or cut.

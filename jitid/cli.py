@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from types import FrameType
 
+from jitid import plain
 from jitid.commands.globals import Globals
 from jitid.errors import ExitStatus, JitidError, OutputError, StorageError
 from jitid.formats import output
@@ -33,9 +35,13 @@ def run(argv: list[str]) -> int:
     given = Globals()
     try:
         _listen()
-        from jitid.commandline import invoke
+        line = plain.read(argv, os.environ, given)
+        if line is not None:
+            plain.perform(line, given)
+        else:
+            from jitid.commandline import invoke
 
-        invoke(argv, given)
+            invoke(argv, given)
     except JitidError as error:
         return report(error, given)
     except Interrupted as interrupted:

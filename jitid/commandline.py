@@ -9,14 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
-from jitid.commands import COMMANDS, GROUPS, options
+from jitid.commands import COMMANDS, GROUPS, function_of, options
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.errors import UsageError
@@ -163,10 +162,8 @@ class _Group(TyperGroup):
 
 
 def _command(full: str, name: str, given: Globals) -> TyperCommand:
-    module, function = COMMANDS[full][0].split(":")
-    callback = getattr(import_module(f"jitid.commands.{module}"), function)
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, cls=_Command, epilog=_EPILOG)(_bound(callback, given))
+    app.command(name, cls=_Command, epilog=_EPILOG)(_bound(function_of(full), given))
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     command.params.extend(_global_options(hidden=True))

@@ -69,7 +69,7 @@ class Config:
     @property
     def ledger(self) -> str:
         """The folder of ledger and keys, as an absolute path; or an address with `://`."""
-        return self.text("ledger") or data_folder()
+        return self.text("ledger") or ""
 
     def oidc(self) -> tuple[OidcIssuer, ...]:
         """Return the issuers whose ID tokens prove a delegator. Raises ConfigurationError."""
@@ -150,6 +150,8 @@ def load(
             f"no configuration file has the profile {quote(profile)}", f"the user's file is {safe(path)}"
         )
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
+    if values["ledger"][0] is None:
+        values["ledger"] = data_folder(environ), "default"
     return Config(values, layers, path, warnings)
 
 

@@ -147,8 +147,8 @@ def _terms(config: Config, path: str) -> Terms:
     from jitid.planning import Terms
     from jitid.policy.cedar import Policy
 
-    place = config.text("policy") or os.path.join(path, folder.POLICY)  # noqa: PTH118 - pathlib costs start-up
-    if config.text("policy") is None and not os.path.lexists(path):  # noqa: PTH110
+    place = config.text("policy") or os.path.join(path, folder.POLICY)
+    if config.text("policy") is None and not os.path.lexists(path):
         from jitid.policy.default import default_files
 
         files = list(default_files())

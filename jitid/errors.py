@@ -26,7 +26,8 @@ class ExitStatus(IntEnum):
 class JitidError(Exception):
     """An error with a sentence for its reader, perhaps a hint, a stable code and one exit status.
 
-    The message is lower case without a final period: what was wrong, and what is unchanged. The hint says what to do next.
+    The message is lower case without a final period: what was wrong, and what is unchanged. The hint says what
+    to do next.
     """
 
     code = "error"

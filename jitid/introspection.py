@@ -67,7 +67,7 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     """Return a credential of the ledger with its lineage if it is valid now.
 
     Raises:
-        InvalidCredentialError: it has ended or expired, its task or an identity above it has, or it is meant for others.
+        InvalidCredentialError: it, its task or an identity above it has ended, or it is meant for others.
 
     """
     now = snapshot.now

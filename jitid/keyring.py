@@ -35,7 +35,7 @@ class Keyring:
         self._signers: dict[str, Signer] = {}
 
     def _path(self, kid: str) -> str:
-        return os.path.join(self._folder, kid)  # noqa: PTH118 - pathlib costs start-up
+        return os.path.join(self._folder, kid)
 
     def create(self, algorithm: str) -> Signer:
         """Make a key, write it durably, and return what signs with it.
@@ -102,7 +102,7 @@ class Keyring:
         """Remove a private key that signs nothing more; its public half stays in the ledger."""
         self._signers.pop(kid, None)
         try:
-            os.unlink(self._path(kid))  # noqa: PTH108 - pathlib costs start-up
+            os.unlink(self._path(kid))
         except FileNotFoundError:
             return
         except OSError as error:

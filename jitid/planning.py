@@ -126,7 +126,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         "policy": terms.policy.digest,
     }
     if task is not None and not task.is_open_at(now):
-        _refuse_closed(task, now, facts)
+        _refuse_closed(task, facts)
     if parent is not None:
         scopes = _attenuated(parent, scopes, audiences, request, facts, notes)
     asked = PolicyRequest(
@@ -156,8 +156,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
             nearest,
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
         )
-    for refusal in decision.refused:
-        notes.append(f"without scope {quote(refusal.scope)}: refused by {', '.join(refusal.rules)}")
+    notes += [
+        f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
+    ]
     lifetime = _lifetime(ttl, decision, opened.deadline - now, parent, now, notes)
     lineage = above.lineage if above else []
     draft = Draft(
@@ -296,7 +297,7 @@ def _sensitivity(
     return least
 
 
-def _refuse_closed(task: Task, now: int, facts: Mapping[str, Any]) -> None:
+def _refuse_closed(task: Task, facts: Mapping[str, Any]) -> None:
     rule = "task-ended" if task.ended_at is not None else "task-deadline"
     when = task.deadline if task.ended_at is None else task.ended_at
     what = "ended" if task.ended_at is not None else "reached its deadline"

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class LocalAuthority:
-    """Performs operations on a ledger and a keyring that this process holds. What an operation needs is loaded when it comes."""
+    """Performs operations on a ledger and a keyring that this process holds.
+
+    What an operation needs is loaded when it comes.
+    """
 
     def __init__(
         self,
@@ -180,7 +183,7 @@ class LocalAuthority:
             return revocation.revoke(transaction, selection, operation.reason, operation.most)
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
-        """Return the selection with the identities of the presented tokens; each must be one that this ledger issued."""
+        """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
         from jitid import introspection
 
         names = self._ledger.names

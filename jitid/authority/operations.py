@@ -26,7 +26,7 @@ class Operation(Generic[Result]):
     A dataclass each would do the same and cost every start more than the rest of the operation.
     """
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: object) -> None:
         names = type(self).__annotations__
         for name in names:
             if name in values:
@@ -40,7 +40,8 @@ class Operation(Generic[Result]):
         raise AttributeError(f"{type(self).__name__} is frozen")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in type(self).__annotations__)})"
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).__annotations__)
+        return f"{type(self).__name__}({values})"
 
 
 class Issue(Operation["list[Issued]"]):

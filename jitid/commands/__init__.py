@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
     "verify": (
@@ -43,3 +46,10 @@ GROUPS: dict[str, str] = {
     "config": "Read and change the settings.",
 }
 """The first words of verbs that have two, and the sentence about them."""
+
+
+def function_of(verb: str) -> Callable[..., None]:
+    """Return the function of a verb; this imports its module."""
+    module, function = COMMANDS[verb][0].split(":")
+    found: Callable[..., None] = getattr(import_module(f"jitid.commands.{module}"), function)
+    return found

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
 from jitid.authority.operations import Issue
-from jitid.commands import issue as single
 from jitid.commands import reading
+from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.environment import open_for_preview, open_or_create_authority
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.formats import output
@@ -100,12 +100,12 @@ def _one_batch(
         for note in one.notes:
             notes[note] = notes.get(note, 0) + 1
     text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
-    single.hand_out(authority, issued, lambda: output.write(text))
+    hand_out(authority, issued, lambda: output.write(text))
     return sum(request.copies for request in requests)
 
 
 def _written(issued: Issued, request: IssueRequest) -> str:
-    row = single.row_of(issued, None, None, None)
+    row = row_of(issued, None, None, None)
     del row["token"], row["id"], row["jti"]
     if not issued.credentials:
         return strictjson.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
@@ -160,7 +160,7 @@ def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
         raise UsageError(
             "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
         )
-    own = single.request_from(fields, template.parent)
+    own = request_from(fields, template.parent)
     return template._replace(
         task=own.task or template.task,
         delegator=own.delegator or template.delegator,
@@ -177,7 +177,7 @@ def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
     )
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(name: str, value: object) -> str | list[str]:
     if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if name in _TEXTS:

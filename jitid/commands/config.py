@@ -83,14 +83,16 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
 
 
 def path(given: Globals) -> None:
-    """Print the path of the user's file, whether it exists or not."""
+    """Print the path of the user's file.
+
+    It need not exist: `jitid config set` makes it.
+    """
     output.write(safe(own_file(given.config_file)) + "\n")
 
 
 def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
     for name in SETTINGS:
-        value = config.ledger if name == "ledger" else config.get(name)
-        yield name, _written(name, value), config.origin(name)
+        yield name, _written(name, config.get(name)), config.origin(name)
     for name, entries in config.tables():
         for key, (text, origin) in entries.items():
             yield f"{name}.{key}", text, origin

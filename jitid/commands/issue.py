@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jitid.authority.operations import Issue, Revoke
+from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import Kind
+from jitid.commands.requesting import FIELDS, hand_out, request_from, row_of
 from jitid.environment import open_for_preview, open_or_create_authority
-from jitid.errors import OutputError, UsageError
+from jitid.errors import UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.ledger.protocol import Selection
-from jitid.lifetime import format_duration, format_time, parse_duration, parse_time
-from jitid.name import check_audience, check_delegator, check_name
-from jitid.planning import IssueRequest
-from jitid.scope import parse_scope
-from jitid.task import SENSITIVITIES
-from jitid.text import quote
+from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.issuance import Issued
-    from jitid.secret import Secret
-
-FIELDS = (
-    "token",
-    "id",
-    "jti",
-    "task",
-    "agent",
-    "delegator",
-    "delegator_proof",
-    "parent",
-    "depth",
-    "kind",
-    "sensitivity",
-    "scopes",
-    "audiences",
-    "issued_at",
-    "expires_at",
-)
 
 
 def issue(
@@ -122,85 +94,6 @@ def issue(
     hand_out(authority, [issued], lambda: _show(given, issued, out))
 
 
-def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
-    """Return a request from what was stated as text.
-
-    Raises:
-        UsageError: a value cannot be meant.
-
-    """
-    deadline, deadline_after = _deadline(stated["deadline"])
-    sensitivity = stated["sensitivity"]
-    if sensitivity is not None and sensitivity not in SENSITIVITIES:
-        raise UsageError(
-            f"{quote(sensitivity)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}"
-        )
-    kind = stated["kind"] or Kind.JWT.value
-    if kind not in [known.value for known in Kind]:
-        raise UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(Kind)}")
-    purpose = stated["purpose"]
-    if purpose is not None and len(purpose) > 1_000:
-        raise UsageError("the purpose is longer than 1,000 characters")
-    return IssueRequest(
-        task=None if stated["task"] is None else check_name(stated["task"], "task"),
-        delegator=None if stated["delegator"] is None else check_delegator(stated["delegator"]),
-        agent=check_name(stated["agent"], "agent"),
-        kind=kind,
-        scopes=tuple(parse_scope(text) for text in stated["scope"] or ()),
-        audiences=tuple(dict.fromkeys(check_audience(text) for text in stated["audience"] or ())),
-        ttl=None if stated["ttl"] is None else parse_duration(stated["ttl"]),
-        purpose=purpose,
-        sensitivity=sensitivity,
-        deadline=deadline,
-        deadline_after=deadline_after,
-        details=tuple(_detail(text) for text in stated["detail"] or ()),
-        parent=parent,
-    )
-
-
-def _deadline(text: str | None) -> tuple[int | None, int | None]:
-    if text is None:
-        return None, None
-    if "T" in text.upper()[8:11]:
-        return parse_time(text), None
-    return None, parse_duration(text)
-
-
-def _detail(text: str) -> str:
-    from jitid import strictjson
-
-    try:
-        detail = strictjson.loads(text, "the detail")
-    except strictjson.StrictJSONError as error:
-        raise UsageError(
-            str(error), 'a detail is a JSON object with a type, such as {"type":"payment"}'
-        ) from error
-    if not isinstance(detail, dict) or not isinstance(detail.get("type"), str) or not detail["type"]:
-        raise UsageError(
-            "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
-        )
-    return strictjson.dumps(detail)
-
-
-def hand_out(authority: Authority, issued: Sequence[Issued], show: Any) -> None:
-    """Show secrets that were just made; whatever comes in between, none of them works without having been shown.
-
-    Raises:
-        OutputError: they could not be written, and were revoked.
-
-    """
-    try:
-        show()
-    except BaseException as error:
-        ids = tuple(credential.jti for one in issued for credential in one.credentials)
-        authority.perform(
-            Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
-        )
-        if isinstance(error, OutputError):
-            error.hint = error.hint or "the credential just made was revoked"
-        raise
-
-
 def _show(given: Globals, issued: Issued, out: str | None) -> None:
     (credential,) = issued.credentials
     token = credential.secret.reveal()
@@ -215,27 +108,6 @@ def _show(given: Globals, issued: Issued, out: str | None) -> None:
 
     row = row_of(issued, None if out is not None else token, credential.id, credential.jti)
     given.show(View("jitid.issue/1", FIELDS, [row], one=True))
-
-
-def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) -> dict[str, Any]:
-    """Return what was issued by the names of `FIELDS`."""
-    return {
-        "token": token,
-        "id": id_,
-        "jti": jti,
-        "task": issued.task,
-        "agent": issued.agent,
-        "delegator": issued.delegator,
-        "delegator_proof": issued.delegator_proof,
-        "parent": issued.parent,
-        "depth": issued.depth,
-        "kind": issued.kind,
-        "sensitivity": issued.sensitivity,
-        "scopes": issued.scopes,
-        "audiences": issued.audiences,
-        "issued_at": format_time(issued.issued_at),
-        "expires_at": format_time(issued.expires_at),
-    }
 
 
 def _show_decision(given: Globals, foreseen: Issued) -> None:

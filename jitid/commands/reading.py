@@ -70,7 +70,7 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
             f"{what} is expected on standard input, and that is a terminal", "pipe it in, or name a file"
         )
     try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:  # noqa: PTH123 - descriptors too
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
             number = 0
             while line := file.readline(longest + 1):
                 number += 1

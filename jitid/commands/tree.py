@@ -16,6 +16,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
+    from jitid.credential import Credential
 
 FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scopes", "expires_at")
 SHAPES = ("mermaid", "dot")
@@ -64,5 +65,5 @@ def tree(
         given.note(f"only the first {limit_of(limit)} identities are shown: raise --limit to see more")
 
 
-def _node(row: Any, page: Page) -> dict[str, Any]:
+def _node(row: Credential, page: Page) -> dict[str, Any]:
     return {name: value for name, value in rows.credential(row, page.now).items() if name in FIELDS}

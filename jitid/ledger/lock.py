@@ -15,7 +15,8 @@ from jitid.errors import IntegrityError, StorageError
 class FairLock:
     """An `flock` on a file of its own.
 
-    SQLite's own busy retry was measured to leave a writer without a turn for seconds; the kernel queues those who wait for an flock.
+    SQLite's own busy retry was measured to leave a writer without a turn for seconds; the kernel queues those who
+    wait for an flock.
     """
 
     def __init__(self, path: str, timeout: float) -> None:

@@ -109,7 +109,7 @@ class SqlSnapshot:
                          WHERE c.task = t.id AND c.ended_at IS NULL AND c.expires_at > :now)
                   FROM task t
                  WHERE {wanted} AND (:after IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
-                 ORDER BY t.id DESC LIMIT :limit""",  # noqa: S608 - the condition is one of the four above
+                 ORDER BY t.id DESC LIMIT :limit""",
             {"now": self._now, "after": after, "limit": limit},
         )
         return [(Task(*row[:7]), row[7], row[8]) for row in rows]
@@ -143,7 +143,8 @@ class SqlSnapshot:
                    SELECT id, parent, 0 FROM identity WHERE id = :identity
                    UNION ALL
                    SELECT i.id, i.parent, above.hop + 1 FROM above JOIN identity i ON i.id = above.parent)
-               SELECT above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline, c.scopes, au.text, c.details, c.expires_at
+               SELECT above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
+                      c.scopes, au.text, c.details, c.expires_at
                  FROM above
                  JOIN identity i ON i.id = above.id
                  JOIN term a ON a.id = i.agent
@@ -212,7 +213,7 @@ class SqlSnapshot:
         row = self._one(
             f"""SELECT {order}, c.id FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = i.task
                   JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
-                 WHERE {column} = :raw ORDER BY c.id DESC LIMIT 1""",  # noqa: S608 - names of columns from this file
+                 WHERE {column} = :raw ORDER BY c.id DESC LIMIT 1""",
             raw=raw,
         )
         if row is None:
@@ -310,6 +311,7 @@ class SqlSnapshot:
         """Yield (event, jti, ended_at) of every ended credential, ordered by the event that ended it."""
         rows: Iterator[tuple[int, bytes, int]] = self._db.execute(
             """SELECT ended_event, jti, ended_at FROM credential
-                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL ORDER BY ended_event, id"""
+                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
+                ORDER BY ended_event, id"""
         )
         return rows

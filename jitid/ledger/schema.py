@@ -8,9 +8,10 @@ APPLICATION_ID = 0x6A697464
 SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-        # The time mark is raised by every committed event. Boot and uptime tell an idle ledger from a jump of the clock.
+        # Every committed event raises the time mark. Boot and uptime tell an idle ledger from a jump of the clock.
         """CREATE TABLE clock_mark (
-               id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, boot TEXT NOT NULL, uptime INTEGER NOT NULL)""",
+               id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, boot TEXT NOT NULL,
+               uptime INTEGER NOT NULL)""",
         "CREATE TABLE term (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
         """CREATE TABLE task (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, purpose TEXT, sensitivity TEXT NOT NULL,

@@ -63,7 +63,7 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
         parts = []
         if roots:
             names = _placeholders("root", roots, values)
-            # Everything below an identity has the same root delegator, so that the index on the living finds all that can die.
+            # All below an identity has the same root delegator: the index on the living finds all that can die.
             parts.append(
                 f"SELECT i.id FROM identity i JOIN term d ON d.id = i.delegator WHERE d.text IN ({names})"
                 if dead_too
@@ -83,7 +83,7 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
 
 
 def select(db: Any, selection: Selection) -> int:
-    """Fill the temporary table `doomed` with the selection and all below it; return how many the selection itself names."""
+    """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
     for statement in _TEMPORARY.split(";"):
         db.execute(statement)
     ids = [parse_id(text) for text in selection.ids]
@@ -110,7 +110,7 @@ def select(db: Any, selection: Selection) -> int:
         if not queries:
             return 0
         matched = db.execute(
-            f"INSERT OR IGNORE INTO doomed {' INTERSECT '.join(queries)}",  # noqa: S608 - queries of this file
+            f"INSERT OR IGNORE INTO doomed {' INTERSECT '.join(queries)}",
             values,
         ).rowcount
         if matched:

@@ -68,7 +68,8 @@ def connect(
 
     Args:
         path: the database file.
-        lock_path: the lock file beside it. The database itself is never opened outside SQLite: closing it would drop SQLite's locks.
+        lock_path: the lock file beside it. The database itself is never opened outside SQLite: closing it would
+            drop SQLite's locks.
         by: who acts, for the audit log.
         clock: tells the seconds since the epoch.
         timeout: how many seconds to wait for other writers.
@@ -139,11 +140,14 @@ def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
 
 
 def machine() -> tuple[str, int]:
-    """Return the id of this boot and the seconds since it (suspended time included); ("", 0) where the system tells neither."""
+    """Return the id of this boot and the seconds since it, suspended time included.
+
+    ("", 0) where the system tells neither.
+    """
     global _boot, _uptime_descriptor
     if _boot is None:
         try:
-            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs start-up
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
                 _boot = file.read().strip()
             # Not CLOCK_BOOTTIME: whoever fakes the clock of a process fakes that too.
             _uptime_descriptor = os.open("/proc/uptime", os.O_RDONLY | os.O_CLOEXEC)

@@ -15,7 +15,7 @@ from jitid.ledger.schema import LIVE_INDEXES
 from jitid.task import Task
 
 _MANY = 50_000
-"""From so many endings on, dropping the live indexes and building them again is cheaper than keeping them up to date."""
+"""From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
 
 class SqlTransaction(SqlSnapshot):
