@@ -17,7 +17,7 @@ ROOT = Path(jitid.__file__).parent
 # arises.
 LAYERS = (
     {"__main__"},
-    {"cli", "commandline"},
+    {"cli", "commandline", "plain", "plain_table"},
     {"commands", "server"},
     {"environment", "config", "configfile", "settings", "places", "formats"},
     {"authority"},
@@ -72,7 +72,7 @@ def imports(path: Path) -> Iterator[Import]:
 def layer_of(module: str) -> int:
     """Return the height of a module of ours; the package itself, with the version, is at the bottom."""
     parts = module.split(".")
-    return HEIGHT[parts[1]] if len(parts) > 1 else 0
+    return HEIGHT.get(parts[1], len(LAYERS)) if len(parts) > 1 else 0
 
 
 def of_ours(path: Path) -> list[Import]:

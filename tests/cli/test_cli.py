@@ -1,0 +1,265 @@
+"""The boundary: exit statuses, signals, closed descriptors, and what is loaded for what."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import jitid
+from jitid import cli, commands
+from jitid.commands import options
+from jitid.commands.globals import Globals
+from jitid.errors import NotFoundError
+
+PYTHON = [
+    sys.executable,
+    "-c",
+    f"import sys; sys.path.insert(0, {str(Path(jitid.__file__).parent.parent)!r})\n",
+]
+
+
+def process(code: str) -> list[str]:
+    """Return the command that runs `code` with our modules."""
+    return [*PYTHON[:2], PYTHON[2] + code]
+
+
+def jitid_process(*arguments: str) -> list[str]:
+    """Return the command that runs the command line."""
+    return process(f"sys.argv = ['jitid', *{list(arguments)!r}]\nfrom jitid.__main__ import main\nmain()")
+
+
+@pytest.fixture(autouse=True)
+def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Keep signals, home and variables of the test run apart from those of the command lines."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for name in [name for name in os.environ if name.startswith(("JITID_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module of a verb `probe` whose function the test writes."""
+    module = ModuleType("jitid.commands.probe")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(commands.COMMANDS, "probe", ("probe:probe", "Probe the command line."))
+    return module
+
+
+def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> None:
+    """The last one given counts."""
+    seen: list[Globals] = []
+    verb.probe = lambda given: seen.append(given)  # type: ignore[attr-defined]
+    line = "--format csv -q --ledger /a -v probe --format json --timeout 5s -v --no-input --accept-clock"
+    assert cli.run(line.split()) == 0
+    assert (seen[0].format, seen[0].quiet, seen[0].ledger, seen[0].timeout) == ("json", True, "/a", "5s")
+    assert (seen[0].no_input, seen[0].accept_clock, seen[0].debug) == (True, True, False)
+
+
+def test_a_verb_learns_what_came_from_the_environment(
+    verb: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it may ignore a variable where a flag would be a contradiction."""
+    seen: list[object] = []
+
+    def probe(given: Globals, task: options.Task = None, scope: options.Scopes = None) -> None:
+        seen.extend([given.from_environment, task, scope])
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    monkeypatch.setenv("JITID_SCOPE", "a:b c:d")
+    assert cli.run(["probe", "--task", "T"]) == 0
+    assert seen == [frozenset({"scope"}), "T", ["a:b", "c:d"]]
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_a_blank_variable_of_the_verb_is_a_usage_error(
+    value: str, verb: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An empty `$TASK` in a script must not become "no task"."""
+
+    def probe(given: Globals, task: options.Task = None) -> None:
+        raise AssertionError
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    monkeypatch.setenv("JITID_TASK", value)
+    assert cli.run(["probe"]) == 2
+    assert "JITID_TASK is blank" in capfd.readouterr().err
+
+
+def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    """One blank among several good values is as wrong."""
+
+    def probe(given: Globals, scope: options.Scopes = None) -> None:
+        raise AssertionError
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    assert cli.run(["probe", "--scope", "a:b", "--scope", ""]) == 2
+    assert "`--scope` is blank" in capfd.readouterr().err
+
+
+def test_an_error_is_a_sentence_a_hint_and_a_status(
+    verb: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In JSON, the same with its code."""
+
+    def probe(given: Globals) -> None:
+        raise NotFoundError("there is no `x\x1b`", "look elsewhere")
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    assert cli.run(["probe"]) == 3
+    assert capfd.readouterr() == ("", "jitid: error: there is no `x\\x1b`\njitid: hint: look elsewhere\n")
+    assert cli.run(["probe", "--format", "jsonl"]) == 3
+    told = json.loads(capfd.readouterr().err)
+    assert told == {
+        "error": {
+            "code": "not_found",
+            "message": "there is no `x\x1b`",
+            "hint": "look elsewhere",
+            "retryable": False,
+        }
+    }
+
+
+def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    """The message of an unexpected exception may quote a secret, even in a traceback."""
+    secret = "jitid_" + "s3cret" * 6
+
+    def probe(given: Globals) -> None:
+        raise ValueError(secret)
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    assert cli.run(["probe"]) == 1
+    told = capfd.readouterr().err
+    assert "internal error: ValueError in test_cli.py" in told
+    assert "Traceback" not in told
+    assert cli.run(["probe", "--debug"]) == 1
+    debug = capfd.readouterr().err
+    assert "Traceback" in debug
+    assert "ValueError: ****" in debug
+    assert "s3cret" not in told + debug
+
+
+def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    """Wherever it is met, trying again later may help."""
+
+    def probe(given: Globals) -> None:
+        Path("/dev/full").write_text("x")
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    assert cli.run(["probe", "--format", "json"]) == 5
+    assert json.loads(capfd.readouterr().err)["error"]["retryable"] is True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb: ModuleType) -> None:
+    """A second one, which `timeout` sends to the whole group, does not break the cleaning up."""
+    cleaned = []
+
+    def probe(given: Globals) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleaned.append(number)
+
+    verb.probe = probe  # type: ignore[attr-defined]
+    assert cli.run(["probe"]) == 128 + number
+    assert cleaned == [number]
+
+
+def test_a_process_ends_by_a_signal_with_its_number(tmp_path: Path) -> None:
+    """Stopped while it waits for the reader of its output."""
+    (tmp_path / ".jitid.toml").write_text("ledger = '/elsewhere'\n")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while True:
+        try:
+            os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writer, True)
+    with subprocess.Popen(jitid_process("config", "show"), stdout=writer, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None
+        # The warning about the project's file comes when the signals are already listened to.
+        assert b"warning" in child.stderr.readline()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait() == 128 + signal.SIGTERM
+        assert child.stderr.read() == b""
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_file_never_becomes_a_closed_standard_output(tmp_path: Path) -> None:
+    """What is opened later does not get the number that data is written to."""
+    code = (
+        "import os\nfrom jitid.formats import output\noutput.claim_descriptors()\n"
+        f"kept = os.open({str(tmp_path / 'ledger')!r}, os.O_RDWR | os.O_CREAT)\n"
+        "try:\n    output.write('token')\nexcept Exception as error:\n    os._exit(error.exit_status)\n"
+    )
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *process(code)], check=False)
+    assert done.returncode == 74
+    assert (tmp_path / "ledger").read_bytes() == b""
+
+
+def test_a_terminal_gets_a_table() -> None:
+    """Tabs and bare rows are for pipes."""
+    master, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    done = subprocess.run(jitid_process("config", "show"), stdout=terminal, env=environment, check=False)
+    os.close(terminal)
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert done.returncode == 0
+    assert shown.startswith("\x1b[1mkey")
+    assert "\t" not in shown
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the modules that a command line loads."""
+    code = f"sys.argv = ['jitid', *{list(arguments)!r}]\nimport os\n"
+    code += (
+        "os._exit = lambda status: print('MODULES', *sys.modules)\nfrom jitid.__main__ import main\nmain()"
+    )
+    done = subprocess.run(process(code), capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("MODULES ")[2].split())
+
+
+def test_the_version_needs_next_to_nothing() -> None:
+    """Scripts ask for it all the time."""
+    assert not loaded_by("--version") & {"typer", "enum", "re", "json", "signal"}
+
+
+def test_help_loads_no_verb() -> None:
+    """The table has the sentences."""
+    loaded = loaded_by("--help")
+    assert {each for each in loaded if each.startswith("jitid.commands.")} == {
+        "jitid.commands.globals",
+        "jitid.commands.options",
+    }
+    assert not loaded & {"rich", "tomllib", "platformdirs"}
+
+
+def test_a_verb_loads_no_more_than_it_uses() -> None:
+    """No TOML without a file, no Rich without a table, no JSON without a mapping."""
+    assert not loaded_by("config", "show") & {
+        "rich",
+        "tomllib",
+        "tomli_w",
+        "platformdirs",
+        "asyncio",
+        "ssl",
+        "jwt",
+    }

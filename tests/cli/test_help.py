@@ -1,0 +1,39 @@
+"""Every help page: complete, in eighty columns, without escapes; and the table agrees with the verbs."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+
+from jitid import cli
+from jitid.commands import COMMANDS, GROUPS
+
+
+@pytest.mark.parametrize("verb", ["", *GROUPS, *COMMANDS])
+def test_help_fits_a_plain_terminal(
+    verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wide the terminal is, and whatever it can do."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli.run([*verb.split(), "--help"]) == 0
+    shown, talk = capfd.readouterr()
+    assert talk == ""
+    assert shown.startswith(f"Usage: {' '.join(['jitid', *verb.split()])} ")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_table_has_the_first_sentence_of_each_verb(verb: str) -> None:
+    """The list of verbs is made without loading any, and must not say something else."""
+    module, function = COMMANDS[verb][0].split(":")
+    callback = getattr(import_module(f"jitid.commands.{module}"), function)
+    assert (inspect.getdoc(callback) or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[verb][1]
+
+
+def test_every_group_has_verbs_and_a_sentence() -> None:
+    """A first word without a second one leads nowhere."""
+    assert {verb.split()[0] for verb in COMMANDS if " " in verb} == GROUPS.keys()

@@ -1,0 +1,154 @@
+"""Laws of the configuration: who goes before whom, and what a project may say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.config import Config, load
+from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.settings import SETTINGS, Setting
+from jitid.task import SENSITIVITIES, rank
+
+ORDER = ("flag", "environment", "project", "user", "system", "default")
+
+
+@contextmanager
+def surroundings() -> Iterator[dict[str, str]]:
+    """Give a home, a system folder and a working directory of their own, as environment variables."""
+    before = Path.cwd()
+    with TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        (home / "work").mkdir(parents=True)
+        os.chdir(home / "work")
+        try:
+            with patch.dict(os.environ, {"HOME": str(home), "XDG_CONFIG_DIRS": f"{folder}/etc"}, clear=True):
+                yield dict(os.environ)
+        finally:
+            os.chdir(before)
+
+
+def write(environ: dict[str, str], owner: str, text: str) -> None:
+    """Write the file of the project, the user or the system."""
+    path = {
+        "project": Path(environ["HOME"]) / "work/.jitid.toml",
+        "user": Path(environ["HOME"]) / ".config/jitid/config.toml",
+        "system": Path(environ["XDG_CONFIG_DIRS"]) / "jitid/config.toml",
+    }[owner]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def configured(by: dict[str, int], environ: dict[str, str]) -> Config:
+    """Return the configuration when each of `by` sets `ttl` to its number of seconds."""
+    for owner in by.keys() & {"project", "user", "system"}:
+        write(environ, owner, f"ttl = {by[owner]}\n")
+    if "environment" in by:
+        environ["JITID_TTL"] = str(by["environment"])
+    return load(flags={"ttl": str(by["flag"]) if "flag" in by else None}, environ=environ)
+
+
+@given(st.sets(st.sampled_from(ORDER[:-1])))
+def test_the_first_who_sets_a_value_has_it(owners: set[str]) -> None:
+    """Each of them sets a value stricter than all below it, so that the project's counts as well."""
+    by = {owner: 100 + number for number, owner in enumerate(ORDER) if owner in owners}
+    with surroundings() as environ:
+        config = configured(by, environ)
+        first = next(owner for owner in ORDER if owner in owners or owner == "default")
+        assert config.number("ttl") == by.get(first, SETTINGS["ttl"].default)
+        assert config.origin("ttl").split()[0] == first
+
+
+@given(
+    st.integers(1, 5000), st.integers(1, 5000), st.sampled_from(SENSITIVITIES), st.sampled_from(SENSITIVITIES)
+)
+def test_a_project_never_makes_anything_laxer(project: int, user: int, low: str, high: str) -> None:
+    """It may shorten and raise; what it would lengthen or lower is not heeded, and that is said."""
+    with surroundings() as environ:
+        write(environ, "user", f"ttl = {user}\nsensitivity = '{high}'\n")
+        write(environ, "project", f"ttl = {project}\nsensitivity = '{low}'\n")
+        config = load(environ=environ)
+        assert config.number("ttl") == min(project, user)
+        assert rank(config.text("sensitivity") or "") == max(rank(low), rank(high))
+        assert len(config.warnings) == (project > user) + (rank(low) < rank(high))
+
+
+@pytest.mark.parametrize("setting", [each for each in SETTINGS.values() if each.project == "no"])
+def test_a_project_cannot_say_whom_to_believe(setting: Setting) -> None:
+    """The whole file is left alone, aloud."""
+    with surroundings() as environ:
+        write(environ, "project", f"task = 'T'\n{setting.name} = 'x'\n")
+        config = load(environ=environ)
+        assert config.text("task") is None
+        assert len(config.warnings) == 1
+
+
+toml_values = st.one_of(st.text(), st.integers(), st.booleans(), st.floats(), st.dates(), st.lists(st.text()))
+
+
+@given(st.dictionaries(st.one_of(st.sampled_from(list(SETTINGS)), st.text()), toml_values))
+def test_any_file_is_read_or_refused(document: dict[str, object]) -> None:
+    """Whatever stands in it, the answer is a value or an error of ours; in a project's, a warning."""
+    import tomli_w
+
+    text = tomli_w.dumps(document)
+    with surroundings() as environ:
+        write(environ, "project", text)
+        load(environ=environ)
+        write(environ, "user", text)
+        try:
+            load(environ=environ)
+        except JitidError as error:
+            assert isinstance(error, ConfigurationError)
+
+
+@given(st.text())
+def test_any_flag_is_read_or_a_usage_error(text: str) -> None:
+    """Never anything that only a programmer understands."""
+    with surroundings() as environ:
+        for name in SETTINGS:
+            try:
+                load(flags={name: text}, environ=environ)
+            except UsageError:
+                continue
+
+
+def test_a_relative_path_belongs_to_the_file_that_says_it() -> None:
+    """On the command line and in the environment it belongs to the working directory."""
+    with surroundings() as environ:
+        write(environ, "user", "ledger = 'mine'\npolicy = '~/rules'\n")
+        config = load(environ=environ)
+        assert config.ledger == f"{environ['HOME']}/.config/jitid/mine"
+        assert config.text("policy") == f"{environ['HOME']}/rules"
+        assert load(flags={"ledger": "here"}, environ=environ).ledger == f"{Path.cwd()}/here"
+        assert load(flags={"ledger": "sqlite:///x"}, environ=environ).ledger == "sqlite:///x"
+
+
+def test_the_data_folder_follows_the_xdg_rules() -> None:
+    """A relative path in a variable is ignored, as the specification wants."""
+    with surroundings() as environ:
+        assert load(environ=environ).ledger.endswith("/.local/share/jitid")
+        assert load(environ={**environ, "XDG_DATA_HOME": "/data/"}).ledger == "/data/jitid"
+        assert load(environ={**environ, "XDG_DATA_HOME": "data"}).ledger.endswith("/.local/share/jitid")
+
+
+def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
+    """`config set` writes one field at a time, so an incomplete one is no error before."""
+    with surroundings() as environ:
+        write(environ, "user", "[oidc.'https://ci.example']\njwks = 'jwks.json'\n")
+        config = load(environ=environ)
+        with pytest.raises(ConfigurationError, match="has no `audience`"):
+            config.oidc()
+        write(environ, "user", "[oidc.'https://ci.example']\njwks = 'jwks.json'\naudience = 'jitid'\n")
+        (issuer,) = load(environ=environ).oidc()
+        assert (issuer.issuer, issuer.audience) == ("https://ci.example", "jitid")
+        assert issuer.jwks == f"{environ['HOME']}/.config/jitid/jwks.json"
