@@ -191,9 +191,7 @@ def _global_options(*, hidden: bool) -> list[Any]:
         TyperOption(
             param_decls=list(names),
             metavar=metavar,
-            is_flag=metavar is None and names[0] != "verbose",
-            count=names[0] == "verbose",
-            type=int if names[0] == "verbose" else None,
+            is_flag=metavar is None,
             help=sentence,
             hidden=hidden,
             expose_value=False,
@@ -206,7 +204,8 @@ def _global_options(*, hidden: bool) -> list[Any]:
 def _store(ctx: Any, param: Any, value: object) -> None:
     if value is not None and ctx.get_parameter_source(param.name).name == "COMMANDLINE":
         _check_value(param, value)
-        setattr(ctx.obj, param.name, value)
+        # What is counted is counted on both sides of the verb together.
+        setattr(ctx.obj, param.name, ctx.obj.verbose + value if param.name == "verbose" else value)
 
 
 def _check_value(param: Any, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
+from jitid.secret import is_opaque
 from jitid.text import quote
 
 MAX_NAME = 128
@@ -36,6 +37,9 @@ def check_name(text: str, what: str) -> str:
         raise UsageError(f"the {what} name has {len(text)} characters", _NAME_SHAPE)
     if text.strip(_NAME):
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
+    # An opaque token has only characters of names, and a name is shown and kept everywhere.
+    if is_opaque(text):
+        raise UsageError(f"a token was given as the {what} name", "a secret never belongs on a command line: revoke it")
     return text
 
 

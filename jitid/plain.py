@@ -90,15 +90,15 @@ _FLAGS = {
     name
     for table in (GLOBALS, *(options for options, _ in VERBS.values()))
     for name, (_, kind, _) in table.items()
-    if kind in ("flag", "count")
+    if kind == "flag"
 }
 
 
 def _store(place: dict[str, Any], entry: tuple[str, str, str], value: str | None) -> bool:
     """Keep an option's value; False if it is not plain."""
     parameter, kind, _ = entry
-    if kind in ("flag", "count"):
-        place[parameter] = place.get(parameter, 0) + 1 if kind == "count" else True
+    if kind == "flag":
+        place[parameter] = True
         return value is None
     # A value that looks like an option may be one whose own value was forgotten.
     if not value or not value.strip() or (value.startswith("-") and value != "-"):

@@ -193,9 +193,10 @@ def _value(name: str, value: object) -> str | list[str]:
     )
     if name == "detail":
         return [strictjson.dumps(each) for each in values]
-    if not all(isinstance(each, str) for each in values):
+    texts = [each for each in values if isinstance(each, str)]
+    if len(texts) != len(values):
         raise UsageError(f"its member `{name}` is not a list of texts")
-    return values
+    return texts
 
 
 def _progress(given: Globals, done: int) -> None:

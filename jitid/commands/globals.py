@@ -26,7 +26,7 @@ class Globals:
         self.timeout: str | None = None
         self.no_color = False
         self.quiet = False
-        self.verbose = 0
+        self.verbose = False
         self.debug = False
         self.no_input = False
         """Never ask: a question without an answer is a usage error."""

@@ -58,8 +58,6 @@ def _options(command: Any) -> dict[str, tuple[str, str, str]]:
 
 
 def _kind(param: Any) -> str:
-    if param.count:
-        return "count"
     if param.is_flag:
         return "flag"
     if param.multiple:

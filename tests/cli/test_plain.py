@@ -1,0 +1,207 @@
+"""Plain lines are read without Typer, and alike."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from jitid import commandline, plain, plain_table
+from jitid.commands import COMMANDS, function_of
+from jitid.commands.globals import Globals
+from jitid.errors import UsageError
+from tests.cli.plain_table import generated
+
+LINES = [
+    ["issue", "--task", "T", "--delegator", "alice"],
+    ["issue", "--task=T", "--delegator=alice", "--scope", "a:b", "--scope=c:*", "-q"],
+    ["-v", "--format", "json", "issue", "--task", "T", "--delegator", "alice", "--ttl", "5m", "--verbose"],
+    ["issue", "--parent-file", "-", "--allow-narrower", "--count", "7", "--dry-run"],
+    ["issue", "--detail", '{"type":"a"}', "--detail", '{"type":"b"}', "--from-file", "x"],
+    ["verify"],
+    ["verify", "token.txt", "--audience", "https://a"],
+    ["verify", "-"],
+    ["inspect", "jti_x", "--field", "act"],
+    ["list", "--live", "--sort", "task", "--limit", "3", "--depth", "0"],
+    ["revoke", "a", "b", "--tree", "c", "d", "--max", "0", "--yes"],
+    ["retire", "T", "--reason", "it is done", "--ledger", "/x"],
+    ["task", "show", "T"],
+    ["task", "list", "--state", "open"],
+    ["audit", "log", "--after", "5", "--members"],
+    ["keys", "revoke", "KID", "--yes"],
+    ["config", "get", "ttl"],
+]
+
+ODD = [
+    ["issue", "--help"],
+    ["issue", "--tas", "T"],
+    ["issue", "--task"],
+    ["issue", "--task", "--delegator", "alice"],
+    ["issue", "--task", ""],
+    ["issue", "--task", " "],
+    ["issue", "--count", "-1"],
+    ["issue", "--count", "x"],
+    ["issue", "--count", "1_0"],
+    ["issue", "--dry-run=yes"],
+    ["issue", "word"],
+    ["issue", "--", "--task"],
+    ["issue", "--purpose", "na\u00efve"],
+    ["issue", "-t", "T"],
+    ["-qv", "issue"],
+    ["isue"],
+    ["task"],
+    ["task", "shw", "T"],
+    ["retire"],
+    ["retire", "A", "B"],
+    ["--format"],
+    [],
+]
+
+
+def _state(given: Globals) -> dict[str, Any]:
+    return {name: value for name, value in vars(given).items() if not name.startswith("_")}
+
+
+def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what Typer has a verb called with, and the global options."""
+    caught: list[dict[str, Any]] = []
+    bound = commandline._bound
+
+    def catching(function: Any, given: Globals) -> Any:
+        call = bound(function, given)
+
+        def catch(**arguments: object) -> None:
+            caught.append(arguments)
+
+        for name in ("__signature__", "__annotations__", "__doc__", "__name__"):
+            setattr(catch, name, getattr(call, name))
+        return catch
+
+    monkeypatch.setattr(commandline, "_bound", catching)
+    given = Globals()
+    commandline.invoke(line, given)
+    monkeypatch.setattr(commandline, "_bound", bound)
+    (arguments,) = caught
+    return arguments, _state(given)
+
+
+def _by_table(line: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    given = Globals()
+    read = plain.read(line, os.environ, given)
+    assert read is not None, "the line is not plain"
+    signature = inspect.signature(function_of(read.verb))
+    bound = signature.bind(given, **read.arguments)
+    bound.apply_defaults()
+    del bound.arguments["given"]
+    return dict(bound.arguments), _state(given)
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_a_plain_line_is_read_as_typer_reads_it(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _by_table(line) == _by_typer(line, monkeypatch)
+
+
+def test_variables_are_read_as_typer_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "JITID_TASK": "T",
+        "JITID_DELEGATOR": "bob",
+        "JITID_SCOPE": "a:b c:d",
+        "JITID_TTL": "5m",
+    }.items():
+        monkeypatch.setenv(name, value)
+    line = ["issue", "--delegator", "alice"]
+    assert _by_table(line) == _by_typer(line, monkeypatch)
+
+
+WORDS = st.sampled_from(
+    [
+        "issue",
+        "--task",
+        "--scope",
+        "--delegator",
+        "--count",
+        "3",
+        "-q",
+        "--format",
+        "json",
+        "T",
+        "a:b",
+        "--dry-run",
+        "-",
+        "-v",
+    ]
+)
+
+
+@for_all(words=st.lists(WORDS, max_size=7))
+def test_whatever_is_read_as_plain_typer_reads_alike(words: list[str]) -> None:
+    line = ["issue", *words]
+    if plain.read(line, {}, Globals()) is None:
+        return
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert _by_table(line) == _by_typer(line, monkeypatch)
+
+
+@pytest.mark.parametrize("line", ODD, ids=" ".join)
+def test_what_is_not_plain_is_left_to_typer(line: list[str]) -> None:
+    assert plain.read(line, {}, Globals()) is None
+
+
+def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JITID_PARENT_FILE", "")
+    line = ["issue", "--task", "T", "--delegator", "alice"]
+    assert plain.read(line, os.environ, Globals()) is None
+    with pytest.raises(UsageError):
+        commandline.invoke(line, Globals())
+
+
+def test_the_table_is_that_of_the_command_tree() -> None:
+    with open(plain_table.__file__, encoding="utf-8") as file:
+        assert file.read() == generated()
+
+
+def test_every_verb_is_in_the_table() -> None:
+    assert list(plain_table.VERBS) == list(COMMANDS)
+
+
+UNWANTED = "typer rich jwt ssl asyncio psycopg boto3 tomli_w importlib.metadata platformdirs pathlib dataclasses urllib.request tomllib"
+
+
+def test_a_plain_issue_loads_nothing_that_it_does_not_need() -> None:
+    program = (
+        "import os, sys\n"
+        "from jitid import cli\n"
+        "status = cli.run(sys.argv[1:])\n"
+        f"print(*[name for name in {UNWANTED.split()} if name in sys.modules], file=sys.stderr)\n"
+        "raise SystemExit(status)\n"
+    )
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+            "--quiet",
+            "--ledger",
+            "ledger",
+            "issue",
+            "--task",
+            "T",
+            "--delegator",
+            "a",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
