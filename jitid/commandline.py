@@ -204,8 +204,7 @@ def _global_options(*, hidden: bool) -> list[Any]:
 def _store(ctx: Any, param: Any, value: object) -> None:
     if value is not None and ctx.get_parameter_source(param.name).name == "COMMANDLINE":
         _check_value(param, value)
-        # What is counted is counted on both sides of the verb together.
-        setattr(ctx.obj, param.name, ctx.obj.verbose + value if param.name == "verbose" else value)
+        setattr(ctx.obj, param.name, value)
 
 
 def _check_value(param: Any, value: object) -> None:
