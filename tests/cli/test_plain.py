@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,15 +163,17 @@ def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.
 
 
 def test_the_table_is_that_of_the_command_tree() -> None:
-    with open(plain_table.__file__, encoding="utf-8") as file:
-        assert file.read() == generated()
+    assert Path(plain_table.__file__).read_text(encoding="utf-8") == generated()
 
 
 def test_every_verb_is_in_the_table() -> None:
     assert list(plain_table.VERBS) == list(COMMANDS)
 
 
-UNWANTED = "typer rich jwt ssl asyncio psycopg boto3 tomli_w importlib.metadata platformdirs pathlib dataclasses urllib.request tomllib"
+UNWANTED = (
+    "typer rich jwt ssl asyncio psycopg boto3 tomli_w importlib.metadata platformdirs pathlib dataclasses"
+    " urllib.request tomllib"
+)
 
 
 def test_a_plain_issue_loads_nothing_that_it_does_not_need() -> None:
