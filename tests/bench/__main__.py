@@ -1,0 +1,58 @@
+"""Run the benchmarks: `python -m tests.bench [name…]` prints a line for each figure, ready for the README."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.bench import bulk, contention, issue, million, size, startup, verify
+from tests.bench.ground import ROOT, Ground
+from tests.bench.measure import HEADER, Row
+
+GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
+    "startup": startup.rows,
+    "issue": issue.rows,
+    "contention": contention.rows,
+    "bulk": bulk.rows,
+    "verify": verify.rows,
+    "size": size.rows,
+    "million": million.rows,
+}
+
+
+def main() -> None:
+    """Measure the groups that are named, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(GROUPS)}; all unless named")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "build",
+        help="where to work; on a real disk (default: %(default)s)",
+    )
+    parser.add_argument("--cache", type=Path, help="where to keep the ledger of 1.5 million for the next run")
+    parser.add_argument("--rounds", type=int, default=7, help="how often to compare (default: %(default)s)")
+    options = parser.parse_args()
+    if unknown := set(options.names) - GROUPS.keys():
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print(HEADER, flush=True)
+    for name in options.names or GROUPS:
+        folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=options.folder))
+        started, busy = time.perf_counter(), os.getloadavg()[0]
+        try:
+            for row in GROUPS[name](Ground(folder, options.cache, options.rounds)):
+                print(row, flush=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        taken = time.perf_counter() - started
+        print(f"<!-- {name}: {taken:.0f} s, load before it {busy:.1f} -->", flush=True)
+
+
+if __name__ == "__main__":
+    main()

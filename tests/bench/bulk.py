@@ -1,0 +1,99 @@
+"""Many credentials at once: copies of one request, and a file with a decision a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TextIO
+
+from jitid.authority.local import LocalAuthority
+from jitid.commands import bulk
+from jitid.planning import IssueRequest
+from tests.bench import ground, peers
+from tests.bench.ground import Ground
+from tests.bench.measure import Row, Series, at_least, in_turns, over, per_second, rate
+
+_COPIES = 10_000
+_LINES = 5_000
+_PEER = 500
+_COMMON = ("--task", "INC-4821", "--delegator", "alice", "--scope", "repo:acme/web:read")
+
+_runs = count()
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure `--count` and `--from-file`: in process without the start, and as whole processes with it."""
+    folder = place.new("bulk")
+    authority = ground.authority(folder / "ledger")
+    command = ground.Command(folder)
+    signed = _signed_length(authority)
+    with peers.openbao(folder) as bao, (folder / "out").open("w") as out:
+        bulk_process = partial(_process, command, folder)
+        found = in_turns(
+            place.rounds,
+            {
+                "sign": lambda: peers.signatures(_COPIES, signed),
+                "jwt": lambda: rate(_COPIES, partial(_copy, authority, "jwt", out)),
+                "bao": lambda: bao.tokens(_PEER),
+                "opaque": lambda: rate(_COPIES, partial(_copy, authority, "opaque", out)),
+                "lines": lambda: rate(_LINES, partial(_decide, authority, _file(folder), out)),
+                "whole lines": lambda: _LINES / bulk_process("--from-file", str(_file(folder))),
+                "whole jwt": lambda: _COPIES / bulk_process(*_COMMON, "--count", str(_COPIES)),
+            },
+        )
+    authority.close()
+    sign = Series("Ed25519 sign, one thread", found["sign"], per_second)
+    create = Series("OpenBao token create, HTTP", found["bao"], per_second)
+
+    for what, name, floor, goal in (
+        ("`--count`, `jwt`", "jwt", sign, at_least(0.6)),
+        ("`--count`, `opaque`", "opaque", create, at_least(25)),
+        ("`--from-file`, a decision a line", "lines", create, over(6_000, per_second)),
+        (f"`--from-file` of {_LINES:,} lines, whole process", "whole lines", create, None),
+        (f"`--count {_COPIES}`, `jwt`, whole process", "whole jwt", sign, None),
+    ):
+        yield Row(what, Series(name, found[name], per_second), floor, goal)
+
+
+def _signed_length(authority: LocalAuthority) -> int:
+    """Return how many bytes are signed of an ordinary token."""
+    (issued,) = ground.issue(authority, [ground.request(0)])
+    return len(issued.credentials[0].secret.reveal().rpartition(".")[0])
+
+
+def _copy(authority: LocalAuthority, kind: str, out: TextIO) -> None:
+    for batch in ground.copies(ground.request(0, kind), _COPIES):
+        _hand_out(authority, batch, out)
+
+
+def _decide(authority: LocalAuthority, path: Path, out: TextIO) -> None:
+    for batch in bulk._lines(IssueRequest(None, None, "agent"), str(path)):
+        _hand_out(authority, [wanted for _, wanted in batch], out)
+
+
+def _process(command: ground.Command, folder: Path, *arguments: str) -> float:
+    return peers.process(command("issue", *arguments), command.environment, folder)
+
+
+def _hand_out(authority: LocalAuthority, batch: list[IssueRequest], out: TextIO) -> None:
+    """Issue one transaction's worth and write its lines, as the command does."""
+    issued = ground.issue(authority, batch)
+    out.write("".join([bulk._written(one, wanted) for one, wanted in zip(issued, batch, strict=True)]))
+
+
+def _file(folder: Path) -> Path:
+    """Write a file whose every line is a task of its own, with scopes of its own: no decision is met twice."""
+    path, run = folder / "tasks.jsonl", next(_runs)
+    with path.open("w") as file:
+        for number in range(_LINES):
+            line = {
+                "task": f"RUN-{run}-{number}",
+                "delegator": f"engineer-{number % 100}@example.com",
+                "agent": f"fixer-{number % 10}",
+                "scope": [f"repo:acme/web-{number}:read", f"tickets:RUN-{run}-{number}:write"],
+            }
+            file.write(json.dumps(line) + "\n")
+    return path

