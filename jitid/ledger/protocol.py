@@ -203,11 +203,11 @@ class Snapshot(Protocol):
     def head(self) -> Head:
         """Return the last link of the audit chain."""
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (event, jti, fingerprint) of every credential, in the order of issue."""
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None, str, str, int, int]]:
+        """Yield (event, jti, fingerprint, kind, scopes, issued_at, expires_at) of every credential, in their order."""
 
-    def ended_members(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield (event, jti, ended_at) of every ended credential, ordered by the event that ended it."""
+    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
+        """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
 
 
 class Transaction(Snapshot, Protocol):

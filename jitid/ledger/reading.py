@@ -190,17 +190,17 @@ class SqlSnapshot:
             raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORTS)}")
         where, values, selective = selecting.conditions(chosen, self._now)
         order = _SORT_EXPRESSIONS[sort]
-        if after is not None:
+        if sort == "issued_at" and after is not None:
+            # In the order of issue: where the clock was set back, the times themselves are in no order.
+            where.append(f"c.id {'<' if descending else '>'} :sort_key")
+            values["sort_key"] = self._cursor(order, after)["sort_key"]
+        elif after is not None:
             where.append(f"({order}, c.id) {'<' if descending else '>'} (:sort_value, :sort_key)")
             values |= self._cursor(order, after)
         direction = "DESC" if descending else "ASC"
         # "+" keeps the planner from walking the whole table in order where an index finds the few rows asked for.
         key = "+c.id" if selective else "c.id"
-        ordering = (
-            f"{key} {direction}"
-            if sort == "issued_at" and after is None
-            else f"{order} {direction}, {key} {direction}"
-        )
+        ordering = f"{key} {direction}" if sort == "issued_at" else f"{order} {direction}, {key} {direction}"
         rows = self._db.execute(
             f"{_CREDENTIAL} WHERE {' AND '.join(where)} ORDER BY {ordering} LIMIT :limit",
             {**values, "limit": limit},
@@ -249,7 +249,7 @@ class SqlSnapshot:
     def measure(self, selection: Selection) -> Radius:
         """Return what ending that selection with all that descends from it would come to."""
         matched = selecting.select(self._db, selection)
-        return selecting.radius(self._db, matched)
+        return selecting.radius(self._db, matched, self._now)
 
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
@@ -300,17 +300,17 @@ class SqlSnapshot:
         row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
         return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (event, jti, fingerprint) of every credential, in the order of issue."""
-        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
-            "SELECT event, jti, fingerprint FROM credential ORDER BY id"
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None, str, str, int, int]]:
+        """Yield (event, jti, fingerprint, kind, scopes, issued_at, expires_at) of every credential, in their order."""
+        rows: Iterator[tuple[int, bytes, bytes | None, str, str, int, int]] = self._db.execute(
+            "SELECT event, jti, fingerprint, kind, scopes, issued_at, expires_at FROM credential ORDER BY id"
         )
         return rows
 
-    def ended_members(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield (event, jti, ended_at) of every ended credential, ordered by the event that ended it."""
-        rows: Iterator[tuple[int, bytes, int]] = self._db.execute(
-            """SELECT ended_event, jti, ended_at FROM credential
+    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
+        """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
+        rows: Iterator[tuple[int, bytes, int, str]] = self._db.execute(
+            """SELECT ended_event, jti, ended_at, ended_as FROM credential
                 WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
                 ORDER BY ended_event, id"""
         )

@@ -38,6 +38,8 @@ def _placeholders(prefix: str, values: Sequence[str], into: dict[str, Any]) -> s
 
 def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool) -> list[str]:
     found = []
+    # Beside another sort the dead count as well: something alive that is not selected itself may hang below them.
+    dead_too = dead_too or any(given for name, given in selection._asdict().items() if name != "delegators")
     if selection.ids:
         found.append(_BY_ID)
     if selection.fingerprints:
@@ -127,13 +129,15 @@ def select(db: Any, selection: Selection) -> int:
     return matched
 
 
-def radius(db: Any, matched: int) -> Radius:
-    """Return what the identities in `doomed` come to."""
+def radius(db: Any, matched: int, now: int) -> Radius:
+    """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     row = db.execute(
         """SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END)
-             FROM doomed d JOIN credential c ON c.identity = d.identity WHERE c.ended_at IS NULL"""
+             FROM doomed d JOIN credential c ON c.identity = d.identity
+            WHERE c.ended_at IS NULL AND c.expires_at > :now""",
+        {"now": now},
     ).fetchone()
     return Radius(matched, identities, *row)
 
@@ -158,14 +162,8 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
     must("i.proof = :proof", "proof", chosen.delegator_proof)
     must("t.purpose = :purpose", "purpose", chosen.purpose)
-    must(
-        "(' ' || c.scopes || ' ') LIKE ('% ' || :scope || ' %') ESCAPE '\\'", "scope", _literal(chosen.scope)
-    )
-    must(
-        "(' ' || au.text || ' ') LIKE ('% ' || :audience || ' %') ESCAPE '\\'",
-        "audience",
-        _literal(chosen.audience),
-    )
+    must(_among("c.scopes", "scope"), "scope", chosen.scope)
+    must(_among("au.text", "audience"), "audience", chosen.audience)
     must("i.depth = :depth", "depth", chosen.depth)
     must("k.kid = :kid", "kid", chosen.signed_by)
     must("c.issued_at >= :issued_since", "issued_since", chosen.issued_since)
@@ -179,11 +177,11 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
         must("p.uid = :parent_id", "parent_id", parse_id(chosen.parent)[1])
     if chosen.live or chosen.state == "active":
         where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NOT NULL")
-    elif chosen.state == "pending":
+    if chosen.state == "pending":
         where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NULL")
     elif chosen.state == "expired":
         where.append("(c.ended_as = 'expired' OR (c.ended_at IS NULL AND c.expires_at <= :now))")
-    elif chosen.state is not None:
+    elif chosen.state not in (None, "active"):
         must("c.ended_as = :state", "state", chosen.state)
     selective = bool(
         chosen.task or chosen.agent or chosen.id or chosen.parent or (chosen.delegator and chosen.live)
@@ -191,6 +189,6 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     return where, values, selective
 
 
-def _literal(text: str | None) -> str | None:
-    """Return `text` for LIKE so that only itself matches."""
-    return None if text is None else text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _among(column: str, name: str) -> str:
+    """Return the condition that a value is one of the words of a column, letter by letter (LIKE would not see case)."""
+    return f"replace(' ' || {column} || ' ', ' ' || :{name} || ' ', '') <> ' ' || {column} || ' '"

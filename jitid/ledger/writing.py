@@ -86,7 +86,7 @@ class SqlTransaction(SqlSnapshot):
         Returns what that came to, and the digest of the ended credentials.
         """
         matched = selecting.select(self._db, selection)
-        radius = selecting.radius(self._db, matched)
+        radius = selecting.radius(self._db, matched, self._now)
         return radius, self._end_doomed(state, radius.credentials)
 
     def _end_doomed(self, state: State, count: int) -> str:
@@ -94,7 +94,8 @@ class SqlTransaction(SqlSnapshot):
         if count:
             rows = self._db.execute(
                 """SELECT c.jti FROM doomed d JOIN credential c ON c.identity = d.identity
-                    WHERE c.ended_at IS NULL ORDER BY c.id"""
+                    WHERE c.ended_at IS NULL AND c.expires_at > :now ORDER BY c.id""",
+                {"now": self._now},
             )
             for (jti,) in rows:
                 digest.update(jti)
@@ -103,7 +104,7 @@ class SqlTransaction(SqlSnapshot):
                     self._db.execute(f"DROP INDEX {name}")
             self._db.execute(
                 """UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq
-                    WHERE ended_at IS NULL AND identity IN (SELECT identity FROM doomed)""",
+                    WHERE ended_at IS NULL AND expires_at > :now AND identity IN (SELECT identity FROM doomed)""",
                 {"now": self._now, "state": state.value, "seq": self.next_seq()},
             )
             if count >= _MANY:
