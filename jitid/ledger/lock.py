@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -38,7 +39,7 @@ class FairLock:
             except PermissionError as error:
                 raise StorageError(f"{self._path} cannot be opened: {error.strerror}") from error
             except OSError as error:
-                if error.errno == 30:  # EROFS
+                if error.errno == errno.EROFS:
                     raise StorageError(
                         "the ledger is on a read-only file system; nothing was changed"
                     ) from error
@@ -56,6 +57,8 @@ class FairLock:
                 ) from None
 
     def _wait(self) -> bool:
+        if self._timeout <= 0:
+            return False  # an alarm after no time at all would never ring
         if threading.current_thread() is not threading.main_thread():
             return self._poll()
 

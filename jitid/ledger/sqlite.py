@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -10,13 +9,12 @@ from types import TracebackType
 
 from jitid.errors import IntegrityError, JitidError, NewerSchemaError, StorageError
 from jitid.ledger import lock
+from jitid.ledger.clock import machine, time_of
 from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import SqlTransaction
-from jitid.lifetime import format_duration
 
-_DAY = 86_400
 _EXPIRED_AT_ONCE = 1_000
 """How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
 
@@ -82,24 +80,35 @@ def connect(
     """
     try:
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA temp_store = MEMORY")
-        (mine,) = db.execute("PRAGMA application_id").fetchone()
-        if mine != APPLICATION_ID:
-            raise IntegrityError(
-                f"{path} is no ledger of jitid; it was left as it is", "restore it from a backup"
-            )
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(SQLITE_STEPS):
-            raise NewerSchemaError(
-                f"the ledger has schema {version}, and this jitid knows {len(SQLITE_STEPS)}",
-                "upgrade jitid on this machine",
-            )
-        if version < len(SQLITE_STEPS):
-            _migrate(db, lock_path, timeout)
-        return SqliteLedger(db, lock_path, by, clock, timeout)
     except sqlite3.Error as error:
         raise translated(error) from error
+    try:
+        _check_file(db, path, lock_path, timeout)
+        return SqliteLedger(db, lock_path, by, clock, timeout)
+    except BaseException as error:
+        db.close()
+        if isinstance(error, sqlite3.Error):
+            raise translated(error) from error
+        raise
+
+
+def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: float) -> None:
+    """Prepare a connection if it is to a ledger that this jitid knows; an older schema is brought up to date."""
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA temp_store = MEMORY")
+    (mine,) = db.execute("PRAGMA application_id").fetchone()
+    if mine != APPLICATION_ID:
+        raise IntegrityError(
+            f"{path} is no ledger of jitid; it was left as it is", "restore it from a backup"
+        )
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(SQLITE_STEPS):
+        raise NewerSchemaError(
+            f"the ledger has schema {version}, and this jitid knows {len(SQLITE_STEPS)}",
+            "upgrade jitid on this machine",
+        )
+    if version < len(SQLITE_STEPS):
+        _migrate(db, lock_path, timeout)
 
 
 def create(path: str, names: Names, now: int) -> sqlite3.Connection:
@@ -139,53 +148,6 @@ def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
         held.close()
 
 
-def machine() -> tuple[str, int]:
-    """Return the id of this boot and the seconds since it, suspended time included.
-
-    ("", 0) where the system tells neither.
-    """
-    global _boot, _uptime_descriptor
-    if _boot is None:
-        try:
-            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-                _boot = file.read().strip()
-            # Not CLOCK_BOOTTIME: whoever fakes the clock of a process fakes that too.
-            _uptime_descriptor = os.open("/proc/uptime", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            _boot = ""
-    if not _boot:
-        return "", 0
-    return _boot, int(os.pread(_uptime_descriptor, 64, 0).split(b".", 1)[0])
-
-
-_boot: str | None = None
-_uptime_descriptor = -1
-
-
-def _time_of(
-    db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
-) -> tuple[int, int]:
-    """Return the time to judge by, and by how many seconds the clock has jumped (0 for no jump that matters)."""
-    at, boot, uptime = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
-    now = int(clock())
-    jump = 0
-    if check:
-        if now < at - _DAY:
-            jump = now - at
-        elif now > at + _DAY:
-            this_boot, up = machine()
-            # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
-            if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
-                jump = now - at - (up - uptime)
-        if jump and not accept:
-            way = "behind" if jump < 0 else "ahead of"
-            raise IntegrityError(
-                f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark; nothing was changed",
-                "set the clock right; if it is right, repeat the command with --accept-clock",
-            )
-    return (now if jump else max(now, at)), jump
-
-
 class _Reading:
     """One read transaction."""
 
@@ -197,7 +159,7 @@ class _Reading:
     def __enter__(self) -> SqlSnapshot:
         try:
             self._db.execute("BEGIN")
-            now, _ = _time_of(self._db, self._clock, check=False, accept=False)
+            now, _ = time_of(self._db, self._clock, check=False, accept=False)
         except sqlite3.Error as error:
             _roll_back(self._db)
             raise translated(error) from error
@@ -239,8 +201,14 @@ class _Writing:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            now, jump = _time_of(self._db, self._clock, check=True, accept=self._accept_clock)
+            now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
             self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._terms)
+            if jump < 0:
+                # What was dead by the old time mark is recorded as dead before the mark comes down.
+                self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._terms)
+                while self._transaction.close_expired(_EXPIRED_AT_ONCE):
+                    pass
+                self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._terms)
             if jump:
                 self._transaction.append("accept-clock", {"jump": jump})
             self._transaction.close_expired(_EXPIRED_AT_ONCE)

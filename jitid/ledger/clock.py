@@ -1,0 +1,58 @@
+"""The time that a SQLite ledger judges by: the clock, held to the mark that the last event left."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+
+from jitid.errors import IntegrityError
+from jitid.lifetime import format_duration
+
+_DAY = 86_400
+
+_boot: str | None = None
+_uptime_descriptor = -1
+
+
+def machine() -> tuple[str, int]:
+    """Return the id of this boot and the seconds since it, suspended time included.
+
+    ("", 0) where the system tells neither.
+    """
+    global _boot, _uptime_descriptor
+    if _boot is None:
+        try:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+                _boot = file.read().strip()
+            # Not CLOCK_BOOTTIME: whoever fakes the clock of a process fakes that too.
+            _uptime_descriptor = os.open("/proc/uptime", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            _boot = ""
+    if not _boot:
+        return "", 0
+    return _boot, int(os.pread(_uptime_descriptor, 64, 0).split(b".", 1)[0])
+
+
+def time_of(
+    db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
+) -> tuple[int, int]:
+    """Return the time to judge by, and by how many seconds the clock has jumped (0 for no jump that matters)."""
+    at, boot, uptime = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
+    now = int(clock())
+    jump = 0
+    if check:
+        if now < at - _DAY:
+            jump = now - at
+        elif now > at + _DAY:
+            this_boot, up = machine()
+            # An idle ledger is no jump: within one boot, the uptime tells how much time has really passed.
+            if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
+                jump = now - at - (up - uptime)
+        if jump and not accept:
+            way = "behind" if jump < 0 else "ahead of"
+            raise IntegrityError(
+                f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark; nothing was changed",
+                "set the clock right; if it is right, repeat the command with --accept-clock",
+            )
+    return (now if jump else max(now, at)), jump
