@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from jitid import audit, jws, strictjson
 from jitid.audit import BrokenChainError, Event, Head
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.keyring import Signer
+from jitid.ledger.members import Members
 from jitid.ledger.protocol import Names, SigningKey, Snapshot
 from jitid.text import quote
 
@@ -126,15 +126,13 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chain lacks `expected`.
 
     """
-    issued, ended = _Members(snapshot.issued_members()), _Members(snapshot.ended_members())
+    members = Members(snapshot)
     seen = False
     head = Head(0, audit.genesis(names.uuid))
-    members = 0
     try:
         for event in audit.check_chain(head, snapshot.events(0)):
             seq, body, hash_ = event
-            if b'"issued":"' in body or b'"ended":"' in body:
-                members += _check_members(seq, body, issued, ended)
+            members.check(seq, body)
             if expected is not None and seq == expected.seq:
                 if hash_ != expected.hash:
                     raise IntegrityError(
@@ -142,8 +140,7 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
                     )
                 seen = True
             head = Head(seq, hash_)
-        issued.must_be_done("issued")
-        ended.must_be_done("ended")
+        members.must_be_done()
     except BrokenChainError as error:
         raise IntegrityError(
             f"the audit chain is broken: {error}", "compare with an export or a backup"
@@ -153,51 +150,7 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
             f"the chain ends at event {head.seq}, and the remembered head is event {expected.seq}: its tail was cut, "
             "or the ledger is an older copy"
         )
-    return Verification(head.seq, members, head)
-
-
-def _check_members(seq: int, body: bytes, issued: _Members, ended: _Members) -> int:
-    document = strictjson.loads(body, "audit event")
-    count = 0
-    if "issued" in document:
-        rows = issued.take(seq)
-        if audit.issued_digest(rows) != document["issued"] or len(rows) != document.get("count", 1):
-            raise IntegrityError(f"the credentials that event {seq} issued are not in the ledger as it says")
-        count += len(rows)
-    if "ended" in document:
-        rows = ended.take(seq)
-        if (
-            audit.ended_digest([jti for jti, _ in rows]) != document["ended"]
-            or len(rows) != document["count"]
-        ):
-            raise IntegrityError(f"the credentials that event {seq} ended are not in the ledger as it says")
-        count += len(rows)
-    return count
-
-
-class _Members:
-    """Rows grouped by the event that they point to, taken in the order of the events."""
-
-    def __init__(self, rows: Iterator[tuple[int, bytes, Any]]) -> None:
-        self._groups = groupby(rows, key=lambda row: row[0])
-        self._next = next(self._groups, None)
-        self._rows = None if self._next is None else [row[1:] for row in self._next[1]]
-
-    def take(self, seq: int) -> list[tuple[bytes, Any]]:
-        """Return the rows that point to event `seq`."""
-        if self._next is None or self._next[0] != seq:
-            return []
-        rows = self._rows or []
-        self._next = next(self._groups, None)
-        self._rows = None if self._next is None else [row[1:] for row in self._next[1]]
-        return rows
-
-    def must_be_done(self, what: str) -> None:
-        """Raise IntegrityError if rows are left that no event accounts for."""
-        if self._next is not None:
-            raise IntegrityError(
-                f"the ledger has credentials {what} by event {self._next[0]}, which says nothing of them"
-            )
+    return Verification(head.seq, members.count, head)
 
 
 def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
