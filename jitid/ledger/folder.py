@@ -9,12 +9,13 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 
-from jitid.errors import IntegrityError, JitidError, RefusedError, StorageError, UsageError
+from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, StorageError, UsageError
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.protocol import Names
 from jitid.ledger.writing import SqlTransaction
+from jitid.text import safe
 
 DATABASE = "ledger.db"
 KEYS = "keys"
@@ -39,14 +40,21 @@ def exists(path: str) -> bool:
         raise UsageError(f"{path} cannot be a ledger: a part of the path is no folder") from error
     except PermissionError as error:
         raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{safe(path)} cannot be a ledger: {_reason(error)}") from error
     try:
         present = set(os.listdir(path))
+    except FileNotFoundError:
+        check_private(path, "the ledger's folder")  # a link that leads nowhere
+        return False
     except NotADirectoryError:
         raise UsageError(
             f"{path} is no folder", "name the folder that holds the ledger, its keys and its policy"
         ) from None
     except PermissionError as error:
         raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+    except OSError as error:
+        raise StorageError(f"the ledger {path} cannot be read: {error.strerror}") from error
     if not present and not os.path.islink(path):
         return False
     check_private(path, "the ledger's folder")
@@ -87,27 +95,45 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     try:
         _make_parents(parent)
         _remove_abandoned(parent, name)
-        aside = os.path.join(parent, f".{name}.{os.urandom(6).hex()}.new")
-        os.mkdir(aside, 0o700)
+        aside, held = _begin(parent, name)
     except OSError as error:
         raise _storage(path, error) from error
     try:
-        os.chmod(aside, 0o700)
-        held = os.open(os.path.join(aside, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            os.fchmod(held, 0o600)
             _fill(aside, names, policy, by, now)
             return _publish(aside, path, parent)
         finally:
             os.close(held)
     except OSError as error:
         raise _storage(path, error) from error
+    except OutputError as error:
+        raise StorageError(error.message, "choose another place with --ledger") from error
     except sqlite3.Error as error:
         raise sqlite.translated(error) from error
     finally:
         if os.path.isdir(aside):
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _begin(parent: str, name: str) -> tuple[str, int]:
+    """Make the folder that is filled aside; return it with its lock file, which is held."""
+    while True:
+        aside = os.path.join(parent, f".{name}.{os.urandom(6).hex()}.new")
+        os.mkdir(aside, 0o700)
+        try:
+            os.chmod(aside, 0o700)
+            held = os.open(
+                os.path.join(aside, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
+        except OSError:
+            os.rmdir(aside)
+            raise
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.fstat(held).st_nlink:
+            os.fchmod(held, 0o600)
+            return aside, held
+        # Before it was locked it looked abandoned, and another first use has removed it.
+        os.close(held)
 
 
 def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, now: int) -> None:
@@ -174,9 +200,7 @@ def _remove_abandoned(parent: str, name: str) -> None:
         try:
             held = os.open(os.path.join(abandoned, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            # Without a lock file it may be a moment old: it goes when it is an hour old.
-            if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
-                shutil.rmtree(abandoned, ignore_errors=True)
+            _remove_unlocked(abandoned, parent)
             continue
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,6 +209,19 @@ def _remove_abandoned(parent: str, name: str) -> None:
             continue
         finally:
             os.close(held)
+
+
+def _remove_unlocked(abandoned: str, parent: str) -> None:
+    """Remove an abandoned folder that has no lock file: it may be a moment old, and goes when it is an hour old."""
+    try:
+        if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
+            shutil.rmtree(abandoned, ignore_errors=True)
+    except FileNotFoundError:
+        return  # it was published or removed meanwhile
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "no such path is possible"
 
 
 def _storage(path: str, error: OSError) -> JitidError:
@@ -234,5 +271,10 @@ def policy_files(folder: str) -> list[tuple[str, str]]:
             f"the policy folder {folder} is missing", "restore the folder from a backup"
         ) from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise IntegrityError(
+                f"the policy file {path} is a symbolic link, and none is followed here",
+                "put the file itself there",
+            ) from error
         raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
     return files
