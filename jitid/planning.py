@@ -17,7 +17,7 @@ from jitid.policy.decision import Decision, PolicyRequest
 from jitid.scope import Scope, covers, normalise, uncovered
 from jitid.secret import Secret
 from jitid.task import Task, most_sensitive
-from jitid.text import quote
+from jitid.text import check_text, quote
 
 
 class IssueRequest(NamedTuple):
@@ -109,6 +109,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     scopes = normalise(request.scopes)
     sensitivity = _sensitivity(opened, parent, scopes, audiences, terms, notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
+    _check_values(request, ttl)
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -198,6 +199,19 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     )
 
 
+def _check_values(request: IssueRequest, ttl: int) -> None:
+    if ttl <= 0:
+        raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
+    if request.purpose is not None:
+        check_text(request.purpose, "the purpose")
+    if request.details:
+        try:
+            # They are read again, as one list, whenever somebody delegates from them.
+            strictjson.loads(f"[{','.join(request.details)}]", "the list of details")
+        except strictjson.StrictJSONError as error:
+            raise UsageError(str(error)) from error
+
+
 def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspection.Verified | None:
     if request.parent is None:
         return None
@@ -240,7 +254,8 @@ def _task(
         if parent is not None:
             purpose = purpose or parent.purpose
             sensitivity = request.sensitivity or parent.sensitivity
-        deadline = request.deadline or now + (request.deadline_after or terms.task_deadline)
+        after = terms.task_deadline if request.deadline_after is None else request.deadline_after
+        deadline = now + after if request.deadline is None else request.deadline
         if deadline <= now:
             raise UsageError(
                 f"the deadline {format_time(deadline)} has passed", "state a time to come, or a duration"

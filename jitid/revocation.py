@@ -8,7 +8,7 @@ from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Radius, Selection, Snapshot, Transaction
 from jitid.lifetime import format_time
-from jitid.text import quote
+from jitid.text import check_text, quote
 
 
 class Ended(NamedTuple):
@@ -53,6 +53,7 @@ def revoke(transaction: Transaction, selection: Selection, reason: str | None, m
 
     """
     _check(selection)
+    _check_reason(reason)
     if most is not None:
         guard(transaction.measure(selection), most)
     radius, digest = transaction.end(selection, State.REVOKED)
@@ -72,6 +73,7 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
         NotFoundError: there never was such a task.
 
     """
+    _check_reason(reason)
     task = transaction.find_task(name)
     if task is None:
         raise _no_task(name)
@@ -130,6 +132,11 @@ def _check(selection: Selection) -> None:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None:
+        check_text(reason, "the reason")
 
 
 def _found(radius: Radius) -> Radius:

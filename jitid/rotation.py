@@ -9,7 +9,7 @@ from jitid.credential import State
 from jitid.errors import NotFoundError
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Radius, Selection, SigningKey, Snapshot, Transaction
-from jitid.text import quote
+from jitid.text import check_text, quote
 
 
 class KeyChange(NamedTuple):
@@ -55,6 +55,8 @@ def revoke(
         UsageError: more than `most` credentials would end; nothing was changed.
 
     """
+    if reason is not None:
+        check_text(reason, "the reason")
     key = find(transaction, kid)
     selection = Selection(kids=(kid,))
     if most is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jitid.errors import UsageError
+
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
 # Hangul fillers, inherent Khmer vowels, Mongolian and general variation selectors, the blank Braille pattern.
@@ -15,6 +17,18 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 # A quoted text of at least this length with one of these marks may be a token pasted in the wrong place.
 _TOKEN_LENGTH = 40
 _TOKEN_MARKS = ("jitid_", "eyJ")
+
+
+def check_text(text: str, what: str) -> str:
+    """Return free text unchanged if it can be stored and given back. Raise UsageError for bytes that are no UTF-8.
+
+    Python hands such bytes of the command line on as lone surrogates, which no JSON reader takes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} is not UTF-8 text") from None
+    return text
 
 
 def safe(text: str) -> str:

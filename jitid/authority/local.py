@@ -128,13 +128,14 @@ class LocalAuthority:
         from jitid import issuance
 
         names = self._ledger.names
-        requests = self._proved(operation)
         if operation.dry_run:
+            requests = self._proved(operation)
             with self._ledger.read() as snapshot:
                 return [issuance.preview(snapshot, names, request, self._agreed) for request in requests]
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
+            requests = self._proved(operation)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring)
         except (PolicyDeniedError, InvalidCredentialError) as denial:
@@ -188,7 +189,7 @@ class LocalAuthority:
 
         names = self._ledger.names
         found = [introspection.recognise(snapshot, names, token.reveal()).jti for token in operation.tokens]
-        for text in operation.selection.ids:
+        for text in (*operation.selection.ids, *operation.selection.trees):
             kind, raw = parse_id(text)
             known = (
                 snapshot.find_credential("jti", raw) if kind == "jti" else snapshot.find_credentials_of(raw)

@@ -16,6 +16,9 @@ from jitid.secret import Secret, fingerprint
 
 TYPE = "at+jwt"
 
+_FLAT = 32
+"""So many actors, one inside the other, are far from what a verifier takes."""
+
 _MANY = 64
 """From so many on, signing on all cores pays for the threads."""
 
@@ -37,6 +40,8 @@ class JwtIssuer:
         """
         spell = _spell(draft)
         payloads = [spell(ids).encode() for ids in names]
+        if draft.details is not None or len(draft.actors) > _FLAT:
+            _check_nesting(payloads[0])
         inputs = [f"{self._header}.{jws.b64url(payload)}" for payload in payloads]
         minted = []
         for payload, signed, signature in zip(payloads, inputs, self._signatures(inputs), strict=True):
@@ -61,6 +66,16 @@ class JwtIssuer:
         # Signing gives up the interpreter's lock, so that threads really sign at the same time.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(self._signer.sign, messages, chunksize=_MANY))
+
+
+def _check_nesting(payload: bytes) -> None:
+    try:
+        strictjson.loads(payload, "the token's payload")
+    except strictjson.StrictJSONError as error:
+        raise UsageError(
+            f"{error}, and no verifier takes that",
+            "delegate less deep, ask for flatter details, or use --kind opaque",
+        ) from error
 
 
 def _spell(draft: Draft) -> Callable[[Ids], str]:
