@@ -1,0 +1,291 @@
+"""Makes valid objects: an open ledger with a clock that the test sets, an authority over it, rows, requests, tokens."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from jitid import audit, strictjson
+from jitid.authority import operations as ops
+from jitid.authority.local import LocalAuthority
+from jitid.credential import Credential
+from jitid.identifier import credential_id, identity_id
+from jitid.issuance import Issued
+from jitid.ledger import folder, sqlite
+from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Selection, SigningKey, Transaction
+from jitid.oidc import OidcIssuer
+from jitid.planning import IssueRequest, Terms
+from jitid.policy.cedar import Policy
+from jitid.policy.default import default_files
+from jitid.revocation import Ended
+from jitid.scope import parse_scope
+from jitid.secret import Secret, fingerprint
+
+NOW = 1_795_521_600  # 2026-11-24T12:00:00Z
+DAY = 86_400
+NAMES = Names("5e0c2f7e-0000-4000-8000-000000000000", "urn:jitid:test", "jitid.test")
+PERMIT_ALL = (("all.cedar", '@id("all") permit (principal, action, resource);'),)
+DEFAULT_POLICY = Policy(default_files())
+
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return float(self.now)
+
+
+class Row(NamedTuple):
+    """What a test needs to know of a credential that it put into a ledger."""
+
+    key: int
+    identity: int
+    id: str
+    jti: str
+    print: bytes
+    event: int
+
+
+def put(
+    transaction: Transaction,
+    *,
+    task: str = "T1",
+    agent: str = "agent",
+    delegator: str = "user:alice",
+    parent: Row | None = None,
+    depth: int | None = None,
+    kind: str = "opaque",
+    scopes: str = "",
+    audiences: str = NAMES.issuer,
+    details: str | None = None,
+    sensitivity: str = "moderate",
+    proof: str = "asserted",
+    purpose: str | None = None,
+    ttl: int = 900,
+    signed_by: SigningKey | None = None,
+    pending: bool = False,
+) -> Row:
+    """Record a new identity with one credential and the event that issued it."""
+    number = next(_numbers)
+    uid, jti = number.to_bytes(16), (number + (1 << 100)).to_bytes(16)
+    identity, key = transaction.next_keys()
+    found = transaction.find_task(task) or transaction.open_task(
+        task, purpose, "moderate", transaction.now + DAY
+    )
+    if depth is None:
+        depth = 0 if parent is None else 1
+    print_ = fingerprint(f"token {number}")
+    who, by, meant_for = map(transaction.term, (agent, delegator, audiences))
+    event = transaction.next_seq()
+    transaction.add(
+        [
+            IdentityRow(
+                identity,
+                uid,
+                parent and parent.identity,
+                depth,
+                by,
+                proof,
+                who,
+                found.key,
+                sensitivity,
+            )
+        ],
+        [
+            CredentialRow(
+                key,
+                jti,
+                identity,
+                kind,
+                scopes,
+                meant_for,
+                details,
+                transaction.now,
+                transaction.now + ttl,
+                None if pending else print_,
+                None if signed_by is None else fingerprint(f"claims {number}"),
+                signed_by and signed_by.key,
+                event,
+                found.key,
+                by,
+            )
+        ],
+    )
+    digest = audit.issued_digest([(jti, None if pending else print_)])
+    transaction.append("issue", {"jti": credential_id(jti), "issued": digest})
+    return Row(key, identity, identity_id(uid), credential_id(jti), print_, event)
+
+
+def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]:
+    """Record a chain of delegations, the root first."""
+    chain: list[Row] = []
+    for depth in range(length):
+        chain.append(put(transaction, parent=chain[-1] if chain else None, depth=depth, **fields))
+    return chain
+
+
+def make_folder(path: Path, *, policy: Iterable[tuple[str, str]] = (), now: int = NOW) -> Path:
+    """Make a ledger's folder as the first use does."""
+    folder.create(str(path), NAMES, list(policy) or default_files(), by="tester", now=now)
+    return path
+
+
+def open_sqlite(path: Path, clock: Callable[[], float], *, timeout: float = 5.0) -> sqlite.SqliteLedger:
+    """Open the SQLite ledger in the folder `path`."""
+    return sqlite.connect(
+        str(path / folder.DATABASE),
+        str(path / folder.LOCK),
+        by="tester",
+        clock=clock,
+        timeout=timeout,
+    )
+
+
+def request(**fields: Any) -> IssueRequest:
+    """Return a modest request that the default policy permits, with some fields changed; scopes may be texts."""
+    plain: dict[str, Any] = {"task": "T1", "delegator": "user:alice", "agent": "planner"}
+    given = {**plain, **fields}
+    if given.get("parent") is not None:
+        given["delegator"] = fields.get("delegator")
+        given["task"] = fields.get("task")
+        if isinstance(given["parent"], str):
+            given["parent"] = Secret.single(given["parent"])
+    given["scopes"] = tuple(parse_scope(text) for text in given.get("scopes", ()))
+    given["details"] = tuple(
+        text if isinstance(text, str) else strictjson.dumps(text) for text in given.get("details", ())
+    )
+    return IssueRequest(**given)
+
+
+class Made(NamedTuple):
+    """A credential as its holder has it."""
+
+    token: str
+    id: str
+    jti: str
+    issued: Issued
+
+
+class World:
+    """A ledger in a folder, an authority over it, and a clock that the test sets."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        policy: Sequence[tuple[str, str]] = (),
+        oidc: Sequence[OidcIssuer] = (),
+        audiences: Sequence[str] = (),
+        **terms: Any,
+    ) -> None:
+        self.path = path
+        self.clock = Clock()
+        self._oidc = tuple(oidc)
+        self._audiences = tuple(audiences)
+        self.terms = Terms(
+            Policy(policy) if policy else DEFAULT_POLICY, "the policy", "tester", self._audiences
+        )._replace(**terms)
+        make_folder(path, policy=policy)
+        self._open()
+
+    def _open(self) -> None:
+        self.ledger = open_sqlite(self.path, self.clock)
+        self.authority = LocalAuthority(
+            self.ledger,
+            folder.keyring(str(self.path)),
+            terms=lambda: self.terms,
+            audiences=self._audiences,
+            oidc=lambda: self._oidc,
+            timeout=5,
+        )
+
+    def close(self) -> None:
+        """Release the ledger."""
+        self.authority.close()
+
+    def reopen(self) -> None:
+        """Come back as another process would."""
+        self.close()
+        self._open()
+
+    def issue(self, **fields: Any) -> Made:
+        """Issue one credential."""
+        more = {name: fields.pop(name) for name in ("delegator_token", "accept_clock") if name in fields}
+        (issued,) = self.authority.perform(ops.Issue(requests=(request(**fields),), **more))
+        (one,) = issued.credentials
+        return Made(one.secret.reveal(), one.id, one.jti, issued)
+
+    def chain(self, length: int, **fields: Any) -> list[Made]:
+        """Issue a root and what it delegates, each to the next, until there are `length` of them."""
+        made = [self.issue(**fields)]
+        kept = {name: fields[name] for name in ("scopes", "kind", "ttl") if name in fields}
+        for depth in range(1, length):
+            made.append(self.issue(parent=made[-1].token, agent=f"agent-{depth}", **kept))
+        return made
+
+    def verify(self, token: str, *audiences: str) -> Credential:
+        """Verify a token as `jitid verify` does."""
+        return self.authority.perform(ops.Verify(token=Secret.single(token), audiences=audiences))
+
+    def revoke(self, *ids: str, reason: str | None = None, **selection: Any) -> Ended:
+        """Revoke by ids or by a selection."""
+        return self.authority.perform(
+            ops.Revoke(selection=Selection(ids=ids, **selection), reason=reason, most=None)
+        )
+
+    def retire(self, task: str) -> Ended:
+        """Retire a task."""
+        return self.authority.perform(ops.Retire(task=task))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the whole audit log."""
+        from jitid.auditing import LogFilter
+
+        return self.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None))
+
+    def check(self) -> int:
+        """Verify the audit log; return the number of its events."""
+        return self.authority.perform(ops.VerifyLog()).events
+
+    def head(self) -> audit.Head:
+        """Return the last link of the chain."""
+        with self.ledger.read() as snapshot:
+            return snapshot.head()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def edit(path: Path, *statements: str) -> None:
+    """Change the ledger's file behind its back, as somebody with access to the disk could."""
+    import sqlite3
+
+    db = sqlite3.connect(path / folder.DATABASE, isolation_level=None)
+    try:
+        db.execute("DROP TRIGGER IF EXISTS audit_event_is_kept")
+        db.execute("DROP TRIGGER IF EXISTS audit_event_is_final")
+        for statement in statements:
+            db.execute(statement)
+    finally:
+        db.close()
+
+
+def modes(path: Path) -> dict[str, int]:
+    """Return the permissions of everything in a folder, the folder itself as `.`."""
+    found = {".": path.stat().st_mode & 0o7777}
+    for where, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            one = Path(where, name)
+            found[str(one.relative_to(path))] = one.lstat().st_mode & 0o7777
+    return found

@@ -1,0 +1,109 @@
+"""Real programs and real processes: the ones that a test needs, and the command line run as one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def missing(reason: str) -> None:
+    """Skip the test with that reason; fail it where everything must be there."""
+    if os.environ.get("JITID_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def need(program: str) -> str:
+    """Return the path of a program that the test needs; without it the test skips, or fails where all must be there."""
+    found = shutil.which(program)
+    if found is None:
+        missing(f"{program} is not installed")
+    return str(found)
+
+
+def need_root() -> None:
+    """Skip a test that only root can run; fail it under JITID_REQUIRE_ALL=1."""
+    if os.geteuid() != 0:
+        missing("only root may do this")
+
+
+@contextmanager
+def tmpfs(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a small memory disk at `folder` for the length of the block."""
+    need_root()
+    need("mount")
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        missing(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def surroundings(home: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a user whose home is `home`: nothing of ours leaks into it."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of jitid as a process of its own."""
+    return [sys.executable, "-m", "jitid", *arguments]
+
+
+class Shell:
+    """Runs jitid over the ledger in one folder."""
+
+    def __init__(self, home: Path, ledger: Path | None = None) -> None:
+        self.home = home
+        self.ledger = ledger or home / "ledger"
+        self.environment = surroundings(home, JITID_LEDGER=str(self.ledger))
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: str = "",
+        before: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+        umask: int = -1,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it and return what came out, whatever the status."""
+        return subprocess.run(
+            [*before, *command(*arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**self.environment, **(more or {})},
+            cwd=self.home,
+            umask=umask,
+            timeout=120,
+        )
+
+    def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start it and return the process."""
+        return subprocess.Popen(
+            [*before, *command(*arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            cwd=self.home,
+        )
+
+    def good(self, *arguments: str, stdin: str = "") -> str:
+        """Run it, insist that it succeeds, and return its standard output."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
