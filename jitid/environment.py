@@ -165,6 +165,7 @@ def _terms(config: Config, path: str) -> Terms:
         config.many("audience"),
         config.number("ttl"),
         config.text("sensitivity") or "moderate",
+        config.text("purpose"),
         config.number("task_deadline"),
         config.scope_floors,
         config.audience_floors,

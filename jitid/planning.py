@@ -56,6 +56,8 @@ class Terms(NamedTuple):
     audiences: tuple[str, ...] = ()
     ttl: int = 900
     sensitivity: str = "moderate"
+    purpose: str | None = None
+    """The purpose of a task whose first issue states none."""
     task_deadline: int = 86_400
     scope_floors: Mapping[str, str] = {}
     """The least sensitivity of whatever overlaps a scope."""
@@ -250,9 +252,9 @@ def _task(
 ) -> Task:
     """Return the task as it is, or as this issue would open it."""
     if task is None:
-        purpose, sensitivity = request.purpose, request.sensitivity or terms.sensitivity
+        purpose, sensitivity = request.purpose or terms.purpose, request.sensitivity or terms.sensitivity
         if parent is not None:
-            purpose = purpose or parent.purpose
+            purpose = request.purpose or parent.purpose
             sensitivity = request.sensitivity or parent.sensitivity
         after = terms.task_deadline if request.deadline_after is None else request.deadline_after
         deadline = now + after if request.deadline is None else request.deadline

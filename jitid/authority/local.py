@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
@@ -148,10 +147,10 @@ class LocalAuthority:
             return operation.requests
         from jitid import oidc
 
-        issuers = self._oidc()
-        proof = oidc.verify_id_token(
-            operation.delegator_token.reveal(), issuers, int(time.time()), timeout=self._timeout
-        )
+        with self._ledger.read() as snapshot:
+            now = snapshot.now
+        token = operation.delegator_token.reveal()
+        proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
         return [request._replace(proved_delegator=proof.delegator) for request in operation.requests]
 
     def _record_denial(self, denial: JitidError, operation: ops.Issue) -> None:
