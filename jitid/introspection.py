@@ -75,9 +75,7 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
         raise InvalidCredentialError("the credential is for another audience")
     state = credential.state_at(now)
     if state is not State.ACTIVE:
-        when = credential.expires_at if state is State.EXPIRED else credential.ended_at
-        since = "" if when is None else f" at {format_time(when)}"
-        raise InvalidCredentialError(f"the credential is {state}{since}")
+        raise InvalidCredentialError(f"the credential {_end(credential, state)}")
     task = snapshot.find_task(credential.task)
     if task is None or not task.is_open_at(now):
         raise InvalidCredentialError("the task has ended")
@@ -86,6 +84,14 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     lineage = snapshot.lineage(credential.identity_key, now)
     _check_lineage(credential, lineage, now)
     return Verified(credential, lineage)
+
+
+def _end(credential: Credential, state: State) -> str:
+    if state is State.PENDING:
+        return "is pending: its secret was never confirmed"
+    if state is State.EXPIRED:
+        return f"expired at {format_time(credential.expires_at)}"
+    return f"was {state}" + ("" if credential.ended_at is None else f" at {format_time(credential.ended_at)}")
 
 
 def find(snapshot: Snapshot, text: str) -> Credential:
