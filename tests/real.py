@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,24 @@ def need_root() -> None:
     """Skip a test that only root can run; fail it under JITID_REQUIRE_ALL=1."""
     if os.geteuid() != 0:
         missing("only root may do this")
+
+
+def other_user() -> list[str]:
+    """Return what runs a command as somebody else; the test is skipped where that cannot be done."""
+    need_root()
+    prefix = [need("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
+    tried = subprocess.run([*prefix, *command("--version")], capture_output=True, text=True, cwd="/")
+    if tried.returncode:
+        missing(f"another user cannot run this checkout: {tried.stderr.strip()[-200:]}")
+    return prefix
+
+
+@contextmanager
+def reachable(folder: Path) -> Iterator[Path]:
+    """Make a folder that other users may enter: the parents of pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(prefix=folder.name) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @contextmanager

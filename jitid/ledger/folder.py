@@ -42,10 +42,11 @@ def exists(path: str) -> bool:
         raise RefusedError(f"the ledger {path} is out of reach for this user") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{safe(path)} cannot be a ledger: {_reason(error)}") from error
+    if os.path.islink(path):
+        check_private(path, "the ledger's folder")
     try:
         present = set(os.listdir(path))
     except FileNotFoundError:
-        check_private(path, "the ledger's folder")  # a link that leads nowhere
         return False
     except NotADirectoryError:
         raise UsageError(
@@ -55,7 +56,7 @@ def exists(path: str) -> bool:
         raise RefusedError(f"the ledger {path} is out of reach for this user") from error
     except OSError as error:
         raise StorageError(f"the ledger {path} cannot be read: {error.strerror}") from error
-    if not present and not os.path.islink(path):
+    if not present:
         return False
     check_private(path, "the ledger's folder")
     missing = [name for name in (DATABASE, KEYS, LOCK) if name not in present]
@@ -68,9 +69,15 @@ def exists(path: str) -> bool:
         )
     for name in present & {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", KEYS, LOCK, POLICY}:
         try:
-            check_private(os.path.join(path, name), "the ledger's part")
+            status = check_private(os.path.join(path, name), "the ledger's part")
         except FileNotFoundError:
             continue  # the write-ahead log comes and goes with its users
+        if name == DATABASE and not status.st_size:
+            # SQLite would take it for a new database, and throw away a write-ahead log that still holds something.
+            raise IntegrityError(
+                f"{os.path.join(path, name)} is empty; it was left as it is",
+                "restore the folder from a backup",
+            )
     return True
 
 

@@ -1,0 +1,197 @@
+"""What every ledger ends when it is told to: the selection, all below it, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jitid.credential import State
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Radius, Selection, Transaction
+from tests.builders import NOW, Row, put, put_chain
+from tests.ledger.places import Place, public_key
+
+
+class Family:
+    """Alice has a planner that delegates to a coder, which delegates to a tester on another task; bob has a planner."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.key = transaction.add_key(*public_key(transaction))
+        self.planner = put(transaction, agent="planner", task="INC-1", signed_by=self.key)
+        self.coder = put(transaction, agent="coder", task="INC-1", parent=self.planner, depth=1)
+        self.tester = put(transaction, agent="tester", task="INC-2", parent=self.coder, depth=2)
+        self.bob = put(transaction, agent="planner", task="INC-3", delegator="user:bob")
+
+    def name(self, id_: str) -> str:
+        """Return which of them an identity is."""
+        return next(name for name in ("planner", "coder", "tester", "bob") if getattr(self, name).id == id_)
+
+
+def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, list[str]]:
+    """End a selection and return what it came to and who died."""
+    with place.ledger.write() as transaction:
+        radius, digest = transaction.end(selection, State.REVOKED)
+        transaction.append("revoke", {"count": radius.credentials, "ended": digest})
+    with place.ledger.read() as snapshot:
+        dead = [
+            family.name(credential.id)
+            for row in (family.planner, family.coder, family.tester, family.bob)
+            for credential in snapshot.find_credentials_of(parse_id(row.id)[1])
+            if credential.ended_at is not None
+        ]
+    return radius, dead
+
+
+ALICES = ["planner", "coder", "tester"]
+
+
+@pytest.mark.parametrize(
+    ("select", "dead"),
+    [
+        (lambda f: Selection(ids=(f.coder.id,)), ["coder", "tester"]),
+        (lambda f: Selection(ids=(f.tester.jti,)), ["tester"]),
+        (lambda f: Selection(ids=(f.tester.id, f.bob.jti)), ["tester", "bob"]),
+        (lambda f: Selection(fingerprints=(f.coder.print,)), ["coder", "tester"]),
+        (lambda _: Selection(tasks=("INC-2",)), ["tester"]),
+        (lambda _: Selection(tasks=("INC-1",)), ALICES),
+        (lambda _: Selection(tasks=("INC-2", "INC-3")), ["tester", "bob"]),
+        (lambda _: Selection(delegators=("user:alice",)), ALICES),
+        (lambda _: Selection(delegators=("user:alice", "user:bob")), [*ALICES, "bob"]),
+        (lambda _: Selection(delegators=("agent:coder",)), ["tester"]),
+        (lambda _: Selection(delegators=("agent:planner", "user:bob")), ["coder", "tester", "bob"]),
+        (lambda _: Selection(agents=("planner",)), [*ALICES, "bob"]),
+        (lambda f: Selection(trees=(f.tester.id,)), ALICES),
+        (lambda f: Selection(trees=(f.coder.jti,)), ALICES),
+        (lambda f: Selection(kids=(f.key.kid,)), ALICES),
+        (lambda _: Selection(agents=("planner",), delegators=("user:bob",)), ["bob"]),
+        (lambda _: Selection(agents=("coder",), tasks=("INC-1",)), ["coder", "tester"]),
+        (lambda f: Selection(trees=(f.coder.id,), agents=("tester",)), ["tester"]),
+        (lambda f: Selection(ids=(f.bob.id, f.tester.id), tasks=("INC-2",)), ["tester"]),
+        (lambda _: Selection(agents=("coder",), delegators=("user:bob",)), []),
+        (lambda _: Selection(delegators=("agent:nobody",)), []),
+        (lambda _: Selection(tasks=("inc-1",)), []),
+    ],
+)
+def test_a_selection_ends_itself_and_all_below_it(place: Place, select: object, dead: list[str]) -> None:
+    with place.ledger.write() as transaction:
+        family = Family(transaction)
+    assert callable(select)
+    radius, found = ended(place, family, select(family))
+    assert found == dead
+    assert radius.credentials == len(dead)
+
+
+def test_ending_reaches_the_living_through_the_dead(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        root = put(transaction)
+        middle = put(transaction, parent=root, ttl=60)
+        leaf = put(transaction, parent=middle)
+    place.clock.now += 60
+    with place.ledger.write() as transaction:
+        radius, _ = transaction.end(Selection(ids=(root.id,)), State.REVOKED)
+        transaction.append("revoke", {"count": 0, "ended": ""})
+    with place.ledger.read() as snapshot:
+        (found,) = snapshot.find_credentials_of(parse_id(leaf.id)[1])
+    assert found.ended_as == "revoked"
+    assert radius.credentials == 2
+
+
+def test_an_intersection_reaches_the_living_below_the_dead(place: Place) -> None:
+    """One planner of alice is dead with a child alive, another planner of hers lives: both are meant."""
+    with place.ledger.write() as transaction:
+        dead = put(transaction, agent="planner", ttl=60)
+        child = put(transaction, agent="coder", parent=dead)
+        put(transaction, agent="planner")
+    place.clock.now += 60
+    with place.ledger.write() as transaction:
+        radius, _ = transaction.end(Selection(agents=("planner",), delegators=("user:alice",)), State.REVOKED)
+        transaction.append("revoke", {"count": 0, "ended": ""})
+    with place.ledger.read() as snapshot:
+        (found,) = snapshot.find_credentials_of(parse_id(child.id)[1])
+    assert found.ended_as == "revoked"
+    assert radius.credentials == 2
+
+
+def test_ending_twice_ends_nothing_more(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        family = Family(transaction)
+    ended(place, family, Selection(delegators=("user:alice",)))
+    place.clock.now += 60
+    radius, dead = ended(place, family, Selection(delegators=("user:alice",)))
+    assert (radius.matched > 0, radius.credentials, dead) == (True, 0, ALICES)
+    with place.ledger.read() as snapshot:
+        (found,) = snapshot.find_credentials_of(parse_id(family.coder.id)[1])
+    assert found.ended_at == NOW
+
+
+def test_a_preview_counts_what_ending_would_end(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        family = Family(transaction)
+        put(transaction, task="INC-1", ttl=60)
+    place.clock.now += 60
+    with place.ledger.read() as snapshot:
+        foreseen = snapshot.measure(Selection(tasks=("INC-1",)))
+    radius, _ = ended(place, family, Selection(tasks=("INC-1",)))
+    assert foreseen == radius
+    assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900)
+
+
+def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        put(transaction)
+    with place.ledger.read() as snapshot:
+        assert snapshot.measure(Selection(tasks=("T1",))).offline_until is None
+
+
+def test_an_empty_selection_matches_nothing(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        put(transaction)
+    with place.ledger.read() as snapshot:
+        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None)
+
+
+def test_a_selection_leaves_nothing_for_the_next(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        family = Family(transaction)
+    with place.ledger.read() as snapshot:
+        snapshot.measure(Selection(tasks=("INC-1",)))
+        assert snapshot.measure(Selection(ids=(family.bob.id,))).credentials == 1
+
+
+def test_a_chain_of_a_thousand_ends_at_its_root(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        chain = put_chain(transaction, 1_000)
+    with place.ledger.write() as transaction:
+        radius, _ = transaction.end(Selection(ids=(chain[0].id,)), State.REVOKED)
+        transaction.append("revoke", {"count": 0, "ended": ""})
+    assert radius.credentials == 1_000
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parents=st.lists(st.integers(-1, 30), min_size=1, max_size=25), chosen=st.integers(0, 24))
+def test_no_descendant_of_a_revoked_identity_lives(place: Place, parents: list[int], chosen: int) -> None:
+    """In any forest, ending one identity leaves zero live descendants and everything else alive."""
+    rows: list[Row] = []
+    above: list[int | None] = []
+    with place.ledger.write() as transaction:
+        for number, parent in enumerate(parents):
+            up = parent % number if number and parent >= 0 else None
+            above.append(up)
+            rows.append(
+                put(transaction, parent=None if up is None else rows[up], depth=0 if up is None else 1)
+            )
+    target = chosen % len(rows)
+
+    def is_below(number: int) -> bool:
+        up = above[number]
+        return number == target or (up is not None and is_below(up))
+
+    with place.ledger.write() as transaction:
+        transaction.end(Selection(ids=(rows[target].id,)), State.REVOKED)
+        transaction.append("revoke", {"count": 0, "ended": ""})
+    with place.ledger.read() as snapshot:
+        for number, row in enumerate(rows):
+            (found,) = snapshot.find_credentials_of(parse_id(row.id)[1])
+            assert (found.ended_as == "revoked") == is_below(number)
+        assert snapshot.descendants(rows[target].identity)[1] == 0

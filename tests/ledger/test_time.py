@@ -1,0 +1,183 @@
+"""The time that a ledger judges by: the later of clock and mark, and a jump is accepted by name only."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from jitid import auditing
+from jitid.credential import State
+from jitid.errors import IntegrityError
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Filter, Selection
+from tests.builders import DAY, NAMES, NOW, Row, put
+from tests.ledger.places import Place
+
+
+def state(place: Place, row: Row) -> str:
+    """Return what a credential is now, for a process that has just started."""
+    with place.again().read() as snapshot:
+        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        assert found is not None
+        return found.state_at(snapshot.now).value
+
+
+def note(place: Place, *, accept: bool = False) -> int:
+    """Commit an event and return the time of it."""
+    with place.ledger.write(accept_clock=accept) as transaction:
+        transaction.append("note", {})
+        return transaction.now
+
+
+@pytest.mark.parametrize("back", [1, 3600, DAY])
+def test_the_time_mark_outlasts_a_clock_that_steps_back(place: Place, back: int) -> None:
+    place.clock.now += 500
+    note(place)
+    place.clock.now -= back
+    assert note(place) == NOW + 500
+    with place.again().read() as snapshot:
+        assert snapshot.now == NOW + 500
+
+
+@pytest.mark.parametrize("back", [1, 3600, 2 * DAY])
+def test_what_has_expired_stays_expired_when_the_clock_steps_back(place: Place, back: int) -> None:
+    with place.ledger.write() as transaction:
+        row = put(transaction, ttl=60)
+    place.clock.now += 60
+    note(place)
+    place.clock.now -= back
+    assert state(place, row) == "expired"
+
+
+def test_a_clock_two_days_behind_is_refused(place: Place) -> None:
+    place.clock.now -= 2 * DAY
+    with pytest.raises(IntegrityError, match="behind the ledger"):
+        note(place)
+    with place.ledger.read() as snapshot:
+        assert snapshot.head().seq == 1
+
+
+def test_a_jump_ahead_beyond_the_uptime_is_refused(place: Place) -> None:
+    place.clock.now += 2 * DAY
+    with pytest.raises(IntegrityError, match="ahead"):
+        note(place)
+
+
+def test_an_accepted_clock_is_an_event_and_lowers_the_mark(place: Place) -> None:
+    place.clock.now -= 2 * DAY
+    assert note(place, accept=True) == NOW - 2 * DAY
+    with place.again().read() as snapshot:
+        assert snapshot.now == NOW - 2 * DAY
+        accepted = snapshot.event(2)
+    assert accepted is not None
+    assert (accepted.document()["op"], accepted.document()["jump"]) == ("accept-clock", -2 * DAY)
+
+
+def test_accepting_a_clock_that_is_right_changes_nothing(place: Place) -> None:
+    place.clock.now -= 3600
+    assert note(place, accept=True) == NOW
+    with place.ledger.read() as snapshot:
+        assert snapshot.head().seq == 2
+
+
+def test_a_clock_is_not_accepted_by_a_transaction_that_fails(place: Place) -> None:
+    place.clock.now -= 2 * DAY
+    with pytest.raises(ZeroDivisionError), place.ledger.write(accept_clock=True) as transaction:
+        raise ZeroDivisionError
+    with pytest.raises(IntegrityError):
+        note(place)
+    del transaction
+
+
+def test_reading_does_not_raise_the_mark(place: Place) -> None:
+    place.clock.now += 3600
+    with place.ledger.read() as snapshot:
+        assert snapshot.now == NOW + 3600
+    place.clock.now -= 3600
+    with place.ledger.read() as snapshot:
+        assert snapshot.now == NOW
+
+
+def test_a_transaction_without_an_event_does_not_raise_the_mark(place: Place) -> None:
+    place.clock.now += 3600
+    with place.ledger.write():
+        pass
+    place.clock.now -= 3600
+    with place.ledger.read() as snapshot:
+        assert snapshot.now == NOW
+
+
+def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(place: Place) -> None:
+    """A writer closes a part of a great heap of expired credentials; lowering the mark must not wake the others."""
+    with place.ledger.write() as transaction:
+        for _ in range(1_500):
+            put(transaction, ttl=60)
+    place.clock.now += 60
+    note(place)
+    place.clock.now -= 2 * DAY
+    note(place, accept=True)
+    with place.ledger.read() as snapshot:
+        assert not snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=9)
+        auditing.verify(snapshot, NAMES, None)
+
+
+def test_expiry_is_closed_as_an_event_that_names_its_members(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        first, second = put(transaction, ttl=60), put(transaction, ttl=61)
+    place.clock.now += 60
+    note(place)
+    with place.ledger.read() as snapshot:
+        closing = snapshot.event(4)
+        assert closing is not None
+        assert (closing.document()["op"], closing.document()["count"]) == ("expire", 1)
+        assert snapshot.event_members(4) == ([], [first.jti])
+        found = snapshot.find_credential("jti", parse_id(first.jti)[1])
+    assert found is not None
+    assert (found.ended_at, found.ended_as) == (NOW + 60, State.EXPIRED.value)
+    assert state(place, second) == "active"
+
+
+def test_a_writer_closes_a_bounded_number_of_the_expired(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        for _ in range(5):
+            put(transaction, ttl=60)
+    place.clock.now += 60
+    with place.ledger.write() as transaction:
+        assert transaction.close_expired(3) == 0, "they were closed when the transaction began"
+        transaction.append("note", {})
+    with place.ledger.read() as snapshot:
+        assert len(list(snapshot.ended_members())) == 5
+
+
+def test_revoking_what_has_expired_does_not_change_why_it_ended(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        row = put(transaction, ttl=60)
+    place.clock.now += 60
+    with place.ledger.write() as transaction:
+        radius, _ = transaction.end(Selection(ids=(row.id,)), State.REVOKED)
+        transaction.append("note", {})
+    assert radius.credentials == 0
+    assert state(place, row) == "expired"
+
+
+def test_the_clock_is_read_after_the_lock(place: Place) -> None:
+    """A writer that waited judges by the time at which it got its turn."""
+    asked = threading.Event()
+
+    def clock() -> float:
+        asked.set()
+        return float(NOW)
+
+    def second() -> None:
+        ledger = place.open_one(clock)
+        with ledger.write():
+            pass
+        ledger.close()
+
+    thread = threading.Thread(target=second)
+    with place.ledger.write():
+        thread.start()
+        assert not asked.wait(0.2)
+    thread.join()
+    assert asked.is_set()
