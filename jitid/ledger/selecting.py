@@ -8,6 +8,9 @@ from typing import Any
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Filter, Radius, Selection
 
+MANY = 50_000
+"""From so many identities on, a pass over all rows is cheaper than looking them up."""
+
 _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_jti (jti BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
@@ -121,7 +124,7 @@ def select(db: Any, selection: Selection) -> int:
     db.execute(
         """INSERT OR IGNORE INTO doomed
            WITH RECURSIVE below (id) AS (
-               SELECT i.id FROM doomed d JOIN identity i ON i.parent = d.identity
+               SELECT i.id FROM doomed d CROSS JOIN identity i WHERE i.parent = d.identity
                UNION
                SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
            SELECT id FROM below"""
@@ -133,13 +136,22 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     """Return what the identities in `doomed` come to at `now`; what has expired is dead, recorded or not."""
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     row = db.execute(
-        """SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
-                  max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END)
-             FROM doomed d JOIN credential c ON c.identity = d.identity
-            WHERE c.ended_at IS NULL AND c.expires_at > :now""",
+        f"""SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
+                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END)
+              FROM {doomed_credentials(identities)} AND c.ended_at IS NULL AND c.expires_at > :now""",
         {"now": now},
     ).fetchone()
     return Radius(matched, identities, *row)
+
+
+def doomed_credentials(identities: int) -> str:
+    """Return tables and condition that give the credentials `c` of so many doomed identities.
+
+    Which of the two tables comes first is said here, since no planner knows how long a temporary table is: few
+    are looked up one by one, many are met on one pass over all credentials.
+    """
+    first = "doomed d CROSS JOIN credential c" if identities < MANY else "credential c CROSS JOIN doomed d"
+    return f"{first} WHERE c.identity = d.identity"
 
 
 def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from jitid.audit import Event, Head, encode, link
@@ -87,30 +88,32 @@ class SqlTransaction(SqlSnapshot):
         """
         matched = selecting.select(self._db, selection)
         radius = selecting.radius(self._db, matched, self._now)
-        return radius, self._end_doomed(state, radius.credentials)
+        return radius, self._end_doomed(state, radius)
 
-    def _end_doomed(self, state: State, count: int) -> str:
-        digest = sha256()
-        if count:
-            rows = self._db.execute(
-                """SELECT c.jti FROM doomed d JOIN credential c ON c.identity = d.identity
-                    WHERE c.ended_at IS NULL AND c.expires_at > :now ORDER BY c.id""",
-                {"now": self._now},
-            )
-            for (jti,) in rows:
-                digest.update(jti)
-            if count >= _MANY:
-                for name in LIVE_INDEXES:
-                    self._db.execute(f"DROP INDEX {name}")
-            self._db.execute(
-                """UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq
-                    WHERE ended_at IS NULL AND expires_at > :now AND identity IN (SELECT identity FROM doomed)""",
-                {"now": self._now, "state": state.value, "seq": self.next_seq()},
-            )
-            if count >= _MANY:
-                for statement in LIVE_INDEXES.values():
-                    self._db.execute(statement)
-        return digest.hexdigest()
+    def _end_doomed(self, state: State, radius: Radius) -> str:
+        if not radius.credentials:
+            return sha256().hexdigest()
+        rows = self._db.execute(
+            f"""SELECT c.jti FROM {selecting.doomed_credentials(radius.identities)}
+                   AND c.ended_at IS NULL AND c.expires_at > :now ORDER BY c.id""",
+            {"now": self._now},
+        )
+        digest = sha256(b"".join(chain.from_iterable(rows))).hexdigest()
+        many = radius.credentials >= _MANY
+        if many:
+            for name in LIVE_INDEXES:
+                self._db.execute(f"DROP INDEX {name}")
+        # "+" keeps the planner from looking up each of many identities.
+        self._db.execute(
+            f"""UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq
+                 WHERE ended_at IS NULL AND expires_at > :now
+                   AND {"+" if many else ""}identity IN (SELECT identity FROM doomed)""",
+            {"now": self._now, "state": state.value, "seq": self.next_seq()},
+        )
+        if many:
+            for statement in LIVE_INDEXES.values():
+                self._db.execute(statement)
+        return digest
 
     def close_expired(self, limit: int) -> int:
         """Record the end of what has expired, at most `limit` credentials, with an event of its own."""
