@@ -27,18 +27,27 @@ from jitid.text import quote, safe
 
 _PROGRAM = "jitid"
 _EPILOG = "Global options, before or after the verb: see `jitid --help`."
+_ROOT_EPILOG = """Start with: jitid issue --task INC-4821 --delegator "$USER"
+
+Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storage (try again), 6 refused,
+7 integrity, 8 credential not valid, 9 partly done, 74 output not written (what was just made is revoked),
+128+n ended by signal n."""
 
 # Long words without a space: somebody may have pasted a token where a name belongs.
 _SECRET = re.compile(r"(?:jitid_|eyJ)[\w.+/=-]{16,}|[\w.+=-]{48,}", re.ASCII)
 
 # declaration, metavar (None: a flag), help
 _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
-    (("config_file", "--config"), "FILE", "Use FILE as the user's configuration. [env: JITID_CONFIG]"),
-    (("profile", "--profile"), "NAME", "Let [profile.NAME] overlay the configuration. [env: JITID_PROFILE]"),
-    (("ledger", "--ledger"), "URL", "The folder of ledger and keys. [env: JITID_LEDGER]"),
-    (("format", "--format"), "FMT", "table, tsv, json, jsonl or csv. [env: JITID_FORMAT]"),
+    (("config_file", "--config"), "FILE", "Use FILE as the user's configuration. [env var: JITID_CONFIG]"),
+    (
+        ("profile", "--profile"),
+        "NAME",
+        "Let [profile.NAME] overlay the configuration. [env var: JITID_PROFILE]",
+    ),
+    (("ledger", "--ledger"), "URL", "The folder of ledger and keys. [env var: JITID_LEDGER]"),
+    (("format", "--format"), "FMT", "table, tsv, json, jsonl or csv. [env var: JITID_FORMAT]"),
     (("field", "--field"), "NAME", "Print this field only, one value a line."),
-    (("timeout", "--timeout"), "DURATION", "Wait no longer for ledger or server. [env: JITID_TIMEOUT]"),
+    (("timeout", "--timeout"), "DURATION", "Wait no longer for ledger or server. [env var: JITID_TIMEOUT]"),
     (("no_color", "--no-color"), None, "No colours, whatever the terminal."),
     (("quiet", "--quiet", "-q"), None, "No notes on standard error."),
     (("verbose", "--verbose", "-v"), None, "Tell more on standard error."),
@@ -95,6 +104,10 @@ class _Command(TyperCommand):
         )
         return rest
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line; what must be given stands bare, as manuals have it."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def get_help_option(self, ctx: Any) -> TyperOption:  # noqa: ARG002
         return _HELP
 
@@ -107,7 +120,8 @@ class _Group(TyperGroup):
             name=name or None,
             help=sentence,
             params=_global_options(hidden=True) if name else [*_global_options(hidden=False), _VERSION],
-            epilog=_EPILOG if name else None,
+            epilog=_EPILOG if name else _ROOT_EPILOG,
+            subcommand_metavar="VERB ...",
             rich_markup_mode=None,
         )
         self._prefix = f"{name} " if name else ""

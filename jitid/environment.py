@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
-from jitid.errors import ConfigurationError, IntegrityError, StorageError
+from jitid.authority.operations import Issue
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.protocol import Ledger, Names
 from jitid.text import quote
@@ -35,6 +36,29 @@ def open_authority(config: Config) -> LocalAuthority:
             "the first `jitid issue` makes it; or name another with --ledger",
         )
     return _authority(config, path)
+
+
+def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
+    """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
+
+    Raises:
+        UsageError: the operation cannot be meant; no ledger is made for that.
+        StorageError: it delegates from a credential, and there is no ledger that could have issued it.
+
+    """
+    if not folder.exists(ledger_path(config)):
+        if operation.requests[0].parent is not None:
+            return open_authority(config)
+        try:
+            open_for_preview(config).perform(
+                Issue(requests=operation.requests, delegator_token=operation.delegator_token, dry_run=True)
+            )
+        except (UsageError, ConfigurationError):
+            raise
+        except JitidError:
+            # A denial is for the new ledger to remember.
+            pass
+    return open_or_create_authority(config, note)
 
 
 def open_or_create_authority(config: Config, note: Callable[[str], None]) -> LocalAuthority:

@@ -67,7 +67,7 @@ def _write(path: str, data: bytes, mode: int) -> None:
         else:
             _replace(path, data, mode)
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror}") from error
+        raise OutputError(f"{path} could not be written: {(error.strerror or 'error').lower()}") from error
 
 
 def _write_through(path: str, data: bytes) -> None:

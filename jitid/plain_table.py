@@ -113,14 +113,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--limit": ("limit", "number", ""),
     }, ()),
     "audit head": ({
-        "--out": ("out", "text", "JITID_OUT"),
+        "--out": ("out", "text", ""),
     }, ()),
     "audit verify": ({
         "--expect-head": ("expect_head", "text", ""),
         "--file": ("file", "text", ""),
     }, ()),
     "audit export": ({
-        "--out": ("out", "text", "JITID_OUT"),
+        "--out": ("out", "text", ""),
     }, ()),
     "keys list": ({
     }, ()),
@@ -133,7 +133,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--yes": ("yes", "flag", ""),
     }, (("kid", "text", True),)),
     "keys jwks": ({
-        "--out": ("out", "text", "JITID_OUT"),
+        "--out": ("out", "text", ""),
     }, ()),
     "config show": ({
         "--origin": ("origin", "flag", ""),

@@ -162,7 +162,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
     ]
-    lifetime = _lifetime(ttl, decision, opened.deadline - now, parent, now, notes)
+    lifetime = _lifetime(
+        ttl, decision, opened.deadline - now, parent, now, notes, stated=request.ttl is not None
+    )
     lineage = above.lineage if above else []
     draft = Draft(
         names.issuer,
@@ -272,9 +274,9 @@ def _task(
         ("deadline", None if stated is None else format_time(stated), format_time(task.deadline)),
     ):
         if wanted is not None and wanted != fixed:
-            is_now = "was opened without one" if fixed is None else f"has {quote(fixed)}"
+            is_now = f"without a {what}" if fixed is None else f"with {what} {quote(fixed)}"
             raise UsageError(
-                f"task {quote(name)} {is_now}, and its {what} cannot become {quote(wanted)}",
+                f"task {quote(name)} was opened {is_now}, which cannot become {quote(wanted)}",
                 f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
             )
     return task
@@ -363,7 +365,14 @@ def _attenuated(
 
 
 def _lifetime(
-    ttl: int, decision: Decision, until_deadline: int, parent: Credential | None, now: int, notes: list[str]
+    ttl: int,
+    decision: Decision,
+    until_deadline: int,
+    parent: Credential | None,
+    now: int,
+    notes: list[str],
+    *,
+    stated: bool,
 ) -> int:
     """Return the least of what was asked, what the policy allows, and what task and parent have left."""
     limits = [(until_deadline, "the task's deadline")]
@@ -374,9 +383,11 @@ def _lifetime(
     least, why = min(limits)
     if least >= ttl:
         return ttl
-    notes.append(
-        f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"
-    )
+    # Who stated no lifetime takes the parent's rest for granted.
+    if stated or why != "the parent's expiry":
+        notes.append(
+            f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"
+        )
     return least
 
 

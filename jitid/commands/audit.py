@@ -8,8 +8,8 @@ from jitid.auditing import LogFilter, Verification, verify_export
 from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
 from jitid.environment import open_authority
-from jitid.errors import UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
@@ -58,6 +58,8 @@ def log(
         after=(after or 0) if event is None else max(after or 0, event - 1),
         event=event,
     )
+    if limit is not None:
+        limit_of(limit)
     documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
     if given.format_name() in ("json", "jsonl") and given.field is None:
         whole: dict[str, None] = dict.fromkeys(fields)
@@ -73,7 +75,7 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     return {"count": 1 if "jti" in document else None, **document, "at": rows.time(document["at"])}
 
 
-def head(given: Globals, out: options.Out = None) -> None:
+def head(given: Globals, out: options.PrivateOut = None) -> None:
     """Print the signed last link of the audit chain.
 
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
@@ -90,28 +92,28 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
     which no ledger is needed. Exit status 7 says that it does not hold.
     """
     given.expect(VERIFIED)
+    reading.check_one_stdin(file, expect_head)
     expected = None if expect_head is None else reading.token(expect_head, "the signed head").reveal()
     if file is None:
         result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
     else:
-        if file == "-" and expect_head == "-":
-            raise UsageError("standard input cannot be two things at once")
         result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
-    _tell(given, result)
+    _tell(given, result, compared_rows=file is None)
 
 
-def _tell(given: Globals, result: Verification) -> None:
+def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
     row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
-    if given.field is not None or given.format is not None:
+    if given.field is not None or given.format_name() is not None:
         given.show(View("jitid.audit-verify/1", VERIFIED, [row], one=True))
     else:
-        output.write(
-            f"the audit chain holds: {result.events} events, {result.members} credentials as they say,"
-            f" head {row['head']}\n"
+        # An export has the events alone.
+        compared = (
+            f", and the ledger's rows agree ({result.members} issues and ends)" if compared_rows else ""
         )
+        output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
 
 
-def export(given: Globals, out: options.Out = None) -> None:
+def export(given: Globals, out: options.PrivateOut = None) -> None:
     """Write the audit log as JSON lines.
 
     They can be checked without the ledger: jitid audit verify --file FILE.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from jitid import strictjson
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.requesting import hand_out, request_from, row_of
-from jitid.environment import open_for_preview, open_or_create_authority
+from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.formats import output
 from jitid.issuance import MOST_AT_ONCE
@@ -46,7 +47,10 @@ def issue(
 
     """
     if given.field is not None or given.format not in (None, "jsonl"):
-        raise UsageError("many credentials are written as JSON lines and in no other format")
+        raise UsageError(
+            "many credentials are written as JSON lines and in no other format",
+            "leave --format and --field out, and give the lines to jq",
+        )
     if out is not None:
         raise UsageError(
             "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
@@ -56,14 +60,25 @@ def issue(
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
     config = given.config()
-    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
     batches = _copies(template, count) if count is not None else _lines(template, str(from_file))
+    authority: Authority | None = open_for_preview(config) if dry_run else None
     notes: dict[str, int] = {}
     done = 0
     try:
         for batch in batches:
-            done += _one_batch(given, authority, batch, proof, notes, dry_run=dry_run)
-            _progress(given, done)
+            operation = Issue(
+                requests=tuple(request for _, request in batch),
+                delegator_token=proof,
+                dry_run=dry_run,
+                accept_clock=given.accept_clock,
+            )
+            with _naming_the_line(batch):
+                # The first lines are read before the first use makes a ledger for them.
+                authority = authority or open_for_issue(config, operation, given.note)
+                issued = authority.perform(operation)
+            _hand_out(authority, operation.requests, issued, notes)
+            done += sum(request.copies for request in operation.requests)
+            _progress(given, done, count)
     except JitidError as error:
         if not done or error.exit_status == 74:
             raise
@@ -71,37 +86,34 @@ def issue(
             f"{error.message}; the {done} before its transaction were issued, nothing of it or after it",
             error.hint,
         ) from error
+    else:
+        if not done:
+            given.note("there was nothing to issue: the list of tasks is empty")
     finally:
-        _progress_done(given, done)
+        _progress_done(given, done, count)
         for note, times in notes.items():
             given.note(note if times == 1 else f"{note} ({times} times)")
 
 
-def _one_batch(
-    given: Globals,
-    authority: Authority,
-    batch: list[Numbered],
-    proof: Secret | None,
-    notes: dict[str, int],
-    *,
-    dry_run: bool,
-) -> int:
-    requests = tuple(request for _, request in batch)
+@contextmanager
+def _naming_the_line(batch: list[Numbered]) -> Iterator[None]:
     try:
-        issued = authority.perform(
-            Issue(requests=requests, delegator_token=proof, dry_run=dry_run, accept_clock=given.accept_clock)
-        )
+        yield
     except JitidError as error:
-        number = batch[error.position or 0][0] if error.position is not None else 0
+        number = 0 if error.position is None else batch[error.position][0]
         if number:
             error.message = f"line {number}: {error.message}"
         raise
+
+
+def _hand_out(
+    authority: Authority, requests: Sequence[IssueRequest], issued: list[Issued], notes: dict[str, int]
+) -> None:
+    text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
+    hand_out(authority, issued, lambda: output.write(text))
     for one in issued:
         for note in one.notes:
             notes[note] = notes.get(note, 0) + 1
-    text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
-    hand_out(authority, issued, lambda: output.write(text))
-    return sum(request.copies for request in requests)
 
 
 def _written(issued: Issued, request: IssueRequest) -> str:
@@ -199,11 +211,15 @@ def _value(name: str, value: object) -> str | list[str]:
     return texts
 
 
-def _progress(given: Globals, done: int) -> None:
+def _progress(given: Globals, done: int, count: int | None) -> None:
+    # Where the lines themselves go to the terminal, they are the progress.
     if os.isatty(2) and not given.quiet and not output.is_terminal():
-        os.write(2, f"\rissued {done}".encode())
+        of = f" of {count}" if count is not None else ""
+        os.write(2, f"\rjitid: issued {done}{of}".encode())
 
 
-def _progress_done(given: Globals, done: int) -> None:
-    if done and os.isatty(2) and not given.quiet and not output.is_terminal():
-        os.write(2, b"\n")
+def _progress_done(given: Globals, done: int, count: int | None) -> None:
+    if done:
+        _progress(given, done, count)
+        if os.isatty(2) and not given.quiet and not output.is_terminal():
+            os.write(2, b"\n")

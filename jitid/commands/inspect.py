@@ -58,8 +58,14 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
         operation = Inspect(id=subject)
     else:
         operation = Inspect(token=reading.token(subject or "-", "the token"))
-    found = open_authority(given.config()).perform(operation)
-    given.show(View("jitid.inspect/1", FIELDS, [_row(found)], one=True))
+    row = _row(open_authority(given.config()).perform(operation))
+    if not rows.by_eye(given):
+        given.show(View("jitid.inspect/1", FIELDS, [row], one=True))
+        return
+    for name in ("exp", "iat", "nbf"):
+        row[name] = f"{row[name]} ({rows.time(row[name])})"
+    shown = tuple(name for name in FIELDS if row[name] not in (None, ""))
+    given.show(View("jitid.inspect/1", shown, [row], one=True))
 
 
 def _row(found: Inspection) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, hand_out, request_from, row_of
-from jitid.environment import open_for_preview, open_or_create_authority
-from jitid.errors import UsageError
+from jitid.environment import open_for_issue, open_for_preview
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.lifetime import format_duration
@@ -42,17 +41,19 @@ def issue(
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
 
+    It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
     The delegator is a claim unless it is proved: by your own login, by an ID token, or by a parent's token.
     The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
     JSON line for each credential.
     """
     given.expect(FIELDS)
+    reading.check_one_stdin(parent_file, from_file, delegator_token_file)
     if parent_file is not None and "delegator" in given.from_environment:
         delegator = None
     config = given.config()
     request = request_from(
         {
-            # With a parent, the task and its purpose are the parent's unless they are stated.
+            # With a parent, the task is the parent's unless it is stated.
             "task": task or (None if parent_file else config.text("task")),
             "delegator": delegator,
             "agent": agent or config.text("agent") or "agent",
@@ -60,15 +61,13 @@ def issue(
             "scope": scope,
             "audience": audience,
             "ttl": ttl,
-            "purpose": purpose or (None if parent_file else config.text("purpose")),
+            "purpose": purpose,
             "sensitivity": sensitivity,
             "deadline": deadline,
             "detail": detail,
         },
         parent=None if parent_file is None else reading.token(parent_file, "the parent's token"),
     )._replace(allow_narrower=allow_narrower)
-    if parent_file == "-" and "-" in (from_file, delegator_token_file):
-        raise UsageError("standard input cannot be two things at once")
     proof = (
         None
         if delegator_token_file is None
@@ -85,13 +84,12 @@ def issue(
         )
         _show_decision(given, foreseen)
         return
-    authority = open_or_create_authority(config, given.note)
-    (issued,) = authority.perform(
-        Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
-    )
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
+    authority = open_for_issue(config, operation, given.note)
+    (issued,) = authority.perform(operation)
+    hand_out(authority, [issued], lambda: _show(given, issued, out))
     for note in issued.notes:
         given.note(note)
-    hand_out(authority, [issued], lambda: _show(given, issued, out))
 
 
 def _show(given: Globals, issued: Issued, out: str | None) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
 
 FIELDS = ("kid", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
-BRIEF = ("kid", "algorithm", "state", "created_at")
+BRIEF = ("kid", "algorithm", "state")
+ROTATED = ("kid", "algorithm", "retired", "event")
+REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
 
 
 def list_(given: Globals) -> None:
@@ -60,10 +62,16 @@ def rotate(given: Globals, algorithm: options.Algorithm = None) -> None:
         raise UsageError(
             f"{quote(algorithm)} is no algorithm", f"choose one of: {', '.join(sorted(ALGORITHMS))}"
         )
+    given.expect(ROTATED)
+    chosen = algorithm or "EdDSA"
     change = open_authority(given.config()).perform(
-        RotateKey(algorithm=algorithm or "EdDSA", accept_clock=given.accept_clock)
+        RotateKey(algorithm=chosen, accept_clock=given.accept_clock)
     )
-    output.write(f"{change.kid}\n")
+    if given.field is not None or given.format_name() is not None:
+        row = {"kid": change.kid, "algorithm": chosen, "retired": change.retired, "event": change.event}
+        given.show(View("jitid.keys-rotate/1", ROTATED, [row], one=True))
+    else:
+        output.write(f"{change.kid}\n")
     for kid in change.retired:
         given.note(f"{kid} signs nothing more, and still verifies what it signed")
 
@@ -80,6 +88,7 @@ def revoke(
     What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
     (100 unless configured) needs --yes.
     """
+    given.expect(REVOKED)
     change = open_authority(given.config()).perform(
         RevokeKey(
             kid=kid,
@@ -88,7 +97,19 @@ def revoke(
             accept_clock=given.accept_clock,
         )
     )
-    output.write(_sentence(change))
+    if given.field is None and given.format_name() is None:
+        output.write(_sentence(change))
+        return
+    radius = change.radius
+    row = {
+        "kid": kid,
+        "ended": radius.credentials if radius else 0,
+        "identities": radius.identities if radius else 0,
+        "successor": change.successor,
+        "offline_until": rows.time(radius.offline_until) if radius else None,
+        "event": change.event,
+    }
+    given.show(View("jitid.keys-revoke/1", REVOKED, [row], one=True))
 
 
 def _sentence(change: KeyChange) -> str:
@@ -98,7 +119,7 @@ def _sentence(change: KeyChange) -> str:
     return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
-def jwks(given: Globals, out: options.Out = None) -> None:
+def jwks(given: Globals, out: options.PublicOut = None) -> None:
     """Print the public keys that verifiers need (RFC 7517).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.

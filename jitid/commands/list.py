@@ -57,7 +57,8 @@ def list_(
     issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
     """
     shown = rows.columns(given, rows.CREDENTIAL, rows.BRIEF)
-    given.expect(rows.CREDENTIAL)
+    # What changes by the second is for eyes, and for who asks for it by name.
+    given.expect((*rows.CREDENTIAL, "left"))
     chosen = Filter(
         task=None if task is None else check_name(task, "task"),
         agent=None if agent is None else check_name(agent, "agent"),
@@ -88,7 +89,10 @@ def list_(
             limit=limit_of(limit),
         )
     )
-    given.show(View("jitid.list/1", shown, (rows.credential(row, page.now) for row in page.credentials)))
+    if given.field == "left":
+        shown = ("left",)
+    found = (rows.credential(row, page.now) for row in page.credentials)
+    given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in found)))
     if limit is None and len(page.credentials) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 

@@ -45,8 +45,12 @@ DelegatorTokenFile = Annotated[
         variable="JITID_DELEGATOR_TOKEN_FILE",
     ),
 ]
-Agent = Annotated[str | None, _option("--agent", metavar="NAME", text="Who acts.", variable="JITID_AGENT")]
-Kind = Annotated[str | None, _option("--kind", metavar="KIND", text="jwt or opaque.", variable="JITID_KIND")]
+Agent = Annotated[
+    str | None, _option("--agent", metavar="NAME", text="Who acts (default: agent).", variable="JITID_AGENT")
+]
+Kind = Annotated[
+    str | None, _option("--kind", metavar="KIND", text="jwt (default) or opaque.", variable="JITID_KIND")
+]
 Scopes = Annotated[
     list[str] | None,
     _option(
@@ -59,7 +63,9 @@ Audiences = Annotated[
 ]
 Ttl = Annotated[
     str | None,
-    _option("--ttl", metavar="DURATION", text="How long it lives, as 90s or 15m.", variable="JITID_TTL"),
+    _option(
+        "--ttl", metavar="DURATION", text="How long it lives, as 90s or 15m (default).", variable="JITID_TTL"
+    ),
 ]
 Purpose = Annotated[
     str | None,
@@ -72,7 +78,7 @@ Sensitivity = Annotated[
     _option(
         "--sensitivity",
         metavar="LEVEL",
-        text="low, moderate, high or critical.",
+        text="low, moderate (default), high or critical.",
         variable="JITID_SENSITIVITY",
     ),
 ]
@@ -81,7 +87,7 @@ Deadline = Annotated[
     _option(
         "--deadline",
         metavar="WHEN",
-        text="When a new task ends: a duration or a time.",
+        text="When a new task ends: a duration (24h) or a time.",
         variable="JITID_DEADLINE",
     ),
 ]
@@ -105,7 +111,16 @@ Out = Annotated[
     _option("--out", metavar="FILE", text="Write the token to FILE, mode 0600.", variable="JITID_OUT"),
 ]
 AllowNarrower = Annotated[
-    bool, _option("--allow-narrower", metavar=None, text="Take what the policy permits.")
+    bool,
+    _option(
+        "--allow-narrower", metavar=None, text="Take the scopes that are permitted, and say which are not."
+    ),
+]
+PrivateOut = Annotated[
+    str | None, _option("--out", metavar="FILE", text="Write it to FILE, for its owner alone (0600).")
+]
+PublicOut = Annotated[
+    str | None, _option("--out", metavar="FILE", text="Write it to FILE, for everybody to read (0644).")
 ]
 Count = Annotated[
     int | None, _option("--count", metavar="N", text="Issue N credentials, one JSON line each.")
@@ -135,7 +150,9 @@ ExpectedAudiences = Annotated[
     list[str] | None, _option("--audience", metavar="AUD", text="Accept tokens meant for AUD; repeatable.")
 ]
 Live = Annotated[bool, _option("--live", metavar=None, text="Only what is alive.")]
-Sort = Annotated[str | None, _option("--sort", metavar="FIELD", text="Sort by FIELD; -FIELD turns it round.")]
+Sort = Annotated[
+    str | None, _option("--sort", metavar="FIELD", text="Sort by FIELD; -FIELD turns it round (-issued_at).")
+]
 Limit = Annotated[int | None, _option("--limit", metavar="N", text="At most N rows.")]
 After = Annotated[str | None, _option("--after", metavar="ID", text="Go on after ID, the last one seen.")]
 Since = Annotated[str | None, _option("--since", metavar="TIME", text="From TIME on (RFC 3339).")]

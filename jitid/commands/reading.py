@@ -14,6 +14,12 @@ _ROOM = 4096
 """White space that may stand around a token."""
 
 
+def check_one_stdin(*paths: str | None) -> None:
+    """Raise UsageError if more than one of the files is to come from standard input."""
+    if paths.count("-") > 1:
+        raise UsageError("standard input cannot be two things at once", "name a file for all but one")
+
+
 def token(path: str, what: str) -> Secret:
     """Return the token in the file `path`; `-` is standard input.
 
@@ -52,7 +58,9 @@ def read(path: str, most: int, what: str) -> bytes:
             if descriptor:
                 os.close(descriptor)
     except OSError as error:
-        raise UsageError(f"{what} cannot be read from {quote(path)}: {error.strerror}") from error
+        raise UsageError(
+            f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}"
+        ) from error
     except ValueError as error:
         raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
     return b"".join(pieces)
@@ -79,7 +87,9 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
                 if line.strip():
                     yield number, line.decode("utf-8").strip()
     except OSError as error:
-        raise UsageError(f"{what} cannot be read from {quote(path)}: {error.strerror}") from error
+        raise UsageError(
+            f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"line {number} of {what} is not UTF-8") from error
 

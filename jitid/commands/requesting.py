@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import Revoke
 from jitid.credential import Kind
-from jitid.errors import OutputError, UsageError
+from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.protocol import Selection
 from jitid.lifetime import format_time, parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
@@ -106,17 +106,26 @@ def hand_out(authority: Authority, issued: Sequence[Issued], show: Callable[[], 
 
     Raises:
         OutputError: they could not be written, and were revoked.
+        StorageError: they could not be revoked either.
 
     """
     try:
         show()
     except BaseException as error:
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
-        authority.perform(
-            Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
-        )
+        try:
+            authority.perform(
+                Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
+            )
+        except JitidError as failure:
+            which = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
+            raise StorageError(
+                f"what was just made could be neither handed out nor revoked: {failure.message}",
+                f"end it before it expires at {format_time(issued[0].expires_at)}: jitid revoke {which}",
+            ) from error
         if isinstance(error, OutputError):
-            error.hint = error.hint or "the credential just made was revoked"
+            what = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
+            error.hint = error.hint or f"{what} revoked"
         raise
 
 

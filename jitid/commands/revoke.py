@@ -55,6 +55,7 @@ def revoke(
     What was already dead is no error. More than --max (100 unless configured) needs --yes.
     """
     given.expect(FIELDS)
+    reading.check_one_stdin(ids_file, *(token_file or ()))
     listed = [] if ids_file is None else [text for _, text in reading.lines(ids_file, "the list of ids")]
     named = tuple(dict.fromkeys([*(ids or ()), *listed]))
     for text in named:
@@ -131,7 +132,7 @@ def check_reason(text: str | None) -> str | None:
 
 
 def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
-    """Say what ended: a sentence at a terminal, a row elsewhere."""
+    """Say what ended: in a sentence, or in the format that was asked for."""
     radius = ended.radius
     row: dict[str, Any] = {
         "ended": ended.credentials,
@@ -144,7 +145,7 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
         "event": ended.event,
         "dry_run": dry_run,
     }
-    if given.field is not None or given.format is not None:
+    if given.field is not None or given.format_name() is not None:
         given.show(View("jitid.revoke/1", FIELDS, [row], one=True))
         return
     if dry_run:

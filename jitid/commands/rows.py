@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.commands.globals import Globals
-from jitid.credential import Credential
+from jitid.credential import Credential, State
 from jitid.formats import output
-from jitid.lifetime import format_time
+from jitid.lifetime import format_duration, format_time
 from jitid.name import spiffe_id
 
 CREDENTIAL = (
@@ -31,14 +31,20 @@ CREDENTIAL = (
     "ended_at",
     "signed_by",
 )
-BRIEF = ("id", "task", "agent", "delegator", "state", "expires_at")
-"""What fits on a terminal of 80 columns."""
+BRIEF = ("id", "task", "agent", "delegator", "state", "left")
+"""What fits on a terminal of 80 columns; `left` is how long it still lives."""
 
 
 def columns(given: Globals, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns to show: the brief ones for eyes at a terminal, all of them for everything else."""
-    by_eye = given.format_name() == "table" or (given.format_name() is None and output.is_terminal())
-    return brief if by_eye and given.field is None and not given.verbose else whole
+    return brief if by_eye(given) and not given.verbose else whole
+
+
+def by_eye(given: Globals) -> bool:
+    """Return whether somebody looks at a table: at a terminal, or because it was asked for."""
+    if given.field is not None:
+        return False
+    return given.format_name() == "table" or (given.format_name() is None and output.is_terminal())
 
 
 def time(seconds: int | None) -> str | None:
@@ -68,6 +74,7 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "expires_at": time(row.expires_at),
         "ended_at": time(row.ended_at),
         "signed_by": row.signed_by,
+        "left": format_duration(row.expires_at - now) if row.state_at(now) is State.ACTIVE else None,
     }
 
 

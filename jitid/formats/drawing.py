@@ -22,7 +22,7 @@ def nested(nodes: Sequence[Node]) -> list[dict[str, Any]]:
     return roots
 
 
-def text(nodes: Sequence[Node], colour: bool | None) -> str:
+def text(nodes: Sequence[Node], colour: bool) -> str:
     """Return the trees drawn for a terminal."""
     import io
 
@@ -31,9 +31,17 @@ def text(nodes: Sequence[Node], colour: bool | None) -> str:
     from rich.tree import Tree
 
     file = io.StringIO()
-    # Long ids must not be cut: a wrapped line can still be copied.
+    # A tree cuts what is wider than the console, and an id must stay whole: the terminal may fold the line.
     console = Console(
-        file=file, color_system="standard" if colour else None, force_terminal=bool(colour), width=_width()
+        file=file,
+        color_system="standard" if colour else None,
+        force_terminal=colour,
+        no_color=not colour,
+        width=1 << 16,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     # By loop and not by recursion: a chain may be deep.
     branches: dict[str, Tree] = {}
@@ -48,19 +56,14 @@ def text(nodes: Sequence[Node], colour: bool | None) -> str:
             branches[node["id"]] = parent.add(label)
     for name, tree in branches.items():
         if name.startswith("top "):
-            console.print(tree, soft_wrap=True)
-    return file.getvalue()
-
-
-def _width() -> int:
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns
+            console.print(tree)
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
 def _label(node: Node) -> str:
-    scopes = f" [{cell(node['scopes'])}]" if node["scopes"] else ""
-    return f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}{scopes} {node['id']}"
+    # Scopes on a line of their own: the other fits a terminal, with the id whole and easy to copy.
+    scopes = f"\n{cell(node['scopes'])}" if node["scopes"] else ""
+    return f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']} {node['id']}{scopes}"
 
 
 def mermaid(nodes: Iterable[Node]) -> str:
