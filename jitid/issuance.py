@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, assert_never
 
 from jitid import audit, planning
 from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
 from jitid.identifier import credential_id, identity_id, new_uuid7
-from jitid.issuers.protocol import Draft, Ids, Issuer, Minted
+from jitid.issuers.protocol import Draft, Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, SigningKey, Snapshot, Transaction
 from jitid.planning import IssueRequest, Plan, Terms
 from jitid.policy.decision import Decision
 from jitid.secret import Secret
+from jitid.task import Task
 
 __all__ = ["IssueRequest", "Issued", "Terms", "issue", "preview"]
 
@@ -79,57 +81,98 @@ def issue(
     """
     if sum(request.copies for request in requests) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
-    issuers: dict[tuple[str, str], tuple[Issuer, SigningKey | None]] = {}
-    results = []
+    issuers: dict[tuple[str, str], _Mint] = {}
+    settled = []
     for position, request in enumerate(requests):
         try:
-            results.append(_issue_one(transaction, names, request, terms, keyring, issuers))
+            settled.append(_settle(transaction, names, request, terms, keyring, issuers))
         except JitidError as error:
             error.position = position
             raise
-    return results
+    minted = _minted(settled)
+    _record(transaction, settled, minted)
+    return [
+        _issued(
+            one.plan,
+            one.request,
+            tuple(
+                IssuedCredential(ids.id, ids.jti, secret)
+                for ids, (secret, *_) in zip(one.names, made, strict=True)
+            ),
+        )
+        for one, made in zip(settled, minted, strict=True)
+    ]
 
 
-def _issue_one(
+class _Mint(NamedTuple):
+    """What makes the credentials of one kind, and the key that signs them."""
+
+    issuer: Issuer
+    key: SigningKey | None
+
+
+class _Settled(NamedTuple):
+    """A request that is granted, its task open; what remains is to make and to record its credentials."""
+
+    request: IssueRequest
+    plan: Plan
+    task: Task
+    mint: _Mint
+    raw: list[tuple[bytes, bytes]]
+    names: list[Ids]
+
+
+def _settle(
     transaction: Transaction,
     names: Names,
     request: IssueRequest,
     terms: Terms,
     keyring: Keyring,
-    issuers: dict[tuple[str, str], tuple[Issuer, SigningKey | None]],
-) -> Issued:
+    issuers: dict[tuple[str, str], _Mint],
+) -> _Settled:
     plan = planning.plan(transaction, names, request, terms)
-    algorithm = terms.algorithm_for(plan.draft.audiences)
-    chosen = issuers.get((request.kind, algorithm))
-    if chosen is None:
-        chosen = issuers[request.kind, algorithm] = _issuer(
-            transaction, keyring, Kind(request.kind), algorithm
-        )
-    issuer, key = chosen
+    draft = plan.draft
+    task = plan.task or transaction.open_task(draft.task, draft.purpose, plan.task_sensitivity, plan.deadline)
+    algorithm = terms.algorithm_for(draft.audiences)
+    mint = issuers.get((request.kind, algorithm))
+    if mint is None:
+        mint = _mint(transaction, keyring, Kind(request.kind), algorithm)
+        issuers[request.kind, algorithm] = mint
     raw = _new_ids(request.copies)
     ids = [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
-    minted = issuer.mint(plan.draft, ids)
-    _record(transaction, request, plan, raw, minted, key)
-    made = tuple(
-        IssuedCredential(one.id, one.jti, secret) for one, (secret, *_) in zip(ids, minted, strict=True)
-    )
-    return _issued(plan, request, made)
+    return _Settled(request, plan, task, mint, raw, ids)
 
 
-def _issuer(
-    transaction: Transaction, keyring: Keyring, kind: Kind, algorithm: str
-) -> tuple[Issuer, SigningKey | None]:
+def _minted(settled: Sequence[_Settled]) -> list[list[Minted]]:
+    """Make the credentials of each request; those of one kind together, so that many are signed at once."""
+    minted: list[list[Minted]] = [[] for _ in settled]
+    for mint in dict.fromkeys(one.mint for one in settled):
+        positions = [position for position, one in enumerate(settled) if one.mint is mint]
+        try:
+            made = iter(
+                mint.issuer.mint([Order(settled[at].plan.draft, settled[at].names) for at in positions])
+            )
+        except JitidError as error:
+            if error.position is not None:
+                error.position = positions[error.position]
+            raise
+        for at in positions:
+            minted[at] = list(islice(made, len(settled[at].names)))
+    return minted
+
+
+def _mint(transaction: Transaction, keyring: Keyring, kind: Kind, algorithm: str) -> _Mint:
     """Return what makes credentials of that kind; a newcomer adds its kind here."""
     match kind:
         case Kind.JWT:
             from jitid.issuers.jwt import JwtIssuer
 
             signer, key = current_signer(transaction, keyring, algorithm)
-            return JwtIssuer(signer), key
+            return _Mint(JwtIssuer(signer), key)
         case Kind.OPAQUE:
             from jitid.issuers.opaque import OpaqueIssuer
 
-            return OpaqueIssuer(), None
+            return _Mint(OpaqueIssuer(), None)
         case _:
             assert_never(kind)
 
@@ -154,63 +197,70 @@ def _new_ids(count: int) -> list[tuple[bytes, bytes]]:
     # The clock only orders the ids; all that is judged by time uses the transaction's own.
     now_ms = time.time_ns() // 1_000_000
     random = os.urandom(20 * count)
-    return [
-        (new_uuid7(now_ms, random[at : at + 10]), new_uuid7(now_ms, random[at + 10 : at + 20]))
-        for at in range(0, 20 * count, 20)
-    ]
+    ids = [new_uuid7(now_ms, random[at : at + 10]) for at in range(0, 20 * count, 10)]
+    if count == 1:
+        return [(ids[0], ids[1])]
+    # In order, so that each goes to the end of its index.
+    return list(zip(sorted(ids[:count]), sorted(ids[count:]), strict=True))
 
 
-def _record(
-    transaction: Transaction,
-    request: IssueRequest,
-    plan: Plan,
-    raw: list[tuple[bytes, bytes]],
-    minted: list[Minted],
-    key: SigningKey | None,
-) -> None:
-    draft = plan.draft
+def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Sequence[list[Minted]]) -> None:
     identity_key, credential_key = transaction.next_keys()
-    task = plan.task or transaction.open_task(draft.task, draft.purpose, plan.task_sensitivity, plan.deadline)
-    delegator, agent, audiences = map(
-        transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
-    )
-    scopes = " ".join(draft.scopes)
     seq = transaction.next_seq()
-    parent = plan.parent.identity_key if plan.parent else None
-    proof, depth, sensitivity = draft.delegator_proof, draft.depth, draft.sensitivity
-    signed_by = key.key if key else None
-    count = len(raw)
-    transaction.add(
-        [
-            IdentityRow(
-                identity_key + at, raw[at][0], parent, depth, delegator, proof, agent, task.key, sensitivity
+    identities: list[IdentityRow] = []
+    credentials: list[CredentialRow] = []
+    events: list[dict[str, Any]] = []
+    for one, made in zip(settled, minted, strict=True):
+        draft = one.plan.draft
+        delegator, agent, audiences = map(
+            transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
+        )
+        scopes = " ".join(draft.scopes)
+        parent = one.plan.parent.identity_key if one.plan.parent else None
+        signed_by = one.mint.key.key if one.mint.key else None
+        for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
+            identity = identity_key + len(identities)
+            identities.append(
+                IdentityRow(
+                    identity,
+                    uid,
+                    parent,
+                    draft.depth,
+                    delegator,
+                    draft.delegator_proof,
+                    agent,
+                    one.task.key,
+                    draft.sensitivity,
+                )
             )
-            for at in range(count)
-        ],
-        [
-            CredentialRow(
-                credential_key + at,
-                raw[at][1],
-                identity_key + at,
-                request.kind,
-                scopes,
-                audiences,
-                draft.details,
-                draft.issued_at,
-                draft.expires_at,
-                minted[at].fingerprint,
-                minted[at].claims_hash,
-                signed_by,
-                seq,
-                task.key,
-                delegator,
+            credentials.append(
+                CredentialRow(
+                    credential_key + len(credentials),
+                    jti,
+                    identity,
+                    one.request.kind,
+                    scopes,
+                    audiences,
+                    draft.details,
+                    draft.issued_at,
+                    draft.expires_at,
+                    print_,
+                    claims_hash,
+                    signed_by,
+                    seq + len(events),
+                    one.task.key,
+                    delegator,
+                )
             )
-            for at in range(count)
-        ],
-    )
-    transaction.keep_policy(plan.decision.policy, plan.policy_text)
-    digest = audit.issued_digest([(raw[at][1], minted[at].fingerprint) for at in range(count)])
-    transaction.append("issue", {**plan.facts, **_members(raw, digest)})
+        digest = audit.issued_digest(
+            [(jti, print_) for (_, jti), (_, print_, _) in zip(one.raw, made, strict=True)]
+        )
+        events.append({**one.plan.facts, **_members(one.raw, digest)})
+    transaction.add(identities, credentials)
+    for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
+        transaction.keep_policy(digest, text)
+    for facts in events:
+        transaction.append("issue", facts)
 
 
 def _members(raw: list[tuple[bytes, bytes]], digest: str) -> Mapping[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from json import loads
 from typing import Any
 
 from jitid import jws, strictjson
 from jitid.errors import UsageError
-from jitid.issuers.protocol import Draft, Ids, Minted
+from jitid.issuers.protocol import Draft, Ids, Minted, Order
 from jitid.keyring import Signer
 from jitid.name import spiffe_id
 from jitid.secret import Secret, fingerprint
@@ -31,41 +31,61 @@ class JwtIssuer:
         header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": TYPE})
         self._header = jws.b64url(header.encode())
 
-    def mint(self, draft: Draft, names: Sequence[Ids]) -> list[Minted]:
-        """Make one token for each of `names`.
+    def mint(self, orders: Sequence[Order]) -> list[Minted]:
+        """Make one token for each name of each order.
 
         Raises:
-            UsageError: the token would be longer than verifiers take.
+            UsageError: a token would be longer or deeper than verifiers take; `position` says whose.
 
         """
-        spell = _spell(draft)
-        payloads = [spell(ids).encode() for ids in names]
-        if draft.details is not None or len(draft.actors) > _FLAT:
-            _check_nesting(payloads[0])
+        payloads: list[bytes] = []
+        for position, order in enumerate(orders):
+            try:
+                payloads += self._payloads(order)
+            except UsageError as error:
+                error.position = position
+                raise
         inputs = [f"{self._header}.{jws.b64url(payload)}" for payload in payloads]
         minted = []
         for payload, signed, signature in zip(payloads, inputs, self._signatures(inputs), strict=True):
             token = f"{signed}.{jws.b64url(signature)}"
-            if len(token) > jws.MAX_TOKEN:
-                raise UsageError(
-                    f"the token would have {len(token)} bytes, and no verifier takes more than {jws.MAX_TOKEN}",
-                    "ask for fewer scopes, audiences or details, or use --kind opaque",
-                )
             minted.append(Minted(Secret.single(token), fingerprint(token), sha256(payload).digest()))
         return minted
 
-    def _signatures(self, inputs: Sequence[str]) -> Iterable[bytes]:
+    def _payloads(self, order: Order) -> list[bytes]:
+        spell = _spell(order.draft)
+        payloads = [spell(ids).encode() for ids in order.names]
+        # All names are of one length, and so are the tokens.
+        signed, signature = (-(-size * 4 // 3) for size in (len(payloads[0]), jws.SIGNATURE_SIZE))
+        length = len(self._header) + signed + signature + len("..")
+        if length > jws.MAX_TOKEN:
+            raise UsageError(
+                f"the token would have {length} bytes, and no verifier takes more than {jws.MAX_TOKEN}",
+                "ask for fewer scopes, audiences or details, or use --kind opaque",
+            )
+        if order.draft.details is not None or len(order.draft.actors) > _FLAT:
+            _check_nesting(payloads[0])
+        return payloads
+
+    def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
         messages = [text.encode() for text in inputs]
         if len(messages) < _MANY:
-            return [self._signer.sign(message) for message in messages]
+            return self._sign(messages)
+        # Costs start-up, and a single issue has no use for it.
         import os
-        from concurrent.futures import (
-            ThreadPoolExecutor,
-        )  # costs start-up, and a single issue has no use for it
+        from concurrent.futures import ThreadPoolExecutor
 
         # Signing gives up the interpreter's lock, so that threads really sign at the same time.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(self._signer.sign, messages, chunksize=_MANY))
+        cores = os.cpu_count() or 1
+        parts = [
+            messages[len(messages) * n // cores : len(messages) * (n + 1) // cores] for n in range(cores)
+        ]
+        with ThreadPoolExecutor(cores) as pool:
+            return [signature for part in pool.map(self._sign, parts) for signature in part]
+
+    def _sign(self, messages: Sequence[bytes]) -> list[bytes]:
+        sign = self._signer.sign
+        return [sign(message) for message in messages]
 
 
 def _check_nesting(payload: bytes) -> None:

@@ -38,6 +38,14 @@ class Ids(NamedTuple):
     jti: str
 
 
+class Order(NamedTuple):
+    """Credentials that are alike but for their names."""
+
+    draft: Draft
+    names: Sequence[Ids]
+    """At least one."""
+
+
 class Minted(NamedTuple):
     """A secret that was just made, with what the ledger keeps of it."""
 
@@ -51,5 +59,12 @@ class Minted(NamedTuple):
 class Issuer(Protocol):
     """One kind of credential."""
 
-    def mint(self, draft: Draft, names: Sequence[Ids]) -> list[Minted]:
-        """Make one secret for each of `names`; nothing works before its ledger row is committed."""
+    def mint(self, orders: Sequence[Order]) -> list[Minted]:
+        """Make one secret for each name of each order, in their order.
+
+        Nothing works before its ledger row is committed.
+
+        Raises:
+            JitidError: an order cannot be met; `position` says which.
+
+        """
