@@ -244,8 +244,10 @@ class _Export:
             try:
                 if document["type"] == "head":
                     self.head = str(document["head"])
-                else:
+                elif document["type"] == "event":
                     yield Event(document["seq"], document["body"].encode(), bytes.fromhex(document["hash"]))
+                else:
+                    raise IntegrityError(f"line {number} of the export does not belong there")
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise IntegrityError(
                     f"line {number} of the export is damaged: {quote(str(error))}"

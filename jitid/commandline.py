@@ -36,6 +36,10 @@ Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storag
 # Long words without a space: somebody may have pasted a token where a name belongs.
 _SECRET = re.compile(r"(?:jitid_|eyJ)[\w.+/=-]{16,}|[\w.+=-]{48,}", re.ASCII)
 
+# What Typer says, to be said as everything else is.
+_NO_NUMBER = re.compile(r"Invalid value for '([^']*)': '(.*)' is not a valid int")
+_MISSING = re.compile(r"Missing argument '\[?([^'\]]*)\]?(?:\.\.\.)?'")
+
 # declaration, metavar (None: a flag), help
 _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("config_file", "--config"), "FILE", "Use FILE as the user's configuration. [env var: JITID_CONFIG]"),
@@ -226,9 +230,8 @@ def _check_value(param: Any, value: object) -> None:
     for each in value if isinstance(value, (list, tuple)) else (value,):
         if not isinstance(each, str):
             continue
-        name = next(
-            (f"`{opt}`" for opt in param.opts if opt.startswith("--")), f"`{param.human_readable_name}`"
-        )
+        name = next((opt for opt in param.opts if opt.startswith("--")), param.human_readable_name)
+        name = f"`{name.strip('[].')}`"
         if not each.strip():
             raise UsageError(
                 f"the value of {name} is blank", "an empty value is never taken for none: leave it out"
@@ -284,6 +287,8 @@ def _usage_error(error: typer.TyperException) -> UsageError:
         return UsageError(f"there is no option {quote(without_secrets(option))}", _guess(close) + see)
     message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
+    message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
+    message = _MISSING.sub(r"`\1` is missing", message)
     return UsageError(safe(message[:1].lower() + message[1:]), see)
 
 

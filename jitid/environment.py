@@ -16,7 +16,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.config import Config
-    from jitid.planning import Terms
+    from jitid.request import Terms
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
@@ -168,8 +168,8 @@ def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
 
 def _terms(config: Config, path: str) -> Terms:
     from jitid import strictjson
-    from jitid.planning import Terms
     from jitid.policy.cedar import Policy
+    from jitid.request import Terms
 
     place = config.text("policy") or os.path.join(path, folder.POLICY)
     if config.text("policy") is None and not os.path.lexists(path):

@@ -80,6 +80,8 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     if task is None or not task.is_open_at(now):
         raise InvalidCredentialError("the task has ended")
     if credential.parent_key is None:
+        if credential.depth:
+            raise InvalidCredentialError("its chain has no root")
         return Verified(credential, [])
     lineage = snapshot.lineage(credential.identity_key, now)
     _check_lineage(credential, lineage, now)

@@ -15,12 +15,11 @@ from jitid.identifier import credential_id, identity_id, new_uuid7
 from jitid.issuers.protocol import Draft, Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, SigningKey, Snapshot, Transaction
-from jitid.planning import IssueRequest, Plan, Terms
+from jitid.planning import Plan
 from jitid.policy.decision import Decision
+from jitid.request import IssueRequest, Terms
 from jitid.secret import Secret
 from jitid.task import Task
-
-__all__ = ["IssueRequest", "Issued", "Terms", "issue", "preview"]
 
 MOST_AT_ONCE = 1_000
 """How many credentials one transaction makes at most, so that other writers get their turn."""

@@ -39,7 +39,9 @@ def check_name(text: str, what: str) -> str:
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
     # An opaque token has only characters of names, and a name is shown and kept everywhere.
     if is_opaque(text):
-        raise UsageError(f"a token was given as the {what} name", "a secret never belongs on a command line: revoke it")
+        raise UsageError(
+            f"a token was given as the {what} name", "a secret never belongs on a command line: revoke it"
+        )
     return text
 
 

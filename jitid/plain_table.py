@@ -129,6 +129,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "keys revoke": ({
         "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
         "--max": ("max_", "number", ""),
         "--yes": ("yes", "flag", ""),
     }, (("kid", "text", True),)),

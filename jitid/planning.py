@@ -5,69 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import delegation, introspection, strictjson
+from jitid import introspection, narrowing, strictjson
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuers.protocol import Draft
 from jitid.ledger.protocol import Ancestor, Names, Snapshot
-from jitid.lifetime import format_duration, format_time
+from jitid.lifetime import format_time
 from jitid.name import spiffe_id
-from jitid.policy.cedar import Policy
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.scope import Scope, covers, normalise, uncovered
-from jitid.secret import Secret
-from jitid.task import Task, most_sensitive
+from jitid.request import IssueRequest, Terms
+from jitid.scope import normalise
+from jitid.task import Task
 from jitid.text import check_text, quote
-
-
-class IssueRequest(NamedTuple):
-    """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
-
-    task: str | None
-    delegator: str | None
-    agent: str
-    kind: str = "jwt"
-    scopes: tuple[Scope, ...] = ()
-    audiences: tuple[str, ...] = ()
-    ttl: int | None = None
-    purpose: str | None = None
-    sensitivity: str | None = None
-    deadline: int | None = None
-    """The task's deadline, since the epoch."""
-    deadline_after: int | None = None
-    """The task's deadline, counted from its opening."""
-    details: tuple[str, ...] = ()
-    """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
-    parent: Secret | None = None
-    """The token that delegates."""
-    proved_delegator: str | None = None
-    """Whom an ID token of a configured issuer proved to ask."""
-    allow_narrower: bool = False
-    copies: int = 1
-
-
-class Terms(NamedTuple):
-    """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
-
-    policy: Policy
-    policy_text: str
-    caller: str
-    """The login of whoever runs this."""
-    audiences: tuple[str, ...] = ()
-    ttl: int = 900
-    sensitivity: str = "moderate"
-    purpose: str | None = None
-    """The purpose of a task whose first issue states none."""
-    task_deadline: int = 86_400
-    scope_floors: Mapping[str, str] = {}
-    """The least sensitivity of whatever overlaps a scope."""
-    audience_floors: Mapping[str, str] = {}
-    algorithms: Mapping[str, str] = {}
-    """By audience: the signature algorithm that it demands."""
-
-    def algorithm_for(self, audiences: Sequence[str]) -> str:
-        """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""
-        return next((self.algorithms[name] for name in audiences if name in self.algorithms), "EdDSA")
 
 
 class Plan(NamedTuple):
@@ -109,7 +58,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     )
     notes: list[str] = []
     scopes = normalise(request.scopes)
-    sensitivity = _sensitivity(opened, parent, scopes, audiences, terms, notes)
+    sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
     depth = parent.depth + 1 if parent else 0
@@ -131,7 +80,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     if task is not None and not task.is_open_at(now):
         _refuse_closed(task, facts)
     if parent is not None:
-        scopes = _attenuated(parent, scopes, audiences, request, facts, notes)
+        scopes = narrowing.attenuated(parent, scopes, audiences, request, facts, notes)
     asked = PolicyRequest(
         request.agent,
         delegator,
@@ -162,7 +111,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
     ]
-    lifetime = _lifetime(
+    lifetime = narrowing.lifetime(
         ttl, decision, opened.deadline - now, parent, now, notes, stated=request.ttl is not None
     )
     lineage = above.lineage if above else []
@@ -282,40 +231,6 @@ def _task(
     return task
 
 
-def _overlap(first: Scope, second: Scope) -> bool:
-    """Tell whether some right is covered by both."""
-    ours, theirs = first.split(":"), second.split(":")
-    return len(ours) == len(theirs) and all(
-        covers(Scope(one), Scope(other)) or covers(Scope(other), Scope(one))
-        for one, other in zip(ours, theirs, strict=True)
-    )
-
-
-def _sensitivity(
-    task: Task,
-    parent: Credential | None,
-    scopes: Sequence[Scope],
-    audiences: Sequence[str],
-    terms: Terms,
-    notes: list[str],
-) -> str:
-    """Return how sensitive this issue is: as its task, or more if what it asks for has a floor."""
-    least, why = task.sensitivity, ""
-    if parent is not None and parent.task != task.name and most_sensitive(least, parent.sensitivity) != least:
-        least, why = parent.sensitivity, f"the parent's task {quote(parent.task)} is"
-    for pattern, floor in terms.scope_floors.items():
-        for scope in scopes:
-            if _overlap(Scope(pattern), scope) and most_sensitive(least, floor) != least:
-                least, why = floor, f"scope {quote(scope)} is"
-    for audience in audiences:
-        floor = terms.audience_floors.get(audience, least)
-        if most_sensitive(least, floor) != least:
-            least, why = floor, f"audience {quote(audience)} is"
-    if why:
-        notes.append(f"judged as {least} instead of {task.sensitivity}: {why} that sensitive")
-    return least
-
-
 def _refuse_closed(task: Task, facts: Mapping[str, Any]) -> None:
     rule = "task-ended" if task.ended_at is not None else "task-deadline"
     when = task.deadline if task.ended_at is None else task.ended_at
@@ -326,69 +241,6 @@ def _refuse_closed(task: Task, facts: Mapping[str, Any]) -> None:
         "the name of a task that has ended is never used again: name a new task",
         {**facts, "rules": [rule], "reason": reason},
     )
-
-
-def _attenuated(
-    parent: Credential,
-    scopes: tuple[Scope, ...],
-    audiences: Sequence[str],
-    request: IssueRequest,
-    facts: Mapping[str, Any],
-    notes: list[str],
-) -> tuple[Scope, ...]:
-    """Return the scopes that may be delegated.
-
-    Raises:
-        PolicyDeniedError: the child would hold more than its parent.
-
-    """
-    held = [Scope(scope) for scope in parent.scopes]
-    if request.allow_narrower and (wider := uncovered(held, scopes)):
-        kept = tuple(scope for scope in scopes if scope not in wider)
-        if kept:
-            notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
-            scopes = kept
-    details = [strictjson.dumps(detail) for detail in strictjson.loads(parent.details or "[]", "details")]
-    wants = delegation.Grant(scopes, audiences, request.details, parent.expires_at, parent.depth + 1)
-    holds = delegation.Grant(held, parent.audiences, details, parent.expires_at, parent.depth)
-    found = delegation.widenings(holds, wants)
-    if not found:
-        return scopes
-    what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
-    covered = ", ".join(quote(scope) for scope in parent.scopes[:10]) or "no scope"
-    reason = f"rule `attenuation`: the parent {parent.id} does not hold {what}"
-    raise PolicyDeniedError(
-        f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {covered}",
-        {**facts, "rules": ["attenuation"], "reason": reason},
-    )
-
-
-def _lifetime(
-    ttl: int,
-    decision: Decision,
-    until_deadline: int,
-    parent: Credential | None,
-    now: int,
-    notes: list[str],
-    *,
-    stated: bool,
-) -> int:
-    """Return the least of what was asked, what the policy allows, and what task and parent have left."""
-    limits = [(until_deadline, "the task's deadline")]
-    if decision.max_ttl is not None:
-        limits.insert(0, (decision.max_ttl, f"rule `{decision.ttl_rule}`"))
-    if parent is not None:
-        limits.append((parent.expires_at - now, "the parent's expiry"))
-    least, why = min(limits)
-    if least >= ttl:
-        return ttl
-    # Who stated no lifetime takes the parent's rest for granted.
-    if stated or why != "the parent's expiry":
-        notes.append(
-            f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"
-        )
-    return least
 
 
 def _actors(names: Names, parent: Credential | None, lineage: Sequence[Ancestor]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def guard(radius: Radius, most: int) -> None:
     """
     if radius.credentials > most:
         raise UsageError(
-            f"this would end {blast(radius)}, more than {most}; nothing was changed",
+            f"this would end more than {most}: {blast(radius)}; nothing was changed",
             f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
         )
 

@@ -71,6 +71,15 @@ def covers(parent: Scope, child: Scope) -> bool:
     return True
 
 
+def overlap(first: Scope, second: Scope) -> bool:
+    """Tell whether some right is covered by both."""
+    ours, theirs = first.split(":"), second.split(":")
+    return len(ours) == len(theirs) and all(
+        covers(Scope(one), Scope(other)) or covers(Scope(other), Scope(one))
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
 def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     """Return the scopes that no other one covers, each once, sorted by code point.
 

@@ -17,9 +17,9 @@ from jitid.issuance import Issued
 from jitid.ledger import folder, sqlite
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Selection, SigningKey, Transaction
 from jitid.oidc import OidcIssuer
-from jitid.planning import IssueRequest, Terms
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.request import IssueRequest, Terms
 from jitid.revocation import Ended
 from jitid.scope import parse_scope
 from jitid.secret import Secret, fingerprint
@@ -184,16 +184,18 @@ class World:
         policy: Sequence[tuple[str, str]] = (),
         oidc: Sequence[OidcIssuer] = (),
         audiences: Sequence[str] = (),
+        now: int = NOW,
         **terms: Any,
     ) -> None:
         self.path = path
-        self.clock = Clock()
+        self.clock = Clock(now)
         self._oidc = tuple(oidc)
         self._audiences = tuple(audiences)
         self.terms = Terms(
             Policy(policy) if policy else DEFAULT_POLICY, "the policy", "tester", self._audiences
         )._replace(**terms)
-        make_folder(path, policy=policy)
+        if not path.exists():
+            make_folder(path, policy=policy, now=now)
         self._open()
 
     def _open(self) -> None:

@@ -13,8 +13,9 @@ from jitid.ledger.protocol import Ledger, Selection, Snapshot
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued, Terms
+    from jitid.issuance import Issued
     from jitid.oidc import OidcIssuer
+    from jitid.request import Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
@@ -218,7 +219,8 @@ class LocalAuthority:
                 change = rotation.revoke(
                     transaction, self._keyring, operation.kid, operation.reason, operation.most
                 )
-        # Only now that the ledger no longer counts on it may a private key go.
-        for kid in change.retired:
+            spent = [key.kid for key in transaction.signing_keys() if key.retired_at is not None]
+        # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
+        for kid in spent:
             self._keyring.forget(kid)
         return change

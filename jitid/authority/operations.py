@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
-    from jitid.issuance import Issued, IssueRequest
+    from jitid.issuance import Issued
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.request import IssueRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.secret import Secret

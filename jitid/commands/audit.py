@@ -10,6 +10,7 @@ from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
+from jitid.errors import IntegrityError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
@@ -94,10 +95,14 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
     given.expect(VERIFIED)
     reading.check_one_stdin(file, expect_head)
     expected = None if expect_head is None else reading.token(expect_head, "the signed head").reveal()
-    if file is None:
-        result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
-    else:
-        result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
+    try:
+        if file is None:
+            result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
+        else:
+            result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
+    except IntegrityError as error:
+        error.hint = error.hint or "keep it as it is, and compare it with a copy or an export kept elsewhere"
+        raise
     _tell(given, result, compared_rows=file is None)
 
 

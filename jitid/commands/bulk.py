@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
-    from jitid.planning import IssueRequest
+    from jitid.request import IssueRequest
     from jitid.secret import Secret
 
 _LISTS = ("scope", "audience", "detail")

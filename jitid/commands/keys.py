@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid import revocation
-from jitid.authority.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
+from jitid.authority.operations import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.commands.revoke import check_reason, most_of
+from jitid.commands.revoke import FIELDS as FORESEEN
+from jitid.commands.revoke import check_reason, most_of, tell
 from jitid.environment import open_authority
-from jitid.errors import UsageError
+from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.jws import ALGORITHMS
+from jitid.ledger.protocol import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
 FIELDS = ("kid", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
@@ -80,6 +84,7 @@ def revoke(
     given: Globals,
     kid: options.Kid,
     reason: options.Reason = None,
+    dry_run: options.DryRun = False,
     max_: options.Max = None,
     yes: options.Yes = False,
 ) -> None:
@@ -88,8 +93,12 @@ def revoke(
     What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
     (100 unless configured) needs --yes.
     """
-    given.expect(REVOKED)
-    change = open_authority(given.config()).perform(
+    given.expect(FORESEEN if dry_run else REVOKED)
+    authority = open_authority(given.config())
+    if dry_run:
+        tell(given, _foreseen(authority, kid), dry_run=True)
+        return
+    change = authority.perform(
         RevokeKey(
             kid=kid,
             reason=check_reason(reason),
@@ -110,6 +119,15 @@ def revoke(
         "event": change.event,
     }
     given.show(View("jitid.keys-revoke/1", REVOKED, [row], one=True))
+
+
+def _foreseen(authority: Authority, kid: str) -> Ended:
+    if kid not in [known.kid for known, _ in authority.perform(ListKeys())]:
+        raise NotFoundError(f"this ledger never had a key {quote(kid)}", "see: jitid keys list")
+    try:
+        return authority.perform(Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True))
+    except NotFoundError:
+        raise NotFoundError(f"the key {quote(kid)} has signed nothing yet; nothing was changed") from None
 
 
 def _sentence(change: KeyChange) -> str:

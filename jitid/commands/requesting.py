@@ -10,7 +10,7 @@ from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.protocol import Selection
 from jitid.lifetime import format_time, parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.planning import IssueRequest
+from jitid.request import IssueRequest
 from jitid.scope import parse_scope
 from jitid.task import SENSITIVITIES
 from jitid.text import quote
@@ -80,9 +80,15 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
 def _deadline(text: str | None) -> tuple[int | None, int | None]:
     if text is None:
         return None, None
-    if "T" in text.upper()[8:11]:
-        return parse_time(text), None
-    return None, parse_duration(text)
+    try:
+        if "T" in text.upper()[8:11]:
+            return parse_time(text), None
+        return None, parse_duration(text)
+    except UsageError as error:
+        raise UsageError(
+            f"the deadline {quote(text)} is neither a duration nor a time",
+            "write 2h or 1d12h, counted from the task's opening, or 2026-11-24T12:00:00Z",
+        ) from error
 
 
 def _detail(text: str) -> str:

@@ -63,7 +63,7 @@ def tree(
     else:
         given.show(View("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == limit_of(limit):
-        given.note(f"only the first {limit_of(limit)} identities are shown: raise --limit to see more")
+        given.note(f"no more than {limit_of(limit)} are shown, and there may be more: raise --limit")
 
 
 def _node(row: Credential, page: Page) -> dict[str, Any]:

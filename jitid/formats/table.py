@@ -17,7 +17,7 @@ from jitid.formats.cell import cell
 from jitid.formats.view import View
 from jitid.text import safe
 
-_GAP = 1
+_GAP = 2
 _LEGIBLE = 8
 # Ids, times, thumbprints: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}", re.ASCII)

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from jitid.authority.local import LocalAuthority
 from jitid.commands import bulk
-from jitid.planning import IssueRequest
+from jitid.request import IssueRequest
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, in_turns, over, per_second, rate

@@ -15,9 +15,9 @@ from jitid.authority.local import LocalAuthority
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
 from jitid.ledger.protocol import Names
-from jitid.planning import IssueRequest, Terms
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
+from jitid.request import IssueRequest, Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
 from tests.bench import ground

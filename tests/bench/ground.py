@@ -13,7 +13,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
 from jitid.environment import open_or_create_authority
 from jitid.issuance import MOST_AT_ONCE, Issued
-from jitid.planning import IssueRequest
+from jitid.request import IssueRequest
 from jitid.scope import Scope
 
 ROOT = Path(jitid.__file__).parent.parent

@@ -1,0 +1,60 @@
+"""What is asked when something is to be issued, and the terms on which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jitid.policy.cedar import Policy
+from jitid.scope import Scope
+from jitid.secret import Secret
+
+
+class IssueRequest(NamedTuple):
+    """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
+
+    task: str | None
+    delegator: str | None
+    agent: str
+    kind: str = "jwt"
+    scopes: tuple[Scope, ...] = ()
+    audiences: tuple[str, ...] = ()
+    ttl: int | None = None
+    purpose: str | None = None
+    sensitivity: str | None = None
+    deadline: int | None = None
+    """The task's deadline, since the epoch."""
+    deadline_after: int | None = None
+    """The task's deadline, counted from its opening."""
+    details: tuple[str, ...] = ()
+    """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
+    parent: Secret | None = None
+    """The token that delegates."""
+    proved_delegator: str | None = None
+    """Whom an ID token of a configured issuer proved to ask."""
+    allow_narrower: bool = False
+    copies: int = 1
+
+
+class Terms(NamedTuple):
+    """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
+
+    policy: Policy
+    policy_text: str
+    caller: str
+    """The login of whoever runs this."""
+    audiences: tuple[str, ...] = ()
+    ttl: int = 900
+    sensitivity: str = "moderate"
+    purpose: str | None = None
+    """The purpose of a task whose first issue states none."""
+    task_deadline: int = 86_400
+    scope_floors: Mapping[str, str] = {}
+    """The least sensitivity of whatever overlaps a scope."""
+    audience_floors: Mapping[str, str] = {}
+    algorithms: Mapping[str, str] = {}
+    """By audience: the signature algorithm that it demands."""
+
+    def algorithm_for(self, audiences: Sequence[str]) -> str:
+        """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""
+        return next((self.algorithms[name] for name in audiences if name in self.algorithms), "EdDSA")
