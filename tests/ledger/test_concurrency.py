@@ -1,0 +1,99 @@
+"""Many at once on one ledger: nothing is lost, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+from jitid.errors import StorageError
+from jitid.ledger.lock import FairLock
+from tests.builders import World
+from tests.real import Shell
+
+
+def test_sixty_four_processes_that_issue_at_once_lose_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T0", "--delegator", "alice")
+    started = [
+        shell.start("issue", "--task", f"T{number % 8}", "--delegator", "alice", "--kind", kind)
+        for number, kind in enumerate(["jwt", "opaque"] * 32)
+    ]
+    done = [(process.communicate(timeout=120), process.returncode) for process in started]
+    assert [status for _, status in done] == [0] * 64, [error for (_, error), _ in done if error]
+    tokens = {token for (token, _), _ in done}
+    assert len(tokens) == 64
+    rows = [
+        json.loads(line) for line in shell.good("list", "--limit", "100", "--format", "jsonl").splitlines()
+    ]
+    assert len(rows) == len({row["jti"] for row in rows}) == len({row["id"] for row in rows}) == 65
+    assert shell.good("audit", "verify", "--format", "json")
+    log = shell.good("audit", "log", "--operation", "issue", "--format", "jsonl").splitlines()
+    assert len(log) == 65
+    for token in list(tokens)[:8]:
+        shell.good("verify", stdin=token)
+
+
+def test_issuing_revoking_and_rotating_at_once_agree(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T0", "--delegator", "alice", "--count", "20")
+    verbs = [
+        ("issue", "--task", "T1", "--delegator", "alice", "--count", "50"),
+        ("revoke", "--task", "T0"),
+        ("keys", "rotate"),
+        ("issue", "--task", "T2", "--delegator", "bob"),
+        ("retire", "T0"),
+        ("keys", "rotate"),
+    ]
+    started = [shell.start(*verb) for verb in verbs * 2]
+    done = [(process.communicate(timeout=120), process.returncode) for process in started]
+    assert {status for _, status in done} == {0}, [error for (_, error), _ in done if error]
+    shell.good("audit", "verify")
+    keys = [json.loads(line) for line in shell.good("keys", "list", "--format", "jsonl").splitlines()]
+    signing = [key["kid"] for key in keys if key["state"] == "signing"]
+    assert [path.name for path in (shell.ledger / "keys").iterdir()] == signing
+
+
+def test_a_writer_gives_up_when_its_time_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = FairLock(str(path), 0.05)
+        with pytest.raises(StorageError) as caught:
+            waiting.acquire()
+        waiting.close()
+    assert caught.value.retryable
+
+
+def test_a_writer_that_may_not_wait_gives_up_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = FairLock(str(path), 0)
+        with pytest.raises(StorageError):
+            waiting.acquire()
+        waiting.close()
+
+
+def test_a_lock_is_free_after_its_holder_gave_up_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    waiting, next_one = FairLock(str(path), 0.05), FairLock(str(path), 0.05)
+    with path.open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StorageError):
+            waiting.acquire()
+    next_one.acquire()
+    next_one.close()
+    waiting.close()
+
+
+def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
+    with World(tmp_path / "ledger") as world, World(tmp_path / "ledger") as other:
+        made = world.issue()
+        with world.ledger.write():
+            assert other.verify(made.token).jti == made.jti

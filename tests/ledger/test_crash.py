@@ -1,0 +1,149 @@
+"""A process killed before any of its writes leaves a ledger that opens, verifies, and holds all that was handed out."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid.errors import InvalidCredentialError
+from jitid.identifier import parse_id
+from tests.builders import World
+from tests.real import Shell, need
+
+ROOT = Path(__file__).parent.parent.parent
+ISSUE = ("issue", "--task", "T1", "--delegator", "alice")
+
+# How a command writes: each call is a moment at which it can die.
+CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "write", "ftruncate")
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "issue": ISSUE,
+    "delegate": ("issue", "--parent-file", "parent", "--agent", "coder", "--kind", "opaque"),
+    "revoke": ("revoke", "--task", "T2"),
+    "retire": ("retire", "T2"),
+    "rotate": ("keys", "rotate"),
+}
+
+STEPS = {("delegate", "pwrite64"): 3}
+"""Where not each call is a death of its own: what delegating writes is much like what issuing writes."""
+
+
+def now() -> int:
+    """Return the time by which the killed processes judged."""
+    return int(time.time())
+
+
+def check(ledger: Path, printed: str, acting: str) -> None:
+    """Insist that a ledger opens without repair, verifies, and knows what was printed."""
+    with World(ledger, now=now()) as world:
+        world.check()
+        if printed and acting in ("first use", "issue", "delegate"):
+            assert world.verify(printed.strip()).ended_at is None
+        if printed and acting in ("revoke", "retire"):
+            with world.ledger.read() as snapshot:
+                task = snapshot.find_task("T2")
+                assert task is not None
+                assert snapshot.count_for_task(task.key)[1] == 0
+        # Whoever comes next is not in the way of the dead: the lock went with them.
+        world.issue(task="T3", kind="opaque")
+        with world.ledger.read() as snapshot:
+            kid = next(key.kid for key in snapshot.signing_keys() if key.retired_at is None)
+    assert (ledger / "keys" / kid).exists()
+
+
+def killed(shell: Shell, acting: str, arguments: tuple[str, ...], call: str, step: int) -> Iterator[str]:
+    """Yield what a command printed that was killed before each of its calls of one name, until it outlives them."""
+    strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
+    when = 1
+    while True:
+        done = shell.run(*arguments, before=[*strace, "-e", f"inject={call}:signal=KILL:when={when}"])
+        if done.returncode == 0:
+            return
+        assert done.returncode == -signal.SIGKILL, (acting, call, when, done.stderr)
+        yield done.stdout
+        when += step
+
+
+@pytest.mark.parametrize("acting", COMMANDS)
+def test_a_command_killed_before_any_write_leaves_a_whole_ledger(tmp_path: Path, acting: str) -> None:
+    shell = Shell(tmp_path)
+    (tmp_path / "parent").write_text(shell.good(*ISSUE))
+    shell.good("issue", "--task", "T2", "--delegator", "alice", "--count", "3")
+    before = tmp_path / "before"
+    shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)
+    deaths = 0
+    for call in CALLS:
+        for printed in killed(shell, acting, COMMANDS[acting], call, STEPS.get((acting, call), 1)):
+            check(shell.ledger, printed, acting)
+            deaths += 1
+            shutil.rmtree(shell.ledger)
+            shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+    assert deaths >= 10
+
+
+def test_a_first_use_killed_before_any_write_leaves_a_whole_ledger_or_none(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    deaths = 0
+    for call in CALLS:
+        # Making a database is a hundred writes alike: some of them will do.
+        for printed in killed(shell, "first use", ISSUE, call, {"pwrite64": 15, "fdatasync": 2}.get(call, 1)):
+            if shell.ledger.exists():
+                check(shell.ledger, printed, "first use")
+                shutil.rmtree(shell.ledger)
+            else:
+                assert printed == ""
+            deaths += 1
+        shutil.rmtree(shell.ledger)
+    assert deaths >= 30
+
+
+def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) -> None:
+    """Three issue and one revokes, all are killed after a random number of lines, again and again."""
+    ledger = tmp_path / "ledger"
+    World(ledger, now=now()).close()
+    chance = random.Random(2)
+    tokens: list[str] = []
+    revoked: list[str] = []
+    for _ in range(6):
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.ledger.worker", str(ledger), verb],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+            )
+            for verb in ("issue", "issue", "issue", "revoke")
+        ]
+        said: list[list[str]] = []
+        for worker in workers:
+            assert worker.stdout is not None
+            lines = [worker.stdout.readline() for _ in range(chance.randrange(1, 30))]
+            worker.kill()
+            lines += worker.stdout.readlines()
+            worker.wait()
+            worker.stdout.close()
+            # The last line may have been cut in the middle.
+            said.append([line.strip() for line in lines if line.endswith("\n")])
+        tokens += [token for lines in said[:3] for token in lines]
+        revoked += said[3]
+        with World(ledger, now=now()) as world:
+            world.check()
+    with World(ledger, now=now()) as world:
+        with world.ledger.read() as snapshot:
+            found = [snapshot.find_credential("jti", parse_id(jti)[1]) for jti in revoked]
+        assert {one and one.ended_as for one in found} == {"revoked"}
+        assert len(tokens) > 50
+        for token in tokens:
+            try:
+                world.verify(token)
+            except InvalidCredentialError as error:
+                assert "revoked" in error.message

@@ -1,0 +1,39 @@
+"""A process that issues or revokes over and over, and says each change when it is committed: `worker FOLDER VERB`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from jitid.errors import NotFoundError
+from jitid.ledger.protocol import Filter
+from tests.builders import World
+
+
+def main() -> None:
+    """Work until the process is killed."""
+    folder, verb = sys.argv[1:]
+    world = World(Path(folder), now=int(time.time()))
+    number = 0
+    while True:
+        number += 1
+        world.clock.now = int(time.time())
+        if verb == "issue":
+            kind = ("opaque", "jwt")[number % 2]
+            print(world.issue(kind=kind, task=f"T{number % 7}").token, flush=True)
+            continue
+        with world.ledger.read() as snapshot:
+            found = snapshot.credentials(
+                Filter(live=True), "issued_at", descending=number % 2 == 0, after=None, limit=1
+            )
+        try:
+            for credential in found:
+                world.revoke(credential.jti)
+                print(credential.jti, flush=True)
+        except NotFoundError:
+            continue
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The audit log of a whole ledger: what somebody changed behind its back is found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jitid import auditing
+from jitid.authority.operations import ExportLog, RevokeKey, RotateKey, SignHead, VerifyLog
+from jitid.errors import IntegrityError, JitidError
+from tests.builders import World, edit
+
+
+@pytest.fixture
+def used(world: World) -> World:
+    """Return a ledger in which everything has happened."""
+    chain = world.chain(3, scopes=["db:read"])
+    world.issue(task="T2", kind="opaque")
+    world.issue(task="T3", kind="opaque", ttl=60)
+    world.revoke(chain[1].id)
+    world.clock.now += 60
+    world.retire("T2")
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+    with world.ledger.read() as snapshot:
+        kid = snapshot.signing_keys()[0].kid
+    world.authority.perform(RevokeKey(kid=kid, most=None))
+    world.issue(task="T4", kind="opaque", purpose='","issued":"x"')
+    world.check()
+    return world
+
+
+CHANGES = [
+    "UPDATE audit_event SET body = replace(body, 'user:alice', 'user:mallo') WHERE seq = 2",
+    "UPDATE audit_event SET body = CAST(replace(body, 'user:alice', 'user:mallo') AS BLOB) WHERE seq = 2",
+    "UPDATE credential SET fingerprint = 'text' WHERE id = 4",
+    "UPDATE credential SET jti = 'text' WHERE id = 4",
+    "UPDATE audit_event SET hash = zeroblob(32) WHERE seq = (SELECT max(seq) FROM audit_event)",
+    "DELETE FROM audit_event WHERE seq = 3",
+    "DELETE FROM audit_event WHERE seq = 1",
+    "DELETE FROM audit_event WHERE seq = (SELECT max(seq) FROM audit_event)",
+    "INSERT INTO audit_event VALUES (99, '{}', zeroblob(32))",
+    "DELETE FROM credential WHERE id = 2",
+    "DELETE FROM credential",
+    "UPDATE credential SET event = 1 WHERE id = 2",
+    "UPDATE credential SET jti = zeroblob(16) WHERE id = 4",
+    "UPDATE credential SET fingerprint = zeroblob(32) WHERE id = 4",
+    "UPDATE credential SET scopes = 'db:*' WHERE id = 1",
+    "UPDATE credential SET expires_at = expires_at + 1 WHERE id = 6",
+    "UPDATE credential SET issued_at = 0 WHERE id = 6",
+    "UPDATE credential SET kind = 'jwt' WHERE id = 6",
+    "UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE id = 3",
+    "UPDATE credential SET ended_as = 'expired' WHERE id = 3",
+    "UPDATE credential SET ended_at = ended_at + 1 WHERE id = 3",
+    "UPDATE credential SET ended_event = 2 WHERE id = 3",
+    "UPDATE credential SET ended_at = 1, ended_as = 'revoked' WHERE id = 6",
+    "UPDATE credential SET ended_at = 1, ended_as = 'revoked', ended_event = 2 WHERE id = 6",
+    "UPDATE task SET ended_at = NULL WHERE name = 'T2'",
+    "UPDATE signing_key SET revoked_at = NULL WHERE id = 1",
+    "UPDATE signing_key SET public = zeroblob(32) WHERE id = 1",
+    "INSERT INTO signing_key (kid, algorithm, public, created_at) VALUES ('x', 'EdDSA', zeroblob(32), 0)",
+    (
+        "INSERT INTO credential SELECT 99, zeroblob(16), identity, kind, scopes, audiences, details, issued_at,"
+        " expires_at, zeroblob(32), NULL, NULL, event, task, delegator, NULL, NULL, NULL FROM credential WHERE id = 6"
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> None:
+    edit(used.path, change)
+    with pytest.raises(IntegrityError):
+        used.check()
+
+
+def test_the_log_cannot_be_changed_by_accident(used: World) -> None:
+    import sqlite3
+
+    db = sqlite3.connect(used.path / "ledger.db")
+    for statement in ("DELETE FROM audit_event", "UPDATE audit_event SET body = ''"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            db.execute(statement)
+    db.close()
+
+
+def test_a_remembered_head_is_run_through(used: World) -> None:
+    head = used.authority.perform(SignHead())
+    used.issue(task="T5")
+    assert used.authority.perform(VerifyLog(expected_head=head)).events == used.check()
+
+
+def test_an_older_copy_is_found_by_a_remembered_head(used: World, tmp_path: Path) -> None:
+    used.close()
+    shutil.copytree(used.path, tmp_path / "old", copy_function=shutil.copy2)
+    used.reopen()
+    used.issue(task="T5")
+    head = used.authority.perform(SignHead())
+    with World(tmp_path / "old") as old:
+        old.check()
+        with pytest.raises(IntegrityError, match="older copy"):
+            old.authority.perform(VerifyLog(expected_head=head))
+        old.clock.now = used.clock.now + 1
+        old.issue(task="T6")
+        with pytest.raises(IntegrityError, match="rewritten"):
+            old.authority.perform(VerifyLog(expected_head=head))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text[:-6] + "AAAAAA", lambda text: text + "A", lambda _: "x.y.z"]
+)
+def test_a_forged_head_is_refused(used: World, spoil: object) -> None:
+    assert callable(spoil)
+    with pytest.raises(IntegrityError):
+        used.authority.perform(VerifyLog(expected_head=spoil(used.authority.perform(SignHead()))))
+
+
+def test_a_token_is_no_head(used: World) -> None:
+    with pytest.raises(IntegrityError):
+        used.authority.perform(VerifyLog(expected_head=used.issue(task="T5").token))
+
+
+def test_a_head_of_another_ledger_is_refused(used: World, tmp_path: Path) -> None:
+    with World(tmp_path / "other") as other:
+        head = other.authority.perform(SignHead())
+    with pytest.raises(IntegrityError):
+        used.authority.perform(VerifyLog(expected_head=head))
+
+
+def test_an_export_verifies_without_its_ledger(used: World) -> None:
+    lines = used.authority.perform(ExportLog())
+    head = used.authority.perform(SignHead())
+    done = auditing.verify_export(lines, head)
+    assert done.events == used.check()
+    assert done.head == used.head()
+
+
+def test_a_changed_export_is_found(used: World) -> None:
+    """Any line left out, doubled, moved or changed in one character."""
+    lines = used.authority.perform(ExportLog())
+
+    @settings(max_examples=150)
+    @given(st.integers(0, len(lines) - 1), st.integers(0, len(lines) - 1), st.data())
+    def spoil(at: int, to: int, data: st.DataObject) -> None:
+        line = lines[at]
+        place = data.draw(st.integers(0, len(line) - 1))
+        other = data.draw(st.sampled_from('0a"}x').filter(lambda one: one != line[place]))
+        for changed in (
+            [*lines[:at], *lines[at + 1 :]],
+            [*lines[:at], line, *lines[at:]],
+            [*lines[:at], line[:place] + other + line[place + 1 :], *lines[at + 1 :]],
+            [lines[to] if n == at else lines[at] if n == to else one for n, one in enumerate(lines)],
+        ):
+            if changed != lines and changed[1:] != lines[1:]:
+                with pytest.raises(JitidError):
+                    auditing.verify_export(changed, None)
+
+    spoil()
+
+
+def test_a_cut_export_is_found(used: World) -> None:
+    lines = used.authority.perform(ExportLog())
+    for length in range(len(lines)):
+        with pytest.raises(JitidError):
+            auditing.verify_export(lines[:length], None)
+
+
+def test_an_older_export_is_found_by_a_remembered_head(used: World) -> None:
+    lines = used.authority.perform(ExportLog())
+    used.issue(task="T5")
+    with pytest.raises(IntegrityError):
+        auditing.verify_export(lines, used.authority.perform(SignHead()))

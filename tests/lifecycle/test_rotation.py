@@ -1,0 +1,108 @@
+"""The life of signing keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid.authority.operations import KeyRow, ListKeys, PublishKeys, RevokeKey, RotateKey
+from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
+from tests.builders import World, edit
+
+
+def keys(world: World) -> list[KeyRow]:
+    """Return every key that there ever was."""
+    return world.authority.perform(ListKeys())
+
+
+def published(world: World) -> list[str]:
+    """Return the ids of the published keys."""
+    return [key["kid"] for key in world.authority.perform(PublishKeys())["keys"]]
+
+
+def private(world: World) -> set[str]:
+    """Return the ids of the keys whose private halves are there."""
+    return {path.name for path in (world.path / "keys").iterdir()}
+
+
+def test_what_an_old_key_signed_verifies_after_a_rotation(world: World) -> None:
+    made = world.issue()
+    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    assert world.verify(made.token).signed_by == change.retired[0]
+    assert world.verify(world.issue().token).signed_by == change.kid
+
+
+def test_a_rotated_key_is_published_as_long_as_something_it_signed_may_live(world: World) -> None:
+    world.issue(ttl=60)
+    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    assert published(world) == [*change.retired, change.kid]
+    world.clock.now += 60
+    assert published(world) == [change.kid]
+    assert len(keys(world)) == 2
+
+
+def test_a_retired_key_has_no_private_half(world: World) -> None:
+    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    assert private(world) == {change.kid}
+
+
+def test_a_private_half_that_a_crash_left_goes_with_the_next_rotation(world: World) -> None:
+    (old,) = private(world)
+    seed = (world.path / "keys" / old).read_bytes()
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+    (world.path / "keys" / old).write_bytes(seed)
+    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    assert private(world) == {change.kid}
+
+
+def test_revoking_a_key_ends_all_that_it_signed_and_what_descends_from_it(world: World) -> None:
+    chain = world.chain(2)
+    opaque = world.issue(parent=chain[1].token, kind="opaque")
+    apart = world.issue(kind="opaque")
+    (old,) = published(world)
+    change = world.authority.perform(RevokeKey(kid=old, most=None))
+    for made in (*chain, opaque):
+        with pytest.raises(InvalidCredentialError, match="revoked"):
+            world.verify(made.token)
+    world.verify(apart.token)
+    assert published(world) == [change.successor]
+    assert world.verify(world.issue().token).signed_by == change.successor
+    world.check()
+
+
+def test_what_a_revoked_key_signed_stays_dead_though_its_row_was_put_back(world: World) -> None:
+    made = world.issue()
+    world.authority.perform(RevokeKey(kid=published(world)[0], most=None))
+    edit(world.path, "UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL")
+    with pytest.raises(InvalidCredentialError, match="key"):
+        world.verify(made.token)
+
+
+def test_revoking_a_key_twice_changes_nothing(world: World) -> None:
+    (old,) = published(world)
+    world.authority.perform(RevokeKey(kid=old, most=None))
+    head = world.head()
+    assert world.authority.perform(RevokeKey(kid=old, most=None)).event is None
+    assert world.head() == head
+
+
+def test_revoking_a_key_has_a_guard_rail(world: World) -> None:
+    made = world.issue()
+    world.issue()
+    with pytest.raises(UsageError):
+        world.authority.perform(RevokeKey(kid=published(world)[0], most=1))
+    world.verify(made.token)
+
+
+def test_an_unknown_key_cannot_be_revoked(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        world.authority.perform(RevokeKey(kid="nobody", most=None))
+
+
+def test_a_key_is_chosen_by_audience(world: World) -> None:
+    world.terms = world.terms._replace(algorithms={"urn:outside": "ES256"})
+    inside, outside = world.issue(), world.issue(audiences=("urn:outside",))
+    by_kid = {row.key.kid: row.key.algorithm for row in keys(world)}
+    assert by_kid[str(world.verify(inside.token).signed_by)] == "EdDSA"
+    assert by_kid[str(world.verify(outside.token, "urn:outside").signed_by)] == "ES256"
+    world.authority.perform(RotateKey(algorithm="ES256"))
+    assert world.verify(world.issue().token).signed_by == world.verify(inside.token).signed_by
