@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.ledger.protocol import Snapshot
+
+# Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
+_EVENT = itemgetter(0)
+_JTI = itemgetter(1)
+_PRINTED = itemgetter(1, 2)
+_TERMS = itemgetter(3, 4, 5, 6)
+_STATE = itemgetter(3, 2)
 
 _ENDED_AS = {"revoke": "revoked", "key-revoke": "revoked", "retire": "retired", "expire": "expired"}
 
@@ -18,8 +26,8 @@ class Members:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._issued = _Rows(snapshot.issued_members())
-        self._ended = _Rows(snapshot.ended_members())
+        self._issued = _Rows(snapshot.issued_members(), "issued")
+        self._ended = _Rows(snapshot.ended_members(), "ended")
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
         self.count = 0
@@ -54,8 +62,8 @@ class Members:
             IntegrityError: there are such rows, or a key is not one that an event told of.
 
         """
-        self._issued.must_be_done("issued")
-        self._ended.must_be_done("ended")
+        self._issued.must_be_done()
+        self._ended.must_be_done()
         for key in self._snapshot.signing_keys():
             if key.kid not in self._keys or key.kid != jws.thumbprint(key.algorithm, key.public):
                 raise IntegrityError(f"the ledger has a signing key {key.kid} that no event tells of")
@@ -65,26 +73,24 @@ class Members:
                 )
 
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = self._issued.take(seq)
-        digest = audit.issued_digest([(jti, print_) for jti, print_, *_ in rows])
-        if digest != event["issued"] or len(rows) != event.get("count", 1):
-            raise IntegrityError(f"the credentials that event {seq} issued are not in the ledger as it says")
+        rows = self._issued.take(seq, event.get("count", 1))
+        if audit.issued_digest(map(_PRINTED, rows)) != event["issued"]:
+            raise IntegrityError(_not_as_told(seq, "issued"))
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
-            told = (event["kind"], scopes, at, at + event["lifetime"])
-            if any(tuple(row[2:]) != told for row in rows):
+            if set(map(_TERMS, rows)) != {(event["kind"], scopes, at, at + event["lifetime"])}:
                 raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         self.count += len(rows)
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = self._ended.take(seq)
-        if audit.ended_digest([row[0] for row in rows]) != event["ended"] or len(rows) != event["count"]:
-            raise IntegrityError(f"the credentials that event {seq} ended are not in the ledger as it says")
+        rows = self._ended.take(seq, event["count"])
+        if audit.ended_digest(map(_JTI, rows)) != event["ended"]:
+            raise IntegrityError(_not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
-        for _, at, state in rows:
-            if state != ended_as or (at != event["at"] and state != "expired"):
-                raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
+        states = {(ended_as, row[2]) for row in rows} if ended_as == "expired" else {(ended_as, event["at"])}
+        if rows and set(map(_STATE, rows)) != states:
+            raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
         if event["op"] == "retire":
             task = self._snapshot.find_task(event["task"])
             if task is None or task.ended_at is None:
@@ -95,27 +101,27 @@ class Members:
 
 
 class _Rows:
-    """Rows grouped by the event that they point to, taken in the order of the events."""
+    """Rows in the order of the events that they point to."""
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        self._groups = groupby(rows, key=lambda row: row[0])
-        self._step()
+    def __init__(self, rows: Iterator[tuple[Any, ...]], what: str) -> None:
+        self._rows = iter(rows)
+        self._what = what
 
-    def _step(self) -> None:
-        self._next = next(self._groups, None)
-        self._rows = None if self._next is None else [row[1:] for row in self._next[1]]
-
-    def take(self, seq: int) -> list[tuple[Any, ...]]:
-        """Return the rows that point to event `seq`."""
-        if self._next is None or self._next[0] != seq:
-            return []
-        rows = self._rows or []
-        self._step()
+    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next `count` rows. Raise IntegrityError unless all of them point to event `seq`."""
+        rows = list(islice(self._rows, count))
+        if len(rows) != count or (count and set(map(_EVENT, rows)) != {seq}):
+            raise IntegrityError(_not_as_told(seq, self._what))
         return rows
 
-    def must_be_done(self, what: str) -> None:
+    def must_be_done(self) -> None:
         """Raise IntegrityError if rows are left that no event accounts for."""
-        if self._next is not None:
+        row = next(self._rows, None)
+        if row is not None:
             raise IntegrityError(
-                f"the ledger has credentials {what} by event {self._next[0]}, which says nothing of them"
+                f"the ledger has credentials {self._what} by event {row[0]}, which says nothing of them"
             )
+
+
+def _not_as_told(seq: int, what: str) -> str:
+    return f"the credentials that event {seq} {what} are not in the ledger as it says"
