@@ -15,7 +15,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.issuance import Issued
     from jitid.oidc import OidcIssuer
-    from jitid.request import Terms
+    from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
@@ -131,7 +131,9 @@ class LocalAuthority:
         if operation.dry_run:
             requests = self._proved(operation)
             with self._ledger.read() as snapshot:
-                return [issuance.preview(snapshot, names, request, self._agreed) for request in requests]
+                return [
+                    self._foreseen(snapshot, request, position) for position, request in enumerate(requests)
+                ]
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
@@ -140,6 +142,15 @@ class LocalAuthority:
                 return issuance.issue(transaction, names, requests, terms, self._keyring)
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, operation)
+            raise
+
+    def _foreseen(self, snapshot: Snapshot, request: IssueRequest, position: int) -> Issued:
+        from jitid import issuance
+
+        try:
+            return issuance.preview(snapshot, self._ledger.names, request, self._agreed)
+        except JitidError as error:
+            error.position = position
             raise
 
     def _proved(self, operation: ops.Issue) -> Sequence[Any]:

@@ -19,7 +19,8 @@ taken for
 - Blank lines and lines that start with `#` stay where they are and mean nothing.
 
 All commands of a transcript run in one new working directory with a new home folder. What differs from run
-to run is replaced on both sides: [JID] [JTI] [JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
+to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI]
+[JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
 the folder of it all.
 
 `JITID_UPDATE_TRANSCRIPTS=1 pytest tests/cli` writes what was answered into the files; read the difference
@@ -28,10 +29,12 @@ before believing it.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from pwd import getpwuid
 from typing import NamedTuple
 
 import jitid
@@ -49,6 +52,7 @@ _VARIABLE = (
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
 )
+_ME = re.compile(r"(user:|\t|\"by\": ?\"|\.by +)" + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
 _CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _MARKS = ("$ ", "> ", "? ", "#", "2> ", "| ")
 
@@ -132,6 +136,7 @@ def _answer(script: str, folder: Path, environment: dict[str, str]) -> list[str]
 
 def _lines(raw: bytes, folder: Path) -> list[str]:
     text = raw.decode("utf-8", "backslashreplace").replace(str(folder), "[TMP]")
+    text = _ME.sub(r"\1[ME]", text)
     for pattern, name in _VARIABLE:
         text = pattern.sub(name, text)
     # Only the newline ends a line: what else acts on a terminal must show in the file.
