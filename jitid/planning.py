@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from jitid import introspection, narrowing, strictjson
 from jitid.credential import Credential
@@ -70,7 +70,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         "kind": request.kind,
         "sensitivity": sensitivity,
         "purpose": opened.purpose,
-        "depth": depth,
+        "depth": depth or None,
         "parent": parent.id if parent else None,
         "scopes": list(scopes) or None,
         "audiences": None if audiences == (names.issuer,) else list(audiences),
@@ -217,18 +217,21 @@ def _task(
     stated = request.deadline
     if request.deadline_after is not None:
         stated = task.opened_at + request.deadline_after
-    for what, wanted, fixed in (
-        ("purpose", request.purpose, task.purpose),
-        ("sensitivity", request.sensitivity, task.sensitivity),
-        ("deadline", None if stated is None else format_time(stated), format_time(task.deadline)),
-    ):
-        if wanted is not None and wanted != fixed:
-            is_now = f"without a {what}" if fixed is None else f"with {what} {quote(fixed)}"
-            raise UsageError(
-                f"task {quote(name)} was opened {is_now}, which cannot become {quote(wanted)}",
-                f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
-            )
+    if request.purpose not in (None, task.purpose):
+        _refuse_change(task, "purpose", task.purpose, str(request.purpose))
+    if request.sensitivity not in (None, task.sensitivity):
+        _refuse_change(task, "sensitivity", task.sensitivity, str(request.sensitivity))
+    if stated is not None and stated != task.deadline:
+        _refuse_change(task, "deadline", format_time(task.deadline), format_time(stated))
     return task
+
+
+def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoReturn:
+    is_now = f"without a {what}" if fixed is None else f"with {what} {quote(fixed)}"
+    raise UsageError(
+        f"task {quote(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
+        f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
+    )
 
 
 def _refuse_closed(task: Task, facts: Mapping[str, Any]) -> None:

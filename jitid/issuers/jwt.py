@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from json import loads
 from typing import Any
@@ -28,8 +29,7 @@ class JwtIssuer:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": TYPE})
-        self._header = jws.b64url(header.encode())
+        self._header = _header(signer.algorithm, signer.kid)
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one token for each name of each order.
@@ -86,6 +86,11 @@ class JwtIssuer:
     def _sign(self, messages: Sequence[bytes]) -> list[bytes]:
         sign = self._signer.sign
         return [sign(message) for message in messages]
+
+
+@lru_cache(maxsize=8)
+def _header(algorithm: str, kid: str) -> str:
+    return jws.b64url(strictjson.dumps({"alg": algorithm, "kid": kid, "typ": TYPE}).encode())
 
 
 def _check_nesting(payload: bytes) -> None:

@@ -36,8 +36,8 @@ def machine() -> tuple[str, int]:
 
 def time_of(
     db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
-) -> tuple[int, int]:
-    """Return the time to judge by, and by how many seconds the clock has jumped (0 for no jump that matters)."""
+) -> tuple[int, int, int]:
+    """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter)."""
     at, boot, uptime = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
     now = int(clock())
     jump = 0
@@ -55,4 +55,4 @@ def time_of(
                 f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
-    return (now if jump else max(now, at)), jump
+    return at, (now if jump else max(now, at)), jump

@@ -14,7 +14,7 @@ from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.protocol import Names
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.writing import Known, SqlTransaction
 from jitid.text import safe
 
 DATABASE = "ledger.db"
@@ -156,7 +156,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
     db = sqlite.create(database, names, now)
     try:
         db.execute("BEGIN IMMEDIATE")
-        transaction = SqlTransaction(db, names, now, by, {})
+        transaction = SqlTransaction(db, names, now, by, Known({}, set()))
         transaction.add_key(signer.kid, signer.algorithm, signer.public)
         transaction.append(
             "init",

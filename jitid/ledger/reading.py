@@ -127,8 +127,11 @@ class SqlSnapshot:
 
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
-        column = {"jti": "c.jti", "fingerprint": "c.fingerprint"}[by]
-        row = self._one(f"{_CREDENTIAL} WHERE {column} = :value", value=value)
+        condition = {
+            "jti": "c.jti = :value",
+            "fingerprint": "substr(c.fingerprint, 1, 8) = substr(:value, 1, 8) AND c.fingerprint = :value",
+        }[by]
+        row = self._one(f"{_CREDENTIAL} WHERE {condition}", value=value)
         return None if row is None else _credential(row)
 
     def find_credentials_of(self, uid: bytes) -> list[Credential]:

@@ -20,7 +20,8 @@ _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY
 
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
-_BY_PRINT = "SELECT c.identity FROM given_print g JOIN credential c ON c.fingerprint = g.fingerprint"
+_BY_PRINT = """SELECT c.identity FROM given_print g CROSS JOIN credential c
+    WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint"""
 _BY_TREE = """SELECT id FROM (
     WITH RECURSIVE above (id, parent) AS (
         SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid

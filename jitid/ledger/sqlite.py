@@ -14,7 +14,7 @@ from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
-from jitid.ledger.writing import SqlTransaction
+from jitid.ledger.writing import Known, SqlTransaction
 
 _EXPIRED_AT_ONCE = 1_000
 """How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -31,7 +31,7 @@ class SqliteLedger:
         self._log = WriteAheadLog(db)
         self._by = by
         self._clock = clock
-        self._terms: dict[str, int] = {}
+        self._known = Known({}, set())
         settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
         try:
             self._names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
@@ -58,7 +58,7 @@ class SqliteLedger:
             self._lock,
             self._log,
             self._by,
-            self._terms,
+            self._known,
             accept_clock=accept_clock,
         )
 
@@ -170,7 +170,7 @@ class _Reading:
     def __enter__(self) -> SqlSnapshot:
         try:
             self._db.execute("BEGIN")
-            now, _ = time_of(self._db, self._clock, check=False, accept=False)
+            _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
         except sqlite3.Error as error:
             _roll_back(self._db)
             raise translated(error) from error
@@ -195,7 +195,7 @@ class _Writing:
         turn: lock.FairLock,
         log: WriteAheadLog,
         by: str,
-        terms: dict[str, int],
+        known: Known,
         *,
         accept_clock: bool,
     ) -> None:
@@ -205,23 +205,24 @@ class _Writing:
         self._turn = turn
         self._log = log
         self._by = by
-        self._terms = terms
+        self._known = known
         self._accept_clock = accept_clock
         self._transaction: SqlTransaction | None = None
+        self._marked_at = 0
 
     def __enter__(self) -> SqlTransaction:
         self._turn.acquire()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
-            now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
-            self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._terms)
+            self._marked_at, now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
+            self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
-                self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._terms)
+                self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._known)
                 while self._transaction.close_expired(_EXPIRED_AT_ONCE):
                     pass
-                self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._terms)
+                self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
             if jump:
                 self._transaction.append("accept-clock", {"jump": jump})
             self._transaction.close_expired(_EXPIRED_AT_ONCE)
@@ -242,7 +243,8 @@ class _Writing:
                 raise translated(error) from error
             return
         try:
-            if self._transaction.wrote:
+            # Within one second the mark stands where it is, and a page less is written.
+            if self._transaction.wrote and self._transaction.now != self._marked_at:
                 boot, uptime = machine()
                 self._db.execute(
                     "UPDATE clock_mark SET at = ?, boot = ?, uptime = ?",
@@ -261,8 +263,8 @@ class _Writing:
     def _undo(self) -> None:
         try:
             _roll_back(self._db)
-            # Terms that were new in this transaction are gone with it.
-            self._terms.clear()
+            # What was new in this transaction is gone with it.
+            self._known.forget()
         finally:
             self._turn.release()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitid.audit import Event, Head, encode, link
 from jitid.credential import State
@@ -19,19 +19,31 @@ _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
 
 
+class Known(NamedTuple):
+    """What is known to be in the ledger and never leaves it, so that it need not be asked again."""
+
+    terms: dict[str, int]
+    policies: set[str]
+
+    def forget(self) -> None:
+        """Forget all: some of it may have been new in a transaction that was undone."""
+        self.terms.clear()
+        self.policies.clear()
+
+
 class SqlTransaction(SqlSnapshot):
     """One durable change of a ledger that speaks SQL."""
 
-    def __init__(self, db: Any, names: Names, now: int, by: str, terms: dict[str, int]) -> None:
+    def __init__(self, db: Any, names: Names, now: int, by: str, known: Known) -> None:
         super().__init__(db, names, now)
         self._by = by
-        self._terms = terms
+        self._known = known
         self._head: Head | None = None
         self._appended = False
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
-        number = self._terms.get(text)
+        number = self._known.terms.get(text)
         if number is None:
             row = self._one("SELECT id FROM term WHERE text = :text", text=text)
             number = (
@@ -39,7 +51,7 @@ class SqlTransaction(SqlSnapshot):
                 if row
                 else self._db.execute("INSERT INTO term (text) VALUES (:text)", {"text": text}).lastrowid
             )
-            self._terms[text] = number
+            self._known.terms[text] = number
         return number
 
     def next_keys(self) -> tuple[int, int]:
@@ -153,10 +165,12 @@ class SqlTransaction(SqlSnapshot):
 
     def keep_policy(self, digest: str, text: str) -> None:
         """Keep the text of a policy that decides something in this transaction."""
-        self._db.execute(
-            "INSERT INTO policy (digest, text) VALUES (:digest, :text) ON CONFLICT DO NOTHING",
-            {"digest": digest, "text": text},
-        )
+        if digest not in self._known.policies:
+            self._db.execute(
+                "INSERT INTO policy (digest, text) VALUES (:digest, :text) ON CONFLICT DO NOTHING",
+                {"digest": digest, "text": text},
+            )
+            self._known.policies.add(digest)
 
     def next_seq(self) -> int:
         """Return the number of the next audit event."""
