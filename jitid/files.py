@@ -6,6 +6,7 @@ import os
 import stat
 
 from jitid.errors import IntegrityError, OutputError, RefusedError
+from jitid.text import quote
 
 
 def check_private(path: str, what: str) -> os.stat_result:
@@ -67,7 +68,9 @@ def _write(path: str, data: bytes, mode: int) -> None:
         else:
             _replace(path, data, mode)
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {(error.strerror or 'error').lower()}") from error
+        raise OutputError(
+            f"{quote(path, 200)} could not be written: {(error.strerror or 'error').lower()}"
+        ) from error
 
 
 def _write_through(path: str, data: bytes) -> None:

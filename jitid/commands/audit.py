@@ -101,7 +101,9 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
         else:
             result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
     except IntegrityError as error:
-        error.hint = error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
+        error.hint = (
+            error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
+        )
         raise
     _tell(given, result, compared_rows=file is None)
 

@@ -30,6 +30,9 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
     from rich.text import Text
     from rich.tree import Tree
 
+    from jitid.formats.table import terminal_width
+
+    room = terminal_width()
     file = io.StringIO()
     # A tree cuts what is wider than the console, and an id must stay whole: the terminal may fold the line.
     console = Console(
@@ -46,7 +49,7 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
     # By loop and not by recursion: a chain may be deep.
     branches: dict[str, Tree] = {}
     for node in nodes:
-        label = Text(_label(node), style="" if node["state"] == "active" else "dim")
+        label = Text(_label(node, room), style="" if node["state"] == "active" else "dim")
         parent = branches.get(node["parent"])
         if parent is None:
             top = Tree(Text(cell(node["delegator"]), style="bold"))
@@ -60,10 +63,12 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
-def _label(node: Node) -> str:
-    # Scopes on a line of their own: the other fits a terminal, with the id whole and easy to copy.
+def _label(node: Node, room: int) -> str:
+    who = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
+    # Each branch is indented by four; an id that the terminal would fold goes on a line of its own.
+    fits = 4 * (node["depth"] + 1) + len(who) + 1 + len(node["id"]) <= room
     scopes = f"\n{cell(node['scopes'])}" if node["scopes"] else ""
-    return f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']} {node['id']}{scopes}"
+    return f"{who}{' ' if fits else chr(10)}{node['id']}{scopes}"
 
 
 def mermaid(nodes: Iterable[Node]) -> str:

@@ -1,0 +1,75 @@
+"""`issue --delegator-token-file`: an ID token of a configured issuer proves who delegates."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real import Shell
+from tests.tokens.signed import P256, jwk, token
+
+ISSUER = "https://ci.example"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell whose configuration trusts the keys of an issuer, kept in a file."""
+    made = Shell(tmp_path)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk(P256, kid="ci", alg="ES256", use="sig")]}))
+    for name, value in (("jwks", "jwks.json"), ("audience", "jitid"), ("kind", "system")):
+        stated = str(tmp_path / value) if name == "jwks" else value
+        made.good("config", "set", f"oidc.{ISSUER}.{name}", stated)
+    return made
+
+
+def id_token(shell: Shell, **more: Any) -> str:
+    """Write an ID token as a CI system hands it out, and return the name of its file."""
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": "jitid", "sub": "repo-acme", "iat": now, "exp": now + 300, **more}
+    path = shell.home / "id.jwt"
+    path.write_text(token({"alg": "ES256", "typ": "JWT", "kid": "ci"}, claims, P256))
+    return str(path)
+
+
+def test_an_id_token_proves_the_delegator(shell: Shell) -> None:
+    """What is proved may do more than what is asserted."""
+    line = ("issue", "--task", "T", "--sensitivity", "high", "--purpose", "p", "--kind", "opaque")
+    assert shell.run(*line, "--delegator", "system:repo-acme").returncode == 4
+    shell.good(*line, "--delegator-token-file", id_token(shell), "--out", "a.tok")
+    assert shell.good("inspect", "a.tok", "--field", "sub") == "system:repo-acme\n"
+    assert shell.good("inspect", "a.tok", "--field", "delegator_proof") == "oidc\n"
+    piped = shell.run(*line, "--delegator-token-file", "-", stdin=Path(id_token(shell)).read_text())
+    assert piped.returncode == 0, piped.stderr
+    shell.good(*line, "--delegator", "system:repo-acme", "--delegator-token-file", id_token(shell))
+
+
+def test_it_proves_nobody_else(shell: Shell) -> None:
+    line = ("issue", "--task", "T", "--delegator", "bob", "--delegator-token-file", id_token(shell))
+    done = shell.run(*line)
+    assert done.returncode == 2
+    assert "`system:repo-acme`, not `user:bob`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"iss": "https://evil.example"}, {"aud": "others"}, {"exp": 1_000}, {"sub": "a b"}, {"iat": 1 << 40}],
+    ids=lambda claims: next(iter(claims)),
+)
+def test_a_bad_one_is_refused_and_never_shown(claims: dict[str, Any], shell: Shell) -> None:
+    """It is no valid credential, whatever is wrong with it; and the refusal is in the audit log."""
+    path = id_token(shell, **claims)
+    done = shell.run("issue", "--task", "T", "--delegator-token-file", path, "--debug")
+    assert done.returncode == 8, done.stderr
+    assert Path(path).read_text().split(".")[1] not in done.stderr
+    assert shell.good("audit", "log", "--operation", "denial", "--field", "task") == "T\n"
+
+
+def test_without_a_configured_issuer_none_is_believed(shell: Shell) -> None:
+    (shell.home / ".config/jitid/config.toml").unlink()
+    done = shell.run("issue", "--task", "T", "--delegator-token-file", id_token(shell))
+    assert done.returncode in (2, 8)
+    assert "issuer" in done.stderr

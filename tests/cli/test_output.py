@@ -1,0 +1,411 @@
+"""Where data and talk go: what cannot be written does not live, and no secret is anywhere but on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell, command, need, tmpfs
+
+ISSUE = ("issue", "--task", "T", "--delegator", "alice")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Return a shell with a ledger; each test names tasks of its own."""
+    made = Shell(tmp_path_factory.mktemp("home"))
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    return made
+
+
+def states(shell: Shell, task: str) -> list[str]:
+    """Return the states of what was issued for a task, without repetitions."""
+    return sorted(set(shell.good("list", "--task", task, "--field", "state").split()))
+
+
+def through_a_shell(shell: Shell, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run jitid by `sh`, which sets up its descriptors."""
+    return shell.run(*arguments, before=["sh", "-c", script, "sh"])
+
+
+@pytest.mark.parametrize("where", ['"$@" >/dev/full', '"$@" >&-', '"$@" >&- 2>&-', '"$@" <&- >&- 2>&-'])
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--kind", "opaque"), ("--format", "json"), ("--count", "3"), ("--field", "id")],
+    ids=lambda more: " ".join(more) or "plain",
+)
+def test_what_cannot_be_written_does_not_live(where: str, more: Sequence[str], shell: Shell) -> None:
+    """A token alone, as JSON, many of them; even where only a field of it was asked for."""
+    task = f"W{abs(hash((where, *more)))}"
+    done = through_a_shell(shell, where, "issue", "--task", task, "--delegator", "alice", *more)
+    assert done.returncode == 74
+    assert states(shell, task) == ["revoked"]
+    if "2>&-" not in where:
+        assert "standard output cannot be written" in done.stderr
+        assert "revoked" in done.stderr
+
+
+def test_a_reader_that_went_away_leaves_nothing_alive(shell: Shell) -> None:
+    """And there is nobody to tell: standard error stays empty."""
+    for more in ((), ("--count", "1500")):
+        reader, writer = os.pipe()
+        os.close(reader)
+        line = [*ISSUE[:2], f"GONE{len(more)}", *ISSUE[3:], *more]
+        done = subprocess.run(
+            command(*line), stdout=writer, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (74, b"")
+        assert states(shell, f"GONE{len(more)}") == ["revoked"]
+
+
+def test_what_was_written_before_a_bulk_reader_went_away_lives_on(shell: Shell) -> None:
+    """Each transaction is handed out by itself: the first ones were, the one that failed is revoked whole."""
+    line = command("issue", "--task", "HALF", "--delegator", "alice", "--count", "4000", "--kind", "opaque")
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
+    ) as process:
+        assert process.stdout is not None
+        read = [json.loads(process.stdout.readline()) for _ in range(1500)]
+        process.stdout.close()
+        assert process.wait() == 74
+    found = dict(
+        line.split("\t")[0:9:8]
+        for line in shell.good("list", "--task", "HALF", "--limit", "5000").splitlines()
+    )
+    assert {found[one["id"]] for one in read[:1000]} == {"active"}
+    alive = sum(state == "active" for state in found.values())
+    assert alive % 1000 == 0
+    assert len(found) == alive + 1000
+
+
+def test_a_file_on_a_full_disk_gets_no_living_token(shell: Shell) -> None:
+    """The old file there is as it was."""
+    with tmpfs(shell.home / "disk", "size=16k") as disk:
+        kept = disk / "token"
+        kept.write_text("old")
+        with pytest.raises(OSError, match="No space"):
+            (disk / "filler").write_bytes(b"x" * 65536)
+        done = shell.run("issue", "--task", "FULL", "--delegator", "alice", "--out", str(kept))
+        assert done.returncode == 74, done.stderr
+        assert sorted(path.name for path in disk.iterdir()) == ["filler", "token"]
+        assert kept.read_text() == "old"
+    assert states(shell, "FULL") == ["revoked"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "list --format json",
+        "tree --task FIRST",
+        "audit log",
+        "audit head",
+        "audit export",
+        "audit verify",
+        "keys list",
+        "keys jwks",
+        "task list",
+        "config show",
+        "config path",
+        "--version",
+        "--help",
+        "issue --help",
+        "issue --task DRY --delegator alice --dry-run",
+    ],
+)
+def test_every_answer_that_cannot_be_written_has_its_status(line: str, shell: Shell) -> None:
+    """Whatever the verb says, to nobody, is no success."""
+    assert through_a_shell(shell, '"$@" >/dev/full', *line.split()).returncode == 74
+
+
+def test_a_signal_in_the_middle_of_handing_out_revokes(shell: Shell) -> None:
+    """The process waits for the reader of its output when it is told to end."""
+    line = command("issue", "--task", "TERM", "--delegator", "alice", "--count", "1000")
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment, cwd=shell.home
+    ) as process:
+        assert process.stdout is not None
+        # A line shows that the transaction is done; the pipe holds less than a thousand of them.
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert states(shell, "TERM") == ["revoked"]
+
+
+def test_a_signal_while_the_lines_are_awaited_ends_it(shell: Shell) -> None:
+    """The transaction that was handed out stands or was taken back as a whole; nothing more comes."""
+    with subprocess.Popen(
+        command("-v", "issue", "--from-file", "-", "--delegator", "alice"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as process:
+        assert process.stdin is not None
+        for _ in range(1000):
+            process.stdin.write(b'{"task":"WAIT","kind":"opaque"}\n')
+        process.stdin.flush()
+        assert process.stdout is not None
+        # The first thousand come out; then it waits for more.
+        for _ in range(1000):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+        assert process.stdout.read() == b""
+    # Told to end in the very moment after the last line was written, it takes them all back; never a part.
+    assert len(states(shell, "WAIT")) == 1
+
+
+def test_the_secret_is_nowhere_but_on_standard_output(tmp_path: Path) -> None:
+    """Not in talk, with --debug and --verbose too; not in ledger, its log, or the export; nor in arguments."""
+    shell = Shell(tmp_path)
+    secrets = []
+    talk = ""
+    for more in (("--kind", "opaque"), (), ("--count", "2", "--kind", "opaque"), ("--format", "json")):
+        done = shell.run(*ISSUE, "--debug", "-v", *more)
+        assert done.returncode == 0
+        secrets += re.findall(r"jitid_[0-9A-Za-z]{38}|eyJ[\w-]+\.[\w-]+\.[\w-]+", done.stdout)
+        talk += done.stderr
+    assert len(secrets) == 5
+    for number, secret in enumerate(secrets):
+        name = shell.home / f"token{number}"
+        name.write_text(secret)
+        for line in (
+            ("verify", str(name), "--audience", "https://nobody", "--debug"),
+            ("verify", str(name), "-v"),
+            ("inspect", str(name), "--format", "json"),
+            ("issue", "--parent-file", str(name), "--scope", "more:rights", "--debug"),
+            ("revoke", "--token-file", str(name), "--format", "json", "-v"),
+            ("verify", str(name), "--format", "json"),
+            ("issue", "--parent-file", str(name), "--debug"),
+        ):
+            done = shell.run(*line)
+            talk += done.stdout + done.stderr
+    talk += shell.good("list", "--format", "json") + shell.good("audit", "export")
+    kept = b"".join(path.read_bytes() for path in shell.ledger.rglob("*") if path.is_file())
+    for secret in secrets:
+        # The last part of a signed token is what makes it one; the others tell what the ledger may tell.
+        worth = secret.rpartition(".")[2]
+        assert worth not in talk
+        assert worth.encode() not in kept
+
+
+def test_no_argument_of_a_waiting_process_holds_the_token(shell: Shell) -> None:
+    """Everybody on the machine can read the arguments and nobody's standard input."""
+    token = shell.good("issue", "--task", "PS", "--delegator", "alice", "--kind", "opaque").strip()
+    with subprocess.Popen(
+        command("verify", "-"), stdin=subprocess.PIPE, env=shell.environment, cwd=shell.home
+    ) as process:
+        proc = Path(f"/proc/{process.pid}")
+        if not proc.exists():
+            pytest.skip("there is no /proc here")
+        assert process.stdin is not None
+        process.stdin.write(token.encode())
+        process.stdin.flush()
+        assert token.encode() not in (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes()
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+REFUSED = {
+    "a megabyte": b"eyJhbGciOiJFZERTQSJ9" + b"A" * 1_000_000,
+    "a megabyte of an opaque one": b"jitid_" + b"A" * 1_000_000,
+    "bytes that are no text": bytes(range(128, 256)) * 4,
+    "zeroes": b"\0" * 64,
+    "escapes": b"\x1b]0;owned\x07\x1b[31mSECRET\x9b",
+    "a key": b"-----BEGIN PRIVATE KEY-----\nSECRETSECRETSECRET\n-----END PRIVATE KEY-----",
+    "words": b"SECRET SECRET SECRET",
+    "a password": b"hunter2-SECRET",
+}
+
+
+@pytest.mark.parametrize("verb", ["verify -", "inspect -", "issue --parent-file -", "revoke --token-file -"])
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_no_token_is_refused_and_never_echoed(verb: str, what: str, shell: Shell) -> None:
+    done = subprocess.run(
+        command(*verb.split(), "--debug", "-v"),
+        input=REFUSED[what],
+        capture_output=True,
+        env=shell.environment,
+        cwd=shell.home,
+    )
+    assert done.returncode == 8, done.stderr
+    assert done.stdout == b""
+    assert b"Traceback" not in done.stderr
+    assert b"SECRET" not in done.stderr
+    assert b"AAAAAAAA" not in done.stderr
+    assert done.stderr.replace(b"\n", b"").decode().isprintable()
+
+
+@pytest.mark.parametrize("verb", ["verify", "inspect", "issue --parent-file", "revoke --token-file"])
+def test_a_token_file_that_is_none_is_a_usage_error(verb: str, shell: Shell) -> None:
+    for path in ("nothing", ".", "no/such/folder", "x" * 300):
+        done = shell.run(*verb.split(), path)
+        assert done.returncode == 2, (path, done.stderr)
+        assert "cannot be read" in done.stderr
+
+
+class Terminal:
+    """A process at a terminal of eighty columns, which a test types at and reads."""
+
+    def __init__(
+        self, shell: Shell, *arguments: str, stdout: int | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
+        self._master, terminal = pty.openpty()
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._process = subprocess.Popen(
+            command(*arguments),
+            stdin=terminal,
+            stdout=terminal if stdout is None else stdout,
+            stderr=terminal,
+            env={**shell.environment, "TERM": "xterm", **(more or {})},
+            cwd=shell.home,
+        )
+        os.close(terminal)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        """Read until the process has written `text`."""
+        while text not in self.shown:
+            self.shown += os.read(self._master, 4096).decode()
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{text}\n".encode())
+
+    def end(self) -> tuple[int, str]:
+        """Return the exit status, and all that was shown."""
+        while True:
+            try:
+                piece = os.read(self._master, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            self.shown += piece.decode()
+        os.close(self._master)
+        return self._process.wait(), self.shown.replace("\r\n", "\n")
+
+
+def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> None:
+    """Anything but that number ends nothing."""
+    shell.good("issue", "--task", "ASK", "--delegator", "carol", "--count", "3", "--kind", "opaque")
+    for answer, status, after in (("y", 2, "active"), ("", 2, "active"), ("3", 0, "revoked")):
+        terminal = Terminal(shell, "revoke", "--task", "ASK", "--max", "2")
+        terminal.until("anything else ends none")
+        terminal.type(answer)
+        done, shown = terminal.end()
+        assert done == status, shown
+        assert "3 live credentials" in shown
+        assert states(shell, "ASK") == [after]
+
+
+def test_nobody_is_asked_with_no_input(shell: Shell) -> None:
+    shell.good("issue", "--task", "ASK2", "--delegator", "carol", "--count", "3", "--kind", "opaque")
+    status, shown = Terminal(shell, "revoke", "--task", "ASK2", "--max", "2", "--no-input").end()
+    assert status == 2
+    assert "--yes or --max 3" in shown
+
+
+def test_bulk_shows_how_far_it_is_where_somebody_looks(shell: Shell) -> None:
+    """On standard error, and only if the lines themselves go elsewhere."""
+    line = ("issue", "--task", "FAR", "--delegator", "carol", "--count", "2500", "--kind", "opaque")
+    with (shell.home / "lines").open("wb") as lines:
+        status, shown = Terminal(shell, *line, stdout=lines.fileno()).end()
+        assert (status, shown.split("\r")[-1]) == (0, "jitid: issued 2500 of 2500\n")
+        assert Terminal(shell, *line, "-q", stdout=lines.fileno()).end() == (0, "")
+    assert shell.run(*line).stderr == ""
+
+
+@pytest.fixture
+def tree(shell: Shell) -> Iterator[Shell]:
+    """Return the shell with two identities of long names."""
+    if not (shell.home / "p.jwt").exists():
+        shell.good("issue", "--task", "TREE", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
+        shell.good("issue", "--parent-file", "p.jwt", "--agent", "incident-triage-assistant.v2")
+    yield shell
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list --task TREE",
+        "list --task TREE -v",
+        "tree --task TREE",
+        "inspect p.jwt",
+        "task list",
+        "task show TREE",
+        "audit log --limit 5",
+        "audit log --limit 5 -v --members",
+        "keys list",
+        "keys list -v",
+        "config show --origin",
+        "issue --task TREE --delegator alice --dry-run",
+    ],
+)
+def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) -> None:
+    """No line is wider than the terminal, and no id is folded."""
+    status, shown = Terminal(tree, *line.split(), more={"NO_COLOR": "1"}).end()
+    assert status == 0
+    assert all(len(one) <= 80 for one in shown.split("\n") if "/" not in one), shown
+    assert "\x1b" not in shown
+    # Paths and addresses, which hold ids, may be folded.
+    plain = "\n".join(one for one in shown.split("\n") if "spiffe:" not in one and "/" not in one)
+    assert all(len(found) == 30 for found in re.findall(r"\bj(?:id|ti)_[0-9a-v]*", plain)), shown
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "JITID_COLOR": "always"}, True),
+        ({"JITID_COLOR": "never"}, False),
+    ],
+)
+@pytest.mark.parametrize("line", ["list --task TREE", "tree --task TREE"])
+def test_colours_follow_the_surroundings(
+    line: str, more: dict[str, str], coloured: bool, tree: Shell
+) -> None:
+    status, shown = Terminal(tree, *line.split(), more=more).end()
+    assert status == 0
+    assert ("\x1b[" in shown) is coloured
+    assert "\x1b" not in Terminal(tree, *line.split(), "--no-color", more=more).end()[1]
+
+
+def test_a_pipe_gets_no_colours_unless_they_are_forced(tree: Shell) -> None:
+    for line in ("list --format table", "tree --task TREE --format table"):
+        assert "\x1b" not in tree.good(*line.split())
+        assert "\x1b[" in tree.run(*line.split(), more={"FORCE_COLOR": "1"}).stdout
+
+
+def test_only_system_calls_that_write_the_token_come_after_the_commit(shell: Shell) -> None:
+    """The token is written in one write, after the last sync of the ledger."""
+    trace = shell.home / "trace"
+    done = shell.run(*ISSUE, before=[need("strace"), "-f", "-o", str(trace), "-e", "write,fsync,fdatasync"])
+    calls = [re.sub(r"^\d+ +", "", line) for line in trace.read_text().splitlines() if "(" in line]
+    writes = [number for number, call in enumerate(calls) if call.startswith("write(1,")]
+    syncs = [number for number, call in enumerate(calls) if call.startswith(("fsync(", "fdatasync("))]
+    assert done.returncode == 0
+    assert len(writes) == 1
+    assert max(syncs) < writes[0]
+    assert calls[writes[0]].endswith(f"= {len(done.stdout)}")
