@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from jitid.authority.local import LocalAuthority
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
 from jitid.ledger.protocol import Names
+from jitid.ledger.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.request import IssueRequest, Terms
@@ -50,8 +52,9 @@ def tree_task(number: int) -> str:
 
 
 def fleet(cache: Path) -> Path:
-    """Return the folder of the ledger, made now unless it is there from an earlier run."""
-    place = cache / f"fleet-{CREDENTIALS}"
+    """Return the folder of the ledger, made now unless one of this schema is there."""
+    schema = sha256(repr((SQLITE_STEPS, LIVE_INDEXES)).encode()).hexdigest()[:12]
+    place = cache / f"fleet-{CREDENTIALS}-{schema}"
     if not (place / _MADE).exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True, mode=0o700)
