@@ -1,0 +1,166 @@
+"""What somebody at a terminal sees: tables that fit, colours, questions, progress."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.real import Shell, command
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Return a shell with a ledger; each test names tasks of its own."""
+    made = Shell(tmp_path_factory.mktemp("home"))
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    return made
+
+
+def states(shell: Shell, task: str) -> list[str]:
+    """Return the states of what was issued for a task, without repetitions."""
+    return sorted(set(shell.good("list", "--task", task, "--field", "state").split()))
+
+
+class Terminal:
+    """A process at a terminal of eighty columns, which a test types at and reads."""
+
+    def __init__(
+        self, shell: Shell, *arguments: str, stdout: int | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
+        self._master, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._process = subprocess.Popen(
+            command(*arguments),
+            stdin=terminal,
+            stdout=terminal if stdout is None else stdout,
+            stderr=terminal,
+            env={**shell.environment, "TERM": "xterm", **(more or {})},
+            cwd=shell.home,
+        )
+        os.close(terminal)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        """Read until the process has written `text`."""
+        while text not in self.shown:
+            self.shown += os.read(self._master, 4096).decode()
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{text}\n".encode())
+
+    def end(self) -> tuple[int, str]:
+        """Return the exit status, and all that was shown."""
+        while True:
+            try:
+                piece = os.read(self._master, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            self.shown += piece.decode()
+        os.close(self._master)
+        return self._process.wait(), self.shown.replace("\r\n", "\n")
+
+
+def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> None:
+    """Anything but that number ends nothing."""
+    shell.good("issue", "--task", "ASK", "--delegator", "carol", "--count", "3", "--kind", "opaque")
+    for answer, status, after in (("y", 2, "active"), ("", 2, "active"), ("3", 0, "revoked")):
+        terminal = Terminal(shell, "revoke", "--task", "ASK", "--max", "2")
+        terminal.until("anything else ends none")
+        terminal.type(answer)
+        done, shown = terminal.end()
+        assert done == status, shown
+        assert "3 live credentials" in shown
+        assert states(shell, "ASK") == [after]
+
+
+def test_nobody_is_asked_with_no_input(shell: Shell) -> None:
+    shell.good("issue", "--task", "ASK2", "--delegator", "carol", "--count", "3", "--kind", "opaque")
+    status, shown = Terminal(shell, "revoke", "--task", "ASK2", "--max", "2", "--no-input").end()
+    assert status == 2
+    assert "--yes or --max 3" in shown
+
+
+def test_bulk_shows_how_far_it_is_where_somebody_looks(shell: Shell) -> None:
+    """On standard error, and only if the lines themselves go elsewhere."""
+    line = ("issue", "--task", "FAR", "--delegator", "carol", "--count", "2500", "--kind", "opaque")
+    with (shell.home / "lines").open("wb") as lines:
+        status, shown = Terminal(shell, *line, stdout=lines.fileno()).end()
+        assert (status, shown.split("\r")[-1]) == (0, "jitid: issued 2500 of 2500\n")
+        assert Terminal(shell, *line, "-q", stdout=lines.fileno()).end() == (0, "")
+    assert shell.run(*line).stderr == ""
+
+
+@pytest.fixture
+def tree(shell: Shell) -> Iterator[Shell]:
+    """Return the shell with two identities of long names."""
+    if not (shell.home / "p.jwt").exists():
+        shell.good("issue", "--task", "TREE", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
+        shell.good("issue", "--parent-file", "p.jwt", "--agent", "incident-triage-assistant.v2")
+    yield shell
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list --task TREE",
+        "list --task TREE -v",
+        "tree --task TREE",
+        "inspect p.jwt",
+        "task list",
+        "task show TREE",
+        "audit log --limit 5",
+        "audit log --limit 5 -v --members",
+        "keys list",
+        "keys list -v",
+        "config show --origin",
+        "issue --task TREE --delegator alice --dry-run",
+    ],
+)
+def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) -> None:
+    """No line is wider than the terminal, and no id is folded."""
+    status, shown = Terminal(tree, *line.split(), more={"NO_COLOR": "1"}).end()
+    assert status == 0
+    assert all(len(one) <= 80 for one in shown.split("\n") if "/" not in one), shown
+    assert "\x1b" not in shown
+    # Paths and addresses, which hold ids, may be folded.
+    plain = "\n".join(one for one in shown.split("\n") if "spiffe:" not in one and "/" not in one)
+    assert all(len(found) == 30 for found in re.findall(r"\bj(?:id|ti)_[0-9a-v]*", plain)), shown
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "JITID_COLOR": "always"}, True),
+        ({"JITID_COLOR": "never"}, False),
+    ],
+)
+@pytest.mark.parametrize("line", ["list --task TREE", "tree --task TREE"])
+def test_colours_follow_the_surroundings(
+    line: str, more: dict[str, str], coloured: bool, tree: Shell
+) -> None:
+    status, shown = Terminal(tree, *line.split(), more=more).end()
+    assert status == 0
+    assert ("\x1b[" in shown) is coloured
+    assert "\x1b" not in Terminal(tree, *line.split(), "--no-color", more=more).end()[1]
+
+
+def test_a_pipe_gets_no_colours_unless_they_are_forced(tree: Shell) -> None:
+    for line in ("list --format table", "tree --task TREE --format table"):
+        assert "\x1b" not in tree.good(*line.split())
+        assert "\x1b[" in tree.run(*line.split(), more={"FORCE_COLOR": "1"}).stdout
