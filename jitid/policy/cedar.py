@@ -11,7 +11,7 @@ import cedarpy
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
-from jitid.policy.facts import FACTS, SCOPE_FACTS
+from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity
 from jitid.policy.reason import denied, permitted, scopes_denied
 from jitid.policy.source import Rule, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
@@ -26,22 +26,28 @@ MOST_KNOWN = 4096
 
 
 class _Question(NamedTuple):
-    """All that an answer depends on, besides the policies."""
+    """All that an answer depends on, besides the policies; what no rule looks at is left blank."""
 
     action: str
     agent: str
     resource_type: str
     resource: str
-    context: str
+    facts: tuple[str, ...]
+    values: tuple[object, ...]
 
     def for_cedar(self) -> dict[str, Any]:
+        context = {name: _cedar(value) for name, value in zip(self.facts, self.values, strict=True)}
         # As objects, names need no quoting, and cost a third of what Cedar's parser takes for `Agent::"x"`.
         return {
             "principal": {"type": "Agent", "id": self.agent},
             "action": {"type": "Action", "id": self.action},
             "resource": {"type": self.resource_type, "id": self.resource},
-            "context": self.context,
+            "context": _encode(context),
         }
+
+
+def _cedar(value: object) -> object:
+    return {"__entity": value._asdict()} if isinstance(value, Entity) else value
 
 
 class _Answer(NamedTuple):
@@ -67,10 +73,12 @@ class Policy:
             self._add(file, text)
         self._by_name = {rule.name: rule for rule in self._rules}
         self._known: dict[_Question, _Answer] = {}
+        self._looks_at = frozenset().union(*(rule.looks_at for rule in self._rules))
         self._issue_facts = self._asked("issue")
         grant_facts = self._asked("grant")
-        self._grant_facts = [(name, fact) for name, fact in grant_facts if name not in SCOPE_FACTS]
-        self._scope_facts = SCOPE_FACTS.intersection(name for name, _ in grant_facts)
+        self._grant_facts = {name: fact for name, fact in grant_facts.items() if name not in SCOPE_FACTS}
+        self._issue_names = tuple(self._issue_facts)
+        self._grant_names = (*self._grant_facts, *(name for name in SCOPE_FACTS if name in grant_facts))
 
     def decide(
         self,
@@ -140,9 +148,9 @@ class Policy:
         self._rules += rules
         self._set = added
 
-    def _asked(self, action: str) -> list[tuple[str, Callable[[PolicyRequest], object]]]:
+    def _asked(self, action: str) -> dict[str, Callable[[PolicyRequest], object]]:
         asked = {name for rule in self._rules for name in rule.facts.get(action, ())}
-        return [(name, fact) for name, fact in FACTS.items() if name in asked]
+        return {name: fact for name, fact in FACTS.items() if name in asked}
 
     def _ask(self, request: PolicyRequest) -> list[_Answer]:
         questions = self._questions(request)
@@ -162,25 +170,23 @@ class Policy:
         return [answer for question in questions if (answer := answers[question]) is not None]
 
     def _questions(self, request: PolicyRequest) -> list[_Question]:
-        context = _encode({name: fact(request) for name, fact in self._issue_facts})
-        questions = [_Question("issue", request.agent, "Task", request.task, context)]
+        agent = self._name("principal", request.agent)
+        task = self._name("resource", request.task)
+        values = tuple([fact(request) for fact in self._issue_facts.values()])
+        questions = [_Question("issue", agent, "Task", task, self._issue_names, values)]
         if request.scopes:
-            shared = _encode({name: fact(request) for name, fact in self._grant_facts})
+            values = tuple([fact(request) for fact in self._grant_facts.values()])
             for scope in request.scopes:
-                context = self._scope_context(shared, scope)
-                questions.append(_Question("grant", request.agent, "Scope", scope, context))
+                own = tuple([SCOPE_FACTS[name](scope) for name in self._grant_names[len(values) :]])
+                resource = self._name("resource", scope)
+                questions.append(
+                    _Question("grant", agent, "Scope", resource, self._grant_names, values + own)
+                )
         return questions
 
-    def _scope_context(self, shared: str, scope: str) -> str:
-        members = []
-        if "wildcard" in self._scope_facts:
-            members.append('"wildcard":true' if "*" in scope else '"wildcard":false')
-        if "scope" in self._scope_facts:
-            members.append('"scope":' + _encode(scope))
-        if not members:
-            return shared
-        own = ",".join(members)
-        return f"{{{own}}}" if shared == "{}" else f"{shared[:-1]},{own}}}"
+    def _name(self, variable: str, name: str) -> str:
+        """Return a name if a rule may look at it; text that Cedar may not take is left for it to refuse."""
+        return name if variable in self._looks_at or not name.isascii() else ""
 
     def _answer(self, response: cedarpy.AuthzResult) -> _Answer:
         diagnostics = response.diagnostics

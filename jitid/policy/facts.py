@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from jitid.policy.decision import PolicyRequest
+
+
+class Entity(NamedTuple):
+    """A reference to an entity, as a value that can be a key."""
+
+    type: str
+    id: str
+
 
 # Cedar spends one to two microseconds on each member of a context, and fourteen on an entity: more than on
 # judging it. So a question carries only the facts that some policy asks for, and the others cost nothing.
 # jitid.cedarschema declares the same names; a test compares the two.
 FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "agent": lambda request: request.agent,
-    "delegator": lambda request: {"__entity": {"type": "Delegator", "id": request.delegator}},
+    "delegator": lambda request: Entity("Delegator", request.delegator),
     "delegator_name": lambda request: request.delegator,
     "delegator_kind": lambda request: request.delegator.partition(":")[0],
     "delegator_proof": lambda request: request.delegator_proof,
@@ -22,7 +31,7 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "kind": lambda request: request.kind,
     "depth": lambda request: request.depth,
     "lifetime": lambda request: request.lifetime,
-    "audiences": lambda request: list(request.audiences),
+    "audiences": lambda request: tuple(request.audiences),
     "now": lambda request: request.now,
     "hour": lambda request: request.now // 3600 % 24,
     "minute": lambda request: request.now // 60 % 60,
@@ -32,7 +41,10 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "wildcard": lambda request: any("*" in scope for scope in request.scopes),
 }
 
-SCOPE_FACTS = frozenset({"scope", "wildcard"})
+SCOPE_FACTS: Mapping[str, Callable[[str], object]] = {
+    "scope": lambda scope: scope,
+    "wildcard": lambda scope: "*" in scope,
+}
 """The facts that a `grant` question has of its own: the one scope, and whether that one has a wildcard."""
 
 

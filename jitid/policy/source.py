@@ -37,6 +37,8 @@ class Rule(NamedTuple):
     """Seconds, from `@max_ttl`."""
     facts: dict[str, frozenset[str]]
     """The facts it may read, for each action that it may apply to."""
+    looks_at: frozenset[str]
+    """Which of `principal` and `resource` it may look at: to the others' names it is blind."""
 
 
 def read_rules(file: str, text: str) -> list[Rule]:
@@ -111,7 +113,12 @@ def _rule(file: str, tokens: list[str]) -> Rule:
     name = _name(annotations.get("id"))
     facts = _facts(name, tokens[body:])
     actions = _actions(tokens[at:body])
-    return Rule(name, file, effect, _max_ttl(name, effect, annotations), dict.fromkeys(actions, facts))
+    looks_at = frozenset(
+        one for one in ("principal", "resource") if _looks_at(one, tokens[at:body], tokens[body:])
+    )
+    return Rule(
+        name, file, effect, _max_ttl(name, effect, annotations), dict.fromkeys(actions, facts), looks_at
+    )
 
 
 def _name(name: str | None) -> str:
@@ -144,6 +151,12 @@ def _actions(head: list[str]) -> tuple[str, ...]:
     if any("\\" in string for string in strings):
         return ACTIONS
     return tuple(action for action in ACTIONS if action in strings)
+
+
+def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:
+    """Tell whether a rule may ask who the principal, or what the resource, is; in a bare head it does not."""
+    places = [at for at, token in enumerate(head) if token == variable]
+    return variable in body or len(places) != 1 or head[places[0] + 1 : places[0] + 2] not in ([","], [])
 
 
 def _facts(name: str, body: list[str]) -> frozenset[str]:

@@ -226,3 +226,27 @@ def test_a_grant_reads_its_own_scope_and_the_issue_all_of_them() -> None:
     assert asked.decide(request(scopes=("a:*", "b"))).permit
     assert not asked.decide(request(scopes=("b",))).permit
     assert not asked.decide(request(scopes=("a:*", "c"))).permit
+
+
+@pytest.mark.parametrize(
+    ("rule", "agent", "task"),
+    [
+        ('@id("r") permit (principal == Agent::"a", action, resource);', "b", "T"),
+        ('@id("r") permit (principal, action, resource == Task::"T");', "a", "U"),
+        ('@id("r") permit (principal is Agent in Agent::"a", action, resource);', "b", "T"),
+        ('@id("r") permit (principal, action, resource) when { principal == Agent::"a" };', "b", "T"),
+        ('@id("r") permit (principal, action, resource) unless { resource != Task::"T" };', "a", "U"),
+        (
+            '@id("r") permit (principal, action, resource) when { [Agent::"a"].contains(principal) };',
+            "b",
+            "T",
+        ),
+    ],
+)
+def test_an_answer_about_one_name_is_none_about_another(rule: str, agent: str, task: str) -> None:
+    """Answers are remembered; a rule that looks at who or what is asked about is asked again."""
+    policy = Policy([("p.cedar", rule)])
+    asked = request(agent="a", task="T", scopes=())
+    assert policy.decide(asked).permit
+    assert not policy.decide(asked._replace(agent=agent, task=task)).permit
+    assert policy.decide(asked).permit
