@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, assert_never
 
@@ -13,13 +13,12 @@ from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
 from jitid.identifier import credential_id, identity_id, new_uuid7
 from jitid.issuers.protocol import Draft, Ids, Issuer, Minted, Order
-from jitid.keyring import Keyring, Signer
+from jitid.keyring import Keyring
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, SigningKey, Snapshot, Transaction
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.request import IssueRequest, Terms
 from jitid.secret import Secret
-from jitid.task import Task
 
 MOST_AT_ONCE = 1_000
 """How many credentials one transaction makes at most, so that other writers get their turn."""
@@ -65,12 +64,55 @@ def preview(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Term
     return _issued(planning.plan(snapshot, names, request, terms), request, ())
 
 
+class Foreseen(NamedTuple):
+    """What an issue came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
+
+    now: int
+    settled: _Settled
+    minted: list[Minted]
+
+
+def foresee(
+    snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, keyring: Keyring
+) -> Foreseen | None:
+    """Plan one request and make its secrets before the lock is taken; None where that must wait for the lock.
+
+    Nothing works of what is made before its row is committed. Raises what `issue` raises.
+    """
+    if request.parent is not None or request.copies > MOST_AT_ONCE:
+        # A parent's state counts as it is inside the transaction.
+        return None
+    key = _current_key(snapshot, terms.algorithm_for(request.audiences or terms.audiences))
+    if request.kind == Kind.JWT and key is None:
+        return None
+    settled = _settle(snapshot, names, request, terms, lambda kind, _: _mint(kind, keyring, key))
+    (minted,) = _minted([settled])
+    return Foreseen(snapshot.now, settled, minted)
+
+
+def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
+    """Tell whether a plan made in a snapshot is the one that would be made now."""
+    plan = foreseen.settled.plan
+    key = foreseen.settled.mint.key
+    return (
+        transaction.now == foreseen.now
+        and transaction.find_task(plan.draft.task) == plan.task
+        and (key is None or _current_key(transaction, key.algorithm) == key)
+    )
+
+
 def issue(
-    transaction: Transaction, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
+    transaction: Transaction,
+    names: Names,
+    requests: Sequence[IssueRequest],
+    terms: Terms,
+    keyring: Keyring,
+    foreseen: Foreseen | None = None,
 ) -> list[Issued]:
     """Decide each request and record what it comes to; one audit event a request.
 
-    The secrets work as soon as the transaction is committed, and must not be shown before.
+    The secrets work as soon as the transaction is committed, and must not be shown before. What was `foreseen` of a
+    single request is taken if it still holds.
 
     Raises:
         PolicyDeniedError: a request is refused; the transaction must not be committed.
@@ -78,17 +120,11 @@ def issue(
         UsageError: a request cannot be meant.
 
     """
-    if sum(request.copies for request in requests) > MOST_AT_ONCE:
-        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
-    issuers: dict[tuple[str, str], _Mint] = {}
-    settled = []
-    for position, request in enumerate(requests):
-        try:
-            settled.append(_settle(transaction, names, request, terms, keyring, issuers))
-        except JitidError as error:
-            error.position = position
-            raise
-    minted = _minted(settled)
+    if foreseen is not None and _still_holds(transaction, foreseen):
+        settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
+    else:
+        settled = _settled(transaction, names, requests, terms, keyring)
+        minted = _minted(settled)
     _record(transaction, settled, minted)
     return [
         _issued(
@@ -103,6 +139,39 @@ def issue(
     ]
 
 
+def _settled(
+    transaction: Transaction, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
+) -> list[_Settled]:
+    if sum(request.copies for request in requests) > MOST_AT_ONCE:
+        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+    mints: dict[tuple[str, str], _Mint] = {}
+
+    def mint_for(kind: Kind, algorithm: str) -> _Mint:
+        found = mints.get((kind, algorithm))
+        if found is None:
+            key = current_key(transaction, keyring, algorithm) if kind is Kind.JWT else None
+            found = mints[kind, algorithm] = _mint(kind, keyring, key)
+        return found
+
+    settled = []
+    for position, request in enumerate(requests):
+        try:
+            settled.append(_opened(transaction, _settle(transaction, names, request, terms, mint_for)))
+        except JitidError as error:
+            error.position = position
+            raise
+    return settled
+
+
+def _opened(transaction: Transaction, one: _Settled) -> _Settled:
+    """Open the task of a granted request if it is new: the next request may be on it."""
+    if one.plan.task is not None:
+        return one
+    draft = one.plan.draft
+    task = transaction.open_task(draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline)
+    return one._replace(plan=one.plan._replace(task=task))
+
+
 class _Mint(NamedTuple):
     """What makes the credentials of one kind, and the key that signs them."""
 
@@ -111,35 +180,26 @@ class _Mint(NamedTuple):
 
 
 class _Settled(NamedTuple):
-    """A request that is granted, its task open; what remains is to make and to record its credentials."""
+    """A request that is granted; what remains is to make and to record its credentials."""
 
     request: IssueRequest
     plan: Plan
-    task: Task
     mint: _Mint
     raw: list[tuple[bytes, bytes]]
     names: list[Ids]
 
 
 def _settle(
-    transaction: Transaction,
+    snapshot: Snapshot,
     names: Names,
     request: IssueRequest,
     terms: Terms,
-    keyring: Keyring,
-    issuers: dict[tuple[str, str], _Mint],
+    mint_for: Callable[[Kind, str], _Mint],
 ) -> _Settled:
-    plan = planning.plan(transaction, names, request, terms)
-    draft = plan.draft
-    task = plan.task or transaction.open_task(draft.task, draft.purpose, plan.task_sensitivity, plan.deadline)
-    algorithm = terms.algorithm_for(draft.audiences)
-    mint = issuers.get((request.kind, algorithm))
-    if mint is None:
-        mint = _mint(transaction, keyring, Kind(request.kind), algorithm)
-        issuers[request.kind, algorithm] = mint
+    plan = planning.plan(snapshot, names, request, terms)
+    mint = mint_for(Kind(request.kind), terms.algorithm_for(plan.draft.audiences))
     raw = _new_ids(request.copies)
-    ids = [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
-    return _Settled(request, plan, task, mint, raw, ids)
+    return _Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])
 
 
 def _minted(settled: Sequence[_Settled]) -> list[list[Minted]]:
@@ -160,14 +220,14 @@ def _minted(settled: Sequence[_Settled]) -> list[list[Minted]]:
     return minted
 
 
-def _mint(transaction: Transaction, keyring: Keyring, kind: Kind, algorithm: str) -> _Mint:
+def _mint(kind: Kind, keyring: Keyring, key: SigningKey | None) -> _Mint:
     """Return what makes credentials of that kind; a newcomer adds its kind here."""
     match kind:
         case Kind.JWT:
             from jitid.issuers.jwt import JwtIssuer
 
-            signer, key = current_signer(transaction, keyring, algorithm)
-            return _Mint(JwtIssuer(signer), key)
+            assert key is not None
+            return _Mint(JwtIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
         case Kind.OPAQUE:
             from jitid.issuers.opaque import OpaqueIssuer
 
@@ -176,20 +236,21 @@ def _mint(transaction: Transaction, keyring: Keyring, kind: Kind, algorithm: str
             assert_never(kind)
 
 
-def current_signer(transaction: Transaction, keyring: Keyring, algorithm: str) -> tuple[Signer, SigningKey]:
-    """Return the key that signs now, made on the spot if the ledger has none for that algorithm.
-
-    Raises:
-        IntegrityError: its private half is missing, damaged or open to others.
-
-    """
-    for key in reversed(transaction.signing_keys()):
+def _current_key(snapshot: Snapshot, algorithm: str) -> SigningKey | None:
+    for key in reversed(snapshot.signing_keys()):
         if key.algorithm == algorithm and key.retired_at is None and key.revoked_at is None:
-            return keyring.load(key.kid, key.algorithm, key.public), key
-    signer = keyring.create(algorithm)
-    key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
-    transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})
-    return signer, key
+            return key
+    return None
+
+
+def current_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> SigningKey:
+    """Return the key that signs now, made on the spot if the ledger has none for that algorithm."""
+    key = _current_key(transaction, algorithm)
+    if key is None:
+        signer = keyring.create(algorithm)
+        key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
+        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})
+    return key
 
 
 def _new_ids(count: int) -> list[tuple[bytes, bytes]]:
@@ -211,6 +272,7 @@ def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Seque
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
+        assert one.plan.task is not None
         delegator, agent, audiences = map(
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
@@ -228,7 +290,7 @@ def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Seque
                     delegator,
                     draft.delegator_proof,
                     agent,
-                    one.task.key,
+                    one.plan.task.key,
                     draft.sensitivity,
                 )
             )
@@ -247,7 +309,7 @@ def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Seque
                     claims_hash,
                     signed_by,
                     seq + len(events),
-                    one.task.key,
+                    one.plan.task.key,
                     delegator,
                 )
             )

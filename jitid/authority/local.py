@@ -138,8 +138,12 @@ class LocalAuthority:
         terms = self._agreed
         try:
             requests = self._proved(operation)
+            foreseen = None
+            if len(requests) == 1:
+                with self._ledger.read() as snapshot:
+                    foreseen = issuance.foresee(snapshot, names, requests[0], terms, self._keyring)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return issuance.issue(transaction, names, requests, terms, self._keyring)
+                return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, operation)
             raise
