@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from jitid.errors import UsageError
@@ -31,6 +32,16 @@ def new_uuid7(now_ms: int, random: bytes) -> bytes:
     return value.to_bytes(16)
 
 
+def new_uuid7s(now_ms: int, random: bytes, count: int) -> list[bytes]:
+    """Return UUIDs of version 7 that follow one another, the first of them random (RFC 9562 section 6.2, method 2).
+
+    For `count` up to 2**61; the arguments are those of `new_uuid7`.
+    """
+    # The highest bit of the random part is left to the counting, so that nothing carries into the variant.
+    first = int.from_bytes(new_uuid7(now_ms, random)) & ~(1 << 61)
+    return [(first + number).to_bytes(16) for number in range(count)]
+
+
 def identity_id(raw: bytes) -> str:
     """Return an identity's 16 bytes as text: `jid_` and 26 characters of base32hex (RFC 4648 section 7)."""
     return "jid_" + _base32(raw)
@@ -49,10 +60,19 @@ def _base32(raw: bytes) -> str:
     # The halves fit into machine words, where shifting is cheapest.
     high, low = bits >> 70, bits & 0x3FFFFFFFFFFFFFFFFF
     return (
-        f"{pairs[high >> 50]}{pairs[high >> 40 & 1023]}{pairs[high >> 30 & 1023]}{pairs[high >> 20 & 1023]}"
-        f"{pairs[high >> 10 & 1023]}{pairs[high & 1023]}{pairs[low >> 60]}{pairs[low >> 50 & 1023]}"
+        f"{_upper(high)}{pairs[low >> 60]}{pairs[low >> 50 & 1023]}"
         f"{pairs[low >> 40 & 1023]}{pairs[low >> 30 & 1023]}{pairs[low >> 20 & 1023]}"
         f"{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
+
+
+# Ids that are made together have the upper half in common.
+@lru_cache(maxsize=16)
+def _upper(high: int) -> str:
+    pairs = _PAIRS
+    return (
+        f"{pairs[high >> 50]}{pairs[high >> 40 & 1023]}{pairs[high >> 30 & 1023]}{pairs[high >> 20 & 1023]}"
+        f"{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 from jitid import audit, planning
 from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
-from jitid.identifier import credential_id, identity_id, new_uuid7
+from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Draft, Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, SigningKey, Snapshot, Transaction
@@ -256,12 +256,9 @@ def current_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> S
 def _new_ids(count: int) -> list[tuple[bytes, bytes]]:
     # The clock only orders the ids; all that is judged by time uses the transaction's own.
     now_ms = time.time_ns() // 1_000_000
-    random = os.urandom(20 * count)
-    ids = [new_uuid7(now_ms, random[at : at + 10]) for at in range(0, 20 * count, 10)]
-    if count == 1:
-        return [(ids[0], ids[1])]
     # In order, so that each goes to the end of its index.
-    return list(zip(sorted(ids[:count]), sorted(ids[count:]), strict=True))
+    uids = new_uuid7s(now_ms, os.urandom(10), count)
+    return list(zip(uids, new_uuid7s(now_ms, os.urandom(10), count), strict=True))
 
 
 def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Sequence[list[Minted]]) -> None:

@@ -17,7 +17,8 @@ _LENGTH = len(OPAQUE_PREFIX) + _RANDOM_LENGTH + _CHECKSUM_LENGTH
 # first eight digits would come up more often than the others.
 _BYTE_TO_DIGIT = (_DIGITS * 5)[:256].encode()
 _BIASED = bytes(range(248, 256))
-_DRAW = 40  # one in thirty-two is thrown away: a second draw is rare
+DRAW = 40
+"""How many random bytes a token mostly takes: one in thirty-two is thrown away, and a second draw is rare."""
 
 
 class Secret:
@@ -82,9 +83,9 @@ def new_opaque(random: Callable[[int], bytes]) -> str:
 
     `random` gives as many random bytes as it is asked for (`os.urandom`). All tokens are equally likely.
     """
-    digits = random(_DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
+    digits = random(DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
     while len(digits) < _RANDOM_LENGTH:
-        digits += random(_DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
+        digits += random(DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
     digits = digits[:_RANDOM_LENGTH]
     return f"{OPAQUE_PREFIX}{digits.decode('ascii')}{_checksum(digits)}"
 

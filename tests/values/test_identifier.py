@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.identifier import credential_id, identity_id, new_uuid7, parse_id
+from jitid.identifier import credential_id, identity_id, new_uuid7, new_uuid7s, parse_id
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 times = st.integers(0, 2**48 - 1)
@@ -143,3 +143,14 @@ def test_only_sixteen_bytes_are_written(size: int) -> None:
     """Others would read back as something else."""
     with pytest.raises(ValueError, match="16 bytes"):
         identity_id(bytes(size))
+
+
+@given(
+    now_ms=st.integers(0, (1 << 48) - 1), random=st.binary(min_size=10, max_size=10), count=st.integers(0, 50)
+)
+def test_uuids_made_together_are_version_7_and_in_order(now_ms: int, random: bytes, count: int) -> None:
+    made = new_uuid7s(now_ms, random, count)
+    assert len(set(made)) == count
+    assert made == sorted(made)
+    assert all(one[:6] == now_ms.to_bytes(6) and one[6] >> 4 == 7 and one[8] >> 6 == 0b10 for one in made)
+    assert [parse_id(identity_id(one)) for one in made] == [("jid", one) for one in made]
