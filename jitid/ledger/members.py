@@ -9,13 +9,13 @@ from typing import Any
 
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
+from jitid.identifier import credential_id
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)
 _JTI = itemgetter(1)
 _PRINTED = itemgetter(1, 2)
-_TERMS = itemgetter(3, 4, 5, 6)
 _STATE = itemgetter(3, 2)
 
 _ENDED_AS = {"revoke": "revoked", "key-revoke": "revoked", "retire": "retired", "expire": "expired"}
@@ -76,15 +76,19 @@ class Members:
         rows = self._issued.take(seq, event.get("count", 1))
         if audit.issued_digest(map(_PRINTED, rows)) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
+        terms = None
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
-            if set(map(_TERMS, rows)) != {(event["kind"], scopes, at, at + event["lifetime"])}:
-                raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
+            terms = (event["kind"], scopes, at, at + event["lifetime"])
+        if rows and self._snapshot.count_issued(rows[0][0], rows[-1][0], seq, terms) != len(rows):
+            raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         self.count += len(rows)
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._ended.take(seq, event["count"])
+        if rows and set(map(_EVENT, rows)) != {seq}:
+            raise IntegrityError(_not_as_told(seq, "ended"))
         if audit.ended_digest(map(_JTI, rows)) != event["ended"]:
             raise IntegrityError(_not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
@@ -101,16 +105,16 @@ class Members:
 
 
 class _Rows:
-    """Rows in the order of the events that they point to."""
+    """Rows in the order of the events that they belong to."""
 
     def __init__(self, rows: Iterator[tuple[Any, ...]], what: str) -> None:
         self._rows = iter(rows)
         self._what = what
 
     def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
-        """Return the next `count` rows. Raise IntegrityError unless all of them point to event `seq`."""
+        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
         rows = list(islice(self._rows, count))
-        if len(rows) != count or (count and set(map(_EVENT, rows)) != {seq}):
+        if len(rows) != count:
             raise IntegrityError(_not_as_told(seq, self._what))
         return rows
 
@@ -119,7 +123,7 @@ class _Rows:
         row = next(self._rows, None)
         if row is not None:
             raise IntegrityError(
-                f"the ledger has credentials {self._what} by event {row[0]}, which says nothing of them"
+                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
             )
 
 

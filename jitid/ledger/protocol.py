@@ -203,8 +203,14 @@ class Snapshot(Protocol):
     def head(self) -> Head:
         """Return the last link of the audit chain."""
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None, str, str, int, int]]:
-        """Yield (event, jti, fingerprint, kind, scopes, issued_at, expires_at) of every credential, in their order."""
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
+
+    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
+        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
+
+        The terms are kind, scopes, time of issue and expiry; None for whatever they are.
+        """
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

@@ -303,12 +303,20 @@ class SqlSnapshot:
         row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
         return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None, str, str, int, int]]:
-        """Yield (event, jti, fingerprint, kind, scopes, issued_at, expires_at) of every credential, in their order."""
-        rows: Iterator[tuple[int, bytes, bytes | None, str, str, int, int]] = self._db.execute(
-            "SELECT event, jti, fingerprint, kind, scopes, issued_at, expires_at FROM credential ORDER BY id"
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
+        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
+            "SELECT id, jti, fingerprint FROM credential ORDER BY id"
         )
         return rows
+
+    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
+        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
+        sql = "SELECT count(*) FROM credential WHERE id BETWEEN ? AND ? AND event = ?"
+        if terms is not None:
+            sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
+        count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
+        return count
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

@@ -282,10 +282,13 @@ def test_the_members_of_an_event_are_named(place: Place) -> None:
     with place.ledger.read() as snapshot:
         assert snapshot.event_members(first.event) == ([first.jti], [])
         assert snapshot.event_members(event.seq) == ([], [first.jti, second.jti])
-        issued = [(seq, jti) for seq, jti, *_ in snapshot.issued_members()]
+        issued = [(key, jti) for key, jti, _ in snapshot.issued_members()]
+        assert snapshot.count_issued(first.key, second.key, first.event, None) == 1
+        assert snapshot.count_issued(first.key, second.key, first.event, ("opaque", "", NOW, NOW + 900)) == 1
+        assert snapshot.count_issued(first.key, second.key, first.event, ("jwt", "", NOW, NOW + 900)) == 0
         ended = list(snapshot.ended_members())
     raw = [parse_id(row.jti)[1] for row in (first, second)]
-    assert issued == [(first.event, raw[0]), (second.event, raw[1])]
+    assert issued == [(first.key, raw[0]), (second.key, raw[1])]
     assert ended == [(event.seq, jti, NOW, "retired") for jti in raw]
     assert digest == ended_digest(raw)
 
