@@ -68,11 +68,16 @@ def attenuated(
     if not found:
         return scopes
     what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
-    covered = ", ".join(quote(scope) for scope in parent.scopes[:10]) or "no scope"
     reason = f"rule `attenuation`: the parent {parent.id} does not hold {what}"
+    held_instead = {"scope": parent.scopes, "audience": parent.audiences, "detail": details}
+    holds_what = "; ".join(
+        f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
+        for item in found
+        if item.what in held_instead
+    )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {covered}",
+        f"what would pass: the same without that; the parent holds {holds_what}",
         {**facts, "rules": ["attenuation"], "reason": reason},
     )
 
