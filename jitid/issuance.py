@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple
 
 from jitid import audit, planning
 from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
-from jitid.identifier import credential_id, identity_id, new_uuid7s
-from jitid.issuers.protocol import Draft, Ids, Issuer, Minted, Order
+from jitid.identifier import credential_id, identity_id
+from jitid.issuers.protocol import Draft, Ids, Minted
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, SigningKey, Snapshot, Transaction
+from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Snapshot, Transaction
+from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, usable_key
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.request import IssueRequest, Terms
@@ -68,7 +66,7 @@ class Foreseen(NamedTuple):
     """What an issue came to in a snapshot, made ahead so that the lock is held for little more than recording it."""
 
     now: int
-    settled: _Settled
+    settled: Settled
     minted: list[Minted]
 
 
@@ -82,11 +80,11 @@ def foresee(
     if request.parent is not None or request.copies > MOST_AT_ONCE:
         # A parent's state counts as it is inside the transaction.
         return None
-    key = _current_key(snapshot, terms.algorithm_for(request.audiences or terms.audiences))
+    key = current_key_of(snapshot, terms.algorithm_for(request.audiences or terms.audiences))
     if request.kind == Kind.JWT and key is None:
         return None
-    settled = _settle(snapshot, names, request, terms, lambda kind, _: _mint(kind, keyring, key))
-    (minted,) = _minted([settled])
+    settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key))
+    (minted,) = make([settled])
     return Foreseen(snapshot.now, settled, minted)
 
 
@@ -97,7 +95,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
     return (
         transaction.now == foreseen.now
         and transaction.find_task(plan.draft.task) == plan.task
-        and (key is None or _current_key(transaction, key.algorithm) == key)
+        and (key is None or current_key_of(transaction, key.algorithm) == key)
     )
 
 
@@ -124,7 +122,7 @@ def issue(
         settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
     else:
         settled = _settled(transaction, names, requests, terms, keyring)
-        minted = _minted(settled)
+        minted = make(settled)
     _record(transaction, settled, minted)
     return [
         _issued(
@@ -141,16 +139,16 @@ def issue(
 
 def _settled(
     transaction: Transaction, names: Names, requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring
-) -> list[_Settled]:
+) -> list[Settled]:
     if sum(request.copies for request in requests) > MOST_AT_ONCE:
         raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
-    mints: dict[tuple[str, str], _Mint] = {}
+    mints: dict[tuple[str, str], Mint] = {}
 
-    def mint_for(kind: Kind, algorithm: str) -> _Mint:
+    def mint_for(kind: Kind, algorithm: str) -> Mint:
         found = mints.get((kind, algorithm))
         if found is None:
-            key = current_key(transaction, keyring, algorithm) if kind is Kind.JWT else None
-            found = mints[kind, algorithm] = _mint(kind, keyring, key)
+            key = usable_key(transaction, keyring, algorithm) if kind is Kind.JWT else None
+            found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found
 
     settled = []
@@ -163,7 +161,7 @@ def _settled(
     return settled
 
 
-def _opened(transaction: Transaction, one: _Settled) -> _Settled:
+def _opened(transaction: Transaction, one: Settled) -> Settled:
     """Open the task of a granted request if it is new: the next request may be on it."""
     if one.plan.task is not None:
         return one
@@ -172,96 +170,20 @@ def _opened(transaction: Transaction, one: _Settled) -> _Settled:
     return one._replace(plan=one.plan._replace(task=task))
 
 
-class _Mint(NamedTuple):
-    """What makes the credentials of one kind, and the key that signs them."""
-
-    issuer: Issuer
-    key: SigningKey | None
-
-
-class _Settled(NamedTuple):
-    """A request that is granted; what remains is to make and to record its credentials."""
-
-    request: IssueRequest
-    plan: Plan
-    mint: _Mint
-    raw: list[tuple[bytes, bytes]]
-    names: list[Ids]
-
-
 def _settle(
     snapshot: Snapshot,
     names: Names,
     request: IssueRequest,
     terms: Terms,
-    mint_for: Callable[[Kind, str], _Mint],
-) -> _Settled:
+    mint_for: Callable[[Kind, str], Mint],
+) -> Settled:
     plan = planning.plan(snapshot, names, request, terms)
     mint = mint_for(Kind(request.kind), terms.algorithm_for(plan.draft.audiences))
-    raw = _new_ids(request.copies)
-    return _Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])
+    raw = new_ids(request.copies)
+    return Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])
 
 
-def _minted(settled: Sequence[_Settled]) -> list[list[Minted]]:
-    """Make the credentials of each request; those of one kind together, so that many are signed at once."""
-    minted: list[list[Minted]] = [[] for _ in settled]
-    for mint in dict.fromkeys(one.mint for one in settled):
-        positions = [position for position, one in enumerate(settled) if one.mint is mint]
-        try:
-            made = iter(
-                mint.issuer.mint([Order(settled[at].plan.draft, settled[at].names) for at in positions])
-            )
-        except JitidError as error:
-            if error.position is not None:
-                error.position = positions[error.position]
-            raise
-        for at in positions:
-            minted[at] = list(islice(made, len(settled[at].names)))
-    return minted
-
-
-def _mint(kind: Kind, keyring: Keyring, key: SigningKey | None) -> _Mint:
-    """Return what makes credentials of that kind; a newcomer adds its kind here."""
-    match kind:
-        case Kind.JWT:
-            from jitid.issuers.jwt import JwtIssuer
-
-            assert key is not None
-            return _Mint(JwtIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
-        case Kind.OPAQUE:
-            from jitid.issuers.opaque import OpaqueIssuer
-
-            return _Mint(OpaqueIssuer(), None)
-        case _:
-            assert_never(kind)
-
-
-def _current_key(snapshot: Snapshot, algorithm: str) -> SigningKey | None:
-    for key in reversed(snapshot.signing_keys()):
-        if key.algorithm == algorithm and key.retired_at is None and key.revoked_at is None:
-            return key
-    return None
-
-
-def current_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> SigningKey:
-    """Return the key that signs now, made on the spot if the ledger has none for that algorithm."""
-    key = _current_key(transaction, algorithm)
-    if key is None:
-        signer = keyring.create(algorithm)
-        key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
-        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})
-    return key
-
-
-def _new_ids(count: int) -> list[tuple[bytes, bytes]]:
-    # The clock only orders the ids; all that is judged by time uses the transaction's own.
-    now_ms = time.time_ns() // 1_000_000
-    # In order, so that each goes to the end of its index.
-    uids = new_uuid7s(now_ms, os.urandom(10), count)
-    return list(zip(uids, new_uuid7s(now_ms, os.urandom(10), count), strict=True))
-
-
-def _record(transaction: Transaction, settled: Sequence[_Settled], minted: Sequence[list[Minted]]) -> None:
+def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequence[list[Minted]]) -> None:
     identity_key, credential_key = transaction.next_keys()
     seq = transaction.next_seq()
     identities: list[IdentityRow] = []

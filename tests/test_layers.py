@@ -25,6 +25,7 @@ LAYERS = (
     {
         "issuance",
         "planning",
+        "minting",
         "narrowing",
         "request",
         "revocation",

@@ -13,6 +13,7 @@ from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, 
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
+from jitid.ledger.failure import translated
 from jitid.ledger.protocol import Names
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.text import safe
@@ -116,7 +117,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     except OutputError as error:
         raise StorageError(error.message, "choose another place with --ledger") from error
     except sqlite3.Error as error:
-        raise sqlite.translated(error) from error
+        raise translated(error) from error
     finally:
         if os.path.isdir(aside):
             shutil.rmtree(aside, ignore_errors=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from jitid.audit import Event, Head, genesis
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
+from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.protocol import SORTS, Ancestor, Filter, Names, Radius, Selection, SigningKey
 from jitid.task import Task
 from jitid.text import quote
@@ -70,21 +69,17 @@ def _credential(row: Any) -> Credential:
     )
 
 
-class SqlSnapshot:
+class SqlSnapshot(SqlAuditLog):
     """A consistent view of a ledger that speaks SQL."""
 
     def __init__(self, db: Any, names: Names, now: int) -> None:
-        self._db = db
-        self._names = names
+        super().__init__(db, names)
         self._now = now
 
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        return self._db.execute(sql, values).fetchone()
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
@@ -273,56 +268,3 @@ class SqlSnapshot:
         """Return the text of a policy that decided something once."""
         row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
         return None if row is None else row[0]
-
-    def event(self, seq: int) -> Event | None:
-        """Return one audit event."""
-        row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
-        return None if row is None else Event(*row)
-
-    def events(self, after: int) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order."""
-        rows: Iterator[Event] = self._db.execute(
-            "SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq", {"after": after}
-        )
-        return rows
-
-    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
-        """Return the ids of the credentials that an event issued, and of those that it ended."""
-        rows = self._db.execute(
-            "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
-            {"seq": seq},
-        )
-        issued: list[str] = []
-        ended: list[str] = []
-        for jti, was_issued in rows:
-            (issued if was_issued else ended).append(credential_id(jti))
-        return issued, ended
-
-    def head(self) -> Head:
-        """Return the last link of the audit chain."""
-        row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
-        return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
-
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
-        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
-            "SELECT id, jti, fingerprint FROM credential ORDER BY id"
-        )
-        return rows
-
-    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
-        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
-        sql = "SELECT count(*) FROM credential WHERE id BETWEEN ? AND ? AND event = ?"
-        if terms is not None:
-            sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
-        count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
-        return count
-
-    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
-        """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
-        rows: Iterator[tuple[int, bytes, int, str]] = self._db.execute(
-            """SELECT ended_event, jti, ended_at, ended_as FROM credential
-                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
-                ORDER BY ended_event, id"""
-        )
-        return rows

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from jitid.errors import IntegrityError, JitidError, NewerSchemaError, StorageError
+from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
+from jitid.ledger.failure import translated
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
@@ -272,32 +273,3 @@ class _Writing:
 def _roll_back(db: sqlite3.Connection) -> None:
     if db.in_transaction:
         db.execute("ROLLBACK")
-
-
-def translated(error: sqlite3.Error) -> JitidError:
-    """Return what a failure of SQLite means to whoever ran the command."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return IntegrityError(
-                f"the ledger is damaged or no ledger at all: {error}", "restore the folder from a backup"
-            )
-        case sqlite3.SQLITE_FULL:
-            return StorageError("the disk is full; nothing was changed", "make room and repeat the command")
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return StorageError(
-                f"the ledger cannot be opened for writing: {error}; nothing was changed",
-                "check the folder's file system",
-            )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StorageError(
-                "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
-            )
-        case sqlite3.SQLITE_IOERR:
-            return StorageError(
-                f"the disk failed: {error}; nothing was acknowledged",
-                "check the disk, then repeat the command",
-            )
-        case _:
-            return IntegrityError(
-                f"the ledger does not answer as it must: {error}", "run: jitid audit verify"
-            )

@@ -1,0 +1,74 @@
+"""The audit log of a ledger that speaks SQL, and the rows that its events account for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitid.audit import Event, Head, genesis
+from jitid.identifier import credential_id
+from jitid.ledger.protocol import Names
+
+
+class SqlAuditLog:
+    """Reads the audit log within one consistent view."""
+
+    def __init__(self, db: Any, names: Names) -> None:
+        self._db = db
+        self._names = names
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._db.execute(sql, values).fetchone()
+
+    def event(self, seq: int) -> Event | None:
+        """Return one audit event."""
+        row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
+        return None if row is None else Event(*row)
+
+    def events(self, after: int) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in order."""
+        rows: Iterator[Event] = self._db.execute(
+            "SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq", {"after": after}
+        )
+        return rows
+
+    def event_members(self, seq: int) -> tuple[list[str], list[str]]:
+        """Return the ids of the credentials that an event issued, and of those that it ended."""
+        rows = self._db.execute(
+            "SELECT jti, event = :seq FROM credential WHERE event = :seq OR ended_event = :seq ORDER BY id",
+            {"seq": seq},
+        )
+        issued: list[str] = []
+        ended: list[str] = []
+        for jti, was_issued in rows:
+            (issued if was_issued else ended).append(credential_id(jti))
+        return issued, ended
+
+    def head(self) -> Head:
+        """Return the last link of the audit chain."""
+        row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
+        return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
+
+    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
+        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
+            "SELECT id, jti, fingerprint FROM credential ORDER BY id"
+        )
+        return rows
+
+    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
+        """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
+        sql = "SELECT count(*) FROM credential WHERE id BETWEEN ? AND ? AND event = ?"
+        if terms is not None:
+            sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
+        count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
+        return count
+
+    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
+        """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
+        rows: Iterator[tuple[int, bytes, int, str]] = self._db.execute(
+            """SELECT ended_event, jti, ended_at, ended_as FROM credential
+                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
+                ORDER BY ended_event, id"""
+        )
+        return rows

@@ -1,0 +1,96 @@
+"""Making the secrets of what was granted: which issuer, which key, which ids."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple, assert_never
+
+from jitid.credential import Kind
+from jitid.errors import JitidError
+from jitid.identifier import new_uuid7s
+from jitid.issuers.protocol import Ids, Issuer, Minted, Order
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import SigningKey, Snapshot, Transaction
+from jitid.planning import Plan
+from jitid.request import IssueRequest
+
+
+class Mint(NamedTuple):
+    """What makes the credentials of one kind, and the key that signs them."""
+
+    issuer: Issuer
+    key: SigningKey | None
+
+
+class Settled(NamedTuple):
+    """A request that is granted; what remains is to make and to record its credentials."""
+
+    request: IssueRequest
+    plan: Plan
+    mint: Mint
+    raw: list[tuple[bytes, bytes]]
+    names: list[Ids]
+
+
+def make(settled: Sequence[Settled]) -> list[list[Minted]]:
+    """Make the credentials of each request; those of one kind together, so that many are signed at once."""
+    minted: list[list[Minted]] = [[] for _ in settled]
+    for mint in dict.fromkeys(one.mint for one in settled):
+        positions = [position for position, one in enumerate(settled) if one.mint is mint]
+        try:
+            made = iter(
+                mint.issuer.mint([Order(settled[at].plan.draft, settled[at].names) for at in positions])
+            )
+        except JitidError as error:
+            if error.position is not None:
+                error.position = positions[error.position]
+            raise
+        for at in positions:
+            minted[at] = list(islice(made, len(settled[at].names)))
+    return minted
+
+
+def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
+    """Return what makes credentials of that kind; a newcomer adds its kind here."""
+    match kind:
+        case Kind.JWT:
+            from jitid.issuers.jwt import JwtIssuer
+
+            assert key is not None
+            return Mint(JwtIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
+        case Kind.OPAQUE:
+            from jitid.issuers.opaque import OpaqueIssuer
+
+            return Mint(OpaqueIssuer(), None)
+        case _:
+            assert_never(kind)
+
+
+def current_key_of(snapshot: Snapshot, algorithm: str) -> SigningKey | None:
+    """Return the key that signs with that algorithm now, if there is one."""
+    for key in reversed(snapshot.signing_keys()):
+        if key.algorithm == algorithm and key.retired_at is None and key.revoked_at is None:
+            return key
+    return None
+
+
+def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> SigningKey:
+    """Return the key that signs now, made on the spot if the ledger has none for that algorithm."""
+    key = current_key_of(transaction, algorithm)
+    if key is None:
+        signer = keyring.create(algorithm)
+        key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
+        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})
+    return key
+
+
+def new_ids(count: int) -> list[tuple[bytes, bytes]]:
+    """Return the raw ids of so many identities, each with that of its credential."""
+    # The clock only orders the ids; all that is judged by time uses the transaction's own.
+    now_ms = time.time_ns() // 1_000_000
+    # In order, so that each goes to the end of its index.
+    uids = new_uuid7s(now_ms, os.urandom(10), count)
+    return list(zip(uids, new_uuid7s(now_ms, os.urandom(10), count), strict=True))
