@@ -126,7 +126,7 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chain lacks `expected`.
 
     """
-    members = Members(snapshot)
+    members = Members(snapshot, names.issuer)
     seen = False
     head = Head(0, audit.genesis(names.uuid))
     try:

@@ -144,10 +144,27 @@ def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> C
         or credential.signed_by != key.kid
     ):
         raise InvalidCredentialError("the token is not the one that the ledger remembers under its jti")
+    if not _as_signed(credential, parsed.claims):
+        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
     # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
     if key.revoked_at is not None and credential.ended_at is None:
         raise InvalidCredentialError("the key that signed the token was revoked")
     return credential
+
+
+def _as_signed(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    """Tell whether the ledger's row still says what the claims do: whoever edits the one cannot sign the other."""
+    audience = claims.get("aud")
+    return (
+        claims.get("sub") == credential.delegator
+        and claims.get("client_id") == credential.agent
+        and claims.get("txn") == credential.task
+        and claims.get("exp") == credential.expires_at
+        and claims.get("scope") == " ".join(credential.scopes)
+        and claims.get("delegator_proof") == credential.delegator_proof
+        and (audience if isinstance(audience, list) else [audience]) == list(credential.audiences)
+        and claims.get("jitid", {}).get("depth") == credential.depth
+    )
 
 
 def _jti(claims: Mapping[str, Any]) -> bytes:

@@ -52,6 +52,7 @@ class Row(NamedTuple):
     jti: str
     print: bytes
     event: int
+    depth: int
 
 
 def put(
@@ -81,7 +82,7 @@ def put(
         task, purpose, "moderate", transaction.now + DAY
     )
     if depth is None:
-        depth = 0 if parent is None else 1
+        depth = 0 if parent is None else parent.depth + 1
     print_ = fingerprint(f"token {number}")
     who, by, meant_for = map(transaction.term, (agent, delegator, audiences))
     event = transaction.next_seq()
@@ -121,7 +122,7 @@ def put(
     )
     digest = audit.issued_digest([(jti, None if pending else print_)])
     transaction.append("issue", {"jti": credential_id(jti), "issued": digest})
-    return Row(key, identity, identity_id(uid), credential_id(jti), print_, event)
+    return Row(key, identity, identity_id(uid), credential_id(jti), print_, event, depth)
 
 
 def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]:

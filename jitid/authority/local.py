@@ -13,7 +13,7 @@ from jitid.ledger.protocol import Ledger, Selection, Snapshot
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid.issuance import Issued
+    from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
@@ -132,23 +132,35 @@ class LocalAuthority:
             requests = self._proved(operation)
             with self._ledger.read() as snapshot:
                 return [
-                    self._foreseen(snapshot, request, position) for position, request in enumerate(requests)
+                    self._previewed(snapshot, request, position) for position, request in enumerate(requests)
                 ]
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
             requests = self._proved(operation)
-            foreseen = None
-            if len(requests) == 1:
-                with self._ledger.read() as snapshot:
-                    foreseen = issuance.foresee(snapshot, names, requests[0], terms, self._keyring)
+            foreseen = self._foreseen(operation, requests, terms)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, operation)
             raise
 
-    def _foreseen(self, snapshot: Snapshot, request: IssueRequest, position: int) -> Issued:
+    def _foreseen(
+        self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
+    ) -> Foreseen | None:
+        """Return what a single request comes to so far; what would be refused is left for the transaction to refuse."""
+        from jitid import issuance
+
+        # With a clock that is to be accepted, the snapshot's time is not the transaction's.
+        if len(requests) != 1 or operation.accept_clock:
+            return None
+        try:
+            with self._ledger.read() as snapshot:
+                return issuance.foresee(snapshot, self._ledger.names, requests[0], terms, self._keyring)
+        except JitidError:
+            return None
+
+    def _previewed(self, snapshot: Snapshot, request: IssueRequest, position: int) -> Issued:
         from jitid import issuance
 
         try:

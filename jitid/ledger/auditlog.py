@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jitid.audit import Event, Head, genesis
@@ -63,6 +63,23 @@ class SqlAuditLog:
             sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
         count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
         return count
+
+    def is_identity(self, key: int, facts: Mapping[str, Any]) -> bool:
+        """Tell whether the credential `key` belongs to an identity with just these facts."""
+        row = self._one(
+            """SELECT t.name, a.text, d.text, i.proof, i.sensitivity, i.depth, p.uid, au.text
+                 FROM credential c
+                 JOIN identity i ON i.id = c.identity AND i.task = c.task AND i.delegator = c.delegator
+                 JOIN task t ON t.id = i.task
+                 JOIN term a ON a.id = i.agent
+                 JOIN term d ON d.id = i.delegator
+                 JOIN term au ON au.id = c.audiences
+                 LEFT JOIN identity p ON p.id = i.parent
+                WHERE c.id = :key AND (i.parent IS NULL) = (i.depth = 0)""",
+            key=key,
+        )
+        names = ("task", "agent", "delegator", "proof", "sensitivity", "depth", "parent", "audiences")
+        return row is not None and list(row) == [facts[name] for name in names]
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

@@ -38,7 +38,10 @@ def time_of(
     db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
 ) -> tuple[int, int, int]:
     """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter)."""
-    at, boot, uptime = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
+    row = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
+    if row is None or not (type(row[0]) is int and type(row[2]) is int):
+        raise IntegrityError("the ledger's time mark is damaged", "restore the folder from a backup")
+    at, boot, uptime = row
     now = int(clock())
     jump = 0
     if check:

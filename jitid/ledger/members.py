@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
-from jitid.identifier import credential_id
+from jitid.identifier import credential_id, parse_id
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -24,8 +24,9 @@ _ENDED_AS = {"revoke": "revoked", "key-revoke": "revoked", "retire": "retired", 
 class Members:
     """Takes the rows that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
+        self._issuer = issuer
         self._issued = _Rows(snapshot.issued_members(), "issued")
         self._ended = _Rows(snapshot.ended_members(), "ended")
         self._keys: set[str] = set()
@@ -83,7 +84,24 @@ class Members:
             terms = (event["kind"], scopes, at, at + event["lifetime"])
         if rows and self._snapshot.count_issued(rows[0][0], rows[-1][0], seq, terms) != len(rows):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
+        # Every delegation is an event of its own; copies of a root have nothing to escape from.
+        if (
+            terms is not None
+            and len(rows) == 1
+            and not self._snapshot.is_identity(rows[0][0], self._told(event))
+        ):
+            raise IntegrityError(f"the identity that event {seq} made was changed in the ledger")
         self.count += len(rows)
+
+    def _told(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what an event says of the identity that it made."""
+        parent = event.get("parent")
+        return {
+            **{name: event.get(name) for name in ("task", "agent", "delegator", "proof", "sensitivity")},
+            "depth": event.get("depth", 0),
+            "parent": None if parent is None else parse_id(parent)[1],
+            "audiences": " ".join(event.get("audiences", (self._issuer,))),
+        }
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._ended.take(seq, event["count"])

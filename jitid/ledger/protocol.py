@@ -212,6 +212,12 @@ class Snapshot(Protocol):
         The terms are kind, scopes, time of issue and expiry; None for whatever they are.
         """
 
+    def is_identity(self, key: int, facts: Mapping[str, Any]) -> bool:
+        """Tell whether the credential `key` belongs to an identity with just these facts.
+
+        They are task, agent, delegator, proof, sensitivity, depth, parent (16 bytes or None) and audiences.
+        """
+
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
 

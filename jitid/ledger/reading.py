@@ -27,11 +27,12 @@ _CREDENTIAL = """
       LEFT JOIN term pa ON pa.id = p.agent
       LEFT JOIN signing_key k ON k.id = c.signed_by"""
 
+# Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
     WITH RECURSIVE below (id, depth) AS (
         SELECT id, depth FROM identity WHERE id = :identity
         UNION ALL
-        SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id)"""
+        SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id AND i.depth > b.depth)"""
 
 _SORT_EXPRESSIONS = {
     "issued_at": "c.issued_at",
@@ -45,6 +46,15 @@ _SORT_EXPRESSIONS = {
 
 
 def _credential(row: Any) -> Credential:
+    try:
+        return _from_row(row)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error
+
+
+def _from_row(row: Any) -> Credential:
     (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
     (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *times) = rest
     return Credential(
@@ -137,10 +147,11 @@ class SqlSnapshot(SqlAuditLog):
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
         rows = self._db.execute(
-            """WITH RECURSIVE above (id, parent, hop) AS (
-                   SELECT id, parent, 0 FROM identity WHERE id = :identity
+            """WITH RECURSIVE above (id, parent, depth, hop) AS (
+                   SELECT id, parent, depth, 0 FROM identity WHERE id = :identity
                    UNION ALL
-                   SELECT i.id, i.parent, above.hop + 1 FROM above JOIN identity i ON i.id = above.parent)
+                   SELECT i.id, i.parent, i.depth, above.hop + 1
+                     FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
                SELECT above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
                       c.scopes, au.text, c.details, c.expires_at
                  FROM above
@@ -232,10 +243,11 @@ class SqlSnapshot(SqlAuditLog):
     def root_of(self, identity: int) -> int:
         """Return the identity at the root of the delegation tree of `identity`."""
         row = self._one(
-            """WITH RECURSIVE above (id, parent) AS (
-                   SELECT id, parent FROM identity WHERE id = :identity
+            """WITH RECURSIVE above (id, parent, depth) AS (
+                   SELECT id, parent, depth FROM identity WHERE id = :identity
                    UNION ALL
-                   SELECT i.id, i.parent FROM above JOIN identity i ON i.id = above.parent)
+                   SELECT i.id, i.parent, i.depth
+                     FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
                SELECT id FROM above WHERE parent IS NULL""",
             identity=identity,
         )

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import auditing
-from jitid.authority.operations import ExportLog, RevokeKey, RotateKey, SignHead, VerifyLog
-from jitid.errors import IntegrityError, JitidError
-from tests.builders import World, edit
+from jitid.authority.operations import ExportLog, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
+from tests.builders import DAY, World, edit
 
 
 @pytest.fixture
@@ -172,3 +172,60 @@ def test_an_older_export_is_found_by_a_remembered_head(used: World) -> None:
     used.issue(task="T5")
     with pytest.raises(IntegrityError):
         auditing.verify_export(lines, used.authority.perform(SignHead()))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE identity SET parent = NULL, depth = 0 WHERE depth = 1",
+        "UPDATE identity SET parent = id WHERE depth = 1",
+        "UPDATE identity SET proof = 'oidc' WHERE depth = 0",
+        "UPDATE identity SET sensitivity = 'low' WHERE depth = 0",
+        "UPDATE term SET text = 'user:mallory' WHERE text = 'user:alice'",
+        "UPDATE task SET name = 'T9' WHERE name = 'T1'",
+    ],
+)
+def test_an_edited_identity_is_found(world: World, statement: str) -> None:
+    parent = world.issue(kind="opaque")
+    world.issue(kind="opaque", parent=parent.token, agent="child")
+    world.check()
+    edit(world.path, statement)
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_a_circle_of_parents_ends_every_walk(world: World) -> None:
+    parent = world.issue(kind="opaque")
+    child = world.issue(kind="opaque", parent=parent.token, agent="child")
+    edit(world.path, "UPDATE identity SET parent = id WHERE depth = 1")
+    world.reopen()
+    with pytest.raises(InvalidCredentialError):
+        world.verify(child.token)
+    with pytest.raises(IntegrityError):
+        world.authority.perform(ShowTree(ids=(child.id,), limit=10))
+
+
+def test_a_damaged_time_mark_is_an_integrity_failure(world: World) -> None:
+    made = world.issue()
+    edit(world.path, "UPDATE clock_mark SET at = 'zzz'")
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.verify(made.token)
+
+
+def test_a_row_that_is_not_what_was_signed_is_refused(world: World) -> None:
+    parent = world.issue()
+    child = world.issue(parent=parent.token, agent="child")
+    edit(world.path, "UPDATE identity SET parent = NULL, depth = 0 WHERE depth = 1")
+    world.reopen()
+    with pytest.raises(InvalidCredentialError):
+        world.verify(child.token)
+
+
+def test_accepting_a_lower_clock_judges_by_that_clock(world: World) -> None:
+    world.issue(task="A")
+    world.clock.now += 2 * DAY
+    world.issue(task="B", accept_clock=True)
+    world.clock.now -= 2 * DAY
+    world.issue(task="A", accept_clock=True)
