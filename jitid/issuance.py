@@ -129,8 +129,10 @@ def issue(
             one.plan,
             one.request,
             tuple(
-                IssuedCredential(ids.id, ids.jti, secret)
-                for ids, (secret, *_) in zip(one.names, made, strict=True)
+                [
+                    IssuedCredential(id_, jti, secret)
+                    for (id_, jti), (secret, _, _) in zip(one.names, made, strict=True)
+                ]
             ),
         )
         for one, made in zip(settled, minted, strict=True)

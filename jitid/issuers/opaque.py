@@ -17,9 +17,9 @@ class OpaqueIssuer:
         """Make one token for each name of each order."""
         # Asking the system once is cheaper than once a token; a rare second draw asks again.
         drawn = BytesIO(os.urandom(DRAW * sum(len(order.names) for order in orders)))
-        tokens = [
-            new_opaque(lambda size: drawn.read(size) or os.urandom(size))
-            for order in orders
-            for _ in order.names
-        ]
+
+        def draw(size: int) -> bytes:
+            return drawn.read(size) or os.urandom(size)
+
+        tokens = [new_opaque(draw) for order in orders for _ in order.names]
         return [Minted(Secret.single(token), fingerprint(token), None) for token in tokens]

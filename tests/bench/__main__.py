@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import tempfile
@@ -40,6 +41,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - GROUPS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    # As the command does once everything is loaded: the collector looks only at what is made from here on.
+    gc.freeze()
     options.folder.mkdir(parents=True, exist_ok=True)
     print(HEADER, flush=True)
     for name in options.names or GROUPS:
