@@ -84,13 +84,11 @@ class Members:
             terms = (event["kind"], scopes, at, at + event["lifetime"])
         if rows and self._snapshot.count_issued(rows[0][0], rows[-1][0], seq, terms) != len(rows):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
-        # Every delegation is an event of its own; copies of a root have nothing to escape from.
-        if (
-            terms is not None
-            and len(rows) == 1
-            and not self._snapshot.is_identity(rows[0][0], self._told(event))
-        ):
-            raise IntegrityError(f"the identity that event {seq} made was changed in the ledger")
+        # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.
+        if terms is not None and (len(rows) == 1 or "parent" in event):
+            told = self._told(event)
+            if not all(self._snapshot.is_identity(row[0], told) for row in rows):
+                raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
         self.count += len(rows)
 
     def _told(self, event: Mapping[str, Any]) -> dict[str, Any]:

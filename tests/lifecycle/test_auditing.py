@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import auditing
-from jitid.authority.operations import ExportLog, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
+from jitid.authority.operations import ExportLog, Issue, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from tests.builders import DAY, World, edit
+from tests.builders import DAY, World, edit, request
 
 
 @pytest.fixture
@@ -229,3 +229,13 @@ def test_accepting_a_lower_clock_judges_by_that_clock(world: World) -> None:
     world.issue(task="B", accept_clock=True)
     world.clock.now -= 2 * DAY
     world.issue(task="A", accept_clock=True)
+
+
+def test_an_edited_copy_of_a_delegation_is_found(world: World) -> None:
+    parent = world.issue(kind="opaque")
+    world.authority.perform(Issue(requests=(request(kind="opaque", parent=parent.token, copies=3),)))
+    world.check()
+    edit(world.path, "UPDATE identity SET parent = NULL, depth = 0 WHERE id = 3")
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.check()
