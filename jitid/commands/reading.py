@@ -58,9 +58,7 @@ def read(path: str, most: int, what: str) -> bytes:
             if descriptor:
                 os.close(descriptor)
     except OSError as error:
-        raise UsageError(
-            f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}"
-        ) from error
+        raise _unreadable(path, what, error) from error
     except ValueError as error:
         raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
     return b"".join(pieces)
@@ -87,11 +85,13 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
                 if line.strip():
                     yield number, line.decode("utf-8").strip()
     except OSError as error:
-        raise UsageError(
-            f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}"
-        ) from error
+        raise _unreadable(path, what, error) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"line {number} of {what} is not UTF-8") from error
+
+
+def _unreadable(path: str, what: str, error: OSError) -> UsageError:
+    return UsageError(f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}")
 
 
 def answer() -> str:
