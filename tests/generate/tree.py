@@ -1,0 +1,94 @@
+"""The command tree as plain records: what completions, man pages and tests are made from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jitid.commandline import command_tree
+from jitid.commands import COMMANDS, GROUPS
+from jitid.commands.globals import Globals
+
+
+class Option(NamedTuple):
+    """An option as it is spelled and told."""
+
+    names: tuple[str, ...]
+    metavar: str | None
+    """What stands for its value; None for a flag."""
+    help: str
+    variable: str | None
+    """The environment variable that gives it."""
+    repeatable: bool
+
+
+class Argument(NamedTuple):
+    """A word that is no option."""
+
+    metavar: str
+    """As in the usage line: `[ID]...`, `TASK`."""
+    help: str
+    many: bool
+    required: bool
+
+
+class Verb(NamedTuple):
+    """One verb of one or two words, or the first word of several."""
+
+    name: str
+    """`issue`, `audit log`; a group is `audit`; the root is empty."""
+    sentence: str
+    paragraphs: tuple[str, ...]
+    """What follows the sentence in the help."""
+    options: tuple[Option, ...]
+    """Its own; the global ones are those of the root."""
+    arguments: tuple[Argument, ...]
+    verbs: tuple[str, ...]
+    """The second words of a group, the first ones of the root."""
+
+
+def tree() -> list[Verb]:
+    """Return the root, the groups and the verbs, in the order of the table."""
+    root = command_tree(Globals())
+    common = {name for option in _options(root) for name in option.names}
+    found = [_verb("", root, frozenset())]
+    for name in dict.fromkeys([*GROUPS, *COMMANDS]):
+        command: Any = root
+        for word in name.split():
+            command = command.get_command(None, word)
+        found.append(_verb(name, command, frozenset(common)))
+    return found
+
+
+def _verb(name: str, command: Any, common: frozenset[str]) -> Verb:
+    sentence, *paragraphs = (command.help or "").strip().split("\n\n")
+    return Verb(
+        name,
+        " ".join(sentence.split()),
+        tuple(" ".join(paragraph.split()) for paragraph in paragraphs),
+        tuple(option for option in _options(command) if not common & set(option.names)),
+        tuple(
+            Argument(
+                param.make_metavar(None) if param.metavar is None else param.metavar,
+                param.help or "",
+                param.nargs == -1,
+                bool(param.required),
+            )
+            for param in command.params
+            if param.param_type_name == "argument"
+        ),
+        tuple(command.list_commands(None)) if hasattr(command, "list_commands") else (),
+    )
+
+
+def _options(command: Any) -> list[Option]:
+    return [
+        Option(
+            tuple(param.opts),
+            None if param.is_flag else param.metavar,
+            param.help or "",
+            param.envvar if isinstance(param.envvar, str) else None,
+            bool(param.multiple),
+        )
+        for param in [*command.params, command.get_help_option(None)]
+        if param.param_type_name == "option"
+    ]
