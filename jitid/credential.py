@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from jitid.process import Process
+
 
 class Kind(StrEnum):
     """The kinds of credential; each is made by one file of `issuers/`."""
@@ -66,12 +68,18 @@ class Credential(NamedTuple):
     event: int
     """The audit event that issued it."""
     ended_event: int | None
+    superseded_at: int | None
+    """From when on a successor stands for it; it may still be to come."""
+    process: Process | None
+    """The process that the identity was given to, if it is bound to one."""
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""
         # Revocation outranks expiry: next year's incident report must still say "revoked".
         if self.ended_as is not None:
             return State(self.ended_as)
+        if self.superseded_at is not None and now >= self.superseded_at:
+            return State.SUPERSEDED
         if now >= self.expires_at:
             return State.EXPIRED
         return State.PENDING if self.fingerprint is None else State.ACTIVE

@@ -193,5 +193,6 @@ def _terms(config: Config, path: str) -> Terms:
         config.number("task_deadline"),
         config.scope_floors,
         config.audience_floors,
+        config.number("overlap"),
         config.algorithms,
     )

@@ -93,7 +93,8 @@ def _end(credential: Credential, state: State) -> str:
         return "is pending: its secret was never confirmed"
     if state is State.EXPIRED:
         return f"expired at {format_time(credential.expires_at)}"
-    return f"was {state}" + ("" if credential.ended_at is None else f" at {format_time(credential.ended_at)}")
+    at = credential.ended_at if credential.ended_at is not None else credential.superseded_at
+    return f"was {state}" + ("" if at is None else f" at {format_time(at)}")
 
 
 def find(snapshot: Snapshot, text: str) -> Credential:

@@ -15,6 +15,7 @@ from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Snapshot, T
 from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, usable_key
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
+from jitid.process import Process
 from jitid.request import IssueRequest, Terms
 from jitid.secret import Secret
 
@@ -50,6 +51,8 @@ class Issued(NamedTuple):
     decision: Decision
     notes: tuple[str, ...]
     """What was narrowed or raised, and by what, in sentences."""
+    maximum: int
+    """Until when it may be renewed at most, as far as policy and task go."""
 
 
 def preview(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) -> Issued:
@@ -190,6 +193,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     seq = transaction.next_seq()
     identities: list[IdentityRow] = []
     credentials: list[CredentialRow] = []
+    bound: list[tuple[int, Process]] = []
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
@@ -202,6 +206,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         signed_by = one.mint.key.key if one.mint.key else None
         for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
             identity = identity_key + len(identities)
+            if one.request.process is not None:
+                bound.append((identity, one.request.process))
             identities.append(
                 IdentityRow(
                     identity,
@@ -239,6 +245,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         )
         events.append({**one.plan.facts, **_members(one.raw, digest)})
     transaction.add(identities, credentials)
+    for identity, process in bound:
+        transaction.bind(identity, process)
     for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
         transaction.keep_policy(digest, text)
     for facts in events:
@@ -269,4 +277,5 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         draft.expires_at,
         plan.decision,
         plan.notes,
+        plan.maximum,
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from jitid import delegation, strictjson
 from jitid.credential import Credential
+from jitid.delegation import Grant
 from jitid.errors import PolicyDeniedError
 from jitid.lifetime import format_duration
 from jitid.policy.decision import Decision
-from jitid.request import IssueRequest, Terms
+from jitid.request import Terms
 from jitid.scope import Scope, overlap, uncovered
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
@@ -42,34 +43,33 @@ def sensitivity(
 
 
 def attenuated(
-    parent: Credential,
+    parent: str,
+    holds: Grant,
     scopes: tuple[Scope, ...],
     audiences: Sequence[str],
-    request: IssueRequest,
+    details: Sequence[str],
     facts: Mapping[str, Any],
     notes: list[str],
+    *,
+    allow_narrower: bool,
 ) -> tuple[Scope, ...]:
-    """Return the scopes that may be delegated.
+    """Return the scopes that may be delegated by the identity `parent`, which holds what it `holds`.
 
     Raises:
         PolicyDeniedError: the child would hold more than its parent.
 
     """
-    held = [Scope(scope) for scope in parent.scopes]
-    if request.allow_narrower and (wider := uncovered(held, scopes)):
+    if allow_narrower and (wider := uncovered(holds.scopes, scopes)):
         kept = tuple(scope for scope in scopes if scope not in wider)
         if kept:
             notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
             scopes = kept
-    details = [strictjson.dumps(detail) for detail in strictjson.loads(parent.details or "[]", "details")]
-    wants = delegation.Grant(scopes, audiences, request.details, parent.expires_at, parent.depth + 1)
-    holds = delegation.Grant(held, parent.audiences, details, parent.expires_at, parent.depth)
-    found = delegation.widenings(holds, wants)
+    found = delegation.widenings(holds, Grant(scopes, audiences, details, holds.expires_at, holds.depth + 1))
     if not found:
         return scopes
     what = "; ".join(f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found)
-    reason = f"rule `attenuation`: the parent {parent.id} does not hold {what}"
-    held_instead = {"scope": parent.scopes, "audience": parent.audiences, "detail": details}
+    reason = f"rule `attenuation`: the parent {parent} does not hold {what}"
+    held_instead = {"scope": holds.scopes, "audience": holds.audiences, "detail": holds.details}
     holds_what = "; ".join(
         f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
         for item in found
@@ -82,28 +82,49 @@ def attenuated(
     )
 
 
+def held_by(parent: Credential) -> Grant:
+    """Return what a credential lets its holder delegate."""
+    return Grant(
+        [Scope(scope) for scope in parent.scopes],
+        parent.audiences,
+        detail_texts(parent.details),
+        parent.expires_at,
+        parent.depth,
+    )
+
+
+def detail_texts(details: str | None) -> list[str]:
+    """Return each of the `authorization_details` that a credential has, as canonical JSON text."""
+    return [strictjson.dumps(detail) for detail in strictjson.loads(details or "[]", "details")]
+
+
 def lifetime(
     ttl: int,
     decision: Decision,
     until_deadline: int,
-    parent: Credential | None,
-    now: int,
+    until_parents_end: int | None,
+    lived: int,
     notes: list[str],
     *,
     stated: bool,
-) -> int:
-    """Return the least of what was asked, what the policy allows, and what task and parent have left."""
+) -> tuple[int, str | None]:
+    """Return the least of what was asked, what the policy allows, and what task and parent leave; and what limits it.
+
+    What the policy allows is counted from the first issue of the identity, which has `lived` for so many seconds.
+    """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
-        limits.insert(0, (decision.max_ttl, f"rule `{decision.ttl_rule}`"))
-    if parent is not None:
-        limits.append((parent.expires_at - now, "the parent's expiry"))
+        since = " counted from the first issue" if lived else ""
+        limits.insert(0, (decision.max_ttl - lived, f"rule `{decision.ttl_rule}`{since}"))
+    if until_parents_end is not None:
+        limits.append((until_parents_end, "the parent's expiry"))
     least, why = min(limits)
+    least = max(least, 0)
     if least >= ttl:
-        return ttl
+        return ttl, None
     # Who stated no lifetime takes the parent's rest for granted.
     if stated or why != "the parent's expiry":
         notes.append(
             f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"
         )
-    return least
+    return least, why

@@ -41,6 +41,12 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--from-file": ("from_file", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
     }, ()),
+    "renew": ({
+        "--token-file": ("token_file", "text", ""),
+        "--ttl": ("ttl", "text", ""),
+        "--allow-narrower": ("allow_narrower", "flag", ""),
+        "--out": ("out", "text", ""),
+    }, ()),
     "verify": ({
         "--audience": ("audience", "texts", ""),
     }, (("file", "text", False),)),

@@ -33,6 +33,8 @@ class Plan(NamedTuple):
     facts: Mapping[str, Any]
     """What the audit event says."""
     notes: tuple[str, ...]
+    maximum: int
+    """Until when it may be renewed at most, as far as policy and task go."""
 
 
 def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) -> Plan:
@@ -76,11 +78,21 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         "audiences": None if audiences == (names.issuer,) else list(audiences),
         "ttl": ttl,
         "policy": terms.policy.digest,
+        "process": None if request.process is None else request.process._asdict(),
     }
-    if task is not None and not task.is_open_at(now):
-        _refuse_closed(task, facts)
+    if task is not None:
+        must_be_open(task, now, facts)
     if parent is not None:
-        scopes = narrowing.attenuated(parent, scopes, audiences, request, facts, notes)
+        scopes = narrowing.attenuated(
+            parent.id,
+            narrowing.held_by(parent),
+            scopes,
+            audiences,
+            request.details,
+            facts,
+            notes,
+            allow_narrower=request.allow_narrower,
+        )
     asked = PolicyRequest(
         request.agent,
         delegator,
@@ -99,20 +111,15 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     if task is not None or sensitivity != opened.sensitivity:
         settled.add("sensitivity")
     decision = terms.policy.decide(asked, narrow=request.allow_narrower, fixed=frozenset(settled))
-    if not decision.permit:
-        nearest = (
-            f"what would pass: {decision.nearest}" if decision.nearest else "ask whoever keeps the policy"
-        )
-        raise PolicyDeniedError(
-            f"denied: {decision.reason}",
-            nearest,
-            {**facts, "rules": list(decision.rules), "reason": decision.reason},
-        )
-    notes += [
-        f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
-    ]
-    lifetime = narrowing.lifetime(
-        ttl, decision, opened.deadline - now, parent, now, notes, stated=request.ttl is not None
+    must_permit(decision, facts, notes)
+    lifetime, _ = narrowing.lifetime(
+        ttl,
+        decision,
+        opened.deadline - now,
+        parent.expires_at - now if parent else None,
+        0,
+        notes,
+        stated=request.ttl is not None,
     )
     lineage = above.lineage if above else []
     draft = Draft(
@@ -149,6 +156,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         terms.policy_text,
         facts,
         tuple(notes),
+        opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl),
     )
 
 
@@ -234,7 +242,36 @@ def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoR
     )
 
 
-def _refuse_closed(task: Task, facts: Mapping[str, Any]) -> None:
+def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) -> None:
+    """Note the scopes that a decision leaves out.
+
+    Raises:
+        PolicyDeniedError: the decision is a refusal.
+
+    """
+    if not decision.permit:
+        nearest = (
+            f"what would pass: {decision.nearest}" if decision.nearest else "ask whoever keeps the policy"
+        )
+        raise PolicyDeniedError(
+            f"denied: {decision.reason}",
+            nearest,
+            {**facts, "rules": list(decision.rules), "reason": decision.reason},
+        )
+    notes += [
+        f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
+    ]
+
+
+def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
+    """Refuse to issue for a task that is over.
+
+    Raises:
+        PolicyDeniedError: the task has ended, or reached its deadline.
+
+    """
+    if task.is_open_at(now):
+        return
     rule = "task-ended" if task.ended_at is not None else "task-deadline"
     when = task.deadline if task.ended_at is None else task.ended_at
     what = "ended" if task.ended_at is not None else "reached its deadline"

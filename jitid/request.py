@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jitid.policy.cedar import Policy
+from jitid.process import Process
 from jitid.scope import Scope
 from jitid.secret import Secret
 
@@ -34,6 +35,18 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     allow_narrower: bool = False
     copies: int = 1
+    process: Process | None = None
+    """What the identity is given to, and ends with."""
+
+
+class RenewRequest(NamedTuple):
+    """One request for a successor of a credential, as stated. Times are seconds."""
+
+    token: Secret
+    """The credential that is to be renewed, which is the right to do so."""
+    ttl: int | None = None
+    """None: as long as its predecessor was to live."""
+    allow_narrower: bool = False
 
 
 class Terms(NamedTuple):
@@ -52,6 +65,8 @@ class Terms(NamedTuple):
     scope_floors: Mapping[str, str] = {}
     """The least sensitivity of whatever overlaps a scope."""
     audience_floors: Mapping[str, str] = {}
+    overlap: int = 30
+    """How long a credential still works when a successor has been made."""
     algorithms: Mapping[str, str] = {}
     """By audience: the signature algorithm that it demands."""
 

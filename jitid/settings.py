@@ -65,6 +65,7 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("ttl", "duration", "how long a credential lives", 900, project="stricter"),
         Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
+        Setting("overlap", "duration", "how long a credential still works after it was renewed", 30),
         Setting("max", "count", "how many credentials may be revoked without --yes", 100, environment=False),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),

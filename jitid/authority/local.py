@@ -61,6 +61,14 @@ class LocalAuthority:
         match operation:
             case ops.Issue():
                 return self._issue(operation)
+            case ops.Renew():
+                return self._renew(operation)
+            case ops.AbandonRenewal():
+                from jitid import renewal
+
+                with self._ledger.write() as transaction:
+                    renewal.abandon(transaction, operation.jti)
+                return None
             case ops.Verify():
                 return self._verify(operation)
             case ops.Revoke():
@@ -142,7 +150,10 @@ class LocalAuthority:
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
         except (PolicyDeniedError, InvalidCredentialError) as denial:
-            self._record_denial(denial, operation)
+            first = operation.requests[0]
+            self._record_denial(
+                denial, {"task": first.task, "agent": first.agent}, accept_clock=operation.accept_clock
+            )
             raise
 
     def _foreseen(
@@ -181,14 +192,20 @@ class LocalAuthority:
         proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
         return [request._replace(proved_delegator=proof.delegator) for request in operation.requests]
 
-    def _record_denial(self, denial: JitidError, operation: ops.Issue) -> None:
-        facts: dict[str, Any]
-        if isinstance(denial, PolicyDeniedError):
-            facts = denial.facts
-        else:
-            first = operation.requests[0]
-            facts = {"task": first.task, "agent": first.agent, "reason": denial.message}
-        with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+    def _renew(self, operation: ops.Renew) -> Issued:
+        from jitid import renewal
+
+        terms = self._agreed
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return renewal.renew(transaction, self._ledger.names, operation.request, terms, self._keyring)
+        except (PolicyDeniedError, InvalidCredentialError) as denial:
+            self._record_denial(denial, {"renewal": True}, accept_clock=operation.accept_clock)
+            raise
+
+    def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
+        facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
+        with self._ledger.write(accept_clock=accept_clock) as transaction:
             transaction.append("denial", facts)
 
     def _verify(self, operation: ops.Verify) -> object:

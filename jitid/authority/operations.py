@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
-    from jitid.request import IssueRequest
+    from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.secret import Secret
@@ -53,6 +53,19 @@ class Issue(Operation["list[Issued]"]):
     """An ID token (OpenID Connect Core, section 2) of a configured issuer that proves who delegates."""
     dry_run: bool = False
     accept_clock: bool = False
+
+
+class Renew(Operation["Issued"]):
+    """Make a successor of a credential, of the same identity."""
+
+    request: RenewRequest
+    accept_clock: bool = False
+
+
+class AbandonRenewal(Operation["None"]):
+    """End a successor that could not be handed out; its predecessor stands as before."""
+
+    jti: str
 
 
 class Verify(Operation["Credential"]):
@@ -214,6 +227,8 @@ class PublishKeys(Operation["dict[str, Any]"]):
 
 AnyOperation = (
     Issue
+    | Renew
+    | AbandonRenewal
     | Verify
     | Inspect
     | ListCredentials

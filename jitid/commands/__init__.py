@@ -7,6 +7,7 @@ from importlib import import_module
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
+    "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",
         "Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.",

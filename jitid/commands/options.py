@@ -146,6 +146,18 @@ TokenArgument = Annotated[
 TokenFile = Annotated[
     str | None, _option("--token-file", metavar="FILE", text="A file with a token; `-` is standard input.")
 ]
+RenewedFile = Annotated[
+    str | None,
+    _option(
+        "--token-file",
+        metavar="FILE",
+        text="The token to renew; FILE is rewritten in place. Standard input if absent or `-`.",
+    ),
+]
+RenewedTtl = Annotated[
+    str | None,
+    _option("--ttl", metavar="DURATION", text="How long the successor lives (default: as its predecessor)."),
+]
 ExpectedAudiences = Annotated[
     list[str] | None, _option("--audience", metavar="AUD", text="Accept tokens meant for AUD; repeatable.")
 ]

@@ -18,7 +18,16 @@ _JTI = itemgetter(1)
 _PRINTED = itemgetter(1, 2)
 _STATE = itemgetter(3, 2)
 
-_ENDED_AS = {"revoke": "revoked", "key-revoke": "revoked", "retire": "retired", "expire": "expired"}
+_ENDED_AS = {
+    "revoke": "revoked",
+    "key-revoke": "revoked",
+    "retire": "retired",
+    "expire": "expired",
+    "supersede": "superseded",
+    "abandon": "revoked",
+}
+_CLOSING = frozenset({"expire", "supersede"})
+"""Events that record ends of which each had a time of its own."""
 
 
 class Members:
@@ -31,6 +40,8 @@ class Members:
         self._ended = _Rows(snapshot.ended_members(), "ended")
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
+        self._lasting: dict[str, int] = {}
+        """Credentials that an event superseded and whose rows do not say so, and that event: one that was abandoned."""
         self.count = 0
         """How many rows were compared."""
 
@@ -65,6 +76,9 @@ class Members:
         """
         self._issued.must_be_done()
         self._ended.must_be_done()
+        if self._lasting:
+            jti, seq = next(iter(self._lasting.items()))
+            raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
         for key in self._snapshot.signing_keys():
             if key.kid not in self._keys or key.kid != jws.thumbprint(key.algorithm, key.public):
                 raise IntegrityError(f"the ledger has a signing key {key.kid} that no event tells of")
@@ -89,7 +103,14 @@ class Members:
             told = self._told(event)
             if not all(self._snapshot.is_identity(row[0], told) for row in rows):
                 raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
+        if "replaced" in event:
+            self._check_replaced(seq, event["replaced"])
         self.count += len(rows)
+
+    def _check_replaced(self, seq: int, replaced: Mapping[str, int]) -> None:
+        told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
+        found = dict(self._snapshot.supersessions([raw for raw, _, _ in told]))
+        self._lasting.update({jti: seq for raw, jti, at in told if found[raw] != at})
 
     def _told(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return what an event says of the identity that it made."""
@@ -108,7 +129,8 @@ class Members:
         if audit.ended_digest(map(_JTI, rows)) != event["ended"]:
             raise IntegrityError(_not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
-        states = {(ended_as, row[2]) for row in rows} if ended_as == "expired" else {(ended_as, event["at"])}
+        closing = event["op"] in _CLOSING
+        states = {(ended_as, row[2]) for row in rows} if closing else {(ended_as, event["at"])}
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
         if event["op"] == "retire":
@@ -117,6 +139,9 @@ class Members:
                 raise IntegrityError(f"event {seq} ended a task, and the ledger no longer says so")
         elif event["op"] == "key-revoke":
             self._revoked_keys.add(event["kid"])
+        elif event["op"] == "abandon":
+            for jti in event["restored"]:
+                self._lasting.pop(jti, None)
         self.count += len(rows)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
+from jitid.process import Process
 from jitid.task import Task
 
 
@@ -134,6 +135,8 @@ class Filter(NamedTuple):
     depth: int | None = None
     signed_by: str | None = None
     live: bool = False
+    bound: bool = False
+    """Given to a process, and to end with it."""
     issued_since: int | None = None
     issued_until: int | None = None
     expires_before: int | None = None
@@ -161,6 +164,12 @@ class Snapshot(Protocol):
 
     def find_credentials_of(self, uid: bytes) -> list[Credential]:
         """Return the credentials of an identity, oldest first."""
+
+    def first_issued_at(self, identity: int) -> int:
+        """Return when the first credential of an identity was issued."""
+
+    def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
+        """Return for each of these credentials when it was or will be superseded."""
 
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
@@ -240,14 +249,29 @@ class Transaction(Snapshot, Protocol):
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
 
+    def bind(self, identity: int, process: Process) -> None:
+        """Record the process that a new identity is given to."""
+
+    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int]]:
+        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+
+        Returns the jti of each that does, and when; one that was to end earlier is left alone.
+        """
+
+    def restore(self, jtis: Sequence[bytes]) -> None:
+        """Take back that these credentials are to be superseded, if they have not been yet."""
+
+    def end_one(self, key: int, state: State) -> str:
+        """End one credential alone, pointing to the next event; return the digest of what ended."""
+
     def end(self, selection: Selection, state: State) -> tuple[Radius, str]:
         """End every live credential of the selection and of what descends from it, pointing to the next event.
 
         Returns what that came to, and the digest of the ended credentials.
         """
 
-    def close_expired(self, limit: int) -> int:
-        """Record the end of what has expired, at most `limit` credentials, with an event of its own."""
+    def close_due(self, limit: int) -> int:
+        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort."""
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

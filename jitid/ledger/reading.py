@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jitid.credential import Credential
@@ -10,13 +11,15 @@ from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.protocol import SORTS, Ancestor, Filter, Names, Radius, Selection, SigningKey
+from jitid.process import Process
 from jitid.task import Task
 from jitid.text import quote
 
 _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
            i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
-           c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event
+           c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
+           pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -25,7 +28,8 @@ _CREDENTIAL = """
       JOIN term au ON au.id = c.audiences
       LEFT JOIN identity p ON p.id = i.parent
       LEFT JOIN term pa ON pa.id = p.agent
-      LEFT JOIN signing_key k ON k.id = c.signed_by"""
+      LEFT JOIN signing_key k ON k.id = c.signed_by
+      LEFT JOIN process pr ON pr.identity = i.id"""
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
@@ -56,7 +60,9 @@ def _credential(row: Any) -> Credential:
 
 def _from_row(row: Any) -> Credential:
     (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
-    (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *times) = rest
+    (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *rest) = rest
+    *terms, host, boot, namespace, pid, started, kept = rest
+    terms.append(None if host is None else Process(host, boot, namespace, pid, started, bool(kept)))
     return Credential(
         key,
         credential_id(jti),
@@ -75,7 +81,7 @@ def _from_row(row: Any) -> Credential:
         kind,
         tuple(scopes.split()),
         tuple(audiences.split()),
-        *times,
+        *terms,
     )
 
 
@@ -110,8 +116,7 @@ class SqlSnapshot(SqlAuditLog):
         rows = self._db.execute(
             f"""SELECT t.id, t.name, t.purpose, t.sensitivity, t.deadline, t.opened_at, t.ended_at,
                        (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
-                       (SELECT count(*) FROM credential c
-                         WHERE c.task = t.id AND c.ended_at IS NULL AND c.expires_at > :now)
+                       (SELECT count(*) FROM credential c WHERE c.task = t.id AND {selecting.LIVE})
                   FROM task t
                  WHERE {wanted} AND (:after IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
                  ORDER BY t.id DESC LIMIT :limit""",
@@ -122,9 +127,8 @@ class SqlSnapshot(SqlAuditLog):
     def count_for_task(self, task: int) -> tuple[int, int]:
         """Return how many credentials were issued for a task, and how many of them live."""
         row = self._one(
-            """SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
-                      (SELECT count(*) FROM credential c
-                        WHERE c.task = :task AND c.ended_at IS NULL AND c.expires_at > :now)""",
+            f"""SELECT (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = :task),
+                      (SELECT count(*) FROM credential c WHERE c.task = :task AND {selecting.LIVE})""",
             task=task,
             now=self._now,
         )
@@ -144,10 +148,24 @@ class SqlSnapshot(SqlAuditLog):
         rows = self._db.execute(f"{_CREDENTIAL} WHERE i.uid = :uid ORDER BY c.id", {"uid": uid})
         return [_credential(row) for row in rows]
 
+    def first_issued_at(self, identity: int) -> int:
+        """Return when the first credential of an identity was issued."""
+        row = self._one("SELECT min(issued_at) FROM credential WHERE identity = :identity", identity=identity)
+        first: int = row[0]
+        return first
+
+    def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
+        """Return for each of these credentials when it was or will be superseded."""
+        found = []
+        for jti in jtis:
+            row = self._one("SELECT superseded_at FROM credential WHERE jti = :jti", jti=jti)
+            found.append((jti, row and row[0]))
+        return found
+
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
         rows = self._db.execute(
-            """WITH RECURSIVE above (id, parent, depth, hop) AS (
+            f"""WITH RECURSIVE above (id, parent, depth, hop) AS (
                    SELECT id, parent, depth, 0 FROM identity WHERE id = :identity
                    UNION ALL
                    SELECT i.id, i.parent, i.depth, above.hop + 1
@@ -158,8 +176,7 @@ class SqlSnapshot(SqlAuditLog):
                  JOIN identity i ON i.id = above.id
                  JOIN term a ON a.id = i.agent
                  JOIN task t ON t.id = i.task
-                 LEFT JOIN credential c ON c.identity = i.id AND c.ended_at IS NULL AND c.expires_at > :now
-                                       AND c.fingerprint IS NOT NULL
+                 LEFT JOIN credential c ON c.identity = i.id AND {selecting.LIVE} AND c.fingerprint IS NOT NULL
                  LEFT JOIN term au ON au.id = c.audiences
                 WHERE above.hop > 0
                 ORDER BY above.hop""",
@@ -184,8 +201,7 @@ class SqlSnapshot(SqlAuditLog):
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
         row = self._one(
             f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(below.id <> :identity AND EXISTS (
-                    SELECT 1 FROM credential c
-                     WHERE c.identity = below.id AND c.ended_at IS NULL AND c.expires_at > :now)), 0) FROM below""",
+                    SELECT 1 FROM credential c WHERE c.identity = below.id AND {selecting.LIVE})), 0) FROM below""",
             identity=identity,
             now=self._now,
         )

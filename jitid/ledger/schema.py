@@ -47,11 +47,20 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER audit_event_is_final BEFORE UPDATE ON audit_event
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
+    (
+        "ALTER TABLE credential ADD COLUMN superseded_at INTEGER",
+        # The wrapper of a `run`, and whether its identity outlives it.
+        """CREATE TABLE process (
+               identity INTEGER PRIMARY KEY REFERENCES identity, host TEXT NOT NULL, boot TEXT NOT NULL,
+               namespace INTEGER NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, kept INTEGER NOT NULL)""",
+    ),
 )
 
 LIVE_INDEXES = {
     "live_by_task": "CREATE INDEX live_by_task ON credential (task, expires_at) WHERE ended_at IS NULL",
     "live_by_delegator": "CREATE INDEX live_by_delegator ON credential (delegator) WHERE ended_at IS NULL",
     "live_by_expiry": "CREATE INDEX live_by_expiry ON credential (expires_at) WHERE ended_at IS NULL",
+    "live_superseded": """CREATE INDEX live_superseded ON credential (superseded_at)
+        WHERE ended_at IS NULL AND superseded_at IS NOT NULL""",
 }
 """Partial indexes that answer questions about the living; ending a large part of a ledger drops and rebuilds them."""

@@ -11,6 +11,9 @@ from jitid.ledger.protocol import Filter, Radius, Selection
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""
 
+LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
+"""What has neither ended nor is due to be recorded as ended; `c` is a credential."""
+
 _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_jti (jti BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
@@ -139,7 +142,7 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     row = db.execute(
         f"""SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
                    max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END)
-              FROM {doomed_credentials(identities)} AND c.ended_at IS NULL AND c.expires_at > :now""",
+              FROM {doomed_credentials(identities)} AND {LIVE}""",
         {"now": now},
     ).fetchone()
     return Radius(matched, identities, *row)
@@ -189,15 +192,25 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     if chosen.parent is not None:
         must("p.uid = :parent_id", "parent_id", parse_id(chosen.parent)[1])
     if chosen.live or chosen.state == "active":
-        where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NOT NULL")
+        where.append(f"{LIVE} AND c.fingerprint IS NOT NULL")
+    if chosen.bound:
+        where.append("c.identity IN (SELECT identity FROM process)")
     if chosen.state == "pending":
-        where.append("c.ended_at IS NULL AND c.expires_at > :now AND c.fingerprint IS NULL")
+        where.append(f"{LIVE} AND c.fingerprint IS NULL")
     elif chosen.state == "expired":
-        where.append("(c.ended_as = 'expired' OR (c.ended_at IS NULL AND c.expires_at <= :now))")
+        due = "c.ended_at IS NULL AND c.expires_at <= :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
+        where.append(f"(c.ended_as = 'expired' OR ({due}))")
+    elif chosen.state == "superseded":
+        where.append("(c.ended_as = 'superseded' OR (c.ended_at IS NULL AND c.superseded_at <= :now))")
     elif chosen.state not in (None, "active"):
         must("c.ended_as = :state", "state", chosen.state)
     selective = bool(
-        chosen.task or chosen.agent or chosen.id or chosen.parent or (chosen.delegator and chosen.live)
+        chosen.task
+        or chosen.agent
+        or chosen.id
+        or chosen.parent
+        or chosen.bound
+        or (chosen.delegator and chosen.live)
     )
     return where, values, selective
 

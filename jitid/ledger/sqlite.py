@@ -17,8 +17,8 @@ from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
 
-_EXPIRED_AT_ONCE = 1_000
-"""How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
+_DUE_AT_ONCE = 1_000
+"""How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
 
 
 class SqliteLedger:
@@ -221,12 +221,12 @@ class _Writing:
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._known)
-                while self._transaction.close_expired(_EXPIRED_AT_ONCE):
+                while self._transaction.close_due(_DUE_AT_ONCE):
                     pass
                 self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
             if jump:
                 self._transaction.append("accept-clock", {"jump": jump})
-            self._transaction.close_expired(_EXPIRED_AT_ONCE)
+            self._transaction.close_due(_DUE_AT_ONCE)
         except BaseException as error:
             self._undo()
             if isinstance(error, sqlite3.Error):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
-from jitid.audit import Event, Head, encode, link
+from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.ledger import selecting
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import LIVE_INDEXES
+from jitid.process import Process
 from jitid.task import Task
 
 _MANY = 50_000
@@ -107,7 +108,7 @@ class SqlTransaction(SqlSnapshot):
             return sha256().hexdigest()
         rows = self._db.execute(
             f"""SELECT c.jti FROM {selecting.doomed_credentials(radius.identities)}
-                   AND c.ended_at IS NULL AND c.expires_at > :now ORDER BY c.id""",
+                   AND {selecting.LIVE} ORDER BY c.id""",
             {"now": self._now},
         )
         digest = sha256(b"".join(chain.from_iterable(rows))).hexdigest()
@@ -117,8 +118,8 @@ class SqlTransaction(SqlSnapshot):
                 self._db.execute(f"DROP INDEX {name}")
         # "+" keeps the planner from looking up each of many identities.
         self._db.execute(
-            f"""UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq
-                 WHERE ended_at IS NULL AND expires_at > :now
+            f"""UPDATE credential AS c SET ended_at = :now, ended_as = :state, ended_event = :seq
+                 WHERE {selecting.LIVE}
                    AND {"+" if many else ""}identity IN (SELECT identity FROM doomed)""",
             {"now": self._now, "state": state.value, "seq": self.next_seq()},
         )
@@ -127,24 +128,63 @@ class SqlTransaction(SqlSnapshot):
                 self._db.execute(statement)
         return digest
 
-    def close_expired(self, limit: int) -> int:
-        """Record the end of what has expired, at most `limit` credentials, with an event of its own."""
-        values = {"now": self._now, "limit": limit}
+    def end_one(self, key: int, state: State) -> str:
+        """End one credential alone, pointing to the next event; return the digest of what ended."""
+        (jti,) = self._one("SELECT jti FROM credential WHERE id = :key", key=key)
+        self._db.execute(
+            "UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq WHERE id = :key",
+            {"now": self._now, "state": state.value, "seq": self.next_seq(), "key": key},
+        )
+        return ended_digest([jti])
+
+    def close_due(self, limit: int) -> int:
+        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort."""
+        return self._close("superseded_at", State.SUPERSEDED, "supersede", limit) + self._close(
+            "expires_at", State.EXPIRED, "expire", limit
+        )
+
+    def _close(self, column: str, state: State, operation: str, limit: int) -> int:
         rows = self._db.execute(
-            """SELECT id, jti FROM (SELECT id, jti FROM credential
-                WHERE ended_at IS NULL AND expires_at <= :now ORDER BY expires_at LIMIT :limit) AS due ORDER BY id""",
-            values,
+            f"""SELECT id, jti FROM (SELECT id, jti FROM credential
+                WHERE ended_at IS NULL AND {column} <= :now ORDER BY {column} LIMIT :limit) AS due ORDER BY id""",
+            {"now": self._now, "limit": limit},
         ).fetchall()
         if not rows:
             return 0
         seq = self.next_seq()
         self._db.executemany(
-            "UPDATE credential SET ended_at = expires_at, ended_as = 'expired', ended_event = ? WHERE id = ?",
-            [(seq, key) for key, _ in rows],
+            f"UPDATE credential SET ended_at = {column}, ended_as = ?, ended_event = ? WHERE id = ?",
+            [(state.value, seq, key) for key, _ in rows],
         )
-        digest = sha256(b"".join([jti for _, jti in rows])).hexdigest()
-        self.append("expire", {"count": len(rows), "ended": digest})
+        self.append(operation, {"count": len(rows), "ended": ended_digest(jti for _, jti in rows)})
         return len(rows)
+
+    def bind(self, identity: int, process: Process) -> None:
+        """Record the process that a new identity is given to."""
+        self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?)", (identity, *process))
+
+    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int]]:
+        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+
+        Returns the jti of each that does, and when; one that was to end earlier is left alone.
+        """
+        rows: list[tuple[int, bytes, int]] = self._db.execute(
+            f"""SELECT c.id, c.jti, CASE WHEN c.expires_at < :at THEN c.expires_at ELSE :at END FROM credential c
+                 WHERE c.identity = :identity AND c.kind = :kind AND {selecting.LIVE}
+                   AND (c.superseded_at IS NULL OR c.superseded_at > :at) ORDER BY c.id""",
+            {"identity": identity, "kind": kind, "at": at, "now": self._now},
+        ).fetchall()
+        self._db.executemany(
+            "UPDATE credential SET superseded_at = ? WHERE id = ?", [(end, key) for key, _, end in rows]
+        )
+        return [(jti, end) for _, jti, end in rows]
+
+    def restore(self, jtis: Sequence[bytes]) -> None:
+        """Take back that these credentials are to be superseded, if they have not been yet."""
+        self._db.executemany(
+            "UPDATE credential SET superseded_at = NULL WHERE jti = ? AND ended_at IS NULL AND superseded_at > ?",
+            [(jti, self._now) for jti in jtis],
+        )
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

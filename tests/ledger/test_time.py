@@ -144,7 +144,7 @@ def test_a_writer_closes_a_bounded_number_of_the_expired(place: Place) -> None:
             put(transaction, ttl=60)
     place.clock.now += 60
     with place.ledger.write() as transaction:
-        assert transaction.close_expired(3) == 0, "they were closed when the transaction began"
+        assert transaction.close_due(3) == 0, "they were closed when the transaction began"
         transaction.append("note", {})
     with place.ledger.read() as snapshot:
         assert len(list(snapshot.ended_members())) == 5

@@ -1,0 +1,145 @@
+"""`jitid renew`: make a successor of a credential."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import AbandonRenewal, Renew
+from jitid.commands import reading
+from jitid.commands.globals import Globals
+from jitid.commands.requesting import FIELDS, row_of
+from jitid.environment import open_authority
+from jitid.errors import JitidError, OutputError, StorageError, UsageError
+from jitid.files import write_private
+from jitid.formats import output
+from jitid.lifetime import format_time, parse_duration
+from jitid.request import RenewRequest
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.issuance import Issued
+
+_TURN = 0.02
+"""Seconds between two looks at a token file that somebody else renews."""
+
+
+def renew(
+    given: Globals,
+    token_file: options.RenewedFile = None,
+    ttl: options.RenewedTtl = None,
+    allow_narrower: options.AllowNarrower = False,
+    out: options.PrivateOut = None,
+) -> None:
+    """Renew a credential: its successor belongs to the same identity.
+
+    The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
+    issue of the identity. The old token works for a moment more (`overlap`, 30s), and what was delegated from
+    it lives on. Without --token-file the new token is printed.
+    """
+    given.expect(FIELDS)
+    in_place = None if token_file in (None, "-") else token_file
+    if in_place is not None and out is not None:
+        raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
+    target = in_place or out
+    with _turn(in_place, given.config().number("timeout")):
+        token = reading.token(in_place or "-", "the token to renew")
+        authority = open_authority(given.config())
+        request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
+        issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
+        hand_over(authority, issued, lambda: _show(given, issued, target))
+    for note in issued.notes:
+        given.note(note)
+
+
+def hand_over(authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
+    """Show a successor; if that fails, it never works, and its predecessor stands as before.
+
+    Raises:
+        OutputError: it could not be written.
+        StorageError: and it could not be taken back either.
+
+    """
+    try:
+        show()
+    except BaseException as error:
+        (one,) = issued.credentials
+        try:
+            authority.perform(AbandonRenewal(jti=one.jti))
+        except JitidError as failure:
+            raise StorageError(
+                f"the successor could be neither handed out nor taken back: {failure.message}",
+                f"it ends at {format_time(issued.expires_at)}; to end the identity: jitid revoke {one.id}",
+            ) from error
+        if isinstance(error, OutputError):
+            error.hint = error.hint or "the successor was ended; the old token works as before"
+        raise
+
+
+def _show(given: Globals, issued: Issued, target: str | None) -> None:
+    (credential,) = issued.credentials
+    token = credential.secret.reveal()
+    plain = given.field is None and given.format is None
+    if target is not None:
+        write_private(target, f"{token}\n".encode())
+    elif plain:
+        output.write(f"{token}\n")
+    if not plain:
+        from jitid.formats.view import View
+
+        row = row_of(issued, token if target is None else None, credential.id, credential.jti)
+        given.show(View("jitid.renew/1", FIELDS, [row], one=True))
+
+
+@contextmanager
+def _turn(path: str | None, timeout: float) -> Iterator[None]:
+    """Hold a token file, so that of two who renew it the second one renews what the first one wrote."""
+    if path is None:
+        yield
+        return
+    import fcntl
+
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            if os.path.islink(path):
+                raise UsageError(
+                    f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten",
+                    "name the file itself",
+                ) from error
+            # In the words that every verb has for it.
+            reading.token(path, "the token to renew")
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(f"{quote(path, 200)} is no file that could be rewritten")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise StorageError(
+                        f"somebody else held {quote(path, 200)} for {timeout:g} s; nothing was changed"
+                    ) from None
+                time.sleep(_TURN)
+                continue
+            # It is replaced and not written to: what was locked may not be what stands there now.
+            if _is_at(path, descriptor):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,69 @@
+"""What the system says about processes: which one this is, and whether another one is still there."""
+
+from __future__ import annotations
+
+import os
+
+from jitid.process import Liveness, Process, ended_with_boot, is_in_sight
+
+_STATE = 0
+_STARTED = 19
+# Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from what follows the name in parentheses.
+
+
+def this_process(*, kept: bool = False) -> Process:
+    """Return this process as it is remembered."""
+    return Process(
+        os.uname().nodename, _boot(), _namespace(), os.getpid(), (_stat(os.getpid()) or ("", 0))[1], kept
+    )
+
+
+def liveness(process: Process, here: Process) -> Liveness:
+    """Return whether `process` is still there, seen from `here`, which is this process.
+
+    A number that was given to another process since, and a process that has ended and only waits to be reaped,
+    are gone.
+    """
+    if ended_with_boot(process, here):
+        return Liveness.GONE
+    if not is_in_sight(process, here):
+        return Liveness.UNKNOWN
+    try:
+        os.kill(process.pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return Liveness.GONE
+    except PermissionError:
+        pass  # it is somebody else's
+    found = _stat(process.pid)
+    if found is None or not process.started:
+        # Where /proc hides other users' processes, or there is none, the number alone proves nothing.
+        return Liveness.UNKNOWN
+    state, started = found
+    return Liveness.ALIVE if started == process.started and state not in ("Z", "X") else Liveness.GONE
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """Return state and start of a process; None if the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+        # The name may hold anything, parentheses and spaces too.
+        fields = text.rpartition(b")")[2].split()
+        return fields[_STATE].decode(), int(fields[_STARTED])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _namespace() -> int:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0

@@ -1,0 +1,278 @@
+"""Renewing: a successor credential of the same identity, decided anew, while what descends from it lives on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jitid import audit, introspection, narrowing, planning
+from jitid.credential import Credential, Kind, State
+from jitid.delegation import Grant
+from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.identifier import credential_id, parse_id
+from jitid.issuance import Issued, IssuedCredential
+from jitid.issuers.protocol import Draft, Ids, Order
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Ancestor, CredentialRow, Names, Transaction
+from jitid.lifetime import format_duration, format_time
+from jitid.minting import mint_of, new_ids, usable_key
+from jitid.name import spiffe_id
+from jitid.policy.decision import Decision, PolicyRequest
+from jitid.request import RenewRequest, Terms
+from jitid.scope import Scope, normalise
+from jitid.task import Task, most_sensitive
+from jitid.text import quote
+
+
+class _Renewal(NamedTuple):
+    """What a renewal comes to."""
+
+    draft: Draft
+    decision: Decision
+    facts: Mapping[str, Any]
+    notes: tuple[str, ...]
+    maximum: int
+
+
+def renew(
+    transaction: Transaction, names: Names, request: RenewRequest, terms: Terms, keyring: Keyring
+) -> Issued:
+    """Make a successor of the credential whose token is presented; what it stands for lives on for a short overlap.
+
+    Policy, task, parent and floors are asked as they are now. Nothing outlives the hard maximum, which is counted
+    from the first issue of the identity.
+
+    Raises:
+        InvalidCredentialError: the token is not valid now, or its lineage is dead.
+        PolicyDeniedError: it would not be issued now, or has nothing left to live.
+
+    """
+    predecessor, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
+    task = transaction.find_task(predecessor.task)
+    assert task is not None
+    renewal = _plan(transaction, names, predecessor, lineage, task, request, terms)
+    draft, kind = renewal.draft, Kind(predecessor.kind)
+    key = usable_key(transaction, keyring, terms.algorithm_for(draft.audiences)) if kind is Kind.JWT else None
+    ((_, jti),) = new_ids(1)
+    ids = Ids(predecessor.id, credential_id(jti))
+    ((secret, print_, claims_hash),) = mint_of(kind, keyring, key).issuer.mint([Order(draft, [ids])])
+    replaced = transaction.supersede(predecessor.identity_key, kind.value, draft.issued_at + terms.overlap)
+    transaction.add(
+        [],
+        [
+            CredentialRow(
+                transaction.next_keys()[1],
+                jti,
+                predecessor.identity_key,
+                kind.value,
+                " ".join(draft.scopes),
+                transaction.term(" ".join(draft.audiences)),
+                draft.details,
+                draft.issued_at,
+                draft.expires_at,
+                print_,
+                claims_hash,
+                key and key.key,
+                transaction.next_seq(),
+                task.key,
+                transaction.term(draft.delegator),
+            )
+        ],
+    )
+    transaction.keep_policy(renewal.decision.policy, terms.policy_text)
+    transaction.append(
+        "renew",
+        {
+            **renewal.facts,
+            "jti": ids.jti,
+            "issued": audit.issued_digest([(jti, print_)]),
+            "replaced": {credential_id(raw): at for raw, at in replaced},
+        },
+    )
+    return Issued(
+        (IssuedCredential(ids.id, ids.jti, secret),),
+        draft.task,
+        draft.agent,
+        draft.delegator,
+        draft.delegator_proof,
+        predecessor.parent,
+        draft.depth,
+        kind.value,
+        draft.sensitivity,
+        draft.scopes,
+        draft.audiences,
+        draft.issued_at,
+        draft.expires_at,
+        renewal.decision,
+        renewal.notes,
+        renewal.maximum,
+    )
+
+
+def abandon(transaction: Transaction, jti: str) -> None:
+    """End a successor that could not be handed out; what it was to supersede stands as before.
+
+    Raises:
+        NotFoundError: the ledger knows no such renewal.
+
+    """
+    found = transaction.find_credential("jti", parse_id(jti)[1])
+    event = None if found is None else transaction.event(found.event)
+    told = {} if event is None else event.document()
+    if found is None or told.get("op") != "renew":
+        raise NotFoundError(f"the ledger knows no renewal {quote(jti)}", "see: jitid audit log")
+    if found.state_at(transaction.now) is not State.ACTIVE:
+        return
+    restored = list(told["replaced"])
+    transaction.restore([parse_id(text)[1] for text in restored])
+    digest = transaction.end_one(found.key, State.REVOKED)
+    transaction.append(
+        "abandon",
+        {
+            "task": found.task,
+            "agent": found.agent,
+            "jti": jti,
+            "count": 1,
+            "ended": digest,
+            "restored": restored,
+        },
+    )
+
+
+def _plan(
+    transaction: Transaction,
+    names: Names,
+    predecessor: Credential,
+    lineage: list[Ancestor],
+    task: Task,
+    request: RenewRequest,
+    terms: Terms,
+) -> _Renewal:
+    now = transaction.now
+    ttl = predecessor.expires_at - predecessor.issued_at if request.ttl is None else request.ttl
+    if ttl <= 0:
+        raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
+    notes: list[str] = []
+    scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
+    audiences = predecessor.audiences
+    details = narrowing.detail_texts(predecessor.details)
+    judged = most_sensitive(
+        predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
+    )
+    facts: dict[str, Any] = {
+        "task": predecessor.task,
+        "agent": predecessor.agent,
+        "delegator": predecessor.delegator,
+        "proof": predecessor.delegator_proof,
+        "kind": predecessor.kind,
+        "sensitivity": predecessor.sensitivity,
+        "judged": None if judged == predecessor.sensitivity else judged,
+        "purpose": task.purpose,
+        "depth": predecessor.depth or None,
+        "parent": predecessor.parent,
+        "id": predecessor.id,
+        "scopes": list(scopes) or None,
+        "audiences": None if audiences == (names.issuer,) else list(audiences),
+        "ttl": ttl,
+        "policy": terms.policy.digest,
+    }
+    until_parents_end = None
+    if lineage:
+        holds = _held_by(lineage[0])
+        until_parents_end = holds.expires_at - now
+        scopes = narrowing.attenuated(
+            lineage[0].id,
+            holds,
+            scopes,
+            audiences,
+            details,
+            facts,
+            notes,
+            allow_narrower=request.allow_narrower,
+        )
+    decision = terms.policy.decide(
+        PolicyRequest(
+            predecessor.agent,
+            predecessor.delegator,
+            predecessor.delegator_proof,
+            predecessor.task,
+            task.purpose,
+            judged,
+            predecessor.kind,
+            predecessor.depth,
+            scopes,
+            audiences,
+            ttl,
+            now,
+        ),
+        narrow=request.allow_narrower,
+        fixed=frozenset({"purpose", "sensitivity"}),
+    )
+    planning.must_permit(decision, facts, notes)
+    first = transaction.first_issued_at(predecessor.identity_key)
+    lifetime, limit = narrowing.lifetime(
+        ttl,
+        decision,
+        task.deadline - now,
+        until_parents_end,
+        now - first,
+        notes,
+        stated=request.ttl is not None,
+    )
+    # Whoever asks for a short one gets it; otherwise a successor that lives no longer is of no use.
+    if lifetime <= 0 or (limit is not None and now + lifetime <= predecessor.expires_at):
+        _refuse_used_up(predecessor, decision, limit, now - first, facts)
+    actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
+    draft = Draft(
+        names.issuer,
+        names.trust_domain,
+        predecessor.delegator,
+        predecessor.delegator_proof,
+        actors,
+        predecessor.agent,
+        predecessor.task,
+        task.purpose,
+        judged,
+        predecessor.depth,
+        decision.granted,
+        audiences,
+        predecessor.details,
+        now,
+        now + lifetime,
+    )
+    facts |= {
+        "rules": list(decision.rules),
+        "lifetime": lifetime,
+        "ttl": None if ttl == lifetime else ttl,
+        "refused": [refusal.scope for refusal in decision.refused] or None,
+        "granted": None if decision.granted == tuple(facts["scopes"] or ()) else list(decision.granted),
+    }
+    maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
+    return _Renewal(draft, decision, facts, tuple(notes), maximum)
+
+
+def _held_by(parent: Ancestor) -> Grant:
+    """Return what the live credentials of the parent let it delegate, all together."""
+    if parent.expires_at is None:
+        raise IntegrityError("a valid credential descends from a dead one", "run: jitid audit verify")
+    return Grant(
+        [Scope(scope) for scope in parent.scopes],
+        parent.audiences,
+        [text for details in parent.details for text in narrowing.detail_texts(details)],
+        parent.expires_at,
+        parent.depth,
+    )
+
+
+def _refuse_used_up(
+    predecessor: Credential, decision: Decision, limit: str | None, lived: int, facts: Mapping[str, Any]
+) -> None:
+    reason = (
+        f"{limit} leaves nothing to renew: the identity has lived for {format_duration(lived)}, and its credential "
+        f"ends at {format_time(predecessor.expires_at)}"
+    )
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        "what goes on for longer is a new identity: jitid issue",
+        {**facts, "rules": [decision.ttl_rule] if decision.ttl_rule else ["lifetime"], "reason": reason},
+    )
