@@ -43,16 +43,22 @@ def run(argv: list[str]) -> int:
 
             invoke(argv, given)
     except JitidError as error:
-        return report(error, given)
+        return _status(report(error, given), given)
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except OSError as error:
-        return report(_storage_error(error), given) if error.errno in _STORAGE else _report_bug(error, given)
+        told = report(_storage_error(error), given) if error.errno in _STORAGE else _report_bug(error, given)
+        return _status(told, given)
     except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
-        return _report_bug(error, given)
-    return ExitStatus.OK
+        return _status(_report_bug(error, given), given)
+    return given.status
+
+
+def _status(status: int, given: Globals) -> int:
+    """Return the status of an error; what runs commands keeps most numbers for theirs, as `env` and `timeout` do."""
+    return max(status, ExitStatus.NOT_RUN) if given.runs_command else status
 
 
 def report(error: JitidError, given: Globals) -> int:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
-from jitid.commands import COMMANDS, GROUPS, function_of, options
+from jitid.commands import COMMANDS, GROUPS, RUNNING, function_of, options
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.errors import UsageError
@@ -101,7 +101,8 @@ class _Command(TyperCommand):
             rest = super().parse_args(ctx, args)
         check_environment(os.environ, variables)
         for param in self.params:
-            _check_value(param, ctx.params.get(param.name or ""))
+            if param.name != "command":
+                _check_value(param, ctx.params.get(param.name or ""))
         sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
         ctx.obj.from_environment = frozenset(
             name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"
@@ -181,7 +182,12 @@ class _Group(TyperGroup):
 
 def _command(full: str, name: str, given: Globals) -> TyperCommand:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, cls=_Command, epilog=_EPILOG)(_bound(function_of(full), given))
+    # The first word that is no option of `run` begins the command, and what follows is that one's own.
+    settings = {"allow_interspersed_args": False} if full in RUNNING else {}
+    given.runs_command = full in RUNNING
+    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(
+        _bound(function_of(full), given)
+    )
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     command.params.extend(_global_options(hidden=True))
@@ -288,7 +294,7 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
-    message = _MISSING.sub(r"`\1` is missing", message)
+    message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD [ARG`", "the command")
     return UsageError(safe(message[:1].lower() + message[1:]), see)
 
 

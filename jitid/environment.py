@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
 
-def open_authority(config: Config) -> LocalAuthority:
+def open_authority(config: Config, *, patience: float | None = None) -> LocalAuthority:
     """Return the authority over a ledger that exists.
+
+    It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less.
 
     Raises:
         StorageError: there is none.
@@ -35,7 +37,7 @@ def open_authority(config: Config) -> LocalAuthority:
             f"there is no ledger at {path} yet",
             "the first `jitid issue` makes it; or name another with --ledger",
         )
-    return _authority(config, path)
+    return _authority(config, path, patience)
 
 
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
@@ -141,8 +143,11 @@ def _new_names(config: Config) -> Names:
     )
 
 
-def _authority(config: Config, path: str) -> LocalAuthority:
-    ledger = folder.open_ledger(path, by=caller(), timeout=float(config.number("timeout")))
+def _authority(config: Config, path: str, patience: float | None = None) -> LocalAuthority:
+    timeout = float(config.number("timeout"))
+    ledger = folder.open_ledger(
+        path, by=caller(), timeout=timeout if patience is None else min(timeout, patience)
+    )
     for what, stated, fixed in (
         ("issuer", config.text("issuer"), ledger.names.issuer),
         ("trust_domain", config.text("trust_domain"), ledger.names.trust_domain),

@@ -21,6 +21,14 @@ class ExitStatus(IntEnum):
     FINDINGS = 10
     INCOMPLETE = 11
     OUTPUT = 74
+    TIMED_OUT = 124
+    """`run`: the command was ended at its last moment; this and what follows is as `timeout` and `env` have it."""
+    NOT_RUN = 125
+    """`run`: refused, or failed before the command started."""
+    CANNOT_EXECUTE = 126
+    """`run`: the command is there and cannot be executed."""
+    NO_COMMAND = 127
+    """`run`: there is no such command."""
 
 
 class JitidError(Exception):
@@ -116,6 +124,17 @@ class PartialError(JitidError):
 
     code = "partial"
     exit_status = ExitStatus.PARTIAL
+
+
+class NotRunError(JitidError):
+    """A command could not be started."""
+
+    code = "not_run"
+    exit_status = ExitStatus.NOT_RUN
+
+    def __init__(self, message: str, hint: str | None, status: ExitStatus) -> None:
+        super().__init__(message, hint)
+        self.exit_status = status
 
 
 class OutputError(JitidError):

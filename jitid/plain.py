@@ -10,7 +10,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.commands import GROUPS, function_of
+from jitid.commands import GROUPS, RUNNING, function_of
 from jitid.commands.globals import Globals
 from jitid.config import check_environment
 from jitid.plain_table import GLOBALS, VERBS
@@ -34,11 +34,20 @@ def perform(line: Line, given: Globals) -> None:
 
 def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Line | None:
     """Return what a plain line says, its global options stored in `given`; None for a line that is not plain."""
+    argv, rest = _parted(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
     if verb not in VERBS or not all(word.strip() and word.isascii() for word in argv):
         return None
     known, positional = VERBS[verb]
+    given.runs_command = verb in RUNNING
+    if given.runs_command:
+        # Without `--` it is for Typer to say where the command begins.
+        if not rest or words[1:]:
+            return None
+        words = [verb, *rest]
+    elif rest is not None:
+        return None
     arguments = _positional(words[verb.count(" ") + 1 :], positional)
     if arguments is None:
         return None
@@ -65,6 +74,14 @@ def read(argv: Sequence[str], environ: Mapping[str, str], given: Globals) -> Lin
     for name, value in common.items():
         setattr(given, name, value)
     return Line(verb, arguments)
+
+
+def _parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Part a line at `--`; what follows, if there is one, is another command's."""
+    if "--" not in argv:
+        return argv, None
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
 
 
 def _split(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]]:

@@ -35,7 +35,7 @@ LAYERS = (
         "auditing",
         "tracing",
     },
-    {"ledger", "issuers", "keyring", "oidc", "files", "processes"},
+    {"ledger", "issuers", "keyring", "oidc", "files", "processes", "runner"},
     {"policy"},
     {"credential", "task", "agent", "audit", "process"},
     {"delegation", "scope", "secret", "lifetime", "name", "identifier", "text", "strictjson", "jws"},

@@ -7,6 +7,7 @@ from importlib import import_module
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
+    "run": ("run:run", "Run a command that has an identity of its own while it runs."),
     "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",
@@ -47,6 +48,10 @@ GROUPS: dict[str, str] = {
     "config": "Read and change the settings.",
 }
 """The first words of verbs that have two, and the sentence about them."""
+
+
+RUNNING = frozenset({"run"})
+"""Verbs whose last words are another command's, which are taken as they stand."""
 
 
 def function_of(verb: str) -> Callable[..., None]:

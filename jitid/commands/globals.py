@@ -34,6 +34,10 @@ class Globals:
         """The ledger's time mark may be lowered to the clock."""
         self.from_environment: frozenset[str] = frozenset()
         """The names of the verb's own parameters that came from environment variables."""
+        self.status = 0
+        """What the process ends with when nothing failed: the status of a command that was run."""
+        self.runs_command = False
+        """The verb runs a command: what fails before that one starts has a status of its own."""
         self._config: Config | None = None
 
     def config(self) -> Config:

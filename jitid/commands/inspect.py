@@ -44,6 +44,7 @@ FIELDS = (
     "decision",
     "ended",
     "kid",
+    "process",
 )
 
 
@@ -128,6 +129,21 @@ def _row(found: Inspection) -> dict[str, Any]:
             "reason": ended.get("reason"),
         },
         "kid": credential.signed_by,
+        "process": _process(found),
+    }
+
+
+def _process(found: Inspection) -> dict[str, Any] | None:
+    from jitid.processes import liveness, this_process
+
+    process = found.credential.process
+    if process is None:
+        return None
+    return {
+        "host": process.host,
+        "pid": process.pid,
+        "state": liveness(process, this_process()).value,
+        "on_exit": "keep" if process.kept else "revoke",
     }
 
 

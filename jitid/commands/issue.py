@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.commands.requesting import FIELDS, hand_out, request_from, row_of
+from jitid.commands.requesting import FIELDS, hand_out, row_of, stated_request
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.files import write_private
 from jitid.formats import output
@@ -48,15 +48,14 @@ def issue(
     """
     given.expect(FIELDS)
     reading.check_one_stdin(parent_file, from_file, delegator_token_file)
-    if parent_file is not None and "delegator" in given.from_environment:
-        delegator = None
     config = given.config()
-    request = request_from(
+    request, proof = stated_request(
+        given,
         {
-            # With a parent, the task is the parent's unless it is stated.
-            "task": task or (None if parent_file else config.text("task")),
+            "task": task,
             "delegator": delegator,
-            "agent": agent or config.text("agent") or "agent",
+            "delegator_token_file": delegator_token_file,
+            "agent": agent,
             "kind": kind,
             "scope": scope,
             "audience": audience,
@@ -64,14 +63,10 @@ def issue(
             "purpose": purpose,
             "sensitivity": sensitivity,
             "deadline": deadline,
+            "parent_file": parent_file,
             "detail": detail,
+            "allow_narrower": allow_narrower,
         },
-        parent=None if parent_file is None else reading.token(parent_file, "the parent's token"),
-    )._replace(allow_narrower=allow_narrower)
-    proof = (
-        None
-        if delegator_token_file is None
-        else reading.token(delegator_token_file, "the delegator's ID token")
     )
     if count is not None or from_file is not None:
         from jitid.commands import bulk

@@ -15,6 +15,7 @@ from jitid.identifier import parse_id
 from jitid.ledger.protocol import Filter
 from jitid.lifetime import parse_time
 from jitid.name import check_audience, check_delegator, check_name
+from jitid.process import Liveness
 from jitid.scope import parse_scope
 from jitid.task import SENSITIVITIES
 from jitid.text import quote
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jitid.commands import options
 
 DEFAULT_LIMIT = 1_000
+_ALL = 1 << 31
 PROOFS = ("asserted", "os-user", "parent", "oidc")
 
 
@@ -43,6 +45,7 @@ def list_(
     parent: options.OfParent = None,
     depth: options.OfDepth = None,
     signed_by: options.OfKey = None,
+    process: options.OfProcess = None,
     since: options.Since = None,
     until: options.Until = None,
     expires_before: options.ExpiresBefore = None,
@@ -56,9 +59,9 @@ def list_(
     Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
     issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
     """
-    shown = rows.columns(given, rows.CREDENTIAL, rows.BRIEF)
     # What changes by the second is for eyes, and for who asks for it by name.
     given.expect((*rows.CREDENTIAL, "left"))
+    _one_of(process, tuple(each.value for each in Liveness), "state of a process")
     chosen = Filter(
         task=None if task is None else check_name(task, "task"),
         agent=None if agent is None else check_name(agent, "agent"),
@@ -74,7 +77,8 @@ def list_(
         parent=_id(parent, "parent", "jid"),
         depth=depth,
         signed_by=signed_by,
-        live=live,
+        live=live or process is not None,
+        bound=process is not None,
         issued_since=None if since is None else parse_time(since),
         issued_until=None if until is None else parse_time(until),
         expires_before=None if expires_before is None else parse_time(expires_before),
@@ -86,14 +90,22 @@ def list_(
             sort=(sort or "-issued_at").removeprefix("-"),
             descending=(sort or "-").startswith("-"),
             after=_id(after, "id"),
-            limit=limit_of(limit),
+            # Only here can be told which processes are alive, so that all of them have to be looked at.
+            limit=limit_of(limit) if process is None else _ALL,
         )
     )
+    found = page.credentials
+    if process is not None:
+        found = [row for row in found if rows.process_state(row, page.now) == process][: limit_of(limit)]
+    bound = any(row.process is not None and row.ended_at is None for row in found)
+    shown = rows.columns(given, rows.CREDENTIAL, rows.BRIEF_BOUND if bound else rows.BRIEF)
     if given.field == "left":
         shown = ("left",)
-    found = (rows.credential(row, page.now) for row in page.credentials)
-    given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in found)))
-    if limit is None and len(page.credentials) == DEFAULT_LIMIT:
+    told = (rows.credential(row, page.now) for row in found)
+    given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
+    if given.field is None:
+        rows.tell_orphans(given, rows.orphans(found, page.now))
+    if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 
 

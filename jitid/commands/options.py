@@ -116,6 +116,26 @@ AllowNarrower = Annotated[
         "--allow-narrower", metavar=None, text="Take the scopes that are permitted, and say which are not."
     ),
 ]
+Variable = Annotated[
+    str | None,
+    _option("--env", metavar="VAR", text="Give the command its token in VAR too; it is then not renewed."),
+]
+TokenFolder = Annotated[
+    str | None,
+    _option("--file", metavar="DIR", text="Keep the token in the file DIR/token instead of in memory."),
+]
+OnExit = Annotated[
+    str | None,
+    _option("--on-exit", metavar="WHAT", text="revoke (default) or keep what the command was given."),
+]
+Grace = Annotated[
+    str | None,
+    _option("--grace", metavar="DURATION", text="At its last moment, from TERM to KILL (default 10s)."),
+]
+Command = Annotated[
+    list[str],
+    typer.Argument(metavar="CMD [ARG]...", help="The command, after `--`.", show_default=False),
+]
 PrivateOut = Annotated[
     str | None, _option("--out", metavar="FILE", text="Write it to FILE, for its owner alone (0600).")
 ]
@@ -214,6 +234,12 @@ OfPurpose = Annotated[str | None, _option("--purpose", metavar="TEXT", text="Of 
 OfState = Annotated[
     str | None,
     _option("--state", metavar="STATE", text="pending, active, expired, revoked, retired or superseded."),
+]
+OfProcess = Annotated[
+    str | None,
+    _option(
+        "--process", metavar="STATE", text="Live, and given to a process that is alive, gone or unknown."
+    ),
 ]
 OfId = Annotated[str | None, _option("--id", metavar="ID", text="This identity or credential.")]
 OfParent = Annotated[str | None, _option("--parent", metavar="ID", text="Delegated by this identity.")]

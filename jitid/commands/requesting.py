@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import Revoke
+from jitid.commands import reading
+from jitid.commands.globals import Globals
 from jitid.credential import Kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.protocol import Selection
@@ -39,6 +41,33 @@ FIELDS = (
     "issued_at",
     "expires_at",
 )
+
+
+def stated_request(
+    given: Globals, stated: dict[str, Any], *, usual_agent: str | None = None
+) -> tuple[IssueRequest, Secret | None]:
+    """Return a request from the options that were given, and the ID token that proves its delegator, if there is one.
+
+    Without an agent stated or configured it is the `usual_agent`, or the setting's default.
+
+    Raises:
+        UsageError: a value cannot be meant.
+        ConfigurationError: a setting is wrong.
+
+    """
+    config = given.config()
+    parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
+    allow_narrower = stated.pop("allow_narrower")
+    if parent_file is not None and "delegator" in given.from_environment:
+        stated["delegator"] = None
+    # With a parent, the task is the parent's unless it is stated.
+    stated["task"] = stated["task"] or (None if parent_file else config.text("task"))
+    if stated["agent"] is None:
+        usual = usual_agent if config.origin("agent") == "default" else None
+        stated["agent"] = usual or config.text("agent") or "agent"
+    parent = None if parent_file is None else reading.token(parent_file, "the parent's token")
+    proof = None if token_file is None else reading.token(token_file, "the delegator's ID token")
+    return request_from(stated, parent)._replace(allow_narrower=allow_narrower), proof
 
 
 def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitid.commands.globals import Globals
@@ -9,6 +10,10 @@ from jitid.credential import Credential, State
 from jitid.formats import output
 from jitid.lifetime import format_duration, format_time
 from jitid.name import spiffe_id
+from jitid.process import Liveness
+
+_TOLD = 5
+"""So many orphans are named one by one."""
 
 CREDENTIAL = (
     "id",
@@ -30,9 +35,12 @@ CREDENTIAL = (
     "expires_at",
     "ended_at",
     "signed_by",
+    "process",
 )
 BRIEF = ("id", "task", "agent", "delegator", "state", "left")
 """What fits on a terminal of 80 columns; `left` is how long it still lives."""
+BRIEF_BOUND = ("id", "task", "agent", "state", "left", "process")
+"""The same where some of it is given to processes: `alive`, `gone`, or `unknown` from here."""
 
 
 def columns(given: Globals, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
@@ -50,6 +58,35 @@ def by_eye(given: Globals) -> bool:
 def time(seconds: int | None) -> str | None:
     """Return a time as RFC 3339 text."""
     return None if seconds is None else format_time(seconds)
+
+
+def process_state(row: Credential, now: int) -> str | None:
+    """Return whether the process is there that a live credential was given to, as far as it can be told from here."""
+    if row.process is None or row.state_at(now) is not State.ACTIVE:
+        return None
+    from jitid.processes import liveness, this_process
+
+    return liveness(row.process, this_process()).value
+
+
+def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
+    """Return the live credentials whose process is gone, which was to take them away."""
+    return [
+        row
+        for row in found
+        if row.process is not None and not row.process.kept and process_state(row, now) == Liveness.GONE
+    ]
+
+
+def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
+    """Say on standard error how to end what a killed `run` has left."""
+    for row in found[:_TOLD]:
+        given.warn(
+            f"the process that {row.id} was given to is gone, and its credential lives until "
+            f"{format_time(row.expires_at)}: jitid revoke {row.id}"
+        )
+    if len(found) > _TOLD:
+        given.warn(f"so it is with {len(found) - _TOLD} more: jitid list --process gone --field id")
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:
@@ -74,6 +111,7 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "expires_at": time(row.expires_at),
         "ended_at": time(row.ended_at),
         "signed_by": row.signed_by,
+        "process": process_state(row, now),
         "left": format_duration(row.expires_at - now) if row.state_at(now) is State.ACTIVE else None,
     }
 

@@ -1,0 +1,149 @@
+"""What a command holds while it runs: its credential, renewed in time and taken away at its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import Renew, Revoke
+from jitid.commands.globals import Globals
+from jitid.commands.renew import hand_over
+from jitid.environment import open_authority
+from jitid.errors import InvalidCredentialError, JitidError
+from jitid.ledger.protocol import Selection
+from jitid.lifetime import format_time
+from jitid.request import RenewRequest
+from jitid.runner.supervision import Clock
+from jitid.runner.tokenplace import TokenPlace
+
+if TYPE_CHECKING:
+    from jitid.issuance import Issued
+
+_PATIENCE = 2.0
+"""Seconds that a renewal waits for the ledger: signals wait with it, and there is time to try again."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds from a renewal that could not be done to the next try."""
+
+_NEVER = float("inf")
+
+
+class Hold:
+    """A credential in the hands of a command."""
+
+    def __init__(
+        self, given: Globals, issued: Issued, place: TokenPlace, *, ttl: int, until: int | None, renewed: bool
+    ) -> None:
+        """Args: `ttl`, in seconds, is asked for at each renewal; `until` bounds the whole from outside."""
+        self._given = given
+        self._issued = issued
+        self._place = place
+        self._ttl = ttl
+        self.clock = Clock(max(time.time(), issued.issued_at))
+        most = issued.maximum if renewed else issued.expires_at
+        self.until = most if until is None else min(most, until)
+        """When the command has to end, in seconds since the epoch."""
+        self.id = issued.credentials[0].id
+        self._wait = _FIRST_WAIT
+        self._told = ""
+        self._due = self._next_renewal() if renewed else _NEVER
+
+    @property
+    def token(self) -> str:
+        """The token as it is now."""
+        return self._issued.credentials[0].secret.reveal()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell the command of it."""
+        return {
+            "JITID_TOKEN_FILE": self._place.path,
+            "JITID_PARENT_FILE": self._place.path,
+            "JITID_ID": self.id,
+            "JITID_TASK": self._issued.task,
+            "JITID_EXPIRES_AT": format_time(self.until),
+        }
+
+    def renew_when_due(self, now: float) -> float:
+        """Renew the credential if it is time, and return when there is something to do again.
+
+        What fails is said on standard error and never ends the command: its token stands until it expires.
+        """
+        if now < self._due:
+            return self._due
+        if now >= self._issued.expires_at:
+            self._due = _NEVER
+            self._given.warn(
+                f"the credential of {self.id} has expired; the command goes on without one, until "
+                f"{format_time(self.until)} at most"
+            )
+            return self._due
+        left = self._issued.expires_at - now
+        try:
+            self._renew()
+        except InvalidCredentialError as error:
+            # It, its task or what it descends from has ended, and will not live again.
+            self._tell(error.message)
+            self._due = self._issued.expires_at
+        except JitidError as error:
+            self._tell(error.message)
+            wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
+            self._wait = min(self._wait * 2, _LONGEST_WAIT)
+            self._due = min(now + wait, self._issued.expires_at)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+            self._tell(f"{type(error).__name__}, which is a bug")
+            self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
+        else:
+            self._told = ""
+            self._wait = _FIRST_WAIT
+            self._due = self._next_renewal()
+        return self._due
+
+    def end(self, status: int) -> None:
+        """End the identity with all that descends from it; what cannot be done is said, and can be done later."""
+        try:
+            authority = open_authority(self._given.config())
+            authority.perform(
+                Revoke(
+                    selection=Selection(ids=(self.id,)),
+                    reason=f"its command ended with status {status}",
+                    most=None,
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+            reason = error.message if isinstance(error, JitidError) else type(error).__name__
+            self._given.warn(
+                f"the command has ended and its credential could not be: {reason}; it lives until "
+                f"{format_time(self._issued.expires_at)}: jitid revoke {self.id}"
+            )
+
+    def _renew(self) -> None:
+        authority = open_authority(self._given.config(), patience=_PATIENCE)
+        try:
+            (before,) = self._issued.credentials
+            issued = authority.perform(
+                Renew(request=RenewRequest(before.secret, self._ttl), accept_clock=self._given.accept_clock)
+            )
+            token = issued.credentials[0].secret.reveal()
+            hand_over(authority, issued, lambda: self._place.put(token))
+            self._issued = issued
+        finally:
+            authority.close()
+
+    def _next_renewal(self) -> float:
+        """Return when to renew: with a third of the lifetime left, a parent before what it has delegated."""
+        issued_at, expires_at = self._issued.issued_at, self._issued.expires_at
+        if expires_at >= self.until:
+            return _NEVER
+        # Many that started together need not renew together.
+        early = 0.02 * os.urandom(1)[0] / 255
+        return issued_at + (expires_at - issued_at) * (1 - 1 / (3 + self._issued.depth) - early)
+
+    def _tell(self, reason: str) -> None:
+        if reason != self._told:
+            self._told = reason
+            self._given.warn(
+                f"the credential of {self.id} could not be renewed: {reason}; the command keeps its token until "
+                f"{format_time(self._issued.expires_at)}"
+            )

@@ -1,0 +1,204 @@
+"""`jitid run`: run a command that has an identity of its own while it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import Issue
+from jitid.commands import reading
+from jitid.commands.globals import Globals
+from jitid.commands.holding import Hold
+from jitid.commands.requesting import hand_out, stated_request
+from jitid.environment import open_for_issue
+from jitid.errors import ExitStatus, UsageError
+from jitid.lifetime import format_time, parse_duration, parse_time
+from jitid.name import MAX_NAME
+from jitid.processes import this_process
+from jitid.runner import child as children
+from jitid.runner.supervision import Signals, watch
+from jitid.runner.tokenplace import TokenPlace, open_place
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.issuance import Issued
+
+_GRACE = 10
+_ON_EXIT = ("revoke", "keep")
+
+CONSUMED = frozenset({"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE"})
+"""What said who this identity is, and must not say the same of those that the command asks for."""
+
+
+def run(
+    given: Globals,
+    command: options.Command,
+    task: options.Task = None,
+    delegator: options.Delegator = None,
+    delegator_token_file: options.DelegatorTokenFile = None,
+    agent: options.Agent = None,
+    kind: options.Kind = None,
+    scope: options.Scopes = None,
+    audience: options.Audiences = None,
+    ttl: options.Ttl = None,
+    purpose: options.Purpose = None,
+    sensitivity: options.Sensitivity = None,
+    deadline: options.Deadline = None,
+    parent_file: options.ParentFile = None,
+    detail: options.Details = None,
+    allow_narrower: options.AllowNarrower = False,
+    env: options.Variable = None,
+    file: options.TokenFolder = None,
+    on_exit: options.OnExit = None,
+    grace: options.Grace = None,
+) -> None:
+    """Run a command that has an identity of its own while it runs.
+
+    The command finds its token in the file $JITID_TOKEN_FILE: in memory, renewed before it expires, always
+    whole. A `jitid issue` or `jitid run` inside delegates from it. When the command ends, its identity ends,
+    with all that descends from it.
+
+    It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
+    status is the command's own. 125: it was refused, or failed before the command started.
+    """
+    _check(given, env, file, on_exit)
+    reading.check_one_stdin(parent_file, delegator_token_file)
+    seconds = _GRACE if grace is None else parse_duration(grace)
+    program = children.find(command[0], os.environ.get("PATH", os.defpath))
+    request, proof = stated_request(
+        given,
+        {
+            "task": task,
+            "delegator": delegator,
+            "delegator_token_file": delegator_token_file,
+            "agent": agent,
+            "kind": kind,
+            "scope": scope,
+            "audience": audience,
+            "ttl": ttl,
+            "purpose": purpose,
+            "sensitivity": sensitivity,
+            "deadline": deadline,
+            "parent_file": parent_file,
+            "detail": detail,
+            "allow_narrower": allow_narrower,
+        },
+        usual_agent=_agent_of(command[0]),
+    )
+    request = request._replace(process=this_process(kept=on_exit == "keep"))
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
+    place = open_place(file)
+    try:
+        authority = open_for_issue(given.config(), operation, given.note)
+        (issued,) = authority.perform(operation)
+        started = _Start(given, command, program, place, env)
+        lifetime = given.config().number("ttl") if ttl is None else parse_duration(ttl)
+        hand_out(authority, [issued], lambda: started.start(issued, lifetime))
+        authority.close()
+        _tell(given, issued, env)
+        hold = started.hold
+        given.status = watch(
+            started.child,
+            started.signals,
+            hold.clock,
+            until=hold.until,
+            grace=seconds,
+            due=hold.renew_when_due,
+        )
+        if given.status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
+            given.warn(f"the command was ended: it had until {format_time(hold.until)}")
+        if on_exit != "keep":
+            hold.end(given.status)
+    finally:
+        place.close()
+
+
+class _Start:
+    """The moment in which a command gets its credential and begins."""
+
+    signals: Signals
+    child: children.Child
+    hold: Hold
+
+    def __init__(
+        self, given: Globals, command: list[str], program: str, place: TokenPlace, variable: str | None
+    ) -> None:
+        self._given = given
+        self._command = command
+        self._program = program
+        self._place = place
+        self._variable = variable
+
+    def start(self, issued: Issued, ttl: int) -> None:
+        """Start the command with what was issued for it. Raises NotRunError, OutputError and StorageError."""
+        self.hold = Hold(
+            self._given,
+            issued,
+            self._place,
+            ttl=ttl,
+            until=_end_of_parent(self._given, os.environ),
+            # What is in a variable cannot be replaced, and a successor would end it.
+            renewed=self._variable is None,
+        )
+        self._place.put(self.hold.token)
+        environment = {name: value for name, value in os.environ.items() if name not in CONSUMED}
+        environment |= self._surroundings() | self.hold.environment()
+        if self._variable is not None:
+            environment[self._variable] = self.hold.token
+        self.signals = Signals()
+        self.child = children.start(self._program, self._command, environment, self.signals.before)
+
+    def _surroundings(self) -> dict[str, str]:
+        """Return what lets a `jitid` inside find the same ledger and the same settings, wherever it runs."""
+        config = self._given.config()
+        found = {"JITID_LEDGER": config.ledger}
+        if self._given.config_file is not None:
+            found["JITID_CONFIG"] = config.path
+        if self._given.profile is not None:
+            found["JITID_PROFILE"] = self._given.profile
+        return found
+
+
+def _check(given: Globals, env: str | None, file: str | None, on_exit: str | None) -> None:
+    """Refuse what cannot be meant, before anything is issued. Raises UsageError."""
+    if given.field is not None:
+        raise UsageError("`run` shows nothing of its own, so there is no --field")
+    if env is not None and file is not None:
+        raise UsageError(
+            "--env and --file cannot go together",
+            "the token is either in a variable or in a file that is renewed",
+        )
+    if env is not None and (
+        not env.isascii() or not env.isidentifier() or env.startswith("JITID_") or env == "PATH"
+    ):
+        raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
+    if on_exit is not None and on_exit not in _ON_EXIT:
+        raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(_ON_EXIT)}")
+
+
+def _agent_of(program: str) -> str:
+    """Return a program's name as the name of an agent."""
+    name = os.path.basename(program) or "agent"
+    fit = "".join([each if each.isascii() and (each.isalnum() or each in "._@:+-") else "-" for each in name])
+    return fit[:MAX_NAME]
+
+
+def _end_of_parent(given: Globals, environ: Mapping[str, str]) -> int | None:
+    """Return until when the `run` around this one may last, if it is that one's token that delegates."""
+    if "parent_file" not in given.from_environment:
+        return None
+    try:
+        return parse_time(environ.get("JITID_EXPIRES_AT", ""))
+    except UsageError:
+        return None
+
+
+def _tell(given: Globals, issued: Issued, variable: str | None) -> None:
+    for note in issued.notes:
+        given.note(note)
+    if variable is not None:
+        given.note(f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}")
+    if not children.dies_with_parent():
+        given.note("on this system the command outlives a jitid that is killed")

@@ -1,0 +1,132 @@
+"""The command itself: found, started so that it dies with this process, signalled, and waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from jitid.errors import ExitStatus, NotRunError
+from jitid.text import quote
+
+_PR_SET_PDEATHSIG = 1
+
+
+def find(program: str, path: str) -> str:
+    """Return where a program is, looked for along `path` as `execvp` would, before anything is issued for it.
+
+    Raises:
+        NotRunError: it is not there, or may not be executed.
+
+    """
+    found = errno.ENOENT
+    for folder in [""] if "/" in program else path.split(os.pathsep):
+        place = program if "/" in program else os.path.join(folder or ".", program)
+        if os.path.isdir(place):
+            found = errno.EISDIR if "/" in program else found
+        elif os.access(place, os.X_OK):
+            return place
+        elif os.path.exists(place):
+            found = errno.EACCES
+    raise _not_run(program, found)
+
+
+def _not_run(program: str, number: int) -> NotRunError:
+    missing = number in (errno.ENOENT, errno.ENOTDIR)
+    return NotRunError(
+        f"{quote(program, 200)} cannot be run: {os.strerror(number).lower()}",
+        "give the whole path, or look at PATH" if missing and "/" not in program else None,
+        ExitStatus.NO_COMMAND if missing else ExitStatus.CANNOT_EXECUTE,
+    )
+
+
+class Child:
+    """A process that was started here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def send(self, number: int) -> None:
+        """Send it a signal. It is there until it has been waited for, so that its number is its own."""
+        os.kill(self.pid, number)
+
+    def ended(self) -> int | None:
+        """Return its exit status if it has ended (128+n: by signal n); None while it goes on."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def start(
+    place: str, command: Sequence[str], environ: Mapping[str, str], mask: set[int | signal.Signals]
+) -> Child:
+    """Start a command, which is at `place`, with the signal mask that this process had; it dies when this thread does.
+
+    Raises:
+        NotRunError: the system does not execute it.
+
+    """
+    die_with_parent = _death_signal()
+    mine = os.getpid()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(place, command, environ, mask, tell, mine, die_with_parent)
+    os.close(tell)
+    try:
+        failure = os.read(told, 16)
+    finally:
+        os.close(told)
+    if failure:
+        os.waitpid(pid, 0)
+        raise _not_run(command[0], int(failure))
+    return Child(pid)
+
+
+def dies_with_parent() -> bool:
+    """Tell whether this system ends a child when its parent is killed."""
+    return sys.platform.startswith("linux")
+
+
+def _become(
+    place: str,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    mask: set[int | signal.Signals],
+    tell: int,
+    parent: int,
+    die_with_parent: Callable[[], None],
+) -> None:
+    try:
+        # Python ignores these two for itself; a command expects them as they come.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        die_with_parent()
+        if os.getppid() != parent:
+            # The parent was killed before the line above.
+            os._exit(128 + signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            os.execve(place, list(command), environ)  # noqa: S606 - it is what was asked for
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script that does not say by what it is read is read by the shell, as execvp(3) does it.
+            os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606
+    except OSError as error:
+        os.write(tell, str(error.errno or errno.ENOEXEC).encode())
+    finally:
+        os._exit(ExitStatus.CANNOT_EXECUTE)
+
+
+def _death_signal() -> Callable[[], None]:
+    """Return what asks the kernel to kill the calling process when its parent ends (prctl(2))."""
+    if not dies_with_parent():
+        return lambda: None
+    import ctypes  # before the fork, and only for this
+
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) and None

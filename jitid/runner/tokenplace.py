@@ -1,0 +1,145 @@
+"""Where a command finds its token: always whole, always at the same path, though the token changes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import Protocol
+
+from jitid.errors import IntegrityError, StorageError, UsageError
+from jitid.files import write_private
+from jitid.text import quote
+
+_FILE = "token"
+
+
+class TokenPlace(Protocol):
+    """A path at which a token can be read, and replaced at once."""
+
+    path: str
+
+    def put(self, token: str) -> None:
+        """Let the path give `token` from now on. Raises OutputError and StorageError; it then gives the old one."""
+
+    def close(self) -> None:
+        """Take the token away."""
+
+
+def open_place(folder: str | None) -> TokenPlace:
+    """Return where the token is to be found: in `folder` if one is named, in memory where the system can do that.
+
+    Raises:
+        UsageError: the folder cannot be used, or another command's token is there.
+        IntegrityError: others may write to it.
+        StorageError: there is no place for a private file.
+
+    """
+    if folder is not None:
+        return _Folder(folder)
+    return _Memory() if _has_memory_files() else _Folder(_private_folder(), ours=True)
+
+
+def _has_memory_files() -> bool:
+    """Tell whether this process has files in memory which its children can open by name."""
+    return hasattr(os, "memfd_create") and os.path.isdir(f"/proc/{os.getpid()}/fd")
+
+
+class _Memory:
+    """A sealed file in memory, reached through this process's own descriptor: nothing of it is on a disk.
+
+    It is opened by name, so that a command that closes what it inherits, or a child of its own, reads it as well.
+    Only the same user in the same PID namespace can. To replace the token, another file takes the descriptor.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("jitid-token", os.MFD_CLOEXEC)
+        self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def put(self, token: str) -> None:
+        """Let the path give `token` from now on."""
+        try:
+            new = os.memfd_create("jitid-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except OSError as error:
+            raise StorageError(f"no memory for the token: {error.strerror}") from error
+        try:
+            os.fchmod(new, 0o400)
+            os.write(new, f"{token}\n".encode())
+            # Whoever may read it may open it for writing too: a seal is what keeps it as it is.
+            fcntl.fcntl(
+                new,
+                fcntl.F_ADD_SEALS,
+                fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
+            )
+            os.dup2(new, self._descriptor, inheritable=False)
+        finally:
+            os.close(new)
+
+    def close(self) -> None:
+        """Take the token away."""
+        os.close(self._descriptor)
+
+
+class _Folder:
+    """A file of mode 0600 in a folder, replaced by rename."""
+
+    def __init__(self, folder: str, *, ours: bool = False) -> None:
+        self._folder = folder
+        self._ours = ours
+        """The folder goes when the token goes."""
+        self._held = _hold(folder)
+        self.path = os.path.join(os.path.abspath(folder), _FILE)
+
+    def put(self, token: str) -> None:
+        """Let the path give `token` from now on."""
+        write_private(self.path, f"{token}\n".encode())
+
+    def close(self) -> None:
+        """Take the token away."""
+        try:
+            os.unlink(self.path)
+            if self._ours:
+                os.rmdir(self._folder)
+        except OSError:
+            pass  # somebody has tidied up already, and the token is dead anyway
+        os.close(self._held)
+
+
+def _hold(folder: str) -> int:
+    """Return a descriptor that keeps other runs out of the folder, which is made if it is not there."""
+    try:
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o700)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
+        raise UsageError(f"the folder {quote(folder, 200)} cannot be used: {reason.lower()}") from error
+    status = os.fstat(descriptor)
+    if status.st_mode & 0o022 or status.st_uid not in (os.geteuid(), 0):
+        os.close(descriptor)
+        raise IntegrityError(
+            f"others may write to the folder {quote(folder, 200)}, and put another token there",
+            f"chmod go-w {folder}, or name a folder of your own",
+        )
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(
+            f"the folder {quote(folder, 200)} holds the token of a command that is still running",
+            "name a folder for each",
+        ) from None
+    return descriptor
+
+
+def _private_folder() -> str:
+    """Return a new folder that only this user can enter, in memory if the system has such a place."""
+    for parent in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108 - 0700 and new
+        if not parent or not parent.startswith("/"):
+            continue
+        folder = os.path.join(parent, f"jitid-{os.urandom(8).hex()}")
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError:
+            continue
+        return folder
+    raise StorageError("there is no place for a private file", "name one with --file DIR")
