@@ -96,8 +96,8 @@ def run(
         started = _Start(given, command, program, place, env)
         lifetime = given.config().number("ttl") if ttl is None else parse_duration(ttl)
         hand_out(authority, [issued], lambda: started.start(issued, lifetime))
-        authority.close()
-        _tell(given, issued, env)
+        # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
+        # it: the last one to close a ledger waits for a checkpoint.
         hold = started.hold
         given.status = watch(
             started.child,
@@ -142,6 +142,7 @@ class _Start:
             # What is in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
         )
+        _tell(self._given, issued, self._variable)
         self._place.put(self.hold.token)
         environment = {name: value for name, value in os.environ.items() if name not in CONSUMED}
         environment |= self._surroundings() | self.hold.environment()

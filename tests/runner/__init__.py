@@ -1,0 +1,1 @@
+"""Running commands: real processes, real signals."""

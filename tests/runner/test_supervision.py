@@ -1,0 +1,198 @@
+"""Watching a command: signals, statuses, its last moment, and what is due meanwhile."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from jitid.errors import NotRunError
+from jitid.runner.child import find
+
+# A wrapper of its own, since it keeps signals back and forks: it watches `sh -c SCRIPT` for so long.
+WRAPPER = textwrap.dedent(
+    """
+    import os, sys, time
+    from jitid.runner.child import start
+    from jitid.runner.supervision import Clock, Signals, watch
+    until, grace, script = float(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+    due = []
+    def when(now):
+        due.append(now)
+        return now + 0.05 if "tick" in sys.argv else now + 1000
+    signals = Signals()
+    child = start("/bin/sh", ["sh", "-c", script], os.environ, signals.before)
+    clock = Clock(time.time())
+    status = watch(child, signals, clock, until=clock() + until, grace=grace, due=when)
+    print("status", status, len(due) > 3, flush=True)
+    """
+)
+
+
+def wrapper(
+    script: str, *more: str, until: float = 60, grace: float = 60, prefix: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """Start the wrapper around a script."""
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", WRAPPER, str(until), str(grace), script, *more],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> list[str]:
+    """Return the lines that it still has to say."""
+    lines = process.communicate(timeout=60)[0].splitlines()
+    assert process.returncode == 0
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
+def test_the_status_is_the_commands_own(script: str, status: int) -> None:
+    assert finish(wrapper(script)) == [f"status {status} False"]
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"])
+def test_signals_are_passed_on_as_often_as_they_come(name: str) -> None:
+    """The second one is sent when the command has told of the first."""
+    process = wrapper(
+        f"trap 'echo got; n=x$n' {name}; echo ready; while [ \"$n\" != xx ]; do sleep 0.01; done"
+    )
+    assert process.stdout is not None
+    for said in ("ready\n", "got\n"):
+        assert process.stdout.readline() == said
+        process.send_signal(getattr(signal, f"SIG{name}"))
+    assert finish(process) == ["got", "status 0 False"]
+
+
+def test_what_was_ignored_stays_ignored_for_the_command() -> None:
+    process = wrapper("echo ready; kill -HUP $$; echo still; while :; do sleep 0.01; done", prefix=("nohup",))
+    assert process.stdout is not None
+    assert [process.stdout.readline(), process.stdout.readline()] == ["ready\n", "still\n"]
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == ["status 143 False"]
+
+
+def test_a_command_gets_the_signals_that_python_keeps_for_itself() -> None:
+    """Otherwise `yes | head` would complain in every script."""
+    script = "sh -c 'kill -PIPE $$'; echo $?"
+    assert finish(wrapper(script)) == ["141", "status 0 False"]
+
+
+def test_past_its_last_moment_a_command_is_ended() -> None:
+    assert finish(wrapper("trap 'echo asked; exit 5' TERM; while :; do sleep 0.01; done", until=0.2)) == [
+        "asked",
+        "status 124 False",
+    ]
+
+
+def test_one_that_does_not_listen_is_killed() -> None:
+    assert finish(wrapper("trap '' TERM; while :; do sleep 0.01; done", until=0.2, grace=0.2)) == [
+        "status 124 False"
+    ]
+
+
+def test_one_that_is_stopped_is_ended_too() -> None:
+    assert finish(wrapper("kill -STOP $$", until=0.3)) == ["status 124 False"]
+
+
+def test_one_that_was_stopped_goes_on_when_the_wrapper_is_told_so() -> None:
+    process = wrapper("echo $$; kill -STOP $$; echo on; exit 3")
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        pass
+    process.send_signal(signal.SIGCONT)
+    assert finish(process) == ["on", "status 3 False"]
+
+
+def test_what_is_due_is_done_while_the_command_runs() -> None:
+    assert finish(wrapper("sleep 0.5", "tick")) == ["status 0 True"]
+
+
+def test_a_command_dies_with_its_wrapper() -> None:
+    process = wrapper("echo $$; exec sleep 1000")
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    descriptor = os.pidfd_open(pid)
+    process.kill()
+    # The output ends when nobody holds it any more: neither the wrapper nor the command.
+    assert process.communicate() == ("", None)
+    assert select.select([descriptor], [], [], 60) == ([descriptor], [], []), "it is still there"
+    os.close(descriptor)
+
+
+def test_a_system_that_cannot_wait_with_a_limit_passes_signals_on_as_well() -> None:
+    script = f"import signal\ndel signal.sigtimedwait\n{WRAPPER}"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            script,
+            "60",
+            "60",
+            "trap 'echo got; exit 4' USR1; echo ready; while :; do sleep 0.01; done",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGUSR1)
+    assert finish(process) == ["got", "status 4 False"]
+
+
+def test_a_script_without_an_interpreter_is_read_by_the_shell(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text('echo "$0" "$1"\n')
+    script.chmod(0o755)
+    code = (
+        "import os, sys; from jitid.runner.child import start\n"
+        "child = start(sys.argv[1], [sys.argv[1], 'word'], os.environ, set()); os.waitpid(child.pid, 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(script)], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == f"{script} word\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("nowhere", 127),
+        ("", 127),
+        ("/nowhere/at/all", 127),
+        ("/etc/passwd", 126),
+        ("/etc", 126),
+        ("/etc/passwd/x", 127),
+        ("plain", 126),
+    ],
+)
+def test_what_cannot_be_run_is_found_beforehand(program: str, status: int, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(NotRunError) as caught:
+        find(program, f"/bin:{tmp_path}")
+    assert caught.value.exit_status == status
+
+
+def test_a_program_is_looked_for_as_the_shell_does(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "tool").write_text("#!/bin/sh\n")
+    (second / "tool").chmod(0o755)
+    (first / "folder").mkdir()
+    assert find("tool", f"{first}:{second}") == str(second / "tool")
