@@ -29,12 +29,23 @@ def states(shell: Shell, task: str) -> list[str]:
     return sorted(set(shell.good("list", "--task", task, "--field", "state").split()))
 
 
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A process at a terminal of eighty columns, which a test types at and reads."""
 
     def __init__(
-        self, shell: Shell, *arguments: str, stdout: int | None = None, more: Mapping[str, str] | None = None
+        self,
+        shell: Shell,
+        *arguments: str,
+        stdout: int | None = None,
+        more: Mapping[str, str] | None = None,
+        own_session: bool = False,
     ) -> None:
+        """With `own_session` the terminal is the process's own, and keys typed at it are signals."""
         self._master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self._process = subprocess.Popen(
@@ -44,6 +55,7 @@ class Terminal:
             stderr=terminal,
             env={**shell.environment, "TERM": "xterm", **(more or {})},
             cwd=shell.home,
+            preexec_fn=_take_terminal if own_session else None,
         )
         os.close(terminal)
         self.shown = ""
@@ -53,9 +65,9 @@ class Terminal:
         while text not in self.shown:
             self.shown += os.read(self._master, 4096).decode()
 
-    def type(self, text: str) -> None:
+    def type(self, text: str, end: str = "\n") -> None:
         """Type a line."""
-        os.write(self._master, f"{text}\n".encode())
+        os.write(self._master, f"{text}{end}".encode())
 
     def end(self) -> tuple[int, str]:
         """Return the exit status, and all that was shown."""

@@ -1,0 +1,84 @@
+"""A ledger that an earlier jitid made is brought up to date by the first one that opens it, once and whole."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from jitid.ledger import folder, schema
+from jitid.ledger.protocol import Filter
+from tests.builders import Clock, World, edit, make_folder, open_sqlite, put
+
+# What each step after the first has added, to be taken away again.
+_UNDONE = {
+    2: (
+        "DROP INDEX live_superseded",
+        "ALTER TABLE credential DROP COLUMN superseded_at",
+        "DROP TABLE process",
+    )
+}
+
+
+def make_old(path: Path, version: int) -> None:
+    """Make a ledger with one credential, as it was at a version of the schema."""
+    with World(path) as world:
+        world.issue()
+    for number in range(len(schema.SQLITE_STEPS), version, -1):
+        edit(path, *_UNDONE[number])
+    edit(path, f"PRAGMA user_version = {version}")
+
+
+def shape(path: Path) -> list[tuple[str, str]]:
+    """Return what the database consists of, statements without their white space."""
+    db = sqlite3.connect(path / folder.DATABASE)
+    try:
+        rows = db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+        ).fetchall()
+        return [(name, " ".join(sql.split())) for name, sql in rows]
+    finally:
+        db.close()
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.SQLITE_STEPS)))
+def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -> None:
+    make_old(tmp_path / "old", version)
+    make_folder(tmp_path / "new")
+    with World(tmp_path / "old") as world:
+        world.check()
+        world.issue(task="T2")
+        with world.ledger.read() as snapshot:
+            assert len(snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)) == 2
+    names = [name for name, _ in shape(tmp_path / "old")]
+    assert names == [name for name, _ in shape(tmp_path / "new") if not name.startswith("audit_event_is")]
+
+
+def test_many_that_open_an_old_ledger_at_once_bring_it_up_once(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    make_old(path, 1)
+    barrier = threading.Barrier(6)
+    failures: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            barrier.wait()
+            ledger = open_sqlite(path, Clock())
+            with ledger.write() as transaction:
+                put(transaction)
+            ledger.close()
+        except BaseException as failure:  # noqa: BLE001 - told below, in the test's own thread
+            failures.append(failure)
+
+    threads = [threading.Thread(target=use) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    ledger = open_sqlite(path, Clock())
+    with ledger.read() as snapshot:
+        assert len(snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)) == 7
+    ledger.close()

@@ -1,0 +1,149 @@
+"""Successors in every ledger: when the one before ends, what undoes that, and what a process is bound to."""
+
+from __future__ import annotations
+
+from jitid.credential import State
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Filter, Selection
+from jitid.process import Process
+from tests.builders import NOW, Row, put
+from tests.ledger.places import Place
+
+PROCESS = Process("host", "boot", 4026531836, 77, 1234, kept=False)
+
+
+def supersede(place: Place, row: Row, at: int) -> list[tuple[bytes, int]]:
+    """Supersede what an identity holds, with an event."""
+    with place.ledger.write() as transaction:
+        found = transaction.supersede(row.identity, "opaque", at)
+        transaction.append("note", {})
+    return found
+
+
+def state(place: Place, row: Row) -> State:
+    """Return the state of a credential now."""
+    with place.again().read() as snapshot:
+        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        assert found is not None
+        return found.state_at(snapshot.now)
+
+
+def live(place: Place) -> list[str]:
+    """Return what the ledger lists as alive."""
+    with place.again().read() as snapshot:
+        return [
+            one.jti
+            for one in snapshot.credentials(
+                Filter(live=True), "issued_at", descending=False, after=None, limit=99
+            )
+        ]
+
+
+def issue(place: Place, **fields: int) -> Row:
+    """Record one credential."""
+    with place.ledger.write() as transaction:
+        return put(transaction, **fields)  # type: ignore[arg-type]
+
+
+def test_what_is_superseded_lives_until_then(place: Place) -> None:
+    row = issue(place)
+    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 30)]
+    place.clock.now += 29
+    assert (state(place, row), live(place)) == (State.ACTIVE, [row.jti])
+    place.clock.now += 1
+    assert (state(place, row), live(place)) == (State.SUPERSEDED, [])
+
+
+def test_nothing_is_superseded_after_its_expiry(place: Place) -> None:
+    row = issue(place, ttl=10)
+    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 10)]
+
+
+def test_an_earlier_end_is_left_alone(place: Place) -> None:
+    row = issue(place)
+    supersede(place, row, NOW + 10)
+    assert supersede(place, row, NOW + 30) == []
+    place.clock.now += 10
+    assert state(place, row) is State.SUPERSEDED
+
+
+def test_the_next_writer_records_the_end(place: Place) -> None:
+    row = issue(place)
+    supersede(place, row, NOW + 30)
+    place.clock.now += 40
+    assert state(place, row) is State.SUPERSEDED
+    issue(place)
+    with place.again().read() as snapshot:
+        found = snapshot.find_credential("jti", parse_id(row.jti)[1])
+        assert found is not None
+        assert (found.ended_as, found.ended_at) == ("superseded", NOW + 30)
+        event = snapshot.event(found.ended_event or 0)
+        assert event is not None
+        assert (event.document()["op"], event.document()["count"]) == ("supersede", 1)
+
+
+def test_what_was_superseded_counts_nowhere_as_alive(place: Place) -> None:
+    """Before a writer records it, too: in previews, tasks, lineages, descendants, filters."""
+    row = issue(place)
+    supersede(place, row, NOW + 30)
+    place.clock.now += 30
+    with place.again().read() as snapshot:
+        assert snapshot.measure(Selection(ids=(row.id,))).credentials == 0
+        task = snapshot.find_task("T1")
+        assert task is not None
+        assert snapshot.count_for_task(task.key) == (1, 0)
+        assert snapshot.find_tasks(None, None, 9)[0][1:] == (1, 0)
+        for name, expected in (("superseded", 1), ("active", 0), ("expired", 0), ("pending", 0)):
+            found = snapshot.credentials(Filter(state=name), "id", descending=False, after=None, limit=9)
+            assert len(found) == expected, name
+
+
+def test_a_dead_parents_scopes_are_not_counted(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        parent = put(transaction, scopes="a b")
+        child = put(transaction, parent=parent, scopes="a")
+    supersede(place, parent, NOW + 30)
+    place.clock.now += 30
+    with place.again().read() as snapshot:
+        (above,) = snapshot.lineage(child.identity, snapshot.now)
+    assert (above.scopes, above.expires_at) == ((), None)
+
+
+def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
+    row = issue(place)
+    raw = parse_id(row.jti)[1]
+    for later, expected in ((0, State.ACTIVE), (30, State.SUPERSEDED)):
+        supersede(place, row, NOW + 30)
+        place.clock.now += later
+        with place.ledger.write() as transaction:
+            transaction.restore([raw])
+            transaction.append("note", {})
+        place.clock.now += 60
+        assert state(place, row) is expected
+        place.clock.now = NOW
+
+
+def test_one_credential_ends_alone(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        parent = put(transaction)
+        child = put(transaction, parent=parent)
+        transaction.end_one(parent.key, State.REVOKED)
+        transaction.append("note", {})
+    assert state(place, parent) is State.REVOKED
+    assert state(place, child) is State.ACTIVE
+
+
+def test_a_process_stays_with_its_identity(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        bound, free = put(transaction), put(transaction)
+        transaction.bind(bound.identity, PROCESS)
+    with place.again().read() as snapshot:
+        found = {
+            one.jti: one.process
+            for one in snapshot.credentials(Filter(), "id", descending=False, after=None, limit=9)
+        }
+        assert found == {bound.jti: PROCESS, free.jti: None}
+        only = snapshot.credentials(
+            Filter(live=True, bound=True), "id", descending=False, after=None, limit=9
+        )
+        assert [one.jti for one in only] == [bound.jti]
