@@ -33,13 +33,22 @@ class Hold:
     """A credential in the hands of a command."""
 
     def __init__(
-        self, given: Globals, issued: Issued, place: TokenPlace, *, ttl: int, until: int | None, renewed: bool
+        self,
+        given: Globals,
+        issued: Issued,
+        place: TokenPlace,
+        *,
+        ttl: int,
+        allow_narrower: bool,
+        until: int | None,
+        renewed: bool,
     ) -> None:
         """Args: `ttl`, in seconds, is asked for at each renewal; `until` bounds the whole from outside."""
         self._given = given
         self._issued = issued
         self._place = place
         self._ttl = ttl
+        self._allow_narrower = allow_narrower
         self.clock = Clock(max(time.time(), issued.issued_at))
         most = issued.maximum if renewed else issued.expires_at
         self.until = most if until is None else min(most, until)
@@ -123,7 +132,10 @@ class Hold:
         try:
             (before,) = self._issued.credentials
             issued = authority.perform(
-                Renew(request=RenewRequest(before.secret, self._ttl), accept_clock=self._given.accept_clock)
+                Renew(
+                    request=RenewRequest(before.secret, self._ttl, self._allow_narrower),
+                    accept_clock=self._given.accept_clock,
+                )
             )
             token = issued.credentials[0].secret.reveal()
             hand_over(authority, issued, lambda: self._place.put(token))

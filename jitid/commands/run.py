@@ -24,6 +24,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.issuance import Issued
+    from jitid.request import IssueRequest
 
 _GRACE = 10
 _ON_EXIT = ("revoke", "keep")
@@ -90,29 +91,37 @@ def run(
     request = request._replace(process=this_process(kept=on_exit == "keep"))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file)
+    started = _Start(given, command, program, place, env)
     try:
         authority = open_for_issue(given.config(), operation, given.note)
         (issued,) = authority.perform(operation)
-        started = _Start(given, command, program, place, env)
-        lifetime = given.config().number("ttl") if ttl is None else parse_duration(ttl)
-        hand_out(authority, [issued], lambda: started.start(issued, lifetime))
+        hand_out(authority, [issued], lambda: started.start(issued, request))
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
-        hold = started.hold
-        given.status = watch(
+        given.status = _watched(given, started, seconds, keep=on_exit == "keep")
+    finally:
+        place.close()
+
+
+def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
+    """Watch the command to its end, take away what it was given, and return its status."""
+    hold = started.hold
+    status = int(ExitStatus.BUG)
+    try:
+        status = watch(
             started.child,
             started.signals,
             hold.clock,
             until=hold.until,
-            grace=seconds,
+            grace=grace,
             due=hold.renew_when_due,
         )
-        if given.status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
+        if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
             given.warn(f"the command was ended: it had until {format_time(hold.until)}")
-        if on_exit != "keep":
-            hold.end(given.status)
     finally:
-        place.close()
+        if not keep:
+            hold.end(status)
+    return status
 
 
 class _Start:
@@ -131,13 +140,14 @@ class _Start:
         self._place = place
         self._variable = variable
 
-    def start(self, issued: Issued, ttl: int) -> None:
+    def start(self, issued: Issued, request: IssueRequest) -> None:
         """Start the command with what was issued for it. Raises NotRunError, OutputError and StorageError."""
         self.hold = Hold(
             self._given,
             issued,
             self._place,
-            ttl=ttl,
+            ttl=self._given.config().number("ttl") if request.ttl is None else request.ttl,
+            allow_narrower=request.allow_narrower,
             until=_end_of_parent(self._given, os.environ),
             # What is in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
