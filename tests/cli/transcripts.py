@@ -33,6 +33,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pwd import getpwuid
 from typing import NamedTuple
@@ -52,7 +53,10 @@ _VARIABLE = (
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
 )
-_ME = re.compile(r"(user:|\t|\"by\": ?\"|\.by +)" + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
+_ME_BEFORE = r"(user:|\t|\"by\": ?\"|\.by +)"
+_ME = re.compile(_ME_BEFORE + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
+# Who reads the README sees a user's home and login instead.
+_HOME, _LOGIN = "/home/ops", "ops"
 _CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _MARKS = ("$ ", "> ", "? ", "#", "2> ", "| ")
 
@@ -112,14 +116,48 @@ def parse(text: str) -> tuple[list[Step], tuple[str, ...]]:
 def replay(text: str, folder: Path) -> str:
     """Run a transcript in `folder` and return it with what was really answered."""
     steps, after = parse(text)
-    environment = _prepare(folder)
     lines: list[str] = []
-    for step in steps:
-        lines += [*step.before, *step.command, *_answer(step.script, folder, environment)]
+    for step, answer in zip(steps, answers(steps, folder, placeholders), strict=True):
+        lines += [*step.before, *step.command, *answer]
     return "\n".join([*lines, *after]) + "\n"
 
 
-def _answer(script: str, folder: Path, environment: dict[str, str]) -> list[str]:
+def answers(
+    steps: list[Step], folder: Path, shown: Callable[[str, Path], str], **surroundings: str
+) -> Iterator[list[str]]:
+    """Run the steps in `folder` and yield what was answered to each, written as `shown` writes it."""
+    environment = {**_prepare(folder), **surroundings}
+    for step in steps:
+        yield _answer(step.script, folder, environment, shown)
+
+
+def placeholders(text: str, folder: Path) -> str:
+    """Return an answer with placeholders for all that differs from run to run."""
+    text = text.replace(str(folder), "[TMP]")
+    return _placed(_ME.sub(r"\1[ME]", text))
+
+
+def readable(text: str, folder: Path) -> str:
+    """Return an answer as a user would see it, whose login and home are made up."""
+    text = text.replace(f"{folder}/home", _HOME).replace(f"{folder}/work", f"{_HOME}/work")
+    return _ME.sub(rf"\1{_LOGIN}", text)
+
+
+def placeholders_of_readable(text: str) -> str:
+    """Return a readable answer with the placeholders that the transcript has."""
+    text = text.replace(f"{_HOME}/work", "[TMP]/work").replace(_HOME, "[TMP]/home")
+    return _placed(re.sub(_ME_BEFORE + _LOGIN + r"(?![\w.@-])", r"\1[ME]", text))
+
+
+def _placed(text: str) -> str:
+    for pattern, name in _VARIABLE:
+        text = pattern.sub(name, text)
+    return text
+
+
+def _answer(
+    script: str, folder: Path, environment: dict[str, str], shown: Callable[[str, Path], str]
+) -> list[str]:
     done = subprocess.run(
         ["/bin/sh", "-c", _SHELL, "sh", str(folder / "variables"), script],
         cwd=folder / "work",
@@ -129,16 +167,16 @@ def _answer(script: str, folder: Path, environment: dict[str, str]) -> list[str]
         timeout=120,
         check=False,
     )
-    lines = [_marked(line) for line in _lines(done.stdout, folder)]
-    lines += [f"2> {line}".rstrip() for line in _lines(done.stderr, folder)]
+    lines = [_marked(line) for line in _lines(shown(_text(done.stdout), folder))]
+    lines += [f"2> {line}".rstrip() for line in _lines(shown(_text(done.stderr), folder))]
     return lines if done.returncode == 0 else [*lines, f"? {done.returncode}"]
 
 
-def _lines(raw: bytes, folder: Path) -> list[str]:
-    text = raw.decode("utf-8", "backslashreplace").replace(str(folder), "[TMP]")
-    text = _ME.sub(r"\1[ME]", text)
-    for pattern, name in _VARIABLE:
-        text = pattern.sub(name, text)
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _lines(text: str) -> list[str]:
     # Only the newline ends a line: what else acts on a terminal must show in the file.
     text = _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
     return text.removesuffix("\n").split("\n") if text else []
