@@ -16,7 +16,7 @@ class Example(NamedTuple):
     """Whether a test can run it; not what needs another machine, an issuer of ID tokens, or an end from outside."""
 
 
-NOT_YET = frozenset({"--follow"})
+NOT_YET = frozenset({"--follow", "--process"})
 """Options that examples use before their verb has them: until then those examples stand in no page."""
 
 FIRST = (
@@ -70,7 +70,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
         Example(
             "Prove the delegator by the ID token of a CI system:",
-            "jitid issue --task \"$CI_JOB_ID\" --delegator-token-file id.token",
+            'jitid issue --task "$CI_JOB_ID" --delegator-token-file id.token',
             tried=False,
         ),
         Example(
@@ -94,7 +94,10 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         ),
     ),
     "renew": (
-        Example("A later credential of the same identity, in the same file:", "jitid renew --token-file planner.jwt"),
+        Example(
+            "A later credential of the same identity, in the same file:",
+            "jitid renew --token-file planner.jwt",
+        ),
     ),
     "trace": (
         Example("Which credentials stand in a log:", "jitid trace < build.log"),
@@ -105,7 +108,9 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("Make the shell complete verbs, options, ids and tasks:", "jitid completion install"),
     ),
     "completion show": (
-        Example("Put the completions of bash where the system looks:", "jitid completion show bash > jitid.bash"),
+        Example(
+            "Put the completions of bash where the system looks:", "jitid completion show bash > jitid.bash"
+        ),
     ),
     "verify": (
         Example("In a script:", "jitid verify planner.jwt && echo valid"),
@@ -119,21 +124,25 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("How many live on below it:", "jitid inspect planner.jwt --field live_descendants"),
         Example(
             "As JSON, by an id:",
-            "jitid inspect \"$(jitid list --limit 1 --field jti)\" --format json",
+            'jitid inspect "$(jitid list --limit 1 --field jti)" --format json',
         ),
     ),
     "list": (
         Example("What lives on alice's account:", "jitid list --live --delegator alice"),
         Example("What ends next:", "jitid list --live --sort expires_at --limit 10"),
+        Example("What a `jitid run` that was killed has left:", "jitid list --process gone"),
         Example("For a spreadsheet:", "jitid list --task INC-4821 --format csv > credentials.csv"),
-        Example("The states of all that one agent ever had:", "jitid list --agent crawler --field state | sort | uniq -c"),
+        Example(
+            "The states of all that one agent ever had:",
+            "jitid list --agent crawler --field state | sort | uniq -c",
+        ),
     ),
     "tree": (
         Example("The delegations of a task, drawn:", "jitid tree --task INC-4821 --format table"),
         Example("The same as the source of a picture:", "jitid tree --task INC-4821 --as mermaid > tree.mmd"),
         Example(
             "From the root down to whatever hangs beside one token:",
-            "jitid tree \"$(jitid inspect coder.jwt --field id)\"",
+            'jitid tree "$(jitid inspect coder.jwt --field id)"',
         ),
     ),
     "revoke": (
@@ -165,19 +174,31 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example("How much of it lives:", "jitid task show INC-4821 --field live"),
     ),
     "audit log": (
-        Example("What was refused since a certain time:", "jitid audit log --operation denial --since 2026-11-24T00:00:00Z"),
-        Example("Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"),
+        Example(
+            "What was refused since a certain time:",
+            "jitid audit log --operation denial --since 2026-11-24T00:00:00Z",
+        ),
+        Example(
+            "Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"
+        ),
         Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
         Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),
     ),
     "audit head": (
         Example("To a file:", "jitid audit head --out head.jws"),
-        Example("From cron, to another machine:", "jitid audit head | ssh archive 'cat > jitid.head'", tried=False),
+        Example(
+            "From cron, to another machine:", "jitid audit head | ssh archive 'cat > jitid.head'", tried=False
+        ),
     ),
     "audit verify": (
         Example("The ledger:", "jitid audit verify"),
-        Example("The ledger against a head that was kept elsewhere:", "jitid audit verify --expect-head head.jws"),
-        Example("An export, where there is no ledger:", "jitid audit verify --file log.jsonl --expect-head head.jws"),
+        Example(
+            "The ledger against a head that was kept elsewhere:", "jitid audit verify --expect-head head.jws"
+        ),
+        Example(
+            "An export, where there is no ledger:",
+            "jitid audit verify --file log.jsonl --expect-head head.jws",
+        ),
     ),
     "audit export": (
         Example("To a file for its owner alone:", "jitid audit export --out log.jsonl"),
@@ -199,9 +220,7 @@ jitid keys revoke "$KID" --dry-run
 jitid keys revoke "$KID" --reason 'found in a repository'""",
         ),
     ),
-    "keys jwks": (
-        Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),
-    ),
+    "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
     "config show": (
         Example("Where each value came from:", "jitid config show --origin"),
         Example("Those that are not the defaults:", "jitid config show --origin | grep -v 'default$'"),
@@ -209,13 +228,16 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
     "config get": (Example("In a script:", "jitid config get ledger"),),
     "config set": (
         Example("Shorter lives:", "jitid config set ttl 10m"),
-        Example("No task that touches production is less than highly sensitive:", "jitid config set 'floor.scope.prod:*' high"),
+        Example(
+            "No task that touches production is less than highly sensitive:",
+            "jitid config set 'floor.scope.prod:*' high",
+        ),
         Example(
             "For one profile only:",
             "jitid --profile ci config set audience https://api.example",
         ),
     ),
-    "config path": (Example("Look at the file itself:", "cat \"$(jitid config path)\""),),
+    "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
 }
 
 RELATED: Mapping[str, tuple[str, ...]] = {

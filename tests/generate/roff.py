@@ -1,4 +1,4 @@
-"""Sentences as they stand in the help, written in mdoc(7): each word in its macro, each sentence on lines of its own."""
+"""Sentences as they stand in the help, written in mdoc(7): each word in its macro, each sentence on its own lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _TEXT = {"\\": r"\e"}
 _MISREAD = re.compile(r"%?[A-Z][a-z]|[A-Z][a-z]\d|B[lrx]|[.,:;()\[\]?!|]")
 
 _WORD = re.compile(r"`[^`]+`\S*|\S+")
-_PARTS = re.compile(r"(?P<before>[(\[]*)(?P<core>`[^`]+`|.*?)(?P<after>[.,:;)\]?!]*)", re.DOTALL)
+_PARTS = re.compile(
+    r"(?P<before>[(\[]*)(?P<core>`[^`]+`|[a-z-]+\(\d\)|.*?)(?P<after>[.,:;)\]?!]*)", re.DOTALL
+)
 _SENTENCE_END = re.compile(r"[.!?][)\]]*$")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _VARIABLE = re.compile(r"JITID_[A-Z_]+|XDG_[A-Z_]+|HOME|NO_COLOR|FORCE_COLOR|COLUMNS|TERM")
@@ -87,7 +89,12 @@ def entries(rows: Iterable[tuple[str, list[str]]], style: str = "-tag -width Ds"
     return [f".Bl {style}", *lines, ".El"] if lines else []
 
 
-def paragraphs(*blocks: list[str]) -> list[str]:
+def paragraphs(text: str, metavars: Collection[str] = ()) -> list[list[str]]:
+    """Return the lines of each of the paragraphs that blank lines part."""
+    return [prose(each, metavars) for each in text.split("\n\n")]
+
+
+def spaced(blocks: Iterable[list[str]]) -> list[str]:
     """Return the blocks that are not empty, with a space between them; lists and displays bring their own."""
     lines: list[str] = []
     for block in filter(None, blocks):
@@ -115,9 +122,7 @@ def _macro(core: str, metavars: Collection[str]) -> str | None:
 def _options(text: str) -> str:
     """Return options with their values: capital letters stand for something, others for themselves."""
     return " ".join(
-        f"Fl {word[1:]}"
-        if word.startswith("--")
-        else f"{'Ar' if word.isupper() else 'Cm'} {argument(word)}"
+        f"Fl {word[1:]}" if word.startswith("--") else f"{'Ar' if word.isupper() else 'Cm'} {argument(word)}"
         for word in text.split()
     )
 
