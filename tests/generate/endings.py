@@ -30,17 +30,18 @@ OF_RUN: Mapping[int, str] = {
     127: "There is no such command.",
 }
 
-_LEDGER = {5: "", 6: "", 7: ""}
+_CHANGED = {5: "", 6: "", 7: ""}
+_READ = {5: "", 6: "", 7: "Integrity: the ledger or a key is damaged, or open to others."}
 _SHOWN = {74: "The output could not be written."}
-_LOOKS: Mapping[int, str] = {0: "Done.", 2: "", **_LEDGER, **_SHOWN}
-_SETTINGS: Mapping[int, str] = {0: "Done.", 2: "", **_SHOWN}
+_LOOKS: Mapping[int, str] = {0: "Done.", 2: "", **_READ, **_SHOWN}
+_SETTINGS: Mapping[int, str] = {0: "Done.", 2: "The line or the configuration cannot be used.", **_SHOWN}
 
 ENDS: Mapping[str, Mapping[int, str]] = {
     "issue": {
         0: "The token was handed out.",
         2: "",
         4: "The policy, the parent's grant or the end of the task refuses it.",
-        **_LEDGER,
+        **_CHANGED,
         8: "The parent's token or the ID token is not valid.",
         9: "Many were asked for, and only the first of them were issued.",
         74: "The token could not be written; the credential was revoked.",
@@ -49,11 +50,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "The file holds the new token.",
         2: "",
         4: "The policy refuses it.",
-        **_LEDGER,
+        **_CHANGED,
         8: "The token is not valid.",
         74: "The token could not be written; the successor was ended, and the old token works as before.",
     },
-    "trace": {0: "Done.", 2: "", 3: "Nothing that this ledger issued is there.", **_LEDGER, **_SHOWN},
+    "trace": {0: "Done.", 2: "", 3: "Nothing that this ledger issued is there.", **_READ, **_SHOWN},
     "doctor": {
         0: "All is well, warnings aside.",
         2: "The configuration or the policy cannot be used.",
@@ -62,14 +63,14 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "Something is damaged, was tampered with or is open to others.",
         **_SHOWN,
     },
-    "completion install": {0: "Done.", 2: "", 74: "A file could not be written."},
+    "completion install": {**_SETTINGS, 74: "A file could not be written."},
     "completion show": _SETTINGS,
-    "verify": {0: "The token is valid.", 2: "", **_LEDGER, 8: "The token is not valid."},
+    "verify": {0: "The token is valid.", 2: "", **_READ, 8: "The token is not valid."},
     "inspect": {
         0: "It is told, dead or alive.",
         2: "",
         3: "No such id was ever issued.",
-        **_LEDGER,
+        **_READ,
         8: "The token is malformed or forged, or this ledger did not issue it.",
         **_SHOWN,
     },
@@ -77,7 +78,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "Done, also if nothing matches.",
         2: "",
         3: "The id after --after is unknown.",
-        **_LEDGER,
+        **_READ,
         **_SHOWN,
     },
     "tree": {**_LOOKS, 3: "An id or a task is unknown."},
@@ -85,7 +86,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "They have ended, now or before.",
         2: "Nothing is selected, or more than --max would end, or the line cannot be meant; nothing was changed.",
         3: "An id is unknown, or the selection matches nothing, dead or alive.",
-        **_LEDGER,
+        **_CHANGED,
         8: "A token is malformed or forged, or this ledger did not issue it.",
         74: "They have ended, and the output could not be written.",
     },
@@ -93,7 +94,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "The task has ended, now or before.",
         2: "",
         3: "There never was such a task.",
-        **_LEDGER,
+        **_CHANGED,
         74: "The task has ended, and the output could not be written.",
     },
     "task list": {**_LOOKS, 3: "The task after --after is unknown."},
@@ -103,24 +104,24 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "audit verify": {
         0: "It holds.",
         2: "",
-        **_LEDGER,
+        **_READ,
         7: "It does not hold, or the head cannot be trusted; also loose permissions.",
         **_SHOWN,
     },
     "audit export": _LOOKS,
     "keys list": _LOOKS,
-    "keys rotate": {**_LOOKS, 74: "The new key signs, and the output could not be written."},
+    "keys rotate": {**_LOOKS, **_CHANGED, 74: "The new key signs, and the output could not be written."},
     "keys revoke": {
         0: "The key is revoked, now or before.",
         2: "More than --max would end, or the command line cannot be meant; nothing was changed.",
         3: "This ledger never had such a key; or, with --dry-run, it has signed nothing.",
-        **_LEDGER,
+        **_CHANGED,
         74: "The key is revoked, and the output could not be written.",
     },
     "keys jwks": _LOOKS,
     "config show": _SETTINGS,
     "config get": {**_SETTINGS, 3: "The setting has no value."},
-    "config set": {0: "Done.", 2: "", 74: "The file could not be written, and is as it was."},
+    "config set": {**_SETTINGS, 74: "The file could not be written, and is as it was."},
     "config path": _SETTINGS,
 }
 """Verb -> how it can end, besides by a bug or a signal; without a sentence of its own it is the general one."""

@@ -137,11 +137,16 @@ def _spelled(name: str, metavar: str | None) -> str:
 
 
 def _synopsis(verb: Verb) -> list[str]:
-    # Options are not torn apart, and a line of few words would be stretched.
+    # Lines of few words would be stretched.
     lines = [".na", f".Nm jitid {verb.name}"]
     for option in verb.options:
         spelled = _spelled(option.names[0], option.metavar)
-        lines.append(f".Oo {spelled} Oc Ns Ar ..." if option.repeatable else f".Op {spelled}")
+        if option.repeatable:
+            # Unlike `Op`, this would be torn apart at a blank.
+            kept = spelled.replace(" Ar ", r"\~ Ns Ar ")
+            lines.append(f".Oo {kept} Oc Ns Ar ...")
+        else:
+            lines.append(f".Op {spelled}")
     if verb.name == "run":
         lines.append(".Op Fl -")
     lines += [f".{'' if each.required else 'Op '}{_metavar(each)}" for each in verb.arguments]

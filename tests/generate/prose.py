@@ -154,10 +154,9 @@ A line of --from-file is an object with the members `task`, `delegator`, `agent`
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
     "run": """\
-The command has the token in the file that JITID_TOKEN_FILE names, and JITID_PARENT_FILE names it again for a
-`jitid` inside. JITID_ID is the id of its identity, JITID_TASK its task, JITID_EXPIRES_AT its last moment,
-JITID_LEDGER the ledger. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE are not
-passed on.
+Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
+identity, JITID_TASK and JITID_LEDGER. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and
+JITID_SCOPE are not passed on.
 
 If `jitid run` itself is killed, the command is killed with it, and its credential lives until its expiry.
 `jitid list` tells of that, where the process can be seen.""",

@@ -22,7 +22,7 @@ _PARTS = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?][)\]]*$")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
-_VARIABLE = re.compile(r"JITID_[A-Z_]+|XDG_[A-Z_]+|HOME|NO_COLOR|FORCE_COLOR|COLUMNS|TERM")
+_VARIABLE = re.compile(r"\$?JITID_[A-Z_]+|XDG_[A-Z_]+|HOME|NO_COLOR|FORCE_COLOR|COLUMNS|TERM")
 _PAGE = re.compile(r"(jitid(?:-[a-z]+)*)\((\d)\)")
 _PATH = re.compile(r"[~/].*/.+|\.[a-z]+\.toml|[a-z]+/|ledger\.db(-\w+)?")
 
