@@ -1,0 +1,148 @@
+"""How each verb can end, and the fields of what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jitid.commands import audit, inspect, keys, requesting, revoke, rows, task, tree
+from jitid.errors import ExitStatus
+
+STATUSES: Mapping[int, str] = {
+    ExitStatus.OK: "Done; also what was so already.",
+    ExitStatus.BUG: "An internal error: a bug, never an answer.",
+    ExitStatus.USAGE: "The line, the configuration or the policy cannot be used, or the ledger has a newer schema.",
+    ExitStatus.NOT_FOUND: "Not found.",
+    ExitStatus.DENIED: "Denied by the policy.",
+    ExitStatus.STORAGE: "Storage: no ledger, or one that is busy, full or out of reach; may be tried again.",
+    ExitStatus.REFUSED: "The ledger refuses this user.",
+    ExitStatus.INTEGRITY: "Integrity: a damaged ledger, audit chain or key, loose permissions, a clock that jumped.",
+    ExitStatus.INVALID: "The credential is not valid.",
+    ExitStatus.PARTIAL: "Partly done; the output says what is not.",
+    ExitStatus.FINDINGS: "Findings.",
+    ExitStatus.INCOMPLETE: "Something was not examined.",
+    ExitStatus.OUTPUT: "The output could not be written; what was just made is revoked.",
+}
+
+OF_RUN: Mapping[int, str] = {
+    124: "The command was ended at its last moment.",
+    125: "It was refused, or something failed, before the command started.",
+    126: "The command cannot be executed.",
+    127: "There is no such command.",
+}
+
+_CHANGED = {5: "", 6: "", 7: ""}
+_READ = {5: "", 6: "", 7: "Integrity: the ledger or a key is damaged, or open to others."}
+_SHOWN = {74: "The output could not be written."}
+_LOOKS: Mapping[int, str] = {0: "Done.", 2: "", **_READ, **_SHOWN}
+_SETTINGS: Mapping[int, str] = {0: "Done.", 2: "The line or the configuration cannot be used.", **_SHOWN}
+
+ENDS: Mapping[str, Mapping[int, str]] = {
+    "issue": {
+        0: "The token was handed out.",
+        2: "",
+        4: "The policy, the parent's grant or the end of the task refuses it.",
+        **_CHANGED,
+        8: "The parent's token or the ID token is not valid.",
+        9: "Many were asked for, and only the first of them were issued.",
+        74: "The token could not be written; the credential was revoked.",
+    },
+    "renew": {
+        0: "The file holds the new token.",
+        2: "",
+        4: "The policy refuses it.",
+        **_CHANGED,
+        8: "The token is not valid.",
+        74: "The token could not be written; the successor was ended, and the old token works as before.",
+    },
+    "trace": {0: "Done.", 2: "", 3: "Nothing that this ledger issued is there.", **_READ, **_SHOWN},
+    "doctor": {
+        0: "All is well, warnings aside.",
+        2: "The configuration or the policy cannot be used.",
+        5: "The ledger is out of reach.",
+        6: "",
+        7: "Something is damaged, was tampered with or is open to others.",
+        **_SHOWN,
+    },
+    "completion install": {**_SETTINGS, 74: "A file could not be written."},
+    "completion show": _SETTINGS,
+    "verify": {0: "The token is valid.", 2: "", **_READ, 8: "The token is not valid."},
+    "inspect": {
+        0: "It is told, dead or alive.",
+        2: "",
+        3: "No such id was ever issued.",
+        **_READ,
+        8: "The token is malformed or forged, or this ledger did not issue it.",
+        **_SHOWN,
+    },
+    "list": {
+        0: "Done, also if nothing matches.",
+        2: "",
+        3: "The id after --after is unknown.",
+        **_READ,
+        **_SHOWN,
+    },
+    "tree": {**_LOOKS, 3: "An id or a task is unknown."},
+    "revoke": {
+        0: "They have ended, now or before.",
+        2: "Nothing is selected, or more than --max would end, or the line cannot be meant; nothing was changed.",
+        3: "An id is unknown, or the selection matches nothing, dead or alive.",
+        **_CHANGED,
+        8: "A token is malformed or forged, or this ledger did not issue it.",
+        74: "They have ended, and the output could not be written.",
+    },
+    "retire": {
+        0: "The task has ended, now or before.",
+        2: "",
+        3: "There never was such a task.",
+        **_CHANGED,
+        74: "The task has ended, and the output could not be written.",
+    },
+    "task list": {**_LOOKS, 3: "The task after --after is unknown."},
+    "task show": {**_LOOKS, 3: "There never was such a task."},
+    "audit log": _LOOKS,
+    "audit head": _LOOKS,
+    "audit verify": {
+        0: "It holds.",
+        2: "",
+        **_READ,
+        7: "It does not hold, or the head cannot be trusted; also loose permissions.",
+        **_SHOWN,
+    },
+    "audit export": _LOOKS,
+    "keys list": _LOOKS,
+    "keys rotate": {**_LOOKS, **_CHANGED, 74: "The new key signs, and the output could not be written."},
+    "keys revoke": {
+        0: "The key is revoked, now or before.",
+        2: "More than --max would end, or the command line cannot be meant; nothing was changed.",
+        3: "This ledger never had such a key; or, with --dry-run, it has signed nothing.",
+        **_CHANGED,
+        74: "The key is revoked, and the output could not be written.",
+    },
+    "keys jwks": _LOOKS,
+    "config show": _SETTINGS,
+    "config get": {**_SETTINGS, 3: "The setting has no value."},
+    "config set": {**_SETTINGS, 74: "The file could not be written, and is as it was."},
+    "config path": _SETTINGS,
+}
+"""Verb -> how it can end, besides by a bug or a signal; without a sentence of its own it is the general one."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "issue": requesting.FIELDS,
+    "renew": requesting.FIELDS,
+    "doctor": ("check", "status", "detail", "repair"),
+    "inspect": inspect.FIELDS,
+    "list": (*rows.CREDENTIAL, "left"),
+    "tree": tree.FIELDS,
+    "revoke": revoke.FIELDS,
+    "retire": revoke.FIELDS,
+    "task list": task.FIELDS,
+    "task show": task.FIELDS,
+    "audit log": audit.LOG,
+    "audit verify": audit.VERIFIED,
+    "keys list": keys.FIELDS,
+    "keys rotate": keys.ROTATED,
+    "keys revoke": keys.REVOKED,
+    "config show": ("key", "value"),
+    "config get": ("key", "value", "origin"),
+}
+"""Verb -> the fields of what it shows."""

@@ -1,0 +1,277 @@
+"""What the man pages tell besides the help: examples of every verb, and which pages to read next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Example(NamedTuple):
+    """A command as somebody would type it, and what it is for."""
+
+    what: str
+    command: str
+    tried: bool = True
+    """Whether a test can run it; not what needs another machine, an issuer of ID tokens, or an end from outside."""
+
+
+NOT_YET = frozenset({"--follow", "--process"})
+"""Options that examples use before their verb has them: until then those examples stand in no page."""
+
+FIRST = (
+    Example(
+        "An agent gets a credential for a task; the first use makes ledger, signing key and policy:",
+        "TOKEN=$(jitid issue --task INC-4821 --delegator alice)",
+    ),
+    Example(
+        "It hands a narrower one to another agent:",
+        """jitid issue --task INC-4821 --delegator alice --agent planner \\
+    --scope 'repo:*' --out planner.jwt
+jitid issue --parent-file planner.jwt --agent coder \\
+    --scope repo:acme --out coder.jwt""",
+    ),
+    Example(
+        "The other one goes astray; what would end is shown first:",
+        """jitid revoke --token-file coder.jwt --dry-run
+jitid revoke --token-file coder.jwt --reason 'it went astray'""",
+    ),
+    Example("The task is done:", "jitid retire INC-4821"),
+    Example(
+        "Who did what, and does the log still hold:",
+        """jitid audit log
+jitid audit verify""",
+    ),
+)
+"""Those of jitid(1) itself."""
+
+EXAMPLES: Mapping[str, tuple[Example, ...]] = {
+    "issue": (
+        Example(
+            "A credential for alice's task; nothing but the token goes to the variable:",
+            "TOKEN=$(jitid issue --task INC-4821 --delegator alice)",
+        ),
+        Example(
+            "To a file that only its owner can read, with a scope and a purpose:",
+            """jitid issue --task INC-4821 --delegator alice --agent planner \\
+    --scope 'repo:*' --purpose 'triage the incident' \\
+    --out planner.jwt""",
+        ),
+        Example(
+            "Delegate a narrower one; whoever holds the parent's token may:",
+            """jitid issue --parent-file planner.jwt --agent coder \\
+    --scope repo:acme --ttl 5m --out coder.jwt""",
+        ),
+        Example(
+            "Ask what the policy would say, and change nothing:",
+            """jitid issue --task DEPLOY-7 --delegator "$(id -un)" \\
+    --sensitivity high --purpose 'roll out 1.2' \\
+    --scope prod:web --dry-run""",
+        ),
+        Example(
+            "Prove the delegator by the ID token of a CI system:",
+            'jitid issue --task "$CI_JOB_ID" --delegator-token-file id.token',
+            tried=False,
+        ),
+        Example(
+            "A hundred copies, and one for each line of a list:",
+            """(umask 077; jitid issue --task LOAD-3 --delegator system:ci \\
+    --count 100 > tokens.jsonl)
+printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
+    jitid issue --delegator alice --from-file - > more.jsonl""",
+        ),
+    ),
+    "run": (
+        Example(
+            "An agent with an identity of its own, which ends when the program does:",
+            """jitid run --task INC-4821 --delegator alice \\
+    --scope 'repo:*' -- ./agent.sh""",
+        ),
+        Example(
+            "With ten seconds to finish in when its time is over:",
+            """jitid run --task INC-4821 --delegator alice --grace 10s \\
+    -- ./agent.sh""",
+        ),
+    ),
+    "renew": (
+        Example(
+            "A later credential of the same identity, in the same file:",
+            "jitid renew --token-file planner.jwt",
+        ),
+    ),
+    "trace": (
+        Example("Which credentials stand in a log:", "jitid trace < build.log"),
+        Example("End them:", "jitid trace --revoke < build.log"),
+    ),
+    "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
+    "completion install": (
+        Example("Make the shell complete verbs, options, ids and tasks:", "jitid completion install"),
+    ),
+    "completion show": (
+        Example(
+            "Put the completions of bash where the system looks:", "jitid completion show bash > jitid.bash"
+        ),
+    ),
+    "verify": (
+        Example("In a script:", "jitid verify planner.jwt && echo valid"),
+        Example(
+            "For a service that is not the ledger's own audience, from standard input:",
+            "jitid verify --audience https://api.example < api.jwt",
+        ),
+    ),
+    "inspect": (
+        Example("What is this token, and who is behind it:", "jitid inspect planner.jwt"),
+        Example("How many live on below it:", "jitid inspect planner.jwt --field live_descendants"),
+        Example(
+            "As JSON, by an id:",
+            'jitid inspect "$(jitid list --limit 1 --field jti)" --format json',
+        ),
+    ),
+    "list": (
+        Example("What lives on alice's account:", "jitid list --live --delegator alice"),
+        Example("What ends next:", "jitid list --live --sort expires_at --limit 10"),
+        Example("What a `jitid run` that was killed has left:", "jitid list --process gone"),
+        Example("For a spreadsheet:", "jitid list --task INC-4821 --format csv > credentials.csv"),
+        Example(
+            "The states of all that one agent ever had:",
+            "jitid list --agent crawler --field state | sort | uniq -c",
+        ),
+    ),
+    "tree": (
+        Example("The delegations of a task, drawn:", "jitid tree --task INC-4821 --format table"),
+        Example("The same as the source of a picture:", "jitid tree --task INC-4821 --as mermaid > tree.mmd"),
+        Example(
+            "From the root down to whatever hangs beside one token:",
+            'jitid tree "$(jitid inspect coder.jwt --field id)"',
+        ),
+    ),
+    "revoke": (
+        Example(
+            "One identity with all below it; first what that would be:",
+            """jitid revoke --token-file coder.jwt --dry-run
+jitid revoke --token-file coder.jwt --reason 'it went astray'""",
+        ),
+        Example(
+            "What one agent holds for one person, on whatever task:",
+            "jitid revoke --agent crawler --delegator alice",
+        ),
+        Example(
+            "Whatever is selected by other means, however many:",
+            """jitid list --live --task INC-4821 --limit 100000 --field id |
+    jitid revoke --ids-file - --yes""",
+        ),
+    ),
+    "retire": (
+        Example("What would end with the task:", "jitid retire INC-4821 --dry-run"),
+        Example("End it:", "jitid retire INC-4821 --reason 'the incident is closed'"),
+    ),
+    "task list": (
+        Example("Tasks that nobody retired in time:", "jitid task list --state overdue"),
+        Example("The names of the open ones:", "jitid task list --state open --field task"),
+    ),
+    "task show": (
+        Example("One task:", "jitid task show INC-4821"),
+        Example("How much of it lives:", "jitid task show INC-4821 --field live"),
+    ),
+    "audit log": (
+        Example(
+            "What was refused since a certain time:",
+            "jitid audit log --operation denial --since 2026-11-24T00:00:00Z",
+        ),
+        Example(
+            "Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"
+        ),
+        Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
+        Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),
+    ),
+    "audit head": (
+        Example("To a file:", "jitid audit head --out head.jws"),
+        Example(
+            "From cron, to another machine:", "jitid audit head | ssh archive 'cat > jitid.head'", tried=False
+        ),
+    ),
+    "audit verify": (
+        Example("The ledger:", "jitid audit verify"),
+        Example(
+            "The ledger against a head that was kept elsewhere:", "jitid audit verify --expect-head head.jws"
+        ),
+        Example(
+            "An export, where there is no ledger:",
+            "jitid audit verify --file log.jsonl --expect-head head.jws",
+        ),
+    ),
+    "audit export": (
+        Example("To a file for its owner alone:", "jitid audit export --out log.jsonl"),
+        Example("Compressed:", "(umask 077; jitid audit export | gzip > log.jsonl.gz)"),
+    ),
+    "keys list": (
+        Example("All keys:", "jitid keys list"),
+        Example("How long verifiers need each:", "jitid keys list --format csv"),
+    ),
+    "keys rotate": (
+        Example("A new key for tokens signed with Ed25519:", "jitid keys rotate"),
+        Example("A new key for tokens signed with P-256:", "jitid keys rotate --algorithm ES256"),
+    ),
+    "keys revoke": (
+        Example(
+            "The key that signed a token; first what would end with it:",
+            """KID=$(jitid inspect planner.jwt --field kid)
+jitid keys revoke "$KID" --dry-run
+jitid keys revoke "$KID" --reason 'found in a repository'""",
+        ),
+    ),
+    "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
+    "config show": (
+        Example("Where each value came from:", "jitid config show --origin"),
+        Example("Those that are not the defaults:", "jitid config show --origin | grep -v 'default$'"),
+    ),
+    "config get": (Example("In a script:", "jitid config get ledger"),),
+    "config set": (
+        Example("Shorter lives:", "jitid config set ttl 10m"),
+        Example(
+            "No task that touches production is less than highly sensitive:",
+            "jitid config set 'floor.scope.prod:*' high",
+        ),
+        Example(
+            "For one profile only:",
+            "jitid --profile ci config set audience https://api.example",
+        ),
+    ),
+    "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
+}
+
+RELATED: Mapping[str, tuple[str, ...]] = {
+    "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
+    "run": ("issue", "renew", "retire", "revoke"),
+    "renew": ("issue", "run", "inspect"),
+    "trace": ("inspect", "revoke", "keys revoke"),
+    "doctor": ("audit verify", "config show"),
+    "completion install": ("completion show",),
+    "completion show": ("completion install",),
+    "verify": ("inspect", "keys jwks"),
+    "inspect": ("verify", "list", "tree", "trace", "audit log"),
+    "list": ("inspect", "tree", "task list"),
+    "tree": ("inspect", "list"),
+    "revoke": ("retire", "trace", "keys revoke", "list"),
+    "retire": ("revoke", "task list"),
+    "task list": ("task show", "retire"),
+    "task show": ("task list", "tree", "retire"),
+    "audit log": ("audit verify", "audit export", "inspect"),
+    "audit head": ("audit verify", "audit export"),
+    "audit verify": ("audit head", "audit export", "audit log"),
+    "audit export": ("audit verify", "audit head"),
+    "keys list": ("keys rotate", "keys revoke"),
+    "keys rotate": ("keys list", "keys revoke", "keys jwks"),
+    "keys revoke": ("keys list", "keys rotate", "revoke"),
+    "keys jwks": ("keys list", "keys rotate", "verify"),
+    "config show": ("config get", "config set", "config path"),
+    "config get": ("config show", "config set"),
+    "config set": ("config get", "config show", "config path"),
+    "config path": ("config show", "config set"),
+}
+"""Verb -> verbs whose pages tell what belongs to it."""
+
+
+def options_of(command: str) -> set[str]:
+    """Return the long options of a command line."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", command))

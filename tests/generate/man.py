@@ -1,0 +1,225 @@
+"""Writes the man pages of section 1 from the command tree: `python -m tests.generate.man`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import jitid
+from jitid.errors import ExitStatus
+from jitid.lifetime import format_duration
+from jitid.settings import SETTINGS, Setting
+from tests.generate import prose as told
+from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES
+from tests.generate.examples import EXAMPLES, FIRST, NOT_YET, RELATED, Example, options_of
+from tests.generate.roff import argument, display, entries, paragraphs, prose, spaced, title
+from tests.generate.tree import Argument, Option, Verb, tree
+
+FOLDER = Path(jitid.__file__).parent.parent / "man"
+
+DATE = "November 24, 2026"
+"""Of all pages: a date of its own for each would change with every run."""
+
+HAND_WRITTEN = ("jitid-ledger.5", "jitid-policy.7", "jitid-promises.7")
+
+_NUMBERED = '-tag -width "128+n"'
+_MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")
+_BY_PROJECTS = {"no": ".", "yes": "; a project may set it.", "stricter": "; a project may make it stricter."}
+
+
+def pages() -> dict[str, str]:
+    """Return the name and the text of each page: one of the command, one of each verb."""
+    root, *others = tree()
+    verbs = [verb for verb in others if not verb.verbs]
+    found = {"jitid.1": _root_page(root, verbs)}
+    for verb in verbs:
+        found[f"{page_of(verb.name)}.1"] = _verb_page(verb, {each.name for each in verbs})
+    return {name: "\n".join(lines) + "\n" for name, lines in found.items()}
+
+
+def page_of(verb: str) -> str:
+    """Return the name of a verb's page."""
+    return f"jitid-{verb.replace(' ', '-')}"
+
+
+def examples_of(verb: Verb) -> list[Example]:
+    """Return the examples that a verb can already do."""
+    known = {name for option in verb.options for name in option.names}
+    return [each for each in EXAMPLES.get(verb.name, ()) if not (options_of(each.command) & NOT_YET) - known]
+
+
+def _root_page(root: Verb, verbs: list[Verb]) -> list[str]:
+    return [
+        *_opening("jitid", root.sentence),
+        *_section("SYNOPSIS", [".Nm", ".Op Ar global options", ".Ar VERB", ".Op Ar ..."]),
+        *_section("DESCRIPTION", *paragraphs(told.WHAT_IT_IS), entries(_explained("Em", told.WORDS))),
+        *_section("VERBS", entries((f"Xr {page_of(verb.name)} 1", prose(verb.sentence)) for verb in verbs)),
+        *_section("GLOBAL OPTIONS", prose(told.GLOBAL), entries(_options(root.options))),
+        *_section("VALUES", *paragraphs(told.FORMS)),
+        *_section("OUTPUT", *paragraphs(told.OUTPUT)),
+        *_section("TOKENS", *paragraphs(told.TOKENS)),
+        *_section(
+            "CONFIGURATION",
+            *paragraphs(told.CONFIGURATION),
+            entries((f"Va {setting.name}", _setting(setting)) for setting in SETTINGS.values()),
+            prose(told.TABLES),
+            display(told.EXAMPLE_CONFIGURATION),
+        ),
+        *_section("ENVIRONMENT", prose(f"{told.BLANK} {told.NO_VARIABLE}"), entries(_variables(verbs))),
+        *_section("FILES", entries(_explained("Pa", told.FILES)), prose(told.ELSEWHERE)),
+        *_section("EXIT STATUS", entries(_statuses({verb.name for verb in verbs}), _NUMBERED)),
+        *_section("EXAMPLES", *_examples(FIRST)),
+        *_section("SEE ALSO", _references(HAND_WRITTEN)),
+        *_section("STANDARDS", prose(told.STANDARDS)),
+    ]
+
+
+def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
+    words = {word for option in verb.options for word in (option.metavar or "").split()}
+    words |= {word for each in verb.arguments for word in re.findall(r"\w+", each.metavar)}
+    own = [option for option in verb.options if option.variable]
+    related = [f"{page_of(other)}.1" for other in RELATED.get(verb.name, ()) if other in verbs]
+    return [
+        *_opening(page_of(verb.name), verb.sentence),
+        *_section("SYNOPSIS", _synopsis(verb)),
+        *_section(
+            "DESCRIPTION",
+            prose(verb.sentence, words),
+            *(prose(text, words) for text in verb.paragraphs),
+            _fields(FIELDS.get(verb.name, ())),
+            *paragraphs(told.MORE.get(verb.name, ""), words),
+        ),
+        *_section("ARGUMENTS", entries((_metavar(each), prose(each.help, words)) for each in verb.arguments)),
+        *_section("OPTIONS", entries(_options(verb.options, words)), prose(told.ELSEWHERE_OPTIONS)),
+        *_section("ENVIRONMENT", prose(told.BLANK) if own else [], entries(map(_variable, own))),
+        *_section("EXIT STATUS", entries(_ends(verb.name), _NUMBERED), prose(told.ANY_VERB)),
+        *_section("EXAMPLES", *_examples(examples_of(verb))),
+        *_section("SEE ALSO", _references(["jitid.1", *related, *_background(verb.name)])),
+    ]
+
+
+def _background(verb: str) -> list[str]:
+    """Return the pages of other sections that a verb rests on."""
+    if verb in ("issue", "run", "renew"):
+        return ["jitid-policy.7"]
+    if verb.startswith("audit"):
+        return ["jitid-ledger.5", "jitid-promises.7"]
+    return ["jitid-ledger.5"] if verb.startswith("keys") else []
+
+
+def _opening(name: str, sentence: str) -> list[str]:
+    head = [f".Dd {DATE}", f".Dt {name.upper()} 1", ".Os"]
+    return [*head, ".Sh NAME", f".Nm {name}", f".Nd {title(sentence)}"]
+
+
+def _section(name: str, *blocks: list[str]) -> list[str]:
+    lines = spaced(blocks)
+    return [f".Sh {name}", *lines] if lines else []
+
+
+def _explained(macro: str, rows: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    return [(f"{macro} {argument(term)}", prose(text)) for term, text in rows.items()]
+
+
+def _options(options: Iterable[Option], words: Iterable[str] = ()) -> list[tuple[str, list[str]]]:
+    return [
+        (
+            " , ".join(_spelled(name, option.metavar) for name in option.names),
+            prose(_MENTIONED_VARIABLE.sub("", option.help), {*words, option.metavar or ""}),
+        )
+        for option in options
+    ]
+
+
+def _spelled(name: str, metavar: str | None) -> str:
+    return f"Fl {name[1:]} Ar {argument(metavar)}" if metavar else f"Fl {name[1:]}"
+
+
+def _synopsis(verb: Verb) -> list[str]:
+    # Lines of few words would be stretched.
+    lines = [".na", f".Nm jitid {verb.name}"]
+    for option in verb.options:
+        spelled = _spelled(option.names[0], option.metavar)
+        if option.repeatable:
+            # Unlike `Op`, this would be torn apart at a blank.
+            kept = spelled.replace(" Ar ", r"\~ Ns Ar ")
+            lines.append(f".Oo {kept} Oc Ns Ar ...")
+        else:
+            lines.append(f".Op {spelled}")
+    if verb.name == "run":
+        lines.append(".Op Fl -")
+    lines += [f".{'' if each.required else 'Op '}{_metavar(each)}" for each in verb.arguments]
+    return [*lines, ".ad"]
+
+
+def _metavar(each: Argument) -> str:
+    """Return the macros of an argument such as `[ID|FILE]`, `[ID]...`, `TASK` or `CMD [ARG]...`."""
+    first, *others = [_word_of(word) for word in each.metavar.split()]
+    return " ".join([first, *(f"Op {word}" for word in others)])
+
+
+def _word_of(metavar: str) -> str:
+    words = " | ".join(f"Ar {argument(word)}" for word in metavar.strip("[].").split("|"))
+    return f"{words} ..." if metavar.endswith("...") else words
+
+
+def _fields(names: tuple[str, ...]) -> list[str]:
+    return prose(f"The fields are {', '.join(names[:-1])} and {names[-1]}.") if names else []
+
+
+def _setting(setting: Setting) -> list[str]:
+    text = setting.meaning[:1].upper() + setting.meaning[1:]
+    if setting.default:
+        usual = setting.default
+        if setting.kind == "duration" and isinstance(usual, int):
+            usual = format_duration(usual)
+        text += f" ({usual} unless set)"
+    return prose(text + _BY_PROJECTS[setting.project])
+
+
+def _variables(verbs: list[Verb]) -> list[tuple[str, list[str]]]:
+    texts = {each.variable: f"The setting `{each.name}`." for each in SETTINGS.values() if each.environment}
+    for verb in verbs:
+        for option in verb.options:
+            if option.variable:
+                texts.setdefault(option.variable, f"See {page_of(verb.name)}(1).")
+    return _explained("Ev", {**dict(sorted(texts.items())), **told.ENVIRONMENT})
+
+
+def _variable(option: Option) -> tuple[str, list[str]]:
+    more = "; several values have blanks between them" if option.repeatable else ""
+    return f"Ev {option.variable}", prose(f"As {option.names[0]}{more}.")
+
+
+def _statuses(verbs: set[str]) -> list[tuple[str, list[str]]]:
+    sweeping = (ExitStatus.FINDINGS, ExitStatus.INCOMPLETE)
+    rows = {number: text for number, text in STATUSES.items() if "sweep" in verbs or number not in sweeping}
+    if "run" in verbs:
+        rows |= {number: f"Of jitid-run(1): {text[:1].lower()}{text[1:]}" for number, text in OF_RUN.items()}
+    return [
+        *((str(int(number)), prose(text)) for number, text in rows.items()),
+        ("128+n", prose(told.SIGNAL)),
+    ]
+
+
+def _ends(verb: str) -> list[tuple[str, list[str]]]:
+    ends = OF_RUN if verb == "run" else ENDS.get(verb, {})
+    rows = [(str(number), prose(text or STATUSES[number])) for number, text in sorted(ends.items())]
+    return [*rows, ("other", prose(told.OWN_STATUS))] if verb == "run" else rows
+
+
+def _examples(examples: Iterable[Example]) -> list[list[str]]:
+    return [[*prose(example.what), *display(example.command)] for example in examples]
+
+
+def _references(names: Iterable[str]) -> list[str]:
+    """Return references to pages, by section and then by name."""
+    rows = sorted({name.rpartition(".")[::2] for name in names}, key=lambda row: (row[1], row[0]))
+    lines = [f".Xr {name} {section} ," for name, section in rows]
+    return [*lines[:-1], lines[-1].removesuffix(" ,")]
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        (FOLDER / file).write_text(text, encoding="utf-8")

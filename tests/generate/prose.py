@@ -1,0 +1,188 @@
+"""What the man pages tell besides the help and the examples; paragraphs have a blank line between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WHAT_IT_IS = """\
+An AI agent starts, does one task for somebody, and is gone. jitid gives it an identity when it starts and
+takes it away when the task ends: a short-lived, scoped credential that says who acts, for whom, for what,
+with which rights and until when. A ledger remembers every credential that was ever issued, never the secret.
+
+There is nothing to set up: the first `jitid issue` makes the ledger, a signing key and a policy, and says so
+on standard error."""
+
+WORDS: Mapping[str, str] = {
+    "task": """\
+The unit of work, named by its user. Its first issue fixes purpose, sensitivity (low, moderate, high or
+critical) and deadline. The name of a task that has ended is never used again.""",
+    "delegator": """\
+Who asks: `user:alice`, `system:ci`, or an agent through its own credential. A bare name means `user:`. It is
+a claim unless it is proved.""",
+    "agent": "Who acts.",
+    "identity": """\
+One agent on one task for one delegator, with an id that begins with `jid_`. Identities delegate to
+identities, and so they form trees.""",
+    "credential": """\
+What the agent holds: a token of kind `jwt` or `opaque`, with an id that begins with `jti_`, with scopes,
+audiences and an expiry.""",
+    "scope": """\
+A right, as segments between colons. A segment may be or end in `*`. The number of segments counts: `repo:*`
+covers `repo:acme`, and not `repo:acme:read`.""",
+}
+
+FORMS = """\
+Names have 1 to 128 ASCII letters, digits and characters of `._@:/+-`. Durations are written as `90s`, `15m`,
+`1h30m` or `2d`; a number alone is seconds. Times are those of RFC 3339, as `2026-11-24T12:00:00Z`; in claims
+and in the fields of RFC 7662 they are integers.
+
+A secret comes from a file or from standard input, never from the command line. `-` in the place of a file is
+standard input."""
+
+OUTPUT = """\
+Data goes to standard output, talk to standard error. On a terminal there are tables; elsewhere there are
+tab-separated lines, not cut off and without a header. `json` is one document with a member `schema`, `jsonl`
+one object a line, `csv` has a header and is safe to open in a spreadsheet. With --field there is one value a
+line. The names of fields are a stable interface; each verb's page lists them.
+
+In tables, lines and messages, characters that act on a terminal or hide in it are shown as escapes. JSON
+gives every text back unchanged.
+
+An error is a sentence and perhaps a hint. With a JSON format it is one line of JSON, with the members `code`,
+`message`, `hint` and `retryable` inside `error`."""
+
+TOKENS = """\
+A `jwt` is a compact JWS of type `at+jwt` (RFC 9068), signed with Ed25519, or with P-256 for audiences that
+the configuration says. Claims: `sub` is the root delegator; `act` is the agent that acts now, with earlier
+ones nested inside (RFC 8693); `client_id` is the agent's name; `txn` is the task; `delegator_proof` says how
+the delegator was proved; `jitid` holds purpose, sensitivity and depth; `authorization_details` stands where
+some were given (RFC 9396).
+
+An `opaque` token is `jitid_`, 32 random characters and a checksum of 6. Only the ledger can say what it is."""
+
+GLOBAL = """\
+They stand before or after the verb; only --version stands before it alone. The last one given counts."""
+
+BLANK = """\
+An option on the line goes before its variable. A variable that is set and blank is an error."""
+
+NO_VARIABLE = """\
+No selection comes from a variable, nor does --yes, --max or --accept-clock."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "JITID_CONFIG": "The user's configuration file, which must then exist.",
+    "JITID_PROFILE": "The profile to lay over the configuration.",
+    "HOME": "The home folder, where the default places are.",
+    "XDG_CONFIG_HOME": "The folder of the user's configuration instead of ~/.config/.",
+    "XDG_DATA_HOME": "The folder of the default ledger instead of ~/.local/share/.",
+    "XDG_CONFIG_DIRS": "The folders of the system's configuration instead of /etc/xdg/.",
+    "NO_COLOR": "No colours, whatever the terminal.",
+    "FORCE_COLOR": "Colours, whatever the terminal; `0` means nothing.",
+    "TERM": "No colours if it is `dumb`.",
+    "COLUMNS": "How wide tables are drawn.",
+}
+"""Variables that are no setting's and no option's of a verb."""
+
+CONFIGURATION = """\
+A value comes from the first of these that has it: the command line, the environment, the project's file, the
+user's file, the system's files, the default. `jitid config show` tells each value, with --origin where it
+came from. Files are TOML; a table `[profile.NAME]` lays over its own file. A file that others may write is
+refused.
+
+A project's file comes with other people's code. It may name the work and make it stricter; what it may not
+say makes it unheeded as a whole, with a warning."""
+
+TABLES = """\
+Besides the settings there are tables, in the user's and the system's files only: the least sensitivity of
+what a scope or an audience touches (see jitid-policy(7)), the algorithm for an audience, and the issuers
+whose ID tokens prove a delegator. `jwks` is a file or an https address, `audience` is what the issuer writes
+for us, `claim` names the delegator (`sub` unless set), `kind` is `user` or `system`."""
+
+EXAMPLE_CONFIGURATION = """\
+[floor.scope]
+"prod:*" = "high"
+
+[floor.audience]
+"https://payments.example" = "critical"
+
+[algorithm.audience]
+"https://aws.example" = "ES256"
+
+[oidc."https://token.actions.example"]
+jwks = "https://token.actions.example/.well-known/jwks"
+audience = "jitid"
+kind = "system"
+"""
+
+FILES: Mapping[str, str] = {
+    "~/.local/share/jitid/": """\
+Ledger, keys, policy and lock, unless --ledger says otherwise; see jitid-ledger(5).""",
+    "~/.config/jitid/config.toml": "The user's configuration.",
+    ".jitid.toml": """\
+A project's configuration, in the working directory or the nearest folder above it that has one, up to the
+home folder.""",
+    "/etc/xdg/jitid/config.toml": "The system's configuration.",
+}
+
+ELSEWHERE = """\
+On systems other than Linux these are the platform's own folders."""
+
+STANDARDS = """\
+RFC 3339 (times), RFC 7515 and RFC 7519 (tokens), RFC 7517 (key sets), RFC 7662 (names of what `inspect`
+tells), RFC 8037 (Ed25519), RFC 8693 (actors), RFC 9068 (access tokens), RFC 9396 (authorization details), RFC
+9562 (ids)."""
+
+ELSEWHERE_OPTIONS = "The global options are told in jitid(1)."
+
+ANY_VERB = "What any verb can end with is told in jitid(1)."
+
+SIGNAL = "Ended by signal n."
+
+OWN_STATUS = "The command's own; 128+n if signal n ended it."
+
+MORE: Mapping[str, str] = {
+    "issue": """\
+The first issue on a task fixes its purpose, its sensitivity and its deadline; a later one that states another
+value is an error. Without --scope the credential holds the identity alone. What is too long a life is
+shortened, with a note. One refused scope refuses all, unless --allow-narrower is given.
+
+With --parent-file, task and audiences are the parent's unless they are stated, and nothing can be more than
+the parent holds: scopes, audiences, details and expiry. The delegator is then the parent's: JITID_DELEGATOR
+is not heeded, and --delegator is an error.
+
+A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
+`ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
+thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
+    "run": """\
+Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
+identity, JITID_TASK and JITID_LEDGER. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and
+JITID_SCOPE are not passed on.
+
+If `jitid run` itself is killed, the command is killed with it, and its credential lives until its expiry.
+`jitid list` tells of that, where the process can be seen.""",
+    "verify": """\
+Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
+issuer where that is not set.""",
+    "list": """\
+The field `left`, how long it still lives, is shown on a terminal, and wherever --field asks for it.""",
+    "revoke": """\
+A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
+empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger
+honour a signed token until it expires; the preview and the answer say until when that is.""",
+    "retire": """\
+There is no limit to how many end with a task: look with --dry-run first.""",
+    "audit log": """\
+With --members there is the field `members` too.""",
+    "audit verify": """\
+The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
+head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is
+not found.""",
+    "keys revoke": """\
+With --dry-run the fields are those of jitid-revoke(1).""",
+    "keys jwks": """\
+A verifier with these keys needs no ledger, and does not learn of a revocation: it honours a token until it
+expires.""",
+    "config show": """\
+With --origin there is the field `origin` too.""",
+}
+"""Verb -> what follows the help and the fields."""

@@ -1,0 +1,226 @@
+"""The generated man pages: committed as they are generated, complete, and with examples that work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jitid.commands import COMMANDS
+from jitid.errors import ExitStatus
+from jitid.settings import SETTINGS
+from tests.cli import transcripts
+from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES
+from tests.generate.examples import EXAMPLES, FIRST, NOT_YET, RELATED, Example, options_of
+from tests.generate.man import FOLDER, HAND_WRITTEN, examples_of, page_of, pages
+from tests.generate.prose import MORE
+from tests.generate.roff import argument, display, prose, title
+from tests.generate.tree import tree
+
+PAGES = pages()
+ROOT, *OTHERS = tree()
+VERBS = {verb.name: verb for verb in OTHERS if not verb.verbs}
+GLOBAL = {name for option in ROOT.options for name in option.names}
+
+
+def test_generating_again_changes_nothing() -> None:
+    """`python -m tests.generate.man` writes them."""
+    assert {path.name for path in FOLDER.iterdir()} == {*PAGES, *HAND_WRITTEN}
+    for name, text in PAGES.items():
+        assert (FOLDER / name).read_text(encoding="utf-8") == text, name
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_a_page_and_is_named_in_that_of_the_command(verb: str) -> None:
+    assert f"{page_of(verb)}.1" in PAGES
+    assert f".It Xr {page_of(verb)} 1\n" in PAGES["jitid.1"]
+
+
+def _told(page: str) -> set[str]:
+    options = page.partition("OPTIONS\n")[2].partition("\n.Sh ")[0]
+    return {
+        f"-{name}"
+        for term in re.findall(r"^\.It (Fl .+)$", options, re.MULTILINE)
+        for name in re.findall(r"Fl (\S+)", term)
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_stands_in_the_page_of_its_verb(verb: str) -> None:
+    page = PAGES[f"{page_of(verb)}.1"]
+    options = VERBS[verb].options
+    assert _told(page) == {name for option in options for name in option.names}
+    for option in options:
+        assert f"Fl {option.names[0][1:]}" in page.partition(".Sh SYNOPSIS")[2].partition(".Sh ")[0]
+        assert option.variable is None or f".It Ev {option.variable}\n" in page
+
+
+def test_every_global_option_and_every_variable_stands_in_the_page_of_the_command() -> None:
+    page = PAGES["jitid.1"]
+    assert _told(page) == GLOBAL
+    variables = {option.variable for verb in VERBS.values() for option in verb.options if option.variable}
+    variables |= {setting.variable for setting in SETTINGS.values() if setting.environment}
+    assert variables <= set(re.findall(r"^\.It Ev (\S+)$", page, re.MULTILINE))
+    assert set(SETTINGS) <= set(re.findall(r"^\.It Va (\S+)$", page, re.MULTILINE))
+
+
+def test_every_status_has_a_sentence() -> None:
+    assert set(ExitStatus) <= STATUSES.keys() | OF_RUN.keys()
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "run"])
+def test_every_verb_says_how_it_can_end(verb: str) -> None:
+    assert {0, 2} <= ENDS[verb].keys() <= {status.value for status in ExitStatus}
+
+
+def _ends_in_transcripts() -> set[tuple[str, int]]:
+    found = set()
+    for path in transcripts.FOLDER.glob("*.txt"):
+        for step in transcripts.parse(path.read_text(encoding="utf-8"))[0]:
+            words = step.script.split()
+            # What is put together by the shell ends as its last part does, which may be no verb of ours.
+            if words[0] != "jitid" or re.search(r"[|;&]|\$\(", step.script):
+                continue
+            verb = next((name for name in (" ".join(words[1:3]), words[1]) if name in ENDS), None)
+            status = re.fullmatch(r"\? (\d+)", step.expected[-1] if step.expected else "")
+            if verb is not None:
+                found.add((verb, int(status[1]) if status else 0))
+    return found
+
+
+def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
+    found = _ends_in_transcripts()
+    assert len(found) > 20
+    assert not {(verb, status) for verb, status in found if status not in ENDS[verb]}
+
+
+ARGUMENTS = {"inspect": ["x"], "retire": ["x"], "task show": ["x"], "keys revoke": ["x"], "config get": ["x"]}
+
+
+def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
+    """Who asks for another one is told which there are, before anything is looked at."""
+    verbs = [verb for verb in FIELDS if verb in VERBS]
+    lines = [
+        f"$ jitid {' '.join([verb, *ARGUMENTS.get(verb, [])])} --field no-such-field\n" for verb in verbs
+    ]
+    steps, _ = transcripts.parse(transcripts.replay("".join(lines), tmp_path))
+    for verb, step in zip(verbs, steps, strict=True):
+        assert f"2> jitid: hint: the fields are: {', '.join(FIELDS[verb])}" in step.expected, verb
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_an_example(verb: str) -> None:
+    assert examples_of(VERBS[verb])
+
+
+@pytest.mark.parametrize("verb", [verb for verb in EXAMPLES if verb in VERBS])
+def test_every_option_of_an_example_is_there(verb: str) -> None:
+    for example in EXAMPLES[verb]:
+        known = GLOBAL | NOT_YET
+        for name in re.findall(r"jitid ((?:[a-z]+ ?)+)", example.command):
+            words = name.split()
+            known |= {
+                each
+                for two in (" ".join(words[:2]), words[0])
+                if two in VERBS
+                for option in VERBS[two].options
+                for each in option.names
+            }
+        assert options_of(example.command) <= known, example.command
+        assert re.search(rf"jitid (?:--\w+ \w+ )?{verb}\b", example.command), "it shows this verb"
+
+
+SETUP = """\
+$ export JITID_TASK=INC-4821 JITID_DELEGATOR=alice
+$ jitid -q issue --agent planner --scope 'repo:*' --purpose 'triage the incident' --out planner.jwt
+$ jitid issue --parent-file planner.jwt --agent coder --scope repo:acme --out coder.jwt
+$ jitid issue --agent crawler --audience https://api.example --out api.jwt; unset JITID_TASK JITID_DELEGATOR
+$ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid config set agent agent
+$ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
+"""
+
+
+def _tried(examples: tuple[Example, ...] | list[Example], folder: Path) -> list[str]:
+    folder.mkdir()
+    commands = [f"$ {example.command}".replace("\n", "\n> ") + "\n" for example in examples if example.tried]
+    steps, _ = transcripts.parse(transcripts.replay(SETUP + "".join(commands), folder))
+    return [
+        "\n".join((*step.command, *step.expected))
+        for step in steps
+        if any(line.startswith("? ") for line in step.expected)
+    ]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_a_verb_work(verb: str, tmp_path: Path) -> None:
+    """Each in its turn, where an incident is being worked on."""
+    assert not _tried(examples_of(VERBS[verb]), tmp_path / "tried")
+
+
+def test_the_examples_of_the_command_work(tmp_path: Path) -> None:
+    assert not _tried(FIRST, tmp_path / "tried")
+
+
+def test_every_verb_leads_to_others() -> None:
+    assert VERBS.keys() <= RELATED.keys()
+    assert {other for related in RELATED.values() for other in related} <= RELATED.keys()
+
+
+def test_no_verb_is_told_of_that_cannot_come() -> None:
+    """A misspelt row would go unnoticed: each of the other tables has rows for verbs with examples alone."""
+    assert {*ENDS, *FIELDS, *MORE, "run"} <= EXAMPLES.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("It needs --task.", ["It needs", ".Fl -task ."]),
+        ("(or --as)", ["(or", ".Fl -as )"]),
+        ("Do (--max N).", ["Do", ".Pf ( Fl -max", ".Ar N ) ."]),
+        ("See jitid-policy(7) now.", ["See", ".Xr jitid-policy 7", "now."]),
+        (
+            "Say `--as dot FILE`, `-` or `No`.",
+            ["Say", ".Fl -as Cm dot Ar FILE ,", r".Ql \-", "or", r".Ql \&No ."],
+        ),
+        ("One. Two\\ three.", ["One.", r"Two\e three."]),
+        (".so /etc/passwd", [r"\&.so", ".Pa /etc/passwd"]),
+        ("'tis", [r"\&'tis"]),
+        ("JITID_TASK is set", [".Ev JITID_TASK", "is set"]),
+        ("naïve …", [r"na\[u00EF]ve \[u2026]"]),
+        ("a `x:` b", ["a", r".Ql x:\&", "b"]),
+    ],
+)
+def test_a_sentence_becomes_lines_of_mdoc(text: str, lines: list[str]) -> None:
+    assert prose(text, {"N", "FILE"}) == lines
+
+
+def test_a_long_sentence_is_wrapped() -> None:
+    lines = prose("word " * 60)
+    assert max(map(len, lines)) <= 78
+    assert " ".join(lines).split() == ["word"] * 60
+
+
+def test_a_command_is_shown_so_that_it_can_be_copied() -> None:
+    assert display("jitid x --y 'z' \\\n.dot ~") == [
+        ".Bd -literal -offset indent",
+        r"jitid x \-\-y \(aqz\(aq \e",
+        r"\&.dot \(ti",
+        ".Ed",
+    ]
+
+
+def test_an_argument_is_no_macro() -> None:
+    assert argument('No "x" .') == r"\&No \(dqx\(dq \&.\&"
+
+
+def test_a_title_has_no_capital_and_no_full_stop() -> None:
+    assert title("Show `this`.") == "show this"
+    assert title("JSON lines.") == "JSON lines"
+
+
+def test_an_example_waits_for_its_option() -> None:
+    (follow,) = [example for example in EXAMPLES["audit log"] if "--follow" in example.command]
+    verb = VERBS["audit log"]
+    assert follow not in examples_of(verb._replace(options=()))
+    assert follow in examples_of(verb._replace(options=(verb.options[0]._replace(names=("--follow",)),)))

@@ -1,0 +1,223 @@
+"""jitid-ledger(5): tables, states and events are those of the code, and its commands do what it says."""
+
+from __future__ import annotations
+
+import ast
+import sqlite3
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import jitid
+from jitid.authority.operations import ExportLog, Issue, Retire, RevokeKey, RotateKey, SignHead
+from jitid.credential import State
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.jws import b64url_decode
+from jitid.ledger import folder
+from jitid.ledger.schema import APPLICATION_ID
+from jitid.ledger.sqlite import create
+from jitid.strictjson import loads
+from tests.builders import DAY, NAMES, NOW, World, request
+from tests.cli import transcripts
+from tests.man.source import displays, headings, items, macros, read, section
+from tests.real import need
+
+PAGE = read("jitid-ledger.5")
+EVENTS = section(PAGE, "AUDIT EVENTS").partition(".Ss ")[0]
+
+TABLES_TO_COME = {"process"}
+COLUMNS_TO_COME = {"superseded_at"}
+EVENTS_TO_COME = {"renew", "supersede", "abandon"}
+FACTS_TO_COME = {"process"}
+"""What the page tells of already, and the code has not yet; where it has, these change nothing."""
+
+
+def _columns() -> dict[str, list[str]]:
+    db = create(":memory:", NAMES, NOW)
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    found = {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
+    db.close()
+    return found
+
+
+def test_the_tables_are_those_of_the_schema() -> None:
+    assert set(headings(section(PAGE, "TABLES"))) - TABLES_TO_COME == _columns().keys() - TABLES_TO_COME
+
+
+@pytest.mark.parametrize("table", headings(section(PAGE, "TABLES")))
+def test_the_columns_are_those_of_the_schema(table: str) -> None:
+    real = _columns().get(table)
+    if real is None:
+        assert table in TABLES_TO_COME
+        return
+    told = [name for term in items(section(PAGE, table, "Ss")) for name in term.split(" , ")]
+    assert set(told) - COLUMNS_TO_COME == set(real) - COLUMNS_TO_COME
+    assert len(told) == len(set(told))
+
+
+def test_the_mark_of_the_file_is_the_one_of_the_schema() -> None:
+    assert f"{APPLICATION_ID:#x}" in PAGE
+
+
+def test_the_states_are_those_of_a_credential() -> None:
+    assert list(items(section(PAGE, "STATES OF A CREDENTIAL"))) == [state.value for state in State]
+
+
+def _nodes() -> Iterator[ast.AST]:
+    for path in Path(jitid.__file__).parent.rglob("*.py"):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_every_event_that_is_appended_is_told() -> None:
+    appended = set()
+    for node in _nodes():
+        match node:
+            case ast.Call(func=ast.Attribute(attr="append"), args=[ast.Constant(value=str(name)), _]):
+                appended.add(name)
+    assert len(appended) > 5
+    assert appended <= set(items(EVENTS))
+
+
+def test_no_event_is_told_that_the_code_has_no_word_for() -> None:
+    words = {
+        node.value for node in _nodes() if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(items(EVENTS)) - EVENTS_TO_COME <= words
+
+
+def _eventful(world: World) -> None:
+    """Make an event of every sort, with every fact that it can have."""
+    world.terms = world.terms._replace(algorithms={"urn:es256": "ES256"})
+    parent = world.issue(scopes=("repo:*",), purpose="why", ttl=7200, audiences=("urn:a", "urn:b"))
+    world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
+    world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
+    world.issue(audiences=("urn:es256",))
+    with pytest.raises(PolicyDeniedError):
+        world.issue(task="T2", sensitivity="high")
+    strict = {"task": "T2", "sensitivity": "high", "purpose": "why", "delegator": "user:tester"}
+    world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
+    with pytest.raises(InvalidCredentialError):
+        world.issue(parent="x.y.z")
+    world.revoke(parent.id, reason="astray")
+    world.issue(task="T3", ttl=60)
+    world.clock.now += 60
+    world.authority.perform(Retire(task="T1", reason="done"))
+    change = world.authority.perform(RotateKey(algorithm="EdDSA"))
+    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
+    world.clock.now -= 3 * DAY
+    world.issue(task="T4", accept_clock=True)
+
+
+def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None:
+    told = {
+        name: set(macros(text, "Va")) for name, text in items(EVENTS).items() if name not in EVENTS_TO_COME
+    }
+    common = {"seq", "hash", *macros(EVENTS.partition(".Bl")[0], "Va")}
+    seen: dict[str, set[str]] = {}
+    with World(tmp_path / "ledger") as world:
+        _eventful(world)
+        world.check()
+        for event in world.events():
+            seen.setdefault(event["op"], set()).update(event.keys() - common)
+    # "as above"
+    told["denial"] |= told["issue"] & seen["denial"]
+    told["issue"] -= FACTS_TO_COME
+    assert seen == told
+
+
+def test_the_lines_of_an_export_are_as_told(tmp_path: Path) -> None:
+    told = set(macros(section(PAGE, "The export", "Ss"), "Va"))
+    with World(tmp_path / "ledger") as world:
+        lines = [loads(line) for line in world.authority.perform(ExportLog())]
+    assert {
+        name for line in lines for name in (*line, *(key for each in line.get("keys", ()) for key in each))
+    } == told
+
+
+def test_a_signed_head_says_what_is_told(tmp_path: Path) -> None:
+    text = section(PAGE, "The signed head", "Ss")
+    with World(tmp_path / "ledger") as world:
+        header, claims, _ = world.authority.perform(SignHead()).split(".")
+    assert loads(b64url_decode(header))["typ"] in text
+    assert loads(b64url_decode(claims)).keys() == set(macros(text, "Va"))
+
+
+def test_the_chain_is_as_told(tmp_path: Path) -> None:
+    """Reckoned anew from the two lines of the page."""
+    assert displays(section(PAGE, "The chain", "Ss")) == [
+        'hash(0) = SHA-256("jitid audit chain" NUL UUID)\nhash(n) = SHA-256(hash(n-1) body(n))\n'
+    ]
+    with World(tmp_path / "ledger") as world:
+        world.issue()
+        head = world.head()
+        with world.ledger.read() as snapshot:
+            link = sha256(b"jitid audit chain\0" + NAMES.uuid.encode()).digest()
+            for _, body, _ in snapshot.events(0):
+                link = sha256(link + body).digest()
+    assert link == head.hash
+
+
+@pytest.mark.parametrize(
+    "query", [text for text in displays(section(PAGE, "EXAMPLES")) if text.startswith("SELECT")]
+)
+def test_a_query_is_answered(query: str, tmp_path: Path) -> None:
+    with World(tmp_path / "ledger", now=int(time.time())) as world:
+        world.issue()
+        with pytest.raises(PolicyDeniedError):
+            world.issue(task="T2", sensitivity="high")
+        db = sqlite3.connect(f"file:{tmp_path}/ledger/{folder.DATABASE}?mode=ro", uri=True)
+        rows = db.execute(query).fetchall()
+        db.close()
+    assert len(rows) == 1
+    assert None not in rows[0]
+
+
+def _played(text: str, folder_: Path) -> str:
+    folder_.mkdir()
+    return transcripts.replay(text, folder_)
+
+
+def _typed(display: str) -> str:
+    """Return a display as one command of a transcript."""
+    return "$ " + display.rstrip("\n").replace("\n", "\n> ") + "\n"
+
+
+def test_a_backup_is_whole_private_and_restores_as_told(tmp_path: Path) -> None:
+    need("sqlite3")
+    need("flock")
+    backup, check, end = map(_typed, displays(section(PAGE, "BACKUP AND RESTORE")))
+    played = _played(
+        "$ jitid -q issue --task T1 --delegator alice --out a.jwt; jitid audit head > head.jws\n"
+        + backup
+        + "$ find backup -perm /077; ls backup/policy backup/keys | wc -w\n"
+        + "$ jitid revoke --token-file a.jwt --quiet > out; jitid issue --task T1 --delegator alice --out b.jwt\n"
+        + "$ rm -r ~/.local/share/jitid; cp -a backup ~/.local/share/jitid\n"
+        + check
+        + "$ jitid audit head > later.jws; jitid verify a.jwt && echo alive\n$ jitid verify b.jwt\n"
+        + end
+        + "$ jitid verify a.jwt\n$ jitid --ledger backup audit verify --expect-head head.jws > out\n",
+        tmp_path / "played",
+    )
+    steps, _ = transcripts.parse(played)
+    answers = [list(step.expected) for step in steps]
+    assert [answer[-1] for answer in answers if answer and answer[-1].startswith("? ")] == ["? 8", "? 8"], (
+        played
+    )
+    assert answers[2] == ["4"], "two headings, one policy, one key"
+    assert "alive" in answers[6]
+    assert "does not know" in answers[7][0]
+    assert answers[8][0].startswith("ended 1 live credential")
+
+
+def test_a_copy_older_than_the_head_fails_the_check(tmp_path: Path) -> None:
+    _, check, _ = map(_typed, displays(section(PAGE, "BACKUP AND RESTORE")))
+    played = _played(
+        "$ jitid -q issue --task T1 --delegator alice --out a.jwt; cp -a ~/.local/share/jitid old\n"
+        "$ jitid retire T1 > out; jitid audit head > head.jws\n"
+        "$ rm -r ~/.local/share/jitid; mv old ~/.local/share/jitid\n" + check,
+        tmp_path / "played",
+    )
+    assert played.endswith("? 7\n"), played

@@ -1,0 +1,58 @@
+"""All pages: nothing to complain of, whole on a terminal, and no configuration in them that would be refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.man.source import FOLDER, displays, read
+from tests.real import Shell, need
+
+PAGES = sorted(path.name for path in FOLDER.iterdir())
+
+
+def test_no_page_has_anything_that_mandoc_complains_of() -> None:
+    """In their own folder, where the pages find one another; not a word, down to matters of style."""
+    done = subprocess.run(
+        [need("mandoc"), "-T", "lint", *PAGES], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def _shown(viewer: str, page: str) -> subprocess.CompletedProcess[str]:
+    words = {"man": ["--warnings", "-l"], "mandoc": ["-T", "utf8", "-O", "width=78"]}[viewer]
+    return subprocess.run(
+        [need(viewer), *words, page],
+        cwd=FOLDER,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80", "PAGER": "cat", "MANPAGER": "cat"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("viewer", ["man", "mandoc"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_shown_in_eighty_columns_without_a_warning(page: str, viewer: str) -> None:
+    done = _shown(viewer, page)
+    assert (done.stderr, done.returncode) == ("", 0)
+    lines = re.sub(r".\x08", "", done.stdout).splitlines()
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= 80
+    # What roff does not know is left out or shown as it stands: a macro would begin a line.
+    assert not [line for line in lines if re.match(r"\s*\.[A-Z][a-z] ", line)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_configuration_in_a_page_is_taken(page: str, tmp_path: Path) -> None:
+    for number, text in enumerate(text for text in displays(read(page)) if text.startswith("[")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o600)
+        shown = Shell(tmp_path).good("--config", str(file), "config", "show")
+        assert "floor.scope.prod:*\thigh\n" in shown
