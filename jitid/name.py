@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.secret import is_opaque
-from jitid.text import quote
+from jitid.text import quote, refuse_token
 
 MAX_NAME = 128
 MAX_URI = 255
@@ -38,10 +37,7 @@ def check_name(text: str, what: str) -> str:
     if text.strip(_NAME):
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
     # An opaque token has only characters of names, and a name is shown and kept everywhere.
-    if is_opaque(text):
-        raise UsageError(
-            f"a token was given as the {what} name", "a secret never belongs on a command line: revoke it"
-        )
+    refuse_token(text, f"the {what} name")
     return text
 
 
@@ -114,6 +110,7 @@ def check_audience(text: str) -> str:
             f"{quote(text)} is no audience",
             "an audience has 1 to 255 printable ASCII characters, none a space, quote, backslash, < or >",
         )
+    refuse_token(text, "an audience")
     return text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NewType
 
 from jitid.errors import UsageError
-from jitid.text import quote
+from jitid.text import quote, refuse_token
 
 Scope = NewType("Scope", str)
 """A well-formed scope: `repo:acme/web:read`, `repo:acme/*:read`, `*`."""
@@ -31,6 +31,7 @@ def parse_scope(text: str) -> Scope:
     # Stripping a set of characters from both ends leaves nothing exactly if there is no other character.
     if text.strip(_CHARACTERS):
         raise UsageError(f"scope {quote(text)} has a character that no scope can have", _SHAPE)
+    refuse_token(text, "a scope")
     segments = text.split(":")
     if len(segments) > MAX_SEGMENTS:
         raise UsageError(f"scope {quote(text)} has {len(segments)} segments, more than {MAX_SEGMENTS}")

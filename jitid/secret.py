@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 OPAQUE_PREFIX = "jitid_"
+SIGNED_MARK = "eyJqdGkiOiJqdGlf"
+"""How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 32
 _CHECKSUM_LENGTH = 6
@@ -103,6 +105,16 @@ def is_opaque(text: str) -> bool:
     if digits.strip(_DIGITS):
         return False
     return _checksum(digits[:_RANDOM_LENGTH].encode("ascii")) == digits[_RANDOM_LENGTH:]
+
+
+def holds_token(text: str) -> bool:
+    """Say whether a token of ours stands somewhere in a text: an opaque one, or the payload of a signed one."""
+    at = text.find(OPAQUE_PREFIX)
+    while at >= 0:
+        if is_opaque(text[at : at + _LENGTH]):
+            return True
+        at = text.find(OPAQUE_PREFIX, at + 1)
+    return SIGNED_MARK in text
 
 
 def _checksum(digits: bytes) -> str:

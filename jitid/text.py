@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
+from jitid.secret import holds_token
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
@@ -20,15 +21,25 @@ _TOKEN_MARKS = ("jitid_", "eyJ")
 
 
 def check_text(text: str, what: str) -> str:
-    """Return free text unchanged if it can be stored and given back. Raise UsageError for bytes that are no UTF-8.
+    """Return free text unchanged if it can be stored and given back.
 
-    Python hands such bytes of the command line on as lone surrogates, which no JSON reader takes.
+    Raise UsageError for bytes that are no UTF-8, which Python hands on as lone surrogates and no JSON reader takes;
+    and for a token, since the text is kept and shown.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{what} is not UTF-8 text") from None
+    refuse_token(text, what)
     return text
+
+
+def refuse_token(text: str, what: str) -> None:
+    """Raise UsageError if a token of ours stands in a text that is going to be kept and shown."""
+    if holds_token(text):
+        raise UsageError(
+            f"a token was given as {what}", "a secret never belongs on a command line: revoke it"
+        )
 
 
 def safe(text: str) -> str:

@@ -48,6 +48,12 @@ DelegatorTokenFile = Annotated[
 Agent = Annotated[
     str | None, _option("--agent", metavar="NAME", text="Who acts (default: agent).", variable="JITID_AGENT")
 ]
+RunningAgent = Annotated[
+    str | None,
+    _option(
+        "--agent", metavar="NAME", text="Who acts (default: the program's name).", variable="JITID_AGENT"
+    ),
+]
 Kind = Annotated[
     str | None, _option("--kind", metavar="KIND", text="jwt (default) or opaque.", variable="JITID_KIND")
 ]

@@ -39,7 +39,7 @@ def run(
     task: options.Task = None,
     delegator: options.Delegator = None,
     delegator_token_file: options.DelegatorTokenFile = None,
-    agent: options.Agent = None,
+    agent: options.RunningAgent = None,
     kind: options.Kind = None,
     scope: options.Scopes = None,
     audience: options.Audiences = None,

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jitid.text import quote, safe
+from jitid.errors import UsageError
+from jitid.name import check_audience
+from jitid.scope import parse_scope
+from jitid.secret import SIGNED_MARK, new_opaque
+from jitid.text import check_text, quote, safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 any_text = st.one_of(
@@ -98,3 +104,20 @@ def test_a_quotation_shows_where_it_was_cut() -> None:
 def test_what_may_be_a_token_is_not_quoted(token: str) -> None:
     """A token pasted in the place of a name or an id must not be echoed."""
     assert quote(token) == "`****`"
+
+
+@pytest.mark.parametrize("check", [check_audience, parse_scope, lambda text: check_text(text, "the reason")])
+def test_a_token_is_taken_for_no_other_text(check: Callable[[str], object]) -> None:
+    """What is kept and shown must not be a secret; one that is mistyped is none."""
+    token = new_opaque(os.urandom)
+    for text in (token, f"x{token}", f"{token}@y"):
+        with pytest.raises(UsageError) as caught:
+            check(text)
+        assert token[6:] not in caught.value.message
+    wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
+    check(wrong)
+
+
+def test_the_payload_of_a_signed_token_is_recognised() -> None:
+    with pytest.raises(UsageError, match="a token was given"):
+        check_text(f"see eyJhbGciOiJFZERTQSJ9.{SIGNED_MARK}MDAwMA", "the reason")
