@@ -181,8 +181,12 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
             "--env and --file cannot go together",
             "the token is either in a variable or in a file that is renewed",
         )
-    if env is not None and (
-        not env.isascii() or not env.isidentifier() or env.startswith("JITID_") or env == "PATH"
+    if env is not None and not (
+        env.isascii()
+        and env.isidentifier()
+        and len(env) <= MAX_NAME
+        and not env.startswith("JITID_")
+        and env != "PATH"
     ):
         raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
     if on_exit is not None and on_exit not in _ON_EXIT:

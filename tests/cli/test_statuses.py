@@ -36,7 +36,7 @@ def copy(template: Shell, tmp_path: Path) -> Shell:
 
 def status_of(shell: Shell, *line: str, stdin: str = "") -> tuple[int, str]:
     """Return the exit status and the code of the error, which must be told in JSON and in words."""
-    done = shell.run(*line, "--format", "json", stdin=stdin)
+    done = shell.run("--format", "json", *line, stdin=stdin)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     error = json.loads(done.stderr)["error"]
     assert list(error) == ["code", "message", "hint", "retryable"]
@@ -145,5 +145,17 @@ def test_74_is_output_that_cannot_be_written(template: Shell) -> None:
     assert status_of(template, *ISSUE, "--out", "no/such/folder") == (74, "output")
 
 
+def test_124_to_127_are_of_run_alone(copy: Shell) -> None:
+    run = ("run", "--task", "R", "--delegator", "alice")
+    ended = copy.run("run", "--task", "R1", "--delegator", "alice", "--deadline", "1s", "--", "sleep", "60")
+    assert ended.returncode == 124
+    assert status_of(copy, *run, "--nothing", "--", "true") == (125, "usage")
+    assert status_of(copy, *run, "--sensitivity", "critical", "--", "true") == (125, "policy_denied")
+    assert status_of(copy, *run, "--", "/etc/passwd") == (126, "not_run")
+    assert status_of(copy, *run, "--", "no-such-command") == (127, "not_run")
+    copy.ledger.chmod(0o755)
+    assert status_of(copy, *run, "--", "true") == (125, "integrity")
+
+
 def test_no_other_status_is_defined() -> None:
-    assert sorted(map(int, ExitStatus)) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 74]
+    assert sorted(map(int, ExitStatus)) == [*range(12), 74, *range(124, 128)]
