@@ -16,6 +16,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.config import Config
+    from jitid.examination import Check
     from jitid.request import Terms
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
@@ -95,6 +96,27 @@ def open_for_preview(config: Config) -> LocalAuthority:
     return _over(config, ledger, path)
 
 
+def examine(config: Config) -> list[Check]:
+    """Return what the checks of the ledger and its keys say; nothing there is changed, nor must it be in order.
+
+    Raises:
+        IntegrityError: a file of the database is a link or no plain file.
+        StorageError: the database is missing, or out of reach.
+
+    """
+    from jitid.authority.operations import Examine
+    from jitid.ledger import untouched
+
+    path = ledger_path(config)
+    return untouched.look(
+        os.path.join(path, folder.DATABASE),
+        os.path.join(path, folder.LOCK),
+        lambda ledger: _over(config, ledger, path).perform(Examine(stated=_stated(config))),
+        by=caller(),
+        timeout=float(config.number("timeout")),
+    )
+
+
 def ledger_path(config: Config) -> str:
     """Return the folder that the configuration names.
 
@@ -143,16 +165,12 @@ def _new_names(config: Config) -> Names:
 
 def _authority(config: Config, path: str) -> LocalAuthority:
     ledger = folder.open_ledger(path, by=caller(), timeout=float(config.number("timeout")))
-    for what, stated, fixed in (
-        ("issuer", config.text("issuer"), ledger.names.issuer),
-        ("trust_domain", config.text("trust_domain"), ledger.names.trust_domain),
-    ):
-        if stated not in (None, fixed):
-            raise ConfigurationError(
-                f"the configuration says {what} {quote(str(stated))}, and the ledger was made with {quote(fixed)}",
-                f"take `{what}` out of the configuration, or name another ledger",
-            )
+    ledger.names.check(_stated(config))
     return _over(config, ledger, path)
+
+
+def _stated(config: Config) -> dict[str, str | None]:
+    return {what: config.text(what) for what in ("issuer", "trust_domain")}
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
@@ -166,22 +184,36 @@ def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
     )
 
 
+def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
+    """Return names and texts of the policy that decides for the ledger in the folder `path`.
+
+    Raises:
+        ConfigurationError: there is no file of it.
+        IntegrityError: one is a link, or open to others for writing.
+        StorageError: one cannot be read.
+
+    """
+    place = config.text("policy") or os.path.join(path, folder.POLICY)
+    if config.text("policy") is None and not folder.content(path):
+        from jitid.policy.default import default_files
+
+        return list(default_files())
+    from jitid.policyfiles import read_policy
+
+    files = read_policy(place)
+    if not files:
+        raise ConfigurationError(
+            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
+        )
+    return files
+
+
 def _terms(config: Config, path: str) -> Terms:
     from jitid import strictjson
     from jitid.policy.cedar import Policy
     from jitid.request import Terms
 
-    place = config.text("policy") or os.path.join(path, folder.POLICY)
-    if config.text("policy") is None and not os.path.lexists(path):
-        from jitid.policy.default import default_files
-
-        files = list(default_files())
-    else:
-        files = folder.policy_files(place)
-    if not files:
-        raise ConfigurationError(
-            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
-        )
+    files = policy_files(config, path)
     return Terms(
         Policy(files),
         strictjson.dumps(files),

@@ -136,6 +136,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys jwks": ({
         "--out": ("out", "text", ""),
     }, ()),
+    "doctor": ({
+    }, ()),
     "config show": ({
         "--origin": ("origin", "flag", ""),
     }, ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jitid.errors import UsageError
+from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
 from jitid.text import safe
 
@@ -41,11 +41,27 @@ class Globals:
         if self._config is None:
             from jitid.config import load
 
-            flags = {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
-            self._config = load(file=self.config_file, profile=self.profile, flags=flags)
+            self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
             for warning in self._config.warnings:
                 self.warn(warning)
         return self._config
+
+    def try_config(self) -> ConfigurationError | None:
+        """Read the configuration, and go on without its files if it cannot be used; return why.
+
+        Raises UsageError for what a flag says.
+        """
+        try:
+            self.config()
+        except ConfigurationError as error:
+            from jitid.config import without_files
+
+            self._config = without_files(self._flags())
+            return error
+        return None
+
+    def _flags(self) -> dict[str, str | None]:
+        return {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
 
     def format_name(self) -> str | None:
         """Return the format that flag, environment or file ask for; None leaves it to the terminal."""

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
+from jitid.errors import ConfigurationError
 from jitid.credential import Credential, State
+from jitid.ledger.condition import Condition
 from jitid.task import Task
+from jitid.text import quote
 
 
 class Names(NamedTuple):
@@ -18,6 +21,16 @@ class Names(NamedTuple):
     issuer: str
     """The `iss` of its tokens, and their audience unless another is asked for."""
     trust_domain: str
+
+    def check(self, stated: Mapping[str, str | None]) -> None:
+        """Raise ConfigurationError if `stated`, by `issuer` and `trust_domain`, says otherwise; None says nothing."""
+        for what, text in stated.items():
+            fixed = str(getattr(self, what))
+            if text not in (None, fixed):
+                raise ConfigurationError(
+                    f"the configuration says {what} {quote(str(text))}, and the ledger was made with {quote(fixed)}",
+                    f"take `{what}` out of the configuration, or name another ledger",
+                )
 
 
 class IdentityRow(NamedTuple):
@@ -194,7 +207,7 @@ class Snapshot(Protocol):
     def event(self, seq: int) -> Event | None:
         """Return one audit event."""
 
-    def events(self, after: int) -> Iterator[Event]:
+    def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
         """Yield the audit events after number `after`, in order."""
 
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
@@ -271,6 +284,9 @@ class Ledger(Protocol):
     @property
     def names(self) -> Names:
         """What the first use fixed."""
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view."""

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
@@ -16,6 +17,9 @@ from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
+
+if TYPE_CHECKING:
+    from jitid.ledger.condition import Condition
 
 _EXPIRED_AT_ONCE = 1_000
 """How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -33,28 +37,30 @@ class SqliteLedger:
         self._by = by
         self._clock = clock
         self._known = Known({}, set())
-        settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
-        try:
-            self._names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
-        except KeyError as missing:
-            raise IntegrityError(
-                f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
-            ) from None
+        self._names: Names | None = None
 
     @property
     def names(self) -> Names:
         """What the first use fixed."""
+        if self._names is None:
+            self._names = _read_names(self._db)
         return self._names
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
+        from jitid.ledger.measuring import SqliteCondition
+
+        return SqliteCondition(self._db, self._clock)
 
     def read(self) -> _Reading:
         """Open a consistent view; nothing in it waits for a writer."""
-        return _Reading(self._db, self._names, self._clock)
+        return _Reading(self._db, self.names, self._clock)
 
     def write(self, *, accept_clock: bool = False) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(
             self._db,
-            self._names,
+            self.names,
             self._clock,
             self._lock,
             self._log,
@@ -95,12 +101,28 @@ def connect(
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
-        return SqliteLedger(db, lock_path, by, clock, timeout)
+        ledger = SqliteLedger(db, lock_path, by, clock, timeout)
+        # Whoever lacks its names is found out here, and not in the middle of a command.
+        _ = ledger.names
+        return ledger
     except BaseException as error:
         db.close()
         if isinstance(error, sqlite3.Error):
             raise translated(error) from error
         raise
+
+
+def _read_names(db: sqlite3.Connection) -> Names:
+    try:
+        settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    try:
+        return Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+    except KeyError as missing:
+        raise IntegrityError(
+            f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
+        ) from None
 
 
 def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: float) -> None:
