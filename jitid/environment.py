@@ -165,7 +165,7 @@ def _new_names(config: Config) -> Names:
 
 def _authority(config: Config, path: str) -> LocalAuthority:
     ledger = folder.open_ledger(path, by=caller(), timeout=float(config.number("timeout")))
-    ledger.names.check(_stated(config))
+    folder.check_names(ledger.names, _stated(config))
     return _over(config, ledger, path)
 
 

@@ -1,4 +1,4 @@
-"""The ledger and its keys examined: each check is a function that says what it saw, and a line of the table at the end."""
+"""The ledger and its keys examined: each check is a function that says what it saw, and a line of the table below."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from jitid.errors import (
 )
 from jitid.keyring import Keyring
 from jitid.ledger.clock import jumped
+from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
 from jitid.lifetime import format_duration, format_time
 
@@ -164,7 +165,7 @@ def _schema(subject: _Subject) -> Iterator[Check]:
 
 def _names(subject: _Subject) -> Iterator[Check]:
     names = subject.names()
-    names.check(subject.stated)
+    check_names(names, subject.stated)
     yield ok("names", f"issuer {names.issuer}, trust domain {names.trust_domain}")
 
 
@@ -173,7 +174,7 @@ def _size(subject: _Subject) -> Iterator[Check]:
     size = subject.condition.size()
     detail = (
         f"database {_bytes(size.file)}, log {_bytes(size.log)}, {_bytes(size.free)} free; "
-        f"{size.credentials} credentials, {size.tasks} tasks, {size.events} audit events"
+        f"{_number(size.credentials, 'credential')}, {_number(size.tasks, 'task')}, {_number(size.events, 'event')}"
     )
     if size.free < max(LEAST_ROOM, size.file + size.log):
         yield warning("size", f"little room: {detail}", "make room on its file system")
@@ -245,18 +246,18 @@ def _audit(subject: _Subject) -> Iterator[Check]:
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
-    yield ok("audit", f"the chain holds: {held.events} events; {held.members} issues and ends agree with it")
+    yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
 
 
 def _bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "TiB"
-    return f"{number} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if number >= 1 << power:
+            return f"{number / (1 << power):.1f} {unit}"
+    return _number(number, "byte")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 CHECKS: Named[_Subject] = (

@@ -7,16 +7,24 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, StorageError, UsageError
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    JitidError,
+    OutputError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.failure import translated
 from jitid.ledger.protocol import Names
 from jitid.ledger.writing import Known, SqlTransaction
-from jitid.text import safe
+from jitid.text import quote, safe
 
 DATABASE = "ledger.db"
 KEYS = "keys"
@@ -261,6 +269,22 @@ def _storage(path: str, error: OSError) -> JitidError:
     return StorageError(
         f"no ledger could be made at {path}: {error.strerror}", "choose another place with --ledger"
     )
+
+
+def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
+    """Check a ledger's names against what a configuration states of `issuer` and `trust_domain`; None is nothing.
+
+    Raises:
+        ConfigurationError: it states another.
+
+    """
+    for what, text in stated.items():
+        fixed = str(getattr(names, what))
+        if text not in (None, fixed):
+            raise ConfigurationError(
+                f"the configuration says {what} {quote(str(text))}, and the ledger was made with {quote(fixed)}",
+                f"take `{what}` out of the configuration, or name another ledger",
+            )
 
 
 def open_ledger(path: str, *, by: str, timeout: float) -> sqlite.SqliteLedger:

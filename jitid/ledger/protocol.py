@@ -7,11 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
-from jitid.errors import ConfigurationError
 from jitid.credential import Credential, State
 from jitid.ledger.condition import Condition
 from jitid.task import Task
-from jitid.text import quote
 
 
 class Names(NamedTuple):
@@ -21,16 +19,6 @@ class Names(NamedTuple):
     issuer: str
     """The `iss` of its tokens, and their audience unless another is asked for."""
     trust_domain: str
-
-    def check(self, stated: Mapping[str, str | None]) -> None:
-        """Raise ConfigurationError if `stated`, by `issuer` and `trust_domain`, says otherwise; None says nothing."""
-        for what, text in stated.items():
-            fixed = str(getattr(self, what))
-            if text not in (None, fixed):
-                raise ConfigurationError(
-                    f"the configuration says {what} {quote(str(text))}, and the ledger was made with {quote(fixed)}",
-                    f"take `{what}` out of the configuration, or name another ledger",
-                )
 
 
 class IdentityRow(NamedTuple):

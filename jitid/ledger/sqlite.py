@@ -29,7 +29,13 @@ class SqliteLedger:
     """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
 
     def __init__(
-        self, db: sqlite3.Connection, lock_path: str, by: str, clock: Callable[[], float], timeout: float
+        self,
+        db: sqlite3.Connection,
+        lock_path: str,
+        by: str,
+        clock: Callable[[], float],
+        timeout: float,
+        names: Names | None = None,
     ) -> None:
         self._db = db
         self._lock = lock.FairLock(lock_path, timeout)
@@ -37,7 +43,7 @@ class SqliteLedger:
         self._by = by
         self._clock = clock
         self._known = Known({}, set())
-        self._names: Names | None = None
+        self._names = names
 
     @property
     def names(self) -> Names:
@@ -101,10 +107,7 @@ def connect(
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
-        ledger = SqliteLedger(db, lock_path, by, clock, timeout)
-        # Whoever lacks its names is found out here, and not in the middle of a command.
-        _ = ledger.names
-        return ledger
+        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db))
     except BaseException as error:
         db.close()
         if isinstance(error, sqlite3.Error):

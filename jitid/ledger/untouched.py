@@ -1,4 +1,4 @@
-"""A SQLite ledger opened so that looking at it writes nothing: no log, no index, no migration; on a read-only disk too."""
+"""A SQLite ledger opened so that looking writes nothing: no log, no index, no migration; on a read-only disk too."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class _Standing(NamedTuple):
     """Inode, size and time of the last change."""
     log: bool
     """There is a write-ahead log, so that the database alone is not the whole."""
-    index: bool
+    shared_index: bool
     """There is the log's shared index, by which readers and writers keep out of each other's way."""
 
     @property
     def shared(self) -> bool:
         """Whether it can be read as every other process reads it."""
-        return self.log and self.index
+        return self.log and self.shared_index
 
 
 def look(
@@ -80,7 +80,7 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
             f"file:{quote(os.fsencode(path))}?{how}", uri=True, timeout=timeout, isolation_level=None
         )
         db.execute("PRAGMA temp_store = MEMORY")
-        if standing.log and not standing.index:
+        if standing.log and not standing.shared_index:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
     except sqlite3.Error as error:
         raise translated(error) from error
