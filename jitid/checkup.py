@@ -34,16 +34,25 @@ class Installation(NamedTuple):
         if self.trouble is not None and self.config.origin(setting) == "default":
             raise UnexaminedError("the configuration cannot be used")
 
-    def place(self) -> str:
-        """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
+    def content(self) -> tuple[str, set[str]]:
+        """Return the ledger's folder and what is in it. Raises UnexaminedError where it cannot be looked at."""
         self.known("ledger")
-        path = environment.ledger_path(self.config)
         try:
-            if folder.content(path):
-                return path
+            path = environment.ledger_path(self.config)
+            present = folder.content(path)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
-        raise UnexaminedError("there is no ledger yet")
+        if present and not present & {folder.DATABASE, folder.KEYS}:
+            # It may be a home folder, or all of the disk.
+            raise UnexaminedError(f"{path} holds no ledger")
+        return path, present
+
+    def place(self) -> str:
+        """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
+        path, present = self.content()
+        if not present:
+            raise UnexaminedError("there is no ledger yet")
+        return path
 
 
 def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
@@ -83,12 +92,16 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
-    if installation.trouble is not None:
-        raise installation.trouble
     config = installation.config
-    config.oidc()
+    try:
+        if installation.trouble is not None:
+            raise installation.trouble
+        config.oidc()
+    except ConfigurationError as error:
+        error.hint = error.hint or "correct the file or the variable that it names"
+        raise
     for text in config.warnings:
-        yield warning("configuration", text)
+        yield warning("configuration", text, "correct or remove the project's .jitid.toml")
     yield ok("configuration", ", ".join(config.origins) or f"no file; `jitid config set` makes {config.path}")
 
 
@@ -103,7 +116,11 @@ def _ledger(installation: Installation) -> Iterator[Check]:
     if os.access(path, os.W_OK):
         yield ok("ledger", path)
     else:
-        yield warning("ledger", f"{path} can only be read: nothing can be issued or revoked there")
+        yield warning(
+            "ledger",
+            f"{path} can only be read: nothing can be issued or revoked there",
+            "see that its folder and its file system can be written",
+        )
 
 
 def _permissions(installation: Installation) -> Iterator[Check]:
@@ -132,17 +149,23 @@ def _examination(installation: Installation) -> Iterator[Check]:
 
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
-    installation.known("ledger")
     from jitid.policy.cedar import Policy
     from jitid.policy.validation import validate
 
     config = installation.config
-    path = environment.ledger_path(config)
-    if config.text("policy") is None and os.path.islink(os.path.join(path, folder.POLICY)):
-        raise UnexaminedError("its folder is a link")
+    path, _ = installation.content()
+    place = config.text("policy")
+    if place is None:
+        place = os.path.join(path, folder.POLICY)
+        if os.path.islink(place):
+            raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
     files = environment.policy_files(config, path)
-    Policy(files)
-    rules = validate(files)
+    try:
+        Policy(files)
+        rules = validate(files)
+    except ConfigurationError as error:
+        error.hint = error.hint or f"correct the file in {place}"
+        raise
     yield ok("policy", f"{rules} rules in {', '.join(name for name, _ in files)}")
 
 

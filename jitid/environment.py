@@ -39,6 +39,21 @@ def open_authority(config: Config) -> LocalAuthority:
     return _authority(config, path)
 
 
+def standing(config: Config) -> Callable[[], None]:
+    """Return a check that the ledger is still the one that is there now, whole and private.
+
+    The check raises as `open_authority` does, and StorageError for another ledger in its place.
+    """
+    path = ledger_path(config)
+    first = _inode(path)
+
+    def check() -> None:
+        if not folder.exists(path) or _inode(path) != first:
+            raise StorageError(f"the ledger at {path} was removed or replaced", "start again")
+
+    return check
+
+
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
     """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
 
@@ -167,6 +182,15 @@ def _authority(config: Config, path: str) -> LocalAuthority:
     ledger = folder.open_ledger(path, by=caller(), timeout=float(config.number("timeout")))
     folder.check_names(ledger.names, _stated(config))
     return _over(config, ledger, path)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    """Return which file the database is, whatever it holds."""
+    try:
+        status = os.lstat(os.path.join(path, folder.DATABASE))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _stated(config: Config) -> dict[str, str | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
+from functools import partial
 from shlex import quote as word
 from typing import NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ from jitid.errors import (
     IntegrityError,
     JitidError,
     NewerSchemaError,
+    StorageError,
 )
 from jitid.keyring import Keyring
 from jitid.ledger.clock import jumped
@@ -90,15 +92,11 @@ def unexamined(name: str, why: str) -> Check:
 
 def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
     """Perform each check, whatever became of those before it."""
-    damaged = False
     for name, check in checks:
         try:
             yield from check(subject)
         except UnexaminedError as error:
             yield unexamined(name, str(error))
-        except DamagedError as error:
-            yield unexamined(name, "the ledger is damaged") if damaged else failure(name, error)
-            damaged = True
         except JitidError as error:
             yield failure(name, error)
 
@@ -107,24 +105,35 @@ class _Subject:
     """What the checks of a ledger ask."""
 
     def __init__(self, ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self.keyring = keyring
         self.stated = stated
         self.condition = ledger.condition()
+        self.met: JitidError | None = None
+        """What a check has met that the others will meet too."""
 
-    def names(self) -> Names:
-        """Return what the first use fixed."""
+    @contextmanager
+    def read(self) -> Iterator[tuple[Snapshot, Names]]:
+        """Open a view. Raises UnexaminedError where there is none; other checks tell of that."""
         self.check_schema()
-        return self._ledger.names
-
-    def read(self) -> AbstractContextManager[Snapshot]:
-        """Open a view."""
-        self.check_schema()
-        return self._ledger.read()
+        with ExitStack() as stack:
+            try:
+                names = self.ledger.names
+                snapshot = stack.enter_context(self.ledger.read())
+            except DamagedError:
+                raise
+            except IntegrityError as error:
+                raise UnexaminedError(error.message) from error
+            yield snapshot, names
 
     def check_schema(self) -> None:
         """Raise UnexaminedError for a schema that this jitid cannot read."""
-        schema = self.condition.schema()
+        try:
+            schema = self.condition.schema()
+        except DamagedError:
+            raise
+        except IntegrityError as error:
+            raise UnexaminedError(error.message) from error
         if schema.version != schema.known:
             raise UnexaminedError(
                 f"the ledger has schema {schema.version}, and this jitid reads {schema.known}"
@@ -133,7 +142,22 @@ class _Subject:
 
 def examine(ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> list[Check]:
     """Return what all the checks of a ledger say; `stated` is what the configuration says of its names."""
-    return list(perform(CHECKS, _Subject(ledger, keyring, stated)))
+    checks = [(name, partial(_once, check)) for name, check in CHECKS]
+    return list(perform(checks, _Subject(ledger, keyring, stated)))
+
+
+def _once(check: Callable[[_Subject], Iterable[Check]], subject: _Subject) -> Iterator[Check]:
+    """Perform a check; that the ledger is damaged or out of reach is told by the first that meets it."""
+    # Waiting for a busy ledger once is enough.
+    if isinstance(subject.met, StorageError):
+        raise UnexaminedError(subject.met.message)
+    try:
+        yield from check(subject)
+    except (DamagedError, StorageError) as error:
+        if subject.met is not None:
+            raise UnexaminedError("the ledger is damaged") from error
+        subject.met = error
+        raise
 
 
 def _integrity(subject: _Subject) -> Iterator[Check]:
@@ -164,7 +188,8 @@ def _schema(subject: _Subject) -> Iterator[Check]:
 
 
 def _names(subject: _Subject) -> Iterator[Check]:
-    names = subject.names()
+    subject.check_schema()
+    names = subject.ledger.names
     check_names(names, subject.stated)
     yield ok("names", f"issuer {names.issuer}, trust domain {names.trust_domain}")
 
@@ -201,7 +226,7 @@ def _clock(subject: _Subject) -> Iterator[Check]:
 
 
 def _keys(subject: _Subject) -> Iterator[Check]:
-    with subject.read() as snapshot:
+    with subject.read() as (snapshot, _):
         keys = snapshot.signing_keys()
         now = snapshot.now
     # A folder that is a link is not followed to the keys either.
@@ -239,9 +264,8 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:
-    names = subject.names()
     try:
-        with subject.read() as snapshot:
+        with subject.read() as (snapshot, names):
             held = auditing.verify(snapshot, names, None)
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"

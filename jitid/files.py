@@ -80,7 +80,7 @@ def _offences(path: str, owner: int) -> Iterator[JitidError]:
     if stat.S_ISLNK(status.st_mode):
         yield IntegrityError(
             f"{path} is a symbolic link, and none is followed here",
-            f"put what it names in its place: {shown}",
+            f'real=$(readlink -e {shown}) && rm {shown} && mv "$real" {shown}',
         )
     elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
         yield IntegrityError(f"{path} is neither a file nor a folder", f"rm -i {shown}")

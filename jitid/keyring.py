@@ -45,6 +45,8 @@ class Keyring:
             IntegrityError: the folder is missing or a link, or cannot be read.
 
         """
+        if os.path.islink(self._folder):
+            check_private(self._folder, "the folder of the signing keys")
         try:
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:

@@ -111,6 +111,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--after": ("after", "number", ""),
         "--members": ("members", "flag", ""),
         "--limit": ("limit", "number", ""),
+        "--follow": ("follow", "flag", ""),
+        "-f": ("follow", "flag", ""),
     }, ()),
     "audit head": ({
         "--out": ("out", "text", ""),

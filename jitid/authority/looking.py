@@ -120,7 +120,7 @@ def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
     whole = operation.last or len(events) < limit
     if operation.members:
         _add_members(snapshot, events)
-    return ops.LogPage(events, max(chosen.after, snapshot.head().seq) if whole else events[-1]["seq"])
+    return ops.LogPage(events, snapshot.head().seq if whole else events[-1]["seq"])
 
 
 def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:

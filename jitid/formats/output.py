@@ -48,6 +48,20 @@ def say(text: str) -> None:
         return
 
 
+def wait(seconds: float) -> None:
+    """Wait; raise OutputError as soon as nobody can read on from standard output."""
+    import select
+
+    poll = select.poll()
+    # Whoever asks for no event still hears that the reader of a pipe has gone away.
+    poll.register(DATA, 0)
+    gone = poll.poll(seconds * 1000)
+    if gone and gone[0][1] & (select.POLLERR | select.POLLHUP):
+        from jitid.errors import OutputError
+
+        raise OutputError("standard output cannot be written: nobody reads it") from BrokenPipeError()
+
+
 def is_terminal() -> bool:
     """Return whether data goes to somebody's screen."""
     return os.isatty(DATA)

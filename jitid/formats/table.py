@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from jitid.text import safe
 
 _GAP = 2
 _LEGIBLE = 8
+_WIDEST = 24
 # Ids, times, thumbprints: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}", re.ASCII)
 
@@ -52,6 +53,44 @@ def text(view: View, colour: bool) -> Iterator[str]:
     for shown in rows:
         table.add_row(*map(Text, shown))
     yield _drawn(table, width, colour)
+
+
+class Growing:
+    """A table whose rows come one after another: drawn in widths that later rows keep."""
+
+    def __init__(self, fields: tuple[str, ...], widths: Mapping[str, int], colour: bool) -> None:
+        """`widths` has the columns whose values are always as wide; the others share what is left."""
+        self._fields = fields
+        self._colour = colour
+        self._width = terminal_width()
+        others = len(fields) - len(widths)
+        left = self._width - sum(widths.values()) - _GAP * (len(fields) - 1)
+        share = min(left // others, _WIDEST) if others else left
+        self._widths = None if share < _LEGIBLE else {field: widths.get(field, share) for field in fields}
+        self._between = ""
+
+    def header(self) -> str:
+        """Draw the header; there is none where the rows are too wide for the terminal."""
+        return "" if self._widths is None else self._rows([], header=True)
+
+    def lines(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Draw more rows; those too wide are drawn as single ones are, with a blank line between them."""
+        if self._widths is not None:
+            return self._rows(rows, header=False)
+        drawn = ""
+        for row in rows:
+            drawn += self._between + _drawn(_fields(self._fields, row), self._width, self._colour)
+            self._between = "\n"
+        return drawn
+
+    def _rows(self, rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
+        assert self._widths is not None
+        table = _table(header=header)
+        for field, width in self._widths.items():
+            table.add_column(Text(field), overflow="fold", width=width)
+        for row in rows:
+            table.add_row(*(Text(_shown(row.get(field))) for field in self._fields))
+        return _drawn(table, self._width, self._colour)
 
 
 def terminal_width() -> int:

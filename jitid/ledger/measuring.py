@@ -26,9 +26,10 @@ class SqliteCondition:
 
     def damage(self) -> list[str]:
         """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
-        found = [str(text) for (text,) in self._rows(f"PRAGMA quick_check({_MOST})")]
-        if found != ["ok"]:
-            return found
+        texts = [str(text) for (text,) in self._rows(f"PRAGMA quick_check({_MOST})")]
+        if texts != ["ok"]:
+            lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
+            return lines or texts
         lost = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
         return [
             f"row {row} of {table} belongs to a row of {parent} that is missing"

@@ -6,20 +6,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
+from jitid.ledger.condition import Condition
 from jitid.ledger.failure import translated
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
-
-if TYPE_CHECKING:
-    from jitid.ledger.condition import Condition
 
 _EXPIRED_AT_ONCE = 1_000
 """How many expired credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -197,9 +194,11 @@ class _Reading:
         try:
             self._db.execute("BEGIN")
             _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
-        except sqlite3.Error as error:
+        except BaseException as error:
             _roll_back(self._db)
-            raise translated(error) from error
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            raise
         return SqlSnapshot(self._db, self._names, now)
 
     def __exit__(

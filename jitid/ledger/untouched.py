@@ -44,7 +44,7 @@ def look(
     """Return what `ask` finds in the ledger in the file `path`, which is neither checked nor changed.
 
     Raises:
-        IntegrityError: a file of it is a link or no plain file.
+        IntegrityError: a file of it is a link or no plain file, or the database is empty.
         RefusedError: this user may not read it.
         StorageError: it is missing, or cannot be opened.
 
@@ -91,6 +91,9 @@ def _standing(path: str) -> _Standing:
     file = _plain(path)
     if file is None:
         raise StorageError(f"the database {path} is missing")
+    if not file.st_size:
+        # Told to write nothing, SQLite would still delete the log of an empty database.
+        raise IntegrityError(f"the database {path} is empty", "restore the folder from a backup")
     log = _plain(f"{path}-wal")
     index = _plain(f"{path}-shm")
     # An empty log has nothing to add; with it SQLite would want the index all the same.
