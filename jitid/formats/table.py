@@ -20,8 +20,12 @@ from jitid.text import safe
 _GAP = 2
 _LEGIBLE = 8
 _WIDEST = 24
-# Ids, times, thumbprints: folded, they can neither be compared nor copied.
-_WHOLE = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}", re.ASCII)
+_NARROWEST = 20
+# Ids, times, thumbprints, hashes, names of settings: folded, they can neither be compared nor copied.
+_WHOLE = re.compile(
+    r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
+    re.ASCII,
+)
 
 
 def text(view: View, colour: bool) -> Iterator[str]:
@@ -33,7 +37,7 @@ def text(view: View, colour: bool) -> Iterator[str]:
     width = terminal_width()
     if view.one:
         for row in view.rows:
-            yield _drawn(_fields(view.fields, row), width, colour)
+            yield _record(view.fields, row, width, colour)
         return
     rows = [[_shown(row.get(field)) for field in view.fields] for row in view.rows]
     least = [
@@ -42,9 +46,7 @@ def text(view: View, colour: bool) -> Iterator[str]:
     if sum(least) + _GAP * (len(least) - 1) > width:
         between = ""
         for shown in rows:
-            yield between + _drawn(
-                _fields(view.fields, dict(zip(view.fields, shown, strict=True))), width, colour
-            )
+            yield between + _record(view.fields, dict(zip(view.fields, shown, strict=True)), width, colour)
             between = "\n"
         return
     table = _table(header=True)
@@ -79,7 +81,7 @@ class Growing:
             return self._rows(rows, header=False)
         drawn = ""
         for row in rows:
-            drawn += self._between + _drawn(_fields(self._fields, row), self._width, self._colour)
+            drawn += self._between + _record(self._fields, row, self._width, self._colour)
             self._between = "\n"
         return drawn
 
@@ -95,12 +97,12 @@ class Growing:
 
 def terminal_width() -> int:
     """Return how many columns there are to draw in."""
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isascii() and stated.isdigit() and int(stated[:6]):
+        return min(max(int(stated[:6]), _NARROWEST), 10_000)
     try:
-        return max(int(os.environ.get("COLUMNS", "")), 20)
-    except ValueError:
-        pass
-    try:
-        return max(os.get_terminal_size(output.DATA).columns, 20)
+        # A terminal that was never told its size says 0.
+        return max(os.get_terminal_size(output.DATA).columns or 80, _NARROWEST)
     except OSError:
         # Asked for with `--format table` where there is no terminal: wide enough to keep rows on one line.
         return 200
@@ -111,14 +113,39 @@ def _table(*, header: bool) -> Table:
     return Table(box=None, pad_edge=False, show_header=header, header_style="bold")
 
 
-def _fields(fields: tuple[str, ...], row: Mapping[str, Any]) -> Table:
+def _record(fields: tuple[str, ...], row: Mapping[str, Any], width: int, colour: bool) -> str:
+    """Draw the fields of a row below each other; a value that cannot be read beside its name stands beneath it."""
+    leaves = [(name, _shown(value)) for field in fields for name, value in _leaves(field, row.get(field))]
+    names = max(len(name) for name, _ in leaves)
+    drawn = ""
+    beside: list[tuple[str, str]] = []
+    for name, shown in leaves:
+        if names + _GAP + _least_width(shown) <= width:
+            beside.append((name, shown))
+            continue
+        drawn += _beside(beside, names, width, colour) + _beneath(name, shown, width, colour)
+        beside.clear()
+    return drawn + _beside(beside, names, width, colour)
+
+
+def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool) -> str:
+    if not leaves:
+        return ""
     table = _table(header=False)
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True, min_width=names)
     table.add_column(overflow="fold")
-    for field in fields:
-        for name, value in _leaves(field, row.get(field)):
-            table.add_row(Text(name), Text(_shown(value)))
-    return table
+    for name, shown in leaves:
+        table.add_row(Text(name), Text(shown))
+    return _drawn(table, width, colour)
+
+
+def _beneath(name: str, shown: str, width: int, colour: bool) -> str:
+    import textwrap
+
+    head = f"\x1b[1m{name}\x1b[0m" if colour else name
+    # A word that is still too wide is left to the terminal, which gives it back whole to whoever copies it.
+    lines = textwrap.wrap(shown, width - _GAP, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"{line}\n" for line in (head, *(" " * _GAP + line for line in lines)))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
@@ -155,4 +182,7 @@ def _shown(value: object) -> str:
 
 def _least_width(shown: str) -> int:
     """Return how much room a value needs to be read: an id or a time all of its own, other words a little."""
-    return len(shown) if _WHOLE.fullmatch(shown) else min(len(shown), _LEGIBLE)
+    words = shown.split() or [""]
+    return max(
+        len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(len(word), _LEGIBLE) for word in words
+    )
