@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
+HEAD = ("head",)
 VERIFIED = ("events", "members", "head")
 
 
@@ -130,8 +131,16 @@ def head(given: Globals, out: options.PrivateOut = None) -> None:
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
     that is an older copy.
     """
+    if out is None:
+        given.expect(HEAD)
+    else:
+        given.expect_own_form()
     text = open_authority(given.config()).perform(SignHead())
-    _put(f"{text}\n", out)
+    # A format that is set for all verbs does not count: what is kept must be what --expect-head takes.
+    if given.field is None and given.format is None:
+        _put(f"{text}\n", out)
+    else:
+        given.show(View("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
 
 
 def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
@@ -173,6 +182,7 @@ def export(given: Globals, out: options.PrivateOut = None) -> None:
 
     They can be checked without the ledger: jitid audit verify --file FILE.
     """
+    given.expect_own_form("jsonl")
     lines = open_authority(given.config()).perform(ExportLog())
     _put("".join([f"{line}\n" for line in lines]), out)
 

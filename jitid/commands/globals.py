@@ -89,6 +89,18 @@ class Globals:
 
             raise no_such_field(self.field, fields)
 
+    def expect_own_form(self, own: str | None = None) -> None:
+        """Refuse what would be ignored, where an answer has one form alone; `own` is the format that it is in.
+
+        A format that is set for all verbs is another matter. Raises UsageError.
+        """
+        if self.field is not None or self.format not in (None, own):
+            what = "--format" if self.field is None else "--field"
+            raise UsageError(
+                f"{what} means nothing here",
+                "what is written has one form alone" if own is None else f"what is written is always {own}",
+            )
+
     def show(self, view: View) -> None:
         """Write the view to standard output, as the options and settings ask. Raises OutputError too."""
         from jitid.formats.show import show
