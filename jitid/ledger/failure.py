@@ -21,7 +21,7 @@ def translated(error: sqlite3.Error) -> JitidError:
                 f"the ledger cannot be opened for writing: {error}; nothing was changed",
                 "check the folder's file system",
             )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return BusyError(
                 "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
             )

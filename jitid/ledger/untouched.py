@@ -21,15 +21,15 @@ class _Standing(NamedTuple):
 
     file: tuple[int, int, int]
     """Inode, size and time of the last change."""
-    log: bool
-    """There is a write-ahead log, so that the database alone is not the whole."""
+    log: tuple[int, int, int] | None
+    """The same of the write-ahead log, with which alone the database is whole; None if there is nothing in it."""
     shared_index: bool
     """There is the log's shared index, by which readers and writers keep out of each other's way."""
 
     @property
     def shared(self) -> bool:
         """Whether it can be read as every other process reads it."""
-        return self.log and self.shared_index
+        return self.log is not None and self.shared_index
 
 
 def look(
@@ -58,8 +58,9 @@ def look(
             found = ask(SqliteLedger(db, lock_path, by, clock, timeout))
         finally:
             db.close()
-        # No lock kept a writer away, and one may have come: then there are a log and an index now.
-        if standing.shared or _standing(path) == standing:
+        # Where no lock kept a writer away, one may have come; and the last one to go takes the log away.
+        after = _standing(path)
+        if after == standing or (standing.shared and after.shared):
             return found
 
 
@@ -97,9 +98,11 @@ def _standing(path: str) -> _Standing:
     log = _plain(f"{path}-wal")
     index = _plain(f"{path}-shm")
     # An empty log has nothing to add; with it SQLite would want the index all the same.
-    return _Standing(
-        (file.st_ino, file.st_size, file.st_mtime_ns), log is not None and log.st_size > 0, index is not None
-    )
+    return _Standing(_version(file), _version(log) if log and log.st_size else None, index is not None)
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _plain(path: str) -> os.stat_result | None:
