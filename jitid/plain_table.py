@@ -138,6 +138,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--after": ("after", "number", ""),
         "--members": ("members", "flag", ""),
         "--limit": ("limit", "number", ""),
+        "--follow": ("follow", "flag", ""),
+        "-f": ("follow", "flag", ""),
     }, ()),
     "audit head": ({
         "--out": ("out", "text", ""),
@@ -162,6 +164,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("kid", "text", True),)),
     "keys jwks": ({
         "--out": ("out", "text", ""),
+    }, ()),
+    "doctor": ({
     }, ()),
     "config show": ({
         "--origin": ("origin", "flag", ""),

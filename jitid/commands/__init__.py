@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
     "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
     "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
+    "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
     "config show": ("config:show", "Show the settings in force."),
     "config get": ("config:get", "Print the value of one setting."),
     "config set": ("config:set_", "Write one setting to the user's file."),

@@ -274,6 +274,9 @@ AfterEvent = Annotated[int | None, _option("--after", metavar="N", text="Go on a
 Members = Annotated[
     bool, _option("--members", metavar=None, text="Name the credentials each event issued and ended.")
 ]
+Follow = Annotated[
+    bool, _option("--follow", "-f", metavar=None, text="Go on with new events as they are committed.")
+]
 Algorithm = Annotated[str | None, _option("--algorithm", metavar="ALG", text="EdDSA (default) or ES256.")]
 IdsFile = Annotated[
     str | None, _option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
