@@ -10,13 +10,20 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from jitid import __version__, environment, examination
+from jitid.authority.operations import ListCredentials
 from jitid.config import Config
 from jitid.errors import ConfigurationError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.files import offences
 from jitid.ledger import folder
+from jitid.ledger.protocol import Filter
+from jitid.lifetime import format_time
+from jitid.processes import orphans
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
+
+MANY = 1_000
+"""So many credentials under `run` are looked at."""
 
 LEAST = {"Python": "3.11", "SQLite": "3.40", "cedarpy": "4.8.7"}
 """The oldest versions that jitid is known to work with."""
@@ -147,6 +154,36 @@ def _examination(installation: Installation) -> Iterator[Check]:
         yield unexamined(name, why)
 
 
+def _processes(installation: Installation) -> Iterator[Check]:
+    installation.place()
+    try:
+        page = environment.look(
+            installation.config,
+            ListCredentials(
+                chosen=Filter(live=True, bound=True),
+                sort="issued_at",
+                descending=False,
+                after=None,
+                limit=MANY,
+            ),
+        )
+    except JitidError as error:
+        # Those who examine the ledger tell of it.
+        raise UnexaminedError(error.message) from error
+    gone = orphans(page.credentials, page.now)
+    for row in gone:
+        yield warning(
+            "processes",
+            f"the process that {row.id} was given to is gone, and its credential lives until "
+            f"{format_time(row.expires_at)}",
+            f"jitid revoke {row.id}",
+        )
+    if not gone:
+        count = len(page.credentials)
+        held = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
+        yield ok("processes", f"there {held} in the hands of `run`, and no wrapper is gone")
+
+
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
     from jitid.policy.cedar import Policy
@@ -175,5 +212,6 @@ CHECKS: Named[Installation] = (
     ("ledger", _ledger),
     ("permissions", _permissions),
     ("examination", _examination),
+    ("processes", _processes),
     ("policy", _policy),
 )

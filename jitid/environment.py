@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Issue
+from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.protocol import Ledger, Names
@@ -122,13 +122,25 @@ def examine(config: Config) -> list[Check]:
 
     """
     from jitid.authority.operations import Examine
+
+    return look(config, Examine(stated=_stated(config)))
+
+
+def look(config: Config, operation: Operation[Result]) -> Result:
+    """Return the answer to an operation that only looks; not even a schema is brought up to date for it.
+
+    Raises:
+        IntegrityError: a file of the database is a link or no plain file.
+        StorageError: the database is missing, or out of reach.
+
+    """
     from jitid.ledger import untouched
 
     path = ledger_path(config)
     return untouched.look(
         os.path.join(path, folder.DATABASE),
         os.path.join(path, folder.LOCK),
-        lambda ledger: _over(config, ledger, path).perform(Examine(stated=_stated(config))),
+        lambda ledger: _over(config, ledger, path).perform(operation),
         by=caller(),
         timeout=float(config.number("timeout")),
     )
