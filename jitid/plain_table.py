@@ -1,4 +1,4 @@
-"""What can stand on a plain line; generated from the command tree by `python -m tests.cli.plain_table`."""
+"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 

@@ -17,7 +17,7 @@ ROOT = Path(jitid.__file__).parent
 # arises.
 LAYERS = (
     {"__main__"},
-    {"cli", "commandline", "plain", "plain_table"},
+    {"cli", "commandline", "completing", "plain", "plain_table"},
     {"commands", "server"},
     {"environment", "config", "configfile", "settings", "places", "formats"},
     {"authority"},
