@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue verify inspect list tree revoke retire task audit keys config'
+        verbs='issue verify inspect list tree revoke retire task audit keys config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -24,6 +24,9 @@ __jitid_table() {
         ;;
     'config')
         verbs='show get set path'
+        ;;
+    'completion')
+        verbs='show install'
         ;;
     'issue')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at $everywhere"
@@ -94,6 +97,12 @@ __jitid_table() {
         arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,max,policy,timeout,format,color setting'
         ;;
     'config path')
+        ;;
+    'completion show')
+        arguments=':bash,zsh,fish'
+        ;;
+    'completion install')
+        options="--shell+=:bash,zsh,fish --field=:for,path,state $everywhere"
         ;;
     esac
 }

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --sort --limit --after --as --tree --token-file --ids-file --reason --max --operation --by --rule --event --expect-head --file --algorithm
-    set -l groups '' 'task' 'audit' 'keys' 'config'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --sort --limit --after --as --tree --token-file --ids-file --reason --max --operation --by --rule --event --expect-head --file --algorithm --shell
+    set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
     set -l commands 
     set -l waiting ''
     set -l rest 0
@@ -98,7 +98,8 @@ end
 # Completes a command line of its own as if it stood alone.
 function __jitid_command_line
     __jitid_read
-    complete -C (string join ' ' -- (string escape -- $__jitid_command) (commandline -ct))
+    set -l line (string escape -- $__jitid_command) (commandline -ct)
+    complete -C "$line"
 end
 
 complete -c jitid -f
@@ -128,6 +129,7 @@ complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
+complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
 
 # jitid task
@@ -151,6 +153,10 @@ complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in forc
 complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
 complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
 complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
+
+# jitid completion
+complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
+complete -c jitid -n '__jitid_at "completion"' -a install -d 'Put completions and man pages where shells and `man` look for them'
 
 # jitid issue
 complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -301,3 +307,10 @@ complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path
+
+# jitid completion show
+complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'
+
+# jitid completion install
+complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: those that are installed)'
+complete -c jitid -n '__jitid_at "completion install" --field' -l field -r -fka 'for\\tfield path\\tfield state\\tfield' -d 'Print this field only, one value a line'

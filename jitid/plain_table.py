@@ -145,5 +145,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("key", "text", True), ("value", "text", True),)),
     "config path": ({
     }, ()),
+    "completion show": ({
+    }, (("shell", "text", True),)),
+    "completion install": ({
+        "--shell": ("shell", "texts", ""),
+    }, ()),
 }
 """Verb -> its options, and its arguments as (parameter, kind, required)."""

@@ -19,7 +19,7 @@ LAYERS = (
     {"__main__"},
     {"cli", "commandline", "completing", "plain", "plain_table"},
     {"commands", "server"},
-    {"environment", "config", "configfile", "settings", "places", "formats"},
+    {"environment", "config", "configfile", "settings", "places", "shipped", "formats"},
     {"authority"},
     {"sweep"},
     {

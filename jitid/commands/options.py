@@ -250,3 +250,10 @@ LogFile = Annotated[
     str | None, _option("--file", metavar="FILE", text="An exported log instead of the ledger's.")
 ]
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
+
+# Completions.
+Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
+Shells = Annotated[
+    list[str] | None,
+    _option("--shell", metavar="SHELL", text="bash, zsh or fish; repeatable (default: those that are installed)."),
+]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from jitid.commands import audit, config, inspect, keys, requesting, revoke, rows, task, tree
+from jitid.commands import audit, completion, inspect, keys, requesting, revoke, rows, task, tree
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.ledger.protocol import SORTS
 from jitid.settings import COLOURS, FORMATS, SETTINGS
+from jitid.shipped import SHELLS
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
@@ -61,7 +62,7 @@ METAVARS: dict[str, Value] = {
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
-    "SHELL": _words("bash", "zsh", "fish"),
+    "SHELL": _words(*SHELLS),
     "STATE": _words(*State),
     "TASK": TASKS,
     "TEXT": NOTHING,
@@ -112,6 +113,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "config get": ("key", "value", "origin"),
     "config set": (),
     "config path": (),
+    "completion show": (),
+    "completion install": completion.FIELDS,
 }
 """What `--field` takes: the fields of a verb's view."""
 
