@@ -214,7 +214,7 @@ __jitid_offer_from() {
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"
                 fi
-            done <<<"$(command jitid __complete "$source" "$value" "${before[@]+"${before[@]}"}" 2>/dev/null </dev/null)"
+            done <<<"$(command jitid __complete "$source" "$value" "${before[@]}" 2>/dev/null </dev/null)"
             # The newest come first.
             compopt -o nosort 2>/dev/null
             ;;
@@ -272,7 +272,8 @@ _jitid() {
     # Quotes are read past; nothing is expanded, since that could run something.
     current=${typed[last]//[\"\'\\]/}
     cut=${cut//[\"\'\\]/}
-    before=()
+    # An empty list would be an error in an old bash under `set -u`.
+    before=('')
     for ((i = 1; i < last; i++)); do
         before[i]=${typed[i]//[\"\'\\]/}
     done

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 # `jitid.name` and `jitid.identifier` say the same; loading them costs as much as all that is done here.
 _NAME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
@@ -21,11 +21,9 @@ _APPLICATION_ID = 0x6A697464
 MOST = 200
 """How many candidates are offered: a longer list is for `jitid list`."""
 _RECENT = 2_000
-"""How many of the latest rows are looked through for the names in use; older ones are met in the order of the alphabet."""
+"""How many of the latest rows are looked through for the names in use; older ones are met by the alphabet."""
 _PATIENCE = 0.25
 """How many seconds a lock is waited for, and a query may take: somebody has pressed TAB and waits."""
-_END = "\x7f"
-"""Comes after every character of a name: with it ends the range of the names that begin alike."""
 
 Candidates = Iterator[tuple[str, str]]
 
@@ -52,9 +50,11 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
 def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
     found: dict[str, str] = {}
     for candidate, description in candidates:
+        if not _is_name(candidate):
+            continue
         # What begins like an option would be taken for one, unless one like it is being typed.
         odd = candidate.startswith("-") and not current.startswith("-")
-        if candidate.startswith(current) and _is_name(candidate) and not odd and candidate not in used:
+        if candidate.startswith(current) and not odd and candidate not in used:
             found.setdefault(candidate, description)
             if len(found) == MOST:
                 break
@@ -136,7 +136,8 @@ def _ids(db: sqlite3.Connection, current: str) -> Candidates:
     )
     rows = db.execute(
         f"""SELECT n.raw, a.text, t.name FROM ({newest}) AS n LEFT JOIN identity AS i ON i.id = n.identity
-              LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task ORDER BY n.raw DESC""",  # noqa: S608
+              LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
+             ORDER BY n.raw DESC""",  # noqa: S608 - one of the two texts above
         (first, last, MOST),
     )
     for raw, agent, task in rows:
@@ -159,33 +160,35 @@ def _base32(raw: bytes) -> str:
 
 
 def _tasks(db: sqlite3.Connection, current: str) -> Candidates:
-    columns = "id, name, ended_at, deadline, sensitivity"
-    alike = (current, current + _END)
+    alike = _alike(current)
     found = db.execute(
-        f"""SELECT {columns} FROM (SELECT {columns} FROM task ORDER BY id DESC LIMIT {_RECENT})
-             WHERE name >= ? AND name < ? ORDER BY ended_at IS NOT NULL, id DESC LIMIT {MOST}""",  # noqa: S608
+        """SELECT id, name, ended_at, deadline, sensitivity FROM (SELECT * FROM task ORDER BY id DESC LIMIT :recent)
+            WHERE name >= :first AND name < :end ORDER BY ended_at IS NOT NULL, id DESC LIMIT :most""",
         alike,
     ).fetchall()
     if len(found) < MOST:
         found += db.execute(
-            f"SELECT {columns} FROM task WHERE name >= ? AND name < ? ORDER BY name LIMIT {MOST}",  # noqa: S608
+            """SELECT id, name, ended_at, deadline, sensitivity FROM task
+                WHERE name >= :first AND name < :end ORDER BY name LIMIT :most""",
             alike,
         ).fetchall()
     found.sort(key=lambda row: (row[2] is not None, -row[0]))
     now = time.time()
     for _, name, ended_at, deadline, sensitivity in found:
-        if _is_name(name):
-            state = "ended" if ended_at is not None else "open" if now < deadline else "overdue"
-            yield name, f"{state}, {sensitivity}" if _is_name(sensitivity) else state
+        state = "ended" if ended_at is not None else "open" if now < deadline else "overdue"
+        yield name, f"{state}, {sensitivity}" if _is_name(sensitivity) else state
 
 
 def _agents(db: sqlite3.Connection, current: str) -> Candidates:
-    for (name,) in _recent(db, "agent", current) + db.execute(
-        f"""SELECT text FROM (SELECT id, text FROM term WHERE text >= ? AND text < ? ORDER BY text LIMIT {_RECENT}) AS t
-             WHERE EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT {MOST}""",  # noqa: S608
-        (current, current + _END),
-    ).fetchall():
-        yield name, ""
+    yield from _recent(db, "agent", current)
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
 
 
 def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
@@ -195,48 +198,62 @@ def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
         return
     for kind in ("user:", "system:"):
         if kind.startswith(current) or current.startswith(kind):
-            for name in _of_kind(db, max(kind, current, key=len)):
-                yield name, ""
+            yield from _of_kind(db, max(kind, current, key=len))
     if current and ":" not in current:
         # A bare name means `user:`.
-        for name in _of_kind(db, f"user:{current}"):
+        for name, told in _of_kind(db, f"user:{current}"):
             bare = name.removeprefix("user:")
             if ":" not in bare:
-                yield bare, ""
+                yield bare, told
 
 
-def _of_kind(db: sqlite3.Connection, current: str) -> list[str]:
+def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _recent(db, "delegator", current)
     # No index tells who was ever a delegator; a name of that form that is no agent's is one.
-    rows = _recent(db, "delegator", current) + db.execute(
-        f"""SELECT text FROM (SELECT id, text FROM term WHERE text >= ? AND text < ? ORDER BY text LIMIT {_RECENT}) AS t
-             WHERE EXISTS (SELECT 1 FROM credential WHERE delegator = t.id AND ended_at IS NULL)
-                OR NOT EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT {MOST}""",  # noqa: S608
-        (current, current + _END),
-    ).fetchall()
-    return [name for (name,) in rows if _is_name(name)]
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM credential WHERE delegator = t.id AND ended_at IS NULL)
+                   OR NOT EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
 
 
-def _recent(db: sqlite3.Connection, column: str, current: str) -> list[tuple[str]]:
-    """Return the names that the latest identities have in a column, the last used first."""
-    return db.execute(
-        f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
-                                  FROM (SELECT id, {column} FROM identity ORDER BY id DESC LIMIT {_RECENT})
-                                 GROUP BY {column}) AS r
-              JOIN term AS t ON t.id = r.term
-             WHERE t.text >= ? AND t.text < ? ORDER BY r.last DESC LIMIT {MOST}""",  # noqa: S608
-        (current, current + _END),
-    ).fetchall()
+def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
+    """Yield the names that the latest identities have in a column, the last used first."""
+    return _told_nothing(
+        db.execute(
+            f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
+                                      FROM (SELECT * FROM identity ORDER BY id DESC LIMIT :recent)
+                                     GROUP BY {column}) AS r
+                  JOIN term AS t ON t.id = r.term
+                 WHERE t.text >= :first AND t.text < :end ORDER BY r.last DESC LIMIT :most""",  # noqa: S608 - a column
+            _alike(current),
+        )
+    )
 
 
 def _keys(db: sqlite3.Connection, current: str) -> Candidates:
     for kid, algorithm, retired_at, revoked_at in db.execute(
-        f"""SELECT kid, algorithm, retired_at, revoked_at FROM signing_key
-             WHERE kid >= ? AND kid < ? ORDER BY id DESC LIMIT {MOST}""",  # noqa: S608
-        (current, current + _END),
+        """SELECT kid, algorithm, retired_at, revoked_at FROM signing_key
+            WHERE kid >= :first AND kid < :end ORDER BY id DESC LIMIT :most""",
+        _alike(current),
     ):
-        if _is_name(kid):
-            state = "revoked" if revoked_at else "retired" if retired_at else "signing"
-            yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
+        state = "revoked" if revoked_at else "retired" if retired_at else "signing"
+        yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
+
+
+def _alike(current: str) -> dict[str, object]:
+    # What follows every character of a name ends the range of those that begin alike.
+    return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
+
+
+def _told_nothing(rows: Iterable[tuple[str]]) -> Candidates:
+    for (name,) in rows:
+        if _is_name(name):
+            yield name, ""
 
 
 _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {

@@ -88,7 +88,9 @@ def shared_configuration(environ: Mapping[str, str] = os.environ) -> str:
 
 def shared_data_of_the_system(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the system's folders of data that programs share, the most important first."""
-    folders = [each.rstrip("/") for each in environ.get("XDG_DATA_DIRS", "").split(":") if each.startswith("/")]
+    folders = [
+        each.rstrip("/") for each in environ.get("XDG_DATA_DIRS", "").split(":") if each.startswith("/")
+    ]
     return folders or ["/usr/local/share", "/usr/share"]
 
 

@@ -79,13 +79,17 @@ def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str
             named = environ.get("BASH_COMPLETION_USER_DIR", "")
             users = [each for each in named.split(":") if each] or [f"{own}/bash-completion"]
             shared = [*(f"{each}/share" for each in _prefixes(environ, "bin", "sbin")), *system]
-            return _once([f"{each}/completions" for each in (*users, *(f"{each}/bash-completion" for each in shared))])
+            return _once(
+                [f"{each}/completions" for each in (*users, *(f"{each}/bash-completion" for each in shared))]
+            )
         case "zsh":
             known = [each for each in environ.get("FPATH", "").split(":") if each]
             return _once([*known, f"{own}/zsh/site-functions", *_ZSH])
         case "fish":
             vendors = [f"{each}/fish/vendor_completions.d" for each in (own, *system)]
-            return _once([f"{shared_configuration(environ)}/fish/completions", "/etc/fish/completions", *vendors])
+            return _once(
+                [f"{shared_configuration(environ)}/fish/completions", "/etc/fish/completions", *vendors]
+            )
         case "man":
             # As man-db does it: an empty part of MANPATH stands for what it finds without.
             beside = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
@@ -127,7 +131,9 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
     if before == text:
         return "unchanged"
     if os.path.exists(path) and not os.path.isfile(path):
-        raise OutputError(f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way")
+        raise OutputError(
+            f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way"
+        )
     new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))
     write_public(path, text)
@@ -158,7 +164,9 @@ def _root() -> str:
     for root in (os.path.join(package, "share"), os.path.dirname(package)):
         if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
             return root
-    raise NotFoundError("this jitid came without its completions and man pages", "install it again, from its wheel")
+    raise NotFoundError(
+        "this jitid came without its completions and man pages", "install it again, from its wheel"
+    )
 
 
 def _content(path: str) -> bytes | None:

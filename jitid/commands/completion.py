@@ -45,7 +45,9 @@ def install(given: Globals, shell: options.Shells = None) -> None:
     given.expect(FIELDS)
     shells = [_shell(each) for each in shell] if shell else _present(os.environ)
     if not shells:
-        raise NotFoundError("neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell")
+        raise NotFoundError(
+            "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
+        )
     files = [*(shipped.completion(each) for each in dict.fromkeys(shells)), *shipped.man_pages()]
     rows = []
     failures: list[JitidError] = []
@@ -75,7 +77,9 @@ def _shell(name: str) -> Reader:
     for shell in shipped.SHELLS:
         if shell == name:
             return shell
-    raise UsageError(f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(shipped.SHELLS)}")
+    raise UsageError(
+        f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(shipped.SHELLS)}"
+    )
 
 
 def _present(environ: Mapping[str, str]) -> list[Reader]:
@@ -91,12 +95,13 @@ def _left_to_do(files: list[Shipped], environ: Mapping[str, str]) -> Iterator[st
     if "zsh" in readers:
         yield from _left_for_zsh(os.path.dirname(shipped.target(readers["zsh"], environ)), environ)
     if "man" in readers:
-        yield from _left_for_man(os.path.dirname(os.path.dirname(shipped.target(readers["man"], environ))), environ)
+        yield from _left_for_man(
+            os.path.dirname(os.path.dirname(shipped.target(readers["man"], environ))), environ
+        )
     if readers.keys() & {"bash", "zsh"}:
         yield "shells that are started from now on complete; to start this one anew: exec $SHELL"
-    if readers.keys() - {"man"}:
-        if not shipped.which(shipped.PROGRAM, environ):
-            yield "ids and names complete only where `jitid` is in PATH, and here it is not"
+    if readers.keys() - {"man"} and not shipped.which(shipped.PROGRAM, environ):
+        yield "ids and names complete only where `jitid` is in PATH, and here it is not"
 
 
 def _left_for_bash(path: str) -> Iterator[str]:
@@ -132,8 +137,12 @@ def _adds(folder: str, line: str) -> bool:
         return False
     home = os.path.expanduser("~")
     below = folder.removeprefix(home) if folder.startswith(f"{home}/") else None
-    spellings = [folder] if below is None else [f"{start}{below}" for start in (home, "~", "$HOME", "${HOME}")]
-    return any(each in line for each in spellings) or ("XDG_DATA_HOME" in line and "/zsh/site-functions" in line)
+    spellings = (
+        [folder] if below is None else [f"{start}{below}" for start in (home, "~", "$HOME", "${HOME}")]
+    )
+    return any(each in line for each in spellings) or (
+        "XDG_DATA_HOME" in line and "/zsh/site-functions" in line
+    )
 
 
 def _lines(path: str) -> list[str]:

@@ -255,5 +255,7 @@ Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[
     list[str] | None,
-    _option("--shell", metavar="SHELL", text="bash, zsh or fish; repeatable (default: those that are installed)."),
+    _option(
+        "--shell", metavar="SHELL", text="bash, zsh or fish; repeatable (default: those that are installed)."
+    ),
 ]

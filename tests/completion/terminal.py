@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 _PATIENCE = 30.0
 
@@ -24,7 +25,7 @@ class Terminal:
             os.execve(command[0], list(command), dict(environment))
         self.seen = b""
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -142,7 +142,9 @@ def text(verbs: Sequence[Verb]) -> str:
 
 def _option(verb: Verb, place: str, option: Option) -> str:
     value = option_value(verb, option)
-    spelled = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
+    spelled = " ".join(
+        f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names
+    )
     taken = "" if value is None else f" {_value(value, option.names[0].lstrip('-'))}"
     once = () if option.repeatable else option.names
     return _line(_at(place, *once), f"{spelled}{taken} -d {_quoted(described(option.help))}")
@@ -150,7 +152,9 @@ def _option(verb: Verb, place: str, option: Option) -> str:
 
 def _arguments(verb: Verb) -> Iterator[str]:
     if _takes_command(verb):
-        yield _line(f"__jitid_read; and test {_quoted(verb.name)} = $__jitid_verb", "-xa '(__jitid_command_line)'")
+        yield _line(
+            f"__jitid_read; and test {_quoted(verb.name)} = $__jitid_verb", "-xa '(__jitid_command_line)'"
+        )
         return
     for number, argument in enumerate(verb.arguments):
         there = "" if argument.many else f"; and test $__jitid_count = {number}"
@@ -186,7 +190,11 @@ def _asked(source: Source) -> str:
 def _settings() -> Iterator[str]:
     for name, value in setting_values().items():
         yield f"        case {name}"
-        yield f"            printf '%s\\n' {' '.join(value.words)}" if value.words else "            __fish_complete_directories"
+        yield (
+            f"            printf '%s\\n' {' '.join(value.words)}"
+            if value.words
+            else "            __fish_complete_directories"
+        )
 
 
 def _takes_command(verb: Verb) -> bool:

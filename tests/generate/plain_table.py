@@ -65,4 +65,3 @@ def _kind(param: Any) -> str:
 
 def _entry(values: tuple[object, ...]) -> str:
     return "(" + ", ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values) + ")"
-

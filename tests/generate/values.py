@@ -1,4 +1,4 @@
-"""What completes the value of an option or an argument; a newcomer's that stands in none of these tables fails a test."""
+"""What completes the value of an option or an argument; a newcomer's that is in no table fails a test."""
 
 from __future__ import annotations
 
@@ -158,7 +158,9 @@ def own_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
 
 def other_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
     """Return the root's options that take something else behind a verb."""
-    return tuple(option for option in root.options if option_value(verb, option) != option_value(root, option))
+    return tuple(
+        option for option in root.options if option_value(verb, option) != option_value(root, option)
+    )
 
 
 def setting_values() -> dict[str, Value]:

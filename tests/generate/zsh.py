@@ -189,7 +189,11 @@ def _told(word: str, sentence: str) -> str:
 def _array(name: str, values: Sequence[str]) -> list[str]:
     if not values:
         return []
-    return [f"            {name}=(\n", *(f"                {_quoted(each)}\n" for each in values), "            )\n"]
+    return [
+        f"            {name}=(\n",
+        *(f"                {_quoted(each)}\n" for each in values),
+        "            )\n",
+    ]
 
 
 def _escaped(text: str) -> str:
