@@ -109,7 +109,9 @@ end
 function __jitid_command_line
     __jitid_read
     set -l line (string escape -- $__jitid_command) (commandline -ct)
-    complete -C "$line"
+    # Before a command, what begins with a dash is not part of one.
+    string match -q -- '-*' "$line"; and return
+    complete --do-complete="$line"
 end
 
 complete -c jitid -f
