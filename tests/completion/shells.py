@@ -31,9 +31,12 @@ class Completing(Protocol):
 
 @contextmanager
 def bash(
-    script: Path, folder: Path, environment: Mapping[str, str], *, bare: bool = False
+    script: Path, folder: Path, environment: Mapping[str, str], *, bare: bool = False, loaded: bool = True
 ) -> Iterator[Completing]:
-    """Start a real bash at a terminal; a bare one has no bash-completion."""
+    """Start a real bash at a terminal; a bare one has no bash-completion.
+
+    Unless the script is `loaded`, bash-completion has to find it, and only the line tells what came of it.
+    """
     program = need("bash")
     if not bare and not BASH_COMPLETION.exists():
         missing("bash-completion is not installed")
@@ -44,7 +47,7 @@ def bash(
         # What bash was offered is kept as it was, behind the piece that it is to stand for.
         'offered() { _jitid "$@"; printf "%s\\n" "${COMP_WORDS[COMP_CWORD]}" "${COMPREPLY[@]}"'
         f" >'{folder}/offered'; }}\n"
-        "complete -F offered jitid\n"
+        f"{'complete -F offered jitid' if loaded else ''}\n"
         f"kept() {{ printf %s \"$READLINE_LINE\" >'{folder}/line'; READLINE_LINE=; printf '\\133done]'; }}\n"
         "bind -x '\"\\C-xd\": kept'\n"
         "bind 'set bell-style none'; bind 'set completion-query-items 0'; bind 'set page-completions off'\n"
@@ -64,12 +67,15 @@ def bare_bash(script: Path, folder: Path, environment: Mapping[str, str]) -> Ite
 
 
 @contextmanager
-def zsh(script: Path, folder: Path, environment: Mapping[str, str]) -> Iterator[Completing]:
-    """Start a real zsh at a terminal."""
+def zsh(
+    script: Path, folder: Path, environment: Mapping[str, str], *, start: str | None = None
+) -> Iterator[Completing]:
+    """Start a real zsh at a terminal; `start` is what its start-up file says to have the script found."""
+    if start is None:
+        start = f"fpath=('{script.parent}' $fpath)\nautoload -Uz compinit; compinit -u -D\n"
     program = need("zsh")
     (folder / ".zshrc").write_text(
-        f"fpath=('{script.parent}' $fpath)\n"
-        "autoload -Uz compinit; compinit -u -D\n"
+        f"{start}"
         # What is added to the list is kept, by the builtin's own judgement of what fits.
         "compadd() {\n"
         '    if [[ " $* " != *" -"[OAD]" "* ]]; then\n'
