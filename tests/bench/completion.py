@@ -37,5 +37,8 @@ def rows(place: Ground) -> Iterator[Row]:
     python = Series("`python -c pass`", found["python"], duration)
     for what, name, goal in (("`JITID_LEDGER` set", "named", 2.5), ("nothing set", "unnamed", 4.0)):
         yield Row(
-            f"completion of ids among 100,000, {what}", Series(name, found[name], duration), python, at_most(goal)
+            f"completion of ids among 100,000, {what}",
+            Series(name, found[name], duration),
+            python,
+            at_most(goal),
         )

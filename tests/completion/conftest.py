@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.real import Shell
@@ -33,3 +36,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     (home / "tokenfile").touch()
     (home / "my file").touch()
     return shell
+
+
+@pytest.fixture
+def ledger(filled: Shell, tmp_path: Path) -> Path:
+    """Return a copy of the ledger that may be changed."""
+    return Path(shutil.copytree(filled.ledger, tmp_path / "ledger"))

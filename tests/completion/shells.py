@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import jitid
 from tests.completion.terminal import Terminal
+from tests.generate import bash as bash_script
+from tests.generate import fish as fish_script
+from tests.generate import zsh as zsh_script
+from tests.generate.tree import Verb
 from tests.real import missing, need
 
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
@@ -115,9 +121,11 @@ class _Interactive:
         head = word[: word.find("=") + 1] if word.startswith("-") else ""
         cut = ""
         if self.name == "bash":
-            # Readline replaces the last piece alone, which may be the mark at which it has cut.
-            piece = offered.pop(0)
+            # Readline replaces the last piece alone, which may be the mark at which it has cut; an `@` is part of it.
+            piece = offered.pop(0) if offered else ""
             cut = word.removesuffix(piece) if piece.strip("=:@") else word
+            if offered and offered[0].startswith("@"):
+                cut = cut.removesuffix("@")
         return [(cut + each).removeprefix(head) for each in offered if each]
 
     def completed(self, line: str) -> str:
@@ -161,3 +169,25 @@ class _Fish:
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return [each.partition("\t")[0] for each in done.stdout.splitlines()]
+
+
+def commands(folder: Path) -> Path:
+    """Make a folder with `jitid` in it: this code, run by this interpreter."""
+    folder.mkdir()
+    (folder / "jitid").write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(Path(jitid.__file__).parent.parent)!r}\n"
+        "from jitid.__main__ import main\nsys.argv[0] = 'jitid'\nmain()\n"
+    )
+    (folder / "jitid").chmod(0o755)
+    return folder
+
+
+_Start = Callable[[Path, Path, dict[str, str]], AbstractContextManager[Completing]]
+
+SHELLS: dict[str, tuple[str, Callable[[Sequence[Verb]], str], _Start]] = {
+    "bash": ("jitid.bash", bash_script.text, bash),
+    "bare bash": ("jitid.bash", bash_script.text, bare_bash),
+    "zsh": ("_jitid", zsh_script.text, zsh),
+    "fish": ("jitid.fish", fish_script.text, fish),
+}
+"""The name of the script, what writes it, and what starts the shell; a bare bash has no bash-completion."""

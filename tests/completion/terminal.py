@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
-import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,16 +14,24 @@ from typing import Self
 
 _PATIENCE = 30.0
 
+# Whoever begins a session gets the first terminal that it opens.
+_AT_TERMINAL = 'exec 0<>"$0" 1>&0 2>&0; exec "$@"'
+
 
 class Terminal:
     """Runs a program at a pseudo-terminal, and reads what it writes."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self._process, self._descriptor = pty.fork()
-        if self._process == 0:
-            os.chdir(folder)
-            os.execve(command[0], list(command), dict(environment))
-        self.seen = b""
+        self._descriptor, other = pty.openpty()
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _AT_TERMINAL, os.ttyname(other), *command],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._other = other
+        self._seen = b""
 
     def __enter__(self) -> Self:
         return self
@@ -31,9 +39,10 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._process.kill()
+        self._process.wait()
         os.close(self._descriptor)
-        os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
+        os.close(self._other)
 
     def send(self, keys: str) -> None:
         """Type."""
@@ -42,10 +51,10 @@ class Terminal:
     def wait_for(self, mark: str) -> str:
         """Read until the mark appears; return what came before it."""
         end = time.monotonic() + _PATIENCE
-        while mark.encode() not in self.seen:
+        while mark.encode() not in self._seen:
             left = end - time.monotonic()
-            assert left > 0, f"no {mark!r} after {self.seen.decode(errors='replace')[-2000:]}"
+            assert left > 0, f"no {mark!r} after {self._seen.decode(errors='replace')[-2000:]}"
             if select.select([self._descriptor], [], [], left)[0]:
-                self.seen += os.read(self._descriptor, 65536)
-        before, _, self.seen = self.seen.partition(mark.encode())
+                self._seen += os.read(self._descriptor, 65536)
+        before, _, self._seen = self._seen.partition(mark.encode())
         return before.decode(errors="replace")

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import jitid
 from jitid.settings import SETTINGS
-from tests.completion import shells
-from tests.completion.shells import Completing
-from tests.generate import bash, fish, values, zsh
+from tests.completion.shells import SHELLS, Completing, commands
 from tests.generate.producers import ROOT
-from tests.generate.tree import Argument, Option, Verb, tree
+from tests.generate.tree import tree
 from tests.real import Shell
-
-Start = Callable[[Path, Path, dict[str, str]], AbstractContextManager[Completing]]
-
-SHELLS: dict[str, tuple[str, Callable[[list[Verb]], str], Start]] = {
-    "bash": ("jitid.bash", bash.text, shells.bash),
-    "bare bash": ("jitid.bash", bash.text, shells.bare_bash),
-    "zsh": ("_jitid", zsh.text, shells.zsh),
-    "fish": ("jitid.fish", fish.text, shells.fish),
-}
-"""The name of the script, what writes it, and what starts the shell; a bare bash has no bash-completion."""
-
-
-def commands(folder: Path) -> Path:
-    """Make a folder with `jitid` in it: this code, run by this interpreter."""
-    folder.mkdir()
-    (folder / "jitid").write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(Path(jitid.__file__).parent.parent)!r}\n"
-        "from jitid.__main__ import main\nsys.argv[0] = 'jitid'\nmain()\n"
-    )
-    (folder / "jitid").chmod(0o755)
-    return folder
 
 
 @pytest.fixture(scope="module", params=SHELLS)
@@ -115,12 +90,26 @@ def test_verbs_options_and_choices(shell: Completing, line: str, expected: list[
         ("jitid --ledger ~/other list --task ", ["ELSEWHERE"]),
         ('jitid list --ledger="other" --task ', ["ELSEWHERE"]),
         ("jitid --ledger nowhere list --task ", []),
-        ("jitid list --task '$(touch marked)", []),
     ],
 )
 def test_names_out_of_the_ledger_the_newest_first(shell: Completing, line: str, expected: list[str]) -> None:
     """A name may hold the characters at which bash cuts words."""
     assert shell.candidates(line) == expected
+
+
+def test_nothing_on_the_line_is_run(shell: Completing, filled: Shell) -> None:
+    """Zsh itself expands the very word at which TAB is pressed, so that word is quoted here."""
+    for line in (
+        "jitid --ledger $(touch marked) list --task ",
+        "jitid --ledger `touch marked` list --task ",
+        "jitid --ledger (touch marked) list --task ",
+        'jitid --ledger "${IFS:$(touch marked)}" list --task ',
+        "jitid list --delegator a[$(touch marked)] --task ",
+        "jitid list --task '$(touch marked)",
+        "jitid list --task 'x;touch marked;",
+    ):
+        shell.candidates(line)
+    assert not (filled.home / "marked").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +154,9 @@ def test_what_was_given_is_offered_again_only_if_it_may_be_repeated(
         ("jitid list --task=INC:1", "jitid list --task=INC:1/a@b+c"),
         ("jitid issue --delegator user:al", "jitid issue --delegator user:alice@example.com"),
         ("jitid issue --delegator=user:al", "jitid issue --delegator=user:alice@example.com"),
+        ("jitid list --task INC:1/a@", "jitid list --task INC:1/a@b+c"),
+        ("jitid list --task=INC:1/a@b", "jitid list --task=INC:1/a@b+c"),
+        ("jitid issue --delegator alice@ex", "jitid issue --delegator alice@example.com"),
         ("jitid verify tok", "jitid verify tokenfile"),
         ("jitid issue --out tok", "jitid issue --out tokenfile"),
         ("jitid issue --out=tok", "jitid issue --out=tokenfile"),
@@ -221,71 +213,3 @@ def test_only_names_out_of_the_ledger_start_python(watched: tuple[Completing, Pa
     assert not mark.exists()
     shell.candidates("jitid list --task ")
     assert set(mark.read_text().split()) == {"jitid"}
-
-
-@pytest.fixture(scope="module", params=SHELLS)
-def running(
-    request: pytest.FixtureRequest, filled: Shell, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Completing]:
-    """Start each shell with the script of a tree in which one verb runs another command line."""
-    name, text, start = SHELLS[request.param]
-    folder = tmp_path_factory.mktemp("running")
-    root, *others = tree()
-    verb = Verb(
-        "launch",
-        "Run a command.",
-        (),
-        (
-            Option(("--task",), "NAME", "The task.", None, False),
-            Option(("--keep",), None, "Keep it.", None, False),
-        ),
-        (Argument("[CMD]...", "The command.", many=True, required=False),),
-        (),
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(values.FIELDS, "launch", ())
-        script = folder / name
-        script.write_text(text([root._replace(verbs=(*root.verbs, "launch")), *others, verb]))
-    environment = {
-        **filled.environment,
-        "PATH": f"{commands(folder / 'bin')}:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-    }
-    with start(script, filled.home, environment) as started:
-        yield started
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("jitid launch --ke", "jitid launch --keep"),
-        ("jitid launch --task Z", "jitid launch --task ZED"),
-        ("jitid launch mktem", "jitid launch mktemp"),
-        ("jitid launch -- mktem", "jitid launch -- mktemp"),
-        ("jitid launch --keep -- cat tok", "jitid launch --keep -- cat tokenfile"),
-        ("jitid launch --task ZED cat tok", "jitid launch --task ZED cat tokenfile"),
-    ],
-)
-def test_a_command_line_of_its_own(running: Completing, line: str, expected: str) -> None:
-    assert running.completed(line).rstrip() == expected
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("jitid launch jitid --vers", "jitid launch jitid --version"),
-        ("jitid launch -- jitid task sh", "jitid launch -- jitid task show"),
-        (
-            "jitid launch --keep -- jitid list --task=INC:1",
-            "jitid launch --keep -- jitid list --task=INC:1/a@b+c",
-        ),
-        ("jitid launch jitid launch -- jitid task sh", "jitid launch jitid launch -- jitid task show"),
-    ],
-)
-def test_the_command_has_its_own_completion(
-    request: pytest.FixtureRequest, running: Completing, line: str, expected: str
-) -> None:
-    if "bare" in request.node.callspec.params["running"]:
-        # Only bash-completion knows how to complete a command inside another.
-        expected = line
-    assert running.completed(line).rstrip() == expected

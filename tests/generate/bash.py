@@ -63,6 +63,10 @@ __jitid_read() {
     if [[ -n $glue ]]; then
         cut=${typed[last]}
     fi
+    # Where names of hosts are completed behind an `@`, readline replaces the `@` too.
+    if [[ $cut == *@ ]] && shopt -q hostcomplete; then
+        cut=${cut%@}
+    fi
 }
 
 __jitid_consists() {

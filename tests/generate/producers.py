@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jitid
-from tests.generate import bash, fish, plain_table, zsh
-from tests.generate.tree import Verb, tree
+from tests.generate import bash, fish, packaging, plain_table, zsh
+from tests.generate.tree import tree
 
 ROOT = Path(jitid.__file__).parent.parent
 
-PRODUCERS: tuple[tuple[str, Callable[[Sequence[Verb]], str]], ...] = (
-    ("completions/jitid.bash", bash.text),
-    ("completions/_jitid", zsh.text),
-    ("completions/jitid.fish", fish.text),
-)
-"""Path in the repository, and what makes the text from the command tree."""
-
 
 def produced() -> Iterator[tuple[Path, str]]:
-    """Yield each generated file with the text that it must have."""
+    """Yield each generated file with the text that it must have; what a later one rests on comes before it."""
+    for producer in PRODUCERS:
+        for name, text in producer().items():
+            yield ROOT / name, text
+
+
+def _completions() -> dict[str, str]:
     verbs = tree()
-    for path, text in PRODUCERS:
-        yield ROOT / path, text(verbs)
-    yield ROOT / "jitid/plain_table.py", plain_table.text()
+    return {
+        "completions/jitid.bash": bash.text(verbs),
+        "completions/_jitid": zsh.text(verbs),
+        "completions/jitid.fish": fish.text(verbs),
+    }
+
+
+def _plain_table() -> dict[str, str]:
+    return {"jitid/plain_table.py": plain_table.text()}
+
+
+def _packaging() -> dict[str, str]:
+    return {"pyproject.toml": packaging.text(ROOT / "pyproject.toml")}
+
+
+PRODUCERS: tuple[Callable[[], dict[str, str]], ...] = (_completions, _plain_table, _packaging)
+"""Each returns the paths in the repository that it answers for, with their texts."""
