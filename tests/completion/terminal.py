@@ -51,10 +51,13 @@ class Terminal:
     def wait_for(self, mark: str) -> str:
         """Read until the mark appears; return what came before it."""
         end = time.monotonic() + _PATIENCE
+        # `select` knows no descriptor beyond 1,023, and a long test run has as many.
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
         while mark.encode() not in self._seen:
             left = end - time.monotonic()
             assert left > 0, f"no {mark!r} after {self._seen.decode(errors='replace')[-2000:]}"
-            if select.select([self._descriptor], [], [], left)[0]:
+            if poll.poll(left * 1000):
                 self._seen += os.read(self._descriptor, 65536)
         before, _, self._seen = self._seen.partition(mark.encode())
         return before.decode(errors="replace")
