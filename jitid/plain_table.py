@@ -1,4 +1,4 @@
-"""What can stand on a plain line; generated from the command tree by `python -m tests.cli.plain_table`."""
+"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 
@@ -175,6 +175,11 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "config set": ({
     }, (("key", "text", True), ("value", "text", True),)),
     "config path": ({
+    }, ()),
+    "completion show": ({
+    }, (("shell", "text", True),)),
+    "completion install": ({
+        "--shell": ("shell", "texts", ""),
     }, ()),
 }
 """Verb -> its options, and its arguments as (parameter, kind, required)."""

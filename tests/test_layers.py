@@ -17,9 +17,9 @@ ROOT = Path(jitid.__file__).parent
 # arises.
 LAYERS = (
     {"__main__"},
-    {"cli", "commandline", "plain", "plain_table"},
+    {"cli", "commandline", "completing", "plain", "plain_table"},
     {"commands", "server"},
-    {"environment", "checkup", "config", "configfile", "settings", "places", "formats"},
+    {"environment", "checkup", "config", "configfile", "settings", "places", "shipped", "formats"},
     {"authority"},
     {"sweep"},
     {
