@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from jitid import __version__, environment, examination
+from jitid import __version__, environment, examination, shipped
 from jitid.authority.operations import ListCredentials
 from jitid.config import Config
 from jitid.errors import ConfigurationError, JitidError
@@ -21,6 +21,8 @@ from jitid.lifetime import format_time
 from jitid.processes import orphans
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
+
+_INSTALL = "jitid completion install"
 
 MANY = 1_000
 """So many credentials under `run` are looked at."""
@@ -96,6 +98,28 @@ def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _completions(_: Installation) -> Iterator[Check]:
+    try:
+        found = shipped.installed()
+    except JitidError as error:
+        yield warning("completions", error.message, error.hint)
+        return
+    here = [each for each in found if shipped.which(each.reader)]
+    fine = []
+    for each in here:
+        what = "man pages" if each.reader == "man" else "completion"
+        if each.path is None:
+            yield warning("completions", f"{each.reader} finds no {what} of jitid", _INSTALL)
+        elif not each.current:
+            yield warning("completions", f"{each.path} is of another jitid", _INSTALL)
+        else:
+            fine.append(each.reader)
+    if fine:
+        yield ok("completions", f"installed for {', '.join(fine)}")
+    if not here:
+        yield ok("completions", "neither bash, zsh and fish nor man are installed here")
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -208,6 +232,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
 
 CHECKS: Named[Installation] = (
     ("versions", _versions),
+    ("completions", _completions),
     ("configuration", _configuration),
     ("ledger", _ledger),
     ("permissions", _permissions),

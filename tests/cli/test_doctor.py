@@ -16,7 +16,7 @@ import pytest
 
 from jitid import checkup, examination
 from jitid.examination import Status
-from tests.real import Shell, command, other_user, reachable, tmpfs
+from tests.real import Shell, command, need, other_user, reachable, tmpfs
 
 ISSUE = ("issue", "--task", "T", "--delegator", "alice")
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,10 @@ def shell(template: Shell, tmp_path: Path) -> Shell:
     """Return a shell with a copy of that ledger, to be spoilt."""
     shutil.copytree(template.ledger, tmp_path / "ledger", copy_function=shutil.copy2)
     (tmp_path / "ledger").chmod(0o700)
-    return Shell(tmp_path)
+    made = Shell(tmp_path)
+    # No shells that completions could be missing for.
+    made.environment["PATH"] = str(tmp_path)
+    return made
 
 
 def diagnose(shell: Shell, *arguments: str, before: Sequence[str] = ()) -> tuple[int, list[dict[str, Any]]]:
@@ -51,6 +54,21 @@ def diagnose(shell: Shell, *arguments: str, before: Sequence[str] = ()) -> tuple
     assert (done.returncode == 0) is all(row["status"] != "failure" for row in rows)
     assert (done.stderr == "") is (done.returncode == 0), done.stderr
     return done.returncode, rows
+
+
+def test_completions_and_pages_are_looked_for_where_shells_and_man_look(shell: Shell) -> None:
+    programs = {name: need(name) for name in ("bash", "zsh", "fish", "man")}
+    shell.environment["PATH"] = os.pathsep.join({str(Path(path).parent) for path in programs.values()})
+    shell.environment["MANPATH"] = f"{shell.home}/.local/share/man"
+
+    def found() -> list[tuple[str, str]]:
+        return [(row["status"], row["repair"]) for row in diagnose(shell)[1] if row["check"] == "completions"]
+
+    assert found() == [("warning", "jitid completion install")] * 4
+    shell.good("completion", "install")
+    assert found() == [("ok", None)]
+    (shell.home / ".local/share/man/man1/jitid-run.1").write_text("of another version")
+    assert found() == [("warning", "jitid completion install"), ("ok", None)]
 
 
 def failures(rows: list[dict[str, Any]]) -> list[str]:
