@@ -61,7 +61,7 @@ def test_completions_and_pages_are_looked_for_where_shells_and_man_look(shell: S
     shell.environment["PATH"] = os.pathsep.join({str(Path(path).parent) for path in programs.values()})
     shell.environment["MANPATH"] = f"{shell.home}/.local/share/man"
 
-    def found() -> list[tuple[str, str]]:
+    def found() -> list[tuple[str, str | None]]:
         return [(row["status"], row["repair"]) for row in diagnose(shell)[1] if row["check"] == "completions"]
 
     assert found() == [("warning", "jitid completion install")] * 4
@@ -141,7 +141,7 @@ def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> No
     told = [row for row in rows if row["status"] == "failure"]
     assert [row["check"] for row in told] == ["permissions"] * 6
     for row in told:
-        subprocess.run(["sh", "-c", row["repair"].replace("rm -i", "rm")], check=True)
+        subprocess.run(["/bin/sh", "-c", row["repair"].replace("rm -i", "rm")], check=True)
     assert diagnose(shell)[0] == 0
     shell.good("audit", "verify")
 
@@ -236,7 +236,7 @@ def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: 
     del shell.environment["JITID_LEDGER"]
     status, rows = diagnose(shell)
     assert (status, failures(rows)) == (2, ["configuration"])
-    assert [row["check"] for row in rows if row["status"] == "ok"] == ["versions"]
+    assert [row["check"] for row in rows if row["status"] == "ok"] == ["versions", "completions"]
 
 
 def test_a_misspelt_flag_is_a_usage_error_and_no_report(shell: Shell) -> None:
@@ -266,7 +266,7 @@ def test_another_user_hears_what_is_out_of_reach(shell: Shell) -> None:
     assert done.returncode == 6, done.stderr
     rows = json.loads(done.stdout)["items"]
     assert failures(rows) == ["ledger"]
-    assert {row["check"] for row in rows if row["status"] == "ok"} == {"versions", "configuration"}
+    assert {row["check"] for row in rows if row["status"] == "ok"} == {"versions", "completions", "configuration"}
 
 
 def test_a_read_only_disk_can_be_diagnosed(shell: Shell) -> None:
@@ -293,7 +293,7 @@ def test_a_full_disk_is_a_warning_and_no_obstacle(shell: Shell) -> None:
 def test_a_report_that_cannot_be_written_is_74(where: str, shell: Shell) -> None:
     """Whatever it would have said."""
     (shell.ledger / "lock").chmod(0o644)
-    assert shell.run("doctor", before=["sh", "-c", where, "sh"]).returncode == 74
+    assert shell.run("doctor", before=["/bin/sh", "-c", where, "sh"]).returncode == 74
 
 
 def test_a_pipe_gets_a_line_a_check_and_a_table_has_the_repair_below(shell: Shell) -> None:
