@@ -50,7 +50,12 @@ def standing(config: Config) -> Callable[[], None]:
     first = _inode(path)
 
     def check() -> None:
-        if not folder.exists(path) or _inode(path) != first:
+        try:
+            same = folder.exists(path) and _inode(path) == first
+        except FileNotFoundError:
+            # It went away between two looks.
+            same = False
+        if not same:
             raise StorageError(f"the ledger at {path} was removed or replaced", "start again")
 
     return check

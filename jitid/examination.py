@@ -99,6 +99,8 @@ def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
             yield unexamined(name, str(error))
         except JitidError as error:
             yield failure(name, error)
+        except OSError as error:
+            yield failure(name, StorageError(f"the system refuses: {(error.strerror or 'error').lower()}"))
 
 
 class _Subject:

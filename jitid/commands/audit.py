@@ -69,7 +69,8 @@ def log(
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
         if given.format_name() == "json" and given.field is None:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
-        _follow(given, chosen, limit, fields, members=members)
+        start = after is not None or since is not None
+        _follow(given, chosen, limit, fields, start=start, members=members)
         return
     documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
     if given.format_name() in ("json", "jsonl") and given.field is None:
@@ -83,7 +84,13 @@ def log(
 
 
 def _follow(
-    given: Globals, chosen: LogFilter, limit: int | None, fields: tuple[str, ...], *, members: bool
+    given: Globals,
+    chosen: LogFilter,
+    limit: int | None,
+    fields: tuple[str, ...],
+    *,
+    start: bool,
+    members: bool,
 ) -> None:
     from jitid.commands.follow import follow
     from jitid.formats.stream import Stream
@@ -95,7 +102,8 @@ def _follow(
     config = given.config()
     check = standing(config)
     stream: Stream | None = None
-    for documents, seen in follow(open_authority(config), check, chosen, limit, members=members):
+    authority = open_authority(config)
+    for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):
         text = ""
         if stream is None:
             # The number of an event has room to grow.

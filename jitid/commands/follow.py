@@ -26,16 +26,16 @@ def follow(
     chosen: LogFilter,
     limit: int | None,
     *,
+    start: bool,
     members: bool,
 ) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Yield the events that match, in batches, and the last event looked at for each; at most `limit` events.
 
-    Between the batches it waits for more. `check` raises when the ledger is no longer there. Raises OutputError when
-    nobody reads any longer.
+    It begins at the start of what `chosen` has, or with the last ten of it. Between the batches it waits for more.
+    `check` raises when the ledger is no longer there. Raises OutputError when nobody reads any longer.
     """
     left = limit
-    # Something says where to start; otherwise it is the end of the log.
-    last = chosen.after == 0 and chosen.since is None
+    last = not start
     seen = 0
     while left is None or left > 0:
         size = min(_FIRST if last else _PAGE, _PAGE if left is None else left)

@@ -22,7 +22,7 @@ def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
     beside = width - indent >= _LEGIBLE
     lines: list[str] = []
     for check in checks:
-        status = check["status"].ljust(_STATUS)
+        status = check["status"].ljust(_STATUS if beside else 0)
         if colour:
             status = f"\x1b[{_SGR[check['status']]}m{status}\x1b[0m"
         head = f"{status}  {cell(check['check']).ljust(name)}"
@@ -38,7 +38,7 @@ def _wrapped(words: str, width: int, indent: int) -> list[str]:
     # What is wider than the terminal is left to it: a path or an id must stay whole.
     return textwrap.wrap(
         words,
-        max(width, indent + 20),
+        width,
         initial_indent=" " * indent,
         subsequent_indent=" " * indent,
         break_long_words=False,

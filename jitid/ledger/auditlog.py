@@ -26,7 +26,7 @@ class SqlAuditLog:
         return None if row is None else Event(*row)
 
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order."""
+        """Yield the audit events after number `after`, in order or the other way round."""
         order = "DESC" if newest_first else "ASC"
         rows: Iterator[Event] = self._db.execute(
             f"SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq {order}",

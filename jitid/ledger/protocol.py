@@ -205,7 +205,7 @@ class Snapshot(Protocol):
         """Return one audit event."""
 
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order."""
+        """Yield the audit events after number `after`, in order or the other way round."""
 
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
         """Return the ids of the credentials that an event issued, and of those that it ended."""

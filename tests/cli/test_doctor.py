@@ -266,7 +266,11 @@ def test_another_user_hears_what_is_out_of_reach(shell: Shell) -> None:
     assert done.returncode == 6, done.stderr
     rows = json.loads(done.stdout)["items"]
     assert failures(rows) == ["ledger"]
-    assert {row["check"] for row in rows if row["status"] == "ok"} == {"versions", "completions", "configuration"}
+    assert {row["check"] for row in rows if row["status"] == "ok"} == {
+        "versions",
+        "completions",
+        "configuration",
+    }
 
 
 def test_a_read_only_disk_can_be_diagnosed(shell: Shell) -> None:
