@@ -77,6 +77,11 @@ class LocalAuthority:
                 return self._retire(operation)
             case ops.RotateKey() | ops.RevokeKey():
                 return self._change_keys(operation)
+            case ops.Trace():
+                from jitid import tracing
+
+                with self._ledger.read() as snapshot:
+                    return tracing.trace(snapshot, self._ledger.names, operation.finds)
             case _:
                 return self._look(operation)
 
