@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect list tree revoke retire task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace list tree revoke retire task audit keys doctor config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -44,6 +44,10 @@ __jitid_table() {
         ;;
     'inspect')
         options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,decision,ended,kid,process $everywhere"
+        arguments='ids/files'
+        ;;
+    'trace')
+        options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
         ;;
     'list')

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --reason --max --operation --by --rule --event --expect-head --algorithm --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --operation --by --rule --event --expect-head --algorithm --shell
     set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -125,6 +125,7 @@ complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identi
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
+complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -219,6 +220,15 @@ complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 # jitid inspect
 complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid trace
+complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'End what was found, and all below it'
+complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'

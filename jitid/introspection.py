@@ -15,6 +15,7 @@ from jitid.ledger.protocol import Ancestor, Names, Snapshot
 from jitid.lifetime import format_time
 from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint, is_opaque
+from jitid.task import Task
 from jitid.text import quote
 
 _UNKNOWN = "the ledger does not know this credential"
@@ -73,19 +74,43 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     now = snapshot.now
     if audiences is not None and not any(audience in audiences for audience in credential.audiences):
         raise InvalidCredentialError("the credential is for another audience")
+    _check_state(credential, now)
+    task = snapshot.find_task(credential.task)
+    rooted = credential.parent_key is None
+    lineage = [] if rooted else snapshot.lineage(credential.identity_key, now)
+    check(credential, task, lineage, now)
+    return Verified(credential, lineage)
+
+
+def check(credential: Credential, task: Task | None, lineage: list[Ancestor], now: int) -> None:
+    """Refuse a credential of the ledger that is not valid at `now`, whoever it is meant for.
+
+    Raises:
+        InvalidCredentialError: it, its task or an identity above it has ended.
+
+    """
+    _check_state(credential, now)
+    if task is None or not task.is_open_at(now):
+        raise InvalidCredentialError("the task has ended")
+    if credential.parent_key is None and credential.depth:
+        raise InvalidCredentialError("its chain has no root")
+    if credential.parent_key is not None:
+        _check_lineage(credential, lineage, now)
+
+
+def objection(credential: Credential, task: Task, lineage: list[Ancestor], now: int) -> str | None:
+    """Return why a credential of the ledger is not valid at `now`; None if it is."""
+    try:
+        check(credential, task, lineage, now)
+    except InvalidCredentialError as error:
+        return error.message
+    return None
+
+
+def _check_state(credential: Credential, now: int) -> None:
     state = credential.state_at(now)
     if state is not State.ACTIVE:
         raise InvalidCredentialError(f"the credential {_end(credential, state)}")
-    task = snapshot.find_task(credential.task)
-    if task is None or not task.is_open_at(now):
-        raise InvalidCredentialError("the task has ended")
-    if credential.parent_key is None:
-        if credential.depth:
-            raise InvalidCredentialError("its chain has no root")
-        return Verified(credential, [])
-    lineage = snapshot.lineage(credential.identity_key, now)
-    _check_lineage(credential, lineage, now)
-    return Verified(credential, lineage)
 
 
 def _end(credential: Credential, state: State) -> str:

@@ -72,6 +72,13 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("file", "text", False),)),
     "inspect": ({
     }, (("subject", "text", False),)),
+    "trace": ({
+        "--revoke": ("revoke", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("subject", "text", False),)),
     "list": ({
         "--task": ("task", "text", ""),
         "--delegator": ("delegator", "text", ""),

@@ -39,7 +39,19 @@ LAYERS = (
     {"ledger", "issuers", "keyring", "oidc", "files", "policyfiles", "processes", "runner"},
     {"policy"},
     {"credential", "task", "agent", "audit", "process"},
-    {"delegation", "scope", "secret", "lifetime", "name", "identifier", "text", "strictjson", "jws"},
+    {
+        "delegation",
+        "scope",
+        "secret",
+        "lifetime",
+        "name",
+        "identifier",
+        "text",
+        "strictjson",
+        "jws",
+        "searching",
+        "pasted",
+    },
     {"errors"},
 )
 HEIGHT = {name: len(LAYERS) - number for number, names in enumerate(LAYERS) for name in names}

@@ -81,6 +81,11 @@ class LocalAuthority:
                 from jitid import examination
 
                 return examination.examine(self._ledger, self._keyring, operation.stated)
+            case ops.Trace():
+                from jitid import tracing
+
+                with self._ledger.read() as snapshot:
+                    return tracing.trace(snapshot, self._ledger.names, operation.finds)
             case _:
                 return self._look(operation)
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
+    from jitid.searching import Finds
     from jitid.secret import Secret
     from jitid.task import Task
+    from jitid.tracing import Traced
 
 Result = TypeVar("Result")
 
@@ -100,6 +102,12 @@ class Inspect(Operation["Inspection"]):
 
     id: str | None = None
     token: Secret | None = None
+
+
+class Trace(Operation["Traced"]):
+    """Tell whose credentials strings are that were found somewhere."""
+
+    finds: Finds
 
 
 class Page(NamedTuple):
@@ -257,6 +265,7 @@ AnyOperation = (
     | AbandonRenewal
     | Verify
     | Inspect
+    | Trace
     | ListCredentials
     | ShowTree
     | Revoke

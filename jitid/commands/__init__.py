@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.",
     ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
+    "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (

@@ -163,6 +163,15 @@ Subject = Annotated[
         metavar="[ID|FILE]", help="An id, or a file with a token; `-`: standard input.", show_default=False
     ),
 ]
+Leaked = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ID|FILE]",
+        help="An id or a fingerprint, or a file with any text; `-`: standard input.",
+        show_default=False,
+    ),
+]
+EndFound = Annotated[bool, _option("--revoke", metavar=None, text="End what was found, and all below it.")]
 TokenArgument = Annotated[
     str | None,
     typer.Argument(
@@ -286,6 +295,10 @@ IdsFile = Annotated[
 Reason = Annotated[str | None, _option("--reason", metavar="TEXT", text="Why; kept in the audit log.")]
 Max = Annotated[int | None, _option("--max", metavar="N", text="Refuse to end more than N without --yes.")]
 Yes = Annotated[bool, _option("--yes", metavar=None, text="End them without asking, however many.")]
+YesFound = Annotated[
+    bool,
+    _option("--yes", metavar=None, text="End also what is not proved, and however many."),
+]
 DryRun = Annotated[bool, _option("--dry-run", metavar=None, text="Say what would be done, and do nothing.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The name of a task.", show_default=False)]
 

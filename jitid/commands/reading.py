@@ -42,26 +42,41 @@ def read(path: str, most: int, what: str) -> bytes:
         UsageError: it cannot be read.
 
     """
-    if path == "-" and os.isatty(0):
-        raise UsageError(
-            f"{what} is expected on standard input, and that is a terminal", "pipe it in, or name a file"
-        )
+    descriptor = opened(path, what)
     try:
-        descriptor = 0 if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            pieces = []
-            left = most + 1
-            while left and (piece := os.read(descriptor, left)):
-                pieces.append(piece)
-                left -= len(piece)
-        finally:
-            if descriptor:
-                os.close(descriptor)
+        pieces = []
+        left = most + 1
+        while left and (piece := os.read(descriptor, left)):
+            pieces.append(piece)
+            left -= len(piece)
     except OSError as error:
-        raise _unreadable(path, what, error) from error
+        raise unreadable(path, what, error) from error
+    finally:
+        if descriptor:
+            os.close(descriptor)
+    return b"".join(pieces)
+
+
+def opened(path: str, what: str) -> int:
+    """Return a descriptor of the file `path`, which is the caller's to close unless it is 0; `-` is standard input.
+
+    Raises:
+        UsageError: it cannot be opened.
+
+    """
+    if path == "-":
+        if os.isatty(0):
+            raise UsageError(
+                f"{what} is expected on standard input, and that is a terminal",
+                "pipe it in, or name a file",
+            )
+        return 0
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unreadable(path, what, error) from error
     except ValueError as error:
         raise UsageError(f"{what} cannot be read from {quote(path)}: it is no path") from error
-    return b"".join(pieces)
 
 
 def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, str]]:
@@ -85,12 +100,13 @@ def lines(path: str, what: str, longest: int = 1 << 20) -> Iterator[tuple[int, s
                 if line.strip():
                     yield number, line.decode("utf-8").strip()
     except OSError as error:
-        raise _unreadable(path, what, error) from error
+        raise unreadable(path, what, error) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"line {number} of {what} is not UTF-8") from error
 
 
-def _unreadable(path: str, what: str, error: OSError) -> UsageError:
+def unreadable(path: str, what: str, error: OSError) -> UsageError:
+    """Return the error for a file that cannot be opened or read."""
     return UsageError(f"{what} cannot be read from {quote(path)}: {(error.strerror or 'error').lower()}")
 
 

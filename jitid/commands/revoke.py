@@ -86,11 +86,11 @@ def revoke(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     authority = open_authority(given.config())
-    ended = _perform(given, authority, operation)
+    ended = perform(given, authority, operation)
     tell(given, ended, dry_run=dry_run)
 
 
-def _perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
+def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
     """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
     if operation.most is None or operation.dry_run or given.no_input or not (os.isatty(0) and os.isatty(2)):
         return authority.perform(operation)
@@ -133,8 +133,16 @@ def check_reason(text: str | None) -> str | None:
 
 def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
     """Say what ended: in a sentence, or in the format that was asked for."""
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+    else:
+        output.write(sentence(ended, dry_run=dry_run) + "\n")
+
+
+def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
+    """Return what ended by the names of `FIELDS`."""
     radius = ended.radius
-    row: dict[str, Any] = {
+    return {
         "ended": ended.credentials,
         "credentials": radius.credentials,
         "identities": radius.identities,
@@ -145,14 +153,14 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
         "event": ended.event,
         "dry_run": dry_run,
     }
-    if given.field is not None or given.format_name() is not None:
-        given.show(View("jitid.revoke/1", FIELDS, [row], one=True))
-        return
+
+
+def sentence(ended: Ended, *, dry_run: bool) -> str:
+    """Return what ended in words."""
     if dry_run:
-        output.write(f"would end {revocation.blast(radius)}; nothing was changed\n")
-    elif ended.credentials:
-        output.write(f"ended {revocation.blast(radius)} (audit event {ended.event})\n")
-    elif ended.task is not None and ended.event is not None:
-        output.write(f"ended task {ended.task}, which had nothing live (audit event {ended.event})\n")
-    else:
-        output.write("nothing was live: it had ended already\n")
+        return f"would end {revocation.blast(ended.radius)}; nothing was changed"
+    if ended.credentials:
+        return f"ended {revocation.blast(ended.radius)} (audit event {ended.event})"
+    if ended.task is not None and ended.event is not None:
+        return f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
+    return "nothing was live: it had ended already"

@@ -87,6 +87,17 @@ class Ancestor(NamedTuple):
     """The latest expiry among its live credentials; none if no credential of it lives."""
 
 
+class Family(NamedTuple):
+    """An identity with what hangs below it."""
+
+    live: bool
+    """Whether it holds a live credential itself."""
+    below: int
+    """How many identities hang below it."""
+    live_below: int
+    """How many of those hold a live credential."""
+
+
 class Selection(NamedTuple):
     """Which identities are meant: values of one sort are alternatives, sorts narrow one another."""
 
@@ -172,11 +183,20 @@ class Snapshot(Protocol):
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
 
+    def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
+        """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
+
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
 
+    def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
+        """Return the same for each of many that has any."""
+
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
+
+    def families(self, identities: Iterable[int]) -> dict[int, Family]:
+        """Return for each of these identities what ending it would come to."""
 
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int

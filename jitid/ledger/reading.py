@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
-from jitid.ledger import selecting
+from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
-from jitid.ledger.protocol import SORTS, Ancestor, Filter, Names, Radius, Selection, SigningKey
+from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.process import Process
 from jitid.task import Task
 from jitid.text import quote
@@ -162,40 +162,20 @@ class SqlSnapshot(SqlAuditLog):
             found.append((jti, row and row[0]))
         return found
 
+    def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
+        """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
+        selecting.give(self._db, ids, fingerprints)
+        rows = self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({selecting.GIVEN}) ORDER BY c.id")
+        return [_credential(row) for row in rows]
+
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
-        rows = self._db.execute(
-            f"""WITH RECURSIVE above (id, parent, depth, hop) AS (
-                   SELECT id, parent, depth, 0 FROM identity WHERE id = :identity
-                   UNION ALL
-                   SELECT i.id, i.parent, i.depth, above.hop + 1
-                     FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
-               SELECT above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-                      c.scopes, au.text, c.details, c.expires_at
-                 FROM above
-                 JOIN identity i ON i.id = above.id
-                 JOIN term a ON a.id = i.agent
-                 JOIN task t ON t.id = i.task
-                 LEFT JOIN credential c ON c.identity = i.id AND {selecting.LIVE} AND c.fingerprint IS NOT NULL
-                 LEFT JOIN term au ON au.id = c.audiences
-                WHERE above.hop > 0
-                ORDER BY above.hop""",
-            {"identity": identity, "now": now},
-        )
-        found: dict[int, Ancestor] = {}
-        for hop, uid, agent, task, depth, ended_at, deadline, scopes, audiences, details, expires_at in rows:
-            before = found.get(hop)
-            if before is None:
-                before = Ancestor(identity_id(uid), agent, task, depth, ended_at, deadline, (), (), (), None)
-            if expires_at is not None:
-                before = before._replace(
-                    scopes=(*before.scopes, *scopes.split()),
-                    audiences=(*before.audiences, *audiences.split()),
-                    details=(*before.details, *([details] if details else [])),
-                    expires_at=max(expires_at, before.expires_at or 0),
-                )
-            found[hop] = before
-        return [found[hop] for hop in sorted(found)]
+        return walking.lineage(self._db, identity, now)
+
+    def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
+        """Return the same for each of many that has any."""
+        selecting.give(self._db, (), (), identities)
+        return walking.lineages(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
@@ -206,6 +186,11 @@ class SqlSnapshot(SqlAuditLog):
             now=self._now,
         )
         return row[0], row[1]
+
+    def families(self, identities: Iterable[int]) -> dict[int, Family]:
+        """Return for each of these identities what ending it would come to."""
+        selecting.give(self._db, (), (), identities)
+        return walking.families(self._db, self._now)
 
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitid.identifier import parse_id
@@ -18,13 +18,21 @@ _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY
     CREATE TEMPORARY TABLE IF NOT EXISTS given_jti (jti BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_tree (uid BLOB PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_identity (identity INTEGER PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS doomed (identity INTEGER PRIMARY KEY);
-    DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree; DELETE FROM doomed"""
+    DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree;
+    DELETE FROM given_identity; DELETE FROM doomed"""
 
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
 _BY_PRINT = """SELECT c.identity FROM given_print g CROSS JOIN credential c
     WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint"""
+GIVEN = """SELECT c.id FROM given_jti g CROSS JOIN credential c ON c.jti = g.jti
+    UNION SELECT c.id FROM given_print g CROSS JOIN credential c
+     WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint
+    UNION SELECT (SELECT max(c.id) FROM credential c WHERE c.identity = i.id)
+            FROM given_uid g CROSS JOIN identity i ON i.uid = g.uid"""
+"""The credentials that were given by jti or fingerprint, and the latest one of each identity that was."""
 _BY_TREE = """SELECT id FROM (
     WITH RECURSIVE above (id, parent) AS (
         SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid
@@ -91,18 +99,23 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
     ]
 
 
-def select(db: Any, selection: Selection) -> int:
-    """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
+def give(db: Any, ids: Iterable[str], fingerprints: Iterable[bytes], identities: Iterable[int] = ()) -> None:
+    """Fill the temporary tables of what is asked about, and empty the others."""
     for statement in _TEMPORARY.split(";"):
         db.execute(statement)
-    ids = [parse_id(text) for text in selection.ids]
-    db.executemany(
-        "INSERT OR IGNORE INTO given_uid VALUES (?)", [(raw,) for sort, raw in ids if sort == "jid"]
-    )
-    db.executemany(
-        "INSERT OR IGNORE INTO given_jti VALUES (?)", [(raw,) for sort, raw in ids if sort == "jti"]
-    )
-    db.executemany("INSERT OR IGNORE INTO given_print VALUES (?)", [(raw,) for raw in selection.fingerprints])
+    parsed = [parse_id(text) for text in ids]
+    for table, values in (
+        ("given_uid", [(raw,) for sort, raw in parsed if sort == "jid"]),
+        ("given_jti", [(raw,) for sort, raw in parsed if sort == "jti"]),
+        ("given_print", [(raw,) for raw in fingerprints]),
+        ("given_identity", [(key,) for key in identities]),
+    ):
+        db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", values)
+
+
+def select(db: Any, selection: Selection) -> int:
+    """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
+    give(db, selection.ids, selection.fingerprints)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from jitid.commands import audit, completion, doctor, inspect, keys, requesting, revoke, rows, run, task, tree
+from jitid.commands import (
+    audit,
+    completion,
+    doctor,
+    found,
+    inspect,
+    keys,
+    requesting,
+    revoke,
+    rows,
+    run,
+    task,
+    tree,
+)
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
 from jitid.jws import ALGORITHMS
@@ -105,6 +118,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tree": tree.FIELDS,
     "revoke": revoke.FIELDS,
     "retire": revoke.FIELDS,
+    "trace": found.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
     "audit log": (*audit.LOG, "members"),

@@ -1,0 +1,149 @@
+"""What `trace` found, as rows for a format and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands import rows
+from jitid.credential import Credential, State
+from jitid.lifetime import format_duration
+from jitid.tracing import honour
+
+if TYPE_CHECKING:
+    from jitid.tracing import Match, Stray, Traced
+
+FIELDS = (
+    "match",
+    "proof",
+    "id",
+    "jti",
+    "kind",
+    "task",
+    "task_state",
+    "purpose",
+    "agent",
+    "delegator",
+    "chain",
+    "state",
+    "active",
+    "reason",
+    "issued_at",
+    "age",
+    "expires_at",
+    "ended_at",
+    "ended_by",
+    "ended_reason",
+    "descendants",
+    "live_descendants",
+    "audiences",
+    "honoured_by",
+    "honoured_until",
+    "occurrences",
+    "revoke",
+)
+_FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
+EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
+"""The order for somebody who reads; what is empty is left out."""
+
+
+def rows_of(traced: Traced) -> list[dict[str, Any]]:
+    """Return a row for each credential, what lives most first, and after them what is unknown."""
+    matches = sorted(traced.matches, key=lambda match: _deadness(match, traced.now))
+    strays = traced.strays or ([] if matches else traced.words)
+    return [*(_match(match, traced.now) for match in matches), *map(_stray, strays)]
+
+
+def summary(traced: Traced) -> str:
+    """Return in one sentence how much was found."""
+    matches = traced.matches
+    strings = sum(match.evidence.strings for match in matches)
+    alive = sum(match.reason is None for match in matches)
+    unknown = traced.unknown or (0 if matches else len(traced.words))
+    text = f"found {_number(strings, 'string')} of {_number(len(matches), 'credential')}, {alive} alive"
+    return text + (f"; {_number(unknown, 'string')} unknown" if unknown else "")
+
+
+def without_empty(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields of a row that say something, for somebody who reads."""
+    return tuple(name for name in EYES if row[name] not in (None, "", [], ()))
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _deadness(match: Match, now: int) -> tuple[bool, bool, bool, int]:
+    until = honour(match, now)[1]
+    return match.reason is not None, not match.endable, until is None, -match.credential.key
+
+
+def _match(match: Match, now: int) -> dict[str, Any]:
+    credential, event = match.credential, match.ended_event or {}
+    by, until = honour(match, now)
+    state = _state(match, now)
+    return {
+        "match": match.evidence.match,
+        "proof": match.evidence.proof,
+        "id": credential.id,
+        "jti": credential.jti,
+        "kind": credential.kind,
+        "task": credential.task,
+        "task_state": match.task.state_at(now),
+        "purpose": credential.purpose,
+        "agent": credential.agent,
+        "delegator": credential.delegator,
+        "chain": [
+            credential.delegator,
+            *(one.agent for one in reversed(match.lineage)),
+            credential.agent,
+        ],
+        "state": state,
+        "active": match.reason is None,
+        "reason": match.reason,
+        "issued_at": rows.time(credential.issued_at),
+        "age": format_duration(now - credential.issued_at),
+        "expires_at": rows.time(credential.expires_at),
+        "ended_at": rows.time(_end(credential, state)),
+        # Whoever came by when something had run out ended nothing.
+        "ended_by": None if state in (State.EXPIRED, State.SUPERSEDED) else event.get("by"),
+        "ended_reason": event.get("reason"),
+        "descendants": match.family.below,
+        "live_descendants": match.family.live_below,
+        "audiences": list(credential.audiences),
+        "honoured_by": by,
+        "honoured_until": rows.time(until),
+        "occurrences": match.evidence.occurrences,
+        "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
+    }
+
+
+def _state(match: Match, now: int) -> str:
+    state = match.credential.state_at(now)
+    return "invalid" if state is State.ACTIVE and match.reason is not None else state.value
+
+
+def _end(credential: Credential, state: str) -> int | None:
+    """Return when it ended, recorded or not."""
+    if credential.ended_at is not None:
+        return credential.ended_at
+    if state == State.SUPERSEDED:
+        return credential.superseded_at
+    return credential.expires_at if state == State.EXPIRED else None
+
+
+def _stray(stray: Stray) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    name = stray.name or ""
+    row |= {
+        "match": stray.match,
+        "proof": None if stray.signed_by is None else "signature",
+        "id": stray.name if name.startswith("jid_") else None,
+        "jti": stray.name if name.startswith("jti_") else None,
+        "state": "unknown",
+        "active": False,
+        "reason": stray.reason,
+        "occurrences": stray.occurrences,
+        "revoke": None if stray.signed_by is None else f"jitid keys revoke {stray.signed_by}",
+    }
+    return row

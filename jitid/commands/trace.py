@@ -1,0 +1,200 @@
+"""`jitid trace`: tell where a leaked string comes from, and end it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
+from jitid.searching import Finds
+
+# What tells of the ledger is loaded while other processes search already.
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.commands.globals import Globals
+    from jitid.revocation import Ended
+    from jitid.tracing import Match, Traced
+
+_ID = re.compile(r"j(?:id|ti)_.*", re.DOTALL)
+_FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
+_NAMED = 5
+"""So many that were left alone are named."""
+
+
+def trace(
+    given: Globals,
+    subject: options.Leaked = None,
+    revoke: options.EndFound = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.YesFound = False,
+) -> None:
+    """Tell where a leaked string comes from, and end it with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens, ids and fingerprints; it comes from a
+    file or standard input, and no secret in it is shown. For each credential it says whose it is, whether it
+    lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
+    proves is revoked with --yes only.
+    """
+    if not revoke and (reason is not None or dry_run or max_ is not None or yes):
+        raise UsageError(
+            "--reason, --dry-run, --max and --yes go with --revoke", "it says that they are to end"
+        )
+    authority, traced = _traced(given, subject)
+    ended: Ended | None = None
+    failure: JitidError | None = None
+    if revoke:
+        from jitid.commands.revoke import check_reason, most_of
+
+        try:
+            sure, failure = _sure(traced, yes=yes)
+            if sure:
+                most = None if yes else most_of(given, max_)
+                ended = _end(given, authority, sure, check_reason(reason), most, dry_run=dry_run)
+        except JitidError as error:
+            failure = error
+        if ended is not None and ended.credentials:
+            traced = _as_it_is_now(authority, traced)
+    try:
+        _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
+    finally:
+        # What ended is said even where nobody takes the rows.
+        _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
+    if failure is not None:
+        raise failure
+    if not traced.matches:
+        raise _nothing(traced)
+
+
+def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
+    """Return what the line names, or what is found in the text that it means."""
+    finds = Finds()
+    if subject is not None and _ID.fullmatch(subject):
+        from jitid.identifier import parse_id
+
+        parse_id(subject)
+        finds.ids[subject] = 1
+    elif subject is not None and _FINGERPRINT.fullmatch(subject):
+        finds.prints[bytes.fromhex(subject)] = 1
+    else:
+        from jitid.commands.stream import StreamSearch
+
+        with StreamSearch(subject or "-", "the text") as search:
+            return _looked_up(given, search.finds())
+    return _looked_up(given, [finds])
+
+
+def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
+    from jitid.authority.operations import Trace
+    from jitid.commands.found import FIELDS
+    from jitid.environment import open_authority
+    from jitid.tracing import together
+
+    given.expect(FIELDS)
+    authority = open_authority(given.config())
+    return authority, together([authority.perform(Trace(finds=finds)) for finds in batches])
+
+
+def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
+    """Return what may be ended, and the error for what has to be left alone."""
+    alive = [match for match in traced.matches if match.endable]
+    sure = [match for match in alive if yes or match.evidence.proof is not None]
+    left = [match.credential.jti for match in alive if not (yes or match.evidence.proof is not None)]
+    if not left:
+        return sure, None
+    named = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
+    what = f"neither a signature nor a fingerprint proves {named}"
+    hint = "look at what was found, and repeat it with --yes to end that too"
+    if sure:
+        return sure, PartialError(f"{what}; that was left alone", hint)
+    return sure, UsageError(f"{what}; nothing was changed", hint)
+
+
+def _end(
+    given: Globals,
+    authority: Authority,
+    matches: Iterable[Match],
+    reason: str | None,
+    most: int | None,
+    *,
+    dry_run: bool,
+) -> Ended:
+    from jitid.authority.operations import Revoke
+    from jitid.commands.revoke import perform
+    from jitid.ledger.protocol import Selection
+
+    operation = Revoke(
+        selection=Selection(ids=tuple(match.credential.jti for match in matches)),
+        reason=reason,
+        most=most,
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    return perform(given, authority, operation)
+
+
+def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
+    from jitid.authority.operations import Trace
+
+    finds = Finds()
+    finds.ids.update({match.credential.jti: 1 for match in traced.matches})
+    now = {match.credential.key: match for match in authority.perform(Trace(finds=finds)).matches}
+    return traced._replace(
+        matches=[now[match.credential.key]._replace(evidence=match.evidence) for match in traced.matches]
+    )
+
+
+def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+    from jitid.commands import found, rows
+    from jitid.formats import output
+    from jitid.formats.view import View
+
+    shown = found.rows_of(traced)
+    if not rows.by_eye(given):
+        document: dict[str, Any] = {"items": shown}
+        if revoke:
+            from jitid.commands.revoke import row
+
+            document["ended"] = None if ended is None else row(ended, dry_run=dry_run)
+        given.show(View("jitid.trace/1", found.FIELDS, shown, document=document))
+        return
+    for number, one in enumerate(shown):
+        if number:
+            output.write("\n")
+        given.show(View("jitid.trace/1", found.without_empty(one), [one], one=True))
+
+
+def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
+    from jitid.commands.found import summary
+    from jitid.formats import output
+
+    for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
+        given.warn(f"somebody else has our key {kid}, and signs with it: jitid keys revoke {kid}")
+    if traced.matches or traced.strays or traced.words:
+        given.note(summary(traced))
+    if ended is not None:
+        from jitid.commands.revoke import sentence
+
+        output.say(f"jitid: {sentence(ended, dry_run=dry_run)}")
+    elif revoke and traced.matches:
+        output.say("jitid: nothing of it was live: it had ended already")
+
+
+def _nothing(traced: Traced) -> NotFoundError:
+    leaked = next((stray.signed_by for stray in traced.strays if stray.signed_by is not None), None)
+    if leaked is not None:
+        return NotFoundError(
+            "the ledger knows nothing of what was found, and a key of ours signed it",
+            f"end the key with all that it signed: jitid keys revoke {leaked}",
+        )
+    if traced.strays or traced.words:
+        return NotFoundError(
+            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
+        )
+    return NotFoundError(
+        "nothing of ours was found: no token or part of one, no id, no fingerprint",
+        "a signed token can be found by its payload, an opaque one only whole",
+    )

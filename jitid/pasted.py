@@ -1,0 +1,87 @@
+"""Strings of ours in a short text that somebody pasted: wrapped, quoted, encoded, or without its beginning."""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+
+from jitid.searching import Finds, jti_of_token, search
+from jitid.secret import OPAQUE_PREFIX, SIGNED_MARK
+
+LONGEST = 1 << 16
+"""The longest text that is searched so closely, in bytes."""
+
+_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+# What no token has: line breaks and the marks of a quotation among them.
+_FOREIGN = re.compile(rb"[^0-9A-Za-z_.-]+").sub
+_BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
+_WORD = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_INNER = re.compile(rb"j(?:(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])|itid_[0-9A-Za-z]{38})")
+
+
+def search_pasted(text: bytes) -> Finds:
+    """Return each string of ours in a text, also one that was changed on its way.
+
+    Beyond what `search` finds: what is broken over lines or quoted, percent-encoded (RFC 3986, section 2.1), or
+    base64 around a token; and a signed token that lacks its beginning.
+    """
+    finds = Finds()
+    search(text, 0, len(text), finds)
+    plain = _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), text)
+    joined = _FOREIGN(b"", plain)
+    for other in dict.fromkeys((plain, joined)):
+        more = Finds()
+        search(other, 0, len(other), more)
+        _adopt(finds, more)
+        _adopt(finds, _decoded(other))
+    broken = (bytes(found[0]).translate(None, b" \t\r\n\v\f>|") for found in _BROKEN_ID.finditer(plain))
+    for each in broken:
+        if each.decode("ascii") not in finds.ids:
+            finds.guessed[each.decode("ascii")] = 1
+    return finds
+
+
+def _adopt(finds: Finds, more: Finds) -> None:
+    """Add what only the changed text shows; a string that both show was counted already."""
+    for raw, count in more.opaque.items():
+        if raw not in finds.opaque:
+            finds.opaque[raw] = count
+            finds.mistyped = max(0, finds.mistyped - count)
+    known = {jti_of_token(token) for token in finds.signed}
+    for token, count in more.signed.items():
+        jti = jti_of_token(token)
+        if jti not in known:
+            finds.signed[token] = finds.cut.pop(jti, count)
+            known.add(jti)
+    for jti, count in more.cut.items():
+        if jti not in known:
+            finds.cut.setdefault(jti, count)
+    for text in more.ids:
+        if text not in finds.ids:
+            finds.guessed[text] = 1
+
+
+def _decoded(text: bytes) -> Finds:
+    """Return what base64 hides: an opaque token, or the first id of a signed token that lacks its beginning."""
+    finds = Finds()
+    for word in _WORD.findall(text):
+        if SIGNED_MARK.encode() in word:
+            continue
+        # It may have begun anywhere, and so have groups of four.
+        for lost in range(4):
+            inner = _INNER.search(_from_base64(word[lost:]))
+            if inner is None:
+                continue
+            if inner[0].startswith(OPAQUE_PREFIX.encode()):
+                search(inner[0], 0, 1, finds)
+            else:
+                finds.cut[inner[0].decode("ascii")] = 1
+            break
+    return finds
+
+
+def _from_base64(word: bytes) -> bytes:
+    # One character alone holds no byte.
+    whole = word[:-1] if len(word) % 4 == 1 else word
+    return a2b_base64(whole.translate(_TO_STANDARD) + b"=" * (-len(whole) % 4))

@@ -1,0 +1,205 @@
+"""Strings of ours in a text of any size: opaque tokens, signed ones whole or cut, ids, and fingerprints.
+
+A text is searched window by window. Most of its bytes are not looked at by Python at all: each sort of string has
+something that C code finds at the speed of memory.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from jitid.errors import UsageError
+from jitid.identifier import parse_id
+from jitid.jws import MAX_KID, MAX_TOKEN
+from jitid.secret import SIGNED_MARK, fingerprint, is_opaque
+
+BEFORE = 96 + 2 * MAX_KID
+"""How much of the text a window shows before the first string that it is to find: room for a token's header."""
+AFTER = MAX_TOKEN
+"""How much it shows after the last one: room for a whole token."""
+
+_MARK = SIGNED_MARK.encode()
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_HEADER = b"eyJhbGciOi"  # {"alg":
+# The first 51 characters hold `{"jti":"jti_` and the rest of the jti; both algorithms' signatures have 64 bytes.
+_JTI_LENGTH = 51
+_PAYLOAD = re.compile(rb"([\w-]{%d,%d})(?:\.([\w-]{86}))?" % (_JTI_LENGTH, MAX_TOKEN))
+
+# Only the first letter is taken: what begins at one place does not depend on what began before it.
+_NAMED = re.compile(rb"j(?=(itid_[0-9A-Za-z]{16,38}|(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])))")
+_NAMED_LENGTH = 45  # with the character behind it
+_PREFIXES = (b"jti_", b"jid_", b"jitid_")
+_RARE = 700
+"""Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
+_SAMPLE = 61
+
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
+_HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
+_PRINT_LENGTH = 64
+# Of 64 digits in a row, every seventh byte of the text shows at least nine in a row. An even step would fall in
+# with the columns of logs, and meet far more that is none.
+_STEP = 7
+_IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
+_IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
+
+
+_Key = TypeVar("_Key", bytes, str)
+
+
+class Finds:
+    """The distinct strings that were found, and how often each was met."""
+
+    __slots__ = ("cut", "guessed", "ids", "mistyped", "opaque", "prints", "signed")
+
+    def __init__(self) -> None:
+        self.opaque: dict[bytes, int] = {}
+        """Fingerprints of opaque tokens, which themselves are not kept."""
+        self.signed: dict[str, int] = {}
+        """Whole signed tokens: their signature is still to be verified."""
+        self.cut: dict[str, int] = {}
+        """Ids out of signed tokens of which a part is missing."""
+        self.ids: dict[str, int] = {}
+        self.prints: dict[bytes, int] = {}
+        """What may be fingerprints: words of 64 hexadecimal digits."""
+        self.guessed: dict[str, int] = {}
+        """Ids put together from pieces, which may be none."""
+        self.mistyped = 0
+        """How many strings look like opaque tokens, and are cut or mistyped."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._maps()))
+
+    def __repr__(self) -> str:
+        # Tokens stand in it.
+        return f"Finds({len(self)} strings)"
+
+    def _maps(self) -> tuple[dict[bytes, int] | dict[str, int], ...]:
+        return self.opaque, self.signed, self.cut, self.ids, self.prints, self.guessed
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return it as plain values, for another process."""
+        return (*self._maps(), self.mistyped)
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Finds:
+        """Return what `pack` packed."""
+        found = cls()
+        for name, value in zip(
+            ("opaque", "signed", "cut", "ids", "prints", "guessed", "mistyped"), values, strict=True
+        ):
+            setattr(found, name, value)
+        return found
+
+
+def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> None:
+    """Add to `finds` each string that begins in `window[first:last]`.
+
+    A signed token begins with its payload. The window shows `BEFORE` bytes before `first` and `AFTER` bytes after
+    `last`, unless the text begins or ends there; then every cut into windows finds the same.
+    """
+    sample = window[first:last:_SAMPLE]
+    most = len(sample) // _RARE
+    for text in _named(window, first, last, rare=sample.count(b"j") <= most):
+        if text.startswith("jitid_"):
+            _add_opaque(finds, text)
+        else:
+            _count(finds.ids, text)
+    for at in _marks(window, first, last, rare=sample.count(b"J") <= most):
+        _add_signed(finds, window, at)
+    for raw in _prints(window, first, last):
+        _count(finds.prints, raw)
+
+
+def _count(counts: dict[_Key, int], key: _Key) -> None:
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _named(window: bytes | bytearray, first: int, last: int, *, rare: bool) -> Iterator[str]:
+    """Yield what has a prefix of ours: opaque tokens and ids. `rare` says whether the letter j is."""
+    if not rare:
+        for match in _NAMED.finditer(window, first, last + _NAMED_LENGTH):
+            if match.start() < last:
+                yield f"j{match[1].decode('ascii')}"
+        return
+    at = window.find(b"j", first, last)
+    while at >= 0:
+        if window.startswith(_PREFIXES, at) and (found := _NAMED.match(window, at)):
+            yield f"j{found[1].decode('ascii')}"
+        at = window.find(b"j", at + 1, last)
+
+
+def _add_opaque(finds: Finds, text: str) -> None:
+    if is_opaque(text):
+        _count(finds.opaque, fingerprint(text))
+    else:
+        finds.mistyped += 1
+
+
+def _marks(window: bytes | bytearray, first: int, last: int, *, rare: bool) -> Iterator[int]:
+    """Yield where the payloads of signed tokens begin. `rare` says whether a capital J is, as in most texts."""
+    offset = _MARK.index(b"J") if rare else 0
+    wanted = b"J" if rare else _MARK
+    end = last + offset + len(wanted) - 1
+    at = window.find(wanted, first + offset, end)
+    while at >= 0:
+        if window.startswith(_MARK, at - offset):
+            yield at - offset
+        at = window.find(wanted, at + 1, end)
+
+
+def _add_signed(finds: Finds, window: bytes | bytearray, at: int) -> None:
+    found = _PAYLOAD.match(window, at)
+    jti = None if found is None else jti_of(found[1])
+    if found is None or jti is None:
+        return
+    header = _header_before(window, at)
+    token = b".".join((header, found[1], found[2] or b"")).decode("ascii")
+    if header and found[2] and len(token) <= MAX_TOKEN:
+        _count(finds.signed, token)
+    else:
+        _count(finds.cut, jti)
+
+
+def jti_of(payload: bytes) -> str | None:
+    """Return the jti that a payload of ours begins with, which is at least 51 characters of it; None if it is none."""
+    start = a2b_base64(payload[:_JTI_LENGTH].translate(_FROM_URL) + b"=")
+    text = start[8:].decode("ascii", "replace")
+    try:
+        return text if parse_id(text)[0] == "jti" else None
+    except UsageError:
+        return None
+
+
+def jti_of_token(token: str) -> str:
+    """Return the jti of a whole signed token of ours."""
+    jti = jti_of(token.split(".")[1].encode("ascii"))
+    assert jti is not None
+    return jti
+
+
+def _header_before(window: bytes | bytearray, at: int) -> bytes:
+    """Return the header of the token whose payload begins at `at`; nothing if it is not there."""
+    if window[at - 1 : at] != b".":
+        return b""
+    before = bytes(window[max(0, at - BEFORE) : at - 1])
+    header = before[before.rfind(_HEADER) :] if _HEADER in before else b""
+    return b"" if header.strip(_BASE64) else header
+
+
+def _prints(window: bytes | bytearray, first: int, last: int) -> Iterator[bytes]:
+    """Yield the words of exactly 64 hexadecimal digits, as the bytes that they spell."""
+    sample = window[first : last + _PRINT_LENGTH : _STEP].translate(_IS_HEX)
+    at = sample.find(_IN_A_ROW)
+    while at >= 0:
+        seen = first + at * _STEP
+        found = _HEX_RUN.match(window, seen)
+        end = found.end() if found else seen
+        before = bytes(window[max(0, seen - _PRINT_LENGTH) : seen])
+        start = seen - len(before) + len(before.rstrip(_HEX_DIGITS))
+        if end - start == _PRINT_LENGTH and first <= start < last:
+            yield bytes.fromhex(window[start:end].decode("ascii"))
+        at = sample.find(_IN_A_ROW, (end - first) // _STEP + 1)

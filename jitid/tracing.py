@@ -1,0 +1,255 @@
+"""What strings that were found somewhere are in this ledger: whose credentials, alive or not, proved or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid import introspection, jws
+from jitid.credential import Credential
+from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Ancestor, Family, Names, SigningKey, Snapshot
+from jitid.searching import Finds, jti_of_token
+from jitid.secret import fingerprint
+from jitid.task import Task
+
+MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "id")
+"""What a string can be, the best evidence first."""
+
+_UNKNOWN = "the ledger does not know this credential"
+_MISTYPED = "cut or mistyped: the checksum does not fit"
+_SHOWN = 20
+"""So many strings that the ledger does not know are told one by one."""
+
+
+class Evidence(NamedTuple):
+    """The strings of one credential."""
+
+    match: str
+    """One of `MATCHES`: the best of what was found."""
+    proof: str | None
+    """`fingerprint` or `signature`; none if anybody could have written what was found."""
+    strings: int
+    """How many distinct ones there are."""
+    occurrences: int
+
+
+class Match(NamedTuple):
+    """A credential of this ledger of which something was found."""
+
+    credential: Credential
+    evidence: Evidence
+    reason: str | None
+    """Why it is not valid; none if it is."""
+    lineage: list[Ancestor]
+    task: Task
+    family: Family
+    ended_event: Mapping[str, Any] | None
+
+    @property
+    def endable(self) -> bool:
+        """Tell whether revoking it would end something."""
+        return self.family.live or self.family.live_below > 0
+
+
+class Stray(NamedTuple):
+    """A string that looks like ours, and is nothing that this ledger knows."""
+
+    match: str
+    name: str | None
+    """The id, where it has one."""
+    reason: str
+    occurrences: int
+    signed_by: str | None = None
+    """The key of ours that signed it all the same: somebody else has that key."""
+
+
+class Traced(NamedTuple):
+    """What was found."""
+
+    matches: list[Match]
+    strays: list[Stray]
+    """The first of them, those that are signed before the others."""
+    unknown: int
+    """How many there are of them in all."""
+    words: list[Stray]
+    """The first words that could be fingerprints and are none here; many texts hold some, of other things."""
+    now: int
+
+
+def trace(snapshot: Snapshot, names: Names, finds: Finds) -> Traced:
+    """Tell what was found: each credential once, whatever of it was there."""
+    return _Trace(snapshot, names, finds).traced()
+
+
+def together(parts: Iterable[Traced]) -> Traced:
+    """Return what was found in several parts of a text."""
+    matches: dict[int, Match] = {}
+    strays: list[Stray] = []
+    words: list[Stray] = []
+    unknown = now = 0
+    for part in parts:
+        for match in part.matches:
+            before = matches.get(match.credential.key)
+            evidence = match.evidence if before is None else _joined(before.evidence, match.evidence)
+            matches[match.credential.key] = match._replace(evidence=evidence)
+        strays = _first([*strays, *part.strays])
+        words = [*words, *part.words][:_SHOWN]
+        unknown += part.unknown
+        now = part.now
+    return Traced(list(matches.values()), strays, unknown, words, now)
+
+
+def honour(match: Match, now: int) -> tuple[str, int | None]:
+    """Return who may still honour a credential, and until when."""
+    credential = match.credential
+    self_contained = credential.claims_hash is not None
+    if match.reason is None:
+        who = "whoever verifies for its audiences" if self_contained else "whoever asks this ledger"
+        return who, credential.expires_at
+    if self_contained and now < credential.expires_at:
+        return "verifiers that do not ask this ledger", credential.expires_at
+    return "nobody", None
+
+
+def _joined(one: Evidence, other: Evidence) -> Evidence:
+    best = min(one, other, key=lambda each: (each.proof is None, MATCHES.index(each.match)))
+    return Evidence(best.match, best.proof, one.strings + other.strings, one.occurrences + other.occurrences)
+
+
+def _first(strays: list[Stray]) -> list[Stray]:
+    return sorted(strays, key=lambda stray: stray.signed_by is None)[:_SHOWN]
+
+
+class _Trace:
+    """One look at the ledger."""
+
+    def __init__(self, snapshot: Snapshot, names: Names, finds: Finds) -> None:
+        self._snapshot = snapshot
+        self._names = names
+        self._finds = finds
+        self._evidence: dict[int, Evidence] = {}
+        self._strays: list[Stray] = []
+        self._keys = {key.kid: key for key in snapshot.signing_keys()}
+        ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
+        found = snapshot.find_given(filter(_is_id, ids), {*finds.opaque, *finds.prints})
+        self._by_key = {one.key: one for one in found}
+        self._by_jti = {one.jti: one for one in found}
+        self._by_print = {one.fingerprint: one for one in found}
+        self._by_identity: dict[str, list[Credential]] = {}
+        for one in found:
+            self._by_identity.setdefault(one.id, []).append(one)
+
+    def traced(self) -> Traced:
+        """Return what was found."""
+        finds, words = self._finds, []
+        for raw, count in finds.opaque.items():
+            if not self._take("opaque", "fingerprint", self._by_print.get(raw), count):
+                self._strays.append(Stray("opaque", None, _UNKNOWN, count))
+        for raw, count in finds.prints.items():
+            if not self._take("fingerprint", "fingerprint", self._by_print.get(raw), count):
+                reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
+                words.append(Stray("fingerprint", None, reason, count))
+        for token, count in finds.signed.items():
+            self._take_signed(token, count)
+        # Of an identity's credentials an id means the one that was found beside it: hence ids come last.
+        for match, counts in (("truncated-jwt", finds.cut), ("id", finds.ids), ("id", finds.guessed)):
+            for text, count in counts.items():
+                if not self._take(match, None, self._named(text), count) and counts is not finds.guessed:
+                    self._strays.append(Stray(match, text, _UNKNOWN, count))
+        unknown = len(self._strays) + finds.mistyped
+        if finds.mistyped:
+            self._strays.append(Stray("opaque", None, _MISTYPED, finds.mistyped))
+        return Traced(self._matches(), _first(self._strays), unknown, words[:_SHOWN], self._snapshot.now)
+
+    def _take(self, match: str, proof: str | None, credential: Credential | None, count: int) -> bool:
+        """Keep a string as evidence of a credential; return False if there is none."""
+        if credential is None:
+            return False
+        evidence = Evidence(match, proof, 1, count)
+        before = self._evidence.get(credential.key)
+        self._evidence[credential.key] = evidence if before is None else _joined(before, evidence)
+        return True
+
+    def _take_signed(self, token: str, count: int) -> None:
+        jti = jti_of_token(token)
+        credential = self._by_jti.get(jti)
+        if credential is not None and credential.fingerprint == fingerprint(token):
+            # The very token that was handed out: more than a signature proves, and nothing to reckon.
+            self._take("jwt", "fingerprint", credential, count)
+            return
+        try:
+            key, parsed = self._verified(token)
+        except InvalidCredentialError as error:
+            if not self._take("jwt", None, credential, count):
+                self._strays.append(Stray("jwt", jti, error.message, count))
+            return
+        if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
+            # Another signature over the same claims, as ES256 has.
+            self._take("jwt", "signature", credential, count)
+            return
+        claims = (
+            "claims that the ledger does not know" if credential is None else "other claims than its jti has"
+        )
+        reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
+        leaked = None if key.revoked_at is not None else key.kid
+        self._strays.append(Stray("jwt", jti, reason, count, leaked))
+
+    def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
+        """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
+        parsed = jws.parse(token)
+        if parsed.claims.get("iss") != self._names.issuer:
+            raise InvalidCredentialError("the token is of another issuer")
+        key = self._keys.get(parsed.kid)
+        if key is None:
+            raise InvalidCredentialError("the token is signed by a key that the ledger does not know")
+        jws.verify_signature(parsed, key.algorithm, key.public)
+        return key, parsed
+
+    def _named(self, text: str) -> Credential | None:
+        if text.startswith("jti_"):
+            return self._by_jti.get(text)
+        own = self._by_identity.get(text, ())
+        return max(own, key=lambda one: (one.key in self._evidence, one.key), default=None)
+
+    def _matches(self) -> list[Match]:
+        found = [self._by_key[key] for key in self._evidence]
+        snapshot = self._snapshot
+        identities = {one.identity_key for one in found}
+        lineages, families = snapshot.lineages(identities), snapshot.families(identities)
+        tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
+        events = {seq: snapshot.event(seq) for seq in {one.ended_event for one in found} if seq is not None}
+        matches = []
+        for one in found:
+            lineage, family, task = (
+                lineages.get(one.identity_key, []),
+                families[one.identity_key],
+                tasks[one.task],
+            )
+            if task is None:
+                raise IntegrityError(
+                    f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
+                )
+            event = None if one.ended_event is None else events[one.ended_event]
+            matches.append(
+                Match(
+                    one,
+                    self._evidence[one.key],
+                    introspection.objection(one, task, lineage, snapshot.now),
+                    lineage,
+                    task,
+                    family,
+                    None if event is None else event.document(),
+                )
+            )
+        return matches
+
+
+def _is_id(text: str) -> bool:
+    try:
+        parse_id(text)
+    except UsageError:
+        return False
+    return True
