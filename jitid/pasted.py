@@ -57,6 +57,8 @@ def _adopt(finds: Finds, more: Finds) -> None:
     for jti, count in more.cut.items():
         if jti not in known:
             finds.cut.setdefault(jti, count)
+    for raw, count in more.prints.items():
+        finds.prints.setdefault(raw, count)
     for text in more.ids:
         if text not in finds.ids:
             finds.guessed[text] = 1
@@ -68,9 +70,9 @@ def _decoded(text: bytes) -> Finds:
     for word in _WORD.findall(text):
         if SIGNED_MARK.encode() in word:
             continue
-        # It may have begun anywhere, and so have groups of four.
+        # It may lack any number of characters, and so a group of four may begin at any of the first four.
         for lost in range(4):
-            inner = _INNER.search(_from_base64(word[lost:]))
+            inner = _INNER.search(_from_base64(b"A" * lost + word))
             if inner is None:
                 continue
             if inner[0].startswith(OPAQUE_PREFIX.encode()):

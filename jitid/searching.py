@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
 from jitid.jws import MAX_KID, MAX_TOKEN
-from jitid.secret import SIGNED_MARK, fingerprint, is_opaque
+from jitid.secret import OPAQUE_PREFIX, SIGNED_MARK, fingerprint, is_opaque
 
 BEFORE = 96 + 2 * MAX_KID
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""
@@ -29,13 +29,13 @@ _HEADER = b"eyJhbGciOi"  # {"alg":
 _JTI_LENGTH = 51
 _PAYLOAD = re.compile(rb"([\w-]{%d,%d})(?:\.([\w-]{86}))?" % (_JTI_LENGTH, MAX_TOKEN))
 
-# Only the first letter is taken: what begins at one place does not depend on what began before it.
-_NAMED = re.compile(rb"j(?=(itid_[0-9A-Za-z]{16,38}|(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])))")
-_NAMED_LENGTH = 45  # with the character behind it
+_PREFIX = re.compile(rb"j(?:ti|id|itid)_")
 _PREFIXES = (b"jti_", b"jid_", b"jitid_")
+_NAME = re.compile(rb"jitid_[0-9A-Za-z]{16,38}|j(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])")
 _RARE = 700
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
-_SAMPLE = 61
+_SAMPLE = 64
+"""Which part of a window shows how rare a letter is."""
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
@@ -101,10 +101,10 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
     A signed token begins with its payload. The window shows `BEFORE` bytes before `first` and `AFTER` bytes after
     `last`, unless the text begins or ends there; then every cut into windows finds the same.
     """
-    sample = window[first:last:_SAMPLE]
+    sample = window[first : first + (last - first) // _SAMPLE]
     most = len(sample) // _RARE
     for text in _named(window, first, last, rare=sample.count(b"j") <= most):
-        if text.startswith("jitid_"):
+        if text.startswith(OPAQUE_PREFIX):
             _add_opaque(finds, text)
         else:
             _count(finds.ids, text)
@@ -120,15 +120,22 @@ def _count(counts: dict[_Key, int], key: _Key) -> None:
 
 def _named(window: bytes | bytearray, first: int, last: int, *, rare: bool) -> Iterator[str]:
     """Yield what has a prefix of ours: opaque tokens and ids. `rare` says whether the letter j is."""
+    for at in _prefixes(window, first, last, rare=rare):
+        found = _NAME.match(window, at)
+        if found:
+            yield found[0].decode("ascii")
+
+
+def _prefixes(window: bytes | bytearray, first: int, last: int, *, rare: bool) -> Iterator[int]:
     if not rare:
-        for match in _NAMED.finditer(window, first, last + _NAMED_LENGTH):
-            if match.start() < last:
-                yield f"j{match[1].decode('ascii')}"
+        for found in _PREFIX.finditer(window, first, last + len(OPAQUE_PREFIX) - 1):
+            if found.start() < last:
+                yield found.start()
         return
     at = window.find(b"j", first, last)
     while at >= 0:
-        if window.startswith(_PREFIXES, at) and (found := _NAMED.match(window, at)):
-            yield f"j{found[1].decode('ascii')}"
+        if window.startswith(_PREFIXES, at):
+            yield at
         at = window.find(b"j", at + 1, last)
 
 

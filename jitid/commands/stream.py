@@ -6,9 +6,10 @@ import marshal
 import os
 import signal
 import stat
+import struct
 from collections.abc import Iterator
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from jitid.commands import reading
 from jitid.errors import StorageError, UsageError
@@ -23,32 +24,34 @@ _MOST_PROCESSES = 4
 _BATCH = 100_000
 """So many distinct strings are looked up together; no more of them are held at a time."""
 
-Windows = Iterator[tuple[int, int]]
-"""The parts of a text, one after the other: where each begins and ends in the window that shows it."""
+_STATE = struct.Struct("=?QQ")
+_KEPT = max(LONGEST + 1, BEFORE + AFTER)
 
 
 class StreamSearch:
-    """Searches a stream, beginning before it is asked what it found, so that other work is done meanwhile.
+    """Searches a stream from the moment on that it is entered, so that other work is done meanwhile.
 
-    Processes share a file by its offset: who moves it on by a chunk searches that chunk. What cannot be read out of
-    order is left to one process, while this one does other things.
+    Whoever searches takes turns with the others: it reads a chunk in its turn, and searches it while the next one
+    reads. What the end of a chunk shows is left for the next turn, in memory that all of them see.
     """
 
-    def __init__(self, path: str, what: str) -> None:
-        """Args are the file, `-` for standard input, and what errors call it."""
+    def __init__(self, path: str, what: str, processes: int | None = None) -> None:
+        """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it."""
         self._path = path
         self._what = what
+        self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
         self._descriptor = -1
         self._window = bytearray(BEFORE + CHUNK + AFTER)
-        self._view = memoryview(self._window)
-        self._begun = 0
-        """How much of the stream the window holds from the beginning."""
-        self._own: Windows | None = None
+        self._short: bytes | None = None
+        """The whole stream, if it is short."""
+        self._left: Any = None
+        """What the turn before left: whether it was the last one, where the next one begins to search, and text."""
+        self._lock: int | None = None
         self._helpers: list[tuple[int, int]] = []
         """Process and descriptor of who searches as well."""
 
     def __enter__(self) -> Self:
-        """Read the beginning, and let others search the rest if it is long. Raises UsageError."""
+        """Read the beginning, and let others begin if there is more. Raises UsageError."""
         self._descriptor = reading.opened(self._path, self._what)
         try:
             self._begin()
@@ -65,15 +68,16 @@ class StreamSearch:
         self.close()
 
     def close(self) -> None:
-        """Stop who still searches, and close the file."""
+        """Stop whoever still searches, and close the file."""
         for pid, told in self._helpers:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(told)
         self._helpers.clear()
-        if self._descriptor > 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in (self._descriptor, self._lock or 0):
+            if descriptor > 0:
+                os.close(descriptor)
+        self._descriptor, self._lock = -1, None
 
     def finds(self) -> Iterator[Finds]:
         """Search what is left, and yield what was found, in one or more batches.
@@ -83,12 +87,11 @@ class StreamSearch:
             StorageError: a process that searched a part of it was ended from outside.
 
         """
+        if self._short is not None:
+            yield search_pasted(self._short)
+            return
         try:
-            if self._begun <= LONGEST:
-                yield search_pasted(bytes(self._view[: self._begun]))
-                return
-            if self._own is not None:
-                yield from self._batches(self._own)
+            yield from self._batches()
             while self._helpers:
                 pid, told = self._helpers[-1]
                 yield from _told_by(told)
@@ -102,100 +105,105 @@ class StreamSearch:
         return reading.unreadable(self._path, self._what, error)
 
     def _begin(self) -> None:
-        self._fill(LONGEST + 1)
-        if self._begun <= LONGEST:
+        size, ended = self._fill(0, LONGEST + 1)
+        if ended:
+            self._short = bytes(self._window[:size])
             return
-        processors = _processors()
-        if self._can_share():
-            start = os.lseek(self._descriptor, -self._begun, os.SEEK_CUR)
-            self._own = self._shared(start)
-            for _ in range(min(processors, _MOST_PROCESSES) - 1):
-                self._start_helper(self._shared(start))
-        elif processors > 1 and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            self._start_helper(self._in_order())
-        else:
-            self._own = self._in_order()
+        helpers = self._processes - 1 if self._is_long() else 0
+        self._left = bytearray(_STATE.size + _KEPT)
+        if helpers:
+            import mmap
 
-    def _fill(self, size: int) -> bool:
-        """Read until the window holds `size` bytes; return whether the stream ended before."""
-        while self._begun < size:
-            count = os.readv(self._descriptor, [self._view[self._begun : size]])
-            if not count:
-                return True
-            self._begun += count
-        return False
+            self._left = mmap.mmap(-1, _STATE.size + _KEPT)
+            self._lock = os.memfd_create("jitid")
+        self._leave(ended, 0, 0, size)
+        for _ in range(helpers):
+            self._start_helper()
 
-    def _can_share(self) -> bool:
+    def _is_long(self) -> bool:
         found = os.fstat(self._descriptor)
-        if not stat.S_ISREG(found.st_mode) or not hasattr(os, "preadv") or _processors() < 2:
-            return False
-        return found.st_size - os.lseek(self._descriptor, 0, os.SEEK_CUR) >= _WORTH_SHARING
+        return not stat.S_ISREG(found.st_mode) or found.st_size >= _WORTH_SHARING
 
-    def _shared(self, start: int) -> Windows:
-        """Yield windows of a file that other processes read as well, which begins at `start` for us."""
-        window, view = self._window, self._view
-        while True:
-            # Moving the offset is one step: no two processes get the same place.
-            own = os.lseek(self._descriptor, CHUNK, os.SEEK_CUR) - CHUNK
-            at = max(start, own - BEFORE)
-            size = 0
-            while size < len(window) and (count := os.preadv(self._descriptor, [view[size:]], at + size)):
-                size += count
-            first = own - at
-            if size <= first:
-                return
-            window[size:] = bytes(len(window) - size)
-            yield first, min(first + CHUNK, size)
+    def _fill(self, size: int, most: int) -> tuple[int, bool]:
+        """Read on, until a window of `size` bytes holds `most`; return how many it holds, and if that is all."""
+        view = memoryview(self._window)
+        while size < most:
+            count = os.readv(self._descriptor, [view[size:most]])
+            if not count:
+                return size, True
+            size += count
+        return size, False
 
-    def _in_order(self) -> Windows:
-        """Yield windows of a stream that is read from its beginning to its end."""
+    def _windows(self) -> Iterator[tuple[int, int]]:
+        """Yield from where to where the window is to be searched, turn by turn."""
         window = self._window
-        first = 0
-        while True:
-            ended = self._fill(len(window))
-            size = self._begun
-            if ended:
-                window[size:] = bytes(len(window) - size)
-                yield first, size
-                return
-            last = size - AFTER
+        done = False
+        while not done:
+            self._wait()
+            try:
+                done, first, size = _STATE.unpack_from(self._left)
+                if done:
+                    return
+                window[:size] = self._left[_STATE.size : _STATE.size + size]
+                size, done = self._fill(size, len(window))
+                last = size if done else size - AFTER
+                self._leave(done, BEFORE, last - BEFORE, size)
+            finally:
+                self._pass_on()
+            # What an earlier turn left there is no text.
+            window[size:] = bytes(len(window) - size)
             yield first, last
-            kept = window[last - BEFORE :]
-            window[: len(kept)] = kept
-            first, self._begun = BEFORE, len(kept)
 
-    def _batches(self, windows: Windows) -> Iterator[Finds]:
+    def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
+        """Leave a part of the window for the next turn, which searches it from `first` on."""
+        kept = b"" if ended else self._window[start:end]
+        _STATE.pack_into(self._left, 0, ended, first, len(kept))
+        self._left[_STATE.size : _STATE.size + len(kept)] = bytes(kept)
+
+    def _wait(self) -> None:
+        if self._lock is not None:
+            import fcntl
+
+            # A process's own: whoever dies in its turn has passed it on.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX)
+
+    def _pass_on(self) -> None:
+        if self._lock is not None:
+            import fcntl
+
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+    def _batches(self) -> Iterator[Finds]:
         finds = Finds()
-        for first, last in windows:
+        for first, last in self._windows():
             search(self._window, first, last, finds)
             if len(finds) >= _BATCH:
                 yield finds
                 finds = Finds()
         yield finds
 
-    def _start_helper(self, windows: Windows) -> None:
+    def _start_helper(self) -> None:
         told, tell = os.pipe()
         try:
             pid = os.fork()
         except OSError:
-            # There may be no more processes: then this one does all of it.
+            # There may be no more processes: then there are fewer turns to take.
             os.close(told)
             os.close(tell)
-            self._own = self._own or windows
             return
         if pid == 0:
-            self._help(windows, tell)
+            self._help(tell)
         os.close(tell)
         self._helpers.append((pid, told))
 
-    def _help(self, windows: Windows, tell: int) -> NoReturn:
+    def _help(self, tell: int) -> NoReturn:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             with os.fdopen(tell, "wb") as file:
                 failure = 0
                 try:
-                    for finds in self._batches(windows):
+                    for finds in self._batches():
                         marshal.dump(finds.pack(), file)
                 except OSError as error:
                     failure = error.errno or -1
@@ -221,6 +229,7 @@ def _told_by(descriptor: int) -> Iterator[Finds]:
 
 
 def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return on how many processors processes of ours can take turns."""
+    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
+        return 1
+    return len(os.sched_getaffinity(0))

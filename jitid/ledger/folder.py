@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 
@@ -149,7 +148,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
         raise translated(error) from error
     finally:
         if os.path.isdir(aside):
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(aside)
 
 
 def _begin(parent: str, name: str) -> tuple[str, int]:
@@ -241,7 +240,7 @@ def _remove_abandoned(parent: str, name: str) -> None:
             continue
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(abandoned, ignore_errors=True)
+            _remove(abandoned)
         except BlockingIOError:
             continue
         finally:
@@ -252,9 +251,16 @@ def _remove_unlocked(abandoned: str, parent: str) -> None:
     """Remove an abandoned folder that has no lock file: it may be a moment old, and goes when it is an hour old."""
     try:
         if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
-            shutil.rmtree(abandoned, ignore_errors=True)
+            _remove(abandoned)
     except FileNotFoundError:
         return  # it was published or removed meanwhile
+
+
+def _remove(abandoned: str) -> None:
+    # Every verb loads this module, and hardly one removes anything: shutil costs a start four milliseconds.
+    from shutil import rmtree
+
+    rmtree(abandoned, ignore_errors=True)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -1,0 +1,104 @@
+"""What people paste is found as it was, whatever mail, terminals, URLs and quoting did to it."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.pasted import search_pasted
+from jitid.secret import fingerprint
+from tests.values.test_searching import JID, JTI, OPAQUE, PAYLOAD, PRINT, SIGNATURE, TOKEN, content, signed
+
+PRINT_OF_OPAQUE = {"opaque": {fingerprint(OPAQUE): 1}}
+
+
+def found(text: str | bytes) -> dict[str, Any]:
+    """Return what is found in a pasted text, without what is empty."""
+    return content(search_pasted(text.encode() if isinstance(text, str) else text))
+
+
+def wrapped(text: str, width: int, before: str = "") -> str:
+    """Return a text broken over lines, as a terminal or a mail breaks it."""
+    return "\n".join(before + line for line in textwrap.wrap(text, width))
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "plain": lambda text: text,
+    "wrapped": lambda text: wrapped(text, 33),
+    "wrapped with CRLF": lambda text: wrapped(text, 33).replace("\n", "\r\n"),
+    "quoted in a mail": lambda text: wrapped(text, 33, "> > "),
+    "quoted-printable": lambda text: wrapped(text, 33).replace("\n", "=\r\n"),
+    "continued in a shell": lambda text: wrapped(text, 33).replace("\n", "\\\n  "),
+    "in quotes": lambda text: f"token: '{text}'",
+    "in JSON": lambda text: f'{{"authorization":"Bearer {text}"}}',
+    "in a header": lambda text: f"Authorization: Bearer {text}\r\n",
+    "in a URL": lambda text: f"https://x/?t={quote(text)}&u=1",
+    "percent-encoded throughout": lambda text: "".join(f"%{ord(each):02X}" for each in text),
+    "with zero-width spaces": lambda text: "\u200b".join(text),
+    "in a box": lambda text: f"| {wrapped(text, 33)} |".replace("\n", " |\n| "),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_token_is_found_whole(change: str) -> None:
+    assert found(CHANGES[change](OPAQUE)) == PRINT_OF_OPAQUE
+    assert found(CHANGES[change](TOKEN)) == {"signed": {TOKEN: 1}}
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_text_of_another_encoding_is_searched(codec: str) -> None:
+    assert found(f"token {OPAQUE}\n".encode(codec)) == PRINT_OF_OPAQUE
+    assert found(f"token {TOKEN}\n".encode(codec)) == {"signed": {TOKEN: 1}}
+
+
+@pytest.mark.parametrize("text", [f"user:{OPAQUE}", f"u:{OPAQUE}", f"{OPAQUE}:", OPAQUE])
+def test_a_token_inside_base64_is_found(text: str) -> None:
+    """As basic authentication writes it (RFC 7617, section 2)."""
+    assert found("Authorization: Basic " + base64.b64encode(text.encode()).decode()) == PRINT_OF_OPAQUE
+
+
+@pytest.mark.parametrize("lost", range(51, 100))
+def test_a_signed_token_without_its_beginning_tells_its_identity(lost: int) -> None:
+    """The agent that acts is the first id after the jti; it is there as long as no bit of it is lost."""
+    begins_at = base64.urlsafe_b64decode(PAYLOAD + "=" * (-len(PAYLOAD) % 4)).index(JID.encode())
+    there = lost <= begins_at * 8 // 6
+    assert found(f"{PAYLOAD[lost:]}.{SIGNATURE}") == ({"cut": {JID: 1}} if there else {})
+
+
+@pytest.mark.parametrize("start", range(1, 11))
+def test_a_payload_that_lost_its_first_characters_tells_its_jti(start: int) -> None:
+    assert found(PAYLOAD[start:]) == {"cut": {JTI: 1}}
+
+
+def test_an_id_over_two_lines_is_a_guess() -> None:
+    assert found(f"{JTI[:20]}\n{JTI[20:]}") == {"guessed": {JTI: 1}}
+
+
+def test_what_is_found_in_both_ways_counts_once() -> None:
+    text = f"{JTI} {OPAQUE} {TOKEN}\n{PRINT}\n{PAYLOAD[:60]}"
+    assert found(text) == {
+        "ids": {JTI: 1},
+        **PRINT_OF_OPAQUE,
+        "signed": {TOKEN: 1},
+        "prints": {bytes.fromhex(PRINT): 1},
+        "cut": {JTI: 1},
+    }
+
+
+def test_a_whole_token_counts_for_its_part() -> None:
+    assert found(wrapped(TOKEN, 400)) == {"signed": {TOKEN: 1}}
+    other = signed(JTI[:-1] + "0", purpose="other")
+    assert set(search_pasted(f"{wrapped(TOKEN, 90)}\n\n{other}".encode()).signed) == {TOKEN, other}
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_too_strange(raw: bytes) -> None:
+    search_pasted(raw)
+    search_pasted(raw + b"%ZZ%4" + SIGNATURE.encode() + b"." + PAYLOAD.encode())
