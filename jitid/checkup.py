@@ -18,7 +18,8 @@ from jitid.files import offences
 from jitid.ledger import folder
 from jitid.ledger.protocol import Filter
 from jitid.lifetime import format_time
-from jitid.processes import orphans
+from jitid.process import Liveness
+from jitid.processes import liveness, orphans, this_process
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
 
@@ -202,7 +203,16 @@ def _processes(installation: Installation) -> Iterator[Check]:
             f"{format_time(row.expires_at)}",
             f"jitid revoke {row.id}",
         )
-    if not gone:
+    here = this_process()
+    unseen = sum(
+        row.process is not None and liveness(row.process, here) is Liveness.UNKNOWN
+        for row in page.credentials
+    )
+    if unseen:
+        yield unexamined("processes", f"{unseen} live credentials are in hands that cannot be seen from here")
+    if len(page.credentials) == MANY:
+        yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")
+    if not gone and not unseen:
         count = len(page.credentials)
         held = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
         yield ok("processes", f"there {held} in the hands of `run`, and no wrapper is gone")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 
 from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError
 from jitid.text import quote
@@ -144,15 +146,44 @@ def _replace(path: str, data: bytes, mode: int) -> None:
         try:
             # A umask can only take permissions away; an owner who may not write could not renew the file later.
             os.fchmod(descriptor, mode)
+            _give_to_owner(descriptor, path)
             _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(aside, path)
+        # Whatever can be refused is asked for while the old file still stands.
+        held = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.rename(aside, path)
+            _sync_names(held)
+        finally:
+            os.close(held)
     except BaseException:
-        os.unlink(aside)
+        # Unless it has its name already.
+        with suppress(FileNotFoundError):
+            os.unlink(aside)
         raise
-    sync_folder(folder or ".")
+
+
+def _give_to_owner(descriptor: int, path: str) -> None:
+    """Let a file that root replaces belong to whom it belonged before."""
+    if os.geteuid() != 0:
+        return
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_uid != 0:
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _sync_names(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot do that for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -113,6 +113,31 @@ def _check_state(credential: Credential, now: int) -> None:
         raise InvalidCredentialError(f"the credential {_end(credential, state)}")
 
 
+def lasting(snapshot: Snapshot, credential: Credential) -> Credential:
+    """Return a valid credential with what its holder can still hand on: what its successor holds, if it has one.
+
+    Raises:
+        InvalidCredentialError: it has been renewed, and its successor has ended.
+
+    """
+    if credential.superseded_at is None:
+        return credential
+    found = [
+        one
+        for one in snapshot.find_credentials_of(parse_id(credential.id)[1])
+        if one.superseded_at is None and one.state_at(snapshot.now) is State.ACTIVE
+    ]
+    if not found:
+        raise InvalidCredentialError("the credential was renewed, and its successor has ended")
+    successor = found[-1]
+    return credential._replace(
+        scopes=successor.scopes,
+        audiences=successor.audiences,
+        details=successor.details,
+        expires_at=successor.expires_at,
+    )
+
+
 def _end(credential: Credential, state: State) -> str:
     if state is State.PENDING:
         return "is pending: its secret was never confirmed"

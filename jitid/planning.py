@@ -171,7 +171,8 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
     if request.parent is None:
         return None
     try:
-        return introspection.verify(snapshot, names, request.parent.reveal(), None)
+        found = introspection.verify(snapshot, names, request.parent.reveal(), None)
+        return found._replace(credential=introspection.lasting(snapshot, found.credential))
     except InvalidCredentialError as error:
         raise InvalidCredentialError(
             f"the parent's credential is not valid: {error.message}", error.hint

@@ -15,9 +15,8 @@ _STARTED = 19
 
 def this_process(*, kept: bool = False) -> Process:
     """Return this process as it is remembered."""
-    return Process(
-        os.uname().nodename, _boot(), _namespace(), os.getpid(), (_stat(os.getpid()) or ("", 0))[1], kept
-    )
+    started = 0 if _has_own_time() else (_stat(os.getpid()) or ("", 0))[1]
+    return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept)
 
 
 def liveness(process: Process, here: Process) -> Liveness:
@@ -37,24 +36,30 @@ def liveness(process: Process, here: Process) -> Liveness:
     except PermissionError:
         pass  # it is somebody else's
     found = _stat(process.pid)
-    if found is None or not process.started:
-        # Where /proc hides other users' processes, or there is none, the number alone proves nothing.
+    if found is None or not process.started or not here.started:
+        # Where /proc hides other users' processes, or there is none, or times are not told alike, the number alone
+        # proves nothing.
         return Liveness.UNKNOWN
     state, started = found
     return Liveness.ALIVE if started == process.started and state not in ("Z", "X") else Liveness.GONE
 
 
 def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
-    """Return the live credentials whose process, which was to take them away, is gone as seen from here."""
+    """Return the live credentials whose process, which was to take them away, is gone as seen from here.
+
+    Of an identity it is the one that lives longest.
+    """
     here = this_process()
-    return [
-        row
-        for row in found
-        if row.process is not None
-        and not row.process.kept
-        and row.state_at(now) is State.ACTIVE
-        and liveness(row.process, here) is Liveness.GONE
-    ]
+    last: dict[str, Credential] = {}
+    for row in found:
+        if row.process is None or row.process.kept or row.state_at(now) is not State.ACTIVE:
+            continue
+        before = last.get(row.id)
+        if (before is None or row.expires_at > before.expires_at) and liveness(
+            row.process, here
+        ) is Liveness.GONE:
+            last[row.id] = row
+    return list(last.values())
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
@@ -67,6 +72,15 @@ def _stat(pid: int) -> tuple[str, int] | None:
         return fields[_STATE].decode(), int(fields[_STARTED])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _has_own_time() -> bool:
+    """Tell whether times since the boot are told otherwise here than elsewhere (time_namespaces(7))."""
+    try:
+        with open("/proc/self/timens_offsets", "rb") as file:
+            return any(field.strip(b"0") for line in file for field in line.split()[1:])
+    except OSError:
+        return False
 
 
 def _boot() -> str:

@@ -14,7 +14,7 @@ from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Ids, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ancestor, CredentialRow, Names, Transaction
-from jitid.lifetime import format_duration, format_time
+from jitid.lifetime import format_time
 from jitid.minting import mint_of, new_ids, usable_key
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
@@ -57,6 +57,7 @@ def renew(
     ids = Ids(predecessor.id, credential_id(jti))
     ((secret, print_, claims_hash),) = mint_of(kind, keyring, key).issuer.mint([Order(draft, [ids])])
     replaced = transaction.supersede(predecessor.identity_key, kind.value, draft.issued_at + terms.overlap)
+    before = {credential_id(raw): earlier for raw, _, earlier in replaced if earlier is not None}
     transaction.add(
         [],
         [
@@ -86,7 +87,8 @@ def renew(
             **renewal.facts,
             "jti": ids.jti,
             "issued": audit.issued_digest([(jti, print_)]),
-            "replaced": {credential_id(raw): at for raw, at in replaced},
+            "replaced": {credential_id(raw): at for raw, at, _ in replaced},
+            "before": before or None,
         },
     )
     return Issued(
@@ -110,7 +112,9 @@ def renew(
 
 
 def abandon(transaction: Transaction, jti: str) -> None:
-    """End a successor that could not be handed out; what it was to supersede stands as before.
+    """End a successor that could not be handed out; what it was to supersede stands as it did before.
+
+    If another one supersedes it by now, that one stands for all of them.
 
     Raises:
         NotFoundError: the ledger knows no such renewal.
@@ -123,8 +127,12 @@ def abandon(transaction: Transaction, jti: str) -> None:
         raise NotFoundError(f"the ledger knows no renewal {quote(jti)}", "see: jitid audit log")
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
-    restored = list(told["replaced"])
-    transaction.restore([parse_id(text)[1] for text in restored])
+    earlier = told.get("before", {})
+    restored = {
+        text: earlier.get(text)
+        for text, at in (told["replaced"].items() if found.superseded_at is None else ())
+        if transaction.restore(parse_id(text)[1], at, earlier.get(text))
+    }
     digest = transaction.end_one(found.key, State.REVOKED)
     transaction.append(
         "abandon",
@@ -215,13 +223,13 @@ def _plan(
         decision,
         task.deadline - now,
         until_parents_end,
-        now - first,
+        max(now - first, 0),  # the clock may have been set back since
         notes,
         stated=request.ttl is not None,
     )
     # Whoever asks for a short one gets it; otherwise a successor that lives no longer is of no use.
     if lifetime <= 0 or (limit is not None and now + lifetime <= predecessor.expires_at):
-        _refuse_used_up(predecessor, decision, limit, now - first, facts)
+        _refuse_used_up(predecessor, decision, limit, first, facts)
     actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
     draft = Draft(
         names.issuer,
@@ -259,10 +267,10 @@ def _held_by(parent: Ancestor) -> Grant:
 
 
 def _refuse_used_up(
-    predecessor: Credential, decision: Decision, limit: str | None, lived: int, facts: Mapping[str, Any]
+    predecessor: Credential, decision: Decision, limit: str | None, first: int, facts: Mapping[str, Any]
 ) -> None:
     reason = (
-        f"{limit} leaves nothing to renew: the identity has lived for {format_duration(lived)}, and its credential "
+        f"{limit} leaves nothing to renew: the identity was first issued at {format_time(first)}, and its credential "
         f"ends at {format_time(predecessor.expires_at)}"
     )
     raise PolicyDeniedError(

@@ -26,6 +26,9 @@ _PATIENCE = 2.0
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds from a renewal that could not be done to the next try."""
 
+_LAST_CHANCE = 0.5
+"""So many seconds before its expiry a credential is not renewed any more: the ledger counts whole ones."""
+
 _NEVER = float("inf")
 
 
@@ -56,6 +59,7 @@ class Hold:
         self.id = issued.credentials[0].id
         self._wait = _FIRST_WAIT
         self._told = ""
+        self._noted = issued.notes
         self._due = self._next_renewal() if renewed else _NEVER
 
     @property
@@ -88,24 +92,29 @@ class Hold:
             )
             return self._due
         left = self._issued.expires_at - now
+        if left < _LAST_CHANCE:
+            self._due = self._issued.expires_at
+            return self._due
         try:
             self._renew()
         except InvalidCredentialError as error:
             # It, its task or what it descends from has ended, and will not live again.
-            self._tell(error.message)
+            self._tell(error.message, lasts=False)
             self._due = self._issued.expires_at
         except JitidError as error:
             self._tell(error.message)
             wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
-            self._due = min(now + wait, self._issued.expires_at)
+            self._due = self._issued.expires_at if wait > left - _LAST_CHANCE else now + wait
         except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
             self._tell(f"{type(error).__name__}, which is a bug")
             self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
         else:
             self._told = ""
             self._wait = _FIRST_WAIT
-            self._due = self._next_renewal()
+            # The ledger's time may stand still where the machine's clock is behind it.
+            self.clock.set(max(time.time(), self._issued.issued_at))
+            self._due = max(self._next_renewal(), self.clock() + _FIRST_WAIT)
         return self._due
 
     def end(self, status: int) -> None:
@@ -140,6 +149,10 @@ class Hold:
             token = issued.credentials[0].secret.reveal()
             hand_over(authority, issued, lambda: self._place.put(token))
             self._issued = issued
+            for note in issued.notes:
+                if note not in self._noted:
+                    self._given.note(note)
+            self._noted = issued.notes
         finally:
             authority.close()
 
@@ -152,10 +165,13 @@ class Hold:
         early = 0.02 * os.urandom(1)[0] / 255
         return issued_at + (expires_at - issued_at) * (1 - 1 / (3 + self._issued.depth) - early)
 
-    def _tell(self, reason: str) -> None:
+    def _tell(self, reason: str, *, lasts: bool = True) -> None:
         if reason != self._told:
             self._told = reason
-            self._given.warn(
-                f"the credential of {self.id} could not be renewed: {reason}; the command keeps its token until "
-                f"{format_time(self._issued.expires_at)}"
+            # One that somebody else has renewed, or ended, is dead or about to be.
+            keeps = (
+                f"the command keeps its token until {format_time(self._issued.expires_at)}"
+                if lasts
+                else "whoever holds its token may have renewed or ended it"
             )
+            self._given.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")

@@ -53,7 +53,10 @@ def renew(
         authority = open_authority(given.config())
         request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
         issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
-        hand_over(authority, issued, lambda: _show(given, issued, target))
+        hand_over(authority, issued, lambda: _hand_out(given, issued, target))
+        if target is not None:
+            # It holds the successor by now, which stays whatever becomes of what is shown besides.
+            _show(given, issued, None)
     for note in issued.notes:
         given.note(note)
 
@@ -82,19 +85,25 @@ def hand_over(authority: Authority, issued: Issued, show: Callable[[], None]) ->
         raise
 
 
-def _show(given: Globals, issued: Issued, target: str | None) -> None:
-    (credential,) = issued.credentials
-    token = credential.secret.reveal()
-    plain = given.field is None and given.format is None
+def _hand_out(given: Globals, issued: Issued, target: str | None) -> None:
+    token = issued.credentials[0].secret.reveal()
     if target is not None:
         write_private(target, f"{token}\n".encode())
-    elif plain:
+    elif given.field is None and given.format is None:
         output.write(f"{token}\n")
-    if not plain:
-        from jitid.formats.view import View
+    else:
+        _show(given, issued, token)
 
-        row = row_of(issued, token if target is None else None, credential.id, credential.jti)
-        given.show(View("jitid.renew/1", FIELDS, [row], one=True))
+
+def _show(given: Globals, issued: Issued, token: str | None) -> None:
+    if given.field is None and given.format is None:
+        return
+    from jitid.formats.view import View
+
+    (credential,) = issued.credentials
+    given.show(
+        View("jitid.renew/1", FIELDS, [row_of(issued, token, credential.id, credential.jti)], one=True)
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_for_issue
 from jitid.errors import ExitStatus, UsageError
-from jitid.lifetime import format_time, parse_duration, parse_time
+from jitid.formats import output
+from jitid.lifetime import format_duration, format_time, parse_duration, parse_time
 from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest
 
 _GRACE = 10
+_SHORTEST = 2
+"""Seconds that a credential lives at least if it is to be renewed: the ledger counts whole ones."""
 ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset({"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE"})
@@ -66,7 +70,7 @@ def run(
     """
     _check(given, env, file, on_exit)
     reading.check_one_stdin(parent_file, delegator_token_file)
-    seconds = _GRACE if grace is None else parse_duration(grace)
+    seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
     program = children.find(command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
         given,
@@ -88,10 +92,15 @@ def run(
         },
         usual_agent=_agent_of(command[0]),
     )
+    if request.ttl is not None and request.ttl < _SHORTEST and env is None:
+        raise UsageError(
+            f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
+            "such as --ttl 1m",
+        )
     request = request._replace(process=this_process(kept=on_exit == "keep"))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file)
-    started = _Start(given, command, program, place, env)
+    started = _Start(given, command, program, place, variable=env, parent_file=parent_file)
     try:
         authority = open_for_issue(given.config(), operation, given.note)
         (issued,) = authority.perform(operation)
@@ -100,7 +109,12 @@ def run(
         # it: the last one to close a ledger waits for a checkpoint.
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")
     finally:
-        place.close()
+        place.close(keep=on_exit == "keep")
+    if started.child.killed_by == signal.SIGINT:
+        # A shell ends its loop only if it sees that this process, too, was ended by the key.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
@@ -115,6 +129,7 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
             until=hold.until,
             grace=grace,
             due=hold.renew_when_due,
+            tell=given.warn,
         )
         if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
             given.warn(f"the command was ended: it had until {format_time(hold.until)}")
@@ -132,13 +147,21 @@ class _Start:
     hold: Hold
 
     def __init__(
-        self, given: Globals, command: list[str], program: str, place: TokenPlace, variable: str | None
+        self,
+        given: Globals,
+        command: list[str],
+        program: str,
+        place: TokenPlace,
+        *,
+        variable: str | None,
+        parent_file: str | None,
     ) -> None:
         self._given = given
         self._command = command
         self._program = program
         self._place = place
         self._variable = variable
+        self._parent_file = parent_file
 
     def start(self, issued: Issued, request: IssueRequest) -> None:
         """Start the command with what was issued for it. Raises NotRunError, OutputError and StorageError."""
@@ -148,7 +171,7 @@ class _Start:
             self._place,
             ttl=self._given.config().number("ttl") if request.ttl is None else request.ttl,
             allow_narrower=request.allow_narrower,
-            until=_end_of_parent(self._given, os.environ),
+            until=_end_of_parent(self._parent_file, os.environ),
             # What is in a variable cannot be replaced, and a successor would end it.
             renewed=self._variable is None,
         )
@@ -158,6 +181,8 @@ class _Start:
         environment |= self._surroundings() | self.hold.environment()
         if self._variable is not None:
             environment[self._variable] = self.hold.token
+        # A reader of standard error that has gone to sleep must not keep signals from the command.
+        output.be_quick()
         self.signals = Signals()
         self.child = children.start(self._program, self._command, environment, self.signals.before)
 
@@ -200,9 +225,9 @@ def _agent_of(program: str) -> str:
     return fit[:MAX_NAME]
 
 
-def _end_of_parent(given: Globals, environ: Mapping[str, str]) -> int | None:
+def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int | None:
     """Return until when the `run` around this one may last, if it is that one's token that delegates."""
-    if "parent_file" not in given.from_environment:
+    if parent_file is None or parent_file != environ.get("JITID_PARENT_FILE"):
         return None
     try:
         return parse_time(environ.get("JITID_EXPIRES_AT", ""))
@@ -214,6 +239,9 @@ def _tell(given: Globals, issued: Issued, variable: str | None) -> None:
     for note in issued.notes:
         given.note(note)
     if variable is not None:
-        given.note(f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}")
+        given.note(
+            f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}, and so does the "
+            "command"
+        )
     if not children.dies_with_parent():
         given.note("on this system the command outlives a jitid that is killed")

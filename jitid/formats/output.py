@@ -36,8 +36,24 @@ def write(text: str) -> None:
         raise _failed(error) from error
 
 
+_quick = False
+
+
+def be_quick() -> None:
+    """Say nothing more to a standard error that does not take it at once."""
+    global _quick
+    _quick = True
+
+
 def say(text: str) -> None:
     """Write `text` and a newline to standard error; who closed it does not want to hear."""
+    if _quick:
+        import select
+
+        ready = select.poll()
+        ready.register(TALK, select.POLLOUT)
+        if not any(event & select.POLLOUT for _, event in ready.poll(0)):
+            return
     try:
         _write_all(TALK, text + "\n")
     except OSError:

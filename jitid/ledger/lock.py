@@ -66,6 +66,8 @@ class FairLock:
             raise _TimedOutError
 
         before = signal.signal(signal.SIGALRM, give_up)
+        # Whoever watches a command keeps it back.
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         try:
             signal.setitimer(signal.ITIMER_REAL, self._timeout)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -76,6 +78,7 @@ class FairLock:
             return False
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             signal.signal(signal.SIGALRM, before)
         return True
 

@@ -41,7 +41,7 @@ class Members:
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
-        """Credentials that an event superseded and whose rows do not say so, and that event: one that was abandoned."""
+        """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
         self.count = 0
         """How many rows were compared."""
 
@@ -107,10 +107,16 @@ class Members:
             self._check_replaced(seq, event["replaced"])
         self.count += len(rows)
 
-    def _check_replaced(self, seq: int, replaced: Mapping[str, int]) -> None:
+    def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
+        # The last event that tells of a credential is the one that counts: another renewal may bring its end forward,
+        # and one that was abandoned puts it back.
         told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
         found = dict(self._snapshot.supersessions([raw for raw, _, _ in told]))
-        self._lasting.update({jti: seq for raw, jti, at in told if found[raw] != at})
+        for raw, jti, at in told:
+            if found[raw] == at:
+                self._lasting.pop(jti, None)
+            else:
+                self._lasting[jti] = seq
 
     def _told(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return what an event says of the identity that it made."""
@@ -140,8 +146,7 @@ class Members:
         elif event["op"] == "key-revoke":
             self._revoked_keys.add(event["kid"])
         elif event["op"] == "abandon":
-            for jti in event["restored"]:
-                self._lasting.pop(jti, None)
+            self._check_replaced(seq, event["restored"])
         self.count += len(rows)
 
 

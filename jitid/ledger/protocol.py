@@ -71,7 +71,7 @@ class SigningKey(NamedTuple):
 
 
 class Ancestor(NamedTuple):
-    """One hop of a credential's lineage: a live credential of an identity above it."""
+    """One hop of a credential's lineage: what an identity above it holds, without what a successor stands for."""
 
     id: str
     agent: str
@@ -273,14 +273,15 @@ class Transaction(Snapshot, Protocol):
     def bind(self, identity: int, process: Process) -> None:
         """Record the process that a new identity is given to."""
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int]]:
+    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
         """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
 
-        Returns the jti of each that does, and when; one that was to end earlier is left alone.
+        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
+        alone.
         """
 
-    def restore(self, jtis: Sequence[bytes]) -> None:
-        """Take back that these credentials are to be superseded, if they have not been yet."""
+    def restore(self, jti: bytes, at: int, before: int | None) -> bool:
+        """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
 
     def end_one(self, key: int, state: State) -> str:
         """End one credential alone, pointing to the next event; return the digest of what ended."""

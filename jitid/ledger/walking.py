@@ -24,7 +24,7 @@ _ABOVE = f"""
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
       JOIN task t ON t.id = i.task
-      LEFT JOIN credential c ON c.identity = i.id AND {LIVE} AND c.fingerprint IS NOT NULL
+      LEFT JOIN credential c ON c.identity = i.id AND {LIVE} AND c.superseded_at IS NULL AND c.fingerprint IS NOT NULL
       LEFT JOIN term au ON au.id = c.audiences
      WHERE above.hop > 0
      ORDER BY above.start, above.hop"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -163,28 +163,33 @@ class SqlTransaction(SqlSnapshot):
         """Record the process that a new identity is given to."""
         self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?)", (identity, *process))
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int]]:
+    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
         """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
 
-        Returns the jti of each that does, and when; one that was to end earlier is left alone.
+        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
+        alone.
         """
-        rows: list[tuple[int, bytes, int]] = self._db.execute(
-            f"""SELECT c.id, c.jti, CASE WHEN c.expires_at < :at THEN c.expires_at ELSE :at END FROM credential c
+        rows: list[tuple[int, bytes, int, int | None]] = self._db.execute(
+            f"""SELECT c.id, c.jti, CASE WHEN c.expires_at < :at THEN c.expires_at ELSE :at END, c.superseded_at
+                  FROM credential c
                  WHERE c.identity = :identity AND c.kind = :kind AND {selecting.LIVE}
                    AND (c.superseded_at IS NULL OR c.superseded_at > :at) ORDER BY c.id""",
             {"identity": identity, "kind": kind, "at": at, "now": self._now},
         ).fetchall()
         self._db.executemany(
-            "UPDATE credential SET superseded_at = ? WHERE id = ?", [(end, key) for key, _, end in rows]
+            "UPDATE credential SET superseded_at = ? WHERE id = ?", [(end, key) for key, _, end, _ in rows]
         )
-        return [(jti, end) for _, jti, end in rows]
+        return [(jti, end, before) for _, jti, end, before in rows]
 
-    def restore(self, jtis: Sequence[bytes]) -> None:
-        """Take back that these credentials are to be superseded, if they have not been yet."""
-        self._db.executemany(
-            "UPDATE credential SET superseded_at = NULL WHERE jti = ? AND ended_at IS NULL AND superseded_at > ?",
-            [(jti, self._now) for jti in jtis],
+    def restore(self, jti: bytes, at: int, before: int | None) -> bool:
+        """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
+        changed = self._db.execute(
+            """UPDATE credential SET superseded_at = :before
+                WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",
+            {"before": before, "jti": jti, "at": at, "now": self._now},
         )
+        done: bool = changed.rowcount == 1
+        return done
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

@@ -47,17 +47,33 @@ class Child:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.killed_by: int | None = None
+        """The signal that ended it."""
 
-    def send(self, number: int) -> None:
-        """Send it a signal. It is there until it has been waited for, so that its number is its own."""
-        os.kill(self.pid, number)
+    def send(self, number: int) -> bool:
+        """Send it a signal; return False if that may not be done, since it is another user now.
+
+        It is there until it has been waited for, so that its number is its own.
+        """
+        try:
+            os.kill(self.pid, number)
+        except PermissionError:
+            return False
+        return True
 
     def ended(self) -> int | None:
         """Return its exit status if it has ended (128+n: by signal n); None while it goes on."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return None
-        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        while True:
+            # As the first process of a container this one has to bury what others leave behind.
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return None
+            if pid == self.pid:
+                break
+        if os.WIFSIGNALED(status):
+            self.killed_by = os.WTERMSIG(status)
+            return 128 + self.killed_by
+        return os.WEXITSTATUS(status)
 
 
 def start(
@@ -101,8 +117,10 @@ def _become(
     die_with_parent: Callable[[], None],
 ) -> None:
     try:
-        # Python ignores these two for itself; a command expects them as they come.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # Python ignores these two for itself; a command expects them as they come. And what is handled here must not
+        # be handled there in the moment before it begins.
+        handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
+        for number in {*handled, signal.SIGPIPE, signal.SIGXFSZ}:
             signal.signal(number, signal.SIG_DFL)
         die_with_parent()
         if os.getppid() != parent:

@@ -21,8 +21,8 @@ class TokenPlace(Protocol):
     def put(self, token: str) -> None:
         """Let the path give `token` from now on. Raises OutputError and StorageError; it then gives the old one."""
 
-    def close(self) -> None:
-        """Take the token away."""
+    def close(self, *, keep: bool = False) -> None:
+        """Take the token away; `keep` leaves what can stay without this process."""
 
 
 def open_place(folder: str | None) -> TokenPlace:
@@ -41,7 +41,11 @@ def open_place(folder: str | None) -> TokenPlace:
 
 def _has_memory_files() -> bool:
     """Tell whether this process has files in memory which its children can open by name."""
-    return hasattr(os, "memfd_create") and os.path.isdir(f"/proc/{os.getpid()}/fd")
+    try:
+        # Where /proc is that of another PID namespace, this number is somebody else's there.
+        return hasattr(os, "memfd_create") and os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 class _Memory:
@@ -74,8 +78,8 @@ class _Memory:
         finally:
             os.close(new)
 
-    def close(self) -> None:
-        """Take the token away."""
+    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
+        """Take the token away; it cannot stay without this process."""
         os.close(self._descriptor)
 
 
@@ -87,18 +91,20 @@ class _Folder:
         self._ours = ours
         """The folder goes when the token goes."""
         self._held = _hold(folder)
+        _tidy(folder)
         self.path = os.path.join(os.path.abspath(folder), _FILE)
 
     def put(self, token: str) -> None:
         """Let the path give `token` from now on."""
         write_private(self.path, f"{token}\n".encode())
 
-    def close(self) -> None:
-        """Take the token away."""
+    def close(self, *, keep: bool = False) -> None:
+        """Take the token away, unless it is to be kept."""
         try:
-            os.unlink(self.path)
-            if self._ours:
-                os.rmdir(self._folder)
+            if not keep:
+                os.unlink(self.path)
+                if self._ours:
+                    os.rmdir(self._folder)
         except OSError:
             pass  # somebody has tidied up already, and the token is dead anyway
         os.close(self._held)
@@ -129,6 +135,13 @@ def _hold(folder: str) -> int:
             "name a folder for each",
         ) from None
     return descriptor
+
+
+def _tidy(folder: str) -> None:
+    """Remove what a run that was killed in the middle of writing has left there."""
+    for name in os.listdir(folder):
+        if name.startswith(f".{_FILE}."):
+            os.unlink(os.path.join(folder, name))
 
 
 def _private_folder() -> str:

@@ -16,7 +16,7 @@ import pytest
 from jitid.commands.run import CONSUMED
 from jitid.plain_table import VERBS
 from tests.cli.test_terminal import Terminal
-from tests.real import Shell, command, need, other_user, reachable, tmpfs
+from tests.real import Shell, command, need, need_root, other_user, reachable, tmpfs
 
 RUN = ("run", "--task", "T1", "--delegator", "alice")
 
@@ -368,3 +368,75 @@ def test_a_successor_that_cannot_be_written_never_works(tmp_path: Path) -> None:
         shell.good("verify", str(disk / "token"))
         assert shell.good("list", "--task", "T1", "--field", "state").split() == ["revoked", "active"]
         assert {path.name for path in disk.iterdir()} == {"filler", "token"}
+
+
+@pytest.mark.parametrize("shown", [("--format", "json"), ("--field", "jti")])
+def test_a_renewed_file_holds_the_successor_whatever_becomes_of_the_rest(
+    shell: Shell, shown: tuple[str, ...]
+) -> None:
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "token")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            command("renew", "--token-file", "token", *shown),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=shell.environment,
+            cwd=shell.home,
+        )
+    assert done.returncode == 74
+    shell.good("verify", "token")
+
+
+def test_a_folder_that_only_takes_new_names_keeps_the_old_token(tmp_path: Path) -> None:
+    prefix = other_user()
+    with reachable(tmp_path) as folder:
+        os.chown(folder, 65534, 65534)
+        shell = Shell(folder)
+        shell.run("issue", "--task", "T1", "--delegator", "alice", "--out", "d/token", before=prefix)
+        (folder / "d").mkdir()
+        os.chown(folder / "d", 65534, 65534)
+        assert (
+            shell.run(
+                "issue", "--task", "T1", "--delegator", "alice", "--out", "d/token", before=prefix
+            ).returncode
+            == 0
+        )
+        (folder / "d").chmod(0o300)
+        done = shell.run("renew", "--token-file", "d/token", before=prefix)
+        assert done.returncode == 74
+        assert shell.run("verify", "d/token", before=prefix).returncode == 0
+        assert {path.name for path in (folder / "d").iterdir()} == {"token"}
+
+
+def test_a_file_that_root_renews_stays_its_owners(shell: Shell) -> None:
+    need_root()
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "token")
+    os.chown(shell.home / "token", 65534, 65534)
+    shell.good("renew", "--token-file", "token")
+    assert (shell.home / "token").stat().st_uid == 65534
+
+
+def test_what_is_kept_is_kept_in_its_folder_too(shell: Shell) -> None:
+    shell.good(*RUN, "--on-exit", "keep", "--file", "kept", "--", "true")
+    shell.good("verify", "kept/token")
+
+
+def test_a_credential_too_short_to_be_renewed_is_refused(shell: Shell) -> None:
+    assert shell.run(*RUN, "--ttl", "1s", "--", "true").returncode == 125
+    assert shell.run(*RUN, "--ttl", "1s", "--env", "X", "--", "true").returncode == 0
+
+
+def test_a_ledger_ahead_of_the_clock_does_not_make_it_renew_all_the_time(shell: Shell) -> None:
+    """The ledger's time stands still meanwhile."""
+    ahead = [need("faketime"), "-f", "+3600s"]
+    assert shell.run("issue", "--task", "AHEAD", "--delegator", "alice", before=ahead).returncode == 0
+    shell.good(*RUN, "--ttl", "3s", "--", "sleep", "5")
+    assert 2 <= len(states(shell)) <= 6
+
+
+def test_a_command_ended_by_a_key_ends_the_loop_around_it(shell: Shell) -> None:
+    """As a shell sees it, the wrapper was ended by the same signal."""
+    running = shell.start(*RUN, "--", "sh", "-c", "kill -INT $$")
+    running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGINT
+    assert states(shell) == ["revoked"]

@@ -12,7 +12,7 @@ from tests.ledger.places import Place
 PROCESS = Process("host", "boot", 4026531836, 77, 1234, kept=False)
 
 
-def supersede(place: Place, row: Row, at: int) -> list[tuple[bytes, int]]:
+def supersede(place: Place, row: Row, at: int) -> list[tuple[bytes, int, int | None]]:
     """Supersede what an identity holds, with an event."""
     with place.ledger.write() as transaction:
         found = transaction.supersede(row.identity, "opaque", at)
@@ -47,7 +47,7 @@ def issue(place: Place, **fields: int) -> Row:
 
 def test_what_is_superseded_lives_until_then(place: Place) -> None:
     row = issue(place)
-    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 30)]
+    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 30, None)]
     place.clock.now += 29
     assert (state(place, row), live(place)) == (State.ACTIVE, [row.jti])
     place.clock.now += 1
@@ -56,7 +56,7 @@ def test_what_is_superseded_lives_until_then(place: Place) -> None:
 
 def test_nothing_is_superseded_after_its_expiry(place: Place) -> None:
     row = issue(place, ttl=10)
-    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 10)]
+    assert supersede(place, row, NOW + 30) == [(parse_id(row.jti)[1], NOW + 10, None)]
 
 
 def test_an_earlier_end_is_left_alone(place: Place) -> None:
@@ -116,11 +116,26 @@ def test_it_can_be_taken_back_until_it_has_happened(place: Place) -> None:
         supersede(place, row, NOW + 30)
         place.clock.now += later
         with place.ledger.write() as transaction:
-            transaction.restore([raw])
+            assert transaction.restore(raw, NOW + 30, None) is (later == 0)
             transaction.append("note", {})
         place.clock.now += 60
         assert state(place, row) is expected
         place.clock.now = NOW
+
+
+def test_what_is_taken_back_leaves_what_stood_before(place: Place) -> None:
+    row = issue(place)
+    raw = parse_id(row.jti)[1]
+    supersede(place, row, NOW + 30)
+    assert supersede(place, row, NOW + 10) == [(raw, NOW + 10, NOW + 30)]
+    with place.ledger.write() as transaction:
+        assert not transaction.restore(raw, NOW + 30, None), "it is no longer so"
+        assert transaction.restore(raw, NOW + 10, NOW + 30)
+        transaction.append("note", {})
+    place.clock.now += 29
+    assert state(place, row) is State.ACTIVE
+    place.clock.now += 1
+    assert state(place, row) is State.SUPERSEDED
 
 
 def test_one_credential_ends_alone(place: Place) -> None:

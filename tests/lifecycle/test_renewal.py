@@ -291,3 +291,78 @@ def test_a_process_is_remembered_with_its_identity_and_its_successors(world: Wor
         chosen=Filter(live=True, bound=True), sort="issued_at", descending=False, after=None, limit=10
     )
     assert [row.jti for row in world.authority.perform(chosen).credentials] == [made.jti, second.jti]
+
+
+def test_renewals_with_other_overlaps_are_honest(world: World) -> None:
+    """The later one brings the end of the first forward, and the log still agrees."""
+    first = world.issue()
+    world.terms = world.terms._replace(overlap=60)
+    renew(world, first.token)
+    world.terms = world.terms._replace(overlap=5)
+    world.authority._terms = None
+    renew(world, first.token)
+    world.check()
+    world.clock.now += 5
+    with pytest.raises(InvalidCredentialError, match="superseded"):
+        world.verify(first.token)
+    world.check()
+
+
+def test_abandoning_takes_back_what_that_renewal_did_and_no_more(world: World) -> None:
+    first = world.issue()
+    second = renew(world, first.token)
+    world.terms = world.terms._replace(overlap=5)
+    world.authority._terms = None
+    third = renew(world, first.token)
+    world.authority.perform(ops.AbandonRenewal(jti=third.jti))
+    world.check()
+    world.clock.now += 10
+    world.verify(first.token)
+    world.clock.now += OVERLAP
+    with pytest.raises(InvalidCredentialError, match="superseded"):
+        world.verify(first.token)
+    world.verify(second.token)
+    world.check()
+
+
+def test_abandoning_what_has_a_successor_restores_nothing(world: World) -> None:
+    first = world.issue()
+    second = renew(world, first.token)
+    third = renew(world, second.token)
+    world.authority.perform(ops.AbandonRenewal(jti=second.jti))
+    world.clock.now += OVERLAP
+    with pytest.raises(InvalidCredentialError, match="superseded"):
+        world.verify(first.token)
+    world.verify(third.token)
+    world.check()
+
+
+def test_a_child_lives_no_longer_than_its_parents_successor(world: World) -> None:
+    """The parent's older token works a moment more, and hands on no more than the new one holds."""
+    parent = world.issue(scopes=("repo:*",))
+    older = world.issue(parent=parent.token, scopes=("repo:a",))
+    renew(world, parent.token, 60)
+    child = world.issue(parent=parent.token, scopes=("repo:a",))
+    assert child.issued.expires_at == NOW + 60
+    with pytest.raises(PolicyDeniedError, match="the parent's expiry"):
+        renew(world, older.token)
+
+
+def test_a_narrowed_parent_hands_on_no_more_than_it_holds(world: World) -> None:
+    parent = world.issue(scopes=("repo:a", "repo:b"))
+    world.terms = world.terms._replace(
+        policy=Policy((*default_files(), ("b.cedar", NO_B % "&& context.depth == 0")))
+    )
+    world.authority._terms = None
+    renew(world, parent.token, narrower=True)
+    with pytest.raises(PolicyDeniedError, match="attenuation"):
+        world.issue(parent=parent.token, scopes=("repo:b",))
+
+
+def test_a_clock_that_was_set_back_does_not_raise_the_maximum(world: World) -> None:
+    made = world.issue(kind="opaque", ttl=HOUR, deadline=NOW + 10 * 86_400)
+    world.clock.now -= 2 * 86_400
+    with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+        world.authority.perform(
+            ops.Renew(request=RenewRequest(Secret.single(made.token), 3 * 86_400), accept_clock=True)
+        )

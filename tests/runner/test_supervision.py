@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import select
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 
 from jitid.errors import NotRunError
 from jitid.runner.child import find
+from tests.real import need_root
 
 # A wrapper of its own, since it keeps signals back and forks: it watches `sh -c SCRIPT` for so long.
 WRAPPER = textwrap.dedent(
@@ -29,7 +33,7 @@ WRAPPER = textwrap.dedent(
     signals = Signals()
     child = start("/bin/sh", ["sh", "-c", script], os.environ, signals.before)
     clock = Clock(time.time())
-    status = watch(child, signals, clock, until=clock() + until, grace=grace, due=when)
+    status = watch(child, signals, clock, until=clock() + until, grace=grace, due=when, tell=print)
     print("status", status, len(due) > 3, flush=True)
     """
 )
@@ -117,6 +121,73 @@ def test_one_that_was_stopped_goes_on_when_the_wrapper_is_told_so() -> None:
     assert finish(process) == ["on", "status 3 False"]
 
 
+def test_a_wrapper_that_was_stopped_goes_on_as_if_nothing_had_been() -> None:
+    """For longer than it would have waited: then Python's own waiting for a limited time gives nonsense."""
+    process = wrapper("trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.01; done", "tick")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        select.select([], [], [], 0.2)
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+    process.send_signal(signal.SIGUSR1)
+    assert [line[:8] for line in finish(process)] == ["got", "status 5"]
+
+
+def test_a_line_that_is_hung_up_is_told_to_the_command(tmp_path: Path) -> None:
+    """The kernel tells the leader of the session alone."""
+    master, terminal = pty.openpty()
+    os.mkfifo(tmp_path / "said")
+    script = f"exec 5> {tmp_path}/said; trap 'echo hup >&5; exit' HUP; echo ready >&5; while :; do sleep 0.01; done"
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRAPPER, "60", "60", script],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+    )
+    os.close(terminal)
+    with (tmp_path / "said").open() as said:
+        assert said.readline() == "ready\n"
+        os.close(master)
+        assert said.readline() == "hup\n"
+    process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("name", ["ALRM", "WINCH", "XCPU", "RTMIN"])
+def test_every_other_signal_is_passed_on_too(name: str) -> None:
+    number = int(getattr(signal, f"SIG{name}"))
+    process = wrapper(f"trap 'echo got; exit 6' {number}; echo ready; while :; do sleep 0.01; done")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert finish(process) == ["got", "status 6 False"]
+
+
+def test_a_command_that_became_another_user_is_watched_all_the_same() -> None:
+    """It cannot be signalled, which is said once, and its status is still the wrapper's."""
+    need_root()
+    # The wrapper gives up being root, and the command stays root.
+    given_up = WRAPPER.replace(
+        'start("/bin/sh", ["sh", "-c", script]', 'start(sys.executable, [sys.executable, "-c", script]'
+    ).replace("clock = Clock(", "os.setresuid(65534, 65534, 65534)\nclock = Clock(")
+    process = subprocess.Popen(
+        [sys.executable, "-c", given_up, "0.2", "0.2", "import time; time.sleep(1)"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    lines = finish(process)
+    assert lines == [
+        "the command has become another user's, and cannot be signalled from here",
+        "status 124 False",
+    ]
+
+
 def test_what_is_due_is_done_while_the_command_runs() -> None:
     assert finish(wrapper("sleep 0.5", "tick")) == ["status 0 True"]
 
@@ -134,7 +205,7 @@ def test_a_command_dies_with_its_wrapper() -> None:
 
 
 def test_a_system_that_cannot_wait_with_a_limit_passes_signals_on_as_well() -> None:
-    script = f"import signal\ndel signal.sigtimedwait\n{WRAPPER}"
+    script = f"import signal\ndel signal.sigwaitinfo\n{WRAPPER}"
     process = subprocess.Popen(
         [
             sys.executable,
