@@ -106,9 +106,10 @@ def honour(match: Match, now: int) -> tuple[str, int | None]:
     """Return who may still honour a credential, and until when."""
     credential = match.credential
     self_contained = credential.claims_hash is not None
+    if match.reason is None and self_contained:
+        return "whoever verifies for its audiences", credential.expires_at
     if match.reason is None:
-        who = "whoever verifies for its audiences" if self_contained else "whoever asks this ledger"
-        return who, credential.expires_at
+        return "whoever asks this ledger", credential.superseded_at or credential.expires_at
     if self_contained and now < credential.expires_at:
         return "verifiers that do not ask this ledger", credential.expires_at
     return "nobody", None
