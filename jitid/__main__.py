@@ -1,4 +1,4 @@
-"""The entry point: answers `--version` by itself, and leaves without tidying up."""
+"""The entry point: answers `--version` and the shells' questions by itself, and leaves without tidying up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def main() -> None:
         from jitid.formats import output
 
         output.claim_descriptors()
-        status = 0 if sys.argv[1:] in (["--version"], ["-V"]) and _say_version() else _run()
+        if sys.argv[1:2] == ["__complete"]:
+            status = _complete()
+        else:
+            status = 0 if sys.argv[1:] in (["--version"], ["-V"]) and _say_version() else _run()
     except KeyboardInterrupt:
         # Before `run` listens to signals there is nothing to clean up.
         status = 130
@@ -33,6 +36,17 @@ def _say_version() -> bool:
     except Exception:  # noqa: BLE001 - whatever it is, the long way meets it too and tells it properly
         return False
     return True
+
+
+def _complete() -> int:
+    try:
+        from jitid import completing
+        from jitid.formats import output
+
+        output.write(completing.answer(sys.argv[2:]))
+    except Exception:  # noqa: BLE001, S110 - a message would land in the middle of the line that is being typed
+        pass
+    return 0
 
 
 def _run() -> int:

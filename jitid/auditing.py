@@ -42,10 +42,12 @@ class Verification(NamedTuple):
     head: Head
 
 
-def log(snapshot: Snapshot, chosen: LogFilter, limit: int | None) -> Iterator[dict[str, Any]]:
-    """Yield the events that match, oldest first, at most `limit`."""
+def log(
+    snapshot: Snapshot, chosen: LogFilter, limit: int | None, *, newest_first: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield the events that match, oldest first unless told otherwise, at most `limit`."""
     count = 0
-    for event in map(Event._make, snapshot.events(chosen.after)):
+    for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
         document = event.document()
         if _matches(document, chosen):
             yield document

@@ -294,7 +294,7 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     message = without_secrets(" ".join(error.format_message().split()))[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
-    message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD [ARG`", "the command")
+    message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")
     return UsageError(safe(message[:1].lower() + message[1:]), see)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.configfile import Layer, read_layers, stricter
-from jitid.errors import ConfigurationError, UsageError
+from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.places import data_folder, project_files, system_files, user_file
 from jitid.settings import SETTINGS, VARIABLES, Value, absolute, convert, named
 from jitid.task import most_sensitive
@@ -27,6 +27,8 @@ class Config:
         self._layers = layers
         self.path = path
         """The user's file, which `config set` writes; it need not exist."""
+        self.origins = tuple(layer.origin for layer in layers)
+        """The files that are there, and their profiles, the most important first."""
         self.warnings = tuple(warnings)
         """What the user should hear: a project's file that is not heeded."""
         self.scope_floors = stricter([layer.scope_floors for layer in layers])
@@ -153,6 +155,20 @@ def load(
     if values["ledger"][0] is None:
         values["ledger"] = data_folder(environ), "default"
     return Config(values, layers, path, warnings)
+
+
+def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
+    """Return what flags and environment alone say, to go on with when a file cannot be used; never raises.
+
+    A value that cannot be used either gives way to the default. Where nothing names the ledger, it is unknown.
+    """
+    values: dict[str, tuple[Value, str]] = {}
+    for name, setting in SETTINGS.items():
+        try:
+            values[name] = _resolve(name, flags, environ, [], [])
+        except JitidError:
+            values[name] = setting.default, "default"
+    return Config(values, [], "", [])
 
 
 def own_file(file: str | None, environ: Mapping[str, str] = os.environ) -> str:

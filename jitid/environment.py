@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.operations import Issue
+from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
 from jitid.ledger.protocol import Ledger, Names
@@ -16,6 +16,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.config import Config
+    from jitid.examination import Check
     from jitid.request import Terms
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
@@ -38,6 +39,26 @@ def open_authority(config: Config, *, patience: float | None = None) -> LocalAut
             "the first `jitid issue` makes it; or name another with --ledger",
         )
     return _authority(config, path, patience)
+
+
+def standing(config: Config) -> Callable[[], None]:
+    """Return a check that the ledger is still the one that is there now, whole and private.
+
+    The check raises as `open_authority` does, and StorageError for another ledger in its place.
+    """
+    path = ledger_path(config)
+    first = _inode(path)
+
+    def check() -> None:
+        try:
+            same = folder.exists(path) and _inode(path) == first
+        except FileNotFoundError:
+            # It went away between two looks.
+            same = False
+        if not same:
+            raise StorageError(f"the ledger at {path} was removed or replaced", "start again")
+
+    return check
 
 
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
@@ -97,6 +118,39 @@ def open_for_preview(config: Config) -> LocalAuthority:
     return _over(config, ledger, path)
 
 
+def examine(config: Config) -> list[Check]:
+    """Return what the checks of the ledger and its keys say; nothing there is changed, nor must it be in order.
+
+    Raises:
+        IntegrityError: a file of the database is a link or no plain file.
+        StorageError: the database is missing, or out of reach.
+
+    """
+    from jitid.authority.operations import Examine
+
+    return look(config, Examine(stated=_stated(config)))
+
+
+def look(config: Config, operation: Operation[Result]) -> Result:
+    """Return the answer to an operation that only looks; not even a schema is brought up to date for it.
+
+    Raises:
+        IntegrityError: a file of the database is a link or no plain file.
+        StorageError: the database is missing, or out of reach.
+
+    """
+    from jitid.ledger import untouched
+
+    path = ledger_path(config)
+    return untouched.look(
+        os.path.join(path, folder.DATABASE),
+        os.path.join(path, folder.LOCK),
+        lambda ledger: _over(config, ledger, path).perform(operation),
+        by=caller(),
+        timeout=float(config.number("timeout")),
+    )
+
+
 def ledger_path(config: Config) -> str:
     """Return the folder that the configuration names.
 
@@ -148,16 +202,21 @@ def _authority(config: Config, path: str, patience: float | None = None) -> Loca
     ledger = folder.open_ledger(
         path, by=caller(), timeout=timeout if patience is None else min(timeout, patience)
     )
-    for what, stated, fixed in (
-        ("issuer", config.text("issuer"), ledger.names.issuer),
-        ("trust_domain", config.text("trust_domain"), ledger.names.trust_domain),
-    ):
-        if stated not in (None, fixed):
-            raise ConfigurationError(
-                f"the configuration says {what} {quote(str(stated))}, and the ledger was made with {quote(fixed)}",
-                f"take `{what}` out of the configuration, or name another ledger",
-            )
+    folder.check_names(ledger.names, _stated(config))
     return _over(config, ledger, path)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    """Return which file the database is, whatever it holds."""
+    try:
+        status = os.lstat(os.path.join(path, folder.DATABASE))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _stated(config: Config) -> dict[str, str | None]:
+    return {what: config.text(what) for what in ("issuer", "trust_domain")}
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
@@ -171,22 +230,36 @@ def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
     )
 
 
+def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
+    """Return names and texts of the policy that decides for the ledger in the folder `path`.
+
+    Raises:
+        ConfigurationError: there is no file of it.
+        IntegrityError: one is a link, or open to others for writing.
+        StorageError: one cannot be read.
+
+    """
+    place = config.text("policy") or os.path.join(path, folder.POLICY)
+    if config.text("policy") is None and not folder.content(path):
+        from jitid.policy.default import default_files
+
+        return list(default_files())
+    from jitid.policyfiles import read_policy
+
+    files = read_policy(place)
+    if not files:
+        raise ConfigurationError(
+            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
+        )
+    return files
+
+
 def _terms(config: Config, path: str) -> Terms:
     from jitid import strictjson
     from jitid.policy.cedar import Policy
     from jitid.request import Terms
 
-    place = config.text("policy") or os.path.join(path, folder.POLICY)
-    if config.text("policy") is None and not os.path.lexists(path):
-        from jitid.policy.default import default_files
-
-        files = list(default_files())
-    else:
-        files = folder.policy_files(place)
-    if not files:
-        raise ConfigurationError(
-            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
-        )
+    files = policy_files(config, path)
     return Terms(
         Policy(files),
         strictjson.dumps(files),

@@ -98,6 +98,10 @@ class StorageError(JitidError):
     retryable = True
 
 
+class BusyError(StorageError):
+    """Others hold the ledger; trying again helps."""
+
+
 class RefusedError(JitidError):
     """The backend does not serve this caller."""
 
@@ -110,6 +114,10 @@ class IntegrityError(JitidError):
 
     code = "integrity"
     exit_status = ExitStatus.INTEGRITY
+
+
+class DamagedError(IntegrityError):
+    """The ledger's file cannot be read as one."""
 
 
 class InvalidCredentialError(JitidError):

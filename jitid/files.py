@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 
-from jitid.errors import IntegrityError, OutputError, RefusedError
+from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError
 from jitid.text import quote
 
 
@@ -36,6 +37,59 @@ def check_private(path: str, what: str) -> os.stat_result:
     if status.st_uid != me and me != 0:
         raise RefusedError(f"{what} {path} belongs to another user", "run the command as its owner")
     return status
+
+
+def offences(path: str) -> Iterator[JitidError]:
+    """Yield what is wrong with each thing in a private folder, itself included: all of it, not the first alone.
+
+    Files are for their owner alone, and all of one owner; no link is followed.
+    """
+    try:
+        owner = os.lstat(path).st_uid
+    except OSError as error:
+        yield RefusedError(f"{path} is out of reach for this user: {error.strerror}")
+        return
+    me = os.geteuid()
+    if me not in (0, owner):
+        yield RefusedError(f"{path} belongs to another user", "run the command as its owner")
+    folders = [path]
+    yield from _offences(path, owner)
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    yield from _offences(entry.path, owner)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except FileNotFoundError:
+            continue  # it went away while we looked
+        except OSError as error:
+            yield RefusedError(f"{error.filename} is out of reach for this user: {error.strerror}")
+
+
+def _offences(path: str, owner: int) -> Iterator[JitidError]:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    from shlex import quote as word
+
+    shown = word(path)
+    mode = stat.S_IMODE(status.st_mode)
+    right, needed = (0o700, 0o500) if stat.S_ISDIR(status.st_mode) else (0o600, 0o400)
+    if stat.S_ISLNK(status.st_mode):
+        yield IntegrityError(
+            f"{path} is a symbolic link, and none is followed here",
+            f'real=$(readlink -e {shown}) && rm {shown} && mv "$real" {shown}',
+        )
+    elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        yield IntegrityError(f"{path} is neither a file nor a folder", f"rm -i {shown}")
+    elif mode & 0o077:
+        yield IntegrityError(f"{path} is open to others (mode {mode:03o})", f"chmod {right:o} {shown}")
+    elif mode & needed != needed:
+        yield IntegrityError(f"{path} is closed to its owner (mode {mode:03o})", f"chmod {right:o} {shown}")
+    if status.st_uid != owner:
+        yield IntegrityError(f"{path} belongs to another user than its folder", f"chown -h {owner} {shown}")
 
 
 def write_private(path: str, data: bytes) -> None:

@@ -34,8 +34,30 @@ class Keyring:
         self._folder = folder
         self._signers: dict[str, Signer] = {}
 
-    def _path(self, kid: str) -> str:
+    def path(self, kid: str) -> str:
+        """Return where the private half of a key is, or would be."""
         return os.path.join(self._folder, kid)
+
+    def names(self) -> list[str]:
+        """Return the names of all that lies where private keys lie.
+
+        Raises:
+            IntegrityError: the folder is missing or a link, or cannot be read.
+
+        """
+        if os.path.islink(self._folder):
+            check_private(self._folder, "the folder of the signing keys")
+        try:
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                return sorted(os.listdir(descriptor))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise IntegrityError(
+                f"the folder of the signing keys, {self._folder}, cannot be read: {error.strerror}",
+                "restore the folder from a backup",
+            ) from error
 
     def create(self, algorithm: str) -> Signer:
         """Make a key, write it durably, and return what signs with it.
@@ -55,7 +77,7 @@ class Keyring:
             except ValueError:  # not every 32 bytes are a scalar of P-256
                 continue
         try:
-            write_private(self._path(signer.kid), seed)
+            write_private(self.path(signer.kid), seed)
         except OutputError as error:
             raise StorageError(error.message) from error
         self._signers[signer.kid] = signer
@@ -71,10 +93,11 @@ class Keyring:
         signer = self._signers.get(kid)
         if signer is not None:
             return signer
-        path = self._path(kid)
+        path = self.path(kid)
         try:
             check_private(path, "the signing key")
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # A named pipe in its place would be waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 seed = os.read(descriptor, _SEED_BYTES + 1)
             finally:
@@ -102,12 +125,12 @@ class Keyring:
         """Remove a private key that signs nothing more; its public half stays in the ledger."""
         self._signers.pop(kid, None)
         try:
-            os.unlink(self._path(kid))
+            os.unlink(self.path(kid))
         except FileNotFoundError:
             return
         except OSError as error:
             raise StorageError(
-                f"the retired key {self._path(kid)} could not be removed: {error.strerror}"
+                f"the retired key {self.path(kid)} could not be removed: {error.strerror}"
             ) from error
 
     def __repr__(self) -> str:

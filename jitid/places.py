@@ -76,6 +76,24 @@ def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
     return paths
 
 
+def shared_data(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the user's folder of data that programs share: shells and `man` go by it on every platform."""
+    return _folder("XDG_DATA_HOME", ".local/share", environ)
+
+
+def shared_configuration(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the user's folder of configuration, as programs that go by it on every platform have it."""
+    return _folder("XDG_CONFIG_HOME", ".config", environ)
+
+
+def shared_data_of_the_system(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the system's folders of data that programs share, the most important first."""
+    folders = [
+        each.rstrip("/") for each in environ.get("XDG_DATA_DIRS", "").split(":") if each.startswith("/")
+    ]
+    return folders or ["/usr/local/share", "/usr/share"]
+
+
 def _folder(variable: str, usual: str, environ: Mapping[str, str]) -> str:
     named = environ.get(variable, "")
     # A relative path in these variables is invalid and to be ignored, says the specification.

@@ -1,4 +1,4 @@
-"""What can stand on a plain line; generated from the command tree by `python -m tests.cli.plain_table`."""
+"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 
@@ -145,6 +145,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--after": ("after", "number", ""),
         "--members": ("members", "flag", ""),
         "--limit": ("limit", "number", ""),
+        "--follow": ("follow", "flag", ""),
+        "-f": ("follow", "flag", ""),
     }, ()),
     "audit head": ({
         "--out": ("out", "text", ""),
@@ -170,6 +172,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys jwks": ({
         "--out": ("out", "text", ""),
     }, ()),
+    "doctor": ({
+    }, ()),
     "config show": ({
         "--origin": ("origin", "flag", ""),
     }, ()),
@@ -178,6 +182,11 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "config set": ({
     }, (("key", "text", True), ("value", "text", True),)),
     "config path": ({
+    }, ()),
+    "completion show": ({
+    }, (("shell", "text", True),)),
+    "completion install": ({
+        "--shell": ("shell", "texts", ""),
     }, ()),
 }
 """Verb -> its options, and its arguments as (parameter, kind, required)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
+from jitid.credential import Credential, State
 from jitid.process import Liveness, Process, ended_with_boot, is_in_sight
 
 _STATE = 0
@@ -40,6 +42,19 @@ def liveness(process: Process, here: Process) -> Liveness:
         return Liveness.UNKNOWN
     state, started = found
     return Liveness.ALIVE if started == process.started and state not in ("Z", "X") else Liveness.GONE
+
+
+def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
+    """Return the live credentials whose process, which was to take them away, is gone as seen from here."""
+    here = this_process()
+    return [
+        row
+        for row in found
+        if row.process is not None
+        and not row.process.kept
+        and row.state_at(now) is State.ACTIVE
+        and liveness(row.process, here) is Liveness.GONE
+    ]
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

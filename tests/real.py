@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import jitid
+
 
 def missing(reason: str) -> None:
     """Skip the test with that reason; fail it where everything must be there."""
@@ -73,7 +75,9 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
 def surroundings(home: Path, **more: str) -> dict[str, str]:
     """Return the environment of a user whose home is `home`: nothing of ours leaks into it."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **more}
+    # The same code that pytest has loaded, whatever else is installed.
+    root = str(Path(jitid.__file__).parent.parent)
+    return {**kept, "HOME": str(home), "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def command(*arguments: str) -> list[str]:

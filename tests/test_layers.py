@@ -17,9 +17,9 @@ ROOT = Path(jitid.__file__).parent
 # arises.
 LAYERS = (
     {"__main__"},
-    {"cli", "commandline", "plain", "plain_table"},
+    {"cli", "commandline", "completing", "plain", "plain_table"},
     {"commands", "server"},
-    {"environment", "config", "configfile", "settings", "places", "formats"},
+    {"environment", "checkup", "config", "configfile", "settings", "places", "shipped", "formats"},
     {"authority"},
     {"sweep"},
     {
@@ -33,9 +33,10 @@ LAYERS = (
         "rotation",
         "introspection",
         "auditing",
+        "examination",
         "tracing",
     },
-    {"ledger", "issuers", "keyring", "oidc", "files", "processes", "runner"},
+    {"ledger", "issuers", "keyring", "oidc", "files", "policyfiles", "processes", "runner"},
     {"policy"},
     {"credential", "task", "agent", "audit", "process"},
     {

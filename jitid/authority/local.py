@@ -45,7 +45,7 @@ class LocalAuthority:
         self._keyring = keyring
         self._read_terms = terms
         self._terms: Terms | None = None
-        self._audiences = tuple(audiences) or (ledger.names.issuer,)
+        self._audiences = tuple(audiences)
         self._oidc = oidc
         self._timeout = timeout
 
@@ -77,6 +77,10 @@ class LocalAuthority:
                 return self._retire(operation)
             case ops.RotateKey() | ops.RevokeKey():
                 return self._change_keys(operation)
+            case ops.Examine():
+                from jitid import examination
+
+                return examination.examine(self._ledger, self._keyring, operation.stated)
             case ops.Trace():
                 from jitid import tracing
 
@@ -96,6 +100,7 @@ class LocalAuthority:
         | ops.SignHead
         | ops.VerifyLog
         | ops.ExportLog
+        | ops.FollowLog
         | ops.ListKeys
         | ops.PublishKeys,
     ) -> object:
@@ -116,6 +121,8 @@ class LocalAuthority:
                     return looking.show_task(snapshot, operation)
                 case ops.ReadLog():
                     return looking.read_log(snapshot, operation)
+                case ops.FollowLog():
+                    return looking.follow_log(snapshot, operation)
                 case ops.VerifyLog():
                     return looking.verify_log(snapshot, names, operation)
                 case ops.SignHead():
@@ -217,7 +224,7 @@ class LocalAuthority:
         from jitid import introspection
 
         with self._ledger.read() as snapshot:
-            audiences = operation.audiences or self._audiences
+            audiences = operation.audiences or self._audiences or (self._ledger.names.issuer,)
             return introspection.verify(
                 snapshot, self._ledger.names, operation.token.reveal(), audiences
             ).credential

@@ -107,10 +107,26 @@ def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]
     """Read audit events, oldest first."""
     documents = list(auditing.log(snapshot, operation.chosen, operation.limit))
     if operation.members:
-        for document in documents:
-            issued, ended = snapshot.event_members(document["seq"])
-            document["members"] = issued + ended
+        _add_members(snapshot, documents)
     return documents
+
+
+def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
+    """Read what the audit log has after a number."""
+    chosen, limit = operation.chosen, operation.limit
+    events = list(auditing.log(snapshot, chosen, limit, newest_first=operation.last))
+    if operation.last:
+        events.reverse()
+    whole = operation.last or len(events) < limit
+    if operation.members:
+        _add_members(snapshot, events)
+    return ops.LogPage(events, snapshot.head().seq if whole else events[-1]["seq"])
+
+
+def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        issued, ended = snapshot.event_members(document["seq"])
+        document["members"] = issued + ended
 
 
 def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:

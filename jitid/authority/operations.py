@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
+    from jitid.examination import Check
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
     from jitid.request import IssueRequest, RenewRequest
@@ -188,6 +189,24 @@ class ReadLog(Operation["list[dict[str, Any]]"]):
     """With the ids of the credentials that each event issued and ended."""
 
 
+class LogPage(NamedTuple):
+    """Audit events, and how far the log was read for them."""
+
+    events: list[dict[str, Any]]
+    seen: int
+    """The number of the last event that was looked at, whether it matched or not."""
+
+
+class FollowLog(Operation["LogPage"]):
+    """Read what the audit log has after `chosen.after`, to be asked again after what was seen then."""
+
+    chosen: LogFilter
+    limit: int
+    last: bool = False
+    """The last `limit` that match, and not the first."""
+    members: bool = False
+
+
 class SignHead(Operation["str"]):
     """Sign the last link of the audit chain."""
 
@@ -233,6 +252,13 @@ class PublishKeys(Operation["dict[str, Any]"]):
     """Return the JWKS (RFC 7517) that verifiers need."""
 
 
+class Examine(Operation["list[Check]"]):
+    """Examine the ledger and its keys, changing nothing."""
+
+    stated: Mapping[str, str | None]
+    """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
+
+
 AnyOperation = (
     Issue
     | Renew
@@ -247,6 +273,7 @@ AnyOperation = (
     | ListTasks
     | ShowTask
     | ReadLog
+    | FollowLog
     | SignHead
     | VerifyLog
     | ExportLog
@@ -254,4 +281,5 @@ AnyOperation = (
     | RotateKey
     | RevokeKey
     | PublishKeys
+    | Examine
 )

@@ -32,10 +32,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
     "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
     "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
+    "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
     "config show": ("config:show", "Show the settings in force."),
     "config get": ("config:get", "Print the value of one setting."),
     "config set": ("config:set_", "Write one setting to the user's file."),
     "config path": ("config:path", "Print the path of the user's file."),
+    "completion show": ("completion:show", "Print the completion script of a shell."),
+    "completion install": (
+        "completion:install",
+        "Put completions and man pages where shells and `man` look for them.",
+    ),
 }
 """Verb -> module of `commands/` and function in it, and the first sentence of its help.
 
@@ -47,6 +53,7 @@ GROUPS: dict[str, str] = {
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
     "config": "Read and change the settings.",
+    "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",
 }
 """The first words of verbs that have two, and the sentence about them."""
 

@@ -9,8 +9,8 @@ from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.environment import open_authority
-from jitid.errors import IntegrityError
+from jitid.environment import open_authority, standing
+from jitid.errors import IntegrityError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
+HEAD = ("head",)
 VERIFIED = ("events", "members", "head")
 
 
@@ -39,11 +40,13 @@ def log(
     after: options.AfterEvent = None,
     members: options.Members = False,
     limit: options.Limit = None,
+    follow: options.Follow = False,
 ) -> None:
     """Show audit events, oldest first.
 
     JSON formats show each event whole, as it was hashed. With --members each event names the credentials
-    that it issued and ended.
+    that it issued and ended. --follow shows the last ten, or those after --after or --since, and then new
+    ones as they come, until it is interrupted or has shown --limit.
     """
     fields = (*LOG, "members") if members else LOG
     given.expect(fields)
@@ -61,6 +64,14 @@ def log(
     )
     if limit is not None:
         limit_of(limit)
+    if follow:
+        if event is not None:
+            raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
+        if given.format_name() == "json" and given.field is None:
+            raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
+        start = after is not None or since is not None
+        _follow(given, chosen, limit, fields, start=start, members=members)
+        return
     documents = open_authority(given.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
     if given.format_name() in ("json", "jsonl") and given.field is None:
         whole: dict[str, None] = dict.fromkeys(fields)
@@ -70,6 +81,52 @@ def log(
         return
     shown = rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
     given.show(View("jitid.audit-log/1", shown, [_row(document) for document in documents]))
+
+
+def _follow(
+    given: Globals,
+    chosen: LogFilter,
+    limit: int | None,
+    fields: tuple[str, ...],
+    *,
+    start: bool,
+    members: bool,
+) -> None:
+    from jitid.commands.follow import follow
+    from jitid.formats.stream import Stream
+    from jitid.formats.view import Format
+
+    format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
+    shown = rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
+    colour = given.colour()
+    config = given.config()
+    check = standing(config)
+    stream: Stream | None = None
+    authority = open_authority(config)
+    for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):
+        text = ""
+        if stream is None:
+            # The number of an event has room to grow.
+            widths = {
+                "seq": max(len(str(seen)) + 1, 4),
+                "at": 20,
+                "op": 12,
+                "count": 5,
+                "members": 30,
+                "hash": 64,
+            }
+            stream = Stream(
+                shown,
+                Format(format_),
+                given.field,
+                widths={field: width for field, width in widths.items() if field in shown},
+                colour=output.is_terminal() if colour is None else colour,
+            )
+            text = stream.header()
+        whole = format_ == "jsonl" and given.field is None
+        text += stream.lines(documents if whole else [_row(document) for document in documents])
+        if text:
+            output.write(text)
 
 
 def _row(document: dict[str, Any]) -> dict[str, Any]:
@@ -82,8 +139,16 @@ def head(given: Globals, out: options.PrivateOut = None) -> None:
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
     that is an older copy.
     """
+    if out is None:
+        given.expect(HEAD)
+    else:
+        given.expect_own_form()
     text = open_authority(given.config()).perform(SignHead())
-    _put(f"{text}\n", out)
+    # A format that is set for all verbs does not count: what is kept must be what --expect-head takes.
+    if given.field is None and given.format is None:
+        _put(f"{text}\n", out)
+    else:
+        given.show(View("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
 
 
 def verify(given: Globals, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
@@ -125,6 +190,7 @@ def export(given: Globals, out: options.PrivateOut = None) -> None:
 
     They can be checked without the ledger: jitid audit verify --file FILE.
     """
+    given.expect_own_form("jsonl")
     lines = open_authority(given.config()).perform(ExportLog())
     _put("".join([f"{line}\n" for line in lines]), out)
 

@@ -87,7 +87,12 @@ def path(given: Globals) -> None:
 
     It need not exist: `jitid config set` makes it.
     """
-    output.write(safe(own_file(given.config_file)) + "\n")
+    if given.field is None and given.format is None:
+        output.write(safe(own_file(given.config_file)) + "\n")
+        return
+    # Whoever asks may be about to repair the file.
+    given.try_config()
+    given.show(View("jitid.config-path/1", ("path",), [{"path": own_file(given.config_file)}], one=True))
 
 
 def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:

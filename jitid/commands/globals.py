@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jitid.errors import UsageError
+from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
 from jitid.text import safe
 
@@ -45,11 +45,27 @@ class Globals:
         if self._config is None:
             from jitid.config import load
 
-            flags = {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
-            self._config = load(file=self.config_file, profile=self.profile, flags=flags)
+            self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
             for warning in self._config.warnings:
                 self.warn(warning)
         return self._config
+
+    def try_config(self) -> ConfigurationError | None:
+        """Read the configuration, and go on without its files if it cannot be used; return why.
+
+        Raises UsageError for what a flag says.
+        """
+        try:
+            self.config()
+        except ConfigurationError as error:
+            from jitid.config import without_files
+
+            self._config = without_files(self._flags())
+            return error
+        return None
+
+    def _flags(self) -> dict[str, str | None]:
+        return {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
 
     def format_name(self) -> str | None:
         """Return the format that flag, environment or file ask for; None leaves it to the terminal."""
@@ -76,6 +92,18 @@ class Globals:
             from jitid.formats.view import no_such_field
 
             raise no_such_field(self.field, fields)
+
+    def expect_own_form(self, own: str | None = None) -> None:
+        """Refuse what would be ignored, where an answer has one form alone; `own` is the format that it is in.
+
+        A format that is set for all verbs is another matter. Raises UsageError.
+        """
+        if self.field is not None or self.format not in (None, own):
+            what = "--format" if self.field is None else "--field"
+            raise UsageError(
+                f"{what} means nothing here",
+                "what is written has one form alone" if own is None else f"what is written is always {own}",
+            )
 
     def show(self, view: View) -> None:
         """Write the view to standard output, as the options and settings ask. Raises OutputError too."""

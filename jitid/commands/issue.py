@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.issuance import Issued
 
+DECISION = (
+    "decision",
+    "rules",
+    "reason",
+    *(name for name in FIELDS if name not in ("token", "id", "jti")),
+    "lifetime",
+    "refused_scopes",
+    "notes",
+    "policy",
+)
+"""What --dry-run shows."""
+
 
 def issue(
     given: Globals,
@@ -46,7 +58,7 @@ def issue(
     The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
     JSON line for each credential.
     """
-    given.expect(FIELDS)
+    given.expect(DECISION if dry_run and count is None and from_file is None else FIELDS)
     reading.check_one_stdin(parent_file, from_file, delegator_token_file)
     config = given.config()
     request, proof = stated_request(
@@ -108,15 +120,14 @@ def _show_decision(given: Globals, foreseen: Issued) -> None:
 
     decision = foreseen.decision
     row = {
+        **row_of(foreseen, None, None, None),
         "decision": "permit",
         "rules": decision.rules,
         "reason": decision.reason,
-        **row_of(foreseen, None, None, None),
         "lifetime": format_duration(foreseen.expires_at - foreseen.issued_at),
         "refused_scopes": tuple(refusal.scope for refusal in decision.refused),
         "notes": foreseen.notes,
         "policy": decision.policy,
     }
-    for unknown in ("token", "id", "jti"):
-        del row[unknown]
-    given.show(View("jitid.decision/1", tuple(row), [row], one=True))
+    shown = {name: row[name] for name in DECISION}
+    given.show(View("jitid.decision/1", DECISION, [shown], one=True))

@@ -144,6 +144,7 @@ def jwks(given: Globals, out: options.PublicOut = None) -> None:
     """
     import json
 
+    given.expect_own_form("json")
     text = json.dumps(open_authority(given.config()).perform(PublishKeys()), indent=2)
     if out is None:
         output.write(f"{text}\n")

@@ -16,6 +16,7 @@ from jitid.ledger.protocol import Filter
 from jitid.lifetime import parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.process import Liveness
+from jitid.processes import orphans
 from jitid.scope import parse_scope
 from jitid.task import SENSITIVITIES
 from jitid.text import quote
@@ -104,7 +105,7 @@ def list_(
     told = (rows.credential(row, page.now) for row in found)
     given.show(View("jitid.list/1", shown, ({name: row[name] for name in shown} for row in told)))
     if given.field is None:
-        rows.tell_orphans(given, rows.orphans(found, page.now))
+        rows.tell_orphans(given, orphans(found, page.now))
     if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
         given.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 

@@ -140,7 +140,7 @@ Grace = Annotated[
 ]
 Command = Annotated[
     list[str],
-    typer.Argument(metavar="CMD [ARG]...", help="The command, after `--`.", show_default=False),
+    typer.Argument(metavar="CMD...", help="The command, after `--`.", show_default=False),
 ]
 PrivateOut = Annotated[
     str | None, _option("--out", metavar="FILE", text="Write it to FILE, for its owner alone (0600).")
@@ -283,6 +283,9 @@ AfterEvent = Annotated[int | None, _option("--after", metavar="N", text="Go on a
 Members = Annotated[
     bool, _option("--members", metavar=None, text="Name the credentials each event issued and ended.")
 ]
+Follow = Annotated[
+    bool, _option("--follow", "-f", metavar=None, text="Go on with new events as they are committed.")
+]
 Algorithm = Annotated[str | None, _option("--algorithm", metavar="ALG", text="EdDSA (default) or ES256.")]
 IdsFile = Annotated[
     str | None, _option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
@@ -307,3 +310,12 @@ LogFile = Annotated[
     str | None, _option("--file", metavar="FILE", text="An exported log instead of the ledger's.")
 ]
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
+
+# Completions.
+Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
+Shells = Annotated[
+    list[str] | None,
+    _option(
+        "--shell", metavar="SHELL", text="bash, zsh or fish; repeatable (default: those that are installed)."
+    ),
+]

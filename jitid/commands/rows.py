@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jitid.commands.globals import Globals
@@ -10,7 +10,6 @@ from jitid.credential import Credential, State
 from jitid.formats import output
 from jitid.lifetime import format_duration, format_time
 from jitid.name import spiffe_id
-from jitid.process import Liveness
 
 _TOLD = 5
 """So many orphans are named one by one."""
@@ -67,15 +66,6 @@ def process_state(row: Credential, now: int) -> str | None:
     from jitid.processes import liveness, this_process
 
     return liveness(row.process, this_process()).value
-
-
-def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
-    """Return the live credentials whose process is gone, which was to take them away."""
-    return [
-        row
-        for row in found
-        if row.process is not None and not row.process.kept and process_state(row, now) == Liveness.GONE
-    ]
 
 
 def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest
 
 _GRACE = 10
-_ON_EXIT = ("revoke", "keep")
+ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset({"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE"})
 """What said who this identity is, and must not say the same of those that the command asks for."""
@@ -189,8 +189,8 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
         and env != "PATH"
     ):
         raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
-    if on_exit is not None and on_exit not in _ON_EXIT:
-        raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(_ON_EXIT)}")
+    if on_exit is not None and on_exit not in ON_EXIT:
+        raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
 
 
 def _agent_of(program: str) -> str:

@@ -64,9 +64,12 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
 
 
 def _label(node: Node, room: int) -> str:
+    # Each branch is indented by four; what the terminal would fold goes on a line of its own.
+    left = room - 4 * (node["depth"] + 1)
     who = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
-    # Each branch is indented by four; an id that the terminal would fold goes on a line of its own.
-    fits = 4 * (node["depth"] + 1) + len(who) + 1 + len(node["id"]) <= room
+    fits = len(who) + 1 + len(node["id"]) <= left
+    if len(who) > left:
+        who = f"{cell(node['agent'])}\non {cell(node['task'])}: {node['state']}"
     scopes = f"\n{cell(node['scopes'])}" if node["scopes"] else ""
     return f"{who}{' ' if fits else chr(10)}{node['id']}{scopes}"
 

@@ -33,11 +33,7 @@ def write(text: str) -> None:
     try:
         _write_all(DATA, text)
     except OSError as error:
-        # Only what fails pays for the enumeration that errors.py brings.
-        from jitid.errors import OutputError
-
-        reason = "it is closed" if error.errno == errno.EBADF else (error.strerror or "write failed").lower()
-        raise OutputError(f"standard output cannot be written: {reason}") from error
+        raise _failed(error) from error
 
 
 def say(text: str) -> None:
@@ -48,9 +44,34 @@ def say(text: str) -> None:
         return
 
 
+def wait(seconds: float) -> None:
+    """Wait; raise OutputError if standard output is closed, and as soon as nobody can read on from it."""
+    import select
+
+    try:
+        os.write(DATA, b"")
+    except OSError as error:
+        raise _failed(error) from error
+    poll = select.poll()
+    # Whoever asks for no event still hears that the reader of a pipe has gone away.
+    poll.register(DATA, 0)
+    gone = poll.poll(seconds * 1000)
+    if gone and gone[0][1] & (select.POLLERR | select.POLLHUP):
+        broken = BrokenPipeError(errno.EPIPE, "nobody reads it")
+        raise _failed(broken) from broken
+
+
 def is_terminal() -> bool:
     """Return whether data goes to somebody's screen."""
     return os.isatty(DATA)
+
+
+def _failed(error: OSError) -> Exception:
+    # Only what fails pays for the enumeration that errors.py brings.
+    from jitid.errors import OutputError
+
+    reason = "it is closed" if error.errno == errno.EBADF else (error.strerror or "write failed").lower()
+    return OutputError(f"standard output cannot be written: {reason}")
 
 
 def _write_all(descriptor: int, text: str) -> None:

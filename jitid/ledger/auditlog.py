@@ -25,10 +25,12 @@ class SqlAuditLog:
         row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
         return None if row is None else Event(*row)
 
-    def events(self, after: int) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order."""
+    def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in order or the other way round."""
+        order = "DESC" if newest_first else "ASC"
         rows: Iterator[Event] = self._db.execute(
-            "SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq", {"after": after}
+            f"SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq {order}",
+            {"after": after},
         )
         return rows
 

@@ -34,6 +34,12 @@ def machine() -> tuple[str, int]:
     return _boot, int(os.pread(_uptime_descriptor, 64, 0).split(b".", 1)[0])
 
 
+def jumped(jump: int) -> str:
+    """Return what is said of a clock that has jumped by so many seconds."""
+    way = "behind" if jump < 0 else "ahead of"
+    return f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark"
+
+
 def time_of(
     db: sqlite3.Connection, clock: Callable[[], float], *, check: bool, accept: bool
 ) -> tuple[int, int, int]:
@@ -53,9 +59,8 @@ def time_of(
             if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
                 jump = now - at - (up - uptime)
         if jump and not accept:
-            way = "behind" if jump < 0 else "ahead of"
             raise IntegrityError(
-                f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark; nothing was changed",
+                f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )
     return at, (now if jump else max(now, at)), jump

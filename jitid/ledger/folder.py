@@ -6,16 +6,24 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError, StorageError, UsageError
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    JitidError,
+    OutputError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.failure import translated
 from jitid.ledger.protocol import Names
 from jitid.ledger.writing import Known, SqlTransaction
-from jitid.text import safe
+from jitid.text import quote, safe
 
 DATABASE = "ledger.db"
 KEYS = "keys"
@@ -32,10 +40,32 @@ def exists(path: str) -> bool:
         UsageError: the path names something that cannot be a ledger's folder.
 
     """
+    present = content(path)
+    if not present:
+        return False
+    check_private(path, "the ledger's folder")
+    check_whole(path, present)
+    for name in present & {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", KEYS, LOCK, POLICY}:
+        try:
+            check_private(os.path.join(path, name), "the ledger's part")
+        except FileNotFoundError:
+            continue  # the write-ahead log comes and goes with its users
+    return True
+
+
+def content(path: str) -> set[str]:
+    """Return the names in the folder; none if it is empty or not there.
+
+    Raises:
+        IntegrityError: it is a link.
+        RefusedError: it is out of reach for this user.
+        UsageError: the path names something that cannot be a ledger's folder.
+
+    """
     try:
         os.lstat(path)
     except FileNotFoundError:
-        return False
+        return set()
     except NotADirectoryError as error:
         raise UsageError(f"{path} cannot be a ledger: a part of the path is no folder") from error
     except PermissionError as error:
@@ -45,9 +75,9 @@ def exists(path: str) -> bool:
     if os.path.islink(path):
         check_private(path, "the ledger's folder")
     try:
-        present = set(os.listdir(path))
+        return set(os.listdir(path))
     except FileNotFoundError:
-        return False
+        return set()
     except NotADirectoryError:
         raise UsageError(
             f"{path} is no folder", "name the folder that holds the ledger, its keys and its policy"
@@ -56,9 +86,16 @@ def exists(path: str) -> bool:
         raise RefusedError(f"the ledger {path} is out of reach for this user") from error
     except OSError as error:
         raise StorageError(f"the ledger {path} cannot be read: {error.strerror}") from error
-    if not present:
-        return False
-    check_private(path, "the ledger's folder")
+
+
+def check_whole(path: str, present: set[str]) -> None:
+    """Check that with these names in its folder a ledger is all there.
+
+    Raises:
+        IntegrityError: a part of it is missing, or its database is empty.
+        UsageError: there is no part of a ledger at all.
+
+    """
     missing = [name for name in (DATABASE, KEYS, LOCK) if name not in present]
     if missing and not present & {DATABASE, KEYS}:
         raise UsageError(f"{path} holds other things and no ledger", "name another folder, or an empty one")
@@ -67,18 +104,10 @@ def exists(path: str) -> bool:
             f"{path} lacks its {missing[0]}: a ledger and its keys belong together, and no new one was made",
             "restore the folder from a backup",
         )
-    for name in present & {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", KEYS, LOCK, POLICY}:
-        try:
-            status = check_private(os.path.join(path, name), "the ledger's part")
-        except FileNotFoundError:
-            continue  # the write-ahead log comes and goes with its users
-        if name == DATABASE and not status.st_size:
-            # SQLite would take it for a new database, and throw away a write-ahead log that still holds something.
-            raise IntegrityError(
-                f"{os.path.join(path, name)} is empty; it was left as it is",
-                "restore the folder from a backup",
-            )
-    return True
+    database = os.path.join(path, DATABASE)
+    # SQLite would take it for a new database, and throw away a write-ahead log that still holds something.
+    if not os.path.islink(database) and not os.path.getsize(database):
+        raise IntegrityError(f"{database} is empty; it was left as it is", "restore the folder from a backup")
 
 
 def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: str, now: int) -> bool:
@@ -248,6 +277,22 @@ def _storage(path: str, error: OSError) -> JitidError:
     )
 
 
+def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
+    """Check a ledger's names against what a configuration states of `issuer` and `trust_domain`; None is nothing.
+
+    Raises:
+        ConfigurationError: it states another.
+
+    """
+    for what, text in stated.items():
+        fixed = str(getattr(names, what))
+        if text not in (None, fixed):
+            raise ConfigurationError(
+                f"the configuration says {what} {quote(str(text))}, and the ledger was made with {quote(fixed)}",
+                f"take `{what}` out of the configuration, or name another ledger",
+            )
+
+
 def open_ledger(path: str, *, by: str, timeout: float) -> sqlite.SqliteLedger:
     """Open the ledger in the folder `path`, which `exists` has looked at."""
     return sqlite.connect(os.path.join(path, DATABASE), os.path.join(path, LOCK), by=by, timeout=timeout)
@@ -256,39 +301,3 @@ def open_ledger(path: str, *, by: str, timeout: float) -> sqlite.SqliteLedger:
 def keyring(path: str) -> Keyring:
     """Return the private keys of the ledger in the folder `path`."""
     return Keyring(os.path.join(path, KEYS))
-
-
-def policy_files(folder: str) -> list[tuple[str, str]]:
-    """Return names and texts of the Cedar files of a policy folder, sorted by name.
-
-    Raises:
-        IntegrityError: one of them is a link or open to others for writing.
-        StorageError: one of them cannot be read.
-
-    """
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".cedar"))
-        files = []
-        for name in names:
-            path = os.path.join(folder, name)
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with open(descriptor, encoding="utf-8") as file:
-                if os.fstat(descriptor).st_mode & 0o022:
-                    raise IntegrityError(
-                        f"the policy file {path} may be written by others", f"chmod go-w {path}"
-                    )
-                files.append((name, file.read()))
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"the policy file {path} is not UTF-8") from error
-    except FileNotFoundError as error:
-        raise IntegrityError(
-            f"the policy folder {folder} is missing", "restore the folder from a backup"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise IntegrityError(
-                f"the policy file {path} is a symbolic link, and none is followed here",
-                "put the file itself there",
-            ) from error
-        raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
-    return files

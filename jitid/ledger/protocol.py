@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
+from jitid.ledger.condition import Condition
 from jitid.process import Process
 from jitid.task import Task
 
@@ -223,8 +224,8 @@ class Snapshot(Protocol):
     def event(self, seq: int) -> Event | None:
         """Return one audit event."""
 
-    def events(self, after: int) -> Iterator[Event]:
-        """Yield the audit events after number `after`, in order."""
+    def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
+        """Yield the audit events after number `after`, in order or the other way round."""
 
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
         """Return the ids of the credentials that an event issued, and of those that it ended."""
@@ -315,6 +316,9 @@ class Ledger(Protocol):
     @property
     def names(self) -> Names:
         """What the first use fixed."""
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
+from jitid.ledger.condition import Condition
 from jitid.ledger.failure import translated
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.protocol import Names
@@ -25,7 +26,13 @@ class SqliteLedger:
     """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
 
     def __init__(
-        self, db: sqlite3.Connection, lock_path: str, by: str, clock: Callable[[], float], timeout: float
+        self,
+        db: sqlite3.Connection,
+        lock_path: str,
+        by: str,
+        clock: Callable[[], float],
+        timeout: float,
+        names: Names | None = None,
     ) -> None:
         self._db = db
         self._lock = lock.FairLock(lock_path, timeout)
@@ -33,28 +40,30 @@ class SqliteLedger:
         self._by = by
         self._clock = clock
         self._known = Known({}, set())
-        settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
-        try:
-            self._names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
-        except KeyError as missing:
-            raise IntegrityError(
-                f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
-            ) from None
+        self._names = names
 
     @property
     def names(self) -> Names:
         """What the first use fixed."""
+        if self._names is None:
+            self._names = _read_names(self._db)
         return self._names
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
+        from jitid.ledger.measuring import SqliteCondition
+
+        return SqliteCondition(self._db, self._clock)
 
     def read(self) -> _Reading:
         """Open a consistent view; nothing in it waits for a writer."""
-        return _Reading(self._db, self._names, self._clock)
+        return _Reading(self._db, self.names, self._clock)
 
     def write(self, *, accept_clock: bool = False) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(
             self._db,
-            self._names,
+            self.names,
             self._clock,
             self._lock,
             self._log,
@@ -95,12 +104,25 @@ def connect(
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
-        return SqliteLedger(db, lock_path, by, clock, timeout)
+        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db))
     except BaseException as error:
         db.close()
         if isinstance(error, sqlite3.Error):
             raise translated(error) from error
         raise
+
+
+def _read_names(db: sqlite3.Connection) -> Names:
+    try:
+        settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    try:
+        return Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+    except KeyError as missing:
+        raise IntegrityError(
+            f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
+        ) from None
 
 
 def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: float) -> None:
@@ -172,9 +194,11 @@ class _Reading:
         try:
             self._db.execute("BEGIN")
             _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
-        except sqlite3.Error as error:
+        except BaseException as error:
             _roll_back(self._db)
-            raise translated(error) from error
+            if isinstance(error, sqlite3.Error):
+                raise translated(error) from error
+            raise
         return SqlSnapshot(self._db, self._names, now)
 
     def __exit__(

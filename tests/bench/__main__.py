@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import bulk, contention, issue, million, running, size, startup, verify
+from tests.bench import bulk, completion, contention, issue, million, running, size, startup, verify
 from tests.bench.ground import ROOT, Ground
 from tests.bench.measure import HEADER, Row
 
 GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "startup": startup.rows,
     "running": running.rows,
+    "completion": completion.rows,
     "issue": issue.rows,
     "contention": contention.rows,
     "bulk": bulk.rows,

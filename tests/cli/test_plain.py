@@ -17,7 +17,7 @@ from jitid import commandline, plain, plain_table
 from jitid.commands import COMMANDS, function_of
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
-from tests.cli.plain_table import generated
+from tests.generate import plain_table as generated
 
 LINES = [
     ["issue", "--task", "T", "--delegator", "alice"],
@@ -163,7 +163,7 @@ def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.
 
 
 def test_the_table_is_that_of_the_command_tree() -> None:
-    assert Path(plain_table.__file__).read_text(encoding="utf-8") == generated()
+    assert Path(plain_table.__file__).read_text(encoding="utf-8") == generated.text()
 
 
 def test_every_verb_is_in_the_table() -> None:

@@ -35,7 +35,7 @@ def _take_terminal() -> None:
 
 
 class Terminal:
-    """A process at a terminal of eighty columns, which a test types at and reads."""
+    """A process at a terminal, which a test types at and reads."""
 
     def __init__(
         self,
@@ -44,10 +44,11 @@ class Terminal:
         stdout: int | None = None,
         more: Mapping[str, str] | None = None,
         own_session: bool = False,
+        columns: int = 80,
     ) -> None:
         """With `own_session` the terminal is the process's own, and keys typed at it are signals."""
         self._master, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._process = subprocess.Popen(
             command(*arguments),
             stdin=terminal,
@@ -122,23 +123,26 @@ def tree(shell: Shell) -> Iterator[Shell]:
     yield shell
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "list --task TREE",
-        "list --task TREE -v",
-        "tree --task TREE",
-        "inspect p.jwt",
-        "task list",
-        "task show TREE",
-        "audit log --limit 5",
-        "audit log --limit 5 -v --members",
-        "keys list",
-        "keys list -v",
-        "config show --origin",
-        "issue --task TREE --delegator alice --dry-run",
-    ],
-)
+LOOKING = [
+    "list --task TREE",
+    "list --task TREE -v",
+    "tree --task TREE",
+    "inspect p.jwt",
+    "task list",
+    "task show TREE",
+    "audit log --limit 5",
+    "audit log --limit 5 -v --members",
+    "audit log --follow --limit 5",
+    "audit log --follow --limit 5 -v --members",
+    "keys list",
+    "keys list -v",
+    "config show --origin",
+    "doctor",
+    "issue --task TREE --delegator alice --dry-run",
+]
+
+
+@pytest.mark.parametrize("line", LOOKING)
 def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) -> None:
     """No line is wider than the terminal, and no id is folded."""
     status, shown = Terminal(tree, *line.split(), more={"NO_COLOR": "1"}).end()
@@ -148,6 +152,49 @@ def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) 
     # Paths and addresses, which hold ids, may be folded.
     plain = "\n".join(one for one in shown.split("\n") if "spiffe:" not in one and "/" not in one)
     assert all(len(found) == 30 for found in re.findall(r"\bj(?:id|ti)_[0-9a-v]*", plain)), shown
+
+
+@pytest.mark.parametrize("columns", [40, 20])
+@pytest.mark.parametrize("line", LOOKING)
+def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: int, tree: Shell) -> None:
+    """What is wider than the terminal is a word of its own, which can be copied in one piece."""
+    narrow = {"NO_COLOR": "1"}
+    status, shown = Terminal(tree, *line.split(), more=narrow, columns=columns).end()
+    assert status == 0
+    wide = tree.good(*line.split(), "--format", "tsv")
+    whole = (
+        r"\bj(?:id|ti)_[0-9a-v]{26}\b|\b[0-9a-f]{64}\b|(?<![\w-])[\w-]{43}(?![\w-])|\d{4}-\d\d-\d\dT[\d:]{8}Z"
+    )
+    words = {word for one in wide.split() if "/" not in one for word in re.findall(whole, one)}
+    # A brief table leaves some of them out; times that are now differ from run to run.
+    assert not [word for word in words if word[:17] in shown and word not in shown and "T" not in word[:12]]
+    assert not re.findall(
+        r"\d{4}-\d\d-\d\dT(?![\d:]{8}Z)|\bj(?:id|ti)_(?![0-9a-v]{26})", shown.replace("spiffe:", "")
+    )
+    if not line.startswith("tree"):
+        # A command that repairs something is copied whole as well.
+        lines = [one for one in shown.split("\n") if not one.strip().startswith("repair: jitid")]
+        assert not [one for one in lines if len(one) > columns and " " in one.strip()], shown
+
+
+@pytest.mark.parametrize("stated", ["", "wide", "0", "-5", "1e3", "\uff18\uff10"])
+def test_a_width_that_is_none_leaves_it_to_the_terminal(stated: str, tree: Shell) -> None:
+    plain = {"NO_COLOR": "1"}
+    line = "config", "show"
+    usual = Terminal(tree, *line, more=plain).end()
+    assert Terminal(tree, *line, more={**plain, "COLUMNS": stated}).end() == usual
+    assert Terminal(tree, *line, more={**plain, "COLUMNS": "80"}, columns=20).end() == usual
+
+
+def test_a_terminal_without_a_size_has_eighty_columns(tree: Shell) -> None:
+    plain = {"NO_COLOR": "1"}
+    assert Terminal(tree, "list", more=plain, columns=0).end() == Terminal(tree, "list", more=plain).end()
+
+
+def test_a_width_beyond_all_reason_is_no_harm(tree: Shell) -> None:
+    status, shown = Terminal(tree, "list", "-v", more={"COLUMNS": "9" * 300}).end()
+    assert status == 0
+    assert max(map(len, shown.split("\n"))) < 1_000
 
 
 @pytest.mark.parametrize(
@@ -162,7 +209,9 @@ def test_what_a_terminal_shows_fits_and_keeps_ids_whole(line: str, tree: Shell) 
         ({"JITID_COLOR": "never"}, False),
     ],
 )
-@pytest.mark.parametrize("line", ["list --task TREE", "tree --task TREE"])
+@pytest.mark.parametrize(
+    "line", ["list --task TREE", "tree --task TREE", "doctor", "audit log --follow --limit 1"]
+)
 def test_colours_follow_the_surroundings(
     line: str, more: dict[str, str], coloured: bool, tree: Shell
 ) -> None:
@@ -173,6 +222,6 @@ def test_colours_follow_the_surroundings(
 
 
 def test_a_pipe_gets_no_colours_unless_they_are_forced(tree: Shell) -> None:
-    for line in ("list --format table", "tree --task TREE --format table"):
+    for line in ("list --format table", "tree --task TREE --format table", "doctor --format table"):
         assert "\x1b" not in tree.good(*line.split())
         assert "\x1b[" in tree.run(*line.split(), more={"FORCE_COLOR": "1"}).stdout

@@ -29,16 +29,21 @@ before believing it.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from pwd import getpwuid
 from typing import NamedTuple
 
 import jitid
+from jitid.shipped import SHELLS
 
 FOLDER = Path(__file__).parent / "transcripts"
 
@@ -52,6 +57,7 @@ _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
+    (re.compile(r"^(age\s+)\d+s$", re.MULTILINE), r"\1[AGE]"),
 )
 _ME_BEFORE = r"(user:|\t|\"by\": ?\"|\.by +)"
 _ME = re.compile(_ME_BEFORE + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
@@ -186,6 +192,18 @@ def _marked(line: str) -> str:
     return f"| {line}".rstrip() if line.startswith(_MARKS) or not line.strip() else line
 
 
+@cache
+def _programs() -> str:
+    """Return a folder with all programs but those for which jitid looks whether they find its files."""
+    folder = Path(tempfile.mkdtemp(prefix="jitid-programs-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for place in ("/usr/local/bin", "/usr/bin", "/bin"):
+        for program in Path(place).iterdir():
+            if program.name not in (*SHELLS, "man", "jitid") and not (folder / program.name).exists():
+                (folder / program.name).symlink_to(program)
+    return str(folder)
+
+
 def _prepare(folder: Path) -> dict[str, str]:
     for name in ("home", "work", "bin"):
         (folder / name).mkdir(mode=0o700)
@@ -199,7 +217,7 @@ def _prepare(folder: Path) -> dict[str, str]:
     command.chmod(0o755)
     return {
         "HOME": str(folder / "home"),
-        "PATH": f"{folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{folder / 'bin'}:{_programs()}",
         "TMPDIR": str(folder),
         "LANG": "C.UTF-8",
         "TERM": "dumb",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitid.commands import audit, inspect, keys, requesting, revoke, rows, task, tree
+from jitid.commands import audit
 from jitid.errors import ExitStatus
+from tests.generate import values
 
 STATUSES: Mapping[int, str] = {
     ExitStatus.OK: "Done; also what was so already.",
@@ -127,22 +128,9 @@ ENDS: Mapping[str, Mapping[int, str]] = {
 """Verb -> how it can end, besides by a bug or a signal; without a sentence of its own it is the general one."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "issue": requesting.FIELDS,
-    "renew": requesting.FIELDS,
-    "doctor": ("check", "status", "detail", "repair"),
-    "inspect": inspect.FIELDS,
-    "list": (*rows.CREDENTIAL, "left"),
-    "tree": tree.FIELDS,
-    "revoke": revoke.FIELDS,
-    "retire": revoke.FIELDS,
-    "task list": task.FIELDS,
-    "task show": task.FIELDS,
+    **{verb: fields for verb, fields in values.FIELDS.items() if fields},
+    # With an option of theirs these show one more.
     "audit log": audit.LOG,
-    "audit verify": audit.VERIFIED,
-    "keys list": keys.FIELDS,
-    "keys rotate": keys.ROTATED,
-    "keys revoke": keys.REVOKED,
     "config show": ("key", "value"),
-    "config get": ("key", "value", "origin"),
 }
 """Verb -> the fields of what it shows."""

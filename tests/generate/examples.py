@@ -105,7 +105,7 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
     ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
     "completion install": (
-        Example("Make the shell complete verbs, options, ids and tasks:", "jitid completion install"),
+        Example("Make zsh complete verbs, options, ids and tasks:", "jitid completion install --shell zsh"),
     ),
     "completion show": (
         Example(

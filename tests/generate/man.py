@@ -1,4 +1,4 @@
-"""Writes the man pages of section 1 from the command tree: `python -m tests.generate.man`."""
+"""Writes the man pages of section 1 from the command tree."""
 
 from __future__ import annotations
 
@@ -218,8 +218,3 @@ def _references(names: Iterable[str]) -> list[str]:
     rows = sorted({name.rpartition(".")[::2] for name in names}, key=lambda row: (row[1], row[0]))
     lines = [f".Xr {name} {section} ," for name, section in rows]
     return [*lines[:-1], lines[-1].removesuffix(" ,")]
-
-
-if __name__ == "__main__":
-    for file, text in pages().items():
-        (FOLDER / file).write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ GLOBAL = {name for option in ROOT.options for name in option.names}
 
 
 def test_generating_again_changes_nothing() -> None:
-    """`python -m tests.generate.man` writes them."""
+    """`python -m tests.generate` writes them."""
     assert {path.name for path in FOLDER.iterdir()} == {*PAGES, *HAND_WRITTEN}
     for name, text in PAGES.items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, name

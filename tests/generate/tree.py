@@ -19,6 +19,8 @@ class Option(NamedTuple):
     variable: str | None
     """The environment variable that gives it."""
     repeatable: bool
+    root_only: bool = False
+    """It stands before the verb alone, as `--version`."""
 
 
 class Argument(NamedTuple):
@@ -50,13 +52,17 @@ def tree() -> list[Verb]:
     """Return the root, the groups and the verbs, in the order of the table."""
     root = command_tree(Globals())
     common = {name for option in _options(root) for name in option.names}
-    found = [_verb("", root, frozenset())]
+    found = []
+    behind: set[str] = set()
     for name in dict.fromkeys([*GROUPS, *COMMANDS]):
         command: Any = root
         for word in name.split():
             command = command.get_command(None, word)
+        behind.update(name for option in _options(command) for name in option.names)
         found.append(_verb(name, command, frozenset(common)))
-    return found
+    top = _verb("", root, frozenset())
+    options = tuple(option._replace(root_only=behind.isdisjoint(option.names)) for option in top.options)
+    return [top._replace(options=options), *found]
 
 
 def _verb(name: str, command: Any, common: frozenset[str]) -> Verb:

@@ -1,22 +1,20 @@
-"""Writes `jitid/plain_table.py` from the command tree: `python -m tests.cli.plain_table`."""
+"""`jitid/plain_table.py`: what `jitid/plain.py` has to know of the command tree."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from jitid import plain_table
 from jitid.commandline import command_tree
 from jitid.commands import COMMANDS
 from jitid.commands.globals import Globals
 
-HEADER = '''"""What can stand on a plain line; generated from the command tree by `python -m tests.cli.plain_table`."""
+HEADER = '''"""What can stand on a plain line; generated from the command tree by `python -m tests.generate`."""
 
 # fmt: off
 '''
 
 
-def generated() -> str:
+def text() -> str:
     """Return the text that the module must have."""
     root = command_tree(Globals())
     common = _options(root)
@@ -67,7 +65,3 @@ def _kind(param: Any) -> str:
 
 def _entry(values: tuple[object, ...]) -> str:
     return "(" + ", ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values) + ")"
-
-
-if __name__ == "__main__":
-    Path(plain_table.__file__).write_text(generated(), encoding="utf-8")

@@ -1,0 +1,356 @@
+# Completion of `jitid` for bash; generated from the command tree by `python -m tests.generate`.
+# Verbs, options and choices stand in the table; only what comes out of the ledger asks jitid itself.
+
+# Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
+#   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
+#   arguments  SOURCE, with a `+` any number of them
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents delegators keys files folders command setting, joined by `/`.
+__jitid_table() {
+    local everywhere="--config=files --profile=nothing --ledger=folders --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
+    verbs='' options=$everywhere arguments=''
+    case $1 in
+    '')
+        verbs='issue run renew verify inspect trace list tree revoke retire task audit keys doctor config completion'
+        options="--version|-V $everywhere"
+        ;;
+    'task')
+        verbs='list show'
+        ;;
+    'audit')
+        verbs='log head verify export'
+        ;;
+    'keys')
+        verbs='list rotate revoke jwks'
+        ;;
+    'config')
+        verbs='show get set path'
+        ;;
+    'completion')
+        verbs='show install'
+        ;;
+    'issue')
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at $everywhere"
+        ;;
+    'run')
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing $everywhere"
+        arguments='command+'
+        ;;
+    'renew')
+        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at $everywhere"
+        ;;
+    'verify')
+        options="--audience+=nothing $everywhere"
+        arguments='files'
+        ;;
+    'inspect')
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,decision,ended,kid,process $everywhere"
+        arguments='ids/files'
+        ;;
+    'trace')
+        options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
+        arguments='ids/files'
+        ;;
+    'list')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,left $everywhere"
+        ;;
+    'tree')
+        options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"
+        arguments='ids+'
+        ;;
+    'revoke')
+        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run $everywhere"
+        arguments='ids+'
+        ;;
+    'retire')
+        options="--reason=nothing --dry-run --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run $everywhere"
+        arguments='tasks'
+        ;;
+    'task list')
+        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        ;;
+    'task show')
+        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        arguments='tasks'
+        ;;
+    'audit log')
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
+        ;;
+    'audit head')
+        options="--out=files $everywhere"
+        ;;
+    'audit verify')
+        options="--expect-head=files --file=files --field=:events,members,head $everywhere"
+        ;;
+    'audit export')
+        options="--out=files $everywhere"
+        ;;
+    'keys list')
+        options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+        ;;
+    'keys rotate')
+        options="--algorithm=:ES256,EdDSA --field=:kid,algorithm,retired,event $everywhere"
+        ;;
+    'keys revoke')
+        options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"
+        arguments='keys'
+        ;;
+    'keys jwks')
+        options="--out=files $everywhere"
+        ;;
+    'doctor')
+        options="--field=:check,status,detail,repair $everywhere"
+        ;;
+    'config show')
+        options="--origin --field=:key,value,origin $everywhere"
+        ;;
+    'config get')
+        options="--field=:key,value,origin $everywhere"
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,policy,timeout,format,color'
+        ;;
+    'config set')
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,policy,timeout,format,color setting'
+        ;;
+    'config path')
+        ;;
+    'completion show')
+        arguments=':bash,zsh,fish'
+        ;;
+    'completion install')
+        options="--shell+=:bash,zsh,fish --field=:for,path,state $everywhere"
+        ;;
+    esac
+}
+
+# Sets `wanted` to the source of a setting's value.
+__jitid_setting() {
+    case $1 in
+    ledger) wanted='folders' ;;
+    sensitivity) wanted=':low,moderate,high,critical' ;;
+    policy) wanted='folders' ;;
+    format) wanted=':table,tsv,json,jsonl,csv' ;;
+    color) wanted=':auto,always,never' ;;
+    *) wanted='' ;;
+    esac
+}
+
+# Sets `typed` to the words before the cursor, put together again where bash has cut them at `=`, `:` and `@`,
+# `places` to where in COMP_WORDS each begins, and `cut` to what stands of the last one before the piece that
+# readline will replace.
+__jitid_read() {
+    local line=${COMP_LINE:0:COMP_POINT} space piece glue='' last=-1 i
+    typed=() places=() cut=''
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        space=${line%%[![:space:]]*}
+        line=${line#"$space"}
+        if ((i == COMP_CWORD)); then
+            piece=$line
+        fi
+        line=${line#"$piece"}
+        if ((i > 1)) && [[ -z $space ]] && { [[ -n $glue ]] || __jitid_consists "$piece" '=:@' ||
+            { __jitid_redirects "$piece" && __jitid_consists "${typed[last]}" '0-9'; }; }; then
+            cut=${typed[last]}
+            typed[last]+=$piece
+        else
+            cut='' last=$((last + 1))
+            typed[last]=$piece places[last]=$i
+        fi
+        glue=''
+        if __jitid_consists "$piece" '=:@'; then
+            glue=1
+        fi
+    done
+    if [[ -n $glue ]]; then
+        cut=${typed[last]}
+    fi
+    # Where names of hosts are completed behind an `@`, readline replaces the `@` too.
+    if [[ $cut == *@ ]] && shopt -q hostcomplete; then
+        cut=${cut%@}
+    fi
+}
+
+__jitid_consists() {
+    [[ -n $1 && -z ${1//[$2]/} ]]
+}
+
+__jitid_redirects() {
+    [[ $1 == *[\<\>]* && -z ${1//[0-9<>&|]/} ]]
+}
+
+# Sets `wanted` to the source of an option's value, empty for a flag, and notes that the option was given.
+__jitid_meet() {
+    local entry names
+    wanted=''
+    for entry in $options; do
+        names=${entry%%[=+]*}
+        if [[ "|$names|" == *"|$1|"* ]]; then
+            if [[ ${entry%%=*} != *+ ]]; then
+                given+="${names//|/ } "
+            fi
+            if [[ $entry == *=* ]]; then
+                wanted=${entry#*=}
+            fi
+            return 0
+        fi
+    done
+}
+
+__jitid_offer() {
+    local each
+    for each; do
+        each=$head$each
+        if [[ $each == "$current"* ]]; then
+            COMPREPLY+=("${each#"$cut"}")
+        fi
+    done
+}
+
+__jitid_offer_options() {
+    local entry names name
+    for entry in $options; do
+        names=${entry%%[=+]*}
+        for name in ${names//|/ }; do
+            if [[ $given != *" $name "* ]]; then
+                __jitid_offer "$name"
+                given+="$name "
+            fi
+        done
+    done
+}
+
+# Offers what a source has for the value of `current` behind `head`.
+__jitid_offer_from() {
+    local value=${current#"$head"} list=${1#:} source found
+    if [[ $1 == :* ]]; then
+        __jitid_offer ${list//,/ }
+        return 0
+    fi
+    for source in ${1//\// }; do
+        case $source in
+        ids | tasks | agents | delegators | keys)
+            while IFS= read -r found; do
+                if [[ -n $found ]]; then
+                    __jitid_offer "${found%%$'\t'*}"
+                fi
+            done <<<"$(command jitid __complete "$source" "$value" "${before[@]}" 2>/dev/null </dev/null)"
+            # The newest come first.
+            compopt -o nosort 2>/dev/null
+            ;;
+        files)
+            # Readline's own completion, which knows all about quoting, comes where there is nothing else.
+            if ((${#COMPREPLY[@]})); then
+                while IFS= read -r found; do
+                    if [[ -n $found ]]; then
+                        __jitid_offer "$found"
+                    fi
+                done <<<"$(compgen -f -- "$value")"
+                compopt -o filenames 2>/dev/null
+            else
+                compopt -o default 2>/dev/null
+            fi
+            ;;
+        folders)
+            compopt -o dirnames 2>/dev/null
+            ;;
+        setting)
+            __jitid_setting "$argument"
+            if [[ -n $wanted ]]; then
+                __jitid_offer_from "$wanted"
+            fi
+            ;;
+        esac
+    done
+    return 0
+}
+
+# Completes the command that begins at a place in COMP_WORDS as if it stood alone.
+__jitid_command() {
+    local each
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "$1"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif (($1 == COMP_CWORD)); then
+        while IFS= read -r each; do
+            COMPREPLY+=("$each")
+        done <<<"$(compgen -c -- "$current")"
+    else
+        compopt -o default 2>/dev/null
+    fi
+}
+
+_jitid() {
+    local IFS=$' \t\n'
+    local verb='' verbs options arguments wanted='' given=' ' rest='' aside='' argument='' count=0
+    local cut='' head='' current word last i
+    local -a typed places before
+    COMPREPLY=()
+    __jitid_read
+    last=$((${#typed[@]} - 1))
+    # Quotes are read past; nothing is expanded, since that could run something.
+    current=${typed[last]//[\"\'\\]/}
+    cut=${cut//[\"\'\\]/}
+    # An empty list would be an error in an old bash under `set -u`.
+    before=('')
+    for ((i = 1; i < last; i++)); do
+        before[i]=${typed[i]//[\"\'\\]/}
+    done
+    __jitid_table ''
+    for ((i = 1; i < last; i++)); do
+        word=${before[i]}
+        if [[ -n $aside ]]; then
+            aside=''
+        elif __jitid_redirects "${typed[i]}"; then
+            aside=1
+        elif [[ -n $wanted ]]; then
+            wanted=''
+        elif [[ -z $rest && $word == -- ]]; then
+            rest=1
+        elif [[ -z $rest && $word == -?* ]]; then
+            __jitid_meet "${word%%=*}"
+            if [[ $word == *=* ]]; then
+                wanted=''
+            fi
+        elif [[ -n $verbs ]]; then
+            if [[ " $verbs " != *" $word "* ]]; then
+                return 0
+            fi
+            verb="${verb:+$verb }$word"
+            __jitid_table "$verb"
+        elif [[ $arguments == command* ]]; then
+            __jitid_command "${places[i]}"
+            return 0
+        else
+            argument=$word count=$((count + 1))
+        fi
+    done
+    if [[ -n $aside ]]; then
+        compopt -o default 2>/dev/null
+    elif [[ -n $wanted ]]; then
+        __jitid_offer_from "$wanted"
+    elif [[ -z $rest && $current == -*=* ]]; then
+        head="${current%%=*}="
+        __jitid_meet "${current%%=*}"
+        __jitid_offer_from "$wanted"
+    elif [[ -z $rest && $current == -* ]]; then
+        __jitid_offer_options
+    elif [[ -n $verbs ]]; then
+        __jitid_offer $verbs
+    elif [[ $arguments == command* ]]; then
+        __jitid_command "${places[last]}"
+    else
+        for wanted in $arguments; do
+            if ((count == 0)) || [[ $wanted == *+ ]]; then
+                __jitid_offer_from "${wanted%+}"
+                return 0
+            fi
+            count=$((count - 1))
+        done
+        if [[ -z $rest && -z $current ]]; then
+            __jitid_offer_options
+        fi
+    fi
+    return 0
+}
+
+complete -F _jitid jitid

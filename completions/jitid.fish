@@ -1,0 +1,364 @@
+# Completion of `jitid` for fish; generated from the command tree by `python -m tests.generate`.
+# Verbs, options and choices stand in the lines below; only what comes out of the ledger asks jitid itself.
+
+# The words before the cursor, the one that is being typed not among them.
+function __jitid_typed
+    set -l words (commandline -pxc 2>/dev/null; or commandline -poc)
+    # Variables may be set for the command: NAME=VALUE jitid …
+    while string match -qr '^\w+=' -- $words[1]
+        set -e words[1]
+    end
+    test (count $words) -gt 1; and printf '%s\n' $words[2..]
+end
+
+# Sets __jitid_verb, __jitid_count and __jitid_last to the verb, how many arguments stand behind it, and the last one;
+# __jitid_given to the options that need not be offered again; __jitid_command to a command line of its own.
+function __jitid_read
+    set -l line (commandline -pc)
+    # It is asked for each line below, and the answer is the same for all.
+    if set -q __jitid_line; and test "$line" = "$__jitid_line"
+        return
+    end
+    set -g __jitid_line $line
+    set -g __jitid_verb ''
+    set -g __jitid_count 0
+    set -g __jitid_last ''
+    set -g __jitid_given
+    set -g __jitid_command
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --operation --by --rule --event --expect-head --algorithm --shell
+    set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
+    set -l commands 'run'
+    set -l waiting ''
+    set -l rest 0
+    set -l words (__jitid_typed)
+    for place in (seq (count $words))
+        set -l word $words[$place]
+        if test -n "$waiting"
+            set waiting ''
+        else if test $rest = 0; and test "$word" = --
+            set rest 1
+        else if test $rest = 0; and string match -qr '^-.' -- $word
+            set -l name (string split -m 1 = -- $word)[1]
+            contains -- $name $__jitid_given; or set -a __jitid_given $name
+            if test "$name" = "$word"; and contains -- $name $valued
+                set waiting $name
+            end
+        else if contains -- "$__jitid_verb" $groups
+            set __jitid_verb (string trim -- "$__jitid_verb $word")
+        else if contains -- "$__jitid_verb" $commands
+            set __jitid_command $words[$place..]
+            break
+        else
+            set __jitid_count (math $__jitid_count + 1)
+            set __jitid_last $word
+        end
+    end
+    # The option whose value is being typed is still needed.
+    if test -n "$waiting"
+        set __jitid_given (string match -v -- $waiting $__jitid_given)
+    end
+end
+
+# Tells whether the cursor is behind a verb (`*`: behind any), and none of the options has been given.
+function __jitid_at --argument-names verb
+    __jitid_read
+    test (count $__jitid_command) = 0; or return 1
+    test "$verb" = '*'; or test "$verb" = "$__jitid_verb"; or return 1
+    for name in $argv[2..]
+        contains -- $name $__jitid_given; and return 1
+    end
+    return 0
+end
+
+# Offers names out of the ledger.
+function __jitid_ask --argument-names what
+    command -q jitid; or return
+    set -l current (commandline -ct | string replace -r -- '^--[a-z-]+=' '' | string trim -c '"\'')
+    # Where there is nothing to tell, fish would show the description of the option instead.
+    command jitid __complete $what "$current" (__jitid_typed) 2>/dev/null </dev/null |
+        string replace -r '^[^\t]+$' '$0\t'(string trim -r -c s -- $what)
+end
+
+# Offers the values of the setting that the word before names.
+function __jitid_setting
+    switch $__jitid_last
+        case ledger
+            __fish_complete_directories
+        case sensitivity
+            printf '%s\n' low moderate high critical
+        case policy
+            __fish_complete_directories
+        case format
+            printf '%s\n' table tsv json jsonl csv
+        case color
+            printf '%s\n' auto always never
+    end
+end
+
+# Completes a command line of its own as if it stood alone.
+function __jitid_command_line
+    __jitid_read
+    set -l line (string escape -- $__jitid_command) (commandline -ct)
+    # Before a command, what begins with a dash is not part of one.
+    string match -q -- '-*' "$line"; and return
+    complete --do-complete="$line"
+end
+
+complete -c jitid -f
+complete -c jitid -n '__jitid_at "*" --config' -l config -r -F -d 'Use FILE as the user\'s configuration'
+complete -c jitid -n '__jitid_at "*" --profile' -l profile -x -d 'Let [profile.NAME] overlay the configuration'
+complete -c jitid -n '__jitid_at "*" --ledger' -l ledger -r -fka '(__fish_complete_directories)' -d 'The folder of ledger and keys'
+complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "*" --field' -l field -x -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Wait no longer for ledger or server'
+complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'No colours, whatever the terminal'
+complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'No notes on standard error'
+complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Tell more on standard error'
+complete -c jitid -n '__jitid_at "*" --debug' -l debug -d 'Show where an internal error comes from'
+complete -c jitid -n '__jitid_at "*" --no-input' -l no-input -d 'Never ask a question'
+complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Believe a clock that has jumped; audited'
+complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
+
+# jitid
+complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a task-scoped credential and print its token, alone on a line'
+complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identity of its own while it runs'
+complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
+complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
+complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
+complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
+complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
+complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
+complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
+complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
+complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
+complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
+complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
+complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
+complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
+complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
+
+# jitid task
+complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
+complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
+
+# jitid audit
+complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
+complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
+complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
+complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines'
+
+# jitid keys
+complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
+complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
+complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
+complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+
+# jitid config
+complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
+complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
+complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
+
+# jitid completion
+complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
+complete -c jitid -n '__jitid_at "completion"' -a install -d 'Put completions and man pages where shells and `man` look for them'
+
+# jitid issue
+complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'jwt (default) or opaque'
+complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "issue" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
+complete -c jitid -n '__jitid_at "issue" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
+complete -c jitid -n '__jitid_at "issue" --deadline' -l deadline -x -d 'When a new task ends: a duration (24h) or a time'
+complete -c jitid -n '__jitid_at "issue" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
+complete -c jitid -n '__jitid_at "issue" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
+complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid run
+complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "run" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "run" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
+complete -c jitid -n '__jitid_at "run" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: the program\'s name)'
+complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'jwt (default) or opaque'
+complete -c jitid -n '__jitid_at "run"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "run" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "run" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
+complete -c jitid -n '__jitid_at "run" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
+complete -c jitid -n '__jitid_at "run" --deadline' -l deadline -x -d 'When a new task ends: a duration (24h) or a time'
+complete -c jitid -n '__jitid_at "run" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "run"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
+complete -c jitid -n '__jitid_at "run" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "run" --env' -l env -x -d 'Give the command its token in VAR too; it is then not renewed'
+complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete_directories)' -d 'Keep the token in the file DIR/token instead of in memory'
+complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
+complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
+complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
+
+# jitid renew
+complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'The token to renew; FILE is rewritten in place. Standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
+complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid verify
+complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
+
+# jitid inspect
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid trace
+complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'End what was found, and all below it'
+complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid list
+complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "list" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
+complete -c jitid -n '__jitid_at "list" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Of this agent'
+complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'Of this kind'
+complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate' -d 'pending, active, expired, revoked, retired or superseded'
+complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
+complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Of this sensitivity'
+complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof parent\\tproof oidc\\tproof' -d 'Delegator proved so: asserted, os-user, parent or oidc'
+complete -c jitid -n '__jitid_at "list" --scope' -l scope -x -d 'Holding exactly this scope'
+complete -c jitid -n '__jitid_at "list" --audience' -l audience -x -d 'Meant for this audience'
+complete -c jitid -n '__jitid_at "list" --purpose' -l purpose -x -d 'Of a task with this purpose'
+complete -c jitid -n '__jitid_at "list" --id' -l id -r -fka '(__jitid_ask ids)' -d 'This identity or credential'
+complete -c jitid -n '__jitid_at "list" --parent' -l parent -r -fka '(__jitid_ask ids)' -d 'Delegated by this identity'
+complete -c jitid -n '__jitid_at "list" --depth' -l depth -x -d 'So many delegations from the root'
+complete -c jitid -n '__jitid_at "list" --signed-by' -l signed-by -r -fka '(__jitid_ask keys)' -d 'Signed by this key'
+complete -c jitid -n '__jitid_at "list" --process' -l process -r -fka 'alive\\tprocess gone\\tprocess unknown\\tprocess' -d 'Live, and given to a process that is alive, gone or unknown'
+complete -c jitid -n '__jitid_at "list" --since' -l since -x -d 'From TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "list" --until' -l until -x -d 'Before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "list" --expires-before' -l expires-before -x -d 'Expiring before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 'Expiring at TIME or later (RFC 3339)'
+complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
+complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
+complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield left\\tfield' -d 'Print this field only, one value a line'
+
+# jitid tree
+complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "tree" --as' -l as -r -fka 'mermaid\\tas dot\\tas' -d 'mermaid or dot: the tree as a drawing\'s source'
+complete -c jitid -n '__jitid_at "tree" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "tree" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "tree" --field' -l field -r -fka 'depth\\tfield id\\tfield parent\\tfield agent\\tfield task\\tfield delegator\\tfield state\\tfield scopes\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "tree"' -fka '(__jitid_ask ids)'
+
+# jitid revoke
+complete -c jitid -n '__jitid_at "revoke"' -l task -r -fka '(__jitid_ask tasks)' -d 'Those of a task; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Those of a root delegator, or what agent:NAME delegated; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l agent -r -fka '(__jitid_ask agents)' -d 'Those of an agent; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l tree -r -fka '(__jitid_ask ids)' -d 'The whole tree of ID, from its root down; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l token-file -r -F -d 'The one whose token is in FILE; `-` is standard input'
+complete -c jitid -n '__jitid_at "revoke" --ids-file' -l ids-file -r -F -d 'A file with an id a line; `-` is standard input'
+complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
+
+# jitid retire
+complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid task list
+complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
+complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after the task NAME'
+complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+
+# jitid task show
+complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid audit log
+complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
+complete -c jitid -n '__jitid_at "audit log" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "audit log" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Of this agent'
+complete -c jitid -n '__jitid_at "audit log" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
+complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Done by this login'
+complete -c jitid -n '__jitid_at "audit log" --rule' -l rule -x -d 'Decided by this policy rule'
+complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'
+complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on after event N'
+complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
+complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield' -d 'Print this field only, one value a line'
+
+# jitid audit head
+complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+
+# jitid audit verify
+complete -c jitid -n '__jitid_at "audit verify" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
+complete -c jitid -n '__jitid_at "audit verify" --file' -l file -r -F -d 'An exported log instead of the ledger\'s'
+complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'events\\tfield members\\tfield head\\tfield' -d 'Print this field only, one value a line'
+
+# jitid audit export
+complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+
+# jitid keys list
+complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
+
+# jitid keys rotate
+complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
+complete -c jitid -n '__jitid_at "keys rotate" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
+# jitid keys revoke
+complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "keys revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "keys revoke" --field' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
+
+# jitid keys jwks
+complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid doctor
+complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+
+# jitid config show
+complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
+complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
+
+# jitid config get
+complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+
+# jitid config set
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
+
+# jitid config path
+
+# jitid completion show
+complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'
+
+# jitid completion install
+complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: those that are installed)'
+complete -c jitid -n '__jitid_at "completion install" --field' -l field -r -fka 'for\\tfield path\\tfield state\\tfield' -d 'Print this field only, one value a line'

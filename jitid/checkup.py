@@ -1,0 +1,242 @@
+"""The whole installation checked: this machine here, the ledger and its keys by their authority.
+
+A check is a function that says what it saw, and a line of the table at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from jitid import __version__, environment, examination, shipped
+from jitid.authority.operations import ListCredentials
+from jitid.config import Config
+from jitid.errors import ConfigurationError, JitidError
+from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
+from jitid.files import offences
+from jitid.ledger import folder
+from jitid.ledger.protocol import Filter
+from jitid.lifetime import format_time
+from jitid.processes import orphans
+
+FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
+
+_INSTALL = "jitid completion install"
+
+MANY = 1_000
+"""So many credentials under `run` are looked at."""
+
+LEAST = {"Python": "3.11", "SQLite": "3.40", "cedarpy": "4.8.7"}
+"""The oldest versions that jitid is known to work with."""
+
+
+class Installation(NamedTuple):
+    """What the checks of this machine look at."""
+
+    config: Config
+    trouble: ConfigurationError | None
+    """Why the configuration's files could not be used; then `config` is what flags and environment say."""
+
+    def known(self, setting: str) -> None:
+        """Raise UnexaminedError if a file that could not be used may say something else of a setting."""
+        if self.trouble is not None and self.config.origin(setting) == "default":
+            raise UnexaminedError("the configuration cannot be used")
+
+    def content(self) -> tuple[str, set[str]]:
+        """Return the ledger's folder and what is in it. Raises UnexaminedError where it cannot be looked at."""
+        self.known("ledger")
+        try:
+            path = environment.ledger_path(self.config)
+            present = folder.content(path)
+        except JitidError as error:
+            raise UnexaminedError(error.message) from error
+        if present and not present & {folder.DATABASE, folder.KEYS}:
+            # It may be a home folder, or all of the disk.
+            raise UnexaminedError(f"{path} holds no ledger")
+        return path, present
+
+    def place(self) -> str:
+        """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
+        path, present = self.content()
+        if not present:
+            raise UnexaminedError("there is no ledger yet")
+        return path
+
+
+def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
+    """Return what all checks say, of this machine and of the ledger."""
+    return list(examination.perform(CHECKS, Installation(config, trouble)))
+
+
+def _versions(_: Installation) -> Iterator[Check]:
+    import sqlite3
+    import sys
+    from importlib.metadata import PackageNotFoundError, version
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    try:
+        cedarpy = version("cedarpy")
+    except PackageNotFoundError:
+        cedarpy = "0"
+    yield from judge_versions({"Python": python, "SQLite": sqlite3.sqlite_version, "cedarpy": cedarpy})
+
+
+def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
+    """Say of the versions of what jitid runs on whether they are known to work."""
+    shown = ", ".join(f"{what} {version}" for what, version in found.items())
+    yield ok("versions", f"jitid {__version__}, {shown}")
+    for what, version in found.items():
+        if _numbers(version) < _numbers(LEAST[what]):
+            repair = f"pip install 'cedarpy>={LEAST[what]}'" if what == "cedarpy" else "use a newer Python"
+            yield warning(
+                "versions",
+                f"{what} {version} is older than {LEAST[what]}, the oldest that jitid is known to work with",
+                repair,
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _completions(_: Installation) -> Iterator[Check]:
+    try:
+        found = shipped.installed()
+    except JitidError as error:
+        yield warning("completions", error.message, error.hint)
+        return
+    here = [each for each in found if shipped.which(each.reader)]
+    fine = []
+    for each in here:
+        what = "man pages" if each.reader == "man" else "completion"
+        if each.path is None:
+            yield warning("completions", f"{each.reader} finds no {what} of jitid", _INSTALL)
+        elif not each.current:
+            yield warning("completions", f"{each.path} is of another jitid", _INSTALL)
+        else:
+            fine.append(each.reader)
+    if fine:
+        yield ok("completions", f"installed for {', '.join(fine)}")
+    if not here:
+        yield ok("completions", "neither bash, zsh and fish nor man are installed here")
+
+
+def _configuration(installation: Installation) -> Iterator[Check]:
+    config = installation.config
+    try:
+        if installation.trouble is not None:
+            raise installation.trouble
+        config.oidc()
+    except ConfigurationError as error:
+        error.hint = error.hint or "correct the file or the variable that it names"
+        raise
+    for text in config.warnings:
+        yield warning("configuration", text, "correct or remove the project's .jitid.toml")
+    yield ok("configuration", ", ".join(config.origins) or f"no file; `jitid config set` makes {config.path}")
+
+
+def _ledger(installation: Installation) -> Iterator[Check]:
+    installation.known("ledger")
+    path = environment.ledger_path(installation.config)
+    present = folder.content(path)
+    if not present:
+        yield warning("ledger", f"there is no ledger at {path} yet", FIRST_ISSUE)
+        return
+    folder.check_whole(path, present)
+    if os.access(path, os.W_OK):
+        yield ok("ledger", path)
+    else:
+        yield warning(
+            "ledger",
+            f"{path} can only be read: nothing can be issued or revoked there",
+            "see that its folder and its file system can be written",
+        )
+
+
+def _permissions(installation: Installation) -> Iterator[Check]:
+    path = installation.place()
+    fine = True
+    for offence in offences(path):
+        fine = False
+        yield failure("permissions", offence)
+    if fine:
+        yield ok("permissions", "everything in the ledger's folder is for its owner alone")
+
+
+def _examination(installation: Installation) -> Iterator[Check]:
+    try:
+        installation.place()
+        yield from environment.examine(installation.config)
+    except UnexaminedError as error:
+        why = str(error)
+    except JitidError as error:
+        why = error.message
+    else:
+        return
+    for name, _ in examination.CHECKS:
+        yield unexamined(name, why)
+
+
+def _processes(installation: Installation) -> Iterator[Check]:
+    installation.place()
+    try:
+        page = environment.look(
+            installation.config,
+            ListCredentials(
+                chosen=Filter(live=True, bound=True),
+                sort="issued_at",
+                descending=False,
+                after=None,
+                limit=MANY,
+            ),
+        )
+    except JitidError as error:
+        # Those who examine the ledger tell of it.
+        raise UnexaminedError(error.message) from error
+    gone = orphans(page.credentials, page.now)
+    for row in gone:
+        yield warning(
+            "processes",
+            f"the process that {row.id} was given to is gone, and its credential lives until "
+            f"{format_time(row.expires_at)}",
+            f"jitid revoke {row.id}",
+        )
+    if not gone:
+        count = len(page.credentials)
+        held = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
+        yield ok("processes", f"there {held} in the hands of `run`, and no wrapper is gone")
+
+
+def _policy(installation: Installation) -> Iterator[Check]:
+    installation.known("policy")
+    from jitid.policy.cedar import Policy
+    from jitid.policy.validation import validate
+
+    config = installation.config
+    path, _ = installation.content()
+    place = config.text("policy")
+    if place is None:
+        place = os.path.join(path, folder.POLICY)
+        if os.path.islink(place):
+            raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
+    files = environment.policy_files(config, path)
+    try:
+        Policy(files)
+        rules = validate(files)
+    except ConfigurationError as error:
+        error.hint = error.hint or f"correct the file in {place}"
+        raise
+    yield ok("policy", f"{rules} rules in {', '.join(name for name, _ in files)}")
+
+
+CHECKS: Named[Installation] = (
+    ("versions", _versions),
+    ("completions", _completions),
+    ("configuration", _configuration),
+    ("ledger", _ledger),
+    ("permissions", _permissions),
+    ("examination", _examination),
+    ("processes", _processes),
+    ("policy", _policy),
+)

@@ -1,0 +1,59 @@
+"""`jitid doctor`: check the installation, the ledger and its keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from jitid import checkup
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.errors import ExitStatus, JitidError
+from jitid.examination import Check, Status
+from jitid.formats import checklist, output
+from jitid.formats.view import View
+
+FIELDS = ("check", "status", "detail", "repair")
+
+_GRAVEST = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
+"""Storage is the last: it says that trying again may help, which it does not while anything else is wrong."""
+
+
+def doctor(given: Globals) -> None:
+    """Check the installation, the ledger and its keys.
+
+    Nothing is changed. Each line is ok, warning or failure, with the command that repairs it. Exit status 7
+    says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
+    cannot be used; warnings do not count.
+    """
+    trouble = given.try_config()
+    given.expect(FIELDS)
+    checks = checkup.check(given.config(), trouble)
+    found = [_row(check) for check in checks]
+    if rows.by_eye(given):
+        colour = given.colour()
+        output.write(checklist.text(found, output.is_terminal() if colour is None else colour))
+    else:
+        given.show(View("jitid.doctor/1", FIELDS, found))
+    verdict = _verdict(checks)
+    if verdict is not None:
+        raise verdict
+
+
+def _row(check: Check) -> dict[str, Any]:
+    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, check.repair), strict=True))
+
+
+def _verdict(checks: list[Check]) -> JitidError | None:
+    """Return the error that the failures come to."""
+    failures = [check for check in checks if check.status is Status.FAILURE]
+    if not failures:
+        return None
+    gravest = min(failures, key=lambda check: _GRAVEST.index(check.exit_status))
+    names = Counter(check.name for check in failures)
+    told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
+    error = JitidError(f"not all is well: {told}", "the report says for each what repairs it")
+    error.code = gravest.code or error.code
+    error.exit_status = gravest.exit_status
+    error.retryable = gravest.exit_status is ExitStatus.STORAGE
+    return error

@@ -1,0 +1,268 @@
+"""What a shell offers at a TAB out of the ledger: ids and names, read without loading what verbs load.
+
+The shells run `jitid __complete WHAT CURRENT [WORD…]`; what cannot be answered is answered by nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+# `jitid.name` and `jitid.identifier` say the same; loading them costs as much as all that is done here.
+_NAME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_LENGTH = 26
+_LONGEST = 160
+_APPLICATION_ID = 0x6A697464
+
+MOST = 200
+"""How many candidates are offered: a longer list is for `jitid list`."""
+_RECENT = 2_000
+"""How many of the latest rows are looked through for the names in use; older ones are met by the alphabet."""
+_PATIENCE = 0.25
+"""How many seconds a lock is waited for, and a query may take: somebody has pressed TAB and waits."""
+
+Candidates = Iterator[tuple[str, str]]
+
+
+def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
+    """Return the candidates, one a line, each perhaps with a tab and a description.
+
+    The arguments are what to complete (ids, tasks, agents, delegators, keys), the word so far, and the words before it.
+    Whatever is wrong, there are no candidates: a TAB is no place for an error.
+    """
+    try:
+        what, current, *words = arguments
+        # No candidate can begin with what no name has.
+        if len(current) > _LONGEST or current.strip(_NAME):
+            return ""
+        candidates = _CANDIDATES[what]
+        db = _opened(_ledger(words, environ))
+        # An id names one thing, and once is enough.
+        return _lines(candidates(db, current), current, words if what == "ids" else ())
+    except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
+        return ""
+
+
+def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
+    found: dict[str, str] = {}
+    for candidate, description in candidates:
+        if not _is_name(candidate):
+            continue
+        # What begins like an option would be taken for one, unless one like it is being typed.
+        odd = candidate.startswith("-") and not current.startswith("-")
+        if candidate.startswith(current) and not odd and candidate not in used:
+            found.setdefault(candidate, description)
+            if len(found) == MOST:
+                break
+    return "".join(f"{name}\t{told}\n" if told else f"{name}\n" for name, told in found.items())
+
+
+def _is_name(text: object) -> bool:
+    """Tell whether a shell may be given the text: the ledger may have been edited."""
+    return isinstance(text, str) and 0 < len(text) <= _LONGEST and not text.strip(_NAME)
+
+
+def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Return the folder of the ledger that the line and the environment name. Raises what the configuration raises."""
+    given: dict[str, str | None] = {"--ledger": None, "--config": None, "--profile": None}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name in given:
+            given[name] = value if equals else next(rest, None)
+    place = given["--ledger"] or environ.get("JITID_LEDGER")
+    if not place:
+        from jitid.config import load
+
+        place = load(file=given["--config"], profile=given["--profile"], environ=environ).ledger
+    place = place.removeprefix("sqlite://")
+    if place.startswith("~"):
+        from jitid.settings import absolute
+
+        place = absolute(place, "")
+    return os.path.abspath(place)
+
+
+def _opened(folder: str) -> sqlite3.Connection:
+    """Return a connection that changes nothing, to a ledger that is as private as it must be.
+
+    Raises:
+        OSError: it is not there, or not private.
+        sqlite3.Error: it is no database, or locked.
+
+    """
+    database = f"{folder}/ledger.db"
+    log = f"{database}-wal"
+    logged = os.path.lexists(log)
+    _check_private(folder, stat.S_ISDIR)
+    for path in (database, log, f"{database}-shm"):
+        if path == database or os.path.lexists(path):
+            _check_private(path, stat.S_ISREG)
+    escaped = database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    # Where there is no log nobody is at work, and SQLite would make one even for a reader.
+    mode = "mode=ro" if logged else "immutable=1"
+    db = sqlite3.connect(f"file://{escaped}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
+    end = time.monotonic() + _PATIENCE
+    # In a ledger that was edited, a table may be a view that never ends.
+    db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    db.execute("PRAGMA trusted_schema = OFF")
+    if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION_ID,):
+        raise OSError("no ledger")
+    return db
+
+
+def _check_private(path: str, of_its_sort: Callable[[int], bool]) -> None:
+    # As `jitid.files.check_private`, whose errors nobody would read here.
+    status = os.lstat(path)
+    me = os.geteuid()
+    if not of_its_sort(status.st_mode) or status.st_mode & 0o077 or (status.st_uid != me and me != 0):
+        raise OSError("not private")
+
+
+def _ids(db: sqlite3.Connection, current: str) -> Candidates:
+    # Where both would do, identities: a credential is part of one.
+    kind = "jti_" if current.startswith("jt") else "jid_"
+    first, last = _range(current[len(kind) :])
+    newest = (
+        "SELECT uid AS raw, id AS identity FROM identity WHERE uid BETWEEN ? AND ? ORDER BY uid DESC LIMIT ?"
+        if kind == "jid_"
+        else "SELECT jti AS raw, identity FROM credential WHERE jti BETWEEN ? AND ? ORDER BY jti DESC LIMIT ?"
+    )
+    rows = db.execute(
+        f"""SELECT n.raw, a.text, t.name FROM ({newest}) AS n LEFT JOIN identity AS i ON i.id = n.identity
+              LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
+             ORDER BY n.raw DESC""",  # noqa: S608 - one of the two texts above
+        (first, last, MOST),
+    )
+    for raw, agent, task in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            yield kind + _base32(raw), f"{agent} on {task}" if _is_name(agent) and _is_name(task) else ""
+
+
+def _range(digits: str) -> tuple[bytes, bytes]:
+    """Return the first and the last of the raw ids whose text begins with these digits. Raises ValueError."""
+    if len(digits) > _LENGTH or digits.strip(_DIGITS):
+        raise ValueError("no digits of an id")
+    free = 5 * (_LENGTH - len(digits))
+    first = int(digits or "0", 32) << free
+    return (first >> 2).to_bytes(16), ((first | (1 << free) - 1) >> 2).to_bytes(16)
+
+
+def _base32(raw: bytes) -> str:
+    bits = int.from_bytes(raw) << 2
+    return "".join([_DIGITS[bits >> shift & 31] for shift in range(125, -1, -5)])
+
+
+def _tasks(db: sqlite3.Connection, current: str) -> Candidates:
+    alike = _alike(current)
+    found = db.execute(
+        """SELECT id, name, ended_at, deadline, sensitivity FROM (SELECT * FROM task ORDER BY id DESC LIMIT :recent)
+            WHERE name >= :first AND name < :end ORDER BY ended_at IS NOT NULL, id DESC LIMIT :most""",
+        alike,
+    ).fetchall()
+    if len(found) < MOST:
+        found += db.execute(
+            """SELECT id, name, ended_at, deadline, sensitivity FROM task
+                WHERE name >= :first AND name < :end ORDER BY name LIMIT :most""",
+            alike,
+        ).fetchall()
+    found.sort(key=lambda row: (row[2] is not None, -row[0]))
+    now = time.time()
+    for _, name, ended_at, deadline, sensitivity in found:
+        state = "ended" if ended_at is not None else "open" if now < deadline else "overdue"
+        yield name, f"{state}, {sensitivity}" if _is_name(sensitivity) else state
+
+
+def _agents(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _recent(db, "agent", current)
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
+
+
+def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
+    if current.startswith("agent:"):
+        for name, told in _agents(db, current.removeprefix("agent:")):
+            yield f"agent:{name}", told
+        return
+    for kind in ("user:", "system:"):
+        if kind.startswith(current) or current.startswith(kind):
+            yield from _of_kind(db, max(kind, current, key=len))
+    if current and ":" not in current:
+        # A bare name means `user:`.
+        for name, told in _of_kind(db, f"user:{current}"):
+            bare = name.removeprefix("user:")
+            if ":" not in bare:
+                yield bare, told
+
+
+def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _recent(db, "delegator", current)
+    # No index tells who was ever a delegator; a name of that form that is no agent's is one.
+    yield from _told_nothing(
+        db.execute(
+            """SELECT text FROM (SELECT id, text FROM term WHERE text >= :first AND text < :end
+                                  ORDER BY text LIMIT :recent) AS t
+                WHERE EXISTS (SELECT 1 FROM credential WHERE delegator = t.id AND ended_at IS NULL)
+                   OR NOT EXISTS (SELECT 1 FROM identity WHERE agent = t.id) LIMIT :most""",
+            _alike(current),
+        )
+    )
+
+
+def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
+    """Yield the names that the latest identities have in a column, the last used first."""
+    return _told_nothing(
+        db.execute(
+            f"""SELECT t.text FROM (SELECT {column} AS term, max(id) AS last
+                                      FROM (SELECT * FROM identity ORDER BY id DESC LIMIT :recent)
+                                     GROUP BY {column}) AS r
+                  JOIN term AS t ON t.id = r.term
+                 WHERE t.text >= :first AND t.text < :end ORDER BY r.last DESC LIMIT :most""",  # noqa: S608 - a column
+            _alike(current),
+        )
+    )
+
+
+def _keys(db: sqlite3.Connection, current: str) -> Candidates:
+    for kid, algorithm, retired_at, revoked_at in db.execute(
+        """SELECT kid, algorithm, retired_at, revoked_at FROM signing_key
+            WHERE kid >= :first AND kid < :end ORDER BY id DESC LIMIT :most""",
+        _alike(current),
+    ):
+        state = "revoked" if revoked_at else "retired" if retired_at else "signing"
+        yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
+
+
+def _alike(current: str) -> dict[str, object]:
+    # What follows every character of a name ends the range of those that begin alike.
+    return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
+
+
+def _told_nothing(rows: Iterable[tuple[str]]) -> Candidates:
+    for (name,) in rows:
+        if _is_name(name):
+            yield name, ""
+
+
+_CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
+    "ids": _ids,
+    "tasks": _tasks,
+    "agents": _agents,
+    "delegators": _delegators,
+    "keys": _keys,
+}
+
+WHAT = tuple(_CANDIDATES)
+"""What can be completed out of the ledger."""

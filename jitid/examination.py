@@ -1,0 +1,298 @@
+"""The ledger and its keys examined: each check is a function that says what it saw, and a line of the table below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from functools import partial
+from shlex import quote as word
+from typing import NamedTuple, TypeVar
+
+from jitid import auditing
+from jitid.errors import (
+    DamagedError,
+    ExitStatus,
+    IntegrityError,
+    JitidError,
+    NewerSchemaError,
+    StorageError,
+)
+from jitid.keyring import Keyring
+from jitid.ledger.clock import jumped
+from jitid.ledger.folder import check_names
+from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
+from jitid.lifetime import format_duration, format_time
+
+OLD_KEY = 90 * 86_400
+"""So many seconds a key may sign before it should be replaced."""
+
+TOLERANCE = 5
+"""So many seconds the ledger's time mark may be ahead of the clock: machines that share it differ that much."""
+
+LEAST_ROOM = 64 << 20
+"""Bytes that should be free on the ledger's file system, whatever its size."""
+
+RESTORE = "restore the folder from a backup"
+
+_DAY = 86_400
+
+Subject = TypeVar("Subject")
+
+
+class Status(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+class Check(NamedTuple):
+    """What one check saw."""
+
+    name: str
+    status: Status
+    detail: str
+    repair: str | None = None
+    """The command that repairs it, or what else to do."""
+    code: str | None = None
+    """The code of the error that a failure is, and below its exit status."""
+    exit_status: ExitStatus = ExitStatus.OK
+
+
+class UnexaminedError(Exception):
+    """A check cannot run; the message says because of what."""
+
+
+Named = Sequence[tuple[str, Callable[[Subject], Iterable[Check]]]]
+"""Checks by their names."""
+
+
+def ok(name: str, detail: str) -> Check:
+    """Return what a check says that found nothing wrong."""
+    return Check(name, Status.OK, detail)
+
+
+def warning(name: str, detail: str, repair: str | None = None) -> Check:
+    """Return what a check says that found something to look at, which keeps nobody from working."""
+    return Check(name, Status.WARNING, detail, repair)
+
+
+def failure(name: str, error: JitidError) -> Check:
+    """Return what a check says that found an error."""
+    detail = error.message.removesuffix("; nothing was changed")
+    return Check(name, Status.FAILURE, detail, error.hint, error.code, error.exit_status)
+
+
+def unexamined(name: str, why: str) -> Check:
+    """Return what is said of a check that could not run: that is never a good sign, nor a second failure."""
+    return warning(name, f"not examined: {why}")
+
+
+def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
+    """Perform each check, whatever became of those before it."""
+    for name, check in checks:
+        try:
+            yield from check(subject)
+        except UnexaminedError as error:
+            yield unexamined(name, str(error))
+        except JitidError as error:
+            yield failure(name, error)
+        except OSError as error:
+            yield failure(name, StorageError(f"the system refuses: {(error.strerror or 'error').lower()}"))
+
+
+class _Subject:
+    """What the checks of a ledger ask."""
+
+    def __init__(self, ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> None:
+        self.ledger = ledger
+        self.keyring = keyring
+        self.stated = stated
+        self.condition = ledger.condition()
+        self.met: JitidError | None = None
+        """What a check has met that the others will meet too."""
+
+    @contextmanager
+    def read(self) -> Iterator[tuple[Snapshot, Names]]:
+        """Open a view. Raises UnexaminedError where there is none; other checks tell of that."""
+        self.check_schema()
+        with ExitStack() as stack:
+            try:
+                names = self.ledger.names
+                snapshot = stack.enter_context(self.ledger.read())
+            except DamagedError:
+                raise
+            except IntegrityError as error:
+                raise UnexaminedError(error.message) from error
+            yield snapshot, names
+
+    def check_schema(self) -> None:
+        """Raise UnexaminedError for a schema that this jitid cannot read."""
+        try:
+            schema = self.condition.schema()
+        except DamagedError:
+            raise
+        except IntegrityError as error:
+            raise UnexaminedError(error.message) from error
+        if schema.version != schema.known:
+            raise UnexaminedError(
+                f"the ledger has schema {schema.version}, and this jitid reads {schema.known}"
+            )
+
+
+def examine(ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> list[Check]:
+    """Return what all the checks of a ledger say; `stated` is what the configuration says of its names."""
+    checks = [(name, partial(_once, check)) for name, check in CHECKS]
+    return list(perform(checks, _Subject(ledger, keyring, stated)))
+
+
+def _once(check: Callable[[_Subject], Iterable[Check]], subject: _Subject) -> Iterator[Check]:
+    """Perform a check; that the ledger is damaged or out of reach is told by the first that meets it."""
+    # Waiting for a busy ledger once is enough.
+    if isinstance(subject.met, StorageError):
+        raise UnexaminedError(subject.met.message)
+    try:
+        yield from check(subject)
+    except (DamagedError, StorageError) as error:
+        if subject.met is not None:
+            raise UnexaminedError("the ledger is damaged") from error
+        subject.met = error
+        raise
+
+
+def _integrity(subject: _Subject) -> Iterator[Check]:
+    damage = subject.condition.damage()
+    if damage:
+        more = "" if len(damage) == 1 else ", and more"
+        raise DamagedError(f"the ledger is damaged: {damage[0]}{more}", RESTORE)
+    yield ok("integrity", "no damage found")
+
+
+def _schema(subject: _Subject) -> Iterator[Check]:
+    version, known, differences = subject.condition.schema()
+    if version > known:
+        raise NewerSchemaError(
+            f"the ledger has schema {version}, and this jitid knows {known}", "upgrade jitid on this machine"
+        )
+    if version < known:
+        yield warning(
+            "schema",
+            f"schema {version} is older than {known}; any command brings it up to date",
+            "jitid list",
+        )
+    elif differences:
+        more = "" if len(differences) == 1 else ", and more"
+        raise IntegrityError(f"the ledger is not as schema {version} has it: {differences[0]}{more}", RESTORE)
+    else:
+        yield ok("schema", f"schema {version}")
+
+
+def _names(subject: _Subject) -> Iterator[Check]:
+    subject.check_schema()
+    names = subject.ledger.names
+    check_names(names, subject.stated)
+    yield ok("names", f"issuer {names.issuer}, trust domain {names.trust_domain}")
+
+
+def _size(subject: _Subject) -> Iterator[Check]:
+    subject.check_schema()
+    size = subject.condition.size()
+    detail = (
+        f"database {_bytes(size.file)}, log {_bytes(size.log)}, {_bytes(size.free)} free; "
+        f"{_number(size.credentials, 'credential')}, {_number(size.tasks, 'task')}, {_number(size.events, 'event')}"
+    )
+    if size.free < max(LEAST_ROOM, size.file + size.log):
+        yield warning("size", f"little room: {detail}", "make room on its file system")
+    else:
+        yield ok("size", detail)
+
+
+def _clock(subject: _Subject) -> Iterator[Check]:
+    subject.check_schema()
+    now, mark, jump = subject.condition.clock()
+    if jump:
+        raise IntegrityError(
+            jumped(jump),
+            "set the clock right; if it is right, give the next command that writes --accept-clock",
+        )
+    if mark - now > TOLERANCE:
+        yield warning(
+            "clock",
+            f"the clock is {format_duration(mark - now)} behind the ledger's last event",
+            "set the clock right",
+        )
+    else:
+        yield ok("clock", f"{format_time(now)}, the ledger's last event {format_time(mark)}")
+
+
+def _keys(subject: _Subject) -> Iterator[Check]:
+    with subject.read() as (snapshot, _):
+        keys = snapshot.signing_keys()
+        now = snapshot.now
+    # A folder that is a link is not followed to the keys either.
+    there = subject.keyring.names()
+    signing = [key for key in keys if key.retired_at is None]
+    if not any(key.algorithm == "EdDSA" for key in signing):
+        yield failure("keys", IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate"))
+    for key in signing:
+        try:
+            yield _key(subject.keyring, key, now)
+        except JitidError as error:
+            yield failure("keys", error)
+        except (TypeError, ValueError, AttributeError):
+            # Whoever edits the ledger may have left anything there.
+            yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
+    for name in there:
+        if name in [key.kid for key in signing]:
+            continue
+        whose = (
+            "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
+        )
+        path = subject.keyring.path(name)
+        yield warning("keys", f"{path} is {whose}, and was left behind", f"rm -i {word(path)}")
+
+
+def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
+    keyring.load(key.kid, key.algorithm, key.public)
+    age = now - key.created_at
+    if age > OLD_KEY:
+        other = "" if key.algorithm == "EdDSA" else f" --algorithm {key.algorithm}"
+        return warning(
+            "keys", f"{key.algorithm} {key.kid} is {age // _DAY} days old", f"jitid keys rotate{other}"
+        )
+    return ok("keys", f"{key.algorithm} {key.kid} signs since {format_time(key.created_at)}")
+
+
+def _audit(subject: _Subject) -> Iterator[Check]:
+    try:
+        with subject.read() as (snapshot, names):
+            held = auditing.verify(snapshot, names, None)
+    except IntegrityError as error:
+        error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
+        raise
+    yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
+
+
+def _bytes(number: int) -> str:
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if number >= 1 << power:
+            return f"{number / (1 << power):.1f} {unit}"
+    return _number(number, "byte")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+CHECKS: Named[_Subject] = (
+    ("integrity", _integrity),
+    ("schema", _schema),
+    ("names", _names),
+    ("size", _size),
+    ("clock", _clock),
+    ("keys", _keys),
+    ("audit", _audit),
+)
+"""Damage comes first: what cannot be read for it is not told as many failures."""

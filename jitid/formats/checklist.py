@@ -1,0 +1,46 @@
+"""Checks for eyes at a terminal: one a line, and what repairs it under it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jitid.formats.cell import cell
+from jitid.formats.table import terminal_width
+
+_SGR = {"ok": "32", "warning": "33", "failure": "1;31"}
+_STATUS = max(map(len, _SGR))
+_LEGIBLE = 40
+
+
+def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
+    """Return the lines of rows with check, status, detail and repair; a narrow terminal has details below."""
+    width = terminal_width()
+    name = max((len(check["check"]) for check in checks), default=0)
+    indent = _STATUS + name + 4
+    beside = width - indent >= _LEGIBLE
+    lines: list[str] = []
+    for check in checks:
+        status = check["status"].ljust(_STATUS if beside else 0)
+        if colour:
+            status = f"\x1b[{_SGR[check['status']]}m{status}\x1b[0m"
+        head = f"{status}  {cell(check['check']).ljust(name)}"
+        detail = _wrapped(cell(check["detail"]), width, indent if beside else 2)
+        lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if beside else [head.rstrip(), *detail]
+        if check["repair"] is not None:
+            # Whole, so that it can be copied: the terminal may fold it.
+            lines.append(f"{' ' * (indent if beside else 2)}repair: {cell(check['repair'])}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _wrapped(words: str, width: int, indent: int) -> list[str]:
+    # What is wider than the terminal is left to it: a path or an id must stay whole.
+    return textwrap.wrap(
+        words,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]

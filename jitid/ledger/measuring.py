@@ -1,0 +1,113 @@
+"""How a SQLite ledger itself is: damage, schema, size and clock, told without changing anything."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.ledger.clock import time_of
+from jitid.ledger.condition import ClockReading, Schema, Size
+from jitid.ledger.failure import translated
+from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
+
+_MOST = 5
+"""How many damages are looked for: one is enough to restore a backup."""
+
+
+class SqliteCondition:
+    """Asks a connection, whatever is at its other end."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._clock = clock
+
+    def damage(self) -> list[str]:
+        """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
+        texts = [str(text) for (text,) in self._rows(f"PRAGMA quick_check({_MOST})")]
+        if texts != ["ok"]:
+            lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
+            return lines or texts
+        lost = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
+        return [
+            f"row {row} of {table} belongs to a row of {parent} that is missing"
+            for table, row, parent in lost
+        ]
+
+    def schema(self) -> Schema:
+        """Return which schema it has. Raises IntegrityError for what is no ledger."""
+        if self._number("PRAGMA application_id") != APPLICATION_ID:
+            raise IntegrityError("the database is no ledger of jitid", "restore the folder from a backup")
+        version = self._number("PRAGMA user_version")
+        known = len(SQLITE_STEPS)
+        return Schema(version, known, self._differences() if version == known else [])
+
+    def _differences(self) -> list[str]:
+        pattern = sqlite3.connect(":memory:")
+        try:
+            for statement in (*(each for step in SQLITE_STEPS for each in step), *LIVE_INDEXES.values()):
+                pattern.execute(statement)
+            right = _objects(pattern)
+        finally:
+            pattern.close()
+        try:
+            here = _objects(self._db)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        found = []
+        for name in sorted(here.keys() | right.keys()):
+            if name not in here:
+                found.append(f"its {name} is missing")
+            elif name not in right:
+                found.append(f"its {name} is none of a ledger's")
+            elif here[name] != right[name]:
+                found.append(f"its {name} is not as jitid makes it")
+        return found
+
+    def size(self) -> Size:
+        """Return its size."""
+        path = self._rows("PRAGMA database_list")[0][2]
+        room = os.statvfs(os.path.dirname(path) or "/")
+        return Size(
+            _bytes(path),
+            _bytes(f"{path}-wal"),
+            room.f_bavail * room.f_frsize,
+            self._number("SELECT count(*) FROM credential"),
+            self._number("SELECT count(*) FROM task"),
+            self._number("SELECT count(*) FROM audit_event"),
+        )
+
+    def clock(self) -> ClockReading:
+        """Return how the clock and its time mark stand."""
+        try:
+            mark, _, jump = time_of(self._db, self._clock, check=True, accept=True)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        return ClockReading(int(self._clock()), mark, jump)
+
+    def _rows(self, sql: str) -> list[Any]:
+        try:
+            return self._db.execute(sql).fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _number(self, sql: str) -> int:
+        ((number,),) = self._rows(sql)
+        return int(number)
+
+
+def _objects(db: sqlite3.Connection) -> dict[str, str]:
+    """Return what a database is made of, as `table credential` -> how it was made."""
+    rows = db.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    return {f"{kind} {name}": sql for kind, name, sql in rows}
+
+
+def _bytes(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0

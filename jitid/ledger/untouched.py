@@ -1,0 +1,121 @@
+"""A SQLite ledger opened so that looking writes nothing: no log, no index, no migration; on a read-only disk too."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from jitid.errors import IntegrityError, RefusedError, StorageError
+from jitid.ledger.failure import translated
+from jitid.ledger.sqlite import SqliteLedger
+
+Answer = TypeVar("Answer")
+
+
+class _Standing(NamedTuple):
+    """How the files of a database stand."""
+
+    file: tuple[int, int, int]
+    """Inode, size and time of the last change."""
+    log: tuple[int, int, int] | None
+    """The same of the write-ahead log, with which alone the database is whole; None if there is nothing in it."""
+    shared_index: bool
+    """There is the log's shared index, by which readers and writers keep out of each other's way."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it can be read as every other process reads it."""
+        return self.log is not None and self.shared_index
+
+
+def look(
+    path: str,
+    lock_path: str,
+    ask: Callable[[SqliteLedger], Answer],
+    *,
+    by: str,
+    timeout: float,
+    clock: Callable[[], float] = time.time,
+) -> Answer:
+    """Return what `ask` finds in the ledger in the file `path`, which is neither checked nor changed.
+
+    Raises:
+        IntegrityError: a file of it is a link or no plain file, or the database is empty.
+        RefusedError: this user may not read it.
+        StorageError: it is missing, or cannot be opened.
+
+    """
+    while True:
+        standing = _standing(path)
+        if not os.access(path, os.R_OK):
+            raise RefusedError(f"the database {path} is out of reach for this user")
+        db = _open(path, standing, timeout)
+        try:
+            found = ask(SqliteLedger(db, lock_path, by, clock, timeout))
+        finally:
+            db.close()
+        # Where no lock kept a writer away, one may have come; and the last one to go takes the log away.
+        after = _standing(path)
+        if after == standing or (standing.shared and after.shared):
+            return found
+
+
+def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
+    from urllib.parse import quote
+
+    how = "mode=ro"
+    if standing.shared:
+        # As another reader, but for the index: what is stale in it is rebuilt in memory.
+        how += "&readonly_shm=1"
+    elif standing.log:
+        # By itself SQLite would make the index, and on a read-only disk refuse.
+        how += "&vfs=unix-none"
+    else:
+        how += "&immutable=1"
+    try:
+        db = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?{how}", uri=True, timeout=timeout, isolation_level=None
+        )
+        db.execute("PRAGMA temp_store = MEMORY")
+        if standing.log and not standing.shared_index:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    return db
+
+
+def _standing(path: str) -> _Standing:
+    file = _plain(path)
+    if file is None:
+        raise StorageError(f"the database {path} is missing")
+    if not file.st_size:
+        # Told to write nothing, SQLite would still delete the log of an empty database.
+        raise IntegrityError(f"the database {path} is empty", "restore the folder from a backup")
+    log = _plain(f"{path}-wal")
+    index = _plain(f"{path}-shm")
+    # An empty log has nothing to add; with it SQLite would want the index all the same.
+    return _Standing(_version(file), _version(log) if log and log.st_size else None, index is not None)
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _plain(path: str) -> os.stat_result | None:
+    """Return the status of a plain file; None if it is not there. Raises IntegrityError for anything else."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be reached: {(error.strerror or 'error').lower()}") from error
+    if not stat.S_ISREG(status.st_mode):
+        what = (
+            "a symbolic link, and none is followed here" if stat.S_ISLNK(status.st_mode) else "no plain file"
+        )
+        raise IntegrityError(f"{path} is {what}", "restore the folder from a backup")
+    return status

@@ -1,0 +1,217 @@
+"""The completions and man pages that come with jitid, and the places where shells and `man` look for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, assert_never
+
+from jitid.errors import NotFoundError, OutputError
+from jitid.files import write_public
+from jitid.places import shared_configuration, shared_data, shared_data_of_the_system
+from jitid.text import quote
+
+Reader = Literal["bash", "zsh", "fish", "man"]
+"""Who reads a file: a shell, or `man`."""
+
+PROGRAM = "jitid"
+
+SHELLS: tuple[Reader, ...] = ("bash", "zsh", "fish")
+
+_SOURCES: dict[Reader, str] = {"bash": "jitid.bash", "zsh": "_jitid", "fish": "jitid.fish"}
+_NAMES: dict[Reader, str] = {"bash": "jitid", "zsh": "_jitid", "fish": "jitid.fish"}
+
+
+class Shipped(NamedTuple):
+    """One file that comes with jitid."""
+
+    reader: Reader
+    source: str
+    """Where it is."""
+    name: str
+    """What it is called where it is looked for, under the folder that is searched."""
+
+    def text(self) -> str:
+        """Return what is in it."""
+        with open(self.source, encoding="utf-8") as file:
+            return file.read()
+
+
+class Installed(NamedTuple):
+    """What a reader finds."""
+
+    reader: Reader
+    places: tuple[str, ...]
+    """The paths at which it looks, in its order; for `man`, those of `jitid.1`."""
+    path: str | None
+    """The first of them where there is a file."""
+    current: bool
+    """Whether it is the same as ours; for `man`, whether all the pages are."""
+
+
+def completion(shell: Reader) -> Shipped:
+    """Return the completion of a shell. Raises NotFoundError when this jitid came without it."""
+    return Shipped(shell, os.path.join(_root(), "completions", _SOURCES[shell]), _NAMES[shell])
+
+
+def man_pages() -> list[Shipped]:
+    """Return the pages by their names. Raises NotFoundError when this jitid came without completions."""
+    folder = os.path.join(_root(), "man")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    # jitid.1 belongs into man1.
+    return [
+        Shipped("man", os.path.join(folder, name), f"man{name.rpartition('.')[2]}/{name}")
+        for name in names
+        if name.startswith("jitid") and name[-2:-1] == "." and name[-1].isdigit()
+    ]
+
+
+def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the folders that a reader searches, in its order.
+
+    Zsh alone does not tell its own, which is set while it starts; these are the usual ones.
+    """
+    own = shared_data(environ)
+    system = shared_data_of_the_system(environ)
+    match reader:
+        case "bash":
+            # As bash-completion 2.12 and later does it.
+            named = environ.get("BASH_COMPLETION_USER_DIR", "")
+            users = [each for each in named.split(":") if each] or [f"{own}/bash-completion"]
+            shared = [*(f"{each}/share" for each in _prefixes(environ, "bin", "sbin")), *system]
+            return _once(
+                [f"{each}/completions" for each in (*users, *(f"{each}/bash-completion" for each in shared))]
+            )
+        case "zsh":
+            known = [each for each in environ.get("FPATH", "").split(":") if each]
+            return _once([*known, f"{own}/zsh/site-functions", *_ZSH])
+        case "fish":
+            vendors = [f"{each}/fish/vendor_completions.d" for each in (own, *system)]
+            return _once(
+                [f"{shared_configuration(environ)}/fish/completions", "/etc/fish/completions", *vendors]
+            )
+        case "man":
+            # As man-db does it: an empty part of MANPATH stands for what it finds without.
+            beside = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
+            usual = [*beside, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
+            named = environ.get("MANPATH") or ":"
+            return _once([each for part in named.split(":") for each in ([part] if part else usual)])
+        case _:
+            assert_never(reader)
+
+
+_ZSH = (
+    "/usr/local/share/zsh/site-functions",
+    "/usr/share/zsh/vendor-functions",
+    "/usr/share/zsh/vendor-completions",
+    "/usr/share/zsh/site-functions",
+)
+
+
+def target(file: Shipped, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the path at which a file belongs to be found by its reader, for this user alone."""
+    match file.reader:
+        case "bash" | "fish":
+            return f"{folders(file.reader, environ)[0]}/{file.name}"
+        case "zsh":
+            return f"{shared_data(environ)}/zsh/site-functions/{file.name}"
+        case "man":
+            return f"{shared_data(environ)}/man/{file.name}"
+        case _:
+            assert_never(file.reader)
+
+
+def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
+    """Put a file at a path, for everybody to read, and say what that changed.
+
+    A link there is replaced unless what it leads to is the same already. Raises OutputError.
+    """
+    text = file.text().encode()
+    before = _content(path)
+    if before == text:
+        return "unchanged"
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(
+            f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way"
+        )
+    new = not os.path.lexists(path)
+    _make_folder(os.path.dirname(path))
+    write_public(path, text)
+    return "new" if new else "changed"
+
+
+def installed(environ: Mapping[str, str] = os.environ) -> list[Installed]:
+    """Return what bash, zsh, fish and `man` find. Raises NotFoundError when this jitid came without completions."""
+    found = [_installed([completion(shell)], environ) for shell in SHELLS]
+    pages = man_pages()
+    return [*found, _installed(pages, environ)] if pages else found
+
+
+def _installed(files: list[Shipped], environ: Mapping[str, str]) -> Installed:
+    first = files[0]
+    searched = folders(first.reader, environ)
+    places = tuple(f"{folder}/{first.name}" for folder in searched)
+    at = next((folder for folder, path in zip(searched, places, strict=True) if os.path.isfile(path)), None)
+    if at is None:
+        return Installed(first.reader, places, None, current=False)
+    current = all(_content(f"{at}/{file.name}") == file.text().encode() for file in files)
+    return Installed(first.reader, places, f"{at}/{first.name}", current)
+
+
+def _root() -> str:
+    """Return the folder that holds `completions` and `man`: inside an installed package, beside a checked-out one."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    for root in (os.path.join(package, "share"), os.path.dirname(package)):
+        if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
+            return root
+    raise NotFoundError(
+        "this jitid came without its completions and man pages", "install it again, from its wheel"
+    )
+
+
+def _content(path: str) -> bytes | None:
+    # Not what a pipe or a device would give.
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _make_folder(path: str) -> None:
+    if os.path.isdir(path):
+        return
+    try:
+        _make_folder(os.path.dirname(path))
+        # Zsh refuses a folder in which others may write; whether they may read is for the umask to say.
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        return
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise OutputError(f"the folder {quote(path, 200)} could not be made: {reason}") from error
+
+
+def _prefixes(environ: Mapping[str, str], *names: str) -> list[str]:
+    """Return the folders that those of PATH stand in, `/usr` for `/usr/bin`; of these names only, if there are any."""
+    parts = [each.rstrip("/") for each in environ.get("PATH", "").split(":") if each.startswith("/")]
+    command = which(PROGRAM, environ)
+    if command:
+        # A command may be a link out of an environment of its own.
+        parts.append(os.path.dirname(os.path.realpath(command)))
+    return _once([os.path.dirname(each) for each in parts if not names or os.path.basename(each) in names])
+
+
+def which(program: str, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the path of a program that a shell would start."""
+    for folder in environ.get("PATH", "").split(":"):
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _once(paths: list[str]) -> list[str]:
+    return list(dict.fromkeys(paths))

@@ -1,0 +1,44 @@
+"""A ledger with a few names in it, made through the command line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell
+
+NAMES = (
+    ("INC:1/a@b+c", "alice@example.com", "bot-1"),
+    ("INC:2/a@b+c", "alice@example.com", "bot-2"),
+    ("INC:3/a@b+c", "bob", "bot-3"),
+    ("ZED", "system:ci", "bot-1"),
+)
+"""Task, delegator and agent of each credential, in the order of issue."""
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Return a home with a ledger, a configuration that names another, and some files; nobody changes it."""
+    home = tmp_path_factory.mktemp("filled", numbered=False)
+    shell = Shell(home)
+    for task, delegator, agent in NAMES:
+        shell.good("issue", "--task", task, "--delegator", delegator, "--agent", agent)
+    shell.good("retire", "INC:2/a@b+c")
+    (home / ".config" / "jitid").mkdir(parents=True)
+    configuration = f'ledger = "{shell.ledger}"\n[profile.elsewhere]\nledger = "{home}/other"\n'
+    (home / ".config" / "jitid" / "config.toml").write_text(configuration)
+    (home / "other.toml").write_text(f'ledger = "{home}/other"\n')
+    other = Shell(home, home / "other")
+    other.good("issue", "--task", "ELSEWHERE", "--delegator", "carol", "--agent", "other")
+    (home / "folder").mkdir()
+    (home / "tokenfile").touch()
+    (home / "my file").touch()
+    return shell
+
+
+@pytest.fixture
+def ledger(filled: Shell, tmp_path: Path) -> Path:
+    """Return a copy of the ledger that may be changed."""
+    return Path(shutil.copytree(filled.ledger, tmp_path / "ledger"))

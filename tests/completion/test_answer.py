@@ -1,0 +1,138 @@
+"""What `jitid __complete` answers: names out of the ledger that the line means, those that matter most first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid import completing, name
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger.schema import APPLICATION_ID
+from tests.builders import World, edit, make_folder, put
+from tests.completion.asking import lines, names, rows
+from tests.real import Shell
+
+
+def test_open_tasks_come_first_the_newest_of_them_first(ledger: Path) -> None:
+    assert lines(ledger, "tasks") == [
+        "ZED\topen, moderate",
+        "INC:3/a@b+c\topen, moderate",
+        "INC:1/a@b+c\topen, moderate",
+        "INC:2/a@b+c\tended, moderate",
+    ]
+
+
+def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
+    assert lines(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
+
+
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [
+        ("", ["user:bob", "user:alice@example.com", "system:ci"]),
+        ("user:", ["user:bob", "user:alice@example.com"]),
+        ("us", ["user:bob", "user:alice@example.com"]),
+        ("sy", ["system:ci"]),
+        ("ali", ["alice@example.com"]),
+        ("agent:bot-3", ["agent:bot-3"]),
+        ("ci", []),
+        ("bot", []),
+        ("root:", []),
+    ],
+)
+def test_delegators_are_spelled_as_they_were_begun(ledger: Path, current: str, expected: list[str]) -> None:
+    """A bare name means `user:`, and is completed bare."""
+    assert lines(ledger, "delegators", current) == expected
+
+
+def test_ids_are_those_of_identities_the_newest_first_and_say_whose_they_are(ledger: Path) -> None:
+    expected = [identity_id(raw) for (raw,) in rows(ledger, "SELECT uid FROM identity ORDER BY id DESC")]  # type: ignore[arg-type]
+    found = lines(ledger, "ids")
+    assert [line.partition("\t")[0] for line in found] == expected
+    assert [line.partition("\t")[2] for line in found][:2] == ["bot-1 on ZED", "bot-3 on INC:3/a@b+c"]
+
+
+@pytest.mark.parametrize("begun", ["jt", "jti", "jti_"])
+def test_ids_of_credentials_come_where_one_is_begun(ledger: Path, begun: str) -> None:
+    expected = [credential_id(raw) for (raw,) in rows(ledger, "SELECT jti FROM credential ORDER BY id DESC")]  # type: ignore[arg-type]
+    assert names(ledger, "ids", begun) == expected
+
+
+def test_an_id_that_stands_on_the_line_is_not_offered_again(ledger: Path) -> None:
+    newest, *others = names(ledger, "ids")
+    assert names(ledger, "ids", "jid_", "revoke", newest) == others
+
+
+def test_keys_tell_their_state(ledger: Path) -> None:
+    ((kid,),) = rows(ledger, "SELECT kid FROM signing_key")
+    assert lines(ledger, "keys", str(kid)[:3]) == [f"{kid}\tsigning, EdDSA"]
+
+
+def test_a_key_that_begins_like_an_option_waits_until_that_is_typed(ledger: Path) -> None:
+    edit(ledger, "UPDATE signing_key SET kid = '-abc'")
+    assert (names(ledger, "keys"), names(ledger, "keys", "-a")) == ([], ["-abc"])
+
+
+@given(raw=st.binary(min_size=16, max_size=16), length=st.integers(0, 26))
+def test_the_range_of_a_prefix_holds_the_ids_that_begin_with_it(raw: bytes, length: int) -> None:
+    digits = identity_id(raw).removeprefix("jid_")
+    first, last = completing._range(digits[:length])
+    assert first <= raw <= last
+    for bound in (first, last):
+        assert identity_id(bound).removeprefix("jid_").startswith(digits[:length])
+    for outside in (int.from_bytes(first) - 1, int.from_bytes(last) + 1):
+        if 0 <= outside < 1 << 128:
+            assert not identity_id(outside.to_bytes(16)).removeprefix("jid_").startswith(digits[:length])
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_an_id_is_spelled_as_everywhere(raw: bytes) -> None:
+    assert "jid_" + completing._base32(raw) == identity_id(raw)
+
+
+def test_what_is_said_twice_to_save_time_is_the_same() -> None:
+    assert (completing._NAME, completing._APPLICATION_ID) == (name._NAME, APPLICATION_ID)
+
+
+def test_there_are_never_more_than_can_be_looked_through(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "large")
+    with World(folder) as world, world.ledger.write() as transaction:
+        for number in range(completing.MOST + 50):
+            put(transaction, task=f"T{number}", agent=f"a{number}", delegator=f"user:d{number}")
+        transaction.append("issue", {})
+    for what in ("ids", "tasks", "agents", "delegators"):
+        assert len(names(folder, what)) == completing.MOST
+    assert names(folder, "tasks")[0] == f"T{completing.MOST + 49}"
+    # By the alphabet an old one is found that is not among the latest.
+    assert names(folder, "tasks", "T7")[-1] == "T7"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--ledger", "{home}/other", "list"),
+        ("list", "--ledger={home}/other"),
+        ("list", "--ledger", "~/other", "--task"),
+        ("--config", "{home}/other.toml", "list"),
+        ("--profile", "elsewhere", "list"),
+        ("list", "--profile=elsewhere"),
+    ],
+)
+def test_the_ledger_is_the_one_that_the_line_means(
+    filled: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    home = filled.home
+    monkeypatch.setenv("HOME", str(home))
+    given = [word.format(home=home) for word in words]
+    assert completing.answer(["tasks", "", *given], {"HOME": str(home)}) == "ELSEWHERE\topen, moderate\n"
+
+
+def test_without_a_word_it_is_the_configured_one(filled: Shell) -> None:
+    assert completing.answer(["tasks", "Z"], {"HOME": str(filled.home)}) == "ZED\topen, moderate\n"
+
+
+def test_words_behind_two_dashes_are_somebody_elses(ledger: Path) -> None:
+    assert "ZED" in names(ledger, "tasks", "", "run", "--", "x", "--ledger", "/nowhere")

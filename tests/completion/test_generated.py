@@ -1,0 +1,75 @@
+"""What is generated is what stands in the repository, and covers the whole command tree."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jitid.commands import COMMANDS
+from tests.generate import values
+from tests.generate.producers import ROOT, produced
+from tests.generate.tree import Argument, Option, Verb, tree
+from tests.real import need
+
+TREE = tree()
+PRODUCED = dict(produced())
+
+
+@pytest.mark.parametrize("path", PRODUCED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_generating_again_changes_nothing(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == PRODUCED[path], "run: python -m tests.generate"
+
+
+@pytest.mark.parametrize(
+    ("shell", "path"), [("bash", "jitid.bash"), ("zsh", "_jitid"), ("fish", "jitid.fish")]
+)
+def test_the_shell_can_read_its_script(shell: str, path: str) -> None:
+    done = subprocess.run(
+        [need(shell), "-n", str(ROOT / "completions" / path)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("verb", TREE, ids=lambda verb: verb.name or "jitid")
+def test_every_option_and_argument_of_a_verb_is_covered(verb: Verb) -> None:
+    """A newcomer says in tests/generate/values.py what completes the value; the error says where."""
+    for option in (*TREE[0].options, *verb.options):
+        assert (values.option_value(verb, option) is None) == (option.metavar is None)
+    for argument in verb.arguments:
+        assert values.argument_value(verb, argument) is not None
+
+
+def test_a_newcomer_is_told_where_to_say_what_completes_it() -> None:
+    verb = Verb("list", "", (), (), (), ())
+    with pytest.raises(
+        LookupError, match=r"`--new NEWS` of `jitid list`: add it to tests/generate/values\.py"
+    ):
+        values.option_value(verb, Option(("--new",), "NEWS", "", None, False))
+    with pytest.raises(
+        LookupError, match=r"`\[NEWS\]\.\.\.` of `jitid list`: add it to tests/generate/values\.py"
+    ):
+        values.argument_value(verb, Argument("[NEWS]...", "", many=True, required=False))
+    with pytest.raises(LookupError, match=r"which fields `jitid new` shows: add it to FIELDS"):
+        values.option_value(verb._replace(name="new"), Option(("--field",), "NAME", "", None, False))
+
+
+def test_nothing_is_said_of_what_there_is_not() -> None:
+    there = {
+        (verb.name, name)
+        for verb in TREE
+        for option in (*TREE[0].options, *verb.options)
+        for name in option.names
+    }
+    there |= {(verb.name, values.bare(each.metavar)) for verb in TREE for each in verb.arguments}
+    assert values.VERBS.keys() <= there
+    assert values.OPTIONS.keys() <= {name for _, name in there}
+    assert values.FIELDS.keys() <= COMMANDS.keys()
+
+
+def test_an_option_takes_a_value_behind_every_verb_or_behind_none() -> None:
+    """The script for fish reads the line without knowing which of its words is the verb's."""
+    valued = {name for verb in TREE for option in verb.options if option.metavar for name in option.names}
+    flags = {name for verb in TREE for option in verb.options if not option.metavar for name in option.names}
+    assert not valued & flags

@@ -1,0 +1,40 @@
+"""The tables of `pyproject.toml` that put each completion and man page into the wheel, where it is looked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from jitid import shipped
+
+_TARGET = "tool.hatch.build.targets.wheel"
+_COMPLETIONS = {
+    "completions/jitid.bash": "share/bash-completion/completions/jitid",
+    "completions/_jitid": "share/zsh/site-functions/_jitid",
+    "completions/jitid.fish": "share/fish/vendor_completions.d/jitid.fish",
+}
+
+
+def text(path: Path) -> str:
+    """Return the text of the file with both tables up to date; the rest of it is as it was."""
+    pages = {f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in shipped.man_pages()}
+    shared = {**_COMPLETIONS, **pages}
+    inside = {
+        folder: f"jitid/share/{folder}" for folder in dict.fromkeys(name.partition("/")[0] for name in shared)
+    }
+    return _with_table(
+        _with_table(path.read_text(encoding="utf-8"), "force-include", inside), "shared-data", shared
+    )
+
+
+def _with_table(whole: str, name: str, entries: Mapping[str, str]) -> str:
+    lines = "".join(f'"{source}" = "{target}"\n' for source, target in entries.items())
+    changed, count = re.subn(
+        rf'^(\[{re.escape(f"{_TARGET}.{name}")}\]\n)(?:".*\n)*',
+        lambda found: found[1] + lines,
+        whole,
+        flags=re.MULTILINE,
+    )
+    assert count == 1, f"pyproject.toml has no table [{_TARGET}.{name}]"
+    return changed

@@ -1,0 +1,49 @@
+"""Which files are generated, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jitid
+from tests.generate import bash, fish, man, packaging, plain_table, zsh
+from tests.generate.tree import tree
+
+ROOT = Path(jitid.__file__).parent.parent
+
+
+def produced() -> Iterator[tuple[Path, str]]:
+    """Yield each generated file with the text that it must have; what a later one rests on comes before it."""
+    for producer in PRODUCERS:
+        for name, text in producer().items():
+            yield ROOT / name, text
+
+
+def _completions() -> dict[str, str]:
+    verbs = tree()
+    return {
+        "completions/jitid.bash": bash.text(verbs),
+        "completions/_jitid": zsh.text(verbs),
+        "completions/jitid.fish": fish.text(verbs),
+    }
+
+
+def _plain_table() -> dict[str, str]:
+    return {"jitid/plain_table.py": plain_table.text()}
+
+
+def _man_pages() -> dict[str, str]:
+    return {f"man/{name}": text for name, text in man.pages().items()}
+
+
+def _packaging() -> dict[str, str]:
+    return {"pyproject.toml": packaging.text(ROOT / "pyproject.toml")}
+
+
+PRODUCERS: tuple[Callable[[], dict[str, str]], ...] = (
+    _completions,
+    _plain_table,
+    _man_pages,
+    _packaging,
+)
+"""Each returns the paths in the repository that it answers for, with their texts."""

@@ -1,0 +1,225 @@
+"""What completes the value of an option or an argument; a newcomer's that is in no table fails a test."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from jitid.commands import (
+    audit,
+    completion,
+    doctor,
+    found,
+    inspect,
+    keys,
+    requesting,
+    revoke,
+    rows,
+    run,
+    task,
+    tree,
+)
+from jitid.commands import list as listing
+from jitid.credential import Kind, State
+from jitid.jws import ALGORITHMS
+from jitid.ledger.protocol import SORTS
+from jitid.process import Liveness
+from jitid.settings import COLOURS, FORMATS, SETTINGS
+from jitid.shipped import SHELLS
+from jitid.task import SENSITIVITIES
+from tests.generate.tree import Argument, Option, Verb
+
+Source = Literal["ids", "tasks", "agents", "delegators", "keys", "files", "folders", "command", "setting"]
+
+
+class Value(NamedTuple):
+    """What completes a value: words that are always the same, or sources that a shell asks; neither for free text."""
+
+    words: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+
+NOTHING = Value()
+IDS = Value(sources=("ids",))
+TASKS = Value(sources=("tasks",))
+AGENTS = Value(sources=("agents",))
+DELEGATORS = Value(sources=("delegators",))
+KEYS = Value(sources=("keys",))
+FILES = Value(sources=("files",))
+FOLDERS = Value(sources=("folders",))
+COMMAND = Value(sources=("command",))
+"""A command line of its own: all that follows is completed as if it stood alone."""
+SETTING = Value(sources=("setting",))
+"""The value of the setting that the word before names."""
+
+
+def _words(*words: str) -> Value:
+    return Value(words=words)
+
+
+METAVARS: dict[str, Value] = {
+    "ALG": _words(*sorted(ALGORITHMS)),
+    "AUD": NOTHING,
+    "CMD": COMMAND,
+    "DIR": FOLDERS,
+    "DURATION": NOTHING,
+    "FILE": FILES,
+    "FMT": _words(*FORMATS),
+    "ID": IDS,
+    "ID|FILE": Value(sources=("ids", "files")),
+    "JSON": NOTHING,
+    "KEY": _words(*SETTINGS),
+    "KID": KEYS,
+    "KIND": _words(*Kind),
+    "LEVEL": _words(*SENSITIVITIES),
+    "LOGIN": NOTHING,
+    "N": NOTHING,
+    "PROOF": _words(*listing.PROOFS),
+    "SCOPE": NOTHING,
+    "SHAPE": _words(*tree.SHAPES),
+    "SHELL": _words(*SHELLS),
+    "STATE": _words(*State),
+    "TASK": TASKS,
+    "TEXT": NOTHING,
+    "TIME": NOTHING,
+    "URL": FOLDERS,
+    "VAR": NOTHING,
+    "WHAT": _words(*run.ON_EXIT),
+    "WHEN": NOTHING,
+}
+"""By what stands for the value in the help; `NAME` may mean anything, and is told by the option."""
+
+OPTIONS: dict[str, Value] = {
+    "--agent": AGENTS,
+    "--delegator": DELEGATORS,
+    "--operation": NOTHING,
+    "--profile": NOTHING,
+    "--task": TASKS,
+}
+"""By the option, whatever the verb."""
+
+VERBS: dict[tuple[str, str], Value] = {
+    ("audit log", "--rule"): NOTHING,
+    ("config set", "VALUE"): SETTING,
+    ("list", "--process"): _words(*Liveness),
+    ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
+    ("task list", "--after"): TASKS,
+    ("task list", "--state"): _words(*task.STATES),
+    ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
+}
+"""By the verb, and the option or the name of the argument."""
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "issue": requesting.FIELDS,
+    "run": (),
+    "renew": requesting.FIELDS,
+    "verify": (),
+    "inspect": inspect.FIELDS,
+    "list": (*rows.CREDENTIAL, "left"),
+    "tree": tree.FIELDS,
+    "revoke": revoke.FIELDS,
+    "retire": revoke.FIELDS,
+    "trace": found.FIELDS,
+    "task list": task.FIELDS,
+    "task show": task.FIELDS,
+    "audit log": (*audit.LOG, "members"),
+    "audit head": (),
+    "audit verify": audit.VERIFIED,
+    "audit export": (),
+    "keys list": keys.FIELDS,
+    "keys rotate": keys.ROTATED,
+    "keys revoke": keys.REVOKED,
+    "keys jwks": (),
+    "config show": ("key", "value", "origin"),
+    "config get": ("key", "value", "origin"),
+    "config set": (),
+    "config path": (),
+    "doctor": doctor.FIELDS,
+    "completion show": (),
+    "completion install": completion.FIELDS,
+}
+"""What `--field` takes: the fields of a verb's view."""
+
+
+def option_value(verb: Verb, option: Option) -> Value | None:
+    """Return what completes the value of an option before (the root) or behind a verb; None for a flag.
+
+    Raises:
+        LookupError: nobody has said it yet; the sentence says where.
+
+    """
+    if option.metavar is None:
+        return None
+    for name in option.names:
+        if (verb.name, name) in VERBS:
+            return VERBS[verb.name, name]
+    if "--field" in option.names:
+        return Value(words=_fields(verb))
+    for name in option.names:
+        if name in OPTIONS:
+            return OPTIONS[name]
+    return _by_metavar(f"{option.names[0]} {option.metavar}", verb, option.metavar)
+
+
+def argument_value(verb: Verb, argument: Argument) -> Value:
+    """Return what completes an argument. Raises LookupError as `option_value` does."""
+    name = bare(argument.metavar)
+    return VERBS.get((verb.name, name)) or _by_metavar(argument.metavar, verb, argument.metavar)
+
+
+def own_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
+    """Return the options that are not the same everywhere.
+
+    Those of a verb are its own and the root's that take something else behind it; those of the root stand before the
+    verb alone.
+    """
+    if verb is root:
+        return tuple(option for option in root.options if option.root_only)
+    return (*verb.options, *other_options(root, verb))
+
+
+def other_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
+    """Return the root's options that take something else behind a verb."""
+    return tuple(
+        option for option in root.options if option_value(verb, option) != option_value(root, option)
+    )
+
+
+def setting_values() -> dict[str, Value]:
+    """Return what completes the value of each setting that is no free text."""
+    by_kind = {
+        "sensitivity": _words(*SENSITIVITIES),
+        "format": _words(*FORMATS),
+        "colour": _words(*COLOURS),
+        "place": FOLDERS,
+    }
+    return {name: by_kind[setting.kind] for name, setting in SETTINGS.items() if setting.kind in by_kind}
+
+
+def described(text: str) -> str:
+    """Return a sentence of the help as a shell shows it beside a candidate: short, and on one line."""
+    return " ".join(text.partition(" [env var:")[0].split()).rstrip(".")
+
+
+def _fields(verb: Verb) -> tuple[str, ...]:
+    if not verb.name or verb.verbs:
+        return ()
+    if verb.name not in FIELDS:
+        raise LookupError(
+            f"nothing says which fields `jitid {verb.name}` shows: add it to FIELDS in tests/generate/values.py, "
+            "with () if it shows no view"
+        )
+    return FIELDS[verb.name]
+
+
+def _by_metavar(what: str, verb: Verb, metavar: str) -> Value:
+    if bare(metavar) not in METAVARS:
+        raise LookupError(
+            f"nothing says what completes `{what}` of `jitid {verb.name}`: add it to tests/generate/values.py, to "
+            "METAVARS, OPTIONS or VERBS, as NOTHING if it is free text"
+        )
+    return METAVARS[bare(metavar)]
+
+
+def bare(metavar: str) -> str:
+    """Return the name of an argument without the marks that say whether and how often it stands there."""
+    return metavar.replace("...", "").strip("[]{}")

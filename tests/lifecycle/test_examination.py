@@ -1,0 +1,250 @@
+"""The ledger and its keys examined: each fault is told once, by the check that it belongs to."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from jitid.authority.local import LocalAuthority
+from jitid.authority.operations import Examine, RotateKey
+from jitid.errors import ExitStatus
+from jitid.examination import CHECKS, OLD_KEY, TOLERANCE, Check, Status
+from jitid.ledger import folder
+from jitid.ledger.sqlite import SqliteLedger
+from jitid.ledger.untouched import look
+from tests.builders import DAY, World
+
+
+def examined(world: World, **stated: str) -> list[Check]:
+    """Return what the examination says of the ledger, which may be in any state."""
+
+    def ask(ledger: SqliteLedger) -> list[Check]:
+        keyring = folder.keyring(str(world.path))
+        return LocalAuthority(ledger, keyring, terms=lambda: world.terms).perform(Examine(stated=stated))
+
+    database, lock = world.path / folder.DATABASE, world.path / folder.LOCK
+    return look(str(database), str(lock), ask, by="tester", timeout=0.01, clock=world.clock)
+
+
+def told(checks: list[Check], status: Status) -> list[Check]:
+    """Return the checks that ended so."""
+    return [check for check in checks if check.status is status]
+
+
+def change(world: World, *statements: str) -> None:
+    """Change the ledger behind its back, and nothing besides."""
+    db = sqlite3.connect(world.path / folder.DATABASE, isolation_level=None)
+    try:
+        for statement in statements:
+            db.execute(statement)
+    finally:
+        db.close()
+
+
+def key_of(world: World) -> Path:
+    """Return the file of the signing key."""
+    (key,) = (world.path / folder.KEYS).iterdir()
+    return key
+
+
+@pytest.fixture
+def used(world: World) -> World:
+    """Return a ledger with a delegation and a revocation."""
+    chain = world.chain(3)
+    world.revoke(chain[1].id)
+    return world
+
+
+def test_a_sound_ledger_passes_every_check(used: World) -> None:
+    checks = examined(used, issuer="urn:jitid:test", trust_domain="jitid.test")
+    assert [check.name for check in checks] == [name for name, _ in CHECKS]
+    assert told(checks, Status.OK) == checks
+
+
+def test_examining_commits_nothing(used: World) -> None:
+    before = used.head()
+    examined(used)
+    assert used.head() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "check", "word"),
+    [
+        ("UPDATE credential SET scopes = 'db:*' WHERE id = 1", "audit", "credential"),
+        ("UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL", "audit", "ended"),
+        ("DELETE FROM term WHERE text = 'user:alice'", "integrity", "missing"),
+        ("DROP TRIGGER audit_event_is_final", "schema", "trigger audit_event_is_final is missing"),
+        ("DROP INDEX live_by_task", "schema", "index live_by_task is missing"),
+        ("CREATE TRIGGER t AFTER INSERT ON task BEGIN SELECT 1; END", "schema", "none of a ledger's"),
+        ("ALTER TABLE task ADD COLUMN more TEXT", "schema", "not as jitid makes it"),
+        ("PRAGMA application_id = 1", "schema", "no ledger of jitid"),
+        ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its issuer"),
+        ("DELETE FROM clock_mark", "clock", "time mark"),
+        ("UPDATE clock_mark SET at = 'soon'", "clock", "time mark"),
+        ("UPDATE signing_key SET retired_at = 1", "keys", "no EdDSA key"),
+        ("UPDATE signing_key SET public = 'text'", "keys", "not the signing key"),
+        ("UPDATE signing_key SET created_at = 'long ago'", "keys", "not as a ledger writes it"),
+    ],
+)
+def test_what_somebody_changed_is_an_integrity_failure_of_its_check(
+    statement: str, check: str, word: str, used: World
+) -> None:
+    change(used, statement)
+    failures = told(examined(used), Status.FAILURE)
+    first = failures[0]
+    assert first.name == check
+    assert word in first.detail
+    assert first.repair
+    assert first.exit_status is ExitStatus.INTEGRITY
+    # What was changed may break the chain too, and nothing else.
+    assert {each.name for each in failures} <= {check, "audit"}
+
+
+def test_damage_is_told_once(used: World) -> None:
+    """What cannot be read because of it says so, and is no failure of its own."""
+    used.close()
+    change(used, "PRAGMA wal_checkpoint(TRUNCATE)")
+    database = used.path / folder.DATABASE
+    data = database.read_bytes()
+    database.write_bytes(data[: len(data) // 2])
+    checks = examined(used)
+    assert [check.name for check in checks] == [name for name, _ in CHECKS]
+    (failure,) = told(checks, Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.INTEGRITY)
+    unexamined = [check for check in checks if check.detail == "not examined: the ledger is damaged"]
+    assert told(unexamined, Status.WARNING) == checks[1:]
+
+
+def test_a_damaged_page_keeps_nothing_else_from_being_examined(used: World) -> None:
+    used.close()
+    change(used, "PRAGMA wal_checkpoint(TRUNCATE)")
+    db = sqlite3.connect(used.path / folder.DATABASE)
+    page_size, (page,) = (
+        db.execute("PRAGMA page_size").fetchone()[0],
+        db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'identity_agent'").fetchone(),
+    )
+    db.close()
+    with (used.path / folder.DATABASE).open("r+b") as file:
+        file.seek((page - 1) * page_size)
+        file.write(bytes(page_size))
+    checks = examined(used)
+    assert [check.name for check in told(checks, Status.FAILURE)] == ["integrity"]
+    assert len(told(checks, Status.OK)) == len(CHECKS) - 1
+
+
+@pytest.mark.parametrize("version", [0, 99])
+def test_another_schema_is_not_read(version: int, used: World) -> None:
+    """A newer one is a failure of its own status; an older one is brought up to date by any other command."""
+    change(used, f"PRAGMA user_version = {version}")
+    checks = {check.name: check for check in examined(used)}
+    assert checks["integrity"].status is Status.OK
+    assert checks["schema"].status is (Status.FAILURE if version else Status.WARNING)
+    assert (checks["schema"].code, checks["schema"].exit_status) == (
+        ("newer_schema", ExitStatus.USAGE) if version else (None, ExitStatus.OK)
+    )
+    for name in ("names", "size", "clock", "keys", "audit"):
+        assert checks[name].status is Status.WARNING
+        assert f"not examined: the ledger has schema {version}" in checks[name].detail
+
+
+def test_a_ledger_that_others_hold_is_waited_for_once(world: World) -> None:
+    """And that is no integrity failure: trying again may help."""
+    world.close()
+    db = sqlite3.connect(world.path / folder.DATABASE, isolation_level=None)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("BEGIN EXCLUSIVE")
+    db.execute("INSERT INTO term (text) VALUES ('held')")
+    db.execute("COMMIT")
+    # The log has no index then, and would be read without any lock.
+    (world.path / f"{folder.DATABASE}-shm").touch()
+    try:
+        checks = examined(world)
+    finally:
+        db.close()
+    (failure,) = told(checks, Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.STORAGE)
+    assert all("busy" in check.detail for check in checks)
+
+
+@pytest.mark.parametrize("seconds", [-2 * DAY, 2 * DAY])
+def test_a_clock_that_jumped_is_a_failure(seconds: int, world: World) -> None:
+    world.clock.now += seconds
+    (failure,) = told(examined(world), Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("clock", ExitStatus.INTEGRITY)
+    assert "--accept-clock" in str(failure.repair)
+
+
+@pytest.mark.parametrize(
+    ("back", "status"), [(0, Status.OK), (TOLERANCE, Status.OK), (TOLERANCE + 1, Status.WARNING)]
+)
+def test_a_clock_behind_the_last_event_is_a_warning(back: int, status: Status, world: World) -> None:
+    world.clock.now -= back
+    (clock,) = [check for check in examined(world) if check.name == "clock"]
+    assert clock.status is status
+
+
+@pytest.mark.parametrize(("age", "status"), [(OLD_KEY, Status.OK), (OLD_KEY + 1, Status.WARNING)])
+def test_an_old_key_is_a_warning(age: int, status: Status, world: World) -> None:
+    world.authority.perform(RotateKey(algorithm="ES256"))
+    change(world, f"UPDATE signing_key SET created_at = {world.clock.now - age} WHERE algorithm = 'ES256'")
+    first, second = [check for check in examined(world) if check.name == "keys"]
+    assert first.status is Status.OK
+    assert second.status is status
+    assert second.repair == (None if status is Status.OK else "jitid keys rotate --algorithm ES256")
+
+
+@pytest.mark.parametrize("fault", ["missing", "short", "another", "loose", "link", "folder", "pipe"])
+def test_a_private_key_that_does_not_sign_is_a_failure(fault: str, world: World) -> None:
+    key = key_of(world)
+    kept = key.read_bytes()
+    if fault == "loose":
+        key.chmod(0o640)
+    else:
+        key.unlink()
+    match fault:
+        case "short":
+            key.write_bytes(kept[:31])
+        case "another":
+            key.write_bytes(bytes(32))
+        case "link":
+            (world.path / "aside").write_bytes(kept)
+            key.symlink_to(world.path / "aside")
+        case "folder":
+            key.mkdir(0o700)
+        case "pipe":
+            os.mkfifo(key, 0o600)
+    if fault in ("short", "another"):
+        key.chmod(0o600)
+    (failure,) = told(examined(world), Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("keys", ExitStatus.INTEGRITY)
+
+
+def test_keys_behind_a_link_are_not_read(world: World) -> None:
+    keys = world.path / folder.KEYS
+    keys.rename(world.path / "elsewhere")
+    keys.symlink_to(world.path / "elsewhere")
+    (failure,) = told(examined(world), Status.FAILURE)
+    assert (failure.name, "link" in failure.detail) == ("keys", True)
+
+
+def test_private_files_that_nothing_needs_are_warnings(world: World) -> None:
+    """One of a key that signs nothing more, which a crash may leave, and one of somebody else."""
+    old = key_of(world)
+    kept = old.read_bytes()
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+    old.write_bytes(kept)
+    (old.parent / "my notes").write_text("x")
+    found = told(examined(world), Status.WARNING)
+    assert {check.name for check in found} == {"keys"}
+    assert sorted(str(check.repair) for check in found) == sorted(
+        [f"rm -i {old}", f"rm -i '{old.parent / 'my notes'}'"]
+    )
+    assert any("signs nothing more" in check.detail for check in found)
+
+
+def test_a_configuration_for_another_ledger_is_a_failure_of_its_own_status(world: World) -> None:
+    (failure,) = told(examined(world, issuer="https://other.example"), Status.FAILURE)
+    assert (failure.name, failure.code, failure.exit_status) == ("names", "configuration", ExitStatus.USAGE)
