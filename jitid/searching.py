@@ -77,8 +77,15 @@ class Finds:
         # Tokens stand in it.
         return f"Finds({len(self)} strings)"
 
-    def _maps(self) -> tuple[dict[bytes, int] | dict[str, int], ...]:
+    def _maps(self) -> tuple[dict[Any, int], ...]:
         return self.opaque, self.signed, self.cut, self.ids, self.prints, self.guessed
+
+    def add(self, other: Finds) -> None:
+        """Add what was found elsewhere."""
+        for mine, its in zip(self._maps(), other._maps(), strict=True):
+            for key, count in its.items():
+                mine[key] = mine.get(key, 0) + count
+        self.mistyped += other.mistyped
 
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""

@@ -65,6 +65,11 @@ class Stray(NamedTuple):
     signed_by: str | None = None
     """The key of ours that signed it all the same: somebody else has that key."""
 
+    @property
+    def mistyped(self) -> bool:
+        """Tell whether it cannot even be looked up."""
+        return self.reason == _MISTYPED
+
 
 class Traced(NamedTuple):
     """What was found."""

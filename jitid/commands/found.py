@@ -60,8 +60,10 @@ def summary(traced: Traced) -> str:
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
+    if not matches:
+        return f"found {_number(unknown, 'string')} that the ledger does not know"
     text = f"found {_number(strings, 'string')} of {_number(len(matches), 'credential')}, {alive} alive"
-    return text + (f"; {_number(unknown, 'string')} unknown" if unknown else "")
+    return text + (f"; and {_number(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 
 def without_empty(row: Mapping[str, Any]) -> tuple[str, ...]:

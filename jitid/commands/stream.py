@@ -90,16 +90,25 @@ class StreamSearch:
         if self._short is not None:
             yield search_pasted(self._short)
             return
+        finds = Finds()
         try:
-            yield from self._batches()
-            while self._helpers:
-                pid, told = self._helpers[-1]
-                yield from _told_by(told)
-                self._helpers.pop()
-                os.close(told)
-                os.waitpid(pid, 0)
+            for batch in self._all_batches():
+                finds.add(batch)
+                if len(finds) >= _BATCH:
+                    yield finds
+                    finds = Finds()
         except OSError as error:
             raise self._unreadable(error) from error
+        yield finds
+
+    def _all_batches(self) -> Iterator[Finds]:
+        yield from self._batches()
+        while self._helpers:
+            pid, told = self._helpers[-1]
+            yield from _told_by(told)
+            self._helpers.pop()
+            os.close(told)
+            os.waitpid(pid, 0)
 
     def _unreadable(self, error: OSError) -> UsageError:
         return reading.unreadable(self._path, self._what, error)

@@ -40,7 +40,8 @@ def one(world: World, text: str) -> Match:
 
 def evidence(world: World, text: str) -> tuple[str, str | None, int, int]:
     """Return what a text is, how it is proved, and the numbers of strings and occurrences."""
-    return tuple(one(world, text).evidence)
+    found = one(world, text).evidence
+    return found.match, found.proof, found.strings, found.occurrences
 
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
