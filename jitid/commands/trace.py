@@ -105,6 +105,7 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
     from jitid.authority.operations import Trace
     from jitid.commands.found import FIELDS
     from jitid.environment import open_authority
+    from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.tracing import together
 
     given.expect(FIELDS)
