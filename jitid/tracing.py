@@ -226,7 +226,11 @@ class _Trace:
         identities = {one.identity_key for one in found}
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
         tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
-        events = {seq: snapshot.event(seq) for seq in {one.ended_event for one in found} if seq is not None}
+        events = {
+            seq: None if (event := snapshot.event(seq)) is None else event.document()
+            for seq in {one.ended_event for one in found}
+            if seq is not None
+        }
         matches = []
         for one in found:
             lineage, family, task = (
@@ -238,7 +242,6 @@ class _Trace:
                 raise IntegrityError(
                     f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
                 )
-            event = None if one.ended_event is None else events[one.ended_event]
             matches.append(
                 Match(
                     one,
@@ -247,7 +250,7 @@ class _Trace:
                     lineage,
                     task,
                     family,
-                    None if event is None else event.document(),
+                    None if one.ended_event is None else events[one.ended_event],
                 )
             )
         return matches

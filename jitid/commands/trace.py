@@ -39,7 +39,13 @@ def trace(
     lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
     proves is revoked with --yes only.
     """
-    if not revoke and (reason is not None or dry_run or max_ is not None or yes):
+    most: int | None = None
+    if revoke:
+        from jitid.commands.revoke import check_reason, most_of
+
+        check_reason(reason)
+        most = None if yes else most_of(given, max_)
+    elif reason is not None or dry_run or max_ is not None or yes:
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
@@ -47,13 +53,10 @@ def trace(
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
-        from jitid.commands.revoke import check_reason, most_of
-
         try:
             sure, failure = _sure(traced, yes=yes)
             if sure:
-                most = None if yes else most_of(given, max_)
-                ended = _end(given, authority, sure, check_reason(reason), most, dry_run=dry_run)
+                ended = _end(given, authority, sure, reason, most, dry_run=dry_run)
         except JitidError as error:
             failure = error
         if ended is not None and not dry_run:
@@ -175,11 +178,14 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
     shown = found.rows_of(traced)
     if not rows.by_eye(given):
-        document: dict[str, Any] = {"items": shown}
-        if revoke:
+        document: dict[str, Any] | None = None
+        if revoke and given.format_name() == "json":
             from jitid.commands.revoke import row
 
-            document["ended"] = None if ended is None else row(ended, dry_run=dry_run)
+            document = {
+                "items": list(shown),
+                "ended": None if ended is None else row(ended, dry_run=dry_run),
+            }
         given.show(View("jitid.trace/1", found.FIELDS, shown, document=document))
         return
     for number, one in enumerate(shown):
