@@ -139,13 +139,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         now,
         now + lifetime,
     )
-    facts |= {
-        "rules": list(decision.rules),
-        "lifetime": lifetime,
-        "ttl": None if ttl == lifetime else ttl,
-        "refused": [refusal.scope for refusal in decision.refused] or None,
-        "granted": None if decision.granted == tuple(facts["scopes"] or ()) else list(decision.granted),
-    }
+    facts |= granted(facts, decision, ttl, lifetime)
     return Plan(
         draft,
         task,
@@ -240,6 +234,17 @@ def _refuse_change(task: Task, what: str, fixed: str | None, wanted: str) -> NoR
         f"task {quote(task.name)} was opened {is_now}, which cannot become {quote(wanted)}",
         f"the first issue fixes a task's {what}: leave --{what} out, or name another task",
     )
+
+
+def granted(asked: Mapping[str, Any], decision: Decision, ttl: int, lifetime: int) -> dict[str, Any]:
+    """Return what the audit event says of a grant, besides what was asked."""
+    return {
+        "rules": list(decision.rules),
+        "lifetime": lifetime,
+        "ttl": None if ttl == lifetime else ttl,
+        "refused": [refusal.scope for refusal in decision.refused] or None,
+        "granted": None if decision.granted == tuple(asked["scopes"] or ()) else list(decision.granted),
+    }
 
 
 def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) -> None:

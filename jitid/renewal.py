@@ -240,13 +240,7 @@ def _plan(
         now,
         now + lifetime,
     )
-    facts |= {
-        "rules": list(decision.rules),
-        "lifetime": lifetime,
-        "ttl": None if ttl == lifetime else ttl,
-        "refused": [refusal.scope for refusal in decision.refused] or None,
-        "granted": None if decision.granted == tuple(facts["scopes"] or ()) else list(decision.granted),
-    }
+    facts |= planning.granted(facts, decision, ttl, lifetime)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
     return _Renewal(draft, decision, facts, tuple(notes), maximum)
 
