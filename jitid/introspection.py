@@ -10,7 +10,6 @@ from jitid import jws
 from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
-from jitid.issuers.jwt import TYPE
 from jitid.ledger.protocol import Ancestor, Names, Snapshot
 from jitid.lifetime import format_time
 from jitid.scope import Scope, uncovered
@@ -176,8 +175,6 @@ def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
 
 
 def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
-    if parsed.typ != TYPE:
-        raise InvalidCredentialError(f"the token is not of type {TYPE}")
     if parsed.claims.get("iss") != names.issuer:
         raise InvalidCredentialError("the token is of another issuer")
     key = next((key for key in snapshot.signing_keys() if key.kid == parsed.kid), None)

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 
 from jitid import strictjson
 from jitid.errors import IntegrityError, InvalidCredentialError
-
-MAX_TOKEN = 16384
-"""The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
+from jitid.secret import MAX_TOKEN as MAX_TOKEN
 
 MAX_KID = 128
 

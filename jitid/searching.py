@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
-from jitid.jws import MAX_KID, MAX_TOKEN
-from jitid.secret import OPAQUE_PREFIX, SIGNED_MARK, fingerprint, is_opaque
+from jitid.secret import MAX_TOKEN, OPAQUE_PREFIX, SIGNED_MARK, fingerprint, is_opaque
 
-BEFORE = 96 + 2 * MAX_KID
+BEFORE = 384
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""
 AFTER = MAX_TOKEN
 """How much it shows after the last one: room for a whole token."""
@@ -32,7 +31,7 @@ _PAYLOAD = re.compile(rb"([\w-]{%d,%d})(?:\.([\w-]{86}))?" % (_JTI_LENGTH, MAX_T
 _PREFIX = re.compile(rb"j(?:ti|id|itid)_")
 _PREFIXES = (b"jti_", b"jid_", b"jitid_")
 _NAME = re.compile(rb"jitid_[0-9A-Za-z]{16,38}|j(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])")
-_RARE = 700
+_RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
 _SAMPLE = 64
 """Which part of a window shows how rare a letter is."""
@@ -77,8 +76,15 @@ class Finds:
         # Tokens stand in it.
         return f"Finds({len(self)} strings)"
 
-    def _maps(self) -> tuple[dict[bytes, int] | dict[str, int], ...]:
+    def _maps(self) -> tuple[dict[Any, int], ...]:
         return self.opaque, self.signed, self.cut, self.ids, self.prints, self.guessed
+
+    def add(self, other: Finds) -> None:
+        """Add what was found elsewhere."""
+        for mine, its in zip(self._maps(), other._maps(), strict=True):
+            for key, count in its.items():
+                mine[key] = mine.get(key, 0) + count
+        self.mistyped += other.mistyped
 
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""
@@ -132,11 +138,14 @@ def _prefixes(window: bytes | bytearray, first: int, last: int, *, rare: bool) -
             if found.start() < last:
                 yield found.start()
         return
-    at = window.find(b"j", first, last)
+    find = window.find
+    # Nothing begins with the last byte of a text; and there is one more behind each of the others.
+    end = min(last, len(window) - 1)
+    at = find(b"j", first, end)
     while at >= 0:
-        if window.startswith(_PREFIXES, at):
+        if window[at + 1] in b"it" and window.startswith(_PREFIXES, at):
             yield at
-        at = window.find(b"j", at + 1, last)
+        at = find(b"j", at + 1, end)
 
 
 def _add_opaque(finds: Finds, text: str) -> None:

@@ -10,6 +10,8 @@ from typing import NoReturn
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
 """How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
+MAX_TOKEN = 16384
+"""The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 32
 _CHECKSUM_LENGTH = 6

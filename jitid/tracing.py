@@ -65,6 +65,11 @@ class Stray(NamedTuple):
     signed_by: str | None = None
     """The key of ours that signed it all the same: somebody else has that key."""
 
+    @property
+    def mistyped(self) -> bool:
+        """Tell whether it cannot even be looked up."""
+        return self.reason == _MISTYPED
+
 
 class Traced(NamedTuple):
     """What was found."""
@@ -106,9 +111,10 @@ def honour(match: Match, now: int) -> tuple[str, int | None]:
     """Return who may still honour a credential, and until when."""
     credential = match.credential
     self_contained = credential.claims_hash is not None
+    if match.reason is None and self_contained:
+        return "whoever verifies for its audiences", credential.expires_at
     if match.reason is None:
-        who = "whoever verifies for its audiences" if self_contained else "whoever asks this ledger"
-        return who, credential.expires_at
+        return "whoever asks this ledger", credential.superseded_at or credential.expires_at
     if self_contained and now < credential.expires_at:
         return "verifiers that do not ask this ledger", credential.expires_at
     return "nobody", None
@@ -220,7 +226,11 @@ class _Trace:
         identities = {one.identity_key for one in found}
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
         tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
-        events = {seq: snapshot.event(seq) for seq in {one.ended_event for one in found} if seq is not None}
+        events = {
+            seq: None if (event := snapshot.event(seq)) is None else event.document()
+            for seq in {one.ended_event for one in found}
+            if seq is not None
+        }
         matches = []
         for one in found:
             lineage, family, task = (
@@ -232,7 +242,6 @@ class _Trace:
                 raise IntegrityError(
                     f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
                 )
-            event = None if one.ended_event is None else events[one.ended_event]
             matches.append(
                 Match(
                     one,
@@ -241,7 +250,7 @@ class _Trace:
                     lineage,
                     task,
                     family,
-                    None if event is None else event.document(),
+                    None if one.ended_event is None else events[one.ended_event],
                 )
             )
         return matches

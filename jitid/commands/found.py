@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
@@ -47,11 +47,12 @@ EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
 """The order for somebody who reads; what is empty is left out."""
 
 
-def rows_of(traced: Traced) -> list[dict[str, Any]]:
-    """Return a row for each credential, what lives most first, and after them what is unknown."""
+def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
+    """Yield a row for each credential, what lives most first, and after them what is unknown."""
     matches = sorted(traced.matches, key=lambda match: _deadness(match, traced.now))
     strays = traced.strays or ([] if matches else traced.words)
-    return [*(_match(match, traced.now) for match in matches), *map(_stray, strays)]
+    yield from (_match(match, traced.now) for match in matches)
+    yield from map(_stray, strays)
 
 
 def summary(traced: Traced) -> str:
@@ -60,8 +61,10 @@ def summary(traced: Traced) -> str:
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
+    if not matches:
+        return f"found {_number(unknown, 'string')} that the ledger does not know"
     text = f"found {_number(strings, 'string')} of {_number(len(matches), 'credential')}, {alive} alive"
-    return text + (f"; {_number(unknown, 'string')} unknown" if unknown else "")
+    return text + (f"; and {_number(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 
 def without_empty(row: Mapping[str, Any]) -> tuple[str, ...]:

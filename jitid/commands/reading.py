@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 
 from jitid.errors import UsageError
-from jitid.jws import MAX_TOKEN
-from jitid.secret import Secret
+from jitid.secret import MAX_TOKEN, Secret
 from jitid.text import quote
 
 _ROOM = 4096

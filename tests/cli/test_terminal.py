@@ -128,6 +128,7 @@ LOOKING = [
     "list --task TREE -v",
     "tree --task TREE",
     "inspect p.jwt",
+    "trace -q p.jwt",
     "task list",
     "task show TREE",
     "audit log --limit 5",

@@ -55,7 +55,14 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         8: "The token is not valid.",
         74: "The token could not be written; the successor was ended, and the old token works as before.",
     },
-    "trace": {0: "Done.", 2: "", 3: "Nothing that this ledger issued is there.", **_READ, **_SHOWN},
+    "trace": {
+        0: "Something that this ledger issued is there; with --revoke it has ended, now or before.",
+        2: "The line cannot be meant, or nothing alive is proved, or more than --max would end; nothing was changed.",
+        3: "Nothing that this ledger issued is there.",
+        **_CHANGED,
+        9: "What is proved has ended, and something else that is alive was left alone.",
+        74: "The output could not be written; what was to end has ended.",
+    },
     "doctor": {
         0: "All is well, warnings aside.",
         2: "The configuration or the policy cannot be used.",

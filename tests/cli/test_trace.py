@@ -1,0 +1,243 @@
+"""`trace` as it is used in an incident: no secret is shown, what is proved ends, and a large log is no matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from jitid.secret import fingerprint
+from tests.real import Shell, command
+
+FILLER = b"2026-11-24T12:00:00Z info job fetch request_id=0f8b2d job done in 12ms, nothing of ours here\n"
+
+
+class Leaked(NamedTuple):
+    """Credentials whose tokens got about."""
+
+    shell: Shell
+    planner: str
+    coder: str
+
+    def state(self, token: str) -> str:
+        """Return the state of a credential, by its token."""
+        return self.shell.good("trace", "--field", "state", "-q", stdin=token).strip()
+
+
+@pytest.fixture
+def leaked(tmp_path: Path) -> Leaked:
+    """Return a ledger with a signed token and an opaque one that hangs below it."""
+    shell = Shell(tmp_path)
+    shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
+    shell.good("issue", "--parent-file", "p.jwt", "--kind", "opaque", "--out", "c.tok", "--agent", "coder")
+    return Leaked(shell, (tmp_path / "p.jwt").read_text().strip(), (tmp_path / "c.tok").read_text().strip())
+
+
+def pieces(token: str) -> Iterator[str]:
+    """Yield all that must not be seen of a token: whatever is longer than what all tokens have in common."""
+    secret = token.removeprefix("jitid_")
+    size = 12
+    if "." in token:
+        # What the payload says is no secret, and what makes a token of it is the signature.
+        yield token[:40]
+        secret = token.rpartition(".")[2]
+    yield from (secret[at : at + size] for at in range(len(secret) - size + 1))
+
+
+SPOILT: dict[str, Callable[[str], str]] = {
+    "whole": lambda token: token,
+    "cut": lambda token: token[:-5],
+    "without its beginning": lambda token: token[7:],
+    "changed": lambda token: token[:-3] + ("AAA" if token[-3:] != "AAA" else "BBB"),
+    "twice": lambda token: f"{token} {token}",
+    "wrapped": lambda token: "\n".join(token[at : at + 30] for at in range(0, len(token), 30)),
+    "in a megabyte": lambda token: f"{FILLER.decode() * 10_000}{token}\n{FILLER.decode()}",
+}
+LINES = [
+    (),
+    ("--format", "json"),
+    ("--format", "table"),
+    ("--format", "csv", "-v", "--debug"),
+    ("--field", "reason"),
+    ("--revoke", "--dry-run", "--format", "jsonl"),
+    ("--revoke", "--max", "0", "--format", "json", "--debug"),
+    ("--ledger", "nowhere", "--debug"),
+]
+
+
+@pytest.mark.parametrize("way", SPOILT)
+def test_no_part_of_a_token_is_shown(way: str, leaked: Leaked) -> None:
+    """Not on standard output, and not in talk, notes and errors."""
+    for token in (leaked.planner, leaked.coder):
+        text = SPOILT[way](token)
+        for line in LINES:
+            done = leaked.shell.run("trace", *line, stdin=text)
+            shown = done.stdout + done.stderr
+            assert done.returncode in (0, 2, 3, 5, 9), (line, done.stderr)
+            assert not [piece for piece in pieces(token) if piece in shown], line
+            assert "internal error" not in shown
+
+
+@pytest.mark.parametrize("way", ["whole", "cut"])
+def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> None:
+    for token in (leaked.planner, leaked.coder):
+        text = SPOILT[way](token)
+        for line in (
+            ("trace", text),
+            ("trace", f"./{text}"),
+            ("trace", "--revoke", text, "--format", "json"),
+        ):
+            done = leaked.shell.run(*line)
+            assert done.returncode == 2
+            assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
+
+
+def test_what_is_proved_ends_with_all_below_it(leaked: Leaked) -> None:
+    done = leaked.shell.run(
+        "trace", "--revoke", "--format", "json", "--reason", "leaked", stdin=leaked.planner
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "jitid.trace/1"
+    assert (document["ended"]["ended"], document["ended"]["dry_run"]) == (2, False)
+    (row,) = document["items"]
+    assert (row["state"], row["active"], row["live_descendants"], row["revoke"]) == (
+        "revoked",
+        False,
+        0,
+        None,
+    )
+    assert row["ended_reason"] == "leaked"
+    assert leaked.state(leaked.coder) == "revoked"
+
+
+def test_a_dry_run_ends_nothing(leaked: Leaked) -> None:
+    done = leaked.shell.run("trace", "--revoke", "--dry-run", stdin=leaked.planner)
+    assert done.returncode == 0
+    assert "would end 2 live credentials" in done.stderr
+    assert leaked.state(leaked.planner) == leaked.state(leaked.coder) == "active"
+
+
+def test_what_is_not_proved_is_left_alone_without_yes(leaked: Leaked) -> None:
+    cut = leaked.planner[:240]
+    done = leaked.shell.run("trace", "--revoke", "--format", "json", stdin=cut)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["items"][0]["state"] == "active"
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "usage"
+    assert leaked.state(leaked.planner) == "active"
+    done = leaked.shell.run("trace", "--revoke", stdin=f"{cut} {leaked.coder}")
+    assert done.returncode == 9
+    jti = leaked.shell.good("inspect", "p.jwt", "--field", "jti").strip()
+    assert jti in done.stderr
+    assert (leaked.state(leaked.planner), leaked.state(leaked.coder)) == ("active", "revoked")
+    assert leaked.shell.run("trace", "--revoke", "--yes", stdin=cut).returncode == 0
+    assert leaked.state(leaked.planner) == "revoked"
+
+
+def test_what_hangs_below_something_proved_is_not_left_alone(leaked: Leaked) -> None:
+    jti = leaked.shell.good("inspect", "c.tok", "--field", "jti")
+    for more in (("--dry-run",), ()):
+        assert leaked.shell.run("trace", "--revoke", *more, stdin=f"{leaked.planner} {jti}").returncode == 0
+    assert leaked.state(leaked.coder) == "revoked"
+
+
+def test_more_than_max_ends_only_with_yes(leaked: Leaked) -> None:
+    done = leaked.shell.run("trace", "--revoke", "--max", "1", "--format", "jsonl", stdin=leaked.planner)
+    assert done.returncode == 2
+    assert "more than 1" in done.stderr
+    # The rows are there all the same.
+    assert json.loads(done.stdout)["state"] == "active"
+    assert leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner).returncode == 0
+
+
+def test_neither_yes_nor_max_comes_from_the_environment(leaked: Leaked) -> None:
+    more = {"JITID_YES": "1", "JITID_MAX": "9", "JITID_REVOKE": "1"}
+    done = leaked.shell.run("trace", "--revoke", "--max", "1", stdin=leaked.planner, more=more)
+    assert done.returncode == 2
+    assert leaked.shell.run("trace", stdin=leaked.planner, more=more).returncode == 0
+    assert leaked.state(leaked.planner) == "active"
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
+def test_a_large_log_is_searched_to_its_end(piped: bool, leaked: Leaked, tmp_path: Path) -> None:
+    """With many strings of ours, on both sides of wherever it is cut."""
+    log = tmp_path / "log"
+    once = fingerprint(leaked.coder).hex()
+    with log.open("wb") as file:
+        for number in range(40):
+            file.write(FILLER * 3_000)
+            file.write(f"{number} {leaked.planner} {leaked.coder}\n".encode())
+        file.write(once.encode())
+    line = command("trace", "--format", "json")
+    with log.open("rb") as file:
+        done = subprocess.run(
+            line,
+            stdin=None if piped else file,
+            input=file.read() if piped else None,
+            env=leaked.shell.environment,
+            capture_output=True,
+        )
+    assert done.returncode == 0, done.stderr
+    rows = {row["kind"]: row for row in json.loads(done.stdout)["items"]}
+    assert (rows["jwt"]["occurrences"], rows["opaque"]["occurrences"]) == (40, 41)
+    assert (rows["jwt"]["match"], rows["opaque"]["proof"]) == ("jwt", "fingerprint")
+    assert b"found 3 strings of 2 credentials, 2 alive" in done.stderr
+
+
+def test_rows_that_nobody_takes_do_not_hide_what_ended(leaked: Leaked) -> None:
+    """The status is that of an output that was not written."""
+    for where in ('"$@" >/dev/full', '"$@" >&-'):
+        line = ("trace", "--revoke", "p.jwt")
+        done = leaked.shell.run(*line, before=["sh", "-c", where, "sh"])
+        assert done.returncode == 74
+        assert "ended 2 live credentials" in done.stderr or "nothing of it was live" in done.stderr
+    assert leaked.state(leaked.coder) == "revoked"
+
+
+def test_two_at_once_end_it_once(leaked: Leaked) -> None:
+    """And both say that it has ended."""
+    running = [leaked.shell.start("trace", "--revoke", "--field", "state", "p.jwt") for _ in range(2)]
+    answers = [one.communicate() for one in running]
+    assert [one.returncode for one in running] == [0, 0], answers
+    assert [out for out, _ in answers] == ["revoked\n"] * 2
+    ends = leaked.shell.good("audit", "log", "--operation", "revoke", "--field", "seq").split()
+    assert len(ends) == 1
+
+
+def test_a_signal_ends_it_and_its_helpers(leaked: Leaked) -> None:
+    """While it waits for more of a log that is still being written."""
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        command("trace"), stdin=reader, stderr=subprocess.PIPE, env=leaked.shell.environment
+    ) as process:
+        os.close(reader)
+        # Taken as a whole, so that the search has begun.
+        os.write(writer, FILLER * 700)
+        for _ in range(3):
+            os.write(writer, FILLER * 700)
+        process.terminate()
+        assert process.wait(30) == 128 + 15
+        assert process.stderr is not None
+        # Helpers hold standard error too: it ends with the last of them.
+        assert process.stderr.read() == b""
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")
+    os.close(writer)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_hostile_names_and_texts_stay_harmless(kind: str, leaked: Leaked) -> None:
+    evil = "\x1b]0;owned\x07 \u202e [bold] =1+1 <script>"
+    token = leaked.shell.good(
+        "issue", "--task", f"E-{kind}", "--delegator", "mallory", "--purpose", evil, "--kind", kind
+    )
+    for fmt in ("table", "tsv", "csv", "json"):
+        shown = leaked.shell.good("trace", "--format", fmt, stdin=f"\x1b[31m{token}\u202e\0")
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
+    assert json.loads(shown)["items"][0]["purpose"] == evil

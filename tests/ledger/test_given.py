@@ -1,0 +1,78 @@
+"""Questions about many at once get the answers that each would get alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid.credential import State
+from jitid.identifier import identity_id
+from jitid.ledger.protocol import Family, Selection, Transaction
+from tests.builders import NOW, Row, put, put_chain
+from tests.ledger.places import Place
+
+
+def forest(transaction: Transaction) -> list[Row]:
+    """Record two chains, one of them with a branch whose middle is dead, and somebody alone."""
+    chain = put_chain(transaction, 4, scopes="db:read")
+    other = put_chain(transaction, 2, task="T2")
+    branch = put(transaction, parent=chain[1])
+    leaf = put(transaction, parent=branch)
+    alone = put(transaction, task="T3", pending=True)
+    return [*chain, *other, branch, leaf, alone]
+
+
+@pytest.fixture
+def rows(place: Place) -> list[Row]:
+    """Return what a ledger holds; one of the chains has lost its middle."""
+    with place.ledger.write() as transaction:
+        return forest(transaction)
+
+
+def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row]) -> None:
+    """Each once and in the order of issue, whatever is unknown among them."""
+    first, second, third, *_ = rows
+    with place.ledger.read() as snapshot:
+        found = snapshot.find_given(
+            [third.jti, first.id, identity_id(bytes(16)), third.jti], [second.print, third.print, bytes(32)]
+        )
+        assert [one.jti for one in found] == [first.jti, second.jti, third.jti]
+        assert snapshot.find_given([], []) == []
+
+
+def test_an_identity_is_given_by_its_latest_credential(place: Place, rows: list[Row]) -> None:
+    with place.ledger.read() as snapshot:
+        for row in rows:
+            (found,) = snapshot.find_given([row.id], [])
+            assert found == snapshot.find_credentials_of(_uid(row))[-1]
+
+
+def test_many_lineages_are_those_of_each(place: Place, rows: list[Row]) -> None:
+    with place.ledger.read() as snapshot:
+        found = snapshot.lineages([row.identity for row in rows])
+        assert {row.identity: snapshot.lineage(row.identity, NOW) for row in rows if row.depth} == found
+        assert snapshot.lineages([]) == {}
+
+
+def test_many_families_are_those_of_each(place: Place, rows: list[Row]) -> None:
+    """Also where something dead stands between."""
+    with place.ledger.read() as snapshot:
+        before = snapshot.families([row.identity for row in rows])
+        assert before[rows[0].identity] == Family(True, 5, 5)
+        assert {key: (one.below, one.live_below) for key, one in before.items()} == {
+            row.identity: snapshot.descendants(row.identity) for row in rows
+        }
+    with place.ledger.write() as transaction:
+        radius, digest = transaction.end(Selection(ids=(rows[6].jti,)), State.REVOKED)
+        transaction.append("revoke", {"count": radius.credentials, "ended": digest})
+    place.clock.now += 1
+    with place.ledger.read() as snapshot:
+        after = snapshot.families([row.identity for row in rows])
+        assert after[rows[0].identity] == Family(True, 5, 3)
+        assert after[rows[6].identity] == Family(False, 1, 0)
+        assert after[rows[8].identity] == Family(True, 0, 0)
+
+
+def _uid(row: Row) -> bytes:
+    from jitid.identifier import parse_id
+
+    return parse_id(row.id)[1]

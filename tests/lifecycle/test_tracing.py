@@ -1,0 +1,271 @@
+"""What was found is told for what it is: whose, alive or not, and proved only by a fingerprint or a signature."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from jitid import jws
+from jitid.authority import operations as ops
+from jitid.identifier import credential_id, identity_id
+from jitid.pasted import search_pasted
+from jitid.request import RenewRequest
+from jitid.searching import Finds
+from jitid.secret import Secret, fingerprint
+from jitid.tracing import Match, Traced, honour, together
+from tests.builders import NOW, World, edit
+from tests.lifecycle.test_introspection import P256_ORDER, parts, signed, stolen
+from tests.tokens.signed import encode
+
+UNKNOWN_JTI = credential_id(bytes(16))
+UNKNOWN_JID = identity_id(bytes(16))
+
+
+def traced(world: World, *texts: str) -> Traced:
+    """Trace what stands in each of these texts, one after the other."""
+    return together(
+        [world.authority.perform(ops.Trace(finds=search_pasted(text.encode()))) for text in texts]
+    )
+
+
+def one(world: World, text: str) -> Match:
+    """Return the one credential that a text holds, and insist that nothing unknown stands beside it."""
+    found = traced(world, text)
+    assert (found.strays, found.unknown, found.words) == ([], 0, [])
+    (match,) = found.matches
+    return match
+
+
+def evidence(world: World, text: str) -> tuple[str, str | None, int, int]:
+    """Return what a text is, how it is proved, and the numbers of strings and occurrences."""
+    found = one(world, text).evidence
+    return found.match, found.proof, found.strings, found.occurrences
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_a_token_is_proved_by_its_fingerprint(world: World, kind: str) -> None:
+    made = world.issue(kind=kind)
+    match = one(world, f"Authorization: Bearer {made.token}")
+    assert tuple(match.evidence) == (kind, "fingerprint", 1, 1)
+    assert (match.credential.jti, match.credential.id, match.reason) == (made.jti, made.id, None)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_a_fingerprint_proves_itself(world: World, kind: str) -> None:
+    made = world.issue(kind=kind)
+    text = fingerprint(made.token).hex()
+    assert evidence(world, text) == ("fingerprint", "fingerprint", 1, 1)
+    assert evidence(world, text.upper()) == ("fingerprint", "fingerprint", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "cut", [slice(0, -1), slice(0, 250), slice(1, None), slice(113, None), slice(200, 420)]
+)
+def test_a_part_of_a_signed_token_proves_nothing(world: World, cut: slice) -> None:
+    made = world.issue()
+    match = one(world, made.token[cut])
+    assert match.evidence.match == "truncated-jwt"
+    assert match.evidence.proof is None
+    assert match.credential.jti == made.jti
+
+
+def test_an_id_proves_nothing(world: World) -> None:
+    made = world.issue()
+    for text in (made.jti, made.id):
+        assert evidence(world, text) == ("id", None, 1, 1)
+        assert one(world, text).credential.jti == made.jti
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_signed_token_that_was_changed_proves_nothing(world: World, part: int) -> None:
+    """Whoever knows an id can write one."""
+    made = world.issue()
+    pieces = made.token.split(".")
+    at = len(pieces[part]) - 3
+    pieces[part] = pieces[part][:at] + ("A" if pieces[part][at] != "A" else "B") + pieces[part][at + 1 :]
+    match = one(world, ".".join(pieces))
+    assert (match.evidence.match, match.evidence.proof) == ("jwt", None)
+    assert match.credential.jti == made.jti
+
+
+def test_the_other_signature_of_an_es256_token_proves_it(world: World) -> None:
+    """Only who has the token or the key can make it."""
+    world.terms = world.terms._replace(algorithms={"urn:outside": "ES256"})
+    made = world.issue(audiences=("urn:outside",))
+    body, _, signature = made.token.rpartition(".")
+    raw = jws.b64url_decode(signature)
+    other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
+    assert evidence(world, f"{body}.{encode(other)}") == ("jwt", "signature", 1, 1)
+
+
+def test_all_of_one_credential_is_one_match_with_the_best_proof(world: World) -> None:
+    made = world.issue()
+    text = " ".join(
+        [made.jti, made.id, made.token[:200], made.token, made.jti, fingerprint(made.token).hex()]
+    )
+    assert evidence(world, text) == ("jwt", "fingerprint", 5, 6)
+    found = traced(world, made.jti, made.token, made.id)
+    assert [tuple(match.evidence) for match in found.matches] == [("jwt", "fingerprint", 3, 3)]
+
+
+def test_an_identity_means_the_credential_that_stands_beside_it(world: World) -> None:
+    """And its latest one where none does."""
+    first = world.issue(kind="opaque")
+    (second,) = world.authority.perform(
+        ops.Renew(request=RenewRequest(Secret.single(first.token)))
+    ).credentials
+    assert one(world, first.id).credential.jti == second.jti
+    beside = one(world, f"{first.token} {first.id}")
+    assert (beside.credential.jti, beside.evidence.strings) == (first.jti, 2)
+
+
+def test_both_credentials_of_an_identity_are_told(world: World) -> None:
+    first = world.issue(kind="opaque")
+    world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(first.token))))
+    world.clock.now += 60
+    match = one(world, first.token)
+    assert match.reason is not None
+    assert "superseded" in match.reason
+    # Its successor lives, and the identity with it.
+    assert match.endable
+
+
+def test_a_match_tells_its_chain_and_what_hangs_below(world: World) -> None:
+    root, middle, _ = world.chain(3)
+    world.issue(parent=middle.token, agent="leaf", task="T2")
+    match = one(world, middle.jti)
+    assert [hop.id for hop in match.lineage] == [root.id]
+    assert tuple(match.family) == (True, 2, 2)
+    assert match.task.name == "T1"
+
+
+def test_what_is_dead_tells_why_and_by_whom(world: World) -> None:
+    parent, child = world.chain(2)
+    world.revoke(parent.jti, reason="went astray")
+    match = one(world, child.token)
+    assert match.reason is not None
+    assert "revoked" in match.reason
+    assert match.ended_event is not None
+    assert (match.ended_event["by"], match.ended_event["reason"]) == ("tester", "went astray")
+    assert not match.endable
+
+
+def test_a_dead_one_with_something_alive_below_can_be_ended(world: World) -> None:
+    parent, _ = world.chain(2)
+    edit(world.path, "UPDATE credential SET ended_at = 1, ended_as = 'revoked', ended_event = 1 WHERE id = 1")
+    match = one(world, parent.token)
+    assert tuple(match.family) == (False, 1, 1)
+    assert match.endable
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "who", "until"),
+    [
+        ("jwt", "", "whoever verifies for its audiences", NOW + 900),
+        ("opaque", "", "whoever asks this ledger", NOW + 900),
+        ("jwt", "revoke", "verifiers that do not ask this ledger", NOW + 900),
+        ("opaque", "revoke", "nobody", None),
+        ("jwt", "expire", "nobody", None),
+    ],
+)
+def test_who_still_honours_it_and_until_when(
+    world: World, kind: str, change: str, who: str, until: int | None
+) -> None:
+    made = world.issue(kind=kind)
+    if change == "revoke":
+        world.revoke(made.jti)
+    elif change == "expire":
+        world.clock.now += 900
+    assert honour(one(world, made.token), world.clock.now) == (who, until)
+
+
+def test_what_is_unknown_is_told_without_a_secret(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with World(tmp_path_factory.mktemp("other") / "ledger") as other:
+        opaque, token = other.issue(kind="opaque").token, other.issue().token
+    found = traced(world, f"{opaque} {token} {token[:200]} {UNKNOWN_JTI} {UNKNOWN_JID} {opaque[:-1]}")
+    assert found.matches == []
+    assert found.unknown == 6
+    assert {stray.match for stray in found.strays} == {"opaque", "jwt", "truncated-jwt", "id"}
+    assert {UNKNOWN_JTI, UNKNOWN_JID} < {stray.name for stray in found.strays}
+    assert not any(stray.signed_by for stray in found.strays)
+    shown = repr(found)
+    assert token[:100] not in shown
+    assert opaque[6:] not in shown
+    assert token.rpartition(".")[2] not in shown
+
+
+def test_what_could_be_a_fingerprint_of_anything_is_not_counted(world: World) -> None:
+    """A log is full of digests."""
+    made = world.issue()
+    digest = fingerprint("of something else").hex()
+    found = traced(world, f"{made.jti} {digest}")
+    assert (len(found.matches), found.unknown, found.strays) == (1, 0, [])
+    assert [digest in word.reason for word in found.words] == [True]
+
+
+@pytest.mark.parametrize("claims", [{"jti": UNKNOWN_JTI}, {"scope": "db:*"}])
+def test_what_our_key_signed_and_we_did_not_says_that_the_key_is_stolen(
+    world: World, claims: dict[str, Any]
+) -> None:
+    made = world.issue()
+    header, issued = parts(made.token)
+    forged = signed(stolen(world), header, json.dumps({**issued, **claims}, separators=(",", ":")))
+    found = traced(world, f"{UNKNOWN_JID} {forged}")
+    assert found.matches == []
+    assert (found.strays[0].signed_by, found.strays[0].match) == (header["kid"], "jwt")
+    assert "somebody else has that key" in found.strays[0].reason
+    world.authority.perform(ops.RevokeKey(kid=header["kid"], most=None))
+    # Nothing is left to be done about a key that was revoked.
+    assert all(stray.signed_by is None for stray in traced(world, forged).strays)
+
+
+def test_a_stranger_s_signature_under_our_key_s_name_is_no_alarm(world: World) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    header, issued = parts(world.issue().token)
+    claims = json.dumps({**issued, "jti": UNKNOWN_JTI}, separators=(",", ":"))
+    forged = signed(Ed25519PrivateKey.generate(), header, claims)
+    (stray,) = traced(world, forged).strays
+    assert (stray.signed_by, stray.name) == (None, UNKNOWN_JTI)
+
+
+def test_of_many_unknown_strings_the_first_are_told_and_all_are_counted(world: World) -> None:
+    text = " ".join(credential_id(number.to_bytes(16)) for number in range(1_000))
+    found = traced(world, text)
+    assert (len(found.strays), found.unknown) == (20, 1_000)
+
+
+def test_a_guess_that_is_nothing_is_not_told(world: World) -> None:
+    made = world.issue()
+    broken = f"{made.jti[:12]}\n{made.jti[12:]}"
+    assert one(world, broken).credential.jti == made.jti
+    found = traced(world, f"{UNKNOWN_JTI[:12]}\n{UNKNOWN_JTI[12:]}")
+    assert (found.matches, found.strays, found.unknown) == ([], [], 0)
+
+
+def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> None:
+    """Known or not: the ledger is asked about all of them together."""
+    made = [world.issue(kind="opaque") for _ in range(60)]
+    unknown = [credential_id(number.to_bytes(16)) for number in range(60)]
+
+    def questions(count: int) -> int:
+        finds = Finds()
+        finds.opaque.update({fingerprint(each.token): 1 for each in made[:count]})
+        finds.ids.update(dict.fromkeys(unknown[:count], 1))
+        asked: list[str] = []
+        world.ledger._db.set_trace_callback(asked.append)
+        found = world.authority.perform(ops.Trace(finds=finds))
+        world.ledger._db.set_trace_callback(None)
+        assert (len(found.matches), found.unknown) == (count, count)
+        return sum(not statement.startswith("INSERT OR IGNORE") for statement in asked)
+
+    assert questions(2) == questions(60)
+
+
+def test_the_operation_does_not_show_what_was_found(world: World) -> None:
+    made = world.issue()
+    assert made.token[-40:] not in repr(ops.Trace(finds=search_pasted(made.token.encode())))
