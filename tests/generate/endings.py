@@ -48,7 +48,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The token could not be written; the credential was revoked.",
     },
     "renew": {
-        0: "The file holds the new token.",
+        0: "The new token is printed, or FILE holds it.",
         2: "",
         4: "The policy refuses it.",
         **_CHANGED,

@@ -155,11 +155,25 @@ A line of --from-file is an object with the members `task`, `delegator`, `agent`
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
-identity, JITID_TASK and JITID_LEDGER. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and
-JITID_SCOPE are not passed on.
+identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
+given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE are not passed on.
 
-If `jitid run` itself is killed, the command is killed with it, and its credential lives until its expiry.
-`jitid list` tells of that, where the process can be seen.""",
+The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
+runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
+private folder by itself. With --env the token is not renewed, and the command is ended when it expires.
+
+Signals are passed on to the command, and to it alone: what it has started is its own to end. A key at the
+terminal reaches both of them by the terminal. Whoever signals a whole process group, as `timeout` does,
+reaches the command twice.
+
+If `jitid run` itself is killed, the command is killed with it, on Linux, and its credential lives until its
+expiry. Then `jitid list` and `jitid doctor` tell that the process is gone, where it can be seen, and how to
+end what it had. Not killed with it are processes that the command has started, and a command that has gained
+another user's rights, which cannot be signalled either; the identity ends for all of them.""",
+    "renew": """\
+Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
+successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
+with the older token while that works, supersedes all earlier ones.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
 issuer where that is not set.""",
