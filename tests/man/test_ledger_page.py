@@ -105,6 +105,8 @@ def _eventful(world: World) -> None:
     bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
     for ttl in (None, 7200):
         world.authority.perform(Renew(request=RenewRequest(Secret.single(bound.token), ttl)))
+    world.terms = world.terms._replace(overlap=5)
+    world.reopen()
     (renewed,) = world.authority.perform(Renew(request=RenewRequest(Secret.single(bound.token)))).credentials
     world.authority.perform(AbandonRenewal(jti=renewed.jti))
     with pytest.raises(InvalidCredentialError):
