@@ -13,9 +13,10 @@ from jitid.identifier import parse_id
 from jitid.ledger.protocol import Ancestor, Names, Snapshot
 from jitid.lifetime import format_time
 from jitid.scope import Scope, uncovered
-from jitid.secret import fingerprint, is_opaque
+from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.text import quote
+from jitid.tokenform import is_opaque
 
 _UNKNOWN = "the ledger does not know this credential"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jitid import strictjson
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.secret import MAX_TOKEN as MAX_TOKEN
+from jitid.tokenform import MAX_TOKEN as MAX_TOKEN
 
 MAX_KID = 128
 

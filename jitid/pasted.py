@@ -6,7 +6,7 @@ import re
 from binascii import a2b_base64
 
 from jitid.searching import Finds, jti_of_token, search
-from jitid.secret import OPAQUE_PREFIX, SIGNED_MARK
+from jitid.tokenform import OPAQUE_PREFIX, SIGNED_MARK
 
 LONGEST = 1 << 16
 """The longest text that is searched so closely, in bytes."""

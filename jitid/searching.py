@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
-from jitid.secret import MAX_TOKEN, OPAQUE_PREFIX, SIGNED_MARK, fingerprint, is_opaque
+from jitid.tokenform import MAX_TOKEN, OPAQUE_PREFIX, SIGNED_MARK, is_opaque
 
 BEFORE = 384
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""
@@ -150,6 +150,10 @@ def _prefixes(window: bytes | bytearray, first: int, last: int, *, rare: bool) -
 
 def _add_opaque(finds: Finds, text: str) -> None:
     if is_opaque(text):
+        from jitid.secret import (
+            fingerprint,  # what hashes takes its time to load, and most texts hold no token
+        )
+
         _count(finds.opaque, fingerprint(text))
     else:
         finds.mistyped += 1

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from binascii import crc32
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-OPAQUE_PREFIX = "jitid_"
-SIGNED_MARK = "eyJqdGkiOiJqdGlf"
-"""How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
-MAX_TOKEN = 16384
-"""The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_RANDOM_LENGTH = 32
-_CHECKSUM_LENGTH = 6
-_LENGTH = len(OPAQUE_PREFIX) + _RANDOM_LENGTH + _CHECKSUM_LENGTH
+from jitid.tokenform import DIGITS, OPAQUE_PREFIX, RANDOM_LENGTH, checksum
 
 # 248 is the largest multiple of 62 in a byte. The eight values above are thrown away, for without that the
 # first eight digits would come up more often than the others.
-_BYTE_TO_DIGIT = (_DIGITS * 5)[:256].encode()
+_BYTE_TO_DIGIT = (DIGITS * 5)[:256].encode()
 _BIASED = bytes(range(248, 256))
 DRAW = 40
 """How many random bytes a token mostly takes: one in thirty-two is thrown away, and a second draw is rare."""
@@ -93,38 +84,7 @@ def new_opaque(random: Callable[[int], bytes]) -> str:
     `random` gives as many random bytes as it is asked for (`os.urandom`). All tokens are equally likely.
     """
     digits = random(DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
-    while len(digits) < _RANDOM_LENGTH:
+    while len(digits) < RANDOM_LENGTH:
         digits += random(DRAW).translate(_BYTE_TO_DIGIT, _BIASED)
-    digits = digits[:_RANDOM_LENGTH]
-    return f"{OPAQUE_PREFIX}{digits.decode('ascii')}{_checksum(digits)}"
-
-
-def is_opaque(text: str) -> bool:
-    """Say whether the text has the shape and the checksum of an opaque token: a typo is found offline."""
-    if len(text) != _LENGTH or not text.startswith(OPAQUE_PREFIX):
-        return False
-    digits = text[len(OPAQUE_PREFIX) :]
-    if digits.strip(_DIGITS):
-        return False
-    return _checksum(digits[:_RANDOM_LENGTH].encode("ascii")) == digits[_RANDOM_LENGTH:]
-
-
-def holds_token(text: str) -> bool:
-    """Say whether a token of ours stands somewhere in a text: an opaque one, or the payload of a signed one."""
-    at = text.find(OPAQUE_PREFIX)
-    while at >= 0:
-        if is_opaque(text[at : at + _LENGTH]):
-            return True
-        at = text.find(OPAQUE_PREFIX, at + 1)
-    return SIGNED_MARK in text
-
-
-def _checksum(digits: bytes) -> str:
-    # CRC-32 in base62, the most significant digit first; 62**6 > 2**32, so that all of it fits.
-    rest, sixth = divmod(crc32(digits), 62)
-    rest, fifth = divmod(rest, 62)
-    rest, fourth = divmod(rest, 62)
-    rest, third = divmod(rest, 62)
-    first, second = divmod(rest, 62)
-    table = _DIGITS
-    return f"{table[first]}{table[second]}{table[third]}{table[fourth]}{table[fifth]}{table[sixth]}"
+    digits = digits[:RANDOM_LENGTH]
+    return f"{OPAQUE_PREFIX}{digits.decode('ascii')}{checksum(digits)}"

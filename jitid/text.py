@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.secret import holds_token
+from jitid.tokenform import holds_token
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the

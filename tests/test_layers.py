@@ -48,6 +48,7 @@ LAYERS = (
         "identifier",
         "text",
         "strictjson",
+        "tokenform",
         "jws",
         "searching",
         "pasted",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
-from jitid.secret import MAX_TOKEN, Secret
 from jitid.text import quote
+from jitid.tokenform import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from jitid.secret import Secret
 
 _ROOM = 4096
 """White space that may stand around a token."""
@@ -26,6 +30,8 @@ def token(path: str, what: str) -> Secret:
         UsageError: the file cannot be read, or there is nothing in it.
 
     """
+    from jitid.secret import Secret
+
     data = read(path, MAX_TOKEN + _ROOM, what)
     # What is no token is refused by whoever parses it, in one way for all.
     text = data.decode("utf-8", "replace").strip()

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jitid.secret import Secret, fingerprint, is_opaque, new_opaque
+from jitid.secret import Secret, fingerprint, new_opaque
+from jitid.tokenform import is_opaque
 from tests.values.hostile import NAUGHTY
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from jitid.errors import UsageError
 from jitid.name import check_audience
 from jitid.scope import parse_scope
-from jitid.secret import SIGNED_MARK, new_opaque
+from jitid.secret import new_opaque
 from jitid.text import check_text, quote, safe
+from jitid.tokenform import SIGNED_MARK
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 any_text = st.one_of(
