@@ -16,6 +16,9 @@ Reader = Literal["bash", "zsh", "fish", "man"]
 
 PROGRAM = "jitid"
 
+_MARK = b"generated from the command tree"
+"""What stands in each of our completions."""
+
 SHELLS: tuple[Reader, ...] = ("bash", "zsh", "fish")
 
 _SOURCES: dict[Reader, str] = {"bash": "jitid.bash", "zsh": "_jitid", "fish": "jitid.fish"}
@@ -133,6 +136,10 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(
             f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way"
+        )
+    if before is not None and file.reader != "man" and _MARK not in before:
+        raise OutputError(
+            f"{quote(path, 200)} is not from jitid; it was left as it is", "move it out of the way"
         )
     new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid import shipped
 from jitid.commands.globals import Globals
+from jitid.commands.rows import by_eye
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
@@ -61,7 +62,10 @@ def install(given: Globals, shell: options.Shells = None) -> None:
         rows.append({"for": file.reader, "path": path, "state": state})
     done = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
     left = list(_left_to_do(done, os.environ))
-    given.show(View("jitid.completion-install/1", FIELDS, rows, document={"files": rows, "left_to_do": left}))
+    shown = _brief(rows) if by_eye(given) else rows
+    given.show(
+        View("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
+    )
     for sentence in left:
         given.note(sentence)
     if failures and not done:
@@ -71,6 +75,17 @@ def install(given: Globals, shell: options.Shells = None) -> None:
             f"{len(failures)} of {len(files)} files could not be written: {failures[0].message}",
             failures[0].hint,
         )
+
+
+def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows for somebody who reads, the man pages in one row for each of their states."""
+    brief = [row for row in rows if row["for"] != "man"]
+    pages = [row for row in rows if row["for"] == "man"]
+    for state in dict.fromkeys(row["state"] for row in pages):
+        count = sum(row["state"] == state for row in pages)
+        folder = os.path.dirname(os.path.dirname(pages[0]["path"]))
+        brief.append({"for": f"man ({count} pages)", "path": folder, "state": state})
+    return brief
 
 
 def _shell(name: str) -> Reader:
@@ -127,7 +142,8 @@ def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
-    if folder not in shipped.folders("man", environ):
+    found = next((each for each in shipped.installed(environ) if each.reader == "man"), None)
+    if folder not in shipped.folders("man", environ) and not (found and found.current):
         yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
 
 

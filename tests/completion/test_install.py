@@ -75,7 +75,7 @@ def test_doing_it_again_changes_nothing_and_brings_an_old_file_up_to_date(shell:
     before = {place: (shell.home / place).stat().st_ino for place, _ in COMPLETIONS.values()}
     assert set(states(installed(shell, *EVERY)).values()) == {"unchanged"}
     assert {place: (shell.home / place).stat().st_ino for place, _ in COMPLETIONS.values()} == before
-    (shell.home / COMPLETIONS["zsh"][0]).write_text("#compdef jitid\n")
+    (shell.home / COMPLETIONS["zsh"][0]).write_text("#compdef jitid\n# generated from the command tree")
     assert states(installed(shell, *EVERY)) == {"bash": "unchanged", "zsh": "changed", "fish": "unchanged"}
     assert (shell.home / COMPLETIONS["zsh"][0]).read_bytes() == ours("zsh")
 
@@ -101,14 +101,30 @@ def test_the_xdg_folders_are_heeded(shell: Shell, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_somebodys_own_file_is_left_as_it_is(shell: Shell, tmp_path: Path, *, linked: bool) -> None:
+    path = shell.home / COMPLETIONS["fish"][0]
+    path.parent.mkdir(parents=True)
+    (tmp_path / "own").write_text("complete -c jitid")
+    if linked:
+        path.symlink_to(tmp_path / "own")
+    else:
+        path.write_text("complete -c jitid")
+    done = shell.run("completion", "install", "--shell", "fish", "--shell", "bash")
+    assert done.returncode == 9
+    assert "is not from jitid; it was left as it is" in done.stderr
+    assert path.read_text() == "complete -c jitid"
+    assert (shell.home / COMPLETIONS["bash"][0]).exists()
+
+
 def test_a_link_at_the_place_is_replaced_and_what_it_led_to_is_kept(shell: Shell, tmp_path: Path) -> None:
     path = shell.home / COMPLETIONS["bash"][0]
     path.parent.mkdir(parents=True)
-    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "precious").write_text("an old one, generated from the command tree")
     path.symlink_to(tmp_path / "precious")
     assert states(installed(shell, "--shell", "bash")) == {"bash": "changed"}
     assert not path.is_symlink()
-    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / "precious").read_text() == "an old one, generated from the command tree"
 
 
 def test_a_link_to_the_same_text_stays(shell: Shell) -> None:

@@ -186,6 +186,11 @@ honour a signed token until it expires; the preview and the answer say until whe
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\
+With --task, --agent and --delegator those events are shown that say so themselves. What ended credentials by
+their ids, or with something above them, names no task: look for it with --operation revoke, or by the event
+that jitid-inspect(1) tells. Without --after and --since, --limit gives the oldest ones, and --follow begins
+with the newest ten.
+
 With --members there is the field `members` too.""",
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
