@@ -209,7 +209,8 @@ def _processes(installation: Installation) -> Iterator[Check]:
         for row in page.credentials
     )
     if unseen:
-        yield unexamined("processes", f"{unseen} live credentials are in hands that cannot be seen from here")
+        who = "1 wrapper" if unseen == 1 else f"{unseen} wrappers"
+        yield unexamined("processes", f"{who} of live credentials cannot be seen from here")
     if len(page.credentials) == MANY:
         yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")
     if not gone and not unseen:

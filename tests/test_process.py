@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from jitid.authority.operations import ListCredentials, Renew
+from jitid.ledger.protocol import Filter
 from jitid.process import FIRST_NAMESPACE, Liveness, Process
-from jitid.processes import liveness, this_process
+from jitid.processes import liveness, orphans, this_process
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.builders import NOW, World
+from tests.real import missing, need
 
 HERE = this_process()
 
@@ -73,3 +79,42 @@ def test_a_container_of_the_same_name_may_be_on_a_machine_that_was_not_booted() 
 
 def test_without_a_start_the_number_alone_proves_nothing() -> None:
     assert liveness(HERE._replace(started=0), HERE) is Liveness.UNKNOWN
+
+
+def test_where_times_are_told_otherwise_nothing_is_known() -> None:
+    """In a time namespace of its own a process would seem to be another one."""
+    script = "from jitid.processes import this_process; print(this_process().started)"
+    apart = [need("unshare"), "--time", "--boottime", "100000", "--fork"]
+    done = subprocess.run(
+        [*apart, sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    if done.returncode:
+        missing(f"no time namespace can be made here: {done.stderr.strip()}")
+    assert done.stdout == "0\n"
+    assert liveness(HERE, HERE._replace(started=0)) is Liveness.UNKNOWN
+
+
+def test_an_identity_is_one_orphan_however_many_credentials_it_holds(tmp_path: Path) -> None:
+    with World(tmp_path / "ledger") as world:
+        gone = HERE._replace(started=1)
+        made = world.issue(process=gone)
+        world.issue(process=gone._replace(kept=True))
+        world.issue(process=HERE)
+        for ttl in (60, 1200):
+            world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token), ttl)))
+        page = world.authority.perform(
+            ListCredentials(
+                chosen=Filter(live=True, bound=True),
+                sort="issued_at",
+                descending=False,
+                after=None,
+                limit=99,
+            )
+        )
+        assert len(page.credentials) == 5
+        assert [(row.id, row.expires_at) for row in orphans(page.credentials, page.now)] == [
+            (made.id, NOW + 1200)
+        ]

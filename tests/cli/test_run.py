@@ -15,6 +15,7 @@ import pytest
 
 from jitid.commands.run import CONSUMED
 from jitid.plain_table import VERBS
+from tests.builders import edit
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command, need, need_root, other_user, reachable, tmpfs
 
@@ -440,3 +441,15 @@ def test_a_command_ended_by_a_key_ends_the_loop_around_it(shell: Shell) -> None:
     running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
     assert states(shell) == ["revoked"]
+
+
+def test_a_wrapper_elsewhere_is_not_taken_for_well(shell: Shell) -> None:
+    shell.good(*RUN, "--on-exit", "keep", "--", "true")
+    edit(shell.ledger, "UPDATE process SET host = 'elsewhere', kept = 0")
+    assert shell.good("list", "--process", "unknown", "--field", "task") == "T1\n"
+    rows = json.loads(shell.run("doctor", "--format", "json").stdout)["items"]
+    (row,) = [row for row in rows if row["check"] == "processes"]
+    assert (row["status"], row["detail"]) == (
+        "warning",
+        "not examined: 1 wrapper of live credentials cannot be seen from here",
+    )
