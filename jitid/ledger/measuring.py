@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from shlex import quote as word
 from typing import Any
 
 from jitid.errors import IntegrityError
@@ -26,7 +27,8 @@ class SqliteCondition:
 
     def damage(self) -> list[str]:
         """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
-        texts = [str(text) for (text,) in self._rows(f"PRAGMA quick_check({_MOST})")]
+        # Its quick sister does not compare indexes with their tables, and questions are answered from either.
+        texts = [str(text) for (text,) in self._rows(f"PRAGMA integrity_check({_MOST})")]
         if texts != ["ok"]:
             lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
             return lines or texts
@@ -35,6 +37,12 @@ class SqliteCondition:
             f"row {row} of {table} belongs to a row of {parent} that is missing"
             for table, row, parent in lost
         ]
+
+    def reindexing(self) -> str | None:
+        """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
+        if self._rows("PRAGMA quick_check(1)") != [("ok",)]:
+            return None
+        return f"sqlite3 {word(self._path())} REINDEX"
 
     def schema(self) -> Schema:
         """Return which schema it has. Raises IntegrityError for what is no ledger."""
@@ -68,7 +76,7 @@ class SqliteCondition:
 
     def size(self) -> Size:
         """Return its size."""
-        path = self._rows("PRAGMA database_list")[0][2]
+        path = self._path()
         room = os.statvfs(os.path.dirname(path) or "/")
         return Size(
             _bytes(path),
@@ -86,6 +94,9 @@ class SqliteCondition:
         except sqlite3.Error as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), mark, jump)
+
+    def _path(self) -> str:
+        return str(self._rows("PRAGMA database_list")[0][2])
 
     def _rows(self, sql: str) -> list[Any]:
         try:

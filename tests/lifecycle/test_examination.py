@@ -248,3 +248,37 @@ def test_private_files_that_nothing_needs_are_warnings(world: World) -> None:
 def test_a_configuration_for_another_ledger_is_a_failure_of_its_own_status(world: World) -> None:
     (failure,) = told(examined(world, issuer="https://other.example"), Status.FAILURE)
     assert (failure.name, failure.code, failure.exit_status) == ("names", "configuration", ExitStatus.USAGE)
+
+
+def flip(world: World, find: str, distance: int) -> None:
+    """Flip one bit in the database: the query `find` answers with a page and with bytes that are in it once."""
+    world.close()
+    change(world, "PRAGMA wal_checkpoint(TRUNCATE)")
+    db = sqlite3.connect(world.path / folder.DATABASE)
+    ((size,),) = db.execute("PRAGMA page_size").fetchall()
+    ((page, wanted),) = db.execute(find).fetchall()
+    db.close()
+    with (world.path / folder.DATABASE).open("r+b") as file:
+        file.seek((page - 1) * size)
+        content = file.read(size)
+        place = content.index(wanted.encode() if isinstance(wanted, str) else wanted) + distance
+        file.seek((page - 1) * size + place)
+        file.write(bytes([content[place] ^ 0x80]))
+
+
+def test_an_index_that_disagrees_with_its_table_is_damage_with_its_own_repair(used: World) -> None:
+    """Questions answered from it would miss credentials that live."""
+    used.issue(kind="opaque")
+    flip(
+        used,
+        """SELECT rootpage, substr(fingerprint, 1, 8) FROM sqlite_master, credential
+            WHERE name = 'credential_fingerprint' AND fingerprint IS NOT NULL ORDER BY credential.id DESC LIMIT 1""",
+        7,
+    )
+    (failure,) = told(examined(used), Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.INTEGRITY)
+    assert "credential_fingerprint" in failure.detail
+    (rebuild,) = str(failure.repair).split(": ")[1:]
+    assert rebuild == f"sqlite3 {used.path / folder.DATABASE} REINDEX"
+    change(used, "REINDEX")
+    assert told(examined(used), Status.FAILURE) == []
