@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from shlex import quote as word
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from jitid.errors import IntegrityError
 from jitid.ledger.clock import time_of
 from jitid.ledger.condition import ClockReading, Schema, Size
-from jitid.ledger.failure import translated
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 
 _MOST = 5
@@ -32,11 +33,28 @@ class SqliteCondition:
         if texts != ["ok"]:
             lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
             return lines or texts
+        self._read_texts()
         lost = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
         return [
             f"row {row} of {table} belongs to a row of {parent} that is missing"
             for table, row, parent in lost
         ]
+
+    def _read_texts(self) -> None:
+        """Read every text once. Raises DamagedError for what is none: SQLite itself takes any bytes for text."""
+        columns = self._rows(
+            """SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c
+                WHERE t.type = 'table' AND c.type = 'TEXT'"""
+        )
+        tables: dict[str, list[str]] = {}
+        for table, column in columns:
+            tables.setdefault(table, []).append(_identifier(column))
+        for table, texts in tables.items():
+            try:
+                # Each is read, and none kept.
+                deque(self._db.execute(f"SELECT {', '.join(texts)} FROM {_identifier(table)}"), maxlen=0)
+            except FAULTS as error:
+                raise translated(error) from error
 
     def reindexing(self) -> str | None:
         """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
@@ -62,7 +80,7 @@ class SqliteCondition:
             pattern.close()
         try:
             here = _objects(self._db)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
         found = []
         for name in sorted(here.keys() | right.keys()):
@@ -91,7 +109,7 @@ class SqliteCondition:
         """Return how the clock and its time mark stand."""
         try:
             mark, _, jump = time_of(self._db, self._clock, check=True, accept=True)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), mark, jump)
 
@@ -101,12 +119,16 @@ class SqliteCondition:
     def _rows(self, sql: str) -> list[Any]:
         try:
             return self._db.execute(sql).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
 
     def _number(self, sql: str) -> int:
         ((number,),) = self._rows(sql)
         return int(number)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _objects(db: sqlite3.Connection) -> dict[str, str]:

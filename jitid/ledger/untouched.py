@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from jitid.errors import IntegrityError, RefusedError, StorageError
-from jitid.ledger.failure import translated
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.sqlite import SqliteLedger
 
 Answer = TypeVar("Answer")
@@ -83,7 +83,7 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = MEMORY")
         if standing.log and not standing.shared_index:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error) from error
     return db
 
