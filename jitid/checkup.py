@@ -12,7 +12,7 @@ from typing import NamedTuple
 from jitid import __version__, environment, examination, shipped
 from jitid.authority.operations import ListCredentials
 from jitid.config import Config
-from jitid.errors import ConfigurationError, JitidError
+from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.files import offences
 from jitid.ledger import folder
@@ -166,16 +166,20 @@ def _permissions(installation: Installation) -> Iterator[Check]:
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
+    names = [name for name, _ in examination.CHECKS]
     try:
         installation.place()
         yield from environment.examine(installation.config)
+    except DamagedError as error:
+        yield failure(names.pop(0), error)
+        why = "the ledger is damaged"
     except UnexaminedError as error:
         why = str(error)
     except JitidError as error:
         why = error.message
     else:
         return
-    for name, _ in examination.CHECKS:
+    for name in names:
         yield unexamined(name, why)
 
 

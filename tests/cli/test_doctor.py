@@ -187,6 +187,16 @@ def test_a_damaged_database_is_7_and_left_as_it_is(damage: str, shell: Shell) ->
     assert standing(shell.ledger) == before
 
 
+def test_a_log_that_is_none_is_told_once(shell: Shell) -> None:
+    (shell.ledger / "ledger.db-wal").write_bytes(b"garbage" * 9999)
+    (shell.ledger / "ledger.db-wal").chmod(0o600)
+    before = standing(shell.ledger)
+    status, rows = diagnose(shell)
+    assert (status, failures(rows)) == (7, ["integrity"])
+    assert next(row["repair"] for row in rows if row["status"] == "failure").startswith("restore")
+    assert standing(shell.ledger) == before
+
+
 def test_the_gravest_failure_gives_the_status(shell: Shell) -> None:
     """A newer schema alone is 2, and an integrity failure outranks it."""
     change(shell, "PRAGMA user_version = 99")
