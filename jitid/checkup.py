@@ -236,12 +236,20 @@ def _policy(installation: Installation) -> Iterator[Check]:
             raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
     files = environment.policy_files(config, path)
     try:
-        Policy(files)
+        policy = Policy(files)
         rules = validate(files)
     except ConfigurationError as error:
         error.hint = error.hint or f"correct the file in {place}"
         raise
-    yield ok("policy", f"{rules} rules in {', '.join(name for name, _ in files)}")
+    names = ", ".join(name for name, _ in files)
+    if policy.permits:
+        yield ok("policy", f"{rules} rules in {names}")
+    else:
+        yield warning(
+            "policy",
+            f"no rule in {names} permits anything, so every issue is denied",
+            f"write a permit rule in {place}, or restore one from a backup",
+        )
 
 
 CHECKS: Named[Installation] = (

@@ -233,6 +233,17 @@ def test_a_policy_that_does_not_hold_is_2_with_its_line(text: str, word: str, sh
     assert str(shell.ledger / "policy") in rows[-1]["repair"]
 
 
+@pytest.mark.parametrize("text", ["", "// nothing", '@id("no") forbid (principal, action, resource);'])
+def test_a_policy_that_permits_nothing_is_a_warning(text: str, shell: Shell) -> None:
+    (shell.ledger / "policy" / "default.cedar").write_text(text)
+    status, rows = diagnose(shell)
+    assert status == 0
+    (row,) = [row for row in rows if row["status"] != "ok"]
+    assert (row["check"], row["status"]) == ("policy", "warning")
+    assert "every issue is denied" in row["detail"]
+    assert shell.run(*ISSUE).returncode == 4
+
+
 def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: Shell) -> None:
     """What it might have said is left alone: the ledger, unless a flag or a variable names it, and the policy."""
     file = shell.home / ".config" / "jitid" / "config.toml"
