@@ -14,7 +14,7 @@ from jitid.authority.operations import ListCredentials
 from jitid.config import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
-from jitid.files import offences
+from jitid.files import ReadableError, offences
 from jitid.ledger import folder
 from jitid.ledger.protocol import Filter
 from jitid.lifetime import format_time
@@ -158,9 +158,13 @@ def _ledger(installation: Installation) -> Iterator[Check]:
 def _permissions(installation: Installation) -> Iterator[Check]:
     path = installation.place()
     fine = True
-    for offence in offences(path):
+    for offence in offences(path, os.path.join(path, folder.POLICY)):
         fine = False
-        yield failure("permissions", offence)
+        if isinstance(offence, ReadableError):
+            # Policy is no secret: everything else takes such a file too.
+            yield warning("permissions", offence.message, offence.hint)
+        else:
+            yield failure("permissions", offence)
     if fine:
         yield ok("permissions", "everything in the ledger's folder is for its owner alone")
 

@@ -129,7 +129,7 @@ def test_where_there_is_no_ledger_yet_none_is_made(tmp_path: Path) -> None:
 def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> None:
     (shell.ledger / "lock").chmod(0o666)
     (shell.ledger / "keys").chmod(0o755)
-    (shell.ledger / "policy" / "default.cedar").chmod(0o604)
+    (shell.ledger / "policy").chmod(0o750)
     database = shell.ledger / "ledger.db"
     database.rename(shell.home / "it's elsewhere")
     database.symlink_to(shell.home / "it's elsewhere")
@@ -144,6 +144,20 @@ def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> No
         subprocess.run(["/bin/sh", "-c", row["repair"].replace("rm -i", "rm")], check=True)
     assert diagnose(shell)[0] == 0
     shell.good("audit", "verify")
+
+
+def test_a_policy_that_others_may_only_read_is_a_warning(shell: Shell) -> None:
+    """Issuing takes it too."""
+    file = shell.ledger / "policy" / "default.cedar"
+    file.chmod(0o644)
+    status, rows = diagnose(shell)
+    told = [(row["check"], row["status"], row["repair"]) for row in rows if row["status"] != "ok"]
+    assert (status, told) == (0, [("permissions", "warning", f"chmod 600 {file}")])
+    shell.good(*ISSUE)
+    file.chmod(0o664)
+    status, rows = diagnose(shell)
+    failed = [(row["check"], row["repair"]) for row in rows if row["status"] == "failure"]
+    assert (status, failed) == (7, [("permissions", f"chmod go-w {file}"), ("policy", f"chmod go-w {file}")])
 
 
 def test_a_folder_that_is_no_ledger_is_not_walked(tmp_path: Path) -> None:
