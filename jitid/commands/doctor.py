@@ -29,7 +29,7 @@ def doctor(given: Globals) -> None:
     trouble = given.try_config()
     given.expect(FIELDS)
     checks = checkup.check(given.config(), trouble)
-    found = [_row(check) for check in checks]
+    found = [_row(given, check) for check in checks]
     if rows.by_eye(given):
         colour = given.colour()
         output.write(checklist.text(found, output.is_terminal() if colour is None else colour))
@@ -40,8 +40,9 @@ def doctor(given: Globals) -> None:
         raise verdict
 
 
-def _row(check: Check) -> dict[str, Any]:
-    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, check.repair), strict=True))
+def _row(given: Globals, check: Check) -> dict[str, Any]:
+    repair = None if check.repair is None else given.command(check.repair)
+    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
 
 
 def _verdict(checks: list[Check]) -> JitidError | None:

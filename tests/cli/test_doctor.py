@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -256,6 +257,44 @@ def test_a_policy_that_permits_nothing_is_a_warning(text: str, shell: Shell) -> 
     assert (row["check"], row["status"]) == ("policy", "warning")
     assert "every issue is denied" in row["detail"]
     assert shell.run(*ISSUE).returncode == 4
+
+
+def test_a_repair_is_for_the_ledger_that_was_asked_about(shell: Shell) -> None:
+    """Without the flag it would be for another one."""
+    change(shell, "UPDATE signing_key SET retired_at = 1")
+    moved = shell.home / "it's mine"
+    shell.ledger.rename(moved)
+    quoted = shlex.quote("it's mine")
+    (shell.home / "my.toml").write_text("[profile.p]\n")
+    for flags, said in (
+        (["--ledger", str(moved)], f"--ledger {shlex.quote(str(moved))} "),
+        (
+            ["--ledger", "it's mine", "--profile", "p", "--config", "my.toml"],
+            f"--config my.toml --profile p --ledger {quoted} ",
+        ),
+    ):
+        assert [row["repair"] for row in diagnose(shell, *flags)[1] if row["check"] == "keys"][:1] == [
+            f"jitid {said}keys rotate"
+        ]
+    shell.environment["JITID_LEDGER"] = str(moved)
+    assert [row["repair"] for row in diagnose(shell)[1] if row["check"] == "keys"][:1] == [
+        "jitid keys rotate"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "look"),
+    [("kill -KILL $PPID; exec sleep 60", True), ('chmod 755 "$0"', False)],
+    ids=["an orphan", "a credential that could not be ended"],
+)
+def test_what_is_left_is_ended_in_the_ledger_that_holds_it(script: str, look: bool, shell: Shell) -> None:
+    ledger = ("--ledger", str(shell.ledger))
+    run = ("run", "--task", "R", "--delegator", "alice", "--", "/bin/sh", "-c", script, str(shell.ledger))
+    path = {"PATH": "/bin:/usr/bin"}
+    said = shell.run(*ledger, *run, more=path).stderr
+    if look:
+        said = shell.run(*ledger, "list", "--task", "R").stderr
+    assert f": jitid --ledger {shell.ledger} revoke jid_" in said
 
 
 def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: Shell) -> None:
