@@ -12,9 +12,9 @@ from typing import NamedTuple
 from jitid import __version__, environment, examination, shipped
 from jitid.authority.operations import ListCredentials
 from jitid.config import Config
-from jitid.errors import ConfigurationError, JitidError
+from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
-from jitid.files import offences
+from jitid.files import ReadableError, offences
 from jitid.ledger import folder
 from jitid.ledger.protocol import Filter
 from jitid.lifetime import format_time
@@ -158,24 +158,32 @@ def _ledger(installation: Installation) -> Iterator[Check]:
 def _permissions(installation: Installation) -> Iterator[Check]:
     path = installation.place()
     fine = True
-    for offence in offences(path):
+    for offence in offences(path, os.path.join(path, folder.POLICY)):
         fine = False
-        yield failure("permissions", offence)
+        if isinstance(offence, ReadableError):
+            # Policy is no secret: everything else takes such a file too.
+            yield warning("permissions", offence.message, offence.hint)
+        else:
+            yield failure("permissions", offence)
     if fine:
         yield ok("permissions", "everything in the ledger's folder is for its owner alone")
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
+    names = [name for name, _ in examination.CHECKS]
     try:
         installation.place()
         yield from environment.examine(installation.config)
+    except DamagedError as error:
+        yield failure(names.pop(0), error)
+        why = "the ledger is damaged"
     except UnexaminedError as error:
         why = str(error)
     except JitidError as error:
         why = error.message
     else:
         return
-    for name, _ in examination.CHECKS:
+    for name in names:
         yield unexamined(name, why)
 
 
@@ -233,12 +241,20 @@ def _policy(installation: Installation) -> Iterator[Check]:
             raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
     files = environment.policy_files(config, path)
     try:
-        Policy(files)
+        policy = Policy(files)
         rules = validate(files)
     except ConfigurationError as error:
         error.hint = error.hint or f"correct the file in {place}"
         raise
-    yield ok("policy", f"{rules} rules in {', '.join(name for name, _ in files)}")
+    names = ", ".join(name for name, _ in files)
+    if policy.permits:
+        yield ok("policy", f"{rules} rules in {names}")
+    else:
+        yield warning(
+            "policy",
+            f"no rule in {names} permits anything, so every issue is denied",
+            f"write a permit rule in {place}, or restore one from a backup",
+        )
 
 
 CHECKS: Named[Installation] = (

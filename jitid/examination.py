@@ -166,7 +166,13 @@ def _integrity(subject: _Subject) -> Iterator[Check]:
     damage = subject.condition.damage()
     if damage:
         more = "" if len(damage) == 1 else ", and more"
-        raise DamagedError(f"the ledger is damaged: {damage[0]}{more}", RESTORE)
+        rebuild = subject.condition.reindexing()
+        raise DamagedError(
+            f"the ledger is damaged: {damage[0]}{more}",
+            RESTORE
+            if rebuild is None
+            else f"{RESTORE}; or, where the check `audit` is ok and while nothing writes: {rebuild}",
+        )
     yield ok("integrity", "no damage found")
 
 

@@ -41,10 +41,15 @@ def check_private(path: str, what: str) -> os.stat_result:
     return status
 
 
-def offences(path: str) -> Iterator[JitidError]:
+class ReadableError(IntegrityError):
+    """A file that others may read, where that does no harm."""
+
+
+def offences(path: str, readable: str | None = None) -> Iterator[JitidError]:
     """Yield what is wrong with each thing in a private folder, itself included: all of it, not the first alone.
 
-    Files are for their owner alone, and all of one owner; no link is followed.
+    Files are for their owner alone, and all of one owner; no link is followed. What others may only read is a
+    ReadableError in the folder `readable`.
     """
     try:
         owner = os.lstat(path).st_uid
@@ -60,7 +65,7 @@ def offences(path: str) -> Iterator[JitidError]:
         try:
             with os.scandir(folders.pop()) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    yield from _offences(entry.path, owner)
+                    yield from _offences(entry.path, owner, readable=os.path.dirname(entry.path) == readable)
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
         except FileNotFoundError:
@@ -69,7 +74,7 @@ def offences(path: str) -> Iterator[JitidError]:
             yield RefusedError(f"{error.filename} is out of reach for this user: {error.strerror}")
 
 
-def _offences(path: str, owner: int) -> Iterator[JitidError]:
+def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[JitidError]:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -86,6 +91,10 @@ def _offences(path: str, owner: int) -> Iterator[JitidError]:
         )
     elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
         yield IntegrityError(f"{path} is neither a file nor a folder", f"rm -i {shown}")
+    elif readable and mode & 0o022 and stat.S_ISREG(status.st_mode):
+        yield IntegrityError(f"{path} may be written by others (mode {mode:03o})", f"chmod go-w {shown}")
+    elif readable and mode & 0o077 and stat.S_ISREG(status.st_mode):
+        yield ReadableError(f"{path} may be read by others (mode {mode:03o})", f"chmod {right:o} {shown}")
     elif mode & 0o077:
         yield IntegrityError(f"{path} is open to others (mode {mode:03o})", f"chmod {right:o} {shown}")
     elif mode & needed != needed:

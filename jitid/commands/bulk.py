@@ -76,7 +76,7 @@ def issue(
                 # The first lines are read before the first use makes a ledger for them.
                 authority = authority or open_for_issue(config, operation, given.note)
                 issued = authority.perform(operation)
-            _hand_out(authority, operation.requests, issued, notes)
+            _hand_out(given, authority, operation.requests, issued, notes)
             done += sum(request.copies for request in operation.requests)
             _progress(given, done, count)
     except JitidError as error:
@@ -107,10 +107,14 @@ def _naming_the_line(batch: list[Numbered]) -> Iterator[None]:
 
 
 def _hand_out(
-    authority: Authority, requests: Sequence[IssueRequest], issued: list[Issued], notes: dict[str, int]
+    given: Globals,
+    authority: Authority,
+    requests: Sequence[IssueRequest],
+    issued: list[Issued],
+    notes: dict[str, int],
 ) -> None:
     text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
-    hand_out(authority, issued, lambda: output.write(text))
+    hand_out(given, authority, issued, lambda: output.write(text))
     for one in issued:
         for note in one.notes:
             notes[note] = notes.get(note, 0) + 1

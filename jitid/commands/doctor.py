@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from jitid import checkup
+from jitid import checkup, environment
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.errors import ExitStatus, JitidError
 from jitid.examination import Check, Status
 from jitid.formats import checklist, output
 from jitid.formats.view import View
+from jitid.ledger import folder
 
 FIELDS = ("check", "status", "detail", "repair")
 
 _GRAVEST = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
 """Storage is the last: it says that trying again may help, which it does not while anything else is wrong."""
+
+_LARGE = 32 << 20
+"""Bytes of a database that takes more than a moment to examine."""
 
 
 def doctor(given: Globals) -> None:
@@ -28,8 +35,9 @@ def doctor(given: Globals) -> None:
     """
     trouble = given.try_config()
     given.expect(FIELDS)
-    checks = checkup.check(given.config(), trouble)
-    found = [_row(check) for check in checks]
+    with _progress(given):
+        checks = checkup.check(given.config(), trouble)
+    found = [_row(given, check) for check in checks]
     if rows.by_eye(given):
         colour = given.colour()
         output.write(checklist.text(found, output.is_terminal() if colour is None else colour))
@@ -40,8 +48,32 @@ def doctor(given: Globals) -> None:
         raise verdict
 
 
-def _row(check: Check) -> dict[str, Any]:
-    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, check.repair), strict=True))
+@contextmanager
+def _progress(given: Globals) -> Iterator[None]:
+    """Tell somebody who waits at a terminal of what: a large ledger takes seconds."""
+    text = b"jitid: examining the ledger"
+    shown = os.isatty(2) and not given.quiet and _is_large(given)
+    if shown:
+        os.write(2, text)
+    try:
+        yield
+    finally:
+        if shown:
+            os.write(2, b"\r" + b" " * len(text) + b"\r")
+
+
+def _is_large(given: Globals) -> bool:
+    try:
+        path = os.path.join(environment.ledger_path(given.config()), folder.DATABASE)
+        return os.lstat(path).st_size >= _LARGE
+    except (JitidError, OSError, ValueError):
+        # Whatever is wrong is for the checks to tell.
+        return False
+
+
+def _row(given: Globals, check: Check) -> dict[str, Any]:
+    repair = None if check.repair is None else given.command(check.repair)
+    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
 
 
 def _verdict(checks: list[Check]) -> JitidError | None:

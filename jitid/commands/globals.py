@@ -114,6 +114,20 @@ class Globals:
         name = self.format_name()
         show(view, Format(name) if name else None, self.field, self.colour())
 
+    def command(self, text: str) -> str:
+        """Return a command such as `jitid keys rotate` with the flags by which this one found its ledger.
+
+        Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is.
+        """
+        verb = text.removeprefix("jitid ")
+        flags = {"--config": self.config_file, "--profile": self.profile, "--ledger": self.ledger}
+        if verb == text or not any(flags.values()):
+            return text
+        from shlex import quote
+
+        said = [f"{name} {quote(value)}" for name, value in flags.items() if value]
+        return " ".join(("jitid", *said, verb))
+
     def note(self, text: str) -> None:
         """Tell the user something worth knowing on standard error, unless `--quiet`."""
         if not self.quiet:

@@ -133,7 +133,7 @@ class Hold:
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._given.warn(
                 f"the command has ended and its credential could not be: {reason}; it lives until "
-                f"{format_time(self._issued.expires_at)}: jitid revoke {self.id}"
+                f"{format_time(self._issued.expires_at)}: {self._given.command(f'jitid revoke {self.id}')}"
             )
 
     def _renew(self) -> None:
@@ -147,7 +147,7 @@ class Hold:
                 )
             )
             token = issued.credentials[0].secret.reveal()
-            hand_over(authority, issued, lambda: self._place.put(token))
+            hand_over(self._given, authority, issued, lambda: self._place.put(token))
             self._issued = issued
             for note in issued.notes:
                 if note not in self._noted:

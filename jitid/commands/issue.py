@@ -94,7 +94,7 @@ def issue(
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     authority = open_for_issue(config, operation, given.note)
     (issued,) = authority.perform(operation)
-    hand_out(authority, [issued], lambda: _show(given, issued, out))
+    hand_out(given, authority, [issued], lambda: _show(given, issued, out))
     for note in issued.notes:
         given.note(note)
 

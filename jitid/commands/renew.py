@@ -53,7 +53,7 @@ def renew(
         authority = open_authority(given.config())
         request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
         issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
-        hand_over(authority, issued, lambda: _hand_out(given, issued, target))
+        hand_over(given, authority, issued, lambda: _hand_out(given, issued, target))
         if target is not None:
             # It holds the successor by now, which stays whatever becomes of what is shown besides.
             _show(given, issued, None)
@@ -61,7 +61,7 @@ def renew(
         given.note(note)
 
 
-def hand_over(authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
+def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:
     """Show a successor; if that fails, it never works, and its predecessor stands as before.
 
     Raises:
@@ -78,7 +78,8 @@ def hand_over(authority: Authority, issued: Issued, show: Callable[[], None]) ->
         except JitidError as failure:
             raise StorageError(
                 f"the successor could be neither handed out nor taken back: {failure.message}",
-                f"it ends at {format_time(issued.expires_at)}; to end the identity: jitid revoke {one.id}",
+                f"it ends at {format_time(issued.expires_at)}; to end the identity: "
+                f"{given.command(f'jitid revoke {one.id}')}",
             ) from error
         if isinstance(error, OutputError):
             error.hint = error.hint or "the successor was ended; the old token works as before"

@@ -136,7 +136,9 @@ def _detail(text: str) -> str:
     return strictjson.dumps(detail)
 
 
-def hand_out(authority: Authority, issued: Sequence[Issued], show: Callable[[], None]) -> None:
+def hand_out(
+    given: Globals, authority: Authority, issued: Sequence[Issued], show: Callable[[], None]
+) -> None:
     """Show secrets that were just made; whatever comes in between, none of them works without having been shown.
 
     Raises:
@@ -156,7 +158,8 @@ def hand_out(authority: Authority, issued: Sequence[Issued], show: Callable[[], 
             which = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
             raise StorageError(
                 f"what was just made could be neither handed out nor revoked: {failure.message}",
-                f"end it before it expires at {format_time(issued[0].expires_at)}: jitid revoke {which}",
+                f"end it before it expires at {format_time(issued[0].expires_at)}: "
+                f"{given.command(f'jitid revoke {which}')}",
             ) from error
         if isinstance(error, OutputError):
             what = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"

@@ -73,10 +73,11 @@ def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
     for row in found[:_TOLD]:
         given.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(row.expires_at)}: jitid revoke {row.id}"
+            f"{format_time(row.expires_at)}: {given.command(f'jitid revoke {row.id}')}"
         )
     if len(found) > _TOLD:
-        given.warn(f"so it is with {len(found) - _TOLD} more: jitid list --process gone --field id")
+        rest = given.command("jitid list --process gone --field id")
+        given.warn(f"so it is with {len(found) - _TOLD} more: {rest}")
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def run(
     try:
         authority = open_for_issue(given.config(), operation, given.note)
         (issued,) = authority.perform(operation)
-        hand_out(authority, [issued], lambda: started.start(issued, request))
+        hand_out(given, authority, [issued], lambda: started.start(issued, request))
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")

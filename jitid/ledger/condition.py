@@ -43,6 +43,9 @@ class Condition(Protocol):
     def damage(self) -> list[str]:
         """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
 
+    def reindexing(self) -> str | None:
+        """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
+
     def schema(self) -> Schema:
         """Return which schema it has. Raises IntegrityError for what is no ledger."""
 

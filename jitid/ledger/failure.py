@@ -6,9 +6,19 @@ import sqlite3
 
 from jitid.errors import BusyError, DamagedError, IntegrityError, JitidError, StorageError
 
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What Python's SQLite raises; the second for names and schemas that are no text."""
 
-def translated(error: sqlite3.Error) -> JitidError:
+_NOT_TEXT = "Could not decode to UTF-8"
+"""So begins what it says, without any code, of a column that is none; the column's content follows."""
+
+
+def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
     """Return what a failure of SQLite means to whoever ran the command."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
+        return DamagedError(
+            "the ledger is damaged: it holds text that is not UTF-8", "restore the folder from a backup"
+        )
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return DamagedError(

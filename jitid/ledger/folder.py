@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from jitid.errors import (
@@ -20,7 +19,7 @@ from jitid.errors import (
 from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
-from jitid.ledger.failure import translated
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.protocol import Names
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.text import quote, safe
@@ -144,7 +143,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
         raise _storage(path, error) from error
     except OutputError as error:
         raise StorageError(error.message, "choose another place with --ledger") from error
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error) from error
     finally:
         if os.path.isdir(aside):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable
+from shlex import quote as word
 from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.clock import time_of
 from jitid.ledger.condition import ClockReading, Schema, Size
-from jitid.ledger.failure import translated
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 
 _MOST = 5
@@ -26,15 +28,39 @@ class SqliteCondition:
 
     def damage(self) -> list[str]:
         """Return what is damaged, at most a few of it. Raises DamagedError where not even that can be told."""
-        texts = [str(text) for (text,) in self._rows(f"PRAGMA quick_check({_MOST})")]
+        # Its quick sister does not compare indexes with their tables, and questions are answered from either.
+        texts = [str(text) for (text,) in self._rows(f"PRAGMA integrity_check({_MOST})")]
         if texts != ["ok"]:
             lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
             return lines or texts
+        self._read_texts()
         lost = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
         return [
             f"row {row} of {table} belongs to a row of {parent} that is missing"
             for table, row, parent in lost
         ]
+
+    def _read_texts(self) -> None:
+        """Read every text once. Raises DamagedError for what is none: SQLite itself takes any bytes for text."""
+        columns = self._rows(
+            """SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c
+                WHERE t.type = 'table' AND c.type = 'TEXT'"""
+        )
+        tables: dict[str, list[str]] = {}
+        for table, column in columns:
+            tables.setdefault(table, []).append(_identifier(column))
+        for table, texts in tables.items():
+            try:
+                # Each is read, and none kept.
+                deque(self._db.execute(f"SELECT {', '.join(texts)} FROM {_identifier(table)}"), maxlen=0)
+            except FAULTS as error:
+                raise translated(error) from error
+
+    def reindexing(self) -> str | None:
+        """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
+        if self._rows("PRAGMA quick_check(1)") != [("ok",)]:
+            return None
+        return f"sqlite3 {word(self._path())} REINDEX"
 
     def schema(self) -> Schema:
         """Return which schema it has. Raises IntegrityError for what is no ledger."""
@@ -54,7 +80,7 @@ class SqliteCondition:
             pattern.close()
         try:
             here = _objects(self._db)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
         found = []
         for name in sorted(here.keys() | right.keys()):
@@ -68,7 +94,7 @@ class SqliteCondition:
 
     def size(self) -> Size:
         """Return its size."""
-        path = self._rows("PRAGMA database_list")[0][2]
+        path = self._path()
         room = os.statvfs(os.path.dirname(path) or "/")
         return Size(
             _bytes(path),
@@ -83,19 +109,26 @@ class SqliteCondition:
         """Return how the clock and its time mark stand."""
         try:
             mark, _, jump = time_of(self._db, self._clock, check=True, accept=True)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), mark, jump)
+
+    def _path(self) -> str:
+        return str(self._rows("PRAGMA database_list")[0][2])
 
     def _rows(self, sql: str) -> list[Any]:
         try:
             return self._db.execute(sql).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise translated(error) from error
 
     def _number(self, sql: str) -> int:
         ((number,),) = self._rows(sql)
         return int(number)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _objects(db: sqlite3.Connection) -> dict[str, str]:

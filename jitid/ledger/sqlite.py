@@ -11,7 +11,7 @@ from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
 from jitid.ledger.condition import Condition
-from jitid.ledger.failure import translated
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
@@ -100,14 +100,14 @@ def connect(
     """
     try:
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
         return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db))
     except BaseException as error:
         db.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, FAULTS):
             raise translated(error) from error
         raise
 
@@ -115,7 +115,7 @@ def connect(
 def _read_names(db: sqlite3.Connection) -> Names:
     try:
         settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error) from error
     try:
         return Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
@@ -196,7 +196,7 @@ class _Reading:
             _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
         except BaseException as error:
             _roll_back(self._db)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAULTS):
                 raise translated(error) from error
             raise
         return SqlSnapshot(self._db, self._names, now)
@@ -205,7 +205,7 @@ class _Reading:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _roll_back(self._db)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, FAULTS):
             raise translated(error) from error
 
 
@@ -253,7 +253,7 @@ class _Writing:
             self._transaction.close_due(_DUE_AT_ONCE)
         except BaseException as error:
             self._undo()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAULTS):
                 raise translated(error) from error
             raise
         return self._transaction
@@ -264,7 +264,7 @@ class _Writing:
         assert self._transaction is not None
         if error is not None:
             self._undo()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAULTS):
                 raise translated(error) from error
             return
         try:
@@ -278,7 +278,7 @@ class _Writing:
             self._db.execute("COMMIT")
         except BaseException as failure:
             self._undo()
-            if isinstance(failure, sqlite3.Error):
+            if isinstance(failure, FAULTS):
                 raise translated(failure) from failure
             raise
         self._turn.release()

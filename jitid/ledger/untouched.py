@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import struct
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from jitid.errors import IntegrityError, RefusedError, StorageError
-from jitid.ledger.failure import translated
+from jitid.errors import DamagedError, IntegrityError, RefusedError, StorageError
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.sqlite import SqliteLedger
 
 Answer = TypeVar("Answer")
@@ -44,6 +45,7 @@ def look(
     """Return what `ask` finds in the ledger in the file `path`, which is neither checked nor changed.
 
     Raises:
+        DamagedError: its write-ahead log is none.
         IntegrityError: a file of it is a link or no plain file, or the database is empty.
         RefusedError: this user may not read it.
         StorageError: it is missing, or cannot be opened.
@@ -53,6 +55,15 @@ def look(
         standing = _standing(path)
         if not os.access(path, os.R_OK):
             raise RefusedError(f"the database {path} is out of reach for this user")
+        if standing.log and not _is_log(f"{path}-wal"):
+            # A writer may just have begun it anew.
+            if _standing(path) != standing:
+                continue
+            # SQLite would wait for a writer to mend it, or take it for empty and cut it.
+            raise DamagedError(
+                f"the write-ahead log {path}-wal is damaged, and what was only in it is lost",
+                "restore the folder from a backup: any command that writes goes on without what was in it",
+            )
         db = _open(path, standing, timeout)
         try:
             found = ask(SqliteLedger(db, lock_path, by, clock, timeout))
@@ -83,9 +94,28 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
         db.execute("PRAGMA temp_store = MEMORY")
         if standing.log and not standing.shared_index:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise translated(error) from error
     return db
+
+
+def _is_log(path: str) -> bool:
+    """Return whether a file begins as a write-ahead log does (sqlite.org/fileformat2.html, section 4.1)."""
+    # No lock of SQLite is on this file that closing it could drop.
+    try:
+        with open(path, "rb") as file:
+            header = file.read(32)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
+    magic = int.from_bytes(header[:4], "big")
+    if len(header) != 32 or magic not in (0x377F0682, 0x377F0683):
+        return False
+    words = struct.unpack(">8I" if magic & 1 else "<8I", header)
+    first = second = 0
+    for even, odd in zip(words[:6:2], words[1:6:2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return struct.pack(">2I", first, second) == header[24:]
 
 
 def _standing(path: str) -> _Standing:

@@ -72,6 +72,8 @@ class Policy:
         for file, text in self._files:
             self._add(file, text)
         self._by_name = {rule.name: rule for rule in self._rules}
+        self.permits = any(rule.effect == "permit" for rule in self._rules)
+        """Whether there is a rule that permits anything at all."""
         self._known: dict[_Question, _Answer] = {}
         self._looks_at = frozenset().union(*(rule.looks_at for rule in self._rules))
         self._issue_facts = self._asked("issue")

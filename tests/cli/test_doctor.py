@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -129,7 +130,7 @@ def test_where_there_is_no_ledger_yet_none_is_made(tmp_path: Path) -> None:
 def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> None:
     (shell.ledger / "lock").chmod(0o666)
     (shell.ledger / "keys").chmod(0o755)
-    (shell.ledger / "policy" / "default.cedar").chmod(0o604)
+    (shell.ledger / "policy").chmod(0o750)
     database = shell.ledger / "ledger.db"
     database.rename(shell.home / "it's elsewhere")
     database.symlink_to(shell.home / "it's elsewhere")
@@ -144,6 +145,20 @@ def test_every_offence_has_a_line_and_its_command_repairs_it(shell: Shell) -> No
         subprocess.run(["/bin/sh", "-c", row["repair"].replace("rm -i", "rm")], check=True)
     assert diagnose(shell)[0] == 0
     shell.good("audit", "verify")
+
+
+def test_a_policy_that_others_may_only_read_is_a_warning(shell: Shell) -> None:
+    """Issuing takes it too."""
+    file = shell.ledger / "policy" / "default.cedar"
+    file.chmod(0o644)
+    status, rows = diagnose(shell)
+    told = [(row["check"], row["status"], row["repair"]) for row in rows if row["status"] != "ok"]
+    assert (status, told) == (0, [("permissions", "warning", f"chmod 600 {file}")])
+    shell.good(*ISSUE)
+    file.chmod(0o664)
+    status, rows = diagnose(shell)
+    failed = [(row["check"], row["repair"]) for row in rows if row["status"] == "failure"]
+    assert (status, failed) == (7, [("permissions", f"chmod go-w {file}"), ("policy", f"chmod go-w {file}")])
 
 
 def test_a_folder_that_is_no_ledger_is_not_walked(tmp_path: Path) -> None:
@@ -187,6 +202,16 @@ def test_a_damaged_database_is_7_and_left_as_it_is(damage: str, shell: Shell) ->
     assert standing(shell.ledger) == before
 
 
+def test_a_log_that_is_none_is_told_once(shell: Shell) -> None:
+    (shell.ledger / "ledger.db-wal").write_bytes(b"garbage" * 9999)
+    (shell.ledger / "ledger.db-wal").chmod(0o600)
+    before = standing(shell.ledger)
+    status, rows = diagnose(shell)
+    assert (status, failures(rows)) == (7, ["integrity"])
+    assert next(row["repair"] for row in rows if row["status"] == "failure").startswith("restore")
+    assert standing(shell.ledger) == before
+
+
 def test_the_gravest_failure_gives_the_status(shell: Shell) -> None:
     """A newer schema alone is 2, and an integrity failure outranks it."""
     change(shell, "PRAGMA user_version = 99")
@@ -221,6 +246,55 @@ def test_a_policy_that_does_not_hold_is_2_with_its_line(text: str, word: str, sh
     assert "`more.cedar`, line 2: " in rows[-1]["detail"]
     assert word in rows[-1]["detail"]
     assert str(shell.ledger / "policy") in rows[-1]["repair"]
+
+
+@pytest.mark.parametrize("text", ["", "// nothing", '@id("no") forbid (principal, action, resource);'])
+def test_a_policy_that_permits_nothing_is_a_warning(text: str, shell: Shell) -> None:
+    (shell.ledger / "policy" / "default.cedar").write_text(text)
+    status, rows = diagnose(shell)
+    assert status == 0
+    (row,) = [row for row in rows if row["status"] != "ok"]
+    assert (row["check"], row["status"]) == ("policy", "warning")
+    assert "every issue is denied" in row["detail"]
+    assert shell.run(*ISSUE).returncode == 4
+
+
+def test_a_repair_is_for_the_ledger_that_was_asked_about(shell: Shell) -> None:
+    """Without the flag it would be for another one."""
+    change(shell, "UPDATE signing_key SET retired_at = 1")
+    moved = shell.home / "it's mine"
+    shell.ledger.rename(moved)
+    quoted = shlex.quote("it's mine")
+    (shell.home / "my.toml").write_text("[profile.p]\n")
+    for flags, said in (
+        (["--ledger", str(moved)], f"--ledger {shlex.quote(str(moved))} "),
+        (
+            ["--ledger", "it's mine", "--profile", "p", "--config", "my.toml"],
+            f"--config my.toml --profile p --ledger {quoted} ",
+        ),
+    ):
+        assert [row["repair"] for row in diagnose(shell, *flags)[1] if row["check"] == "keys"][:1] == [
+            f"jitid {said}keys rotate"
+        ]
+    shell.environment["JITID_LEDGER"] = str(moved)
+    assert [row["repair"] for row in diagnose(shell)[1] if row["check"] == "keys"][:1] == [
+        "jitid keys rotate"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "look"),
+    [("kill -KILL $PPID; exec sleep 60", True), ('chmod 755 "$0"', False)],
+    ids=["an orphan", "a credential that could not be ended"],
+)
+def test_what_is_left_is_ended_in_the_ledger_that_holds_it(script: str, look: bool, shell: Shell) -> None:
+    ledger = ("--ledger", str(shell.ledger))
+    run = ("run", "--task", "R", "--delegator", "alice", "--", "/bin/sh", "-c", script, str(shell.ledger))
+    path = {"PATH": "/bin:/usr/bin"}
+    said = shell.run(*ledger, *run, more=path).stderr
+    if look:
+        said = shell.run(*ledger, "list", "--task", "R").stderr
+    assert f": jitid --ledger {shell.ledger} revoke jid_" in said
 
 
 def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: Shell) -> None:

@@ -128,6 +128,19 @@ def test_7_is_integrity(copy: Shell) -> None:
     assert status_of(copy, "list") == (7, "integrity")
 
 
+@pytest.mark.parametrize("where", [b"CREATE TABLE task", b"identity_agent ON"])
+def test_7_is_a_schema_that_is_no_text(where: bytes, copy: Shell) -> None:
+    with sqlite3.connect(copy.ledger / "ledger.db") as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    database = copy.ledger / "ledger.db"
+    content = database.read_bytes()
+    database.write_bytes(content.replace(where, bytes([where[0] | 0x80]) + where[1:]))
+    for line in (("list",), ISSUE, ("revoke", "--task", "T"), ("verify", "t.jwt"), ("task", "list")):
+        assert status_of(copy, *line) == (7, "integrity")
+    assert copy.run("doctor").returncode == 7
+
+
 def test_8_is_a_credential_that_is_not_valid(template: Shell) -> None:
     for line in ("verify -", "inspect -", "issue --parent-file -", "revoke --token-file -"):
         assert status_of(template, *line.split(), stdin="a.b.c") == (8, "invalid_credential")

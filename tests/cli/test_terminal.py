@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +177,18 @@ def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: i
         # A command that repairs something is copied whole as well.
         lines = [one for one in shown.split("\n") if not one.strip().startswith("repair: jitid")]
         assert not [one for one in lines if len(one) > columns and " " in one.strip()], shown
+
+
+def test_doctor_says_what_it_is_at_where_a_ledger_is_large(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T", "--delegator", "carol", "--out", "t")
+    said = "jitid: examining the ledger"
+    assert said not in Terminal(shell, "doctor").end()[1]
+    os.truncate(shell.ledger / "ledger.db", 64 << 20)
+    shown = Terminal(shell, "doctor").end()[1]
+    assert f"{said}\r{' ' * len(said)}\r" in shown
+    assert said not in Terminal(shell, "doctor", "-q").end()[1]
+    assert said not in shell.run("doctor").stderr
 
 
 @pytest.mark.parametrize("stated", ["", "wide", "0", "-5", "1e3", "\uff18\uff10"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.errors import IntegrityError, JitidError, StorageError
+from jitid.errors import DamagedError, IntegrityError, JitidError, StorageError
 from jitid.ledger import folder
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.ledger.untouched import look
@@ -127,6 +127,20 @@ def test_what_is_no_plain_file_is_not_opened(name: str, what: str, path: Path) -
             (path / name).mkdir()
     with pytest.raises(IntegrityError, match=r"link|no plain file"):
         tasks(path)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("length", [31, 40_000])
+@pytest.mark.parametrize("first", [b"?", b"\x37\x7f\x06\x82"])
+def test_a_log_that_is_none_is_damage_and_kept(first: bytes, length: int, index: bool, path: Path) -> None:
+    """SQLite would wait long for somebody to mend it, or cut it."""
+    (path / f"{folder.DATABASE}-wal").write_bytes(first + b"?" * (length - len(first)))
+    if not index:
+        (path / f"{folder.DATABASE}-shm").unlink()
+    before = standing(path)
+    with pytest.raises(DamagedError, match="write-ahead log"):
+        tasks(path)
+    assert standing(path) == before
 
 
 def test_a_database_that_is_missing_is_not_made(path: Path) -> None:

@@ -248,3 +248,54 @@ def test_private_files_that_nothing_needs_are_warnings(world: World) -> None:
 def test_a_configuration_for_another_ledger_is_a_failure_of_its_own_status(world: World) -> None:
     (failure,) = told(examined(world, issuer="https://other.example"), Status.FAILURE)
     assert (failure.name, failure.code, failure.exit_status) == ("names", "configuration", ExitStatus.USAGE)
+
+
+def flip(world: World, find: str, distance: int) -> None:
+    """Flip one bit in the database: the query `find` answers with a page, or 0 for all, and with bytes in it."""
+    world.close()
+    change(world, "PRAGMA wal_checkpoint(TRUNCATE)")
+    db = sqlite3.connect(world.path / folder.DATABASE)
+    ((size,),) = db.execute("PRAGMA page_size").fetchall()
+    ((page, wanted),) = db.execute(find).fetchall()
+    db.close()
+    with (world.path / folder.DATABASE).open("r+b") as file:
+        start = max(page - 1, 0) * size
+        file.seek(start)
+        content = file.read(size if page else -1)
+        place = content.index(wanted.encode() if isinstance(wanted, str) else wanted) + distance
+        file.seek(start + place)
+        file.write(bytes([content[place] ^ 0x80]))
+
+
+def test_an_index_that_disagrees_with_its_table_is_damage_with_its_own_repair(used: World) -> None:
+    """Questions answered from it would miss credentials that live."""
+    used.issue(kind="opaque")
+    flip(
+        used,
+        """SELECT rootpage, substr(fingerprint, 1, 8) FROM sqlite_master, credential
+            WHERE name = 'credential_fingerprint' AND fingerprint IS NOT NULL ORDER BY credential.id DESC LIMIT 1""",
+        7,
+    )
+    (failure,) = told(examined(used), Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.INTEGRITY)
+    assert "credential_fingerprint" in failure.detail
+    (rebuild,) = str(failure.repair).split(": ")[1:]
+    assert rebuild == f"sqlite3 {used.path / folder.DATABASE} REINDEX"
+    change(used, "REINDEX")
+    assert told(examined(used), Status.FAILURE) == []
+
+
+def test_text_that_is_none_is_damage(used: World) -> None:
+    """No question of another check meets a purpose; showing its task does."""
+    change(used, "UPDATE task SET purpose = CAST(x'6162ff63' AS TEXT)")
+    (failure,) = told(examined(used), Status.FAILURE)
+    assert (failure.name, failure.exit_status) == ("integrity", ExitStatus.INTEGRITY)
+    assert "not UTF-8" in failure.detail
+
+
+@pytest.mark.parametrize("text", ["CREATE TABLE task", "CREATE INDEX identity_task", "live_by_task"])
+def test_a_schema_that_is_no_text_is_damage(text: str, used: World) -> None:
+    flip(used, f"SELECT 0, '{text}'", 0)
+    failures = told(examined(used), Status.FAILURE)
+    assert {check.exit_status for check in failures} == {ExitStatus.INTEGRITY}
+    assert failures[0].name == "integrity"
