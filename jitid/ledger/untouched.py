@@ -101,12 +101,7 @@ def _open(path: str, standing: _Standing, timeout: float) -> sqlite3.Connection:
 
 def _is_log(path: str) -> bool:
     """Return whether a file begins as a write-ahead log does (sqlite.org/fileformat2.html, section 4.1)."""
-    # No lock of SQLite is on this file that closing it could drop.
-    try:
-        with open(path, "rb") as file:
-            header = file.read(32)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
+    header = _header(path)
     magic = int.from_bytes(header[:4], "big")
     if len(header) != 32 or magic not in (0x377F0682, 0x377F0683):
         return False
@@ -118,6 +113,15 @@ def _is_log(path: str) -> bool:
     return struct.pack(">2I", first, second) == header[24:]
 
 
+def _header(path: str) -> bytes:
+    # No lock of SQLite is on this file that closing it could drop.
+    try:
+        with open(path, "rb") as file:
+            return file.read(32)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
+
+
 def _standing(path: str) -> _Standing:
     file = _plain(path)
     if file is None:
@@ -127,8 +131,10 @@ def _standing(path: str) -> _Standing:
         raise IntegrityError(f"the database {path} is empty", "restore the folder from a backup")
     log = _plain(f"{path}-wal")
     index = _plain(f"{path}-shm")
-    # An empty log has nothing to add; with it SQLite would want the index all the same.
-    return _Standing(_version(file), _version(log) if log and log.st_size else None, index is not None)
+    # An empty log has nothing to add, nor one that a power cut has left blank; with it SQLite would want the index all
+    # the same.
+    begun = log if log and log.st_size and _header(f"{path}-wal").strip(b"\0") else None
+    return _Standing(_version(file), _version(begun) if begun else None, index is not None)
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

@@ -143,6 +143,14 @@ def test_a_log_that_is_none_is_damage_and_kept(first: bytes, length: int, index:
     assert standing(path) == before
 
 
+@pytest.mark.parametrize("length", [10, 32, 40_000])
+def test_a_log_that_a_power_cut_left_blank_has_nothing_to_add(length: int, path: Path) -> None:
+    (path / f"{folder.DATABASE}-wal").write_bytes(bytes(length))
+    before = standing(path)
+    tasks(path)
+    assert standing(path) == before
+
+
 def test_a_database_that_is_missing_is_not_made(path: Path) -> None:
     (path / folder.DATABASE).unlink()
     with pytest.raises(StorageError, match="missing"):
