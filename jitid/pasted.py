@@ -6,7 +6,6 @@ import re
 from binascii import a2b_base64
 
 from jitid.searching import Finds, jti_of_token, search
-from jitid.tokenform import OPAQUE_PREFIX, SIGNED_MARK
 
 LONGEST = 1 << 16
 """The longest text that is searched so closely, in bytes."""
@@ -17,7 +16,9 @@ _FOREIGN = re.compile(rb"[^0-9A-Za-z_.-]+").sub
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _WORD = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_INNER = re.compile(rb"j(?:(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])|itid_[0-9A-Za-z]{38})")
+_INNER = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])")
+_DEPTH = 2
+"""So many layers of base64 are taken off: a secret of Kubernetes holds the basic authentication of a registry."""
 
 
 def search_pasted(text: bytes) -> Finds:
@@ -64,22 +65,24 @@ def _adopt(finds: Finds, more: Finds) -> None:
             finds.guessed[text] = 1
 
 
-def _decoded(text: bytes) -> Finds:
-    """Return what base64 hides: an opaque token, or the first id of a signed token that lacks its beginning."""
+def _decoded(text: bytes, depth: int = _DEPTH) -> Finds:
+    """Return what base64 hides: all sorts of strings, or the first id of a signed token that lacks its beginning."""
     finds = Finds()
     for word in _WORD.findall(text):
-        if SIGNED_MARK.encode() in word:
-            continue
-        # It may lack any number of characters, and so a group of four may begin at any of the first four.
+        # It may lack any number of characters, or follow others of no meaning: a group of four may begin at any of
+        # the first four.
         for lost in range(4):
-            inner = _INNER.search(_from_base64(b"A" * lost + word))
-            if inner is None:
-                continue
-            if inner[0].startswith(OPAQUE_PREFIX.encode()):
-                search(inner[0], 0, 1, finds)
-            else:
-                finds.cut[inner[0].decode("ascii")] = 1
-            break
+            # What was UTF-16 has a NUL at every other byte.
+            inner = _from_base64(b"A" * lost + word).translate(None, b"\0")
+            more = Finds()
+            search(inner, 0, len(inner), more)
+            more.ids.clear()
+            first = _INNER.search(inner)
+            if first is not None:
+                more.cut.setdefault(first[0].decode("ascii"), 1)
+            _adopt(finds, more)
+            if depth > 1:
+                _adopt(finds, _decoded(inner, depth - 1))
     return finds
 
 
