@@ -160,10 +160,17 @@ class _Trace:
                 words.append(Stray("fingerprint", None, reason, count))
         for token, count in finds.signed.items():
             self._take_signed(token, count)
+        ours = len(self._strays)
+        for token, count in finds.foreign.items():
+            self._take_foreign(token, count)
+        told = {stray.name for stray in self._strays[ours:]}
         # Of an identity's credentials an id means the one that was found beside it: hence ids come last.
         for match, counts in (("truncated-jwt", finds.cut), ("id", finds.ids), ("id", finds.guessed)):
             for text, count in counts.items():
-                if not self._take(match, None, self._named(text), count) and counts is not finds.guessed:
+                if self._take(match, None, self._named(text), count) or counts is finds.guessed:
+                    continue
+                # Behind a header that is not as ours are, the payload alone was found too.
+                if counts is not finds.cut or text not in told:
                     self._strays.append(Stray(match, text, _UNKNOWN, count))
         unknown = len(self._strays) + finds.mistyped
         if finds.mistyped:
@@ -196,12 +203,54 @@ class _Trace:
             # Another signature over the same claims, as ES256 has.
             self._take("jwt", "signature", credential, count)
             return
-        claims = (
-            "claims that the ledger does not know" if credential is None else "other claims than its jti has"
-        )
+        self._tell_stolen(key, jti, known=credential is not None, count=count)
+
+    def _tell_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
+        claims = "other claims than its jti has" if known else "claims that the ledger does not know"
         reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
         leaked = None if key.revoked_at is not None else key.kid
         self._strays.append(Stray("jwt", jti, reason, count, leaked))
+
+    def _take_foreign(self, token: str, count: int) -> None:
+        """Tell of a token in which not all is as we write it, if a key of ours or our issuer stands in it."""
+        try:
+            header, payload, signature = jws.split(token)
+            members = jws.decode_object(header, "header")[1]
+            key = self._keys.get(str(members.get("kid")))
+            body, claims = jws.decode_object(payload, "payload")
+            if key is None and claims.get("iss") != self._names.issuer:
+                return
+            raw = jws.decode_part(signature, "signature")
+        except InvalidCredentialError:
+            return
+        jti = str(claims.get("jti"))
+        name = jti if jti.startswith("jti_") and _is_id(jti) else None
+        if key is None:
+            self._strays.append(
+                Stray("jwt", name, "the token is signed by a key that the ledger does not know", count)
+            )
+            return
+        from jitid.auditing import HEAD_TYPE
+
+        # What is verified is what the key has signed, whatever else the header says.
+        parsed = jws.Parsed(
+            key.algorithm,
+            str(members.get("typ")),
+            key.kid,
+            body,
+            claims,
+            f"{header}.{payload}".encode("ascii"),
+            raw,
+            token,
+        )
+        try:
+            jws.verify_signature(parsed, key.algorithm, key.public)
+        except InvalidCredentialError as error:
+            self._strays.append(Stray("jwt", name, error.message, count))
+            return
+        # We sign these too, and they may stand anywhere.
+        if parsed.typ != HEAD_TYPE:
+            self._tell_stolen(key, name, known=name in self._by_jti, count=count)
 
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
         """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
