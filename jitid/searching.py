@@ -119,8 +119,9 @@ class Finds:
 def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> None:
     """Add to `finds` each string that begins in `window[first:last]`.
 
-    A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before `first` and `AFTER` bytes after
-    `last`, unless the text begins or ends there; then every cut into windows finds the same.
+    A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before
+    `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every cut into windows finds
+    the same.
     """
     sample = window[first : first + (last - first) // _SAMPLE]
     most = len(sample) // _RARE
@@ -129,6 +130,8 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
             _add_opaque(finds, text)
         else:
             _count(finds.ids, text)
+    marks: Iterable[int]
+    headers: Iterable[int]
     if sample.count(b"J") <= most:
         marks, headers = _by_rare_letter(window, first, last)
     else:

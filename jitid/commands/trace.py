@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.tracing import Match, Traced
 
-_ID = re.compile(r"j(?:id|ti)_.*", re.DOTALL)
+_ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}", re.IGNORECASE | re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 _NAMED = 5
 """So many that were left alone are named."""
@@ -76,32 +77,33 @@ def trace(
 def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
     """Return what the line names, or what is found in the text that it means."""
     finds = Finds()
-    if subject is not None and _ID.fullmatch(subject):
+    name = (subject or "").strip()
+    if _ID.fullmatch(name):
         from jitid.identifier import parse_id
 
-        parse_id(subject)
-        finds.ids[subject] = 1
-    elif subject is not None and _FINGERPRINT.fullmatch(subject):
-        finds.prints[bytes.fromhex(subject)] = 1
+        parse_id(name.lower())
+        finds.ids[name.lower()] = 1
+    elif _FINGERPRINT.fullmatch(name):
+        finds.prints[bytes.fromhex(name)] = 1
     else:
         from jitid.commands.stream import StreamSearch
 
-        _refuse_token(subject or "-")
+        _check_file(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
             return _looked_up(given, search.finds())
     return _looked_up(given, [finds])
 
 
-def _refuse_token(subject: str) -> None:
-    """Raise UsageError if a part of a token was given where a file belongs: whatever says that would repeat it."""
-    from jitid.pasted import search_pasted
-
-    found = search_pasted(subject.encode("utf-8", "replace"))
-    if found.opaque or found.signed or found.cut or found.mistyped:
-        raise UsageError(
-            "a token was given as the name of a file",
-            "a secret never belongs on a command line: pipe it in, and revoke it",
-        )
+def _check_file(subject: str) -> None:
+    """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
+    if subject == "-" or os.path.lexists(subject):
+        return
+    if subject.strip().lower().startswith(("jti_", "jid_")):
+        raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
+    raise UsageError(
+        "there is no such file",
+        "a leaked string goes to standard input, never on the line: it is in your shell's history now",
+    )
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:

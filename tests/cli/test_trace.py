@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -95,6 +96,34 @@ def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> No
             done = leaked.shell.run(*line)
             assert done.returncode == 2
             assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
+
+
+def test_nothing_on_the_line_that_is_no_file_is_repeated(leaked: Leaked) -> None:
+    """It may be any part of a secret, in any dress."""
+    texts = [
+        base64.b64encode(leaked.coder.encode()).decode(),
+        f'"{leaked.coder}"',
+        leaked.planner[150:190],
+        leaked.planner.rpartition(".")[2],
+        leaked.coder[8:30],
+        f"jti_{leaked.coder[8:34]}",
+        leaked.coder.upper(),
+        f"{leaked.planner}\n",
+        "x" * 5_000,
+    ]
+    for text in texts:
+        for more in ((), ("--debug", "--format", "json")):
+            done = leaked.shell.run("trace", text, *more)
+            assert done.returncode == 2
+            assert "no such file" in done.stderr
+            assert text[:12] not in done.stderr + done.stdout
+            assert text[-12:] not in done.stderr + done.stdout
+
+
+def test_an_id_is_read_in_capitals_and_between_blanks(leaked: Leaked) -> None:
+    jti = leaked.shell.good("inspect", "p.jwt", "--field", "jti").strip()
+    for text in (f" {jti}\n", jti.upper(), f"\t{fingerprint(leaked.planner).hex()} "):
+        assert leaked.shell.good("trace", "-q", text, "--field", "jti").strip() == jti
 
 
 def test_what_is_proved_ends_with_all_below_it(leaked: Leaked) -> None:
