@@ -41,6 +41,8 @@ def trace(
     proves is revoked with --yes only.
     """
     most: int | None = None
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if revoke:
         from jitid.commands.revoke import check_reason, most_of
 
@@ -50,7 +52,7 @@ def trace(
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
-    authority, traced = _traced(given, subject)
+    authority, traced, caveat = _traced(given, subject)
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
@@ -71,11 +73,11 @@ def trace(
     if failure is not None:
         raise failure
     if not traced.matches:
-        raise _nothing(traced)
+        raise _nothing(traced, caveat)
 
 
-def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
-    """Return what the line names, or what is found in the text that it means."""
+def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
+    """Return what the line names, or what is found in the text that it means, and why that may not be all."""
     finds = Finds()
     name = (subject or "").strip()
     if _ID.fullmatch(name):
@@ -90,8 +92,8 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
 
         _check_file(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
-            return _looked_up(given, search.finds())
-    return _looked_up(given, [finds])
+            return *_looked_up(given, search.finds()), search.caveat
+    return *_looked_up(given, [finds]), None
 
 
 def _check_file(subject: str) -> None:
@@ -115,7 +117,7 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
 
     given.expect(FIELDS)
     authority = open_authority(given.config())
-    return authority, together([authority.perform(Trace(finds=finds)) for finds in batches])
+    return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
 
 
 def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
@@ -212,7 +214,7 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
         output.say("jitid: nothing of it was live: it had ended already")
 
 
-def _nothing(traced: Traced) -> NotFoundError:
+def _nothing(traced: Traced, caveat: str | None) -> NotFoundError:
     leaked = next((stray.signed_by for stray in traced.strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
@@ -226,4 +228,6 @@ def _nothing(traced: Traced) -> NotFoundError:
         return NotFoundError(
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
         )
-    return NotFoundError("nothing of ours was found: no token or part of one, no id, no fingerprint", whole)
+    return NotFoundError(
+        "nothing of ours was found: no token or part of one, no id, no fingerprint", caveat or whole
+    )

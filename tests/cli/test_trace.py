@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import subprocess
@@ -181,7 +182,9 @@ def test_more_than_max_ends_only_with_yes(leaked: Leaked) -> None:
     assert "more than 1" in done.stderr
     # The rows are there all the same.
     assert json.loads(done.stdout)["state"] == "active"
-    assert leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner).returncode == 0
+    both = leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner)
+    assert (both.returncode, both.stdout) == (2, "")
+    assert leaked.shell.run("trace", "--revoke", "--yes", stdin=leaked.planner).returncode == 0
 
 
 def test_neither_yes_nor_max_comes_from_the_environment(leaked: Leaked) -> None:
@@ -257,6 +260,27 @@ def test_a_signal_ends_it_and_its_helpers(leaked: Leaked) -> None:
     with pytest.raises(BrokenPipeError):
         os.write(writer, b"x")
     os.close(writer)
+
+
+def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> None:
+    """The log is for whoever reads it next."""
+    reader, writer = os.pipe()
+    with subprocess.Popen(command("trace"), stdin=reader, env=leaked.shell.environment) as process:
+        os.close(reader)
+        for _ in range(4):
+            os.write(writer, FILLER * 700)
+        process.kill()
+    with pytest.raises(BrokenPipeError):
+        for _ in range(400):
+            os.write(writer, FILLER * 700)
+    os.close(writer)
+
+
+def test_a_compressed_log_is_not_said_to_hold_nothing(leaked: Leaked) -> None:
+    (leaked.shell.home / "log.gz").write_bytes(gzip.compress(leaked.planner.encode()))
+    done = leaked.shell.run("trace", "log.gz")
+    assert done.returncode == 3
+    assert "it is compressed: zcat FILE | jitid trace" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
