@@ -267,7 +267,8 @@ def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> Non
     reader, writer = os.pipe()
     with subprocess.Popen(command("trace"), stdin=reader, env=leaked.shell.environment) as process:
         os.close(reader)
-        for _ in range(4):
+        # More than the pipe and one window hold: whoever helps has begun.
+        for _ in range(80):
             os.write(writer, FILLER * 700)
         process.kill()
     with pytest.raises(BrokenPipeError):
