@@ -15,8 +15,8 @@ from jitid.searching import Finds, jti_of_token
 from jitid.secret import fingerprint
 from jitid.task import Task
 
-MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "id")
-"""What a string can be, the best evidence first."""
+MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "forged-jwt", "id")
+"""What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
 
 _UNKNOWN = "the ledger does not know this credential"
 _MISTYPED = "cut or mistyped: the checksum does not fit"
@@ -47,6 +47,8 @@ class Match(NamedTuple):
     task: Task
     family: Family
     ended_event: Mapping[str, Any] | None
+    offline_until: int | None
+    """The last expiry of all self-contained credentials of its identity; none if they all have expired."""
 
     @property
     def endable(self) -> bool:
@@ -107,16 +109,18 @@ def together(parts: Iterable[Traced]) -> Traced:
     return Traced(list(matches.values()), strays, unknown, words, now)
 
 
-def honour(match: Match, now: int) -> tuple[str, int | None]:
-    """Return who may still honour a credential, and until when."""
+def honour(match: Match) -> tuple[str, int | None]:
+    """Return who may still honour the identity of a credential, and until when.
+
+    One that was superseded may expire after its successor, and only the ledger knows that it was.
+    """
     credential = match.credential
-    self_contained = credential.claims_hash is not None
-    if match.reason is None and self_contained:
-        return "whoever verifies for its audiences", credential.expires_at
+    if match.reason is None and credential.claims_hash is not None:
+        return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
-    if self_contained and now < credential.expires_at:
-        return "verifiers that do not ask this ledger", credential.expires_at
+    if match.offline_until is not None:
+        return "verifiers that do not ask this ledger", match.offline_until
     return "nobody", None
 
 
@@ -196,7 +200,7 @@ class _Trace:
         try:
             key, parsed = self._verified(token)
         except InvalidCredentialError as error:
-            if not self._take("jwt", None, credential, count):
+            if not self._take("forged-jwt", None, credential, count):
                 self._strays.append(Stray("jwt", jti, error.message, count))
             return
         if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
@@ -274,6 +278,7 @@ class _Trace:
         snapshot = self._snapshot
         identities = {one.identity_key for one in found}
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
+        offline = snapshot.offline_until(identities)
         tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
@@ -300,6 +305,7 @@ class _Trace:
                     task,
                     family,
                     None if one.ended_event is None else events[one.ended_event],
+                    offline.get(one.identity_key),
                 )
             )
         return matches

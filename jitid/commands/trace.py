@@ -195,7 +195,8 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
     for number, one in enumerate(shown):
         if number:
             output.write("\n")
-        given.show(View("jitid.trace/1", found.without_empty(one), [one], one=True))
+        seen = found.for_eyes(one)
+        given.show(View("jitid.trace/1", tuple(seen), [seen], one=True))
 
 
 def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
@@ -204,6 +205,11 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
     for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
         given.warn(f"somebody else has our key {kid}, and signs with it: jitid keys revoke {kid}")
+    for match in traced.matches:
+        if match.evidence.match == "forged-jwt":
+            given.note(
+                f"no key of ours signed the token with {match.credential.jti}: it was changed or made up"
+            )
     if traced.matches or traced.strays or traced.words:
         given.note(summary(traced))
     if ended is not None:

@@ -277,6 +277,19 @@ def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> Non
     os.close(writer)
 
 
+def test_somebody_who_reads_sees_that_nothing_proves_it(leaked: Leaked) -> None:
+    """And programs see nothing there."""
+    forged = leaked.planner[:-10] + "A" * 10
+    for text, match in ((leaked.planner[:240], "truncated-jwt"), (forged, "forged-jwt")):
+        done = leaked.shell.run("trace", "--format", "table", stdin=text)
+        lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+        assert ["proof", "none: anybody could have written this"] in lines
+        assert ["match", match] in lines
+        assert ("no key of ours signed the token with jti_" in done.stderr) == (match == "forged-jwt")
+        (row,) = json.loads(leaked.shell.good("trace", "--format", "json", stdin=text))["items"]
+        assert row["proof"] is None
+
+
 def test_a_compressed_log_is_not_said_to_hold_nothing(leaked: Leaked) -> None:
     (leaked.shell.home / "log.gz").write_bytes(gzip.compress(leaked.planner.encode()))
     done = leaked.shell.run("trace", "log.gz")
