@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.tracing import Match, Traced
 
-_ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}", re.IGNORECASE | re.ASCII)
+_ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 _NAMED = 5
-"""So many that were left alone are named."""
+"""So many of those that something is said of are named."""
 
 
 def trace(
@@ -133,12 +133,15 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     ]
     if not left:
         return sure, None
-    named = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
-    what = f"neither a signature nor a fingerprint proves {named}"
+    what = f"neither a signature nor a fingerprint proves {_some(left)}"
     hint = "look at what was found, and repeat it with --yes to end that too"
     if sure:
         return sure, PartialError(f"{what}; that was left alone", hint)
     return sure, UsageError(f"{what}; nothing was changed", hint)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _end(
@@ -205,11 +208,9 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
     for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
         given.warn(f"somebody else has our key {kid}, and signs with it: jitid keys revoke {kid}")
-    for match in traced.matches:
-        if match.evidence.match == "forged-jwt":
-            given.note(
-                f"no key of ours signed the token with {match.credential.jti}: it was changed or made up"
-            )
+    forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
+    if forged:
+        given.note(f"no key of ours signed the token of {_some(forged)}: it was changed or made up")
     if traced.matches or traced.strays or traced.words:
         given.note(summary(traced))
     if ended is not None:

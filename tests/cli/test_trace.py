@@ -104,8 +104,8 @@ def test_nothing_on_the_line_that_is_no_file_is_repeated(leaked: Leaked) -> None
     texts = [
         base64.b64encode(leaked.coder.encode()).decode(),
         f'"{leaked.coder}"',
-        leaked.planner[150:190],
-        leaked.planner.rpartition(".")[2],
+        f"x{leaked.planner[150:190]}",
+        f".{leaked.planner.rpartition('.')[2]}",
         leaked.coder[8:30],
         f"jti_{leaked.coder[8:34]}",
         leaked.coder.upper(),
@@ -285,7 +285,7 @@ def test_somebody_who_reads_sees_that_nothing_proves_it(leaked: Leaked) -> None:
         lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
         assert ["proof", "none: anybody could have written this"] in lines
         assert ["match", match] in lines
-        assert ("no key of ours signed the token with jti_" in done.stderr) == (match == "forged-jwt")
+        assert ("no key of ours signed the token of jti_" in done.stderr) == (match == "forged-jwt")
         (row,) = json.loads(leaked.shell.good("trace", "--format", "json", stdin=text))["items"]
         assert row["proof"] is None
 
