@@ -6,7 +6,7 @@ import re
 from binascii import a2b_base64
 
 from jitid.searching import Finds, jti_of_token, search
-from jitid.tokenform import OPAQUE_PREFIX, SIGNED_MARK
+from jitid.tokenform import MAX_TOKEN
 
 LONGEST = 1 << 16
 """The longest text that is searched so closely, in bytes."""
@@ -17,7 +17,11 @@ _FOREIGN = re.compile(rb"[^0-9A-Za-z_.-]+").sub
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _WORD = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_INNER = re.compile(rb"j(?:(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])|itid_[0-9A-Za-z]{38})")
+_INNER = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])")
+# Of any header, since a thief of a key writes it as he likes.
+_JWS = re.compile(rb"eyJ[\w-]{10,1000}\.[\w-]+\.[\w-]{86}")
+_DEPTH = 2
+"""So many layers of base64 are taken off: a secret of Kubernetes holds the basic authentication of a registry."""
 
 
 def search_pasted(text: bytes) -> Finds:
@@ -26,19 +30,27 @@ def search_pasted(text: bytes) -> Finds:
     Beyond what `search` finds: what is broken over lines or quoted, percent-encoded (RFC 3986, section 2.1), or
     base64 around a token; and a signed token that lacks its beginning.
     """
-    finds = Finds()
-    search(text, 0, len(text), finds)
+    finds = _searched(text)
     plain = _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), text)
     joined = _FOREIGN(b"", plain)
     for other in dict.fromkeys((plain, joined)):
-        more = Finds()
-        search(other, 0, len(other), more)
-        _adopt(finds, more)
+        _adopt(finds, _searched(other))
         _adopt(finds, _decoded(other))
     broken = (bytes(found[0]).translate(None, b" \t\r\n\v\f>|") for found in _BROKEN_ID.finditer(plain))
     for each in broken:
         if each.decode("ascii") not in finds.ids:
             finds.guessed[each.decode("ascii")] = 1
+    return finds
+
+
+def _searched(text: bytes) -> Finds:
+    """Return what `search` finds, and with it signed tokens of any header and claims."""
+    finds = Finds()
+    search(text, 0, len(text), finds)
+    for raw in _JWS.findall(text):
+        token = raw.decode("ascii")
+        if len(token) <= MAX_TOKEN and token not in finds.signed:
+            finds.foreign.setdefault(token, 1)
     return finds
 
 
@@ -57,6 +69,8 @@ def _adopt(finds: Finds, more: Finds) -> None:
     for jti, count in more.cut.items():
         if jti not in known:
             finds.cut.setdefault(jti, count)
+    for token, count in more.foreign.items():
+        finds.foreign.setdefault(token, count)
     for raw, count in more.prints.items():
         finds.prints.setdefault(raw, count)
     for text in more.ids:
@@ -64,22 +78,23 @@ def _adopt(finds: Finds, more: Finds) -> None:
             finds.guessed[text] = 1
 
 
-def _decoded(text: bytes) -> Finds:
-    """Return what base64 hides: an opaque token, or the first id of a signed token that lacks its beginning."""
+def _decoded(text: bytes, depth: int = _DEPTH) -> Finds:
+    """Return what base64 hides: all sorts of strings, or the first id of a signed token that lacks its beginning."""
     finds = Finds()
     for word in _WORD.findall(text):
-        if SIGNED_MARK.encode() in word:
-            continue
-        # It may lack any number of characters, and so a group of four may begin at any of the first four.
+        # It may lack any number of characters, or follow others of no meaning: a group of four may begin at any of
+        # the first four.
         for lost in range(4):
-            inner = _INNER.search(_from_base64(b"A" * lost + word))
-            if inner is None:
-                continue
-            if inner[0].startswith(OPAQUE_PREFIX.encode()):
-                search(inner[0], 0, 1, finds)
-            else:
-                finds.cut[inner[0].decode("ascii")] = 1
-            break
+            # What was UTF-16 has a NUL at every other byte.
+            inner = _from_base64(b"A" * lost + word).translate(None, b"\0")
+            more = _searched(inner)
+            more.ids.clear()
+            first = _INNER.search(inner)
+            if first is not None:
+                more.cut.setdefault(first[0].decode("ascii"), 1)
+            _adopt(finds, more)
+            if depth > 1:
+                _adopt(finds, _decoded(inner, depth - 1))
     return finds
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from jitid.errors import UsageError
@@ -24,9 +24,16 @@ _MARK = SIGNED_MARK.encode()
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _HEADER = b"eyJhbGciOi"  # {"alg":
+_OUR_HEADER = b"eyJhbGciOiJF"  # {"alg":"E, of EdDSA and ES256, and the same letter J where the mark has it
 # The first 51 characters hold `{"jti":"jti_` and the rest of the jti; both algorithms' signatures have 64 bytes.
 _JTI_LENGTH = 51
-_PAYLOAD = re.compile(rb"([\w-]{%d,%d})(?:\.([\w-]{86}))?" % (_JTI_LENGTH, MAX_TOKEN))
+# Four characters spell three of 0-9 and a-v: what has no jti is passed over before anything is decoded.
+_JTI = re.compile(
+    _MARK + rb"(?:[MNOYZabcd][DGHTWXjmnz23][ABEFIJMNQRUVYZcdghklopstwx014589][h-z0-5]){8}[MNOYZabcd][\w-]{2}"
+)
+_RUN = re.compile(rb"[\w-]*")
+_SIGNATURE = re.compile(rb"\.([\w-]{86})")
+_TOKEN = re.compile(rb"[\w-]+\.([\w-]+)\.[\w-]{86}")
 
 _PREFIX = re.compile(rb"j(?:ti|id|itid)_")
 _PREFIXES = (b"jti_", b"jid_", b"jitid_")
@@ -52,13 +59,15 @@ _Key = TypeVar("_Key", bytes, str)
 class Finds:
     """The distinct strings that were found, and how often each was met."""
 
-    __slots__ = ("cut", "guessed", "ids", "mistyped", "opaque", "prints", "signed")
+    __slots__ = ("cut", "foreign", "guessed", "ids", "mistyped", "opaque", "prints", "signed")
 
     def __init__(self) -> None:
         self.opaque: dict[bytes, int] = {}
         """Fingerprints of opaque tokens, which themselves are not kept."""
         self.signed: dict[str, int] = {}
         """Whole signed tokens: their signature is still to be verified."""
+        self.foreign: dict[str, int] = {}
+        """Other signed tokens, whose claims are not as we write them: a key of ours may have signed them."""
         self.cut: dict[str, int] = {}
         """Ids out of signed tokens of which a part is missing."""
         self.ids: dict[str, int] = {}
@@ -77,7 +86,11 @@ class Finds:
         return f"Finds({len(self)} strings)"
 
     def _maps(self) -> tuple[dict[Any, int], ...]:
-        return self.opaque, self.signed, self.cut, self.ids, self.prints, self.guessed
+        return self.opaque, self.signed, self.foreign, self.cut, self.ids, self.prints, self.guessed
+
+    def text_size(self) -> int:
+        """Return how many characters of tokens it holds; what else it holds is short."""
+        return sum(map(len, self.signed)) + sum(map(len, self.foreign))
 
     def add(self, other: Finds) -> None:
         """Add what was found elsewhere."""
@@ -95,7 +108,9 @@ class Finds:
         """Return what `pack` packed."""
         found = cls()
         for name, value in zip(
-            ("opaque", "signed", "cut", "ids", "prints", "guessed", "mistyped"), values, strict=True
+            ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "mistyped"),
+            values,
+            strict=True,
         ):
             setattr(found, name, value)
         return found
@@ -104,8 +119,9 @@ class Finds:
 def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> None:
     """Add to `finds` each string that begins in `window[first:last]`.
 
-    A signed token begins with its payload. The window shows `BEFORE` bytes before `first` and `AFTER` bytes after
-    `last`, unless the text begins or ends there; then every cut into windows finds the same.
+    A signed token begins with its payload, a foreign one with its header. The window shows `BEFORE` bytes before
+    `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every cut into windows finds
+    the same.
     """
     sample = window[first : first + (last - first) // _SAMPLE]
     most = len(sample) // _RARE
@@ -114,8 +130,15 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
             _add_opaque(finds, text)
         else:
             _count(finds.ids, text)
-    for at in _marks(window, first, last, rare=sample.count(b"J") <= most):
-        _add_signed(finds, window, at)
+    marks: Iterable[int]
+    headers: Iterable[int]
+    if sample.count(b"J") <= most:
+        marks, headers = _by_rare_letter(window, first, last)
+    else:
+        marks, headers = _each(_MARK, window, first, last), _each(_OUR_HEADER, window, first, last)
+    _add_signed(finds, window, marks)
+    for at in headers:
+        _add_foreign(finds, window, at)
     for raw in _prints(window, first, last):
         _count(finds.prints, raw)
 
@@ -159,29 +182,64 @@ def _add_opaque(finds: Finds, text: str) -> None:
         finds.mistyped += 1
 
 
-def _marks(window: bytes | bytearray, first: int, last: int, *, rare: bool) -> Iterator[int]:
-    """Yield where the payloads of signed tokens begin. `rare` says whether a capital J is, as in most texts."""
-    offset = _MARK.index(b"J") if rare else 0
-    wanted = b"J" if rare else _MARK
-    end = last + offset + len(wanted) - 1
-    at = window.find(wanted, first + offset, end)
+def _each(wanted: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
+    """Yield where it stands."""
+    end = last + len(wanted) - 1
+    at = window.find(wanted, first, end)
     while at >= 0:
-        if window.startswith(_MARK, at - offset):
-            yield at - offset
+        yield at
         at = window.find(wanted, at + 1, end)
 
 
-def _add_signed(finds: Finds, window: bytes | bytearray, at: int) -> None:
-    found = _PAYLOAD.match(window, at)
-    jti = None if found is None else jti_of(found[1])
-    if found is None or jti is None:
-        return
+def _by_rare_letter(window: bytes | bytearray, first: int, last: int) -> tuple[list[int], list[int]]:
+    """Return where payloads of ours and headers like ours begin, by the capital J that both have."""
+    offset = _MARK.index(b"J")
+    marks, headers = [], []
+    for at in _each(b"J", window, first + offset, last + offset):
+        if window.startswith(_MARK, at - offset):
+            marks.append(at - offset)
+        elif window.startswith(_OUR_HEADER, at - offset):
+            headers.append(at - offset)
+    return marks, headers
+
+
+def _add_signed(finds: Finds, window: bytes | bytearray, marks: Iterable[int]) -> None:
+    """Add the signed tokens whose payloads begin at these marks."""
+    end = -1
+    for at in marks:
+        begun = _JTI.match(window, at)
+        jti = None if begun is None else jti_of(begun[0])
+        if jti is None:
+            continue
+        if end < at:
+            # What a run of such characters holds is looked at once, however many payloads seem to begin in it.
+            run = _RUN.match(window, at)
+            end = at if run is None else run.end()
+        token = _whole(window, at, end)
+        if token:
+            _count(finds.signed, token.decode("ascii"))
+        else:
+            _count(finds.cut, jti)
+
+
+def _whole(window: bytes | bytearray, at: int, end: int) -> bytes:
+    """Return the token whose payload is `window[at:end]`; nothing if a part of it is missing."""
     header = _header_before(window, at)
-    token = b".".join((header, found[1], found[2] or b"")).decode("ascii")
-    if header and found[2] and len(token) <= MAX_TOKEN:
-        _count(finds.signed, token)
-    else:
-        _count(finds.cut, jti)
+    signature = _SIGNATURE.match(window, end) if header else None
+    if signature is None or len(header) + 1 + signature.end() - at > MAX_TOKEN:
+        return b""
+    return header + b"." + bytes(window[at : signature.end()])
+
+
+def _add_foreign(finds: Finds, window: bytes | bytearray, at: int) -> None:
+    """Add the token whose header begins there, unless its payload begins like ours."""
+    dot = window.find(b".", at, at + BEFORE)
+    # The last header before a dot is the one: so each payload is looked at once.
+    if dot < 0 or window.rfind(_OUR_HEADER, at, dot) != at or window.startswith(_MARK, dot + 1):
+        return
+    found = _TOKEN.match(window, at, at + MAX_TOKEN)
+    if found:
+        _count(finds.foreign, found[0].decode("ascii"))
 
 
 def jti_of(payload: bytes) -> str | None:

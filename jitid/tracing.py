@@ -15,8 +15,8 @@ from jitid.searching import Finds, jti_of_token
 from jitid.secret import fingerprint
 from jitid.task import Task
 
-MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "id")
-"""What a string can be, the best evidence first."""
+MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "forged-jwt", "id")
+"""What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
 
 _UNKNOWN = "the ledger does not know this credential"
 _MISTYPED = "cut or mistyped: the checksum does not fit"
@@ -47,6 +47,8 @@ class Match(NamedTuple):
     task: Task
     family: Family
     ended_event: Mapping[str, Any] | None
+    offline_until: int | None
+    """The last expiry of all self-contained credentials of its identity; none if they all have expired."""
 
     @property
     def endable(self) -> bool:
@@ -107,16 +109,18 @@ def together(parts: Iterable[Traced]) -> Traced:
     return Traced(list(matches.values()), strays, unknown, words, now)
 
 
-def honour(match: Match, now: int) -> tuple[str, int | None]:
-    """Return who may still honour a credential, and until when."""
+def honour(match: Match) -> tuple[str, int | None]:
+    """Return who may still honour the identity of a credential, and until when.
+
+    One that was superseded may expire after its successor, and only the ledger knows that it was.
+    """
     credential = match.credential
-    self_contained = credential.claims_hash is not None
-    if match.reason is None and self_contained:
-        return "whoever verifies for its audiences", credential.expires_at
+    if match.reason is None and credential.claims_hash is not None:
+        return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
-    if self_contained and now < credential.expires_at:
-        return "verifiers that do not ask this ledger", credential.expires_at
+    if match.offline_until is not None:
+        return "verifiers that do not ask this ledger", match.offline_until
     return "nobody", None
 
 
@@ -160,10 +164,17 @@ class _Trace:
                 words.append(Stray("fingerprint", None, reason, count))
         for token, count in finds.signed.items():
             self._take_signed(token, count)
+        ours = len(self._strays)
+        for token, count in finds.foreign.items():
+            self._take_foreign(token, count)
+        told = {stray.name for stray in self._strays[ours:]}
         # Of an identity's credentials an id means the one that was found beside it: hence ids come last.
         for match, counts in (("truncated-jwt", finds.cut), ("id", finds.ids), ("id", finds.guessed)):
             for text, count in counts.items():
-                if not self._take(match, None, self._named(text), count) and counts is not finds.guessed:
+                if self._take(match, None, self._named(text), count) or counts is finds.guessed:
+                    continue
+                # Behind a header that is not as ours are, the payload alone was found too.
+                if counts is not finds.cut or text not in told:
                     self._strays.append(Stray(match, text, _UNKNOWN, count))
         unknown = len(self._strays) + finds.mistyped
         if finds.mistyped:
@@ -189,19 +200,61 @@ class _Trace:
         try:
             key, parsed = self._verified(token)
         except InvalidCredentialError as error:
-            if not self._take("jwt", None, credential, count):
+            if not self._take("forged-jwt", None, credential, count):
                 self._strays.append(Stray("jwt", jti, error.message, count))
             return
         if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
             # Another signature over the same claims, as ES256 has.
             self._take("jwt", "signature", credential, count)
             return
-        claims = (
-            "claims that the ledger does not know" if credential is None else "other claims than its jti has"
-        )
+        self._tell_stolen(key, jti, known=credential is not None, count=count)
+
+    def _tell_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
+        claims = "other claims than its jti has" if known else "claims that the ledger does not know"
         reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
         leaked = None if key.revoked_at is not None else key.kid
         self._strays.append(Stray("jwt", jti, reason, count, leaked))
+
+    def _take_foreign(self, token: str, count: int) -> None:
+        """Tell of a token in which not all is as we write it, if a key of ours or our issuer stands in it."""
+        try:
+            header, payload, signature = jws.split(token)
+            members = jws.decode_object(header, "header")[1]
+            key = self._keys.get(str(members.get("kid")))
+            body, claims = jws.decode_object(payload, "payload")
+            if key is None and claims.get("iss") != self._names.issuer:
+                return
+            raw = jws.decode_part(signature, "signature")
+        except InvalidCredentialError:
+            return
+        jti = str(claims.get("jti"))
+        name = jti if jti.startswith("jti_") and _is_id(jti) else None
+        if key is None:
+            self._strays.append(
+                Stray("jwt", name, "the token is signed by a key that the ledger does not know", count)
+            )
+            return
+        from jitid.auditing import HEAD_TYPE
+
+        # What is verified is what the key has signed, whatever else the header says.
+        parsed = jws.Parsed(
+            key.algorithm,
+            str(members.get("typ")),
+            key.kid,
+            body,
+            claims,
+            f"{header}.{payload}".encode("ascii"),
+            raw,
+            token,
+        )
+        try:
+            jws.verify_signature(parsed, key.algorithm, key.public)
+        except InvalidCredentialError as error:
+            self._strays.append(Stray("jwt", name, error.message, count))
+            return
+        # We sign these too, and they may stand anywhere.
+        if parsed.typ != HEAD_TYPE:
+            self._tell_stolen(key, name, known=name in self._by_jti, count=count)
 
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
         """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
@@ -225,6 +278,7 @@ class _Trace:
         snapshot = self._snapshot
         identities = {one.identity_key for one in found}
         lineages, families = snapshot.lineages(identities), snapshot.families(identities)
+        offline = snapshot.offline_until(identities)
         tasks = {name: snapshot.find_task(name) for name in {one.task for one in found}}
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
@@ -251,6 +305,7 @@ class _Trace:
                     task,
                     family,
                     None if one.ended_event is None else events[one.ended_event],
+                    offline.get(one.identity_key),
                 )
             )
         return matches

@@ -42,6 +42,7 @@ FIELDS = (
     "occurrences",
     "revoke",
 )
+_UNPROVED = "none: anybody could have written this"
 _FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
 EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
 """The order for somebody who reads; what is empty is left out."""
@@ -49,7 +50,7 @@ EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
 
 def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
     """Yield a row for each credential, what lives most first, and after them what is unknown."""
-    matches = sorted(traced.matches, key=lambda match: _deadness(match, traced.now))
+    matches = sorted(traced.matches, key=lambda match: _deadness(match))
     strays = traced.strays or ([] if matches else traced.words)
     yield from (_match(match, traced.now) for match in matches)
     yield from map(_stray, strays)
@@ -67,23 +68,25 @@ def summary(traced: Traced) -> str:
     return text + (f"; and {_number(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 
-def without_empty(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the fields of a row that say something, for somebody who reads."""
-    return tuple(name for name in EYES if row[name] not in (None, "", [], ()))
+def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row says for somebody who reads: nothing that is empty, and that a proof is wanting."""
+    shown = {name: row[name] for name in EYES}
+    shown["proof"] = row["proof"] or _UNPROVED
+    return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
 
 
 def _number(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _deadness(match: Match, now: int) -> tuple[bool, bool, bool, int]:
-    until = honour(match, now)[1]
+def _deadness(match: Match) -> tuple[bool, bool, bool, int]:
+    until = honour(match)[1]
     return match.reason is not None, not match.endable, until is None, -match.credential.key
 
 
 def _match(match: Match, now: int) -> dict[str, Any]:
     credential, event = match.credential, match.ended_event or {}
-    by, until = honour(match, now)
+    by, until = honour(match)
     state = _state(match, now)
     return {
         "match": match.evidence.match,

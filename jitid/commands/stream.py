@@ -25,11 +25,17 @@ _MOST_PROCESSES = 4
 _BATCH = 100_000
 """So many distinct strings are looked up together; no more of them are held at a time."""
 
+_BATCH_TEXT = 1 << 24
+"""So many characters of tokens are."""
+
 _PIPE = 1 << 20
 """As much as a pipe of an ordinary user may hold on Linux (pipe(7))."""
 
 _STATE = struct.Struct("=?QQ")
 _KEPT = max(LONGEST + 1, BEFORE + AFTER)
+_COMPRESSED = {b"\x1f\x8b": "zcat", b"BZh": "bzcat", b"\xfd7zXZ\0": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat"}
+"""How what is compressed begins, and what takes it apart."""
+_LONG = f"a text of more than {LONGEST >> 10} KiB is searched for unbroken, plain strings only"
 
 
 class StreamSearch:
@@ -48,6 +54,11 @@ class StreamSearch:
         self._window = bytearray(BEFORE + CHUNK + AFTER)
         self._short: bytes | None = None
         """The whole stream, if it is short."""
+        self.caveat: str | None = None
+        """Why something may be there though nothing was found, as a hint."""
+        self._wide = False
+        """Whether it is UTF-16, of which the NULs are left out."""
+        self._parent = os.getpid()
         self._left: Any = None
         """What the turn before left: whether it was the last one, where the next one begins to search, and text."""
         self._lock: int | None = None
@@ -98,7 +109,7 @@ class StreamSearch:
         try:
             for batch in self._all_batches():
                 finds.add(batch)
-                if len(finds) >= _BATCH:
+                if _is_full(finds):
                     yield finds
                     finds = Finds()
         except OSError as error:
@@ -120,9 +131,12 @@ class StreamSearch:
     def _begin(self) -> None:
         _widen(self._descriptor)
         size, ended = self._fill(0, LONGEST + 1)
+        self.caveat = _caveat(bytes(self._window[:8]), is_short=ended)
         if ended:
             self._short = bytes(self._window[:size])
             return
+        self._wide = _is_wide(self._window[:size])
+        size = self._narrow(0, size)
         helpers = self._processes - 1 if self._is_long() else 0
         self._left = bytearray(_STATE.size + _KEPT)
         if helpers:
@@ -143,10 +157,21 @@ class StreamSearch:
         view = memoryview(self._window)
         while size < most:
             count = os.readv(self._descriptor, [view[size:most]])
+            if self._parent not in (os.getpid(), os.getppid()):
+                # The parent was killed: nobody wants to know, and what was left unread is for others.
+                os._exit(0)
             if not count:
                 return size, True
-            size += count
+            size = self._narrow(size, size + count)
         return size, False
+
+    def _narrow(self, start: int, end: int) -> int:
+        """Leave the NULs of UTF-16 out of what was just read, and return where it ends."""
+        if not self._wide:
+            return end
+        plain = bytes(self._window[start:end]).translate(None, b"\0")
+        self._window[start : start + len(plain)] = plain
+        return start + len(plain)
 
     def _windows(self) -> Iterator[tuple[int, int]]:
         """Yield from where to where the window is to be searched, turn by turn."""
@@ -191,7 +216,7 @@ class StreamSearch:
         finds = Finds()
         for first, last in self._windows():
             search(self._window, first, last, finds)
-            if len(finds) >= _BATCH:
+            if _is_full(finds):
                 yield finds
                 finds = Finds()
         yield finds
@@ -225,6 +250,23 @@ class StreamSearch:
         finally:
             # Whatever happened: the parent's work is not done twice.
             os._exit(0)
+
+
+def _is_full(finds: Finds) -> bool:
+    return len(finds) >= _BATCH or finds.text_size() >= _BATCH_TEXT
+
+
+def _is_wide(text: bytes | bytearray) -> bool:
+    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    few, many = sorted((text[::2].count(0), text[1::2].count(0)))
+    return text.startswith((b"\xff\xfe", b"\xfe\xff")) or (few * 50 < len(text) and many * 5 > len(text) * 2)
+
+
+def _caveat(beginning: bytes, *, is_short: bool) -> str | None:
+    for magic, program in _COMPRESSED.items():
+        if beginning.startswith(magic):
+            return f"it is compressed: {program} FILE | jitid trace"
+    return None if is_short else _LONG
 
 
 def _told_by(descriptor: int) -> Iterator[Finds]:

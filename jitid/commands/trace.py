@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.tracing import Match, Traced
 
-_ID = re.compile(r"j(?:id|ti)_.*", re.DOTALL)
+_ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 _NAMED = 5
-"""So many that were left alone are named."""
+"""So many of those that something is said of are named."""
 
 
 def trace(
@@ -40,6 +41,8 @@ def trace(
     proves is revoked with --yes only.
     """
     most: int | None = None
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if revoke:
         from jitid.commands.revoke import check_reason, most_of
 
@@ -49,7 +52,7 @@ def trace(
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
-    authority, traced = _traced(given, subject)
+    authority, traced, caveat = _traced(given, subject)
     ended: Ended | None = None
     failure: JitidError | None = None
     if revoke:
@@ -70,38 +73,39 @@ def trace(
     if failure is not None:
         raise failure
     if not traced.matches:
-        raise _nothing(traced)
+        raise _nothing(traced, caveat)
 
 
-def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced]:
-    """Return what the line names, or what is found in the text that it means."""
+def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
+    """Return what the line names, or what is found in the text that it means, and why that may not be all."""
     finds = Finds()
-    if subject is not None and _ID.fullmatch(subject):
+    name = (subject or "").strip()
+    if _ID.fullmatch(name):
         from jitid.identifier import parse_id
 
-        parse_id(subject)
-        finds.ids[subject] = 1
-    elif subject is not None and _FINGERPRINT.fullmatch(subject):
-        finds.prints[bytes.fromhex(subject)] = 1
+        parse_id(name.lower())
+        finds.ids[name.lower()] = 1
+    elif _FINGERPRINT.fullmatch(name):
+        finds.prints[bytes.fromhex(name)] = 1
     else:
         from jitid.commands.stream import StreamSearch
 
-        _refuse_token(subject or "-")
+        _check_file(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
-            return _looked_up(given, search.finds())
-    return _looked_up(given, [finds])
+            return *_looked_up(given, search.finds()), search.caveat
+    return *_looked_up(given, [finds]), None
 
 
-def _refuse_token(subject: str) -> None:
-    """Raise UsageError if a part of a token was given where a file belongs: whatever says that would repeat it."""
-    from jitid.pasted import search_pasted
-
-    found = search_pasted(subject.encode("utf-8", "replace"))
-    if found.opaque or found.signed or found.cut or found.mistyped:
-        raise UsageError(
-            "a token was given as the name of a file",
-            "a secret never belongs on a command line: pipe it in, and revoke it",
-        )
+def _check_file(subject: str) -> None:
+    """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
+    if subject == "-" or os.path.lexists(subject):
+        return
+    if subject.strip().lower().startswith(("jti_", "jid_")):
+        raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
+    raise UsageError(
+        "there is no such file",
+        "a leaked string goes to standard input, never on the line: it is in your shell's history now",
+    )
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
@@ -113,7 +117,7 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
 
     given.expect(FIELDS)
     authority = open_authority(given.config())
-    return authority, together([authority.perform(Trace(finds=finds)) for finds in batches])
+    return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
 
 
 def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
@@ -129,12 +133,15 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     ]
     if not left:
         return sure, None
-    named = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
-    what = f"neither a signature nor a fingerprint proves {named}"
+    what = f"neither a signature nor a fingerprint proves {_some(left)}"
     hint = "look at what was found, and repeat it with --yes to end that too"
     if sure:
         return sure, PartialError(f"{what}; that was left alone", hint)
     return sure, UsageError(f"{what}; nothing was changed", hint)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _end(
@@ -191,7 +198,8 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
     for number, one in enumerate(shown):
         if number:
             output.write("\n")
-        given.show(View("jitid.trace/1", found.without_empty(one), [one], one=True))
+        seen = found.for_eyes(one)
+        given.show(View("jitid.trace/1", tuple(seen), [seen], one=True))
 
 
 def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
@@ -200,6 +208,9 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
     for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
         given.warn(f"somebody else has our key {kid}, and signs with it: jitid keys revoke {kid}")
+    forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
+    if forged:
+        given.note(f"no key of ours signed the token of {_some(forged)}: it was changed or made up")
     if traced.matches or traced.strays or traced.words:
         given.note(summary(traced))
     if ended is not None:
@@ -210,7 +221,7 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
         output.say("jitid: nothing of it was live: it had ended already")
 
 
-def _nothing(traced: Traced) -> NotFoundError:
+def _nothing(traced: Traced, caveat: str | None) -> NotFoundError:
     leaked = next((stray.signed_by for stray in traced.strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
@@ -224,4 +235,6 @@ def _nothing(traced: Traced) -> NotFoundError:
         return NotFoundError(
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
         )
-    return NotFoundError("nothing of ours was found: no token or part of one, no id, no fingerprint", whole)
+    return NotFoundError(
+        "nothing of ours was found: no token or part of one, no id, no fingerprint", caveat or whole
+    )

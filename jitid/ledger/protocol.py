@@ -198,6 +198,9 @@ class Snapshot(Protocol):
     def families(self, identities: Iterable[int]) -> dict[int, Family]:
         """Return for each of these identities what ending it would come to."""
 
+    def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
+        """Return until when a verifier that does not ask the ledger honours these identities, dead or alive."""
+
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:

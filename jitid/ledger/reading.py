@@ -192,6 +192,19 @@ class SqlSnapshot(SqlAuditLog):
         selecting.give(self._db, (), (), identities)
         return walking.families(self._db, self._now)
 
+    def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
+        """Return until when a verifier that does not ask the ledger honours these identities, dead or alive."""
+        selecting.give(self._db, (), (), identities)
+        return dict(
+            self._db.execute(
+                """SELECT c.identity, max(c.expires_at)
+                     FROM given_identity g CROSS JOIN credential c ON c.identity = g.identity
+                    WHERE c.claims_hash IS NOT NULL AND c.fingerprint IS NOT NULL AND c.expires_at > :now
+                    GROUP BY c.identity""",
+                {"now": self._now},
+            )
+        )
+
     def credentials(
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:

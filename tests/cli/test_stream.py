@@ -23,7 +23,7 @@ from jitid.identifier import credential_id
 from jitid.pasted import LONGEST
 from jitid.searching import AFTER, Finds
 from jitid.secret import fingerprint, new_opaque
-from tests.values.test_searching import JTI, OPAQUE, TOKEN, content
+from tests.values.test_searching import JTI, OPAQUE, TOKEN, content, signed
 
 WHAT = "the text"
 Strings = dict[str, Counter[Any]]
@@ -184,3 +184,55 @@ def test_what_cannot_be_read_is_said_by_its_name(tmp_path: Path) -> None:
             StreamSearch(path, WHAT) as search,
         ):
             together(search.finds())
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_utf_16_of_any_length_is_searched(codec: str, processes: int, tmp_path: Path) -> None:
+    """As Windows writes it, with a mark at its beginning or without one."""
+    path = tmp_path / "log"
+    text = LINE.decode() * 30_000
+    path.write_bytes(f"{OPAQUE}\n{text}{TOKEN}\n{text}{JTI}".encode(codec))
+    with StreamSearch(str(path), WHAT, processes) as search:
+        assert together(search.finds()) == {
+            "opaque": Counter([fingerprint(OPAQUE)]),
+            "signed": Counter([TOKEN]),
+            "ids": Counter([JTI]),
+        }
+
+
+def test_bytes_with_many_nuls_are_not_taken_for_utf_16(tmp_path: Path) -> None:
+    """They end strings."""
+    path = tmp_path / "core"
+    path.write_bytes(b"\0\0\0\1" * 20_000 + f"{JTI}\0abc\0".encode() + bytes(70_000))
+    with StreamSearch(str(path), WHAT) as search:
+        assert together(search.finds()) == {"ids": Counter([JTI])}
+
+
+def test_many_long_tokens_come_in_batches(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        for number in range(3_000):
+            file.write(signed(credential_id(number.to_bytes(16)), purpose="p" * 9_000) + "\n")
+    with StreamSearch(str(path), WHAT, 1) as search:
+        batches = list(search.finds())
+    assert sum(map(len, batches)) == 3_000
+    assert max(batch.text_size() for batch in batches) < (1 << 24) + 2 * CHUNK
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"\x1f\x8b\x08", "it is compressed: zcat FILE | jitid trace"),
+        (LINE * 700, "a text of more than 64 KiB is searched for unbroken, plain strings only"),
+        (LINE, None),
+        (b"", None),
+    ],
+)
+def test_why_something_may_be_there_all_the_same_is_said(
+    text: bytes, said: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(text)
+    with StreamSearch(str(path), WHAT) as search:
+        assert search.caveat == said

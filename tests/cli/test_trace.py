@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import subprocess
@@ -97,6 +99,34 @@ def test_no_part_of_a_token_on_the_line_is_shown(way: str, leaked: Leaked) -> No
             assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
 
 
+def test_nothing_on_the_line_that_is_no_file_is_repeated(leaked: Leaked) -> None:
+    """It may be any part of a secret, in any dress."""
+    texts = [
+        base64.b64encode(leaked.coder.encode()).decode(),
+        f'"{leaked.coder}"',
+        f"x{leaked.planner[150:190]}",
+        f".{leaked.planner.rpartition('.')[2]}",
+        leaked.coder[8:30],
+        f"jti_{leaked.coder[8:34]}",
+        leaked.coder.upper(),
+        f"{leaked.planner}\n",
+        "x" * 5_000,
+    ]
+    for text in texts:
+        for more in ((), ("--debug", "--format", "json")):
+            done = leaked.shell.run("trace", text, *more)
+            assert done.returncode == 2
+            assert "no such file" in done.stderr
+            assert text[:12] not in done.stderr + done.stdout
+            assert text[-12:] not in done.stderr + done.stdout
+
+
+def test_an_id_is_read_in_capitals_and_between_blanks(leaked: Leaked) -> None:
+    jti = leaked.shell.good("inspect", "p.jwt", "--field", "jti").strip()
+    for text in (f" {jti}\n", jti.upper(), f"\t{fingerprint(leaked.planner).hex()} "):
+        assert leaked.shell.good("trace", "-q", text, "--field", "jti").strip() == jti
+
+
 def test_what_is_proved_ends_with_all_below_it(leaked: Leaked) -> None:
     done = leaked.shell.run(
         "trace", "--revoke", "--format", "json", "--reason", "leaked", stdin=leaked.planner
@@ -152,7 +182,9 @@ def test_more_than_max_ends_only_with_yes(leaked: Leaked) -> None:
     assert "more than 1" in done.stderr
     # The rows are there all the same.
     assert json.loads(done.stdout)["state"] == "active"
-    assert leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner).returncode == 0
+    both = leaked.shell.run("trace", "--revoke", "--max", "1", "--yes", stdin=leaked.planner)
+    assert (both.returncode, both.stdout) == (2, "")
+    assert leaked.shell.run("trace", "--revoke", "--yes", stdin=leaked.planner).returncode == 0
 
 
 def test_neither_yes_nor_max_comes_from_the_environment(leaked: Leaked) -> None:
@@ -228,6 +260,41 @@ def test_a_signal_ends_it_and_its_helpers(leaked: Leaked) -> None:
     with pytest.raises(BrokenPipeError):
         os.write(writer, b"x")
     os.close(writer)
+
+
+def test_no_process_reads_on_for_a_parent_that_was_killed(leaked: Leaked) -> None:
+    """The log is for whoever reads it next."""
+    reader, writer = os.pipe()
+    with subprocess.Popen(command("trace"), stdin=reader, env=leaked.shell.environment) as process:
+        os.close(reader)
+        # More than the pipe and one window hold: whoever helps has begun.
+        for _ in range(80):
+            os.write(writer, FILLER * 700)
+        process.kill()
+    with pytest.raises(BrokenPipeError):
+        for _ in range(400):
+            os.write(writer, FILLER * 700)
+    os.close(writer)
+
+
+def test_somebody_who_reads_sees_that_nothing_proves_it(leaked: Leaked) -> None:
+    """And programs see nothing there."""
+    forged = leaked.planner[:-10] + "A" * 10
+    for text, match in ((leaked.planner[:240], "truncated-jwt"), (forged, "forged-jwt")):
+        done = leaked.shell.run("trace", "--format", "table", stdin=text)
+        lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+        assert ["proof", "none: anybody could have written this"] in lines
+        assert ["match", match] in lines
+        assert ("no key of ours signed the token of jti_" in done.stderr) == (match == "forged-jwt")
+        (row,) = json.loads(leaked.shell.good("trace", "--format", "json", stdin=text))["items"]
+        assert row["proof"] is None
+
+
+def test_a_compressed_log_is_not_said_to_hold_nothing(leaked: Leaked) -> None:
+    (leaked.shell.home / "log.gz").write_bytes(gzip.compress(leaked.planner.encode()))
+    done = leaked.shell.run("trace", "log.gz")
+    assert done.returncode == 3
+    assert "it is compressed: zcat FILE | jitid trace" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])

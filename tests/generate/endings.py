@@ -60,7 +60,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         2: "The line cannot be meant, or nothing alive is proved, or more than --max would end; nothing was changed.",
         3: "Nothing that this ledger issued is there.",
         **_CHANGED,
-        9: "What is proved has ended, and something else that is alive was left alone.",
+        9: "What is proved has ended; something else that is alive and not proved was left alone, without --yes.",
         74: "The output could not be written; what was to end has ended.",
     },
     "doctor": {

@@ -183,6 +183,22 @@ The field `left`, how long it still lives, is shown on a terminal, and wherever 
 A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
 empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger
 honour a signed token until it expires; the preview and the answer say until when that is.""",
+    "trace": """\
+The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
+
+A text of up to 64 KiB is searched closely: also for what is broken over lines, quoted, percent-encoded,
+inside base64, without its beginning, and for tokens of any form that a key of ours signed. A longer one is
+searched for unbroken, plain strings only, and for tokens that begin as ours do; UTF-16 is read in texts of
+any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
+
+The field `match` says what was found: `opaque`, `jwt`, `fingerprint`, `truncated-jwt` (a part of a signed
+token, or its payload), `forged-jwt` (a whole one that no key of ours signed, changed or made up) or `id`. The
+field `proof` is `fingerprint` or `signature`; without one, anybody who knows an id could have written it.
+`honoured_until` is of the whole identity: a verifier that does not ask the ledger honours a predecessor too
+until that expires.
+
+A claim that a key of ours signed and the ledger does not know means that somebody else has the key: then a
+warning names it, and `jitid keys revoke` ends it.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\

@@ -12,7 +12,7 @@ from jitid.authority import operations as ops
 from jitid.identifier import credential_id, identity_id
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.searching import Finds
+from jitid.searching import Finds, search
 from jitid.secret import Secret, fingerprint
 from jitid.tracing import Match, Traced, honour, together
 from tests.builders import NOW, World, edit
@@ -86,7 +86,7 @@ def test_a_signed_token_that_was_changed_proves_nothing(world: World, part: int)
     at = len(pieces[part]) - 3
     pieces[part] = pieces[part][:at] + ("A" if pieces[part][at] != "A" else "B") + pieces[part][at + 1 :]
     match = one(world, ".".join(pieces))
-    assert (match.evidence.match, match.evidence.proof) == ("jwt", None)
+    assert (match.evidence.match, match.evidence.proof) == ("forged-jwt", None)
     assert match.credential.jti == made.jti
 
 
@@ -178,7 +178,23 @@ def test_who_still_honours_it_and_until_when(
         world.revoke(made.jti)
     elif change == "expire":
         world.clock.now += 900
-    assert honour(one(world, made.token), world.clock.now) == (who, until)
+    assert honour(one(world, made.token)) == (who, until)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+@pytest.mark.parametrize("later", [0, 120, 899, 900])
+def test_offline_verifiers_honour_a_predecessor_that_lasts_longer(
+    world: World, later: int, revoked: bool
+) -> None:
+    """They do not learn that it was superseded."""
+    first = world.issue()
+    renewal = RenewRequest(Secret.single(first.token), ttl=60)
+    (second,) = world.authority.perform(ops.Renew(request=renewal)).credentials
+    if revoked:
+        world.revoke(second.jti)
+    world.clock.now += later
+    for text in (first.token, second.jti, first.id):
+        assert honour(one(world, text))[1] == (NOW + 900 if later < 900 else None)
 
 
 def test_what_is_unknown_is_told_without_a_secret(
@@ -221,6 +237,64 @@ def test_what_our_key_signed_and_we_did_not_says_that_the_key_is_stolen(
     world.authority.perform(ops.RevokeKey(kid=header["kid"], most=None))
     # Nothing is left to be done about a key that was revoked.
     assert all(stray.signed_by is None for stray in traced(world, forged).strays)
+
+
+def reordered(claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the same claims, the jti last."""
+    return {**{name: value for name, value in claims.items() if name != "jti"}, "jti": UNKNOWN_JTI}
+
+
+@pytest.mark.parametrize("layout", ["compact", "spaces", "header too"])
+def test_a_stolen_key_is_told_in_whatever_order_the_claims_stand(world: World, layout: str) -> None:
+    made = world.issue()
+    header, issued = parts(made.token)
+    claims: dict[str, Any] | str = reordered(issued)
+    if layout == "compact":
+        claims = json.dumps(claims, separators=(",", ":"))
+    if layout == "header too":
+        header = {"typ": "JWT", **{name: header[name] for name in ("kid", "alg")}}
+        claims = json.dumps({**issued, "jti": UNKNOWN_JTI}, separators=(",", ":"))
+    found = traced(world, f"Bearer {signed(stolen(world), header, claims)}")
+    assert [(stray.match, stray.signed_by, stray.name) for stray in found.strays] == [
+        ("jwt", header["kid"], UNKNOWN_JTI)
+    ]
+
+
+def test_a_stolen_key_is_told_in_a_long_text_whose_headers_are_ours(world: World) -> None:
+    made = world.issue()
+    head = made.token.partition(".")[0]
+    body = f"{head}.{encode(json.dumps(reordered(parts(made.token)[1])).encode())}"
+    text = f"{body}.{encode(stolen(world).sign(body.encode()))}".encode()
+    finds = Finds()
+    search(text, 0, len(text), finds)
+    (stray,) = world.authority.perform(ops.Trace(finds=finds)).strays
+    assert stray.signed_by == parts(made.token)[0]["kid"]
+
+
+def test_what_names_our_key_or_issuer_and_is_not_signed_by_us_is_no_alarm(world: World) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    header, issued = parts(world.issue().token)
+    stranger = Ed25519PrivateKey.generate()
+    found = traced(
+        world,
+        signed(stranger, header, reordered(issued)),
+        signed(stranger, {**header, "kid": "x"}, reordered(issued)),
+        signed(stranger, {**header, "kid": "x"}, {"iss": "https://elsewhere", "jti": "x"}),
+        f"eyJhbGciOiJFZERTQSJ9.W10.{'A' * 86}",
+    )
+    assert [stray.signed_by for stray in found.strays] == [None, None]
+    assert {stray.reason for stray in found.strays} == {
+        "the token's signature does not verify",
+        "the token is signed by a key that the ledger does not know",
+    }
+
+
+def test_a_head_of_the_audit_log_is_no_alarm(world: World) -> None:
+    """The same key signs it."""
+    world.issue()
+    head = world.authority.perform(ops.SignHead())
+    assert traced(world, str(head)).strays == []
 
 
 def test_a_stranger_s_signature_under_our_key_s_name_is_no_alarm(world: World) -> None:

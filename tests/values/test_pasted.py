@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,34 @@ def test_a_text_of_another_encoding_is_searched(codec: str) -> None:
 def test_a_token_inside_base64_is_found(text: str) -> None:
     """As basic authentication writes it (RFC 7617, section 2)."""
     assert found("Authorization: Basic " + base64.b64encode(text.encode()).decode()) == PRINT_OF_OPAQUE
+
+
+def encoded(text: str, times: int = 1) -> str:
+    """Return a text in base64, as often as that."""
+    return text if not times else encoded(base64.b64encode(text.encode()).decode(), times - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        encoded(TOKEN),
+        encoded(f"{TOKEN}\n"),
+        "Authorization: Basic " + encoded(f"x-access-token:{TOKEN}"),
+        f'  token: "{encoded(TOKEN)}"\n  user: "{encoded("somebody")}"',
+        wrapped(encoded(TOKEN), 76),
+        base64.b64encode(TOKEN.encode("utf-16-le")).decode(),
+        encoded(json.dumps({"auths": {"r.example": {"auth": encoded(f"user:{TOKEN}")}}})),
+    ],
+    ids=["plain", "line", "basic", "secret", "wrapped", "utf-16", "twice"],
+)
+def test_a_signed_token_inside_base64_is_found_whole(text: str) -> None:
+    """As a Secret of Kubernetes has it, or basic authentication."""
+    assert found(text) == {"signed": {TOKEN: 1}}
+
+
+def test_a_fingerprint_and_a_part_of_a_token_are_found_inside_base64() -> None:
+    assert found(encoded(f"digest={PRINT}")) == {"prints": {bytes.fromhex(PRINT): 1}}
+    assert found(encoded(f"{PAYLOAD}.{SIGNATURE}")) == {"cut": {JTI: 1}}
 
 
 @pytest.mark.parametrize("lost", range(51, 100))

@@ -34,6 +34,7 @@ def signed(jti: str = JTI, *, purpose: str = "", kid: str = "k" * 43) -> str:
 
 TOKEN = signed()
 HEADER, PAYLOAD, SIGNATURE = TOKEN.split(".")
+FOREIGN = ".".join((HEADER, encode(b'{"iss":"x"}'), SIGNATURE))
 
 
 def found(text: str | bytes) -> dict[str, Any]:
@@ -83,6 +84,13 @@ def found_in_windows(text: bytes, cuts: list[int]) -> dict[str, Any]:
         (f"{HEADER[1:]}.{PAYLOAD}.{SIGNATURE}", {"cut": {JTI: 1}}),
         (OPAQUE[:-1] + ("A" if OPAQUE[-1] != "A" else "B"), {"mistyped": 1}),
         (OPAQUE[:30], {"mistyped": 1}),
+        (FOREIGN, {"foreign": {FOREIGN: 1}}),
+        (f"{HEADER}{FOREIGN}.x", {"foreign": {FOREIGN: 1}}),
+        (PAYLOAD + PAYLOAD, {"cut": {JTI: 2}}),
+        (
+            f"{HEADER}.{PAYLOAD}{PAYLOAD}.{SIGNATURE}",
+            {"signed": {f"{HEADER}.{PAYLOAD}{PAYLOAD}.{SIGNATURE}": 1}, "cut": {JTI: 1}},
+        ),
         (signed(kid="k" * 128), {"signed": {signed(kid="k" * 128): 1}}),
     ],
 )
@@ -130,10 +138,32 @@ def test_what_was_found_does_not_show_itself() -> None:
 
 PIECES = st.one_of(
     st.sampled_from(
-        [OPAQUE, TOKEN, JTI, JID, PRINT, PRINT.upper(), PAYLOAD, HEADER, f"{HEADER}.", f".{SIGNATURE}"]
+        [
+            OPAQUE,
+            TOKEN,
+            FOREIGN,
+            JTI,
+            JID,
+            PRINT,
+            PRINT.upper(),
+            PAYLOAD,
+            HEADER,
+            f"{HEADER}.",
+            f".{SIGNATURE}",
+        ]
     ),
     st.sampled_from(
-        [signed(purpose="p" * 900), OPAQUE[:20], "jitid_", "jti_", "j", "J" * 40, "eyJqdGkiOiJqdGlf"]
+        [
+            signed(purpose="p" * 900),
+            PAYLOAD[:51],
+            "eyJhbGciOiJF" * 3,
+            OPAQUE[:20],
+            "jitid_",
+            "jti_",
+            "j",
+            "J" * 40,
+            "eyJqdGkiOiJqdGlf",
+        ]
     ),
     st.integers(0, 200).map(lambda count: "0f" * count),
     st.sampled_from(["json job object " * 30, "plain words, and no more of them " * 20]),
@@ -164,6 +194,16 @@ def test_words_are_found_as_a_plain_expression_finds_them(text: bytes) -> None:
 def test_rare_and_common_letters_are_searched_alike(filler: str) -> None:
     text = filler * 5_000 + f" {OPAQUE} {TOKEN} {JTI} " + filler * 5_000
     assert set(found(text)) == {"opaque", "signed", "ids"}
+
+
+@pytest.mark.parametrize("spare", [1, 0, -1])
+def test_the_longest_run_that_a_token_has_is_bounded_in_every_window(spare: int) -> None:
+    """What is too long to be a payload is a part of one, wherever the window ends."""
+    run = PAYLOAD + "x" * (AFTER - len(PAYLOAD) - len(HEADER) - len(SIGNATURE) - 2 - spare)
+    text = f"{HEADER}.{run}.{SIGNATURE}"
+    assert len(text) == AFTER - spare
+    expected = {"signed": {text: 1}} if spare >= 0 else {"cut": {JTI: 1}}
+    assert found(text) == found_in_windows(text.encode(), [len(HEADER) + 2]) == expected
 
 
 @given(st.integers(0, 130), st.integers(0, 20))
