@@ -73,7 +73,7 @@ def trace(
     if failure is not None:
         raise failure
     if not traced.matches:
-        raise _nothing(traced, caveat)
+        raise _nothing(given, traced, caveat)
 
 
 def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
@@ -183,7 +183,9 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
     from jitid.formats import output
     from jitid.formats.view import View
 
-    shown = found.rows_of(traced)
+    shown = [
+        {**one, "revoke": one["revoke"] and given.command(one["revoke"])} for one in found.rows_of(traced)
+    ]
     if not rows.by_eye(given):
         document: dict[str, Any] | None = None
         if revoke and given.format_name() == "json":
@@ -207,7 +209,8 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
     from jitid.formats import output
 
     for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
-        given.warn(f"somebody else has our key {kid}, and signs with it: jitid keys revoke {kid}")
+        cure = given.command(f"jitid keys revoke {kid}")
+        given.warn(f"somebody else has our key {kid}, and signs with it: {cure}")
     forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
     if forged:
         given.note(f"no key of ours signed the token of {_some(forged)}: it was changed or made up")
@@ -221,12 +224,12 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
         output.say("jitid: nothing of it was live: it had ended already")
 
 
-def _nothing(traced: Traced, caveat: str | None) -> NotFoundError:
+def _nothing(given: Globals, traced: Traced, caveat: str | None) -> NotFoundError:
     leaked = next((stray.signed_by for stray in traced.strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
             "the ledger knows nothing of what was found, and a key of ours signed it",
-            f"end the key with all that it signed: jitid keys revoke {leaked}",
+            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked}')}",
         )
     whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
     if traced.strays and all(stray.mistyped for stray in traced.strays):

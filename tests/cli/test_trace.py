@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -308,3 +309,19 @@ def test_hostile_names_and_texts_stay_harmless(kind: str, leaked: Leaked) -> Non
         assert "\x1b" not in shown
         assert "\u202e" not in shown
     assert json.loads(shown)["items"][0]["purpose"] == evil
+
+
+def test_the_command_that_ends_it_names_the_ledger_that_the_line_named(tmp_path: Path) -> None:
+    """Copied as it is, it must not look into another one."""
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T", "--delegator", "alice", "--out", "t.jwt", "--ledger", "a b")
+    told = shell.good("trace", "t.jwt", "--ledger", "a b", "--field", "revoke").strip()
+    assert told.startswith("jitid --ledger 'a b' revoke jti_")
+    del shell.environment["JITID_LEDGER"]
+    done = subprocess.run(
+        ["sh", "-c", told.replace("jitid", shlex.join(command()), 1)],
+        env=shell.environment,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
