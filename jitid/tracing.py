@@ -19,6 +19,7 @@ MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
 
 _UNKNOWN = "the ledger does not know this credential"
+_UNKNOWN_KEY = "the token is signed by a key that the ledger does not know"
 _MISTYPED = "cut or mistyped: the checksum does not fit"
 _SHOWN = 20
 """So many strings that the ledger does not know are told one by one."""
@@ -218,37 +219,21 @@ class _Trace:
     def _take_foreign(self, token: str, count: int) -> None:
         """Tell of a token in which not all is as we write it, if a key of ours or our issuer stands in it."""
         try:
-            header, payload, signature = jws.split(token)
-            members = jws.decode_object(header, "header")[1]
-            key = self._keys.get(str(members.get("kid")))
-            body, claims = jws.decode_object(payload, "payload")
-            if key is None and claims.get("iss") != self._names.issuer:
-                return
-            raw = jws.decode_part(signature, "signature")
+            parsed = jws.parse_any(token)
         except InvalidCredentialError:
             return
-        jti = str(claims.get("jti"))
-        name = jti if jti.startswith("jti_") and _is_id(jti) else None
-        if key is None:
-            self._strays.append(
-                Stray("jwt", name, "the token is signed by a key that the ledger does not know", count)
-            )
+        key = self._keys.get(parsed.kid)
+        if key is None and parsed.claims.get("iss") != self._names.issuer:
             return
+        jti = str(parsed.claims.get("jti"))
+        name = jti if jti.startswith("jti_") and _is_id(jti) else None
         from jitid.auditing import HEAD_TYPE
 
-        # What is verified is what the key has signed, whatever else the header says.
-        parsed = jws.Parsed(
-            key.algorithm,
-            str(members.get("typ")),
-            key.kid,
-            body,
-            claims,
-            f"{header}.{payload}".encode("ascii"),
-            raw,
-            token,
-        )
         try:
-            jws.verify_signature(parsed, key.algorithm, key.public)
+            if key is None:
+                raise InvalidCredentialError(_UNKNOWN_KEY)
+            # A thief may write any algorithm; the key has but one.
+            jws.verify_signature(parsed._replace(alg=key.algorithm), key.algorithm, key.public)
         except InvalidCredentialError as error:
             self._strays.append(Stray("jwt", name, error.message, count))
             return
@@ -263,7 +248,7 @@ class _Trace:
             raise InvalidCredentialError("the token is of another issuer")
         key = self._keys.get(parsed.kid)
         if key is None:
-            raise InvalidCredentialError("the token is signed by a key that the ledger does not know")
+            raise InvalidCredentialError(_UNKNOWN_KEY)
         jws.verify_signature(parsed, key.algorithm, key.public)
         return key, parsed
 
