@@ -28,7 +28,7 @@ _BASH_COMPLETION = (
 )
 
 
-def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001
+def show(given: Globals, shell: options.Shell) -> None:  # noqa: ARG001 - every verb is given them
     """Print the completion script of a shell.
 
     For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish

@@ -66,9 +66,10 @@ class FairLock:
             raise _TimedOutError
 
         before = signal.signal(signal.SIGALRM, give_up)
-        # Whoever watches a command keeps it back.
-        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            # Whoever watches a command keeps it back; one that has rung already is caught here.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
             signal.setitimer(signal.ITIMER_REAL, self._timeout)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -133,7 +133,7 @@ def _become(
             if error.errno != errno.ENOEXEC:
                 raise
             # A script that does not say by what it is read is read by the shell, as execvp(3) does it.
-            os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606
+            os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606 - as above
     except OSError as error:
         os.write(tell, str(error.errno or errno.ENOEXEC).encode())
     finally:

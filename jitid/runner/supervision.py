@@ -93,6 +93,9 @@ class Signals:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, _SOONEST))
         info = signal.sigwaitinfo(self._awaited)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if signal.SIGALRM in signal.sigpending():
+            # It rang just now; left waiting, it would end somebody else's waiting, as for the ledger's lock.
+            signal.sigwait({signal.SIGALRM})
         number = info.si_signo
         if number == signal.SIGCHLD or (
             info.si_code == _BY_KERNEL and (number in _TYPED or number == signal.SIGALRM)

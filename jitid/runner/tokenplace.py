@@ -78,7 +78,7 @@ class _Memory:
         finally:
             os.close(new)
 
-    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
+    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002 - there is no choice here
         """Take the token away; it cannot stay without this process."""
         os.close(self._descriptor)
 
@@ -90,6 +90,8 @@ class _Folder:
         self._folder = folder
         self._ours = ours
         """The folder goes when the token goes."""
+        self._written = False
+        """What stands there is this run's; a token that an earlier one was to keep is not."""
         self._held = _hold(folder)
         _tidy(folder)
         self.path = os.path.join(os.path.abspath(folder), _FILE)
@@ -97,14 +99,15 @@ class _Folder:
     def put(self, token: str) -> None:
         """Let the path give `token` from now on."""
         write_private(self.path, f"{token}\n".encode())
+        self._written = True
 
     def close(self, *, keep: bool = False) -> None:
         """Take the token away, unless it is to be kept."""
         try:
-            if not keep:
+            if self._written and not keep:
                 os.unlink(self.path)
-                if self._ours:
-                    os.rmdir(self._folder)
+            if self._ours and not keep:
+                os.rmdir(self._folder)
         except OSError:
             pass  # somebody has tidied up already, and the token is dead anyway
         os.close(self._held)

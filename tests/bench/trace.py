@@ -42,8 +42,8 @@ def rows(place: Ground) -> Iterator[Row]:
         found = in_turns(
             place.rounds * 3,
             {
-                "trace": lambda run=run: seconds(lambda: run(command("trace", "-q"))),  # type: ignore[misc]
-                "read": lambda run=run: seconds(lambda: run([sys.executable, "-c", _READ])),  # type: ignore[misc]
+                "trace": lambda run=run: seconds(lambda: run(command("trace", "-q"))),  # type: ignore[misc]  # the default binds it now
+                "read": lambda run=run: seconds(lambda: run([sys.executable, "-c", _READ])),  # type: ignore[misc]  # the default binds it now
             },
         )
         yield Row(

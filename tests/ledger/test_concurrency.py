@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,23 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
         made = world.issue()
         with world.ledger.write():
             assert other.verify(made.token).jti == made.jti
+
+
+def test_a_lock_is_waited_for_by_whoever_keeps_alarms_back(tmp_path: Path) -> None:
+    """One that has rung already is a time that is over, and never an exception of its own."""
+    path = str(tmp_path / "lock")
+    Path(path).touch()
+    holder, waiter = FairLock(path, 5), FairLock(path, 60)
+    holder.acquire()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        signal.raise_signal(signal.SIGALRM)
+        with pytest.raises(StorageError, match="other writers"):
+            waiter.acquire()
+        assert signal.SIGALRM in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "it is kept back as before"
+        holder.release()
+        waiter.acquire()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        holder.close()
+        waiter.close()

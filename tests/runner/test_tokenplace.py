@@ -114,6 +114,14 @@ def test_a_token_that_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     place.close()
 
 
+def test_a_run_that_never_began_leaves_what_an_earlier_one_was_to_keep(tmp_path: Path) -> None:
+    kept = open_place(str(tmp_path / "kept"))
+    kept.put("token")
+    kept.close(keep=True)
+    open_place(str(tmp_path / "kept")).close()
+    assert (tmp_path / "kept" / "token").read_text() == "token\n"
+
+
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loose").mkdir()
     (tmp_path / "loose").chmod(0o777)
