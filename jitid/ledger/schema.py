@@ -54,13 +54,33 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                identity INTEGER PRIMARY KEY REFERENCES identity, host TEXT NOT NULL, boot TEXT NOT NULL,
                namespace INTEGER NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, kept INTEGER NOT NULL)""",
     ),
+    (
+        # Of what leaked only that it did: the credential has the fingerprint, and nobody keeps the string.
+        """CREATE TABLE leak (
+               id INTEGER PRIMARY KEY, credential INTEGER NOT NULL REFERENCES credential, source TEXT NOT NULL,
+               reported_at INTEGER NOT NULL, added_at INTEGER NOT NULL, event INTEGER NOT NULL, proved_at INTEGER,
+               closed_at INTEGER, closed_event INTEGER)""",
+        "CREATE UNIQUE INDEX leak_once ON leak (credential, source)",
+        # They have got more columns below, so that a count needs no row.
+        "DROP INDEX IF EXISTS live_by_task",
+        "DROP INDEX IF EXISTS live_by_delegator",
+    ),
 )
 
 LIVE_INDEXES = {
-    "live_by_task": "CREATE INDEX live_by_task ON credential (task, expires_at) WHERE ended_at IS NULL",
-    "live_by_delegator": "CREATE INDEX live_by_delegator ON credential (delegator) WHERE ended_at IS NULL",
+    "live_by_task": """CREATE INDEX live_by_task ON credential (task, expires_at, superseded_at)
+        WHERE ended_at IS NULL""",
+    "live_by_delegator": """CREATE INDEX live_by_delegator ON credential (delegator, expires_at, superseded_at)
+        WHERE ended_at IS NULL""",
     "live_by_expiry": "CREATE INDEX live_by_expiry ON credential (expires_at) WHERE ended_at IS NULL",
     "live_superseded": """CREATE INDEX live_superseded ON credential (superseded_at)
         WHERE ended_at IS NULL AND superseded_at IS NOT NULL""",
+    "live_pending": """CREATE INDEX live_pending ON credential (issued_at)
+        WHERE ended_at IS NULL AND fingerprint IS NULL""",
+    "ended_early": """CREATE INDEX ended_early ON credential (expires_at)
+        WHERE ended_as IN ('revoked', 'retired') AND claims_hash IS NOT NULL""",
 }
-"""Partial indexes that answer questions about the living; ending a large part of a ledger drops and rebuilds them."""
+"""Partial indexes that answer questions about the living, and about what still passes where nobody asks the ledger.
+
+Ending a large part of a ledger drops and rebuilds them.
+"""
