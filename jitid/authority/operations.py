@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
@@ -277,6 +277,10 @@ class ForeseeFix(Operation["Foreseen"]):
 
     rules: tuple[str, ...]
     limits: Limits
+    since: int | None = None
+    """Only what has been so since then, in seconds since the epoch."""
+    known: Container[str] = frozenset()
+    """The fingerprints of findings that are left alone."""
     accept_clock: bool = False
 
 
@@ -287,6 +291,8 @@ class Fix(Operation["Iterator[Remedied]"]):
     limits: Limits
     sweep: str
     """The name of the sweep, a UUID."""
+    since: int | None = None
+    known: Container[str] = frozenset()
     most: int | None
     """How many live credentials may end; None for any number."""
     accept_clock: bool = False

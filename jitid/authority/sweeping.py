@@ -34,7 +34,7 @@ def perform(
         case ops.ForeseeFix():
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, None, snapshot, accept_clock=operation.accept_clock)
-                return remedies.foresee(sight, rules)
+                return remedies.foresee(sight, rules, partial(_wanted, operation))
         case ops.Fix():
             return _fix(ledger, operation, rules)
 
@@ -67,11 +67,24 @@ def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[
         if rule.name == _CLOSING:
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, None, snapshot, accept_clock=accept_clock)
-                due = sum(finding.credentials for finding in rule.find(sight))
-            if due:
-                yield remedies.close_due(ledger, operation.sweep, due, accept_clock=accept_clock)
+                found = [finding for finding in rule.find(sight) if _wanted(operation, finding)]
+            for finding in found:
+                yield remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
     look = partial(_look, ledger, operation.limits, None, accept_clock=accept_clock)
-    yield from remedies.fix(ledger, look, rules, operation.sweep, operation.most, accept_clock=accept_clock)
+    yield from remedies.fix(
+        ledger,
+        look,
+        rules,
+        partial(_wanted, operation),
+        operation.sweep,
+        operation.most,
+        accept_clock=accept_clock,
+    )
+
+
+def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+    late = operation.since is None or finding.since is None or finding.since >= operation.since
+    return late and finding.fingerprint not in operation.known
 
 
 def _look(
