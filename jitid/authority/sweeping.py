@@ -34,7 +34,10 @@ def perform(
         case ops.ForeseeFix():
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, None, snapshot, accept_clock=operation.accept_clock)
-                return remedies.foresee(sight, rules, partial(_wanted, operation))
+                foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
+                # What is due to be recorded is dead, and counts for nothing.
+                closing = tuple(name for name in operation.rules if name == _CLOSING)
+                return foreseen._replace(rules=(*foreseen.rules, *closing))
         case ops.Fix():
             return _fix(ledger, operation, rules)
 

@@ -28,22 +28,24 @@ Batch = list[tuple[Selection, list[Finding]]]
 class Foreseen(NamedTuple):
     """What `--fix` would come to."""
 
-    findings: int
+    rules: tuple[str, ...]
+    """Those that have found something."""
     radius: Radius
     """Of all of them; what several findings have in common is counted for each, so that it is rather too much."""
 
 
 def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
     """Return what ending all that these rules find and that is wanted would come to."""
-    findings = 0
+    finding: list[str] = []
     total = Radius(0, 0, 0, 0, 0, None)
     for rule in rules:
         with closing(_endable(rule, sight, wanted)) as found:
             while batch := list(islice(found, BATCH)):
-                findings += len(batch)
                 for selection, _ in _together(batch):
                     total = _sum(total, sight.snapshot.measure(selection))
-    return Foreseen(findings, total)
+                if rule.name not in finding:
+                    finding.append(rule.name)
+    return Foreseen(tuple(finding), total)
 
 
 def fix(
