@@ -61,7 +61,11 @@ class Sight:
 
     def live(self) -> int:
         """Return how many credentials are alive."""
-        ((count,),) = self.ask(f"SELECT count(*) FROM credential c WHERE {LIVE}")
+        # Grouped by what an index has, so that no row is looked at.
+        ((count,),) = self.ask(
+            f"""SELECT coalesce(sum(of_task.live), 0)
+                  FROM (SELECT count(*) AS live FROM credential c WHERE {LIVE} GROUP BY c.task) of_task"""
+        )
         return int(count)
 
     def examined(self, what: str) -> None:
