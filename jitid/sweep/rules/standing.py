@@ -33,7 +33,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             credential,
             f"the {kind} of {agent} on {task} lives {format_duration(lifetime)}, until {format_time(expires_at)}; for "
             f"sensitivity {sensitivity} {format_duration(limit)} is the limit",
-            since=issued_at + limit,
+            since=issued_at,
             credentials=1,
             evidence={
                 "id": identity_id(uid),
