@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from jitid import revocation
 from jitid.authority.operations import Fix, ForeseeFix, Sweep
-from jitid.commands import reading
+from jitid.commands import reading, rows
 from jitid.commands.baseline import Known, NewBaseline, entries
 from jitid.commands.findings import FIELDS, Record, Telling, document, flat
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import most_of
 from jitid.environment import open_authority, sweep_head, sweep_limits
-from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
+from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.json import dumps
@@ -68,10 +69,12 @@ def sweep(
     if own is not None:
         given.format = None
     if list_rules:
-        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, chosen)))
+        _explain(given, chosen)
         return
     given.expect(FIELDS)
     _check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
+    if head_out is not None and "audit-gap" not in chosen:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
     severity = _severity(fail_on)
     known = Known(
         ()
@@ -86,8 +89,13 @@ def sweep(
         remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
     with NewBaseline(baseline if update_baseline else None) as new:
         telling = Telling(given, work.name, severity, known, work.since, new.add)
-        records = telling.records(remedied, work.sweep(remembered))
-        _write(given, own, records, out)
+        unfinished = iter(remedied)
+        try:
+            _write(given, own, telling.records(unfinished, work.sweep(remembered)), out)
+        except OutputError:
+            # That nobody reads on is no reason to leave half of it alive.
+            deque(unfinished, maxlen=0)
+            raise
         new.finish(telling.complete)
     _keep_head(given, telling, head_out)
     _conclude(given, telling)
@@ -186,6 +194,16 @@ def _check_flags(
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if update and baseline is None:
         raise UsageError("--update-baseline goes with --baseline FILE", "name the file")
+
+
+def _explain(given: Globals, names: Sequence[str]) -> None:
+    if not rows.by_eye(given):
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        return
+    for number, name in enumerate(names):
+        if number:
+            output.write("\n")
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
 
 
 def _explained(name: str) -> dict[str, object]:

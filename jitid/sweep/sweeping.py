@@ -18,11 +18,21 @@ def sweep(sight: Sight, rules: Iterable[Rule]) -> Iterator[Finding | Coverage]:
     """
     for rule in rules:
         try:
-            yield from rule.find(sight)
+            yield from found(rule, sight)
         except JitidError as error:
             sight.missed(error.message)
         examined, missed = sight.told(rule.examines)
         yield Coverage(rule.name, examined, missed)
+
+
+def found(rule: Rule, sight: Sight) -> Iterator[Finding]:
+    """Yield what a rule finds. Raises IntegrityError for a row that no ledger writes, and what the ledger raises."""
+    try:
+        yield from rule.find(sight)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error
 
 
 def check_clock(clock: ClockReading) -> None:
