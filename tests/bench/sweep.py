@@ -1,4 +1,4 @@
-"""Sweeping a fleet: the rules against one pass over the table, against ten times the history, and as a whole command."""
+"""Sweeping a fleet: against one pass over the table, ten times the history, and OpenBao; and as a whole command."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
@@ -84,7 +85,8 @@ def _longer(folder: Path, rounds: int) -> Iterator[Row]:
     long = history.make(folder / "long", dead * 10, live)
     authorities = {"short": _open(short), "long": _open(long)}
     found = in_turns(
-        rounds, {name: lambda one=one: seconds(lambda: _sweep(one)) for name, one in authorities.items()}
+        rounds,
+        {name: partial(_timed, one) for name, one in authorities.items()},
     )
     yield Row(
         "all set rules with ten times as much dead history, as many alive",
@@ -161,6 +163,10 @@ def _open(fleet: history.Ledger) -> LocalAuthority:
 
 def _no_terms() -> Terms:
     raise AssertionError("a sweep issues nothing")
+
+
+def _timed(authority: LocalAuthority) -> float:
+    return seconds(lambda: _sweep(authority))
 
 
 def _sweep(authority: LocalAuthority) -> int:
