@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.clock import jumped
@@ -11,11 +11,12 @@ from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.rule import Rule, Sight
 
 
-def sweep(sight: Sight, rules: Iterable[Rule]) -> Iterator[Finding | Coverage]:
+def sweep(sight: Sight, rules: Sequence[Rule]) -> Iterator[Finding | Coverage]:
     """Yield what each rule finds, and after it what the rule has examined.
 
     A rule that cannot be asked has examined nothing; the others are asked all the same.
     """
+    sight.mark(rules)
     for rule in rules:
         try:
             yield from found(rule, sight)
