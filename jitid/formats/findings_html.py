@@ -70,23 +70,22 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], list_all: Listing = listing
     """Yield the page, a rule as soon as its last finding is known; `list_all` is the command for the rest of it."""
     yield _HEAD
     known = {rule.name: rule for rule in rules}
-    for part in grouped(rows, MOST):
+    for number, part in enumerate(grouped(rows, MOST), start=1):
         if isinstance(part, Group):
-            yield from _group(part, known.get(part.rule), list_all)
+            yield from _group(part, f"group-{number}", known.get(part.rule), list_all)
         else:
             yield from _closing(part)
     yield _FOOT
 
 
-def _group(group: Group, rule: RuleInfo | None, list_all: Listing) -> Iterator[str]:
-    name = "ended-" * group.ended + group.rule
+def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) -> Iterator[str]:
     count = counted(group.credentials, "credential") if group.ended else counted(group.count, "finding")
     if group.known:
         count += f", {group.known:,} more in the baseline"
     level = "ended" if group.ended else group.worst.value if group.count else "info"
     word = level if group.count else "known"
     yield (
-        f'<section aria-labelledby="{_shown(name)}">\n<h2 id="{_shown(name)}">'
+        f'<section aria-labelledby="{name}">\n<h2 id="{name}">'
         f'<span class="level {level}">{word}</span> {_shown(group.rule)}: {count}</h2>\n'
     )
     if rule is not None and not group.ended:
