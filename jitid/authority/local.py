@@ -86,6 +86,10 @@ class LocalAuthority:
 
                 with self._ledger.read() as snapshot:
                     return tracing.trace(snapshot, self._ledger.names, operation.finds)
+            case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
+                from jitid.authority.sweeping import perform
+
+                return perform(self._ledger, self._keyring, operation)
             case _:
                 return self._look(operation)
 

@@ -165,6 +165,24 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example("What would end with the task:", "jitid retire INC-4821 --dry-run"),
         Example("End it:", "jitid retire INC-4821 --reason 'the incident is closed'"),
     ),
+    "sweep": (
+        Example("What should not be alive:", "jitid sweep --fail-on critical"),
+        Example(
+            "From cron: end orphans and leaks, and leave figures for Prometheus:",
+            """jitid sweep --fix --format prometheus --out jitid.prom""",
+        ),
+        Example(
+            "End standing credentials too; first what that would be:",
+            """jitid sweep --fix --rule standing --dry-run
+jitid sweep --fix --rule standing""",
+        ),
+        Example(
+            "What is there today is known, and tomorrow only what is new counts:",
+            """jitid sweep --baseline known.jsonl --update-baseline
+jitid sweep --baseline known.jsonl""",
+        ),
+        Example("What the rules ask:", "jitid sweep --list-rules"),
+    ),
     "task list": (
         Example("Tasks that nobody retired in time:", "jitid task list --state overdue"),
         Example("The names of the open ones:", "jitid task list --state open --field task"),
@@ -254,6 +272,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "tree": ("inspect", "list"),
     "revoke": ("retire", "trace", "keys revoke", "list"),
     "retire": ("revoke", "task list"),
+    "sweep": ("revoke", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
     "audit log": ("audit verify", "audit export", "inspect"),
