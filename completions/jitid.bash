@@ -66,7 +66,7 @@ __jitid_table() {
         arguments='tasks'
         ;;
     'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,proof,offline_until,fingerprint,evidence $everywhere"
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,sweep,proof,offline_until,fingerprint,evidence $everywhere"
         ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"

@@ -38,6 +38,7 @@ class FindingRow(TypedDict):
     """The sweep that ended it, a UUID."""
     event: int | None
     """The audit event that names what was ended."""
+    ended_at: str | None
     proof: str | None
     """How it is known to have ended."""
     offline_until: str | None
@@ -67,9 +68,13 @@ class Summary(TypedDict):
     sweep: str
     at: str
     """When it looked, RFC 3339."""
+    live: int
+    """How many credentials were alive."""
     open: int
     known: int
     ended: int
+    ended_credentials: int
+    """How many credentials ended with those, and with all that descended from them."""
     worst: str | None
     """The gravest severity among the open findings."""
     complete: bool

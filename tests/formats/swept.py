@@ -49,6 +49,7 @@ def finding(**more: Any) -> FindingRow:
         "fingerprint": "0123456789abcdef",
         "sweep": None,
         "event": None,
+        "ended_at": None,
         "proof": None,
         "offline_until": None,
     }
@@ -87,6 +88,8 @@ def summary(rows: list[FindingRow], *, complete: bool = True) -> SummaryRow:
             "open": states.count("open"),
             "known": states.count("known"),
             "ended": states.count("ended"),
+            "ended_credentials": states.count("ended"),
+            "live": 7,
             "worst": max(grave, key=lambda each: each.rank).value if grave else None,
             "complete": complete,
         }
