@@ -111,7 +111,7 @@ def _finding(row: FindingRow) -> Iterator[str]:
     level = "" if ended else f' <span class="{_shown(row["severity"])}">{_shown(row["severity"])}</span>'
     yield f"<li>\n<h3>{_shown(row['subject'])}{level}</h3>\n<p>{_shown(row['summary'])}</p>\n"
     facts: dict[str, object] = {
-        "live credentials": None if ended else row["credentials"],
+        "credentials": None if ended else row["credentials"],
         "credentials ended": row["credentials"] if ended else None,
         "since": row["since"],
         "audit event": row["event"],

@@ -96,7 +96,7 @@ class _Page:
         yield from (f"{line}\n" for line in lines[1:])
 
     def _finding(self, row: FindingRow) -> Iterator[str]:
-        facts = [counted(row["credentials"], "live credential")] if row["credentials"] else []
+        facts = [counted(row["credentials"], "credential")] if row["credentials"] else []
         facts += [f"since {row['since']}"] if row["since"] else []
         yield from self._subject(row, facts)
         yield from self._wrapped(row["summary"], 4)

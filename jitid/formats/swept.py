@@ -27,7 +27,7 @@ class FindingRow(TypedDict):
     subject: str
     since: str | None
     credentials: int
-    """How many live credentials it is about."""
+    """How many credentials it is about."""
     summary: str
     remedy: str | None
     """The command that ends it."""
