@@ -14,10 +14,8 @@ from jitid.lifetime import parse_time
 from jitid.name import check_name
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
 
-_PAGE = 5_000
 _LONGEST_NUMBER = 18
 """So many digits fit into every ledger's numbers."""
 
@@ -83,30 +81,13 @@ def list_(
 
     def told() -> Iterator[dict[str, Any]]:
         nonlocal count
-        for row in pages(authority, chosen, most, valid=valid):
+        for row in leakrows.pages(authority, chosen, most, valid=valid):
             count += 1
             yield {name: row[name] for name in shown}
 
     given.show(View("jitid.leak-list/1", shown, told()))
     if limit is None and count == most:
         given.note(f"there may be more than {most}: say how many with --limit")
-
-
-def pages(
-    authority: Authority, chosen: LeakFilter, most: int, *, valid: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of at most so many leaks, the newest first, which are looked at page by page."""
-    from jitid.authority.operations import ListLeaks
-
-    left = most
-    while left:
-        size = _PAGE if valid else min(_PAGE, left)
-        page = authority.perform(ListLeaks(chosen=chosen, valid=valid, limit=size))
-        yield from map(leakrows.leak, page.leaks[:left])
-        left -= min(len(page.leaks), left)
-        if page.before is None:
-            return
-        chosen = chosen._replace(before=page.before)
 
 
 def show(given: Globals, leak: options.LeakId) -> None:

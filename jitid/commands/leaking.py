@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.authority.operations import AddLeaks, ProveLeaks, Revoke
 from jitid.commands import leakrows, rows
 from jitid.commands.found import nothing, number, some, warn_of_thieves
-from jitid.commands.leak import pages
 from jitid.commands.reading import check_text_file
 from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
 from jitid.commands.stream import StreamSearch
@@ -204,7 +203,7 @@ def _show(
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
     keys = iter(sorted(total.credentials, reverse=True))
     while some_of := tuple(islice(keys, _TOGETHER)):
-        yield from pages(authority, LeakFilter(credentials=some_of, source=source), len(some_of))
+        yield from leakrows.pages(authority, LeakFilter(credentials=some_of, source=source), len(some_of))
 
 
 def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *, failed: bool) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.operations import ListLeaks
 from jitid.commands import rows
 from jitid.commands.found import number
 from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
     from jitid.leaks import Closed, LeakDetails, Leaked
+    from jitid.ledger.leak import LeakFilter
 
 FIELDS = (
     "leak",
@@ -50,6 +54,22 @@ DETAILS = (
     "revoke",
 )
 CLOSED = ("closed", "already", "valid", "event")
+_PAGE = 5_000
+
+
+def pages(
+    authority: Authority, chosen: LeakFilter, most: int, *, valid: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of at most so many leaks, the newest first, which are looked at page by page."""
+    left = most
+    while left:
+        size = _PAGE if valid else min(_PAGE, left)
+        page = authority.perform(ListLeaks(chosen=chosen, valid=valid, limit=size))
+        yield from map(leak, page.leaks[:left])
+        left -= min(len(page.leaks), left)
+        if page.before is None:
+            return
+        chosen = chosen._replace(before=page.before)
 
 
 def leak(one: Leaked) -> dict[str, Any]:

@@ -120,7 +120,13 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
     ),
     "leak show": (Example("All about one:", "jitid leak show 1"),),
-    "leak close": (Example("Done with it:", "jitid leak close 1 --reason 'rotated, see INC-4821'"),),
+    "leak close": (
+        Example(
+            "End what leaked, and be done with it:",
+            """jitid revoke "$(jitid leak show 1 --field jti)"
+jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
     "completion install": (
         Example("Make zsh complete verbs, options, ids and tasks:", "jitid completion install --shell zsh"),
