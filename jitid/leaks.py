@@ -128,13 +128,14 @@ class Closed(NamedTuple):
 
 def check_source(text: str) -> str:
     """Return where something was found. Raises UsageError for a token, what is no text, or a document."""
+    check_text(text, "the source")
     if not text.strip():
         raise UsageError("the source is blank", "say where it was found: --source TEXT")
     if len(text) > LONGEST_SOURCE:
         raise UsageError(
             f"the source is longer than {LONGEST_SOURCE} characters", "say where it was found: --source TEXT"
         )
-    return check_text(text, "the source")
+    return text
 
 
 def add(
