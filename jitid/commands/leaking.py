@@ -164,7 +164,7 @@ def _end(
         if not total.events:
             raise
         # The guard speaks of the ledger as a whole, and a report has changed it.
-        what = error.message.replace("nothing was changed", "it is recorded, and nothing has ended")
+        what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
         raise PartialError(what, error.hint) from error
     if not ending.dry_run:
         authority.perform(ProveLeaks(accept_clock=given.accept_clock))
@@ -223,20 +223,21 @@ def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *,
 
 def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
     if total.credentials:
-        text = f"{'would record' if dry_run else 'recorded'} {number(len(total.new), 'leak')}"
+        parts = []
+        if total.new:
+            parts.append(f"{'would record' if dry_run else 'recorded'} {number(len(total.new), 'leak')}")
         if total.events:
-            text += f" (audit event {' '.join(map(str, total.events))})"
+            parts[0] += f" (audit event {' '.join(map(str, total.events))})"
         if total.already:
-            text += f"; {total.already} had been recorded already"
+            parts.append(f"{number(total.already, 'leak')} had been recorded already")
+        text = "; ".join(parts)
         if total.unknown:
             text += f"; and {number(total.unknown, 'string')} that the ledger does not know"
         yield text
     elif total.unknown:
         yield f"found {number(total.unknown, 'string')} that the ledger does not know"
     if total.moved:
-        yield (
-            f"{total.moved} of them were issued after the time of the report, and count from their issue on"
-        )
+        yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
     if total.ids:
         yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
 

@@ -408,7 +408,7 @@ CHANGES = [
     "UPDATE leak SET closed_at = closed_at + 1 WHERE id = 1",
     "UPDATE leak SET closed_event = NULL WHERE id = 1",
     "UPDATE leak SET closed_at = 1, closed_event = 2 WHERE id = 2",
-    "INSERT INTO leak (credential, source, reported_at, added_at, event) SELECT 3, source, 1, 1, event FROM leak",
+    "INSERT INTO leak (credential, source, reported_at, added_at, event) SELECT 3, 'x', 1, 1, 1",
 ]
 
 
