@@ -10,11 +10,14 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace list tree revoke retire sweep task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep task audit keys doctor config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
         verbs='list show'
+        ;;
+    'leak')
+        verbs='add list show close'
         ;;
     'audit')
         verbs='log head verify export'
@@ -49,6 +52,21 @@ __jitid_table() {
     'trace')
         options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
+        ;;
+    'leak add')
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at $everywhere"
+        arguments='files'
+        ;;
+    'leak list')
+        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at $everywhere"
+        ;;
+    'leak show')
+        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke $everywhere"
+        arguments='ids'
+        ;;
+    'leak close')
+        options="--reason=nothing --yes --field=:closed,already,valid,event $everywhere"
+        arguments='ids+'
         ;;
     'list')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,left $everywhere"

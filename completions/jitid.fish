@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --shell
-    set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --shell
+    set -l groups '' 'task' 'leak' 'audit' 'keys' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -128,6 +128,7 @@ complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its succes
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
+complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -144,6 +145,12 @@ complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the v
 # jitid task
 complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
 complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
+
+# jitid leak
+complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
+complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
+complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
+complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
@@ -232,6 +239,37 @@ complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more
 complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
 complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid leak add
+complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: the file\'s name, or stdin)'
+complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'When that was reported (RFC 3339; default: now)'
+complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'End what leaked, and all below it'
+complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
+
+# jitid leak list
+complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only those that nobody has closed'
+complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only those that still work'
+complete -c jitid -n '__jitid_at "leak list" --source' -l source -x -d 'Found there'
+complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid leak show
+complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask ids)'
+
+# jitid leak close
+complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
+complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'

@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
     "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
+    "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),
+    "leak list": ("leak:list_", "List what leaked, and whether it still works."),
+    "leak show": ("leak:show", "Tell everything about a leak."),
+    "leak close": ("leak:close", "Close leaks: somebody is done with them."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (
@@ -51,6 +55,7 @@ A module is imported when its verb is used, never for a list of verbs.
 
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
+    "leak": "Report what leaked, see whether it still works, and be done with it.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
     "config": "Read and change the settings.",

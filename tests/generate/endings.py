@@ -63,6 +63,23 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         9: "What is proved has ended; something else that is alive and not proved was left alone, without --yes.",
         74: "The output could not be written; what was to end has ended.",
     },
+    "leak add": {
+        0: "Something that this ledger issued leaked, and is recorded, now or before; with --revoke it has ended too.",
+        2: "The line cannot be meant, or nothing is proved to have leaked; nothing was changed.",
+        3: "Nothing that this ledger issued is there.",
+        **_CHANGED,
+        9: "Something is recorded; something else is not proved, or more than --max would end, and nothing did.",
+        74: "It is recorded, what was to end has ended, and the output could not be written.",
+    },
+    "leak list": _LOOKS,
+    "leak show": {**_LOOKS, 3: "There is no such leak."},
+    "leak close": {
+        0: "They are closed, now or before.",
+        2: "One of them still works, or the line cannot be meant; nothing was changed.",
+        3: "There is no such leak; nothing was changed.",
+        **_CHANGED,
+        74: "They are closed, and the output could not be written.",
+    },
     "doctor": {
         0: "All is well, warnings aside.",
         2: "The configuration or the policy cannot be used.",

@@ -103,6 +103,30 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("Which credentials stand in a log:", "jitid trace < build.log"),
         Example("End them:", "jitid trace --revoke < build.log"),
     ),
+    "leak add": (
+        Example(
+            "A scanner has found tokens in a repository; record it, and end them:",
+            """jitid leak add build.log --source 'git:acme/web' --revoke \\
+    --reason 'in a public repository'""",
+        ),
+        Example(
+            "By its fingerprint, where the token itself may not be passed on:",
+            """tr -d '\\n' < planner.jwt | sha256sum |
+    jitid leak add --source 'support case 1093'""",
+        ),
+    ),
+    "leak list": (
+        Example("What leaked and still works:", "jitid leak list --valid"),
+        Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
+    ),
+    "leak show": (Example("All about one:", "jitid leak show 1"),),
+    "leak close": (
+        Example(
+            "End what leaked, and be done with it:",
+            """jitid revoke "$(jitid leak show 1 --field jti)"
+jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
     "completion install": (
         Example("Make zsh complete verbs, options, ids and tasks:", "jitid completion install --shell zsh"),
@@ -262,7 +286,11 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
     "run": ("issue", "renew", "retire", "revoke"),
     "renew": ("issue", "run", "inspect"),
-    "trace": ("inspect", "revoke", "keys revoke"),
+    "trace": ("leak add", "inspect", "revoke", "keys revoke"),
+    "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
+    "leak list": ("leak add", "leak show", "leak close"),
+    "leak show": ("leak list", "leak close", "inspect"),
+    "leak close": ("leak add", "leak list", "leak show"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),

@@ -199,6 +199,32 @@ until that expires.
 
 A claim that a key of ours signed and the ledger does not know means that somebody else has the key: then a
 warning names it, and `jitid keys revoke` ends it.""",
+    "leak add": """\
+The text is searched as jitid-trace(1) tells. What cannot be told from the outside, a part of a signed token or
+one that no key of ours signed, anybody could have written who knows its jti; it is recorded with --yes only.
+
+Of what leaked the ledger keeps which credential it was, where it was found and when that was reported, never the
+string. Strings that look like ours and words like fingerprints that the ledger does not know are counted, and
+nothing more.
+
+A report may be older than the ledger's knowledge of it: --at says when it was made. It is not in the future, and
+what was issued only later counts from its issue on. What was recorded from a source once stays as it was
+recorded, its time and its being closed too.
+
+A hundred thousand strings are one transaction. If it is ended in the middle, report it again: what is recorded is
+recorded once, and what --revoke was to end ends then.
+
+With --revoke it is proved afterwards of whatever leaked and has ended that the ledger refuses it, as
+jitid-verify(1) would, in a new look at what was committed. `proved_at` says when. Verifiers that do not ask the
+ledger honour a signed token until `offline_until`.""",
+    "leak list": """\
+`dead_at` is when the credential ended, for whatever reason, recorded or not; `exposure` goes from the report to
+that, or until now where it is still alive. What had ended before the report was not exposed.""",
+    "leak show": """\
+`revoke` is the command that ends it, where it still works.""",
+    "leak close": """\
+Closing says that somebody has looked at it, and why that was enough. It ends nothing, and what was closed once is
+not opened again.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\
