@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace list tree revoke retire sweep task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace list tree revoke retire sweep task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -21,6 +21,9 @@ __jitid_table() {
         ;;
     'keys')
         verbs='list rotate revoke jwks'
+        ;;
+    'schedule')
+        verbs='systemd cron'
         ;;
     'config')
         verbs='show get set path'
@@ -66,7 +69,7 @@ __jitid_table() {
         arguments='tasks'
         ;;
     'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,proof,offline_until,fingerprint,evidence $everywhere"
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,sweep,proof,offline_until,fingerprint,evidence $everywhere"
         ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
@@ -85,7 +88,7 @@ __jitid_table() {
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
         ;;
     'audit export')
-        options="--out=files $everywhere"
+        options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'keys list')
         options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
@@ -102,6 +105,14 @@ __jitid_table() {
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"
+        ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
         ;;
     'config show')
         options="--origin --field=:key,value,origin $everywhere"

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --shell
-    set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -137,6 +137,7 @@ complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -149,13 +150,17 @@ complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
-complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines'
+complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
 
 # jitid keys
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
 complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
 complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+
+# jitid schedule
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
 
 # jitid config
 complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
@@ -302,7 +307,7 @@ complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write to FILE, 
 complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read on from the signed audit head in FILE, and renew it'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
 complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
@@ -340,6 +345,7 @@ complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'event
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
@@ -361,6 +367,14 @@ complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
 
 # jitid config show
 complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'

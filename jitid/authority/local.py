@@ -90,6 +90,10 @@ class LocalAuthority:
                 from jitid.authority.sweeping import perform
 
                 return perform(self._ledger, self._keyring, operation)
+            case ops.ExportLog():
+                from jitid.authority.looking import export_log
+
+                return export_log(self._ledger, self._keyring)
             case _:
                 return self._look(operation)
 
@@ -103,7 +107,6 @@ class LocalAuthority:
         | ops.ReadLog
         | ops.SignHead
         | ops.VerifyLog
-        | ops.ExportLog
         | ops.FollowLog
         | ops.ListKeys
         | ops.PublishKeys,
@@ -131,8 +134,6 @@ class LocalAuthority:
                     return looking.verify_log(snapshot, names, operation)
                 case ops.SignHead():
                     return looking.sign_head(snapshot, names, self._keyring)
-                case ops.ExportLog():
-                    return looking.export_log(snapshot, names, self._keyring)
                 case ops.ListKeys():
                     return looking.list_keys(snapshot)
                 case ops.PublishKeys():

@@ -6,7 +6,7 @@ the very end the summary. There may be a million rows: a format keeps no more of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
 from jitid.sweep.finding import Severity
@@ -38,6 +38,7 @@ class FindingRow(TypedDict):
     """The sweep that ended it, a UUID."""
     event: int | None
     """The audit event that names what was ended."""
+    ended_at: str | None
     proof: str | None
     """How it is known to have ended."""
     offline_until: str | None
@@ -50,7 +51,7 @@ class Examined(TypedDict):
     rule: str
     examined: str
     complete: bool
-    missed: list[str]
+    missed: Sequence[str]
     """What could not be examined, and why."""
 
 
@@ -70,6 +71,9 @@ class Summary(TypedDict):
     open: int
     known: int
     ended: int
+    ended_credentials: int
+    live: int
+    """How many live credentials there are."""
     worst: str | None
     """The gravest severity among the open findings."""
     complete: bool
