@@ -12,8 +12,10 @@ _BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 TIMES: dict[int, str] = {
-    **{_MINUTE * n: f"*/{n} * * * *" for n in range(1, 60) if 60 % n == 0},
-    **{_HOUR * n: f"0 */{n} * * *" for n in range(1, 24) if 24 % n == 0},
+    _MINUTE: "* * * * *",
+    **{_MINUTE * n: f"*/{n} * * * *" for n in range(2, 60) if 60 % n == 0},
+    _HOUR: "0 * * * *",
+    **{_HOUR * n: f"0 */{n} * * *" for n in range(2, 24) if 24 % n == 0},
     _DAY: "0 0 * * *",
     7 * _DAY: "0 0 * * 0",
 }
