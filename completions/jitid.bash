@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -24,6 +24,9 @@ __jitid_table() {
         ;;
     'keys')
         verbs='list rotate revoke jwks'
+        ;;
+    'schedule')
+        verbs='systemd cron'
         ;;
     'config')
         verbs='show get set path'
@@ -103,7 +106,7 @@ __jitid_table() {
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
         ;;
     'audit export')
-        options="--out=files $everywhere"
+        options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'keys list')
         options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
@@ -120,6 +123,14 @@ __jitid_table() {
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"
+        ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
         ;;
     'config show')
         options="--origin --field=:key,value,origin $everywhere"

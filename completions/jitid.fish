@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --shell
-    set -l groups '' 'task' 'leak' 'audit' 'keys' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -138,6 +138,7 @@ complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -156,13 +157,17 @@ complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is d
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
-complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines'
+complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
 
 # jitid keys
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
 complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
 complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+
+# jitid schedule
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
 
 # jitid config
 complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
@@ -378,6 +383,7 @@ complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'event
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
@@ -399,6 +405,14 @@ complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
 
 # jitid config show
 complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'

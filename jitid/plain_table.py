@@ -213,6 +213,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "doctor": ({
     }, ()),
+    "schedule systemd": ({
+        "--every": ("every", "text", ""),
+        "--name": ("name", "text", ""),
+        "--out": ("out", "text", ""),
+    }, (("option", "texts", False),)),
+    "schedule cron": ({
+        "--every": ("every", "text", ""),
+    }, (("option", "texts", False),)),
     "config show": ({
         "--origin": ("origin", "flag", ""),
     }, ()),

@@ -91,6 +91,10 @@ class LocalAuthority:
                 return perform(self._ledger, self._keyring, operation)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
+            case ops.ExportLog():
+                from jitid.authority.looking import export_log
+
+                return export_log(self._ledger, self._keyring)
             case _:
                 return self._look(operation)
 
@@ -106,7 +110,6 @@ class LocalAuthority:
         | ops.ReadLog
         | ops.SignHead
         | ops.VerifyLog
-        | ops.ExportLog
         | ops.FollowLog
         | ops.ListKeys
         | ops.PublishKeys,
@@ -136,8 +139,6 @@ class LocalAuthority:
                     return looking.verify_log(snapshot, names, operation)
                 case ops.SignHead():
                     return looking.sign_head(snapshot, names, self._keyring)
-                case ops.ExportLog():
-                    return looking.export_log(snapshot, names, self._keyring)
                 case ops.ListKeys():
                     return looking.list_keys(snapshot)
                 case ops.PublishKeys():

@@ -264,8 +264,8 @@ class VerifyLog(Operation["Verification"]):
     expected_head: str | None = None
 
 
-class ExportLog(Operation["list[str]"]):
-    """Return the audit log as lines that can be verified without the ledger."""
+class ExportLog(Operation["Iterator[str]"]):
+    """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
 
 class KeyRow(NamedTuple):

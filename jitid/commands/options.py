@@ -390,3 +390,18 @@ HeadOut = Annotated[
     str | None,
     _option("--head-out", metavar="FILE", text="Read on from the signed audit head in FILE, and renew it."),
 ]
+
+# What runs by itself.
+SweepOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[OPTION]...", help="Options of `jitid sweep`, after `--`.", show_default=False),
+]
+Every = Annotated[
+    str | None, _option("--every", metavar="DURATION", text="How often it runs (default: 10m).")
+]
+UnitName = Annotated[
+    str | None, _option("--name", metavar="NAME", text="The name of the units (default: jitid-sweep).")
+]
+UnitFolder = Annotated[
+    str | None, _option("--out", metavar="DIR", text="Write both units into DIR, instead of printing them.")
+]

@@ -114,6 +114,7 @@ def _finding(row: FindingRow) -> Iterator[str]:
         "credentials": None if ended else row["credentials"],
         "credentials ended": row["credentials"] if ended else None,
         "since": row["since"],
+        "ended at": row["ended_at"],
         "audit event": row["event"],
         "proof": row["proof"],
         "honoured elsewhere until": row["offline_until"],

@@ -154,6 +154,16 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The key is revoked, and the output could not be written.",
     },
     "keys jwks": _LOOKS,
+    "schedule systemd": {
+        0: "Done.",
+        2: "The line, an option of the sweep or the configuration cannot be used.",
+        74: "A unit could not be written.",
+    },
+    "schedule cron": {
+        0: "Done.",
+        2: "The line, an option of the sweep or the configuration cannot be used, or cron cannot say the interval.",
+        74: "The output could not be written.",
+    },
     "config show": _SETTINGS,
     "config get": {**_SETTINGS, 3: "The setting has no value."},
     "config set": {**_SETTINGS, 74: "The file could not be written, and is as it was."},

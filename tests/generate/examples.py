@@ -245,6 +245,10 @@ jitid sweep --baseline known.jsonl""",
     "audit export": (
         Example("To a file for its owner alone:", "jitid audit export --out log.jsonl"),
         Example("Compressed:", "(umask 077; jitid audit export | gzip > log.jsonl.gz)"),
+        Example(
+            "For a collector that reads syslog messages from files:",
+            "jitid audit export --format syslog --out audit.syslog",
+        ),
     ),
     "keys list": (
         Example("All keys:", "jitid keys list"),
@@ -263,6 +267,31 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
         ),
     ),
     "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
+    "schedule systemd": (
+        Example(
+            "Every ten minutes, ending orphans and what leaked:",
+            "jitid schedule systemd -- --fix",
+        ),
+        Example(
+            "As files, to be put in their place by root:",
+            """jitid schedule systemd --every 5m --out . -- --fix --yes
+sudo cp jitid-sweep.service jitid-sweep.timer /etc/systemd/system/
+sudo systemctl daemon-reload
+sudo systemctl enable --now jitid-sweep.timer""",
+            tried=False,
+        ),
+    ),
+    "schedule cron": (
+        Example(
+            "Every hour, added to the lines that are there:",
+            "(crontab -l; jitid schedule cron --every 1h -- --fix) | crontab -",
+            tried=False,
+        ),
+        Example(
+            "Metrics for Prometheus, every ten minutes:",
+            "jitid schedule cron -- --format prometheus --out jitid.prom",
+        ),
+    ),
     "config show": (
         Example("Where each value came from:", "jitid config show --origin"),
         Example("Those that are not the defaults:", "jitid config show --origin | grep -v 'default$'"),
@@ -311,6 +340,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
+    "schedule systemd": ("sweep", "schedule cron"),
+    "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),
     "config get": ("config show", "config set"),
     "config set": ("config get", "config show", "config path"),

@@ -234,6 +234,20 @@ that jitid-inspect(1) tells. Without --after and --since, --limit gives the olde
 with the newest ten.
 
 With --members there is the field `members` too.""",
+    "audit export": """\
+As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a denial, 5 if it ends something
+or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,
+its hash and who did what as structured data of `jitid@32473`; and its whole body as the message, JSON in ASCII.
+Only JSON lines can be verified.""",
+    "schedule systemd": """\
+The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
+of the sweep become absolute too. Variables that are set here are not set there, and are warned of.
+
+The service sees the file system read-only but for the ledger and the folders that the sweep writes to, which
+must exist. It has no network. It sees all processes, since the rule orphaned-process looks for them.""",
+    "schedule cron": """\
+What cron can say are minutes that divide an hour, hours that divide a day, a day and a week. Others are
+refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell.""",
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
 head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is

@@ -80,6 +80,7 @@ METAVARS: dict[str, Value] = {
     "LEVEL": _words(*SENSITIVITIES),
     "LOGIN": NOTHING,
     "N": NOTHING,
+    "OPTION": NOTHING,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -105,11 +106,13 @@ OPTIONS: dict[str, Value] = {
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("config set", "VALUE"): SETTING,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
     ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
+    ("schedule systemd", "--name"): NOTHING,
     ("task list", "--after"): TASKS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
@@ -142,6 +145,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "keys rotate": keys.ROTATED,
     "keys revoke": keys.REVOKED,
     "keys jwks": (),
+    "schedule systemd": (),
+    "schedule cron": (),
     "config show": ("key", "value", "origin"),
     "config get": ("key", "value", "origin"),
     "config set": (),

@@ -112,8 +112,7 @@ def test_unknown_strings_are_counted_and_not_kept(world: World, tmp_path: Path) 
     assert add(world, " ".join(foreign)).credentials == {}
     world.close()
     held = b"".join(path.read_bytes() for path in world.path.rglob("*") if path.is_file())
-    for text in (*foreign, mine, unknown, bytes(range(32))):
-        raw = text if isinstance(text, bytes) else text.encode()
+    for raw in (*(text.encode() for text in (*foreign, mine, unknown)), bytes(range(32))):
         assert raw not in held
     assert fingerprint(foreign[0]) not in held
     world.reopen()
@@ -465,11 +464,11 @@ def test_whatever_happens_the_log_holds_and_proofs_are_true(
                     world.clock.now += 20
         world.check()
         tokens = {one.jti: one.token for one in made}
-        for leaked in listed(world):
-            if leaked.reason is None:
-                world.verify(tokens[leaked.leak.jti])
-                assert leaked.leak.proved_at is None
+        for each in listed(world):
+            if each.reason is None:
+                world.verify(tokens[each.leak.jti])
+                assert each.leak.proved_at is None
                 continue
             with pytest.raises(InvalidCredentialError):
-                world.verify(tokens[leaked.leak.jti])
-            assert leaked.leak.dead_at is not None
+                world.verify(tokens[each.leak.jti])
+            assert each.leak.dead_at is not None
