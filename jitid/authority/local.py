@@ -86,6 +86,13 @@ class LocalAuthority:
 
                 with self._ledger.read() as snapshot:
                     return tracing.trace(snapshot, self._ledger.names, operation.finds)
+            case ops.MakeReport():
+                from jitid import report
+
+                with self._ledger.read() as snapshot:
+                    return report.make(
+                        snapshot, self._ledger.names, at=operation.at, days=operation.days
+                    )
             case _:
                 return self._look(operation)
 

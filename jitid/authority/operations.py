@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jitid.examination import Check
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
@@ -259,6 +260,15 @@ class Examine(Operation["list[Check]"]):
     """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
 
 
+class MakeReport(Operation["Report"]):
+    """Report the state of identity sprawl, now or at a time that has passed."""
+
+    at: int | None = None
+    """Seconds since the epoch; None for now."""
+    days: int
+    """For how many days of UTC the trend is told."""
+
+
 AnyOperation = (
     Issue
     | Renew
@@ -282,4 +292,5 @@ AnyOperation = (
     | RevokeKey
     | PublishKeys
     | Examine
+    | MakeReport
 )

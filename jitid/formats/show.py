@@ -22,15 +22,10 @@ def show(
     (on a terminal). Raises UsageError for a field that the view does not have, and OutputError.
     """
     terminal = output.is_terminal()
-    if field is not None:
-        text = _field(view, field)
-    else:
-        text = _text(
-            view, chosen or (Format.TABLE if terminal else Format.TSV), terminal if colour is None else colour
-        )
+    shape = chosen or (Format.TABLE if terminal else Format.TSV)
     piece: list[str] = []
     size = 0
-    for part in text:
+    for part in text(view, shape, field, colour=terminal if colour is None else colour):
         piece.append(part)
         size += len(part)
         if size >= _PIECE:
@@ -41,7 +36,10 @@ def show(
         output.write("".join(piece))
 
 
-def _text(view: View, chosen: Format, colour: bool) -> Iterator[str]:
+def text(view: View, chosen: Format, field: str | None = None, *, colour: bool = False) -> Iterator[str]:
+    """Yield what `show` writes, for whoever writes it elsewhere."""
+    if field is not None:
+        return _field(view, field)
     match chosen:
         case Format.TABLE:
             from jitid.formats import table
