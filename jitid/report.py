@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
 from typing import NamedTuple
 
@@ -10,14 +10,13 @@ from jitid.errors import UsageError
 from jitid.ledger.protocol import Names, Snapshot
 from jitid.ledger.survey import Survey
 from jitid.lifetime import format_time
-from jitid.sweep.finding import Finding
+from jitid.sweep.finding import Coverage, Finding, Severity
+from jitid.sweep.limits import Limits
+from jitid.task import SENSITIVITIES
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
 MOST_OFFENDERS = 10
-
-STANDING: Mapping[str, int] = {"low": 28_800, "moderate": 3_600, "high": 900, "critical": 300}
-"""The longest lifetime of a credential in seconds by sensitivity; what lives longer is standing."""
 
 _DAY = 86_400
 
@@ -35,7 +34,7 @@ VALID_AFTER_FIVE_DAYS = Published(91.6, "NHI Mgmt Group")
 """Of a hundred leaked secrets, those that still work five days after their owner was told."""
 
 COUNTED_AS_USE = (
-    "renewed, or delegated from; what verifiers elsewhere accept is not recorded in the ledger and not counted"
+    "renewed, or delegated from; what verifiers elsewhere accept is not recorded, and not counted"
 )
 """What the ledger can see of the use of an identity."""
 
@@ -54,6 +53,8 @@ class Report(NamedTuple):
     survey: Survey
     offenders: tuple[Finding, ...] | None
     """What a sweep finds, the gravest first; None for the past, where no sweep can look."""
+    missed: tuple[str, ...]
+    """What the sweep could not examine, and why: then `offenders` may not be all."""
 
     @property
     def never_used(self) -> float | None:
@@ -88,8 +89,8 @@ def make(
     *,
     at: int | None = None,
     days: int = DEFAULT_DAYS,
-    limits: Mapping[str, int] = STANDING,
-    findings: Iterable[Finding] = (),
+    limits: Limits,
+    found: Iterable[Finding | Coverage] = (),
 ) -> Report:
     """Report the present, or the past from what the ledger remembers.
 
@@ -98,8 +99,8 @@ def make(
         names: the ledger's.
         at: the time to report, in seconds since the epoch; None for now.
         days: for how many days of UTC to tell the trend, the one of `at` included.
-        limits: the longest lifetime in seconds by sensitivity.
-        findings: what a sweep finds now; not asked for in a report of the past.
+        limits: those of the sweep; a longer lifetime than they have for a sensitivity is standing.
+        found: what a sweep finds now; not asked for in a report of the past.
 
     Raises:
         UsageError: `at` is in the future, or before the ledger's first event; too few or too many days.
@@ -112,18 +113,36 @@ def make(
         _check_time(snapshot, at, now)
     then = now if at is None else at
     since = (then // _DAY - days + 1) * _DAY
-    survey = snapshot.survey(at, since, limits)
-    past = then < now
-    return Report(then, past, names.uuid, dict(limits), survey, None if past else gravest(findings))
+    standing = {each: limits.standing(each) for each in SENSITIVITIES}
+    survey = snapshot.survey(at, since, standing)
+    if then < now:
+        return Report(then, True, names.uuid, standing, survey, None, ())
+    missed: list[str] = []
+    offenders = gravest(_findings(found, missed))
+    return Report(then, False, names.uuid, standing, survey, offenders, tuple(missed))
 
 
 def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
-    """Return the findings that matter most: by severity, then by how much is alive, then the oldest first."""
+    """Return the findings that matter most: by severity, then by how much is alive, then the oldest first.
+
+    What is for information only offends nobody, and is left out.
+    """
 
     def weight(finding: Finding) -> tuple[int, int, int]:
         return finding.severity.rank, finding.credentials, -(finding.since or 0)
 
-    return tuple(nlargest(most, findings, key=weight))
+    return tuple(
+        nlargest(most, (each for each in findings if each.severity is not Severity.INFO), key=weight)
+    )
+
+
+def _findings(found: Iterable[Finding | Coverage], missed: list[str]) -> Iterator[Finding]:
+    """Yield the findings alone, and note what was not examined."""
+    for each in found:
+        if isinstance(each, Finding):
+            yield each
+        else:
+            missed += [f"{each.rule}: {why}" for why in each.missed]
 
 
 def _check_time(snapshot: Snapshot, at: int, now: int) -> None:

@@ -19,6 +19,18 @@ from tests.real import need
 _PATIENCE = 60.0
 """Seconds after which a browser that does not answer has failed."""
 _GONE = b""
+_FLAGS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-dev-shm-usage",
+    "disable-extensions",
+    "disable-background-networking",
+    "disable-component-update",
+    "no-first-run",
+    "hide-scrollbars",
+    "remote-debugging-pipe",
+)
 
 
 class BrowserError(AssertionError):
@@ -38,10 +50,7 @@ class Browser:
     def __enter__(self) -> Self:
         to_child, self._out = os.pipe()
         self._in, from_child = os.pipe()
-        arguments = (
-            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-extensions "
-            "--disable-background-networking --disable-component-update --hide-scrollbars --remote-debugging-pipe"
-        ).split()
+        arguments = [f"--{flag}" for flag in _FLAGS]
         # It reads descriptor 3 and writes 4, which Python's own spawning cannot promise: a shell puts them there.
         script = f'exec "$@" 3<&{to_child} 4>&{from_child}'
         self._process = subprocess.Popen(
@@ -139,7 +148,11 @@ class Browser:
     def show(self, *, width: int = 1280, height: int = 900, dark: bool = False, paper: bool = False) -> None:
         """Lay the page out for a screen of that size in CSS pixels, or for paper, in a scheme."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
@@ -155,7 +168,9 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """Write the whole page as it is laid out now as a PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=self._whole())
+        answer = self.call(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=self._whole()
+        )
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _whole(self) -> dict[str, Any]:
@@ -172,6 +187,8 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """Start a browser for the length of the block; the test is skipped where there is none."""
     need("chromium")
-    with tempfile.TemporaryDirectory(prefix="jitid-browser-", ignore_cleanup_errors=True) as profile:
-        with Browser(Path(profile)) as found:
-            yield found
+    with (
+        tempfile.TemporaryDirectory(prefix="jitid-browser-", ignore_cleanup_errors=True) as profile,
+        Browser(Path(profile)) as found,
+    ):
+        yield found

@@ -86,13 +86,14 @@ class LocalAuthority:
 
                 with self._ledger.read() as snapshot:
                     return tracing.trace(snapshot, self._ledger.names, operation.finds)
-            case ops.MakeReport():
-                from jitid import report
+            case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
+                from jitid.authority.sweeping import perform
 
-                with self._ledger.read() as snapshot:
-                    return report.make(
-                        snapshot, self._ledger.names, at=operation.at, days=operation.days
-                    )
+                return perform(self._ledger, self._keyring, operation)
+            case ops.MakeReport():
+                from jitid.authority.reporting import make
+
+                return make(self._ledger, operation)
             case _:
                 return self._look(operation)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
+    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+    from jitid.sweep.limits import Limits
+    from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
     from jitid.tracing import Traced
 
@@ -260,6 +263,42 @@ class Examine(Operation["list[Check]"]):
     """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
 
 
+class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
+    """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    head: str | None = None
+    """The signed audit head up to which the chain was verified before."""
+    accept_clock: bool = False
+
+
+class ForeseeFix(Operation["Foreseen"]):
+    """Say what ending all that some rules find would come to."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    since: int | None = None
+    """Only what has been so since then, in seconds since the epoch."""
+    known: Container[str] = frozenset()
+    """The fingerprints of findings that are left alone."""
+    accept_clock: bool = False
+
+
+class Fix(Operation["Iterator[Remedied]"]):
+    """End what some rules find; the answer comes piece by piece, as it is done."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    sweep: str
+    """The name of the sweep, a UUID."""
+    since: int | None = None
+    known: Container[str] = frozenset()
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    accept_clock: bool = False
+
+
 class MakeReport(Operation["Report"]):
     """Report the state of identity sprawl, now or at a time that has passed."""
 
@@ -267,6 +306,8 @@ class MakeReport(Operation["Report"]):
     """Seconds since the epoch; None for now."""
     days: int
     """For how many days of UTC the trend is told."""
+    limits: Limits
+    accept_clock: bool = False
 
 
 AnyOperation = (
@@ -292,5 +333,8 @@ AnyOperation = (
     | RevokeKey
     | PublishKeys
     | Examine
+    | Sweep
+    | ForeseeFix
+    | Fix
     | MakeReport
 )

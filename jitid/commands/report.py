@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.operations import MakeReport
 from jitid.commands.globals import Globals
-from jitid.environment import open_authority
+from jitid.environment import open_authority, sweep_limits
 from jitid.errors import UsageError
 from jitid.files import write_private, write_public
 from jitid.formats import output
@@ -16,7 +16,7 @@ from jitid.lifetime import parse_time
 from jitid.report import DEFAULT_DAYS, MOST_DAYS, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from jitid.commands import options
 
@@ -43,23 +43,27 @@ def report(
         given.format = None
     given.expect(FIELDS)
     if own is not None and given.field is not None:
-        raise UsageError(
-            "--field and --format cannot go together", "a field is shown as it is, one a line"
-        )
+        raise UsageError("--field and --format cannot go together", "a field is shown as it is, one a line")
     if own == "prometheus" and at is not None:
         raise UsageError(
-            "--at and --format prometheus cannot go together", "whoever collects metrics takes them for the present"
+            "--at and --format prometheus cannot go together",
+            "whoever collects metrics takes them for the present",
         )
     if out is not None and not out.strip():
         raise UsageError("--out is blank", "name a file, or leave it out")
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise UsageError(f"--days is from 1 to {MOST_DAYS}")
     found = open_authority(given.config()).perform(
-        MakeReport(at=None if at is None else parse_time(at), days=DEFAULT_DAYS if days is None else days)
+        MakeReport(
+            at=None if at is None else parse_time(at),
+            days=DEFAULT_DAYS if days is None else days,
+            limits=sweep_limits(given.config()),
+            accept_clock=given.accept_clock,
+        )
     )
     found = _with_commands(given, found)
     if out is None:
-        output.write("".join(_text(given, found, own, to_screen=output.is_terminal())))
+        output.write_pieces(_text(given, found, own, to_screen=output.is_terminal()))
         return
     data = "".join(_text(given, found, own, to_screen=False)).encode("utf-8", "backslashreplace")
     # What a collector reads is for everybody; the rest has names in it that are not.
@@ -71,12 +75,13 @@ def _with_commands(given: Globals, found: Report) -> Report:
     if found.offenders is None:
         return found
     told = (
-        each if each.remedy is None else each._replace(remedy=given.command(each.remedy)) for each in found.offenders
+        each if each.remedy is None else each._replace(remedy=given.command(each.remedy))
+        for each in found.offenders
     )
     return found._replace(offenders=tuple(told))
 
 
-def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) -> Iterable[str]:
+def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) -> Iterator[str]:
     if own == "html":
         from jitid.formats import report_html
 
@@ -90,7 +95,9 @@ def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) ->
     if given.field is not None:
         from jitid.formats import show
 
-        return show.text(View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field)
+        return show.pieces(
+            View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
+        )
     if shape is Format.TABLE:
         from jitid.formats import report_text
 
@@ -104,5 +111,4 @@ def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) ->
         report_metrics.rows(found),
         document=report_document.document(found) if shape is Format.JSON else None,
     )
-    return show.text(view, shape)
-
+    return show.pieces(view, shape, None, colour=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NONE = "–"
+NONE = "-"
 """What stands where there is nothing to measure."""
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 
 DATA = 1
 TALK = 2
+
+_PIECE = 1 << 16
+"""So many characters are written at once of what has no end."""
 
 
 def claim_descriptors() -> None:
@@ -34,6 +38,21 @@ def write(text: str) -> None:
         _write_all(DATA, text)
     except OSError as error:
         raise _failed(error) from error
+
+
+def write_pieces(pieces: Iterable[str]) -> None:
+    """Write many pieces of text as they come, a good number in one call. Raises OutputError."""
+    gathered: list[str] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            write("".join(gathered))
+            gathered.clear()
+            size = 0
+    if gathered:
+        write("".join(gathered))
 
 
 _quick = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
 
@@ -41,7 +42,7 @@ def page(title: str, style: str, body: str) -> str:
 """
 
 
-def table(caption: str, head: tuple[str, ...], rows: list[tuple[object, ...]], numbers: int = 1) -> str:
+def table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], numbers: int = 1) -> str:
     """Return a table; the columns from number `numbers` on (counted from 0) hold figures."""
 
     def row(cells: tuple[object, ...], scope: str) -> str:

@@ -1,7 +1,7 @@
 """Plots as SVG inside a page: as wide as there is room, with a name and a description for who cannot see them.
 
-Colours come from the page's style by class (`bar`, `track`, `other`, `warn`, `axis`, `grid`, `name`, `value`, `tick`), so
-that a plot is light or dark as the page is. Widths are shares of the whole: text keeps its size on a phone.
+Colours come from the page's style by class (`bar`, `track`, `other`, `warn`, `axis`, `grid`, `name`, `value`,
+`tick`), so that a plot is light or dark as the page is. Widths are shares of the whole: text keeps its size on a phone.
 """
 
 from __future__ import annotations
@@ -65,18 +65,17 @@ def columns(key: str, title: str, told: str, parts: Sequence[Column], mark: str 
     step = 100 / max(len(parts), 1)
     lines = [f'<line class="grid" x1="0" x2="100%" y1="{_TOP}" y2="{_TOP}"/>'] if most else []
     for number, part in enumerate(parts):
-        # Each stands on a place that shows its value, also where there is nothing to see.
-        place = f'x="{number * step:.3f}%" width="{step:.3f}%"'
-        lines.append(
-            f'<rect class="place" {place} y="{_TOP}" height="{_FLOOR - _TOP}">'
-            f"<title>{text(part.name)}: {text(part.shown)}</title></rect>"
+        left, height = number * step, (_FLOOR - _TOP) * part.value / most if part.value else 0
+        column = (
+            f'<rect class="{mark}" x="{left + 0.12 * step:.3f}%" width="{0.76 * step:.3f}%" '
+            f'y="{_FLOOR - max(height, 1.5):.2f}" height="{max(height, 1.5):.2f}"/>'
         )
-        if part.value:
-            height = max((_FLOOR - _TOP) * part.value / most, 1.5)
-            lines.append(
-                f'<rect class="{mark}" x="{(number + 0.12) * step:.3f}%" width="{0.76 * step:.3f}%" '
-                f'y="{_FLOOR - height:.2f}" height="{height:.2f}"><title>{text(part.name)}: {text(part.shown)}</title></rect>'
-            )
+        # Each stands on a place that shows its value, also where there is nothing to see.
+        lines.append(
+            f"<g><title>{text(part.name)}: {text(part.shown)}</title>"
+            f'<rect class="place" x="{left:.3f}%" width="{step:.3f}%" y="{_TOP}" height="{_FLOOR - _TOP}"/>'
+            f"{column if height else ''}</g>"
+        )
     lines.append(f'<line class="axis" x1="0" x2="100%" y1="{_FLOOR}" y2="{_FLOOR}"/>')
     highest = max(parts, key=lambda part: part.value).shown if most else "none"
     lines.append(f'<text class="tick" x="0" y="{_TOP - 7}">{text(highest)}</text>')
@@ -92,7 +91,8 @@ def columns(key: str, title: str, told: str, parts: Sequence[Column], mark: str 
 def _figure(key: str, title: str, told: str, height: float, inner: str) -> str:
     return (
         f'<svg class="plot" role="img" aria-labelledby="{key}-t" aria-describedby="{key}-d" width="100%" '
-        f'height="{height:g}"><title id="{key}-t">{text(title)}</title><desc id="{key}-d">{text(told)}</desc>{inner}</svg>'
+        f'height="{height:g}"><title id="{key}-t">{text(title)}</title><desc id="{key}-d">{text(told)}</desc>'
+        f"{inner}</svg>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.ledger.survey import Breakdown, Spread
+from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
 from jitid.report import AGENTS_PER_PERSON, COUNTED_AS_USE, VALID_AFTER_FIVE_DAYS, Published, Report
 from jitid.sweep.finding import Finding
@@ -12,18 +12,7 @@ from jitid.sweep.finding import Finding
 NO_OLD_LEAK = "no leak is five days old yet"
 NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"
 
-
-def breakdowns(report: Report) -> dict[str, Breakdown]:
-    """Return how the live credentials are made up, by the name of each property."""
-    survey = report.survey
-    return {
-        "kind": survey.by_kind,
-        "task": survey.by_task,
-        "agent": survey.by_agent,
-        "delegator": survey.by_delegator,
-        "sensitivity": survey.by_sensitivity,
-        "delegator_proof": survey.by_proof,
-    }
+NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -35,7 +24,7 @@ def document(report: Report) -> dict[str, Any]:
         "past": report.past,
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
-        "live_by": {name: _breakdown(found) for name, found in breakdowns(report).items()},
+        "live_by": {name: _breakdown(found) for name, found in survey.live_by.items()},
         "identities_per_person": {
             "people": people.people,
             "identities": people.identities,
@@ -52,7 +41,8 @@ def document(report: Report) -> dict[str, Any]:
             "live": report.standing,
             "share": rounded(report.standing_share),
             "by_sensitivity": [
-                {**each._asdict(), "limit_seconds": report.limits[each.sensitivity]} for each in survey.sensitive
+                {**each._asdict(), "limit_seconds": report.limits[each.sensitivity]}
+                for each in survey.sensitive
             ],
         },
         "task_end_to_death": {
@@ -62,12 +52,13 @@ def document(report: Report) -> dict[str, Any]:
         },
         "use": {**use._asdict(), "never_share": rounded(report.never_used), "counted": COUNTED_AS_USE},
         "leaks": _leaks(report),
-        "trend": [
-            {"day": format_time(day.start)[:10], **{name: value for name, value in day._asdict().items() if name != "start"}}
-            for day in survey.trend
-        ],
+        "trend": [_day(day) for day in survey.trend],
         "offenders": None if report.offenders is None else [_offender(each) for each in report.offenders],
-        **({"note": NO_OFFENDERS_THEN} if report.offenders is None else {}),
+        **(
+            {"offenders_note": NO_OFFENDERS_THEN}
+            if report.offenders is None
+            else {"not_examined": report.missed}
+        ),
     }
 
 
@@ -86,7 +77,7 @@ def _breakdown(found: Breakdown) -> dict[str, Any]:
 
 def _spread(spread: Spread) -> dict[str, Any]:
     return {
-        "count": spread.count,
+        "count": spread.number,
         "p50_seconds": spread.p50,
         "p95_seconds": spread.p95,
         "longest_seconds": spread.longest,
@@ -95,6 +86,11 @@ def _spread(spread: Spread) -> dict[str, Any]:
 
 def _published(figure: Published) -> dict[str, Any]:
     return {"value": figure.value, "source": figure.source}
+
+
+def _day(day: Day) -> dict[str, Any]:
+    counts = day._asdict()
+    return {"day": format_time(counts.pop("start"))[:10], **counts}
 
 
 def _leaks(report: Report) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import folded, page, table, text as shown
+from jitid.formats.page import folded, page, table
+from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, Column, bars, columns
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, breakdowns
+from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_FOUND
 from jitid.formats.report_style import STYLE
 from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
@@ -45,7 +46,8 @@ def text(report: Report) -> Iterator[str]:
             "<h2>What is alive</h2>",
             f'<div class="grid">{"".join(_composition(report))}</div>',
             "<h2>How long it lives</h2>",
-            f'<div class="two">{_lifetimes(report)}{_standing(report)}{_after_the_task(report)}{_exposure(report)}</div>',
+            f'<div class="two">{_lifetimes(report)}{_standing(report)}',
+            f"{_after_the_task(report)}{_exposure(report)}</div>",
             "</main>",
             _footer(),
         )
@@ -72,8 +74,14 @@ def _card(title: str, *inner: str) -> str:
 
 def _leaked(report: Report) -> str:
     leaks, own, published = report.survey.leaks, report.valid_after_five_days, VALID_AFTER_FIVE_DAYS
-    parts = [] if own is None else [Bar("This ledger", own, percent(own / 100), "warn" if leaks.aged_valid else "bar")]
-    parts.append(Bar(f"Published, {published.source}", published.value, percent(published.value / 100), "other"))
+    parts = (
+        []
+        if own is None
+        else [Bar("This ledger", own, percent(own / 100), "warn" if leaks.aged_valid else "bar")]
+    )
+    parts.append(
+        Bar(f"Published, {published.source}", published.value, percent(published.value / 100), "other")
+    )
     if own is None:
         big = f'<p class="big none">{shown(NO_OLD_LEAK)}</p>'
     else:
@@ -128,10 +136,15 @@ def _tiles(report: Report) -> str:
         ("Open tasks", count(totals.tasks_open), overdue),
         ("Standing", percent(report.standing_share), f"{count(report.standing)} live longer than allowed"),
         ("Never used", percent(report.never_used), f"{count(report.survey.use.never)} live identities"),
-        ("Leaked and valid", count(report.survey.leaks.valid), f"of {count(report.survey.leaks.secrets)} reported"),
+        (
+            "Leaked and valid",
+            count(report.survey.leaks.valid),
+            f"of {count(report.survey.leaks.secrets)} reported",
+        ),
     )
     inner = [
-        f"<div><dt>{shown(name)}</dt><dd>{shown(value)}</dd><dd>{shown(more)}</dd></div>" for name, value, more in tiles
+        f"<div><dt>{shown(name)}</dt><dd>{shown(value)}</dd><dd>{shown(more)}</dd></div>"
+        for name, value, more in tiles
     ]
     return f'<dl class="tiles">{"".join(inner)}</dl>'
 
@@ -139,8 +152,9 @@ def _tiles(report: Report) -> str:
 def _offenders(report: Report) -> str:
     if report.offenders is None:
         return f'<p class="card soft">{shown(NO_OFFENDERS_THEN.capitalize())}.</p>'
+    missed = "".join([f'<p class="small bad">Not examined: {shown(why)}</p>' for why in report.missed])
     if not report.offenders:
-        return '<p class="card soft">Nothing was found.</p>'
+        return f'<p class="card soft">{shown(NOTHING_FOUND.capitalize())}.</p>{missed}'
     lines = []
     for each in report.offenders:
         remedy = "" if each.remedy is None else f"<code>{shown(each.remedy)}</code>"
@@ -149,7 +163,7 @@ def _offenders(report: Report) -> str:
             f'<strong>{shown(each.subject)}</strong> <span class="soft">{shown(each.rule)}</span>'
             f"<p>{shown(each.summary)}</p>{remedy}</li>"
         )
-    return f'<ol class="offenders">{"".join(lines)}</ol>'
+    return f'<ol class="offenders">{"".join(lines)}</ol>{missed}'
 
 
 def _trend(report: Report) -> str:
@@ -160,7 +174,9 @@ def _trend(report: Report) -> str:
         parts = [Column(_date(day), value, count(value)) for day, value in zip(days, values, strict=True)]
         whole = "" if name == "live" else f" {count(sum(values))} in all."
         told = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
-        cards.append(_card(title, f'<p class="small soft">{shown(told)}</p>', columns(name, title, told, parts, mark)))
+        cards.append(
+            _card(title, f'<p class="small soft">{shown(told)}</p>', columns(name, title, told, parts, mark))
+        )
     data = table(
         "By day of UTC; the last day goes up to the time of the report.",
         ("Day", "Alive at its end", "Issued", "Ended", "Leaks reported"),
@@ -174,7 +190,7 @@ def _date(day: Day) -> str:
 
 
 def _composition(report: Report) -> Iterator[str]:
-    every = breakdowns(report)
+    every = report.survey.live_by
     for name, title in _HEADINGS.items():
         found = every[name]
         if not found.live:
@@ -182,7 +198,9 @@ def _composition(report: Report) -> Iterator[str]:
             continue
         parts = [Bar(part.name, part.live, _share(part.live, found.live)) for part in found.top]
         if found.others.live:
-            parts.append(Bar(found.others.name, found.others.live, _share(found.others.live, found.live), "other"))
+            parts.append(
+                Bar(found.others.name, found.others.live, _share(found.others.live, found.live), "other")
+            )
         plot = bars(f"by-{name}", f"Live credentials {title.lower()}", _read_out(parts), parts, found.live)
         yield _card(title, plot, folded("As a table", _table(name, found)))
 
@@ -227,7 +245,7 @@ def _standing(report: Report) -> str:
 
 def _after_the_task(report: Report) -> str:
     retirement = report.survey.retirement
-    ended = retirement.delays.count
+    ended = retirement.delays.number
     title = "From the end of a task to its last death"
     late = ended - retirement.at_once - retirement.still_live
     parts = [
@@ -243,7 +261,7 @@ def _after_the_task(report: Report) -> str:
 def _exposure(report: Report) -> str:
     leaks = report.survey.leaks
     title = "Leaked secrets, from the report to the death"
-    after = leaks.exposure.count - leaks.dead_before
+    after = leaks.exposure.number - leaks.dead_before
     parts = [
         Bar("Dead before the report", leaks.dead_before, count(leaks.dead_before)),
         Bar("Dead after it", after, count(after), "other"),
@@ -273,5 +291,9 @@ def _footer() -> str:
         f"{AGENTS_PER_PERSON.value:g} agents to a person ({AGENTS_PER_PERSON.source})."
     )
     used = f"Counted as use of an identity: {COUNTED_AS_USE}."
-    ranks = "Percentiles are by nearest rank. A day is one of UTC. Each leaked secret counts once, from its first report."
-    return "<footer>" + "".join([f'<p class="small soft">{shown(each)}</p>' for each in (published, used, ranks)]) + "</footer>"
+    ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
+    return (
+        "<footer>"
+        + "".join([f'<p class="small soft">{shown(each)}</p>' for each in (published, used, ranks)])
+        + "</footer>"
+    )

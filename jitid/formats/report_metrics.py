@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jitid.formats.exposition import Metric, Sample
-from jitid.formats.report_document import breakdowns, rounded
+from jitid.formats.report_document import rounded
 from jitid.ledger.survey import Spread
 from jitid.lifetime import format_time
 from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
@@ -34,29 +34,49 @@ def metrics(report: Report) -> Iterator[Metric]:
     yield Metric("tasks", "Tasks by state", tuple(Sample({"state": name}, n) for name, n in states.items()))
     yield _one("delegators_live", "Root delegators of whom something is alive", totals.delegators)
     yield _one("agents_live", "Agents of whom something is alive", totals.agents)
-    for name, found in breakdowns(report).items():
+    for name, found in survey.live_by.items():
         top = tuple(Sample({name: part.name}, part.live) for part in found.top)
         words = name.replace("_", " ")
         yield Metric(f"credentials_live_by_{name}", f"Live credentials of each {words} that has most", top)
-        yield _one(f"credentials_live_by_{name}_others", f"Live credentials of every other {words}", found.others.live)
+        yield _one(
+            f"credentials_live_by_{name}_others",
+            f"Live credentials of every other {words}",
+            found.others.live,
+        )
     yield _one("people", "Persons of whom something is alive", people.people)
-    yield _one("identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person))
+    yield _one(
+        "identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person)
+    )
     yield _one("identities_per_person_highest", "Live identities of the person with most", people.highest)
     yield _published("identities_per_person_published", "Agents to a person", AGENTS_PER_PERSON)
     yield from _spread("lifetime", "Granted lifetime of the live credentials", survey.lifetimes)
     by_limit = tuple(Sample({"sensitivity": each.sensitivity}, each.standing) for each in survey.sensitive)
-    yield Metric("credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", by_limit)
-    yield _one("credentials_standing_ratio", "Their share of the live credentials", rounded(report.standing_share))
-    yield from _spread("task_end_to_death", "Time from a task's end to its last death", survey.retirement.delays)
-    yield _one("tasks_ended_with_live", "Tasks that are over and have something alive", survey.retirement.still_live)
+    yield Metric(
+        "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", by_limit
+    )
+    yield _one(
+        "credentials_standing_ratio", "Their share of the live credentials", rounded(report.standing_share)
+    )
+    yield from _spread(
+        "task_end_to_death", "Time from a task's end to its last death", survey.retirement.delays
+    )
+    yield _one(
+        "tasks_ended_with_live", "Tasks that are over and have something alive", survey.retirement.still_live
+    )
     yield _one("identities_never_used", "Live identities neither renewed nor delegated from", use.never)
-    yield _one("identities_never_used_ratio", "Their share of the live identities", rounded(report.never_used))
+    yield _one(
+        "identities_never_used_ratio", "Their share of the live identities", rounded(report.never_used)
+    )
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
     yield _one("leaked_secrets_proved_dead", "Leaked secrets that were proved dead", leaks.proved)
-    yield _one("leaked_secrets_dead_before_report", "Leaked secrets dead before the report", leaks.dead_before)
+    yield _one(
+        "leaked_secrets_dead_before_report", "Leaked secrets dead before the report", leaks.dead_before
+    )
     yield from _spread("exposure", "Time from the report of a leak to the death", leaks.exposure)
-    yield _one("exposure_oldest_valid_seconds", "How long the oldest leak that works is known", leaks.oldest_valid)
+    yield _one(
+        "exposure_oldest_valid_seconds", "How long the oldest leak that works is known", leaks.oldest_valid
+    )
     yield _one("leaked_secrets_aged", "Leaked secrets reported at least five days ago", leaks.aged)
     yield _one("leaked_secrets_aged_valid", "Those of them that worked five days later", leaks.aged_valid)
     own = report.valid_after_five_days
@@ -68,7 +88,10 @@ def metrics(report: Report) -> Iterator[Metric]:
     yield Metric("leaked_secrets_young", "Leaked secrets reported less than five days ago", samples)
     if report.offenders is not None:
         found_ = tuple(
-            Sample({"rule": each.rule, "severity": each.severity.value, "subject": each.subject}, each.credentials)
+            Sample(
+                {"rule": each.rule, "severity": each.severity.value, "subject": each.subject},
+                each.credentials,
+            )
             for each in report.offenders
         )
         yield Metric("offender_credentials", "Live credentials of each of the gravest findings", found_)
@@ -79,8 +102,12 @@ def _trend(report: Report) -> Iterator[Metric]:
     dated = [({"day": format_time(day.start)[:10]}, day) for day in days]
     yield Metric("day_issued", "Issued on a day", tuple(Sample(label, day.issued) for label, day in dated))
     yield Metric("day_ended", "Ended on a day", tuple(Sample(label, day.ended) for label, day in dated))
-    yield Metric("day_live", "Alive at the end of a day", tuple(Sample(label, day.live) for label, day in dated))
-    yield Metric("day_leaks", "Leaks reported on a day", tuple(Sample(label, day.leaks) for label, day in dated))
+    yield Metric(
+        "day_live", "Alive at the end of a day", tuple(Sample(label, day.live) for label, day in dated)
+    )
+    yield Metric(
+        "day_leaks", "Leaks reported on a day", tuple(Sample(label, day.leaks) for label, day in dated)
+    )
 
 
 def _one(name: str, told: str, value: float | None) -> Metric:

@@ -29,7 +29,8 @@ h3 { font-size: 15px; line-height: 1.35; margin: 0 0 4px; }
 p { margin: 0; }
 .soft, caption, .unit { color: var(--soft); }
 .small { font-size: 14px; }
-.then { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 8px; background: var(--card); }
+.then { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 8px;
+  background: var(--card); }
 .mono, code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
 .mono { font-size: 13px; overflow-wrap: anywhere; }
 .grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
@@ -103,6 +104,8 @@ footer p + p { margin-top: 8px; }
   .two { grid-template-columns: repeat(2, 1fr); }
   dl.tiles { grid-template-columns: repeat(4, 1fr); }
   .grid, .two { gap: 12px; }
+  .plot text { font-size: 12px; }
+  dl.tiles { gap: 2px; }
   details { display: none; }
 }
 """

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from jitid.formats.cell import cell
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, breakdowns
+from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_FOUND
 from jitid.formats.table import drawn, terminal_width
 from jitid.ledger.survey import Day, Spread
 from jitid.lifetime import format_time
@@ -46,14 +46,20 @@ def text(report: Report, colour: bool) -> Iterator[str]:
     people = report.survey.people
     yield page.figures(
         (
-            ("mean", f"{mean(report.per_person)} live identities ({counted(people.people, 'person', 'people')})"),
-            ("highest", count(people.highest) + ("" if people.highest is None else f" {people.highest_delegator}")),
+            (
+                "mean",
+                f"{mean(report.per_person)} live identities ({counted(people.people, 'person', 'people')})",
+            ),
+            (
+                "highest",
+                count(people.highest) + ("" if people.highest is None else f" {people.highest_delegator}"),
+            ),
             ("published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"),
         )
     )
     yield page.heading("Lifetimes")
     yield page.figures(_lifetimes(report))
-    for name, found in breakdowns(report).items():
+    for name, found in report.survey.live_by.items():
         yield page.heading(f"Live credentials by {name.replace('_', ' ')}")
         parts = [*found.top, *([found.others] if found.others.live else [])]
         yield page.bars([(part.name, part.live) for part in parts], found.live)
@@ -65,12 +71,15 @@ def text(report: Report, colour: bool) -> Iterator[str]:
 
 def _totals(report: Report) -> Figures:
     totals = report.survey.totals
-    yield "issued", f"{counted(totals.issued, 'credential')} of {counted(totals.identities, 'identity', 'identities')}"
+    yield (
+        "issued",
+        f"{counted(totals.issued, 'credential')} of {counted(totals.identities, 'identity', 'identities')}",
+    )
     live = counted(totals.live_identities, "identity", "identities")
     yield "alive", f"{counted(totals.live, 'credential')} of {live}"
     yield "of", f"{counted(totals.agents, 'agent')} for {counted(totals.delegators, 'delegator')}"
-    states = f"{count(totals.tasks_open)} open, {count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
-    yield "tasks", states
+    overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
+    yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
     never = f"{percent(report.never_used)} of the live identities ({count(report.survey.use.never)})"
     yield "never used", f"{never}; counted as use: {COUNTED_AS_USE}"
 
@@ -78,9 +87,12 @@ def _totals(report: Report) -> Figures:
 def _lifetimes(report: Report) -> Figures:
     retirement = report.survey.retirement
     yield "granted", _spread(report.survey.lifetimes)
-    yield "standing", f"{percent(report.standing_share)} over their sensitivity's limit ({count(report.standing)})"
+    yield (
+        "standing",
+        f"{percent(report.standing_share)} over their sensitivity's limit ({count(report.standing)})",
+    )
     yield "after a task's end", _spread(retirement.delays)
-    tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.count, 'task')} had nothing alive"
+    tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had nothing alive"
     yield "at the end", f"{tasks}; {count(retirement.still_live)} still have"
 
 
@@ -96,7 +108,10 @@ def _leaks(report: Report, page: _Page) -> Iterator[str]:
         shown=lambda value: percent(value / 100),
     )
     shown = [
-        ("reported", f"{counted(leaks.secrets, 'secret')}, {count(leaks.aged)} of them at least five days ago"),
+        (
+            "reported",
+            f"{counted(leaks.secrets, 'secret')}, {count(leaks.aged)} of them at least five days ago",
+        ),
         ("still valid", count(leaks.valid) + _since(leaks.oldest_valid)),
         ("younger", f"{count(leaks.young_dead)} dead, {count(leaks.young_valid)} valid"),
         ("exposure", _spread(leaks.exposure)),
@@ -110,7 +125,7 @@ def _since(seconds: int | None) -> str:
 
 
 def _spread(spread: Spread) -> str:
-    if not spread.count:
+    if not spread.number:
         return "nothing to measure"
     return f"p50 {duration(spread.p50)}, p95 {duration(spread.p95)}, longest {duration(spread.longest)}"
 
@@ -119,14 +134,18 @@ def _offenders(report: Report, page: _Page) -> Iterator[str]:
     if report.offenders is None:
         yield page.paragraph(NO_OFFENDERS_THEN)
     elif not report.offenders:
-        yield page.paragraph("nothing was found")
+        yield page.paragraph(NOTHING_FOUND)
     for finding in report.offenders or ():
         head = Text(finding.severity.value, style=_STYLES[finding.severity])
-        head.append(f" {finding.rule} {cell(finding.subject)}: {cell(finding.summary)}", style="not bold default")
+        head.append(
+            f" {finding.rule} {cell(finding.subject)}: {cell(finding.summary)}", style="not bold default"
+        )
         yield page.paragraph(head)
         if finding.remedy is not None:
             # Whole, so that it can be copied: the terminal may fold it.
             yield f"  {cell(finding.remedy)}\n"
+    for missed in report.missed:
+        yield page.paragraph(f"not examined: {cell(missed)}")
 
 
 def busy(report: Report) -> tuple[Day, ...]:
@@ -176,7 +195,11 @@ class _Page:
         table.add_column(justify="right", no_wrap=True)
         for name, value in parts:
             bar = [Bar(whole, 0, value, width=_BAR, color="cyan")] if wide else []
-            figures = (shown(value), "") if shown else (count(int(value)), percent(value / whole if whole else None))
+            figures = (
+                (shown(value), "")
+                if shown
+                else (count(int(value)), percent(value / whole if whole else None))
+            )
             table.add_row(Text(cell(name)), *bar, *map(Text, figures))
         return self._drawn(table)
 
@@ -197,7 +220,13 @@ class _Page:
         return self._drawn(table)
 
     def _grid(self, *, header: bool = False) -> Table:
-        return Table(box=None, pad_edge=False, show_header=header, header_style="dim", padding=(0, 2 if self._width >= _BARS_FROM else 1, 0, 0))
+        return Table(
+            box=None,
+            pad_edge=False,
+            show_header=header,
+            header_style="dim",
+            padding=(0, 2 if self._width >= _BARS_FROM else 1, 0, 0),
+        )
 
     def _drawn(self, shown: Table | Text) -> str:
         return drawn(shown, self._width, self._colour)

@@ -165,6 +165,9 @@ class Snapshot(Protocol):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
 
+    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
+
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
 

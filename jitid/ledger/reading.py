@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.credential import Credential
@@ -99,6 +99,11 @@ class SqlSnapshot(SqlAuditLog):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
+        rows: Iterator[Any] = self._db.execute(question, {"now": self._now, **values})
+        return rows
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""

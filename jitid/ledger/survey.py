@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """The live credentials of one name: of a task, an agent, a kind …"""
+    """The live credentials of one name: of a task, an agent, a kind or the like."""
 
     name: str
     live: int
@@ -26,13 +27,16 @@ class Breakdown(NamedTuple):
     def others(self) -> Part:
         """What the names that are not among the first have together."""
         rest = self.names - len(self.top)
-        return Part(f"{rest:,} {'other' if rest == 1 else 'others'}", self.live - sum(part.live for part in self.top))
+        return Part(
+            f"{rest:,} {'other' if rest == 1 else 'others'}", self.live - sum(part.live for part in self.top)
+        )
 
 
 class Spread(NamedTuple):
     """How some durations are spread, by nearest rank; seconds, None where there are none."""
 
-    count: int
+    number: int
+    """How many durations there are."""
     p50: int | None
     p95: int | None
     longest: int | None
@@ -147,12 +151,8 @@ class Survey(NamedTuple):
     """The state of a ledger at one time."""
 
     totals: Totals
-    by_kind: Breakdown
-    by_task: Breakdown
-    by_agent: Breakdown
-    by_delegator: Breakdown
-    by_sensitivity: Breakdown
-    by_proof: Breakdown
+    live_by: Mapping[str, Breakdown]
+    """How the live credentials are made up, by the name of each property."""
     sensitive: tuple[Sensitive, ...]
     lifetimes: Spread
     """Of the live, as they were granted."""

@@ -36,7 +36,9 @@ _DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
 _LIVED = f"c.issued_at <= :now AND {_DEATH} > :now"
 _TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline
     THEN t.ended_at ELSE t.deadline END)"""
-_TASK_IS_OVER = "t.opened_at <= :now AND ((t.ended_at IS NOT NULL AND t.ended_at <= :now) OR t.deadline <= :now)"
+_TASK_IS_OVER = (
+    "t.opened_at <= :now AND ((t.ended_at IS NOT NULL AND t.ended_at <= :now) OR t.deadline <= :now)"
+)
 
 _TABLES = {
     # All that lives, in groups: what is asked about the living is asked of these.
@@ -49,6 +51,15 @@ _TABLES = {
     "measured": "value BIGINT, n BIGINT",
 }
 
+_PROPERTIES = {
+    "kind": "kind",
+    "task": "task",
+    "agent": "agent",
+    "delegator": "delegator",
+    "sensitivity": "sensitivity",
+    "delegator_proof": "proof",
+}
+"""What the living are counted by, and its column."""
 _NAMED = {"task": "task", "agent": "term", "delegator": "term"}
 
 
@@ -84,7 +95,7 @@ class _Surveying:
             leaks, reports = self._leaks(since)
             measured = Survey(
                 self._totals(),
-                *(self._breakdown(each) for each in ("kind", "task", "agent", "delegator", "sensitivity", "proof")),
+                {name: self._breakdown(column) for name, column in _PROPERTIES.items()},
                 self._sensitive(limits),
                 self._spread("SELECT lifetime, sum(n) FROM living GROUP BY lifetime"),
                 self._bands(),
@@ -109,7 +120,8 @@ class _Surveying:
     def _collect(self) -> None:
         self._all(
             f"""INSERT INTO living
-                SELECT c.task, c.delegator, i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*)
+                SELECT c.task, c.delegator, i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at,
+                       count(*)
                   FROM credential c JOIN identity i ON i.id = c.identity
                  WHERE {self._alive}
                  GROUP BY c.task, c.delegator, i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at"""
@@ -147,7 +159,11 @@ class _Surveying:
                       coalesce(sum(CASE WHEN t.ended_at <= :now THEN 1 ELSE 0 END), 0)
                  FROM task t WHERE t.opened_at <= :now"""
         )
-        return Totals(credentials, identities, int(live), int(live - twice), *map(int, tasks), delegators, agents)
+        every, opened, overdue, ended = map(int, tasks)
+        held = int(live - twice)
+        return Totals(
+            credentials, identities, int(live), held, every, opened, overdue, ended, delegators, agents
+        )
 
     def _breakdown(self, by: str) -> Breakdown:
         name, join = by, ""
@@ -176,7 +192,8 @@ class _Surveying:
         cases = " ".join(f"WHEN lifetime <= {up_to} THEN {number}" for number, up_to in enumerate(BANDS))
         found = dict(
             self._all(
-                f"""SELECT band, sum(n) FROM (SELECT CASE {cases} ELSE {len(BANDS)} END AS band, n FROM living) AS banded
+                f"""SELECT band, sum(n)
+                      FROM (SELECT CASE {cases} ELSE {len(BANDS)} END AS band, n FROM living) AS banded
                      GROUP BY band"""
             )
         )
@@ -215,7 +232,8 @@ class _Surveying:
         # What outlived its task is rare: only that is grouped.
         self._all(
             f"""INSERT INTO measured
-                SELECT CASE WHEN death > :now THEN :now ELSE death END - finish, CASE WHEN death > :now THEN 1 ELSE 0 END
+                SELECT CASE WHEN death > :now THEN :now ELSE death END - finish,
+                       CASE WHEN death > :now THEN 1 ELSE 0 END
                   FROM (SELECT {_TASK_END} AS finish, max({_DEATH}) AS death
                           FROM credential c JOIN task t ON t.id = c.task
                          WHERE {_TASK_IS_OVER} AND c.issued_at <= :now AND {_DEATH} > {_TASK_END}
@@ -223,7 +241,8 @@ class _Surveying:
         )
         late, live = self._one("SELECT count(*), coalesce(sum(n), 0) FROM measured")
         delays = self._spread(
-            "SELECT value, count(*) FROM measured GROUP BY value UNION ALL SELECT 0, :at_once", at_once=tasks - late
+            "SELECT value, count(*) FROM measured GROUP BY value UNION ALL SELECT 0, :at_once",
+            at_once=tasks - late,
         )
         return Retirement(delays, tasks - late, int(live))
 
@@ -288,7 +307,8 @@ class _Surveying:
             begun += issued[day] - ended[day]
             alive[day] = begun
         return tuple(
-            Day(since + day * _DAY, issued[day], ended[day], alive[day], reports.get(day, 0)) for day in range(days)
+            Day(since + day * _DAY, issued[day], ended[day], alive[day], reports.get(day, 0))
+            for day in range(days)
         )
 
     def _spread(self, counted: str, **values: Any) -> Spread:

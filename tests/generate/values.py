@@ -8,13 +8,16 @@ from jitid.commands import (
     audit,
     completion,
     doctor,
+    findings,
     found,
     inspect,
     keys,
+    report,
     requesting,
     revoke,
     rows,
     run,
+    sweep,
     task,
     tree,
 )
@@ -25,6 +28,8 @@ from jitid.ledger.protocol import SORTS
 from jitid.process import Liveness
 from jitid.settings import COLOURS, FORMATS, SETTINGS
 from jitid.shipped import SHELLS
+from jitid.sweep.finding import SEVERITIES
+from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
@@ -57,6 +62,8 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "RULE": _words(*NAMES),
+    "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
@@ -102,6 +109,8 @@ VERBS: dict[tuple[str, str], Value] = {
     ("config set", "VALUE"): SETTING,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
+    ("report", "--format"): _words(*FORMATS, *report.FORMATS),
+    ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
     ("task list", "--after"): TASKS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
@@ -119,6 +128,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "revoke": revoke.FIELDS,
     "retire": revoke.FIELDS,
     "trace": found.FIELDS,
+    "sweep": findings.FIELDS,
+    "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
     "audit log": (*audit.LOG, "members"),
