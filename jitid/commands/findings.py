@@ -8,6 +8,8 @@ from typing import Any
 
 from jitid.commands import rows
 from jitid.commands.globals import Globals
+from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows
+from jitid.lifetime import format_time
 from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept
 
 FIELDS = (
@@ -20,15 +22,14 @@ FIELDS = (
     "summary",
     "remedy",
     "event",
+    "ended_at",
+    "sweep",
     "proof",
     "offline_until",
     "fingerprint",
     "evidence",
 )
 """The fields of a finding; a rule's coverage is a row too, whose state is `examined` or `missed`."""
-
-Record = Mapping[str, Any]
-"""A finding by the names of `FIELDS`; or `coverage` or `summary` with what they say."""
 
 
 class Telling:
@@ -65,7 +66,7 @@ class Telling:
 
     def records(
         self, remedied: Iterable[Remedied], found: Iterable[Finding | Coverage | Swept]
-    ) -> Iterator[Record]:
+    ) -> Iterator[SweptRow]:
         """Yield the records of a sweep in their order: what ended, what is left with coverage, the summary."""
         for done in remedied:
             self.ended += done.credentials
@@ -80,7 +81,14 @@ class Telling:
                         yield self._open(each)
                 case Coverage():
                     self.complete[each.rule] = each.complete
-                    yield {"coverage": {**each._asdict(), "complete": each.complete}}
+                    yield {
+                        "coverage": {
+                            "rule": each.rule,
+                            "examined": each.examined,
+                            "complete": each.complete,
+                            "missed": list(each.missed),
+                        }
+                    }
                 case Swept():
                     self.head, self.unsigned = each.head, each.unsigned
                     yield {"summary": self._summary(each)}
@@ -90,23 +98,22 @@ class Telling:
         """Tell whether something was not examined."""
         return not all(self.complete.values())
 
-    def _ended(self, finding: Finding, done: Remedied) -> Record:
+    def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
         proof = (
             f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
             if not done.accepted
             else f"{done.accepted} of what event {done.event} ended are still taken"
         )
-        return {
-            **self._row(finding, "ended"),
-            "remedy": None,
-            "sweep": self._sweep,
-            "event": done.event,
-            "ended_at": rows.time(done.at),
-            "proof": proof,
-            "offline_until": rows.time(done.offline_until),
-        }
+        row = self._row(finding, "ended")
+        row["remedy"] = None
+        row["sweep"] = self._sweep
+        row["event"] = done.event
+        row["ended_at"] = rows.time(done.at)
+        row["proof"] = proof
+        row["offline_until"] = rows.time(done.offline_until)
+        return row
 
-    def _open(self, finding: Finding) -> Record:
+    def _open(self, finding: Finding) -> FindingRow:
         self._keep(finding)
         # What cannot wait is never old news.
         known = finding.severity is not Severity.CRITICAL and finding.fingerprint in self._known
@@ -116,7 +123,7 @@ class Telling:
             self.failed = self.failed or finding.severity.rank >= self._fail_on.rank
         return self._row(finding, "known" if known else "open")
 
-    def _row(self, finding: Finding, state: str) -> dict[str, Any]:
+    def _row(self, finding: Finding, state: FindingState) -> FindingRow:
         return {
             "state": state,
             "severity": finding.severity.value,
@@ -127,30 +134,32 @@ class Telling:
             "summary": finding.summary,
             "remedy": None if finding.remedy is None else self._given.command(finding.remedy),
             "event": None,
+            "ended_at": None,
+            "sweep": None,
             "proof": None,
             "offline_until": None,
             "fingerprint": finding.fingerprint,
             "evidence": {name: _told(name, value) for name, value in finding.evidence.items()},
         }
 
-    def _summary(self, swept: Swept) -> dict[str, Any]:
+    def _summary(self, swept: Swept) -> Summary:
         worst = max(
             (each for each in SEVERITIES if self.counts[each]), key=lambda each: each.rank, default=None
         )
         return {
             "sweep": self._sweep,
-            "at": rows.time(swept.at),
+            "at": format_time(swept.at),
             "live": swept.live,
             "open": self.counts["open"],
             "known": self.counts["known"],
             "ended": self.counts["ended"],
             "ended_credentials": self.ended,
-            "worst": worst,
+            "worst": None if worst is None else worst.value,
             "complete": not self.incomplete,
         }
 
 
-def flat(records: Iterable[Record], *, coverage: bool) -> Iterator[Record]:
+def flat(records: SweptRows, *, coverage: bool) -> Iterator[Mapping[str, Any]]:
     """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
     for record in records:
         if "state" in record:
@@ -162,7 +171,7 @@ def flat(records: Iterable[Record], *, coverage: bool) -> Iterator[Record]:
                 yield {"state": "missed", "rule": told["rule"], "summary": why}
 
 
-def document(records: Iterable[Record]) -> Iterator[str]:
+def document(records: SweptRows) -> Iterator[str]:
     """Yield one JSON document: the findings, the coverage of each rule, the summary."""
     from jitid.formats.json import dumps
 

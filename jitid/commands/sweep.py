@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from jitid import revocation
 from jitid.authority.operations import Fix, ForeseeFix, Sweep
-from jitid.commands import reading
+from jitid.commands import reading, rows
 from jitid.commands.baseline import Known, NewBaseline, entries
-from jitid.commands.findings import FIELDS, Record, Telling, document, flat
+from jitid.commands.findings import FIELDS, Telling, document, flat
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import most_of
 from jitid.environment import open_authority, sweep_head, sweep_limits
-from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
-from jitid.files import write_private
+from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
+from jitid.files import Replacement, write_private
 from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.formats.show import pieces
+from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
 from jitid.lifetime import parse_time
 from jitid.settings import nearest
@@ -68,10 +70,12 @@ def sweep(
     if own is not None:
         given.format = None
     if list_rules:
-        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, chosen)))
+        _explain(given, chosen)
         return
     given.expect(FIELDS)
     _check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
+    if head_out is not None and "audit-gap" not in chosen:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
     severity = _severity(fail_on)
     known = Known(
         ()
@@ -86,8 +90,13 @@ def sweep(
         remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
     with NewBaseline(baseline if update_baseline else None) as new:
         telling = Telling(given, work.name, severity, known, work.since, new.add)
-        records = telling.records(remedied, work.sweep(remembered))
-        _write(given, own, records, out)
+        unfinished = iter(remedied)
+        try:
+            _write(given, own, chosen, telling.records(unfinished, work.sweep(remembered)), out)
+        except OutputError:
+            # That nobody reads on is no reason to leave half of it alive.
+            deque(unfinished, maxlen=0)
+            raise
         new.finish(telling.complete)
     _keep_head(given, telling, head_out)
     _conclude(given, telling)
@@ -188,47 +197,93 @@ def _check_flags(
         raise UsageError("--update-baseline goes with --baseline FILE", "name the file")
 
 
+def _explain(given: Globals, names: Sequence[str]) -> None:
+    if not rows.by_eye(given):
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        return
+    for number, name in enumerate(names):
+        if number:
+            output.write("\n")
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+
+
 def _explained(name: str) -> dict[str, object]:
     rule = rule_of(name)
+    told = _info(name)._asdict()
     return {
-        "rule": rule.name,
+        **told,
+        "rule": told.pop("name"),
         "severity": rule.severity.value,
         "group": rule.group.value,
-        "owasp": [f"{number}:2025" for number in rule.owasp],
-        "title": rule.title,
-        "reports": rule.reports,
-        "spares": rule.spares,
-        "examines": rule.examines,
         "fixed_unasked": rule.mended,
     }
 
 
-def _write(given: Globals, own: str | None, records: Iterator[Record], out: str | None) -> None:
+def _write(
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
+) -> None:
     """Write the records as they come, to standard output or to a file that is whole or as it was."""
     # What is refused is refused before anything is written.
-    first = next(records)
-    text = _text(given, own, chain([first], records), terminal=out is None and output.is_terminal())
+    records = iter(records)
+    told = chain([next(records)], records)
+    text = _text(given, own, chosen, told, terminal=out is None and output.is_terminal())
     if out is None:
         output.write_pieces(text)
-    else:
-        write_private(out, "".join(text).encode())
+        return
+    # What a collector reads is for everybody; the rest has names in it that are not.
+    with Replacement(out, 0o644 if own == "prometheus" else 0o600) as file:
+        for piece in text:
+            file.write(piece)
 
 
-def _text(given: Globals, own: str | None, records: Iterator[Record], *, terminal: bool) -> Iterator[str]:
+def _text(
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, *, terminal: bool
+) -> Iterator[str]:
     name = given.format_name()
-    if given.field is None and own is None and name == "json":
-        return document(records)
-    if given.field is None and own is None and name == "jsonl":
-        return (f"{dumps(record)}\n" for record in records)
-    told = flat(records, coverage=given.field is None)
-    chosen = Format(name) if name else Format.TABLE if terminal else Format.TSV
-    colour = given.colour()
-    return pieces(
-        View("jitid.sweep/1", FIELDS, told),
-        chosen,
-        given.field,
-        colour=terminal if colour is None else colour,
-    )
+    rules = [_info(each) for each in chosen]
+    colour = terminal if (wanted := given.colour()) is None else wanted
+
+    def list_all(rule: str) -> str:
+        return given.command(f"jitid sweep --rule {rule} --format tsv")
+
+    if given.field is not None:
+        return pieces(
+            View("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
+            Format.TSV,
+            given.field,
+            colour=False,
+        )
+    match own or name or ("table" if terminal else "tsv"):
+        case "sarif":
+            from jitid.formats import sarif
+
+            return sarif.text(records, rules)
+        case "prometheus":
+            from jitid.formats import prometheus
+
+            return prometheus.text(records, rules)
+        case "html":
+            from jitid.formats import findings_html
+
+            return findings_html.text(records, rules, list_all)
+        case "table":
+            from jitid.formats import findings_text
+
+            return findings_text.text(records, rules, colour, list_all)
+        case "json":
+            return document(records)
+        case "jsonl":
+            return (f"{dumps(record)}\n" for record in records)
+        case other:
+            return pieces(
+                View("jitid.sweep/1", FIELDS, flat(records, coverage=True)), Format(other), None, colour=False
+            )
+
+
+def _info(name: str) -> RuleInfo:
+    rule = rule_of(name)
+    owasp = tuple(f"{number}:2025" for number in rule.owasp)
+    return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
 def _remembered(given: Globals, head_out: str | None) -> str | None:

@@ -10,6 +10,7 @@ from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.process import Process
 from jitid.task import Task
@@ -101,9 +102,17 @@ class SqlSnapshot(SqlAuditLog):
         return self._now
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
-        rows: Iterator[Any] = self._db.execute(question, {"now": self._now, **values})
-        return rows
+        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
+
+        Raises:
+            DamagedError: the ledger cannot tell.
+            StorageError: it is busy or out of reach.
+
+        """
+        try:
+            yield from self._db.execute(question, {"now": self._now, **values})
+        except FAULTS as error:
+            raise translated(error) from error
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""

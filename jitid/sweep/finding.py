@@ -40,7 +40,7 @@ class Finding(NamedTuple):
     since: int | None
     """Since when it has been so; seconds since the epoch."""
     credentials: int
-    """How many live credentials it is about."""
+    """How many credentials it is about."""
     evidence: Mapping[str, Any]
     """What was seen, by name, never a secret; times are seconds since the epoch and end in `_at` or `_until`."""
     remedy: str | None

@@ -13,6 +13,7 @@ from jitid.errors import InvalidCredentialError, PartialError, UsageError
 from jitid.ledger.protocol import Filter, Ledger, Radius, Selection, Snapshot, Transaction
 from jitid.sweep.finding import Finding, Remedied
 from jitid.sweep.rule import Rule, Sight
+from jitid.sweep.sweeping import found
 
 BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
@@ -39,8 +40,8 @@ def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
     finding: list[str] = []
     total = Radius(0, 0, 0, 0, 0, None)
     for rule in rules:
-        with closing(_endable(rule, sight, wanted)) as found:
-            while batch := list(islice(found, BATCH)):
+        with closing(_endable(rule, sight, wanted)) as ending:
+            while batch := list(islice(ending, BATCH)):
                 for selection, _ in _together(batch):
                     total = _sum(total, sight.snapshot.measure(selection))
                 if rule.name not in finding:
@@ -120,8 +121,8 @@ def _end_batch(
     """End the first findings of a rule in one transaction; return what ended, and whether there may be more."""
     ended = []
     with ledger.write(accept_clock=accept_clock) as transaction:
-        with closing(_endable(rule, look(transaction), wanted)) as found:
-            batch = list(islice(found, BATCH))
+        with closing(_endable(rule, look(transaction), wanted)) as ending:
+            batch = list(islice(ending, BATCH))
         for selection, findings in _together(batch):
             one = _end(transaction, selection, findings, sweep, most)
             if one is not None:
@@ -145,7 +146,7 @@ def _end(
 
 
 def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Finding, None, None]:
-    for finding in rule.find(sight):
+    for finding in found(rule, sight):
         if finding.ends is not None and wanted(finding):
             yield finding
 
@@ -193,14 +194,12 @@ def _some(snapshot: Snapshot, selection: Selection) -> list[Credential]:
     chosen = [Filter(task=name) for name in selection.tasks] or [
         Filter(delegator=name) for name in selection.delegators
     ]
-    found: list[Credential] = []
+    some: list[Credential] = []
     for each in chosen[:_ASKED]:
-        found += snapshot.credentials(
-            each, "issued_at", descending=True, after=None, limit=_ASKED - len(found)
-        )
-        if len(found) >= _ASKED:
+        some += snapshot.credentials(each, "issued_at", descending=True, after=None, limit=_ASKED - len(some))
+        if len(some) >= _ASKED:
             break
-    return found
+    return some
 
 
 def _is_accepted(snapshot: Snapshot, credential: Credential) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.audit import Head
@@ -13,6 +15,11 @@ from jitid.ledger.protocol import Names, Snapshot
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits
+
+_SUSPECTS = (
+    "DROP TABLE IF EXISTS suspect",
+    "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
+)
 
 
 class Group(StrEnum):
@@ -47,6 +54,7 @@ class Sight:
         self.remembered = remembered
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
+        self._marks: dict[str, int] = {}
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -58,6 +66,36 @@ class Sight:
     def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
         """Yield the rows that answer a question in portable SQL; `:now` is there."""
         return self.snapshot.ask(question, values)
+
+    def mark(self, rules: Iterable[Rule]) -> None:
+        """Look once at each live credential for all these rules together, and keep those that one of them suspects."""
+        asking = [rule for rule in rules if rule.suspect is not None]
+        self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
+        for statement in _SUSPECTS:
+            self._do(statement)
+        if asking:
+            marks = " + ".join(
+                f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking
+            )
+            values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
+            self._do(
+                f"""INSERT INTO suspect SELECT * FROM (
+                        SELECT c.id, c.identity, {marks} AS marks FROM credential c CROSS JOIN identity i
+                         WHERE {LIVE} AND i.id = c.identity) marked WHERE marks > 0""",
+                values,
+            )
+
+    def suspects(self, rule: Rule, question: str) -> Iterator[Any]:
+        """Yield the answer to a question about what a rule suspects.
+
+        It finds them in the table `suspect` (`credential`, `identity`) where `suspect.marks & :mark <> 0`.
+        """
+        if rule.name not in self._marks:
+            self.mark([rule])
+        return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
+
+    def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
+        deque(self.snapshot.ask(statement, values), maxlen=0)
 
     def live(self) -> int:
         """Return how many credentials are alive."""
@@ -84,6 +122,10 @@ class Sight:
         return said
 
 
+def _no_values(_: Limits) -> Mapping[str, Any]:
+    return {}
+
+
 class Rule(NamedTuple):
     """One question to a ledger; each is a file of `sweep/rules/`."""
 
@@ -101,6 +143,13 @@ class Rule(NamedTuple):
     examines: str
     """What it looks at."""
     find: Callable[[Sight], Iterator[Finding]]
+    suspect: str | None = None
+    """Which live credentials `c` of an identity `i` may be what it reports: a condition in portable SQL.
+
+    All credentials are looked at once for all rules that have one; the rule then asks about those alone.
+    """
+    values: Callable[[Limits], Mapping[str, Any]] = _no_values
+    """What the condition compares with, by names that no other rule uses."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
 

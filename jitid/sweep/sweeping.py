@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.clock import jumped
@@ -11,18 +11,29 @@ from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.rule import Rule, Sight
 
 
-def sweep(sight: Sight, rules: Iterable[Rule]) -> Iterator[Finding | Coverage]:
+def sweep(sight: Sight, rules: Sequence[Rule]) -> Iterator[Finding | Coverage]:
     """Yield what each rule finds, and after it what the rule has examined.
 
     A rule that cannot be asked has examined nothing; the others are asked all the same.
     """
+    sight.mark(rules)
     for rule in rules:
         try:
-            yield from rule.find(sight)
+            yield from found(rule, sight)
         except JitidError as error:
             sight.missed(error.message)
         examined, missed = sight.told(rule.examines)
         yield Coverage(rule.name, examined, missed)
+
+
+def found(rule: Rule, sight: Sight) -> Iterator[Finding]:
+    """Yield what a rule finds. Raises IntegrityError for a row that no ledger writes, and what the ledger raises."""
+    try:
+        yield from rule.find(sight)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error
 
 
 def check_clock(clock: ClockReading) -> None:

@@ -11,19 +11,19 @@ from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-_QUESTION = f"""
+_QUESTION = """
     SELECT p.uid, a.text, t.name, child.credentials, child.last,
            (SELECT max(coalesce(c.ended_at, c.superseded_at, c.expires_at)) FROM credential c WHERE c.identity = p.id)
       FROM (SELECT i.parent AS parent, count(*) AS credentials, max(c.expires_at) AS last
-              FROM credential c CROSS JOIN identity i
-             WHERE {LIVE} AND i.id = c.identity AND i.parent IS NOT NULL GROUP BY i.parent) child
+              FROM suspect CROSS JOIN identity i CROSS JOIN credential c
+             WHERE suspect.marks & :mark <> 0 AND i.id = suspect.identity AND c.id = suspect.credential
+             GROUP BY i.parent) child
      CROSS JOIN identity p CROSS JOIN term a CROSS JOIN task t
-     WHERE p.id = child.parent AND a.id = p.agent AND t.id = p.task
-       AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.identity = p.id AND {LIVE})"""
+     WHERE p.id = child.parent AND a.id = p.agent AND t.id = p.task"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for uid, agent, task, credentials, last, died in sight.ask(_QUESTION):
+    for uid, agent, task, credentials, last, died in sight.suspects(RULE, _QUESTION):
         parent = identity_id(uid)
         yield RULE.finding(
             parent,
@@ -47,5 +47,7 @@ RULE = Rule(
     spares="a parent that was renewed: its identity lives on",
     examines="live credentials that were delegated by an agent",
     find=_find,
+    suspect=f"""i.parent IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.parent AND {LIVE})""",
     mended=True,
 )

@@ -7,19 +7,17 @@ from collections.abc import Iterator
 
 from jitid.identifier import identity_id
 from jitid.ledger.protocol import Selection
-from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_time
 from jitid.process import Liveness, Process
 from jitid.processes import liveness, this_process
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-# "+" keeps the planner from walking all identities there ever were in their order.
-_QUESTION = f"""
+_QUESTION = """
     SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started
       FROM (SELECT c.identity AS identity, count(*) AS credentials, max(c.expires_at) AS last
-              FROM credential c CROSS JOIN process p
-             WHERE {LIVE} AND p.identity = c.identity AND p.kept = 0 GROUP BY +c.identity) held
+              FROM suspect CROSS JOIN credential c
+             WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential GROUP BY c.identity) held
      CROSS JOIN process p CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE p.identity = held.identity AND i.id = held.identity AND a.id = i.agent AND t.id = i.task"""
 
@@ -27,7 +25,9 @@ _QUESTION = f"""
 def _find(sight: Sight) -> Iterator[Finding]:
     here = this_process()
     unseen: Counter[str] = Counter()
-    for uid, agent, task, credentials, last, host, boot, namespace, pid, started in sight.ask(_QUESTION):
+    for uid, agent, task, credentials, last, host, boot, namespace, pid, started in sight.suspects(
+        RULE, _QUESTION
+    ):
         process = Process(host, boot, namespace, pid, started, kept=False)
         state = liveness(process, here)
         if state is Liveness.UNKNOWN:
@@ -70,5 +70,6 @@ RULE = Rule(
     spares="one whose wrapper runs, or that was to outlive it (--on-exit keep)",
     examines="wrappers of live credentials, as seen from this machine",
     find=_find,
+    suspect="EXISTS (SELECT 1 FROM process p WHERE p.identity = c.identity AND p.kept = 0)",
     mended=True,
 )

@@ -6,29 +6,26 @@ from collections.abc import Iterator
 
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.protocol import Selection
-from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import SENSITIVITIES
 
-_LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :{sensitivity}" for sensitivity in SENSITIVITIES)
-_QUESTION = f"""
+_LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
+_QUESTION = """
     SELECT c.jti, i.uid, i.sensitivity, c.kind, c.issued_at, c.expires_at, a.text, t.name, d.text
-      FROM credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term d CROSS JOIN task t
-     WHERE {LIVE} AND i.id = c.identity
-       AND c.expires_at - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END
+      FROM suspect CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term d CROSS JOIN task t
+     WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential AND i.id = suspect.identity
        AND a.id = i.agent AND d.id = i.delegator AND t.id = i.task"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    limits = {sensitivity: sight.limits.standing(sensitivity) for sensitivity in SENSITIVITIES}
-    for jti, uid, sensitivity, kind, issued_at, expires_at, agent, task, delegator in sight.ask(
-        _QUESTION, **limits
+    for jti, uid, sensitivity, kind, issued_at, expires_at, agent, task, delegator in sight.suspects(
+        RULE, _QUESTION
     ):
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
-        limit = limits.get(sensitivity, 0)
+        limit = sight.limits.standing(sensitivity)
         yield RULE.finding(
             credential,
             f"the {kind} of {agent} on {task} lives {format_duration(lifetime)}, until {format_time(expires_at)}; for "
@@ -61,4 +58,6 @@ RULE = Rule(
     spares="one that lives just as long as its sensitivity permits",
     examines="live credentials",
     find=_find,
+    suspect=f"c.expires_at - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
+    values=lambda limits: {f"standing_{each}": limits.standing(each) for each in SENSITIVITIES},
 )

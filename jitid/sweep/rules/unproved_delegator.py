@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.ledger.protocol import Selection
-from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import SENSITIVITIES
 
 _LEVELS = ", ".join(f":needs_{number}" for number in range(len(SENSITIVITIES)))
-_QUESTION = f"""
+_QUESTION = """
     SELECT d.text, unproved.credentials, unproved.first
       FROM (SELECT c.delegator AS delegator, count(*) AS credentials, min(c.issued_at) AS first
-              FROM credential c CROSS JOIN identity i
-             WHERE {LIVE} AND i.id = c.identity AND i.proof = 'asserted' AND i.sensitivity IN ({_LEVELS})
+              FROM suspect CROSS JOIN credential c
+             WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential
              GROUP BY c.delegator) unproved
      CROSS JOIN term d WHERE d.id = unproved.delegator"""
 
 
+def _values(limits: Limits) -> dict[str, str | None]:
+    levels = limits.needs_proof
+    return {f"needs_{n}": levels[n] if n < len(levels) else None for n in range(len(SENSITIVITIES))}
+
+
 def _find(sight: Sight) -> Iterator[Finding]:
     levels = sight.limits.needs_proof
-    asked = {f"needs_{n}": levels[n] if n < len(levels) else None for n in range(len(SENSITIVITIES))}
-    for delegator, credentials, first in sight.ask(_QUESTION, **asked):
+    for delegator, credentials, first in sight.suspects(RULE, _QUESTION):
         what = "1 live credential" if credentials == 1 else f"{credentials} live credentials"
         yield RULE.finding(
             delegator,
@@ -46,4 +50,6 @@ RULE = Rule(
     spares="the same work for a delegator proved by login, by ID token or by a parent's token",
     examines="how the delegators of live credentials were proved",
     find=_find,
+    suspect=f"i.proof = 'asserted' AND i.sensitivity IN ({_LEVELS})",
+    values=_values,
 )
