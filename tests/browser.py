@@ -129,6 +129,20 @@ class Browser:
         return [each["request"]["url"] for each in self.told("Network.requestWillBeSent")]
 
     @property
+    def blocked(self) -> list[str]:
+        """Those of the requests that the page's policy has stopped before they went out."""
+        stopped = {
+            each["requestId"]
+            for each in self.told("Network.loadingFailed")
+            if each.get("blockedReason") == "csp"
+        }
+        return [
+            each["request"]["url"]
+            for each in self.told("Network.requestWillBeSent")
+            if each["requestId"] in stopped
+        ]
+
+    @property
     def complaints(self) -> list[str]:
         """Messages on the console, errors, and violations of the page's policy."""
         return [

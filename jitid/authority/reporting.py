@@ -26,7 +26,7 @@ def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:
         check_clock(clock)
     with ledger.read() as snapshot:
         sight = Sight(snapshot, ledger.names, clock, operation.limits)
-        rules = (rule_of(name) for name in NAMES if name not in _LEFT_OUT)
+        rules = [rule_of(name) for name in NAMES if name not in _LEFT_OUT]
         return report.make(
             snapshot,
             ledger.names,

@@ -13,7 +13,7 @@ from jitid.formats import output
 from jitid.formats.view import Format, View
 from jitid.ledger.survey import Totals
 from jitid.lifetime import parse_time
-from jitid.report import DEFAULT_DAYS, MOST_DAYS, Report
+from jitid.report import DEFAULT_DAYS, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +49,6 @@ def report(
             "--at and --format prometheus cannot go together",
             "whoever collects metrics takes them for the present",
         )
-    if out is not None and not out.strip():
-        raise UsageError("--out is blank", "name a file, or leave it out")
-    if days is not None and not 1 <= days <= MOST_DAYS:
-        raise UsageError(f"--days is from 1 to {MOST_DAYS}")
     found = open_authority(given.config()).perform(
         MakeReport(
             at=None if at is None else parse_time(at),
@@ -87,9 +83,9 @@ def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) ->
 
         return report_html.text(found)
     if own == "prometheus":
-        from jitid.formats import exposition, report_metrics
+        from jitid.formats import report_metrics
 
-        return exposition.text(report_metrics.metrics(found))
+        return report_metrics.exposition(found)
     name = given.format_name()
     shape = Format(name) if name else Format.TABLE if to_screen else Format.TSV
     if given.field is not None:

@@ -55,10 +55,12 @@ def table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[object, ...]
         ]
         return f"<tr>{first}{''.join(others)}</tr>"
 
-    body = "".join([row(cells, "row") for cells in rows])
+    name = text(caption)
+    # Whoever has no mouse scrolls it by keys.
     return (
-        f'<div class="wide"><table><caption>{text(caption)}</caption><thead>{row(head, "col")}</thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide" tabindex="0" role="group" aria-label="{name}"><table><caption>{name}</caption>'
+        f"<thead>{row(head, 'col')}</thead>"
+        f"<tbody>{''.join([row(cells, 'row') for cells in rows])}</tbody></table></div>"
     )
 
 

@@ -87,12 +87,13 @@ def _leaked(report: Report) -> str:
     else:
         grade = "bad" if leaks.aged_valid else "good"
         big = f'<p class="big {grade}">{shown(percent(own / 100).removesuffix(" %"))}<span class="unit"> %</span></p>'
-    young = leaks.secrets - leaks.aged
-    told = (
-        f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} reported at least five days ago. "
-        f"{counted(young, 'secret')} reported since: {count(leaks.young_dead)} dead already, "
-        f"{count(leaks.young_valid)} still valid."
-    )
+    told = "No secret was reported leaked."
+    if leaks.secrets:
+        told = (
+            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} reported at least five days ago. "
+            f"{counted(leaks.secrets - leaks.aged, 'secret')} reported since: {count(leaks.young_dead)} dead already, "
+            f"{count(leaks.young_valid)} still valid."
+        )
     title = "Leaked secrets still valid five days after the report"
     return _card(
         title,
@@ -152,7 +153,7 @@ def _tiles(report: Report) -> str:
 def _offenders(report: Report) -> str:
     if report.offenders is None:
         return f'<p class="card soft">{shown(NO_OFFENDERS_THEN.capitalize())}.</p>'
-    missed = "".join([f'<p class="small bad">Not examined: {shown(why)}</p>' for why in report.missed])
+    missed = "".join([f'<p class="small bad missed">Not examined: {shown(why)}</p>' for why in report.missed])
     if not report.offenders:
         return f'<p class="card soft">{shown(NOTHING_FOUND.capitalize())}.</p>{missed}'
     lines = []

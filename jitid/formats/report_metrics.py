@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from jitid.formats.exposition import Metric, Sample
+from jitid.formats import prometheus
 from jitid.formats.report_document import rounded
-from jitid.ledger.survey import Spread
+from jitid.ledger.survey import Breakdown, Spread
 from jitid.lifetime import format_time
 from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
+from jitid.sweep.finding import Finding
 
 FIELDS = ("metric", "labels", "value")
 
 
+class Sample(NamedTuple):
+    """One value of a metric, with what tells it from the others."""
+
+    labels: Mapping[str, str]
+    value: float | None
+    """None where there is nothing to measure."""
+
+
+class Metric(NamedTuple):
+    """A figure, or several of one sort."""
+
+    name: str
+    """With the unit at its end, unless it is a count."""
+    told: str
+    """What it is, in a few words."""
+    samples: tuple[Sample, ...]
+
+
+def exposition(report: Report) -> Iterator[str]:
+    """Yield the figures of the present as gauges of Prometheus; what has no value is left out."""
+    for metric in _metrics(report):
+        samples = [(labels, value) for labels, value in metric.samples if value is not None]
+        yield from prometheus.family(f"jitid_{metric.name}", f"{metric.told}.", samples)
+
+
 def rows(report: Report) -> Iterator[Mapping[str, Any]]:
     """Yield every figure of the report, the days of the trend too."""
-    for metric in (*metrics(report), *_trend(report)):
+    for metric in (*_metrics(report), *_once(report)):
         for sample in metric.samples:
             yield {"metric": metric.name, "labels": sample.labels, "value": sample.value}
 
 
-def metrics(report: Report) -> Iterator[Metric]:
-    """Yield the figures of the present, as gauges have them."""
+def _metrics(report: Report) -> Iterator[Metric]:
+    # A label whose values never come again would leave a dead series for each: tasks are no label here.
     survey = report.survey
     totals, people, use, leaks = survey.totals, survey.people, survey.use, survey.leaks
     yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
@@ -35,14 +61,10 @@ def metrics(report: Report) -> Iterator[Metric]:
     yield _one("delegators_live", "Root delegators of whom something is alive", totals.delegators)
     yield _one("agents_live", "Agents of whom something is alive", totals.agents)
     for name, found in survey.live_by.items():
-        top = tuple(Sample({name: part.name}, part.live) for part in found.top)
-        words = name.replace("_", " ")
-        yield Metric(f"credentials_live_by_{name}", f"Live credentials of each {words} that has most", top)
-        yield _one(
-            f"credentials_live_by_{name}_others",
-            f"Live credentials of every other {words}",
-            found.others.live,
-        )
+        if name != "task":
+            yield _top(name, found)
+        others = f"Live credentials of every other {name.replace('_', ' ')}"
+        yield _one(f"credentials_live_by_{name}_others", others, found.others.live)
     yield _one("people", "Persons of whom something is alive", people.people)
     yield _one(
         "identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person)
@@ -80,21 +102,46 @@ def metrics(report: Report) -> Iterator[Metric]:
     yield _one("leaked_secrets_aged", "Leaked secrets reported at least five days ago", leaks.aged)
     yield _one("leaked_secrets_aged_valid", "Those of them that worked five days later", leaks.aged_valid)
     own = report.valid_after_five_days
-    yield _one("leaked_secrets_aged_valid_percent", "The same in percent", rounded(own))
+    yield _one("leaked_percent_valid", "The same in percent", rounded(own))
     said = "Published percentage of leaked secrets valid after five days"
-    yield _published("leaked_secrets_aged_valid_percent_published", said, VALID_AFTER_FIVE_DAYS)
+    yield _published("leaked_percent_valid_published", said, VALID_AFTER_FIVE_DAYS)
     young = {"dead": leaks.young_dead, "valid": leaks.young_valid}
     samples = tuple(Sample({"state": name}, n) for name, n in young.items())
     yield Metric("leaked_secrets_young", "Leaked secrets reported less than five days ago", samples)
+
+
+def _once(report: Report) -> Iterator[Metric]:
+    """Yield what no series of measurements is made of: tasks, days, and what to end first."""
+    yield _top("task", report.survey.live_by["task"])
+    yield from _trend(report)
     if report.offenders is not None:
-        found_ = tuple(
-            Sample(
-                {"rule": each.rule, "severity": each.severity.value, "subject": each.subject},
-                each.credentials,
-            )
-            for each in report.offenders
+        yield Metric(
+            "offender_credentials",
+            "Live credentials of each of the gravest findings",
+            _offenders(report.offenders),
         )
-        yield Metric("offender_credentials", "Live credentials of each of the gravest findings", found_)
+
+
+def _offenders(found: Iterable[Finding]) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            {
+                "rule": each.rule,
+                "severity": each.severity.value,
+                "subject": each.subject,
+                **({} if each.remedy is None else {"remedy": each.remedy}),
+            },
+            each.credentials,
+        )
+        for each in found
+    )
+
+
+def _top(name: str, found: Breakdown) -> Metric:
+    top = tuple(Sample({name: part.name}, part.live) for part in found.top)
+    return Metric(
+        f"credentials_live_by_{name}", f"Live credentials of each {name.replace('_', ' ')} that has most", top
+    )
 
 
 def _trend(report: Report) -> Iterator[Metric]:

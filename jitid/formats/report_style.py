@@ -18,7 +18,7 @@ STYLE = """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {
-  margin: 0; background: var(--page); color: var(--ink);
+  margin: 0; background: var(--page); color: var(--ink); overflow-wrap: break-word;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", sans-serif;
 }
 header, main, footer { max-width: 1160px; margin: 0 auto; padding: 0 24px; }
@@ -35,7 +35,8 @@ p { margin: 0; }
 .mono { font-size: 13px; overflow-wrap: anywhere; }
 .grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
 .two { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 20px; min-width: 0; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 20px; min-width: 0;
+  overflow-wrap: anywhere; }
 .card > p + .plot, .card > h3 + .plot { margin-top: 12px; }
 .lead { margin-top: 28px; }
 .big { font-size: 56px; line-height: 1.1; font-weight: 650; letter-spacing: -0.03em; margin: 6px 0 14px;
@@ -53,7 +54,7 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 .tiles dd + dd { font-size: 14px; font-weight: 400; letter-spacing: 0; color: var(--soft); }
 dl.facts { display: grid; grid-template-columns: auto 1fr; gap: 6px 20px; margin: 12px 0 0; }
 .facts dd { text-align: right; font-weight: 600; }
-.plot { display: block; width: 100%; overflow: visible; }
+.plot { display: block; width: 100%; overflow: hidden; }
 .plot text { font-size: 14px; fill: var(--ink); }
 .plot .value { font-variant-numeric: tabular-nums; }
 .plot .tick { font-size: 13px; fill: var(--soft); font-variant-numeric: tabular-nums; }
@@ -68,12 +69,14 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 caption { text-align: left; padding-bottom: 6px; font-size: 13px; }
 th, td { text-align: left; font-weight: 400; padding: 6px 14px 6px 0; border-top: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere; }
-thead th { color: var(--soft); border-top: 0; overflow-wrap: normal; }
+tbody th { min-width: 11ch; }
+thead th, thead th.n { color: var(--soft); border-top: 0; overflow-wrap: normal; white-space: normal; }
 th.n, td.n { text-align: right; white-space: nowrap; padding-right: 0; padding-left: 14px; }
 ol.offenders { list-style: none; margin: 0; padding: 0; background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; }
 .offenders li { padding: 16px 20px; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 .offenders li:first-child { border-top: 0; }
+.missed { margin-top: 10px; overflow-wrap: anywhere; }
 .level { font-size: 13px; font-weight: 650; text-transform: uppercase; letter-spacing: 0.04em; margin-right: 10px; }
 .critical, .high { color: var(--warn); } .medium, .low, .info { color: var(--soft); }
 code { display: block; margin-top: 8px; padding: 8px 12px; border-radius: 5px; background: var(--code); font-size: 13px;

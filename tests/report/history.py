@@ -31,7 +31,7 @@ from jitid.ledger.survey import (
 )
 from jitid.sweep.limits import Limits
 from jitid.task import SENSITIVITIES
-from tests.builders import DAY, NOW, Row, World, put
+from tests.builders import DAY, Row, World, put
 
 LIMITS = {sensitivity: Limits().standing(sensitivity) for sensitivity in SENSITIVITIES}
 _FIVE_DAYS = 5 * DAY
@@ -259,7 +259,8 @@ def _spread(values: Sequence[int]) -> Spread:
     if not values:
         return Spread(0, None, None, None)
     ranked = sorted(values)
-    return Spread(len(ranked), *(ranked[math.ceil(len(ranked) * p / 100) - 1] for p in (50, 95)), ranked[-1])
+    p50, p95 = (ranked[math.ceil(len(ranked) * p / 100) - 1] for p in (50, 95))
+    return Spread(len(ranked), p50, p95, ranked[-1])
 
 
 def _bands(alive: list[_Credential]) -> tuple[Band, ...]:
@@ -348,7 +349,3 @@ def _trend(born: list[_Credential], reported: dict[int, int], now: int, since: i
             )
         )
     return tuple(days)
-
-
-BEGIN = NOW
-"""When each history begins."""
