@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep task audit keys doctor schedule config completion'
+        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep report task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -88,6 +88,9 @@ __jitid_table() {
         ;;
     'sweep')
         options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        ;;
+    'report')
+        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents $everywhere"
         ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --event --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -134,6 +134,7 @@ complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
 complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
+complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
@@ -346,6 +347,13 @@ complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read 
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
 complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
+
+# jitid report
+complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time from what the ledger remembers (default: now)'
+complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many days to tell the trend (default 30)'
+complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
+complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'

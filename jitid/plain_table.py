@@ -164,6 +164,11 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--head-out": ("head_out", "text", ""),
         "--list-rules": ("list_rules", "flag", ""),
     }, ()),
+    "report": ({
+        "--at": ("at", "text", ""),
+        "--days": ("days", "number", ""),
+        "--out": ("out", "text", ""),
+    }, ()),
     "task list": ({
         "--state": ("state", "text", ""),
         "--limit": ("limit", "number", ""),

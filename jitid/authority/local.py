@@ -95,6 +95,10 @@ class LocalAuthority:
                 from jitid.authority.looking import export_log
 
                 return export_log(self._ledger, self._keyring)
+            case ops.MakeReport():
+                from jitid.authority.reporting import make
+
+                return make(self._ledger, operation)
             case _:
                 return self._look(operation)
 

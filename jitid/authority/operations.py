@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jitid.leaks import Closed, LeakDetails, LeakPage, Proved, Report, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
@@ -342,6 +343,17 @@ class Fix(Operation["Iterator[Remedied]"]):
     accept_clock: bool = False
 
 
+class MakeReport(Operation["Report"]):
+    """Report the state of identity sprawl, now or at a time that has passed."""
+
+    at: int | None = None
+    """Seconds since the epoch; None for now."""
+    days: int
+    """For how many days of UTC the trend is told."""
+    limits: Limits
+    accept_clock: bool = False
+
+
 AnyOperation = (
     Issue
     | Renew
@@ -373,4 +385,5 @@ AnyOperation = (
     | Sweep
     | ForeseeFix
     | Fix
+    | MakeReport
 )

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "retire": ("retire:retire", "End a task, with every identity and credential of it."),
     "sweep": ("sweep:sweep", "Find what should not be alive, and end it with --fix."),
+    "report": ("report:report", "Tell the state of identity sprawl."),
     "task list": ("task:list_", "List tasks, newest first."),
     "task show": ("task:show", "Show one task."),
     "audit log": ("audit:log", "Show audit events, oldest first."),

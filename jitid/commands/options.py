@@ -345,6 +345,19 @@ LogFile = Annotated[
 ]
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
 
+# The report.
+At = Annotated[
+    str | None,
+    _option("--at", metavar="TIME", text="Report that time from what the ledger remembers (default: now)."),
+]
+Days = Annotated[
+    int | None, _option("--days", metavar="N", text="For how many days to tell the trend (default 30).")
+]
+ReportOut = Annotated[
+    str | None,
+    _option("--out", metavar="FILE", text="Write it to FILE: mode 0600, and 0644 what is for Prometheus."),
+]
+
 # Completions.
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, NotFoundError, UsageError
@@ -16,6 +16,9 @@ from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius
 from jitid.process import Process
 from jitid.task import Task
 from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.survey import Survey
 
 _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -326,3 +329,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
         """Return the text of a policy that decided something once."""
         row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
         return None if row is None else row[0]
+
+    def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
+        """Measure the ledger as a whole as it is now, or as it was at `at`."""
+        from jitid.ledger import surveying
+
+        return surveying.survey(self._db, at, self._now, since, limits)

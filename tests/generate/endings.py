@@ -122,6 +122,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         **_CHANGED,
         74: "The task has ended, and the output could not be written.",
     },
+    "report": {**_LOOKS, 74: "The output could not be written; an old FILE is as it was."},
     "sweep": {
         0: "Nothing is left at or above --fail-on.",
         2: "The line or the baseline cannot be used, or --fix would end more than --max; nothing was changed.",

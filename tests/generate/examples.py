@@ -189,6 +189,18 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example("What would end with the task:", "jitid retire INC-4821 --dry-run"),
         Example("End it:", "jitid retire INC-4821 --reason 'the incident is closed'"),
     ),
+    "report": (
+        Example("The state of things:", "jitid report --format table"),
+        Example("A page for a browser or for paper:", "jitid report --format html --out report.html"),
+        Example("How it was last night:", 'jitid report --at "$AT" --format json', tried=False),
+        Example(
+            "For the node exporter's textfile collector, from cron:",
+            """jitid report --format prometheus \\
+    --out /var/lib/node_exporter/jitid.prom""",
+            tried=False,
+        ),
+        Example("One figure for a script:", "jitid report --field live"),
+    ),
     "sweep": (
         Example("What should not be alive:", "jitid sweep --fail-on critical"),
         Example(
@@ -329,7 +341,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "tree": ("inspect", "list"),
     "revoke": ("retire", "trace", "keys revoke", "list"),
     "retire": ("revoke", "task list"),
-    "sweep": ("revoke", "audit verify", "doctor"),
+    "report": ("sweep", "list", "task list"),
+    "sweep": ("revoke", "report", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
     "audit log": ("audit verify", "audit export", "inspect"),
