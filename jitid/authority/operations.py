@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.issuance import Issued
-    from jitid.leaks import Closed, LeakDetails, LeakPage, Proved, Report, Reported
+    from jitid.leaks import Closed, LeakDetails, LeakPage, LeakReport, Proved, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
     from jitid.report import Report
@@ -120,7 +120,7 @@ class AddLeaks(Operation["Reported"]):
     """Record that what was found in a text has leaked; ids in it do not count."""
 
     finds: Finds
-    report: Report
+    report: LeakReport
     dry_run: bool = False
     accept_clock: bool = False
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jitid import jws, leaks
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.leaks import LONGEST_SOURCE, Leaked, Report, Reported
+from jitid.leaks import LONGEST_SOURCE, Leaked, LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
@@ -24,7 +24,7 @@ from tests.tokens.signed import encode
 
 def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> Reported:
     """Report what stands in a text."""
-    report = Report(source, at, more.pop("unproved", False))
+    report = LeakReport(source, at, more.pop("unproved", False))
     return world.authority.perform(ops.AddLeaks(finds=search_pasted(text.encode()), report=report, **more))
 
 
