@@ -57,6 +57,8 @@ _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
+    (re.compile(r"\b(leaked|behind|is) (?:\d+[dhms])+ (ago|behind)"), r"\1 [AGE] \2"),
+    (re.compile(r"\bprocess \d+ of [\w.-]+"), "process [PID] of [HOST]"),
     (re.compile(r"^((?:age|exposure)\s+)\d+s$", re.MULTILINE), r"\1[AGE]"),
 )
 _ME_BEFORE = r"(user:|\t|\"by\": ?\"|[._]by +)"
