@@ -10,7 +10,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace leak list tree revoke retire task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep report task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -24,6 +24,9 @@ __jitid_table() {
         ;;
     'keys')
         verbs='list rotate revoke jwks'
+        ;;
+    'schedule')
+        verbs='systemd cron'
         ;;
     'config')
         verbs='show get set path'
@@ -83,6 +86,12 @@ __jitid_table() {
         options="--reason=nothing --dry-run --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run $everywhere"
         arguments='tasks'
         ;;
+    'sweep')
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        ;;
+    'report')
+        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents $everywhere"
+        ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
         ;;
@@ -100,7 +109,7 @@ __jitid_table() {
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
         ;;
     'audit export')
-        options="--out=files $everywhere"
+        options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'keys list')
         options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
@@ -118,15 +127,23 @@ __jitid_table() {
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"
         ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
+        ;;
     'config show')
         options="--origin --field=:key,value,origin $everywhere"
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,policy,timeout,format,color'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,timeout,format,color'
         ;;
     'config set')
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,policy,timeout,format,color setting'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,timeout,format,color setting'
         ;;
     'config path')
         ;;
@@ -144,6 +161,7 @@ __jitid_setting() {
     case $1 in
     ledger) wanted='folders' ;;
     sensitivity) wanted=':low,moderate,high,critical' ;;
+    sweep_asserted) wanted=':low,moderate,high,critical' ;;
     policy) wanted='folders' ;;
     format) wanted=':table,tsv,json,jsonl,csv' ;;
     color) wanted=':auto,always,never' ;;

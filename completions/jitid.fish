@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --operation --by --rule --event --expect-head --algorithm --shell
-    set -l groups '' 'task' 'leak' 'audit' 'keys' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -86,6 +86,8 @@ function __jitid_setting
             __fish_complete_directories
         case sensitivity
             printf '%s\n' low moderate high critical
+        case sweep_asserted
+            printf '%s\n' low moderate high critical
         case policy
             __fish_complete_directories
         case format
@@ -131,10 +133,13 @@ complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
 complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
+complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
+complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -153,13 +158,17 @@ complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is d
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
-complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines'
+complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
 
 # jitid keys
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
 complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
 complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+
+# jitid schedule
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
 
 # jitid config
 complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
@@ -322,6 +331,30 @@ complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what wou
 complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
+# jitid sweep
+complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
+complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
+complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only what has been so since TIME (RFC 3339) or later'
+complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Findings that are in FILE are known, and no news'
+complete -c jitid -n '__jitid_at "sweep" --update-baseline' -l update-baseline -d 'Write what is left to the baseline'
+complete -c jitid -n '__jitid_at "sweep" --fix' -l fix -d 'End orphans and what leaked; others if --rule names them'
+complete -c jitid -n '__jitid_at "sweep" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "sweep" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600; prometheus: 0644)'
+complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read on from the signed audit head in FILE, and renew it'
+complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
+complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
+
+# jitid report
+complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time from what the ledger remembers (default: now)'
+complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many days to tell the trend (default 30)'
+complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
+complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield' -d 'Print this field only, one value a line'
+
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
 complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
@@ -358,6 +391,7 @@ complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'event
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
@@ -380,16 +414,24 @@ complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
 
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
+
 # jitid config show
 complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
 complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jitid.config import Config
     from jitid.examination import Check
     from jitid.request import Terms
+    from jitid.sweep.limits import Limits
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
@@ -149,6 +150,18 @@ def look(config: Config, operation: Operation[Result]) -> Result:
         by=caller(),
         timeout=float(config.number("timeout")),
     )
+
+
+def sweep_limits(config: Config) -> Limits:
+    """Return from where on the configuration takes something for a finding."""
+    from jitid.sweep.limits import Limits
+
+    return Limits._make(config.get(f"sweep_{name}") for name in Limits._fields)
+
+
+def sweep_head(config: Config) -> str:
+    """Return the file that keeps the signed audit head up to which a sweep found the chain whole."""
+    return os.path.join(ledger_path(config), folder.VERIFIED)
 
 
 def ledger_path(config: Config) -> str:

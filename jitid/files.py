@@ -6,10 +6,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import Self
 
 from jitid.errors import IntegrityError, JitidError, OutputError, RefusedError
 from jitid.text import quote
+
+# What a stream collects before it is written.
+_PIECE = 1 << 16
 
 
 def check_private(path: str, what: str) -> os.stat_result:
@@ -112,7 +116,8 @@ def write_private(path: str, data: bytes) -> None:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    _write(path, data, 0o600)
+    with writing_private(path) as file:
+        file.write_bytes(data)
 
 
 def write_public(path: str, data: bytes) -> None:
@@ -122,56 +127,129 @@ def write_public(path: str, data: bytes) -> None:
         OutputError: it could not be written; an old file is as it was.
 
     """
-    _write(path, data, 0o644)
+    with writing_public(path) as file:
+        file.write_bytes(data)
 
 
-def _write(path: str, data: bytes, mode: int) -> None:
+def writing_private(path: str) -> Replacement:
+    """Return what writes to `path` piece by piece, as `write_private` does all at once."""
+    return Replacement(path, 0o600)
+
+
+def writing_public(path: str) -> Replacement:
+    """Return what writes to `path` piece by piece, as `write_public` does all at once."""
+    return Replacement(path, 0o644)
+
+
+class Replacement:
+    """A file in the place of another, from the end of a `with` block on, and only if the block ends well.
+
+    What could not be written raises OutputError; then, and if the block raises anything, an old file is as it was
+    and nothing of the new one is left. What is no regular file gets each piece as it comes.
+    """
+
+    def __init__(self, path: str, mode: int) -> None:
+        """`mode` is that of the new file, whatever the umask."""
+        self._path = path
+        self._mode = mode
+        folder, name = os.path.split(path)
+        self._folder = folder or "."
+        self._aside: str | None = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
+        self._descriptor = -1
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        try:
+            with _told(self._path):
+                self._open()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                with _told(self._path):
+                    self._flush()
+                    self._publish()
+        finally:
+            # Once the file has its name, nothing is left to throw away.
+            self._discard()
+
+    def write(self, text: str) -> None:
+        """Add text, as UTF-8. Raises OutputError."""
+        # Lone surrogates (undecodable bytes of a file name) must not turn a report into a crash.
+        self.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Add bytes. Raises OutputError."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size >= _PIECE:
+            with _told(self._path):
+                self._flush()
+
+    def _open(self) -> None:
+        if _is_special(self._path):
+            self._aside = None
+            # Standard output by its name may be a file that others write to as well: nothing of theirs is overwritten.
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            return
+        assert self._aside is not None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        # The mode is given at creation: a later chmod leaves a moment when others can read the secret.
+        self._descriptor = os.open(self._aside, flags, self._mode)
+        # A umask can only take permissions away; an owner who may not write could not renew the file later.
+        os.fchmod(self._descriptor, self._mode)
+        _give_to_owner(self._descriptor, self._path)
+
+    def _flush(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        _write_all(self._descriptor, data)
+
+    def _publish(self) -> None:
+        if self._aside is None:
+            return
+        os.fsync(self._descriptor)
+        # Whatever can be refused is asked for while the old file still stands.
+        held = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.rename(self._aside, self._path)
+            _sync_names(held)
+        finally:
+            os.close(held)
+
+    def _discard(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        with suppress(OSError):
+            if descriptor >= 0:
+                os.close(descriptor)
+        with suppress(OSError):
+            if self._aside is not None:
+                os.unlink(self._aside)
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
     try:
-        special = os.path.exists(path) and not os.path.isfile(path)
-        if special:
-            _write_through(path, data)
-        else:
-            _replace(path, data, mode)
+        yield
     except OSError as error:
         raise OutputError(
             f"{quote(path, 200)} could not be written: {(error.strerror or 'error').lower()}"
         ) from error
 
 
-def _write_through(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        _write_all(descriptor, data)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: str, data: bytes, mode: int) -> None:
-    folder, name = os.path.split(path)
-    aside = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
-    # The mode is given at creation: a later chmod leaves a moment when others can read the secret.
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        try:
-            # A umask can only take permissions away; an owner who may not write could not renew the file later.
-            os.fchmod(descriptor, mode)
-            _give_to_owner(descriptor, path)
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        # Whatever can be refused is asked for while the old file still stands.
-        held = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.rename(aside, path)
-            _sync_names(held)
-        finally:
-            os.close(held)
-    except BaseException:
-        # Unless it has its name already.
-        with suppress(FileNotFoundError):
-            os.unlink(aside)
-        raise
+def _is_special(path: str) -> bool:
+    """Tell whether something is written to, and not replaced: a pipe, a device, an open descriptor by its name."""
+    if not os.path.exists(path):
+        return False
+    folder = os.path.realpath(os.path.dirname(path) or ".")
+    # /dev/stdout and /dev/fd/3 are links to what may be a regular file: replacing the link would break the system.
+    return not os.path.isfile(path) or folder == "/dev" or folder.startswith("/proc/")
 
 
 def _give_to_owner(descriptor: int, path: str) -> None:

@@ -26,7 +26,7 @@ _NAMED = 20
 """So many credentials are named in an event; the rows that point to it name them all."""
 
 
-class Report(NamedTuple):
+class LeakReport(NamedTuple):
     """Where something was found, and when that was reported."""
 
     source: str
@@ -139,7 +139,7 @@ def check_source(text: str) -> str:
 
 
 def add(
-    ledger: Ledger, finds: Finds, report: Report, *, dry_run: bool = False, accept_clock: bool = False
+    ledger: Ledger, finds: Finds, report: LeakReport, *, dry_run: bool = False, accept_clock: bool = False
 ) -> Reported:
     """Record that what was found has leaked: credentials of this ledger, and nothing of the strings themselves.
 
@@ -325,7 +325,7 @@ def _secrets(finds: Finds) -> Finds:
     return own
 
 
-def _check_time(report: Report, now: int) -> int:
+def _check_time(report: LeakReport, now: int) -> int:
     """Return when it was reported. Raises UsageError for the future."""
     if report.reported_at is None:
         return now

@@ -149,6 +149,26 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--reason": ("reason", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
     }, (("task", "text", True),)),
+    "sweep": ({
+        "--rule": ("rule", "texts", ""),
+        "--skip": ("skip", "texts", ""),
+        "--fail-on": ("fail_on", "text", ""),
+        "--since": ("since", "text", ""),
+        "--baseline": ("baseline", "text", ""),
+        "--update-baseline": ("update_baseline", "flag", ""),
+        "--fix": ("fix", "flag", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+        "--out": ("out", "text", ""),
+        "--head-out": ("head_out", "text", ""),
+        "--list-rules": ("list_rules", "flag", ""),
+    }, ()),
+    "report": ({
+        "--at": ("at", "text", ""),
+        "--days": ("days", "number", ""),
+        "--out": ("out", "text", ""),
+    }, ()),
     "task list": ({
         "--state": ("state", "text", ""),
         "--limit": ("limit", "number", ""),
@@ -198,6 +218,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "doctor": ({
     }, ()),
+    "schedule systemd": ({
+        "--every": ("every", "text", ""),
+        "--name": ("name", "text", ""),
+        "--out": ("out", "text", ""),
+    }, (("option", "texts", False),)),
+    "schedule cron": ({
+        "--every": ("every", "text", ""),
+    }, (("option", "texts", False),)),
     "config show": ({
         "--origin": ("origin", "flag", ""),
     }, ()),

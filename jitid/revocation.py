@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.credential import State
@@ -38,7 +40,13 @@ def preview(snapshot: Snapshot, selection: Selection) -> Ended:
     return Ended(_found(snapshot.measure(selection)), 0, None)
 
 
-def revoke(transaction: Transaction, selection: Selection, reason: str | None, most: int | None) -> Ended:
+def revoke(
+    transaction: Transaction,
+    selection: Selection,
+    reason: str | None,
+    most: int | None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Ended:
     """End the selected identities and everything below them.
 
     Args:
@@ -46,6 +54,7 @@ def revoke(transaction: Transaction, selection: Selection, reason: str | None, m
         selection: which identities; never empty.
         reason: free text for the audit log.
         most: how many live credentials may be ended; None for any number.
+        facts: what else the audit event says.
 
     Raises:
         NotFoundError: nothing of it was ever issued.
@@ -61,7 +70,8 @@ def revoke(transaction: Transaction, selection: Selection, reason: str | None, m
     if not radius.credentials:
         return Ended(radius, 0, None)
     event = transaction.append(
-        "revoke", {"selection": _facts(selection), "reason": reason, **_counts(radius), "ended": digest}
+        "revoke",
+        {"selection": _facts(selection), "reason": reason, **facts, **_counts(radius), "ended": digest},
     )
     return Ended(radius, radius.credentials, event.seq)
 

@@ -67,6 +67,52 @@ SETTINGS: dict[str, Setting] = {
         Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
         Setting("overlap", "duration", "how long a credential still works after it was renewed", 30),
         Setting("max", "count", "how many credentials may be revoked without --yes", 100, environment=False),
+        *(
+            Setting(
+                f"sweep_standing_{sensitivity}",
+                "duration",
+                f"the longest lifetime in order for {sensitivity} sensitivity",
+                longest,
+                environment=False,
+            )
+            for sensitivity, longest in zip(SENSITIVITIES, (28_800, 3_600, 900, 300), strict=True)
+        ),
+        Setting(
+            "sweep_duplicates",
+            "count",
+            "how often an agent may be alive on a task with the same scopes",
+            25,
+            environment=False,
+        ),
+        Setting(
+            "sweep_identities",
+            "count",
+            "how many live credentials may descend from one delegator",
+            100,
+            environment=False,
+        ),
+        Setting(
+            "sweep_agents_per_person",
+            "count",
+            "how many there may be to each person on average",
+            80,
+            environment=False,
+        ),
+        Setting(
+            "sweep_pending",
+            "duration",
+            "how long a credential may be recorded and not confirmed",
+            60,
+            environment=False,
+        ),
+        Setting("sweep_key_age", "duration", "how long a key may sign", 90 * 86_400, environment=False),
+        Setting(
+            "sweep_asserted",
+            "sensitivity",
+            "up to which sensitivity a delegator may be merely asserted",
+            "moderate",
+            environment=False,
+        ),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
         Setting("format", "format", "how data is shown", project="yes"),

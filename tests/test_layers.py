@@ -21,7 +21,7 @@ LAYERS = (
     {"commands", "server"},
     {"environment", "checkup", "config", "configfile", "settings", "places", "shipped", "formats"},
     {"authority"},
-    {"sweep"},
+    {"sweep", "report"},
     {
         "issuance",
         "planning",

@@ -85,8 +85,20 @@ class LocalAuthority:
 
                 with self._ledger.read() as snapshot:
                     return tracing.trace(snapshot, self._ledger.names, operation.finds)
+            case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
+                from jitid.authority.sweeping import perform
+
+                return perform(self._ledger, self._keyring, operation)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
+            case ops.ExportLog():
+                from jitid.authority.looking import export_log
+
+                return export_log(self._ledger, self._keyring)
+            case ops.MakeReport():
+                from jitid.authority.reporting import make
+
+                return make(self._ledger, operation)
             case _:
                 return self._look(operation)
 
@@ -102,7 +114,6 @@ class LocalAuthority:
         | ops.ReadLog
         | ops.SignHead
         | ops.VerifyLog
-        | ops.ExportLog
         | ops.FollowLog
         | ops.ListKeys
         | ops.PublishKeys,
@@ -132,8 +143,6 @@ class LocalAuthority:
                     return looking.verify_log(snapshot, names, operation)
                 case ops.SignHead():
                     return looking.sign_head(snapshot, names, self._keyring)
-                case ops.ExportLog():
-                    return looking.export_log(snapshot, names, self._keyring)
                 case ops.ListKeys():
                     return looking.list_keys(snapshot)
                 case ops.PublishKeys():

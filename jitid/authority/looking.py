@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid import auditing, introspection
@@ -10,7 +11,7 @@ from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.leak import LeakFilter
-from jitid.ledger.protocol import Filter, Names, Snapshot
+from jitid.ledger.protocol import Filter, Ledger, Names, Snapshot
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -160,9 +161,10 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
     return auditing.verify(snapshot, names, expected)
 
 
-def export_log(snapshot: Snapshot, names: Names, keyring: Keyring) -> list[str]:
-    """Return the audit log as lines that can be verified without the ledger."""
-    return list(auditing.export(snapshot, names, _signer(snapshot, keyring)))
+def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
+    """Yield the audit log as lines that can be verified without the ledger."""
+    with ledger.read() as snapshot:
+        yield from auditing.export(snapshot, ledger.names, _signer(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:

@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.issuance import Issued
-    from jitid.leaks import Closed, LeakDetails, LeakPage, Proved, Report, Reported
+    from jitid.leaks import Closed, LeakDetails, LeakPage, LeakReport, Proved, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
+    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+    from jitid.sweep.limits import Limits
+    from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
     from jitid.tracing import Traced
 
@@ -116,7 +120,7 @@ class AddLeaks(Operation["Reported"]):
     """Record that what was found in a text has leaked; ids in it do not count."""
 
     finds: Finds
-    report: Report
+    report: LeakReport
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -261,8 +265,8 @@ class VerifyLog(Operation["Verification"]):
     expected_head: str | None = None
 
 
-class ExportLog(Operation["list[str]"]):
-    """Return the audit log as lines that can be verified without the ledger."""
+class ExportLog(Operation["Iterator[str]"]):
+    """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
 
 class KeyRow(NamedTuple):
@@ -303,6 +307,53 @@ class Examine(Operation["list[Check]"]):
     """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
 
 
+class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
+    """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    head: str | None = None
+    """The signed audit head up to which the chain was verified before."""
+    accept_clock: bool = False
+
+
+class ForeseeFix(Operation["Foreseen"]):
+    """Say what ending all that some rules find would come to."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    since: int | None = None
+    """Only what has been so since then, in seconds since the epoch."""
+    known: Container[str] = frozenset()
+    """The fingerprints of findings that are left alone."""
+    accept_clock: bool = False
+
+
+class Fix(Operation["Iterator[Remedied]"]):
+    """End what some rules find; the answer comes piece by piece, as it is done."""
+
+    rules: tuple[str, ...]
+    limits: Limits
+    sweep: str
+    """The name of the sweep, a UUID."""
+    since: int | None = None
+    known: Container[str] = frozenset()
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    accept_clock: bool = False
+
+
+class MakeReport(Operation["Report"]):
+    """Report the state of identity sprawl, now or at a time that has passed."""
+
+    at: int | None = None
+    """Seconds since the epoch; None for now."""
+    days: int
+    """For how many days of UTC the trend is told."""
+    limits: Limits
+    accept_clock: bool = False
+
+
 AnyOperation = (
     Issue
     | Renew
@@ -331,4 +382,8 @@ AnyOperation = (
     | RevokeKey
     | PublishKeys
     | Examine
+    | Sweep
+    | ForeseeFix
+    | Fix
+    | MakeReport
 )

@@ -16,7 +16,7 @@ from jitid.environment import open_authority
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.leaks import Report, check_source
+from jitid.leaks import LeakReport, check_source
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.protocol import Selection
 from jitid.tracing import first_of
@@ -88,7 +88,7 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
     most = _most(given, ending)
     check_text_file(file)
     named = "stdin" if file == "-" else file
-    report = Report(check_source(named if source is None else source), at, ending.yes)
+    report = LeakReport(check_source(named if source is None else source), at, ending.yes)
     given.expect(leakrows.FIELDS)
     total = _Total()
     with StreamSearch(file, "the text", command="jitid leak add") as search:
@@ -175,7 +175,7 @@ def _show(
     given: Globals,
     authority: Authority,
     total: _Total,
-    report: Report,
+    report: LeakReport,
     ending: Ending,
     ended: Ended | None,
 ) -> None:

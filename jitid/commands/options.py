@@ -345,6 +345,19 @@ LogFile = Annotated[
 ]
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
 
+# The report.
+At = Annotated[
+    str | None,
+    _option("--at", metavar="TIME", text="Report that time from what the ledger remembers (default: now)."),
+]
+Days = Annotated[
+    int | None, _option("--days", metavar="N", text="For how many days to tell the trend (default 30).")
+]
+ReportOut = Annotated[
+    str | None,
+    _option("--out", metavar="FILE", text="Write it to FILE: mode 0600, and 0644 what is for Prometheus."),
+]
+
 # Completions.
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[
@@ -352,4 +365,56 @@ Shells = Annotated[
     _option(
         "--shell", metavar="SHELL", text="bash, zsh or fish; repeatable (default: those that are installed)."
     ),
+]
+
+# What a sweep looks for, and what becomes of it.
+Rules = Annotated[list[str] | None, _option("--rule", metavar="RULE", text="Ask this rule only; repeatable.")]
+SkippedRules = Annotated[
+    list[str] | None, _option("--skip", metavar="RULE", text="Leave this rule out; repeatable.")
+]
+ListRules = Annotated[bool, _option("--list-rules", metavar=None, text="Explain the rules, and ask none.")]
+FailOn = Annotated[
+    str | None,
+    _option(
+        "--fail-on",
+        metavar="SEVERITY",
+        text="End with 10 if a finding is so grave or graver (default: high).",
+    ),
+]
+SinceTime = Annotated[
+    str | None,
+    _option("--since", metavar="TIME", text="Only what has been so since TIME (RFC 3339) or later."),
+]
+Baseline = Annotated[
+    str | None,
+    _option("--baseline", metavar="FILE", text="Findings that are in FILE are known, and no news."),
+]
+UpdateBaseline = Annotated[
+    bool, _option("--update-baseline", metavar=None, text="Write what is left to the baseline.")
+]
+FixFound = Annotated[
+    bool, _option("--fix", metavar=None, text="End orphans and what leaked; others if --rule names them.")
+]
+SweepOut = Annotated[
+    str | None,
+    _option("--out", metavar="FILE", text="Write to FILE, whole or not at all (0600; prometheus: 0644)."),
+]
+HeadOut = Annotated[
+    str | None,
+    _option("--head-out", metavar="FILE", text="Read on from the signed audit head in FILE, and renew it."),
+]
+
+# What runs by itself.
+SweepOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[OPTION]...", help="Options of `jitid sweep`, after `--`.", show_default=False),
+]
+Every = Annotated[
+    str | None, _option("--every", metavar="DURATION", text="How often it runs (default: 10m).")
+]
+UnitName = Annotated[
+    str | None, _option("--name", metavar="NAME", text="The name of the units (default: jitid-sweep).")
+]
+UnitFolder = Annotated[
+    str | None, _option("--out", metavar="DIR", text="Write both units into DIR, instead of printing them.")
 ]

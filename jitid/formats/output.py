@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 
 DATA = 1
 TALK = 2
+
+_PIECE = 1 << 16
+"""So many characters are written at once of what has no end."""
 
 
 def claim_descriptors() -> None:
@@ -34,6 +38,36 @@ def write(text: str) -> None:
         _write_all(DATA, text)
     except OSError as error:
         raise _failed(error) from error
+
+
+def write_pieces(pieces: Iterable[str]) -> None:
+    """Write many pieces of text as they come, a good number in one call. Raises OutputError."""
+    gathered: list[str] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            write("".join(gathered))
+            gathered.clear()
+            size = 0
+    if gathered:
+        write("".join(gathered))
+
+
+def put(pieces: Iterable[str], out: str | None) -> None:
+    """Write many pieces of text as they come: to standard output, or to the file `out` for its owner alone.
+
+    The file has all of them or is as it was. Raises OutputError.
+    """
+    if out is None:
+        write_pieces(pieces)
+        return
+    from jitid.files import writing_private
+
+    with writing_private(out) as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 _quick = False

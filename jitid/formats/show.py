@@ -8,9 +8,6 @@ from typing import assert_never
 from jitid.formats import output
 from jitid.formats.view import Format, View, no_such_field
 
-# A list of a million rows is written as it is read, in pieces of this many characters.
-_PIECE = 1 << 16
-
 
 def show(
     view: View, chosen: Format | None = None, field: str | None = None, colour: bool | None = None
@@ -22,23 +19,19 @@ def show(
     (on a terminal). Raises UsageError for a field that the view does not have, and OutputError.
     """
     terminal = output.is_terminal()
-    if field is not None:
-        text = _field(view, field)
-    else:
-        text = _text(
-            view, chosen or (Format.TABLE if terminal else Format.TSV), terminal if colour is None else colour
+    output.write_pieces(
+        pieces(
+            view,
+            chosen or (Format.TABLE if terminal else Format.TSV),
+            field,
+            colour=terminal if colour is None else colour,
         )
-    piece: list[str] = []
-    size = 0
-    for part in text:
-        piece.append(part)
-        size += len(part)
-        if size >= _PIECE:
-            output.write("".join(piece))
-            piece.clear()
-            size = 0
-    if piece:
-        output.write("".join(piece))
+    )
+
+
+def pieces(view: View, chosen: Format, field: str | None, *, colour: bool) -> Iterator[str]:
+    """Return `view` as pieces of text, as its rows come. Raises as `show` does."""
+    return _text(view, chosen, colour) if field is None else _field(view, field)
 
 
 def _text(view: View, chosen: Format, colour: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -54,7 +54,7 @@ def text(view: View, colour: bool) -> Iterator[str]:
         table.add_column(Text(field), overflow="fold", min_width=room)
     for shown in rows:
         table.add_row(*map(Text, shown))
-    yield _drawn(table, width, colour)
+    yield drawn(table, width, colour)
 
 
 class Growing:
@@ -79,11 +79,11 @@ class Growing:
         """Draw more rows; those too wide are drawn as single ones are, with a blank line between them."""
         if self._widths is not None:
             return self._rows(rows, header=False)
-        drawn = ""
+        lines = ""
         for row in rows:
-            drawn += self._between + _record(self._fields, row, self._width, self._colour)
+            lines += self._between + _record(self._fields, row, self._width, self._colour)
             self._between = "\n"
-        return drawn
+        return lines
 
     def _rows(self, rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
         assert self._widths is not None
@@ -92,7 +92,7 @@ class Growing:
             table.add_column(Text(field), overflow="fold", width=width)
         for row in rows:
             table.add_row(*(Text(_shown(row.get(field))) for field in self._fields))
-        return _drawn(table, self._width, self._colour)
+        return drawn(table, self._width, self._colour)
 
 
 def terminal_width() -> int:
@@ -117,15 +117,15 @@ def _record(fields: tuple[str, ...], row: Mapping[str, Any], width: int, colour:
     """Draw the fields of a row below each other; a value that cannot be read beside its name stands beneath it."""
     leaves = [(name, _shown(value)) for field in fields for name, value in _leaves(field, row.get(field))]
     names = max(len(name) for name, _ in leaves)
-    drawn = ""
+    lines = ""
     beside: list[tuple[str, str]] = []
     for name, shown in leaves:
         if names + _GAP + _least_width(shown) <= width:
             beside.append((name, shown))
             continue
-        drawn += _beside(beside, names, width, colour) + _beneath(name, shown, width, colour)
+        lines += _beside(beside, names, width, colour) + _beneath(name, shown, width, colour)
         beside.clear()
-    return drawn + _beside(beside, names, width, colour)
+    return lines + _beside(beside, names, width, colour)
 
 
 def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool) -> str:
@@ -136,7 +136,7 @@ def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool)
     table.add_column(overflow="fold")
     for name, shown in leaves:
         table.add_row(Text(name), Text(shown))
-    return _drawn(table, width, colour)
+    return drawn(table, width, colour)
 
 
 def _beneath(name: str, shown: str, width: int, colour: bool) -> str:
@@ -157,10 +157,11 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
         yield name, value
 
 
-def _drawn(table: Table, width: int, colour: bool) -> str:
-    drawn = io.StringIO()
+def drawn(shown: RenderableType, width: int, colour: bool) -> str:
+    """Return what Rich draws, without the blanks at the ends of its lines."""
+    file = io.StringIO()
     console = Console(
-        file=drawn,
+        file=file,
         width=width,
         force_terminal=colour,
         color_system="standard" if colour else None,
@@ -170,9 +171,9 @@ def _drawn(table: Table, width: int, colour: bool) -> str:
         markup=False,
         emoji=False,
     )
-    console.print(table)
+    console.print(shown)
     # Rich pads each line to the width of the table.
-    return "".join(line.rstrip() + "\n" for line in drawn.getvalue().splitlines())
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
 def _shown(value: object) -> str:

@@ -28,6 +28,8 @@ DATABASE = "ledger.db"
 KEYS = "keys"
 POLICY = "policy"
 LOCK = "lock"
+VERIFIED = "audit.head"
+"""The signed audit head up to which a sweep found the chain whole; it may be missing."""
 
 
 def exists(path: str) -> bool:

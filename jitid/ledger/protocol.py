@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
@@ -12,6 +12,9 @@ from jitid.ledger.condition import Condition
 from jitid.ledger.leak import LeakSnapshot, LeakTransaction
 from jitid.process import Process
 from jitid.task import Task
+
+if TYPE_CHECKING:
+    from jitid.ledger.survey import Survey
 
 
 class Names(NamedTuple):
@@ -163,6 +166,9 @@ class Snapshot(LeakSnapshot, Protocol):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
 
+    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
+
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
 
@@ -257,6 +263,12 @@ class Snapshot(LeakSnapshot, Protocol):
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
+
+    def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
+        """Measure the ledger as a whole as it is now, or as it was at `at`.
+
+        `since` is the midnight at which the trend begins; `limits` are the longest lifetimes in seconds by sensitivity.
+        """
 
 
 class Transaction(Snapshot, LeakTransaction, Protocol):

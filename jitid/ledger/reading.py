@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
+from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.process import Process
 from jitid.task import Task
 from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.survey import Survey
 
 _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -97,6 +101,19 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
+
+        Raises:
+            DamagedError: the ledger cannot tell.
+            StorageError: it is busy or out of reach.
+
+        """
+        try:
+            yield from self._db.execute(question, {"now": self._now, **values})
+        except FAULTS as error:
+            raise translated(error) from error
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
@@ -312,3 +329,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
         """Return the text of a policy that decided something once."""
         row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
         return None if row is None else row[0]
+
+    def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
+        """Measure the ledger as a whole as it is now, or as it was at `at`."""
+        from jitid.ledger import surveying
+
+        return surveying.survey(self._db, at, self._now, since, limits)

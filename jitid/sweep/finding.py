@@ -40,7 +40,7 @@ class Finding(NamedTuple):
     since: int | None
     """Since when it has been so; seconds since the epoch."""
     credentials: int
-    """How many live credentials it is about."""
+    """How many credentials it is about."""
     evidence: Mapping[str, Any]
     """What was seen, by name, never a secret; times are seconds since the epoch and end in `_at` or `_until`."""
     remedy: str | None
@@ -75,8 +75,8 @@ class Remedied(NamedTuple):
     sweep: str
     """The sweep that did it, a UUID; the audit event names it too."""
     rule: str
-    subjects: tuple[str, ...]
-    """Of the findings that it ended."""
+    findings: tuple[Finding, ...]
+    """Those that it ended."""
     credentials: int
     """How many live credentials that came to, with all that descended from them."""
     event: int
@@ -86,3 +86,16 @@ class Remedied(NamedTuple):
     """How many of them a verifier that asks this ledger still took afterwards: none, if all is well."""
     offline_until: int | None
     """Until when a verifier that does not ask the ledger honours one of them."""
+
+
+class Swept(NamedTuple):
+    """What comes last: what is true of the sweep as a whole."""
+
+    at: int
+    """The time that was judged by."""
+    live: int
+    """How many credentials were alive."""
+    head: str | None
+    """The signed audit head, if the chain was examined and holds up to it."""
+    unsigned: str | None
+    """Why it could not be signed."""

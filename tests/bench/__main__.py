@@ -11,7 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import bulk, completion, contention, issue, million, running, size, startup, trace, verify
+from tests.bench import (
+    bulk,
+    completion,
+    contention,
+    issue,
+    million,
+    running,
+    size,
+    startup,
+    sweep,
+    trace,
+    verify,
+)
 from tests.bench.ground import ROOT, Ground
 from tests.bench.measure import HEADER, Row
 
@@ -26,6 +38,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "trace": trace.rows,
     "size": size.rows,
     "million": million.rows,
+    "sweep": sweep.rows,
 }
 
 

@@ -138,6 +138,11 @@ def size(value: float) -> str:
     return f"{value:,.0f} bytes"
 
 
+def megabytes(value: float) -> str:
+    """Write a large number of bytes."""
+    return f"{value / 1e6:.0f} MB"
+
+
 def share(value: float) -> str:
     """Write a factor."""
     return f"{value:.2f}"

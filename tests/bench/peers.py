@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.bench.measure import rate, seconds
 
 BLOCK = bytes(4096)
+_TOKENS = "auth/token/create"
+"""Where OpenBao keeps the leases of its tokens."""
 
 
 def process(command: list[str], environment: Mapping[str, str], folder: Path) -> float:
@@ -108,24 +111,52 @@ class OpenBao:
             "PATH": os.environ["PATH"],
         }
 
-    def tokens(self, count: int) -> float:
+    def tokens(self, count: int, ttl: str = "5m") -> float:
         """Return how many tokens a second it makes for one client that keeps its connection."""
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        with self._asking() as ask:
+
+            def run() -> None:
+                for _ in range(count):
+                    ask("POST", "auth/token/create", {"ttl": ttl})
+
+            return rate(count, run)
+
+    def look_at_leases(self) -> tuple[int, float]:
+        """Look at each lease of its tokens; return how many there are, and how many seconds it took."""
+        with self._asking() as ask:
+            names: list[str] = []
+
+            def run() -> None:
+                names.extend(ask("LIST", f"sys/leases/lookup/{_TOKENS}", None)["data"]["keys"])
+                for name in names:
+                    ask("PUT", "sys/leases/lookup", {"lease_id": f"{_TOKENS}/{name}"})
+
+            taken = seconds(run)
+            return len(names), taken
+
+    def revoke_leases(self) -> float:
+        """Revoke all of its tokens, and return how many seconds passed until that was done."""
+        with self._asking() as ask:
+            # Without `sync` it answers when they are queued.
+            return seconds(lambda: ask("PUT", f"sys/leases/revoke-prefix/{_TOKENS}", {"sync": True}))
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[Callable[[str, str, object], Any]]:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=600)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        body = json.dumps({"ttl": "5m"})
         headers = {"X-Vault-Token": "root"}
 
-        def run() -> None:
-            for _ in range(count):
-                connection.request("POST", "/v1/auth/token/create", body, headers)
-                answer = connection.getresponse()
-                text = answer.read()
-                if answer.status != 200:
-                    raise RuntimeError(f"OpenBao answered {answer.status}: {text!r}")
+        def ask(method: str, path: str, body: object) -> Any:
+            connection.request(method, f"/v1/{path}", None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status not in (200, 204):
+                raise RuntimeError(f"OpenBao answered {answer.status}: {text!r}")
+            return json.loads(text) if text else None
 
         try:
-            return rate(count, run)
+            yield ask
         finally:
             connection.close()
 

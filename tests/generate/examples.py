@@ -189,6 +189,36 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example("What would end with the task:", "jitid retire INC-4821 --dry-run"),
         Example("End it:", "jitid retire INC-4821 --reason 'the incident is closed'"),
     ),
+    "report": (
+        Example("The state of things:", "jitid report --format table"),
+        Example("A page for a browser or for paper:", "jitid report --format html --out report.html"),
+        Example("How it was last night:", 'jitid report --at "$AT" --format json', tried=False),
+        Example(
+            "For the node exporter's textfile collector, from cron:",
+            """jitid report --format prometheus \\
+    --out /var/lib/node_exporter/jitid.prom""",
+            tried=False,
+        ),
+        Example("One figure for a script:", "jitid report --field live"),
+    ),
+    "sweep": (
+        Example("What should not be alive:", "jitid sweep --fail-on critical"),
+        Example(
+            "From cron: end orphans and leaks, and leave figures for Prometheus:",
+            """jitid sweep --fix --format prometheus --out jitid.prom""",
+        ),
+        Example(
+            "End standing credentials too; first what that would be:",
+            """jitid sweep --fix --rule standing --dry-run
+jitid sweep --fix --rule standing""",
+        ),
+        Example(
+            "What is there today is known, and tomorrow only what is new counts:",
+            """jitid sweep --baseline known.jsonl --update-baseline
+jitid sweep --baseline known.jsonl""",
+        ),
+        Example("What the rules ask:", "jitid sweep --list-rules"),
+    ),
     "task list": (
         Example("Tasks that nobody retired in time:", "jitid task list --state overdue"),
         Example("The names of the open ones:", "jitid task list --state open --field task"),
@@ -227,6 +257,10 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
     "audit export": (
         Example("To a file for its owner alone:", "jitid audit export --out log.jsonl"),
         Example("Compressed:", "(umask 077; jitid audit export | gzip > log.jsonl.gz)"),
+        Example(
+            "For a collector that reads syslog messages from files:",
+            "jitid audit export --format syslog --out audit.syslog",
+        ),
     ),
     "keys list": (
         Example("All keys:", "jitid keys list"),
@@ -245,6 +279,31 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
         ),
     ),
     "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
+    "schedule systemd": (
+        Example(
+            "Every ten minutes, ending orphans and what leaked:",
+            "jitid schedule systemd -- --fix",
+        ),
+        Example(
+            "As files, to be put in their place by root:",
+            """jitid schedule systemd --every 5m --out . -- --fix --yes
+sudo cp jitid-sweep.service jitid-sweep.timer /etc/systemd/system/
+sudo systemctl daemon-reload
+sudo systemctl enable --now jitid-sweep.timer""",
+            tried=False,
+        ),
+    ),
+    "schedule cron": (
+        Example(
+            "Every hour, added to the lines that are there:",
+            "(crontab -l; jitid schedule cron --every 1h -- --fix) | crontab -",
+            tried=False,
+        ),
+        Example(
+            "Metrics for Prometheus, every ten minutes:",
+            "jitid schedule cron -- --format prometheus --out jitid.prom",
+        ),
+    ),
     "config show": (
         Example("Where each value came from:", "jitid config show --origin"),
         Example("Those that are not the defaults:", "jitid config show --origin | grep -v 'default$'"),
@@ -282,6 +341,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "tree": ("inspect", "list"),
     "revoke": ("retire", "trace", "keys revoke", "list"),
     "retire": ("revoke", "task list"),
+    "report": ("sweep", "list", "task list"),
+    "sweep": ("revoke", "report", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
     "audit log": ("audit verify", "audit export", "inspect"),
@@ -292,6 +353,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
+    "schedule systemd": ("sweep", "schedule cron"),
+    "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),
     "config get": ("config show", "config set"),
     "config set": ("config get", "config show", "config path"),

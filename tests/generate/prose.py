@@ -183,6 +183,26 @@ The field `left`, how long it still lives, is shown on a terminal, and wherever 
 A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
 empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger
 honour a signed token until it expires; the preview and the answer say until when that is.""",
+    "report": """\
+Each figure is told as it was at one time: now, or --at TIME. Then a credential is alive that was issued by that
+time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
+that has passed, and so is `prometheus`.
+
+Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`; JSON is the whole report. --field
+names a total.
+
+An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
+the ledger. A leaked secret counts once, from its first report; the percentage of those still valid after five days
+is over the ones that were reported at least five days ago. Time from a task's end to the last death is told over
+the tasks that were retired or passed their deadline; 0 is in the same transaction. Standing is a credential whose
+lifetime is over the limit of its sensitivity, as the settings sweep_standing_low to sweep_standing_critical say.
+Percentiles are by nearest rank, days those of UTC.
+
+What to end first is the gravest of what `jitid sweep` finds, without what is for information only and without
+examining the audit chain.
+
+The page of `html` holds all that it shows: it has no script, asks for nothing and forbids the browser to. FILE is
+for its owner alone, and for everybody to read where it is `prometheus`.""",
     "trace": """\
 The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
 
@@ -234,6 +254,20 @@ that jitid-inspect(1) tells. Without --after and --since, --limit gives the olde
 with the newest ten.
 
 With --members there is the field `members` too.""",
+    "audit export": """\
+As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a denial, 5 if it ends something
+or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,
+its hash and who did what as structured data of `jitid@32473`; and its whole body as the message, JSON in ASCII.
+Only JSON lines can be verified.""",
+    "schedule systemd": """\
+The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
+of the sweep become absolute too. Variables that are set here are not set there, and are warned of.
+
+The service sees the file system read-only but for the ledger and the folders that the sweep writes to, which
+must exist. It has no network. It sees all processes, since the rule orphaned-process looks for them.""",
+    "schedule cron": """\
+What cron can say are minutes that divide an hour, hours that divide a day, a day and a week. Others are
+refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell.""",
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
 head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is

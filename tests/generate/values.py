@@ -8,14 +8,17 @@ from jitid.commands import (
     audit,
     completion,
     doctor,
+    findings,
     found,
     inspect,
     keys,
     leakrows,
+    report,
     requesting,
     revoke,
     rows,
     run,
+    sweep,
     task,
     tree,
 )
@@ -26,6 +29,8 @@ from jitid.ledger.protocol import SORTS
 from jitid.process import Liveness
 from jitid.settings import COLOURS, FORMATS, SETTINGS
 from jitid.shipped import SHELLS
+from jitid.sweep.finding import SEVERITIES
+from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
@@ -58,6 +63,8 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "RULE": _words(*NAMES),
+    "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
@@ -74,6 +81,7 @@ METAVARS: dict[str, Value] = {
     "LEVEL": _words(*SENSITIVITIES),
     "LOGIN": NOTHING,
     "N": NOTHING,
+    "OPTION": NOTHING,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -99,10 +107,14 @@ OPTIONS: dict[str, Value] = {
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("config set", "VALUE"): SETTING,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
+    ("report", "--format"): _words(*FORMATS, *report.FORMATS),
+    ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
+    ("schedule systemd", "--name"): NOTHING,
     ("task list", "--after"): TASKS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
@@ -120,10 +132,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "revoke": revoke.FIELDS,
     "retire": revoke.FIELDS,
     "trace": found.FIELDS,
+    "sweep": findings.FIELDS,
     "leak add": leakrows.FIELDS,
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
     "audit log": (*audit.LOG, "members"),
@@ -134,6 +148,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "keys rotate": keys.ROTATED,
     "keys revoke": keys.REVOKED,
     "keys jwks": (),
+    "schedule systemd": (),
+    "schedule cron": (),
     "config show": ("key", "value", "origin"),
     "config get": ("key", "value", "origin"),
     "config set": (),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jitid import jws, leaks
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.leaks import LONGEST_SOURCE, Leaked, Report, Reported
+from jitid.leaks import LONGEST_SOURCE, Leaked, LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
@@ -24,7 +24,7 @@ from tests.tokens.signed import encode
 
 def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> Reported:
     """Report what stands in a text."""
-    report = Report(source, at, more.pop("unproved", False))
+    report = LeakReport(source, at, more.pop("unproved", False))
     return world.authority.perform(ops.AddLeaks(finds=search_pasted(text.encode()), report=report, **more))
 
 
@@ -112,8 +112,8 @@ def test_unknown_strings_are_counted_and_not_kept(world: World, tmp_path: Path) 
     assert add(world, " ".join(foreign)).credentials == {}
     world.close()
     held = b"".join(path.read_bytes() for path in world.path.rglob("*") if path.is_file())
-    kept = [text.encode() for text in (*foreign, mine, unknown)]
-    assert not [raw for raw in (*kept, bytes(range(32))) if raw in held]
+    for raw in (*(text.encode() for text in (*foreign, mine, unknown)), bytes(range(32))):
+        assert raw not in held
     assert fingerprint(foreign[0]) not in held
     world.reopen()
 
@@ -458,17 +458,17 @@ def test_whatever_happens_the_log_holds_and_proofs_are_true(
                     world.revoke(one.jti)
                 case "prove":
                     prove(world)
-                case "close" if known := listed(world, jtis=(one.jti,)):
-                    close(world, known[0].leak.key, valid_too=True)
+                case "close" if leaked := listed(world, jtis=(one.jti,)):
+                    close(world, leaked[0].leak.key, valid_too=True)
                 case "wait":
                     world.clock.now += 20
         world.check()
         tokens = {one.jti: one.token for one in made}
-        for leaked in listed(world):
-            if leaked.reason is None:
-                world.verify(tokens[leaked.leak.jti])
-                assert leaked.leak.proved_at is None
+        for each in listed(world):
+            if each.reason is None:
+                world.verify(tokens[each.leak.jti])
+                assert each.leak.proved_at is None
                 continue
             with pytest.raises(InvalidCredentialError):
-                world.verify(tokens[leaked.leak.jti])
-            assert leaked.leak.dead_at is not None
+                world.verify(tokens[each.leak.jti])
+            assert each.leak.dead_at is not None

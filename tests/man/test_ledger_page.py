@@ -28,7 +28,7 @@ from jitid.authority.operations import (
 from jitid.credential import State
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.jws import b64url_decode
-from jitid.leaks import Report
+from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
@@ -123,7 +123,7 @@ def _eventful(world: World) -> None:
     with pytest.raises(InvalidCredentialError):
         world.issue(parent="x.y.z")
     leaked = search_pasted(f"{parent.token} {bytes(32).hex()} {low.token[:200]}".encode())
-    report = Report("wiki", None, unproved=True)
+    report = LeakReport("wiki", None, unproved=True)
     world.authority.perform(AddLeaks(finds=leaked, report=report))
     world.authority.perform(CloseLeaks(numbers=(1,), reason="known", valid_too=True))
     world.revoke(parent.id, reason="astray")

@@ -1,0 +1,37 @@
+"""The operation that reports: a survey of the ledger, and what a sweep of the same view finds."""
+
+from __future__ import annotations
+
+from jitid import report
+from jitid.authority import operations as ops
+from jitid.ledger.protocol import Ledger
+from jitid.sweep.rule import Sight
+from jitid.sweep.rules import NAMES, rule_of
+from jitid.sweep.sweeping import check_clock, sweep
+
+_LEFT_OUT = ("offline-valid", "audit-gap")
+"""What only a sweep is asked: what nobody can mend, and what reads the whole audit log where no head is kept."""
+
+
+def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:
+    """Report the state of identity sprawl.
+
+    Raises:
+        IntegrityError: the clock has jumped ahead, so that by it all would be dead.
+        UsageError: the time or the number of days cannot be reported.
+
+    """
+    clock = ledger.condition().clock()
+    if operation.at is None and not operation.accept_clock:
+        check_clock(clock)
+    with ledger.read() as snapshot:
+        sight = Sight(snapshot, ledger.names, clock, operation.limits)
+        rules = [rule_of(name) for name in NAMES if name not in _LEFT_OUT]
+        return report.make(
+            snapshot,
+            ledger.names,
+            at=operation.at,
+            days=operation.days,
+            limits=operation.limits,
+            found=sweep(sight, rules),
+        )

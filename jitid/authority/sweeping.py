@@ -1,0 +1,105 @@
+"""The operations of a sweep: what the rules see is put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from jitid import auditing
+from jitid.audit import Head
+from jitid.authority import operations as ops
+from jitid.authority.looking import sign_head
+from jitid.errors import IntegrityError, JitidError
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.sweep import remedies
+from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+from jitid.sweep.limits import Limits
+from jitid.sweep.rule import Rule, Sight
+from jitid.sweep.rules import rule_of
+from jitid.sweep.sweeping import check_clock, sweep
+
+_CLOSING = "expired-unretired"
+"""The rule whose findings no revocation ends: they are dead, and are only to be recorded."""
+
+
+def perform(
+    ledger: Ledger, keyring: Keyring, operation: ops.Sweep | ops.ForeseeFix | ops.Fix
+) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied]:
+    """Perform an operation of a sweep."""
+    rules = [rule_of(name) for name in operation.rules]
+    match operation:
+        case ops.Sweep():
+            return _sweep(ledger, keyring, operation, rules)
+        case ops.ForeseeFix():
+            with ledger.read() as snapshot:
+                sight = _look(ledger, operation.limits, None, snapshot, accept_clock=operation.accept_clock)
+                foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
+                # What is due to be recorded is dead, and counts for nothing.
+                closing = tuple(name for name in operation.rules if name == _CLOSING)
+                return foreseen._replace(rules=(*foreseen.rules, *closing))
+        case ops.Fix():
+            return _fix(ledger, operation, rules)
+
+
+def _sweep(
+    ledger: Ledger, keyring: Keyring, operation: ops.Sweep, rules: Sequence[Rule]
+) -> Iterator[Finding | Coverage | Swept]:
+    names = ledger.names
+    with ledger.read() as snapshot:
+        remembered: Head | IntegrityError | None = None
+        if operation.head is not None:
+            try:
+                remembered = auditing.read_head(operation.head, names, snapshot.signing_keys())
+            except IntegrityError as error:
+                remembered = error
+        sight = _look(ledger, operation.limits, remembered, snapshot, accept_clock=operation.accept_clock)
+        yield from sweep(sight, rules)
+        head = unsigned = None
+        if sight.verified is not None:
+            try:
+                head = sign_head(snapshot, names, keyring)
+            except JitidError as error:
+                unsigned = error.message
+        yield Swept(sight.now, sight.live(), head, unsigned)
+
+
+def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied]:
+    accept_clock = operation.accept_clock
+    for rule in rules:
+        if rule.name == _CLOSING:
+            with ledger.read() as snapshot:
+                sight = _look(ledger, operation.limits, None, snapshot, accept_clock=accept_clock)
+                found = [finding for finding in rule.find(sight) if _wanted(operation, finding)]
+            for finding in found:
+                yield remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
+    look = partial(_look, ledger, operation.limits, None, accept_clock=accept_clock)
+    yield from remedies.fix(
+        ledger,
+        look,
+        rules,
+        partial(_wanted, operation),
+        operation.sweep,
+        operation.most,
+        accept_clock=accept_clock,
+    )
+
+
+def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+    late = operation.since is None or finding.since is None or finding.since >= operation.since
+    return late and finding.fingerprint not in operation.known
+
+
+def _look(
+    ledger: Ledger,
+    limits: Limits,
+    remembered: Head | IntegrityError | None,
+    snapshot: Snapshot,
+    *,
+    accept_clock: bool,
+) -> Sight:
+    """Return what rules see. Raises IntegrityError for a clock that has jumped ahead."""
+    clock = ledger.condition().clock()
+    if not accept_clock:
+        check_clock(clock)
+    return Sight(snapshot, ledger.names, clock, limits, remembered)

@@ -1,0 +1,196 @@
+"""What a sweep tells, as rows for a format: findings as they come, coverage after each rule, a summary at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any
+
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows
+from jitid.lifetime import format_time
+from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept
+
+FIELDS = (
+    "state",
+    "severity",
+    "rule",
+    "subject",
+    "since",
+    "credentials",
+    "summary",
+    "remedy",
+    "event",
+    "ended_at",
+    "sweep",
+    "proof",
+    "offline_until",
+    "fingerprint",
+    "evidence",
+)
+"""The fields of a finding; a rule's coverage is a row too, whose state is `examined` or `missed`."""
+
+
+class Telling:
+    """Turns what a sweep yields into records, and remembers what the end of the command needs to know."""
+
+    def __init__(
+        self,
+        given: Globals,
+        sweep: str,
+        fail_on: Severity,
+        known: Container[str],
+        since: int | None,
+        keep: Callable[[Finding], None],
+    ) -> None:
+        """`keep` is called with every finding that is left, known or not; `since` leaves out what is older."""
+        self._given = given
+        self._sweep = sweep
+        self._fail_on = fail_on
+        self._known = known
+        self._since = since
+        self._keep = keep
+        self.counts: Counter[str] = Counter()
+        """How many findings there are of each state, and of each severity among the open ones."""
+        self.ended = 0
+        """How many credentials --fix has ended."""
+        self.accepted = 0
+        """How many of them are taken all the same."""
+        self.failed = False
+        """Whether something is left that is grave enough."""
+        self.complete: dict[str, bool] = {}
+        """Of each rule that was asked whether it could examine everything."""
+        self.head: str | None = None
+        self.unsigned: str | None = None
+
+    def records(
+        self, remedied: Iterable[Remedied], found: Iterable[Finding | Coverage | Swept]
+    ) -> Iterator[SweptRow]:
+        """Yield the records of a sweep in their order: what ended, what is left with coverage, the summary."""
+        for done in remedied:
+            self.ended += done.credentials
+            self.accepted += done.accepted
+            for finding in done.findings:
+                self.counts["ended"] += 1
+                yield self._ended(finding, done)
+        for each in found:
+            match each:
+                case Finding():
+                    if self._since is None or each.since is None or each.since >= self._since:
+                        yield self._open(each)
+                case Coverage():
+                    self.complete[each.rule] = each.complete
+                    yield {
+                        "coverage": {
+                            "rule": each.rule,
+                            "examined": each.examined,
+                            "complete": each.complete,
+                            "missed": list(each.missed),
+                        }
+                    }
+                case Swept():
+                    self.head, self.unsigned = each.head, each.unsigned
+                    yield {"summary": self._summary(each)}
+
+    @property
+    def incomplete(self) -> bool:
+        """Tell whether something was not examined."""
+        return not all(self.complete.values())
+
+    def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
+        proof = (
+            f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
+            if not done.accepted
+            else f"{done.accepted} of what event {done.event} ended are still taken"
+        )
+        row = self._row(finding, "ended")
+        row["remedy"] = None
+        row["sweep"] = self._sweep
+        row["event"] = done.event
+        row["ended_at"] = rows.time(done.at)
+        row["proof"] = proof
+        row["offline_until"] = rows.time(done.offline_until)
+        return row
+
+    def _open(self, finding: Finding) -> FindingRow:
+        self._keep(finding)
+        # What cannot wait is never old news.
+        known = finding.severity is not Severity.CRITICAL and finding.fingerprint in self._known
+        self.counts["known" if known else "open"] += 1
+        if not known:
+            self.counts[finding.severity] += 1
+            self.failed = self.failed or finding.severity.rank >= self._fail_on.rank
+        return self._row(finding, "known" if known else "open")
+
+    def _row(self, finding: Finding, state: FindingState) -> FindingRow:
+        return {
+            "state": state,
+            "severity": finding.severity.value,
+            "rule": finding.rule,
+            "subject": finding.subject,
+            "since": rows.time(finding.since),
+            "credentials": finding.credentials,
+            "summary": finding.summary,
+            "remedy": None if finding.remedy is None else self._given.command(finding.remedy),
+            "event": None,
+            "ended_at": None,
+            "sweep": None,
+            "proof": None,
+            "offline_until": None,
+            "fingerprint": finding.fingerprint,
+            "evidence": {name: _told(name, value) for name, value in finding.evidence.items()},
+        }
+
+    def _summary(self, swept: Swept) -> Summary:
+        worst = max(
+            (each for each in SEVERITIES if self.counts[each]), key=lambda each: each.rank, default=None
+        )
+        return {
+            "sweep": self._sweep,
+            "at": format_time(swept.at),
+            "live": swept.live,
+            "open": self.counts["open"],
+            "known": self.counts["known"],
+            "ended": self.counts["ended"],
+            "ended_credentials": self.ended,
+            "worst": None if worst is None else worst.value,
+            "complete": not self.incomplete,
+        }
+
+
+def flat(records: SweptRows, *, coverage: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
+    for record in records:
+        if "state" in record:
+            yield record
+        elif coverage and "coverage" in record:
+            told = record["coverage"]
+            yield {"state": "examined", "rule": told["rule"], "summary": told["examined"]}
+            for why in told["missed"]:
+                yield {"state": "missed", "rule": told["rule"], "summary": why}
+
+
+def document(records: SweptRows) -> Iterator[str]:
+    """Yield one JSON document: the findings, the coverage of each rule, the summary."""
+    from jitid.formats.json import dumps
+
+    yield '{"schema": "jitid.sweep/1", "findings": ['
+    between = ""
+    coverage: list[Any] = []
+    summary: Any = None
+    for record in records:
+        if "coverage" in record:
+            coverage.append(record["coverage"])
+        elif "state" in record:
+            yield between + dumps(record)
+            between = ",\n"
+        else:
+            summary = record["summary"]
+    yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}}}\n'
+
+
+def _told(name: str, value: object) -> object:
+    if isinstance(value, int) and name.endswith(("_at", "_until")):
+        return rows.time(value)
+    return value

@@ -1,0 +1,110 @@
+"""`jitid report`: tell the state of identity sprawl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import MakeReport
+from jitid.commands.globals import Globals
+from jitid.environment import open_authority, sweep_limits
+from jitid.errors import UsageError
+from jitid.files import write_private, write_public
+from jitid.formats import output
+from jitid.formats.view import Format, View
+from jitid.ledger.survey import Totals
+from jitid.lifetime import parse_time
+from jitid.report import DEFAULT_DAYS, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitid.commands import options
+
+FIELDS = Totals._fields
+FORMATS = ("html", "prometheus")
+"""Formats that only a report has, besides those of every verb."""
+
+
+def report(
+    given: Globals,
+    at: options.At = None,
+    days: options.Days = None,
+    out: options.ReportOut = None,
+) -> None:
+    """Tell the state of identity sprawl.
+
+    What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
+    task, how much of it was never used; how long leaked secrets went on working; what to end first. With
+    --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
+    node exporter's textfile collector.
+    """
+    own = given.format if given.format in FORMATS else None
+    if own is not None:
+        given.format = None
+    given.expect(FIELDS)
+    if own is not None and given.field is not None:
+        raise UsageError("--field and --format cannot go together", "a field is shown as it is, one a line")
+    if own == "prometheus" and at is not None:
+        raise UsageError(
+            "--at and --format prometheus cannot go together",
+            "whoever collects metrics takes them for the present",
+        )
+    found = open_authority(given.config()).perform(
+        MakeReport(
+            at=None if at is None else parse_time(at),
+            days=DEFAULT_DAYS if days is None else days,
+            limits=sweep_limits(given.config()),
+            accept_clock=given.accept_clock,
+        )
+    )
+    found = _with_commands(given, found)
+    if out is None:
+        output.write_pieces(_text(given, found, own, to_screen=output.is_terminal()))
+        return
+    data = "".join(_text(given, found, own, to_screen=False)).encode("utf-8", "backslashreplace")
+    # What a collector reads is for everybody; the rest has names in it that are not.
+    (write_public if own == "prometheus" else write_private)(out, data)
+
+
+def _with_commands(given: Globals, found: Report) -> Report:
+    """Return the report with remedies that act on the same ledger wherever they are copied to."""
+    if found.offenders is None:
+        return found
+    told = (
+        each if each.remedy is None else each._replace(remedy=given.command(each.remedy))
+        for each in found.offenders
+    )
+    return found._replace(offenders=tuple(told))
+
+
+def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) -> Iterator[str]:
+    if own == "html":
+        from jitid.formats import report_html
+
+        return report_html.text(found)
+    if own == "prometheus":
+        from jitid.formats import report_metrics
+
+        return report_metrics.exposition(found)
+    name = given.format_name()
+    shape = Format(name) if name else Format.TABLE if to_screen else Format.TSV
+    if given.field is not None:
+        from jitid.formats import show
+
+        return show.pieces(
+            View("", FIELDS, [found.survey.totals._asdict()]), shape, given.field, colour=False
+        )
+    if shape is Format.TABLE:
+        from jitid.formats import report_text
+
+        colour = given.colour()
+        return report_text.text(found, to_screen if colour is None else colour)
+    from jitid.formats import report_document, report_metrics, show
+
+    view = View(
+        "jitid.report/1",
+        report_metrics.FIELDS,
+        report_metrics.rows(found),
+        document=report_document.document(found) if shape is Format.JSON else None,
+    )
+    return show.pieces(view, shape, None, colour=False)

@@ -1,0 +1,326 @@
+"""`jitid sweep`: find what should not be alive, and end it with --fix."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from jitid import revocation
+from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
+from jitid.commands import reading, rows
+from jitid.commands.baseline import Known, NewBaseline, entries
+from jitid.commands.findings import FIELDS, Telling, document, flat
+from jitid.commands.globals import Globals
+from jitid.commands.revoke import most_of
+from jitid.environment import open_authority, sweep_head, sweep_limits
+from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
+from jitid.files import Replacement, write_private
+from jitid.formats import output
+from jitid.formats.json import dumps
+from jitid.formats.show import pieces
+from jitid.formats.swept import RuleInfo, SweptRows
+from jitid.formats.view import Format, View
+from jitid.lifetime import parse_time
+from jitid.settings import nearest
+from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Severity, Swept
+from jitid.sweep.rules import NAMES, rule_of
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.sweep.finding import Remedied
+    from jitid.sweep.remedies import Foreseen
+
+OWN_FORMATS = ("sarif", "prometheus", "html")
+"""Formats that this verb has besides those of all."""
+
+EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
+
+
+def sweep(
+    given: Globals,
+    rule: options.Rules = None,
+    skip: options.SkippedRules = None,
+    fail_on: options.FailOn = None,
+    since: options.SinceTime = None,
+    baseline: options.Baseline = None,
+    update_baseline: options.UpdateBaseline = False,
+    fix: options.FixFound = False,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+    out: options.SweepOut = None,
+    head_out: options.HeadOut = None,
+    list_rules: options.ListRules = False,
+) -> None:
+    """Find what should not be alive, and end it with --fix.
+
+    Nothing is changed without --fix, which ends orphans and what leaked; what other rules find it ends only
+    if --rule names them. Exit status 10 says that something is left at or above --fail-on, 11 that something
+    could not be examined; the output says what. --list-rules explains each rule.
+    """
+    chosen = _chosen(rule, skip)
+    own = given.format if given.format in OWN_FORMATS else None
+    if own is not None:
+        given.format = None
+    if list_rules:
+        _explain(given, chosen)
+        return
+    given.expect(FIELDS)
+    _check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
+    if head_out is not None and "audit-gap" not in chosen:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
+    severity = _severity(fail_on)
+    known = Known(
+        ()
+        if baseline is None
+        else (int(each.fingerprint, 16) for each in entries(baseline, new=update_baseline))
+    )
+    work = _Work(given, chosen, known, None if since is None else parse_time(since))
+    remembered = _remembered(given, head_out)
+    remedied: Iterable[Remedied] = ()
+    if fix:
+        ending = tuple(name for name in chosen if rule or rule_of(name).mended)
+        remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
+    with NewBaseline(baseline if update_baseline else None) as new:
+        telling = Telling(given, work.name, severity, known, work.since, new.add)
+        unfinished = iter(remedied)
+        try:
+            _write(given, own, chosen, telling.records(unfinished, work.sweep(remembered)), out)
+        except OutputError:
+            # That nobody reads on is no reason to leave half of it alive.
+            deque(unfinished, maxlen=0)
+            raise
+        new.finish(telling.complete)
+    _keep_head(given, telling, head_out)
+    _conclude(given, telling)
+
+
+class _Work:
+    """What one sweep asks of the authority."""
+
+    def __init__(self, given: Globals, rules: tuple[str, ...], known: Known, since: int | None) -> None:
+        from uuid import UUID
+
+        from jitid.identifier import new_uuid7
+
+        self._given = given
+        self._rules = rules
+        self._known = known
+        self.since = since
+        self._limits = sweep_limits(given.config())
+        self._authority: Authority = open_authority(given.config())
+        self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+
+    def sweep(self, head: str | None) -> Iterator[Finding | Coverage | Swept]:
+        """Ask the rules."""
+        return self._authority.perform(
+            Sweep(rules=self._rules, limits=self._limits, head=head, accept_clock=self._given.accept_clock)
+        )
+
+    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied]:
+        """End what these rules find, unless that is more than is permitted; or say what that would be."""
+        given = self._given
+        foreseen = self._authority.perform(
+            ForeseeFix(
+                rules=rules,
+                limits=self._limits,
+                since=self.since,
+                known=self._known,
+                accept_clock=given.accept_clock,
+            )
+        )
+        if dry_run:
+            output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
+            return ()
+        if most is not None and foreseen.radius.credentials > most:
+            most = _confirmed(given, foreseen, most)
+        return self._end(foreseen.rules, most)
+
+    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
+        if rules:
+            yield from self._authority.perform(
+                Fix(
+                    rules=rules,
+                    limits=self._limits,
+                    sweep=self.name,
+                    since=self.since,
+                    known=self._known,
+                    most=most,
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+        # Also of what ended otherwise, or was ended by a sweep that was killed.
+        self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
+
+
+def _confirmed(given: Globals, foreseen: Foreseen, most: int) -> int:
+    """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
+    if given.no_input or not (os.isatty(0) and os.isatty(2)):
+        revocation.guard(foreseen.radius, most)
+    count = foreseen.radius.credentials
+    output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
+    output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")
+    if reading.answer() != str(count):
+        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+    return count
+
+
+def _chosen(named: list[str] | None, skipped: list[str] | None) -> tuple[str, ...]:
+    for name in (*(named or ()), *(skipped or ())):
+        if name not in NAMES:
+            raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
+    chosen = tuple(name for name in NAMES if name in (named or NAMES) and name not in (skipped or ()))
+    if not chosen:
+        raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
+    return chosen
+
+
+def _severity(text: str | None) -> Severity:
+    if text is None:
+        return Severity.HIGH
+    if text not in SEVERITIES:
+        raise UsageError(f"{quote(text)} is no severity", f"choose one of: {', '.join(SEVERITIES)}")
+    return Severity(text)
+
+
+def _check_flags(
+    *, fix: bool, dry_run: bool, max_: int | None, yes: bool, update: bool, baseline: str | None
+) -> None:
+    if not fix and (dry_run or yes or max_ is not None):
+        raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if update and baseline is None:
+        raise UsageError("--update-baseline goes with --baseline FILE", "name the file")
+
+
+def _explain(given: Globals, names: Sequence[str]) -> None:
+    if not rows.by_eye(given):
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        return
+    for number, name in enumerate(names):
+        if number:
+            output.write("\n")
+        given.show(View("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+
+
+def _explained(name: str) -> dict[str, object]:
+    rule = rule_of(name)
+    told = _info(name)._asdict()
+    return {
+        **told,
+        "rule": told.pop("name"),
+        "severity": rule.severity.value,
+        "group": rule.group.value,
+        "fixed_unasked": rule.mended,
+    }
+
+
+def _write(
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
+) -> None:
+    """Write the records as they come, to standard output or to a file that is whole or as it was."""
+    # What is refused is refused before anything is written.
+    records = iter(records)
+    told = chain([next(records)], records)
+    text = _text(given, own, chosen, told, terminal=out is None and output.is_terminal())
+    if out is None:
+        output.write_pieces(text)
+        return
+    # What a collector reads is for everybody; the rest has names in it that are not.
+    with Replacement(out, 0o644 if own == "prometheus" else 0o600) as file:
+        for piece in text:
+            file.write(piece)
+
+
+def _text(
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, *, terminal: bool
+) -> Iterator[str]:
+    name = given.format_name()
+    rules = [_info(each) for each in chosen]
+    colour = terminal if (wanted := given.colour()) is None else wanted
+
+    def list_all(rule: str) -> str:
+        return given.command(f"jitid sweep --rule {rule} --format tsv")
+
+    if given.field is not None:
+        return pieces(
+            View("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
+            Format.TSV,
+            given.field,
+            colour=False,
+        )
+    match own or name or ("table" if terminal else "tsv"):
+        case "sarif":
+            from jitid.formats import sarif
+
+            return sarif.text(records, rules)
+        case "prometheus":
+            from jitid.formats import prometheus
+
+            return prometheus.text(records, rules)
+        case "html":
+            from jitid.formats import findings_html
+
+            return findings_html.text(records, rules, list_all)
+        case "table":
+            from jitid.formats import findings_text
+
+            return findings_text.text(records, rules, colour, list_all)
+        case "json":
+            return document(records)
+        case "jsonl":
+            return (f"{dumps(record)}\n" for record in records)
+        case other:
+            return pieces(
+                View("jitid.sweep/1", FIELDS, flat(records, coverage=True)), Format(other), None, colour=False
+            )
+
+
+def _info(name: str) -> RuleInfo:
+    rule = rule_of(name)
+    owasp = tuple(f"{number}:2025" for number in rule.owasp)
+    return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
+
+
+def _remembered(given: Globals, head_out: str | None) -> str | None:
+    """Return the signed head up to which the audit chain was verified before, if there is one."""
+    for path in (head_out, sweep_head(given.config())):
+        if path is not None and os.path.lexists(path):
+            return reading.token(path, "the signed head").reveal()
+    return None
+
+
+def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> None:
+    if telling.head is None:
+        if head_out is not None:
+            given.warn(
+                f"{head_out} is as it was: {telling.unsigned or 'the audit chain was not found whole'}"
+            )
+        return
+    data = f"{telling.head}\n".encode()
+    with suppress(JitidError):
+        # Where it cannot be kept, the next sweep reads all again.
+        write_private(sweep_head(given.config()), data)
+    if head_out is not None:
+        write_private(head_out, data)
+
+
+def _conclude(given: Globals, telling: Telling) -> None:
+    """Set the status, and say what the sweep came to where that is not seen."""
+    if telling.accepted:
+        raise PartialError(
+            f"{telling.accepted} credentials that were ended are taken all the same",
+            "run: jitid audit verify",
+        )
+    if telling.incomplete:
+        given.status = ExitStatus.INCOMPLETE
+    elif telling.failed:
+        given.status = ExitStatus.FINDINGS

@@ -1,0 +1,50 @@
+"""Figures as people read them: counts in groups of three, shares in percent, durations in their two largest units."""
+
+from __future__ import annotations
+
+NONE = "-"
+"""What stands where there is nothing to measure."""
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def count(number: int | None) -> str:
+    """Return a count such as `1,570,000`."""
+    return NONE if number is None else f"{number:,}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a count with what is counted: `1 task`, `2 tasks`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share from 0 to 1 in percent; what is not quite nothing or not quite all does not look like it."""
+    if share is None:
+        return NONE
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %".replace("100.0", "100")
+
+
+def mean(number: float | None) -> str:
+    """Return an average with one place."""
+    return NONE if number is None else f"{number:,.1f}"
+
+
+def duration(seconds: int | None) -> str:
+    """Return a duration such as `8 h` or `1 d 4 h`: the two largest units that it has, rounded down."""
+    if seconds is None:
+        return NONE
+    for position, (size, unit) in enumerate(_UNITS):
+        if seconds >= size:
+            first, rest = divmod(seconds, size)
+            parts = [f"{first:,} {unit}"]
+            if position + 1 < len(_UNITS):
+                smaller, name = _UNITS[position + 1]
+                if rest // smaller:
+                    parts.append(f"{rest // smaller} {name}")
+            return " ".join(parts)
+    return "0 s"

@@ -1,0 +1,147 @@
+"""A sweep's result for eyes at a terminal: what it ended, what it found and how to end that, what it examined."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from jitid.formats.cell import cell
+from jitid.formats.grouped import Closing, Group, grouped
+from jitid.formats.swept import FindingRow, Listing, RuleInfo, SweptRows, counted, listing
+from jitid.formats.table import terminal_width
+
+MOST = 10
+"""How many findings of a rule are shown."""
+
+_SGR = {"info": "2", "low": "36", "medium": "33", "high": "31", "critical": "1;31"}
+_ENDED = "32"
+_FAILURE = "1;31"
+_WIDEST = 100
+"""Wider sentences cannot be read."""
+
+
+def text(
+    rows: SweptRows, rules: Sequence[RuleInfo], colour: bool, list_all: Listing = listing
+) -> Iterator[str]:
+    """Yield the result, a rule as soon as its last finding is known; `list_all` is the command for the rest of it."""
+    page = _Page(colour)
+    titles = {rule.name: rule.title for rule in rules}
+    between = ""
+    for part in grouped(rows, MOST):
+        yield between
+        if isinstance(part, Group):
+            yield "".join(page.group(part, titles.get(part.rule, ""), list_all))
+        else:
+            yield "".join(page.closing(part))
+        between = "\n"
+
+
+class _Page:
+    def __init__(self, colour: bool) -> None:
+        self._colour = colour
+        self._width = min(terminal_width(), _WIDEST)
+
+    def group(self, group: Group, title: str, list_all: Listing) -> Iterator[str]:
+        if group.ended:
+            credentials = counted(group.credentials, "credential")
+            yield from self._head("ended", _ENDED, group.rule, credentials)
+        else:
+            count = counted(group.count, "finding") if group.count else "nothing new"
+            known = f", {group.known:,} more in the baseline" if group.known else ""
+            severity = group.worst.value
+            yield from self._head(
+                severity if group.count else "known",
+                _SGR[severity if group.count else "info"],
+                group.rule,
+                count + known,
+            )
+            yield from self._wrapped(title, 2)
+        for row in group.shown:
+            yield from self._ended(row) if group.ended else self._finding(row)
+        if group.left and group.ended:
+            yield from self._left(
+                group, f"jitid audit log --members --event {next(iter(group.events), 'EVENT')}"
+            )
+        elif group.left:
+            yield from self._left(group, list_all(group.rule))
+
+    def closing(self, closing: Closing) -> Iterator[str]:
+        for each in closing.coverage:
+            yield from self._wrapped(f"examined for {each['rule']}: {each['examined']}", 0, hang=2)
+        for each in closing.coverage:
+            for reason in each["missed"]:
+                lines = list(self._wrapped(f"not examined for {each['rule']}: {reason}", 0, hang=2))
+                yield from (self._in(_FAILURE, line.removesuffix("\n")) + "\n" for line in lines)
+        summary = closing.summary
+        if summary is None:
+            yield self._in(_FAILURE, "the sweep broke off: this is not all") + "\n"
+            return
+        found = counted(summary["open"], "finding") if summary["open"] else "nothing found"
+        if summary["worst"] is not None:
+            found += f", the gravest {summary['worst']}"
+        if summary["known"]:
+            found += f"; {summary['known']:,} in the baseline"
+        if summary["ended"]:
+            found += f"; {summary['ended']:,} ended"
+        if not summary["complete"]:
+            found += "; incomplete: not everything was examined"
+        yield from self._wrapped(f"{found} (sweep {summary['sweep']}, {summary['at']})", 0, hang=2)
+
+    def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
+        plain = f"{word} {cell(rule)}: {count}"
+        lines = textwrap.wrap(
+            plain, self._width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        yield self._in(sgr, word) + lines[0].removeprefix(word) + "\n"
+        yield from (f"{line}\n" for line in lines[1:])
+
+    def _finding(self, row: FindingRow) -> Iterator[str]:
+        facts = [counted(row["credentials"], "credential")] if row["credentials"] else []
+        facts += [f"since {row['since']}"] if row["since"] else []
+        yield from self._subject(row, facts)
+        yield from self._wrapped(row["summary"], 4)
+        if row["remedy"]:
+            yield self._command(row["remedy"])
+
+    def _ended(self, row: FindingRow) -> Iterator[str]:
+        facts = [counted(row["credentials"], "credential")]
+        facts += [f"audit event {row['event']}"] if row["event"] is not None else []
+        yield from self._subject(row, facts)
+        if row["proof"]:
+            yield from self._wrapped(row["proof"], 4)
+        if row["offline_until"]:
+            offline = f"a verifier that does not ask the ledger honours some until {row['offline_until']}"
+            yield from self._wrapped(offline, 4)
+
+    def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:
+        # A name stands whole, alone if need be: the terminal may fold it.
+        name = cell(row["subject"])
+        told = f" ({', '.join(facts)})" if facts else ""
+        shown = f"\x1b[1m{name}\x1b[0m" if self._colour else name
+        if len(name) + len(told) + 2 <= self._width:
+            yield f"  {shown}{told}\n"
+        else:
+            yield f"  {shown}\n"
+            yield from self._wrapped(", ".join(facts), 4)
+
+    def _left(self, group: Group, command: str) -> Iterator[str]:
+        yield f"  … and {group.left:,} more:\n"
+        yield self._command(command)
+
+    def _command(self, command: str) -> str:
+        # Whole and on one line, so that it can be copied: the terminal may fold it.
+        return f"    {self._in('1', cell(command))}\n"
+
+    def _wrapped(self, words: str, indent: int, hang: int = 0) -> Iterator[str]:
+        lines = textwrap.wrap(
+            cell(words),
+            max(self._width, indent + 16),
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + hang),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return (f"{line}\n" for line in lines)
+
+    def _in(self, sgr: str, words: str) -> str:
+        return f"\x1b[{sgr}m{words}\x1b[0m" if self._colour else words

@@ -1,0 +1,95 @@
+"""Metrics for a Prometheus textfile collector, in its text exposition format 0.0.4; and a sweep's result as such."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+from jitid.formats.swept import STATES, RuleInfo, SweptRows
+from jitid.lifetime import parse_time
+from jitid.text import safe
+
+Sample = tuple[Mapping[str, str], int | float]
+"""Labels and value."""
+
+
+def family(
+    name: str, about: str, samples: Iterable[Sample], kind: Literal["gauge", "counter"] = "gauge"
+) -> Iterator[str]:
+    """Yield the lines of one metric: what it means, its type, and each sample. Without samples there are none."""
+    head = f"# HELP {name} {_escaped(about)}\n# TYPE {name} {kind}\n"
+    for labels, value in samples:
+        yield f"{head}{name}{_labels(labels)} {_number(value)}\n"
+        head = ""
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    said = ",".join(f'{name}="{label_value(value)}"' for name, value in labels.items())
+    return f"{{{said}}}" if said else ""
+
+
+def label_value(value: str) -> str:
+    """Return text for between the quotes of a label; what acts on a terminal is shown as an escape."""
+    return _escaped(value).replace('"', '\\"')
+
+
+def _escaped(value: str) -> str:
+    return safe(value).replace("\\", "\\\\")
+
+
+def _number(value: float) -> str:
+    # Never in the exponent's form where a whole number will do: times are compared by eye.
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
+    """Yield the metrics of a sweep: numbers alone, since a label for each subject would be a series for each.
+
+    A rule that has found nothing is 0 and not absent, so that an alert on it can tell the two apart.
+    """
+    findings: Counter[tuple[str, str, str]] = Counter(
+        {(rule.name, rule.severity.value, state): 0 for rule in rules for state in STATES}
+    )
+    credentials: Counter[str] = Counter({rule.name: 0 for rule in rules})
+    ended: Counter[str] = Counter({rule.name: 0 for rule in rules})
+    complete: dict[str, int] = {}
+    at: list[int] = []
+    for row in rows:
+        if "state" in row:
+            findings[row["rule"], row["severity"], row["state"]] += 1
+            (ended if row["state"] == "ended" else credentials)[row["rule"]] += row["credentials"]
+        elif "coverage" in row:
+            complete[row["coverage"]["rule"]] = int(row["coverage"]["complete"])
+        else:
+            at.append(parse_time(row["summary"]["at"]))
+    yield from family(
+        "jitid_sweep_findings",
+        "Findings of the last sweep; state known is in the baseline, ended is what the sweep has ended.",
+        (
+            ({"rule": rule, "severity": severity, "state": state}, count)
+            for (rule, severity, state), count in findings.items()
+        ),
+    )
+    yield from family(
+        "jitid_sweep_credentials",
+        "Live credentials that the findings of the last sweep are about, without what it has ended.",
+        _by_rule(credentials),
+    )
+    yield from family(
+        "jitid_sweep_ended_credentials", "Live credentials that the last sweep has ended.", _by_rule(ended)
+    )
+    yield from family(
+        "jitid_sweep_complete",
+        "Whether the last sweep has examined all that the rule looks at.",
+        _by_rule(complete),
+    )
+    yield from family(
+        "jitid_sweep_timestamp_seconds",
+        "When the last sweep looked, in seconds since the epoch.",
+        (({}, each) for each in at),
+    )
+
+
+def _by_rule(counts: Mapping[str, int]) -> Iterator[Sample]:
+    return (({"rule": rule}, count) for rule, count in counts.items())

@@ -1,0 +1,126 @@
+"""The report as one JSON document; every duration in seconds, every share between 0 and 1 unless it is a percentage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.ledger.survey import Breakdown, Day, Spread
+from jitid.lifetime import format_time
+from jitid.report import AGENTS_PER_PERSON, COUNTED_AS_USE, VALID_AFTER_FIVE_DAYS, Published, Report
+from jitid.sweep.finding import Finding
+
+NO_OLD_LEAK = "no leak is five days old yet"
+NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"
+
+NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return the members of the document, without its schema."""
+    survey = report.survey
+    people, use, retirement = survey.people, survey.use, survey.retirement
+    return {
+        "at": format_time(report.at),
+        "past": report.past,
+        "ledger": report.ledger,
+        "totals": survey.totals._asdict(),
+        "live_by": {name: _breakdown(found) for name, found in survey.live_by.items()},
+        "identities_per_person": {
+            "people": people.people,
+            "identities": people.identities,
+            "mean": rounded(report.per_person),
+            "highest": people.highest,
+            "highest_delegator": people.highest_delegator,
+            "published": _published(AGENTS_PER_PERSON),
+        },
+        "lifetimes": {
+            **_spread(survey.lifetimes),
+            "bands": [{"up_to_seconds": band.up_to, "live": band.live} for band in survey.bands],
+        },
+        "standing": {
+            "live": report.standing,
+            "share": rounded(report.standing_share),
+            "by_sensitivity": [
+                {**each._asdict(), "limit_seconds": report.limits[each.sensitivity]}
+                for each in survey.sensitive
+            ],
+        },
+        "task_end_to_death": {
+            **_spread(retirement.delays),
+            "at_once": retirement.at_once,
+            "still_live": retirement.still_live,
+        },
+        "use": {**use._asdict(), "never_share": rounded(report.never_used), "counted": COUNTED_AS_USE},
+        "leaks": _leaks(report),
+        "trend": [_day(day) for day in survey.trend],
+        "offenders": None if report.offenders is None else [_offender(each) for each in report.offenders],
+        **(
+            {"offenders_note": NO_OFFENDERS_THEN}
+            if report.offenders is None
+            else {"not_examined": report.missed}
+        ),
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a share or a mean with six places: more would be noise."""
+    return None if value is None else round(value, 6)
+
+
+def _breakdown(found: Breakdown) -> dict[str, Any]:
+    return {
+        "names": found.names,
+        "top": [part._asdict() for part in found.top],
+        "others": found.others.live,
+    }
+
+
+def _spread(spread: Spread) -> dict[str, Any]:
+    return {
+        "count": spread.number,
+        "p50_seconds": spread.p50,
+        "p95_seconds": spread.p95,
+        "longest_seconds": spread.longest,
+    }
+
+
+def _published(figure: Published) -> dict[str, Any]:
+    return {"value": figure.value, "source": figure.source}
+
+
+def _day(day: Day) -> dict[str, Any]:
+    counts = day._asdict()
+    return {"day": format_time(counts.pop("start"))[:10], **counts}
+
+
+def _leaks(report: Report) -> dict[str, Any]:
+    leaks = report.survey.leaks
+    percent = report.valid_after_five_days
+    return {
+        "secrets": leaks.secrets,
+        "still_valid": leaks.valid,
+        "proved_dead": leaks.proved,
+        "dead_before_report": leaks.dead_before,
+        "exposure": _spread(leaks.exposure),
+        "oldest_valid_seconds": leaks.oldest_valid,
+        "after_five_days": {
+            "secrets": leaks.aged,
+            "valid": leaks.aged_valid,
+            "percent": rounded(percent),
+            **({"note": NO_OLD_LEAK} if percent is None else {}),
+            "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
+        },
+        "younger": {"dead": leaks.young_dead, "valid": leaks.young_valid},
+    }
+
+
+def _offender(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "subject": finding.subject,
+        "summary": finding.summary,
+        "since": None if finding.since is None else format_time(finding.since),
+        "credentials": finding.credentials,
+        "remedy": finding.remedy,
+    }

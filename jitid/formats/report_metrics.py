@@ -1,0 +1,171 @@
+"""The report as single figures, each with a name, labels and a unit: for spreadsheets, and for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jitid.formats import prometheus
+from jitid.formats.report_document import rounded
+from jitid.ledger.survey import Breakdown, Spread
+from jitid.lifetime import format_time
+from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
+from jitid.sweep.finding import Finding
+
+FIELDS = ("metric", "labels", "value")
+
+
+class Sample(NamedTuple):
+    """One value of a metric, with what tells it from the others."""
+
+    labels: Mapping[str, str]
+    value: float | None
+    """None where there is nothing to measure."""
+
+
+class Metric(NamedTuple):
+    """A figure, or several of one sort."""
+
+    name: str
+    """With the unit at its end, unless it is a count."""
+    told: str
+    """What it is, in a few words."""
+    samples: tuple[Sample, ...]
+
+
+def exposition(report: Report) -> Iterator[str]:
+    """Yield the figures of the present as gauges of Prometheus; what has no value is left out."""
+    for metric in _metrics(report):
+        samples = [(labels, value) for labels, value in metric.samples if value is not None]
+        yield from prometheus.family(f"jitid_{metric.name}", f"{metric.told}.", samples)
+
+
+def rows(report: Report) -> Iterator[Mapping[str, Any]]:
+    """Yield every figure of the report, the days of the trend too."""
+    for metric in (*_metrics(report), *_once(report)):
+        for sample in metric.samples:
+            yield {"metric": metric.name, "labels": sample.labels, "value": sample.value}
+
+
+def _metrics(report: Report) -> Iterator[Metric]:
+    # A label whose values never come again would leave a dead series for each: tasks are no label here.
+    survey = report.survey
+    totals, people, use, leaks = survey.totals, survey.people, survey.use, survey.leaks
+    yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
+    yield _one("credentials_issued", "Credentials that were ever issued", totals.issued)
+    yield _one("identities_issued", "Identities that were ever made", totals.identities)
+    yield _one("credentials_live", "Credentials that are alive", totals.live)
+    yield _one("identities_live", "Identities that hold a live credential", totals.live_identities)
+    states = {"open": totals.tasks_open, "overdue": totals.tasks_overdue, "ended": totals.tasks_ended}
+    yield Metric("tasks", "Tasks by state", tuple(Sample({"state": name}, n) for name, n in states.items()))
+    yield _one("delegators_live", "Root delegators of whom something is alive", totals.delegators)
+    yield _one("agents_live", "Agents of whom something is alive", totals.agents)
+    for name, found in survey.live_by.items():
+        if name != "task":
+            yield _top(name, found)
+        others = f"Live credentials of every other {name.replace('_', ' ')}"
+        yield _one(f"credentials_live_by_{name}_others", others, found.others.live)
+    yield _one("people", "Persons of whom something is alive", people.people)
+    yield _one(
+        "identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person)
+    )
+    yield _one("identities_per_person_highest", "Live identities of the person with most", people.highest)
+    yield _published("identities_per_person_published", "Agents to a person", AGENTS_PER_PERSON)
+    yield from _spread("lifetime", "Granted lifetime of the live credentials", survey.lifetimes)
+    by_limit = tuple(Sample({"sensitivity": each.sensitivity}, each.standing) for each in survey.sensitive)
+    yield Metric(
+        "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", by_limit
+    )
+    yield _one(
+        "credentials_standing_ratio", "Their share of the live credentials", rounded(report.standing_share)
+    )
+    yield from _spread(
+        "task_end_to_death", "Time from a task's end to its last death", survey.retirement.delays
+    )
+    yield _one(
+        "tasks_ended_with_live", "Tasks that are over and have something alive", survey.retirement.still_live
+    )
+    yield _one("identities_never_used", "Live identities neither renewed nor delegated from", use.never)
+    yield _one(
+        "identities_never_used_ratio", "Their share of the live identities", rounded(report.never_used)
+    )
+    yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
+    yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
+    yield _one("leaked_secrets_proved_dead", "Leaked secrets that were proved dead", leaks.proved)
+    yield _one(
+        "leaked_secrets_dead_before_report", "Leaked secrets dead before the report", leaks.dead_before
+    )
+    yield from _spread("exposure", "Time from the report of a leak to the death", leaks.exposure)
+    yield _one(
+        "exposure_oldest_valid_seconds", "How long the oldest leak that works is known", leaks.oldest_valid
+    )
+    yield _one("leaked_secrets_aged", "Leaked secrets reported at least five days ago", leaks.aged)
+    yield _one("leaked_secrets_aged_valid", "Those of them that worked five days later", leaks.aged_valid)
+    own = report.valid_after_five_days
+    yield _one("leaked_percent_valid", "The same in percent", rounded(own))
+    said = "Published percentage of leaked secrets valid after five days"
+    yield _published("leaked_percent_valid_published", said, VALID_AFTER_FIVE_DAYS)
+    young = {"dead": leaks.young_dead, "valid": leaks.young_valid}
+    samples = tuple(Sample({"state": name}, n) for name, n in young.items())
+    yield Metric("leaked_secrets_young", "Leaked secrets reported less than five days ago", samples)
+
+
+def _once(report: Report) -> Iterator[Metric]:
+    """Yield what no series of measurements is made of: tasks, days, and what to end first."""
+    yield _top("task", report.survey.live_by["task"])
+    yield from _trend(report)
+    if report.offenders is not None:
+        yield Metric(
+            "offender_credentials",
+            "Live credentials of each of the gravest findings",
+            _offenders(report.offenders),
+        )
+
+
+def _offenders(found: Iterable[Finding]) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            {
+                "rule": each.rule,
+                "severity": each.severity.value,
+                "subject": each.subject,
+                **({} if each.remedy is None else {"remedy": each.remedy}),
+            },
+            each.credentials,
+        )
+        for each in found
+    )
+
+
+def _top(name: str, found: Breakdown) -> Metric:
+    top = tuple(Sample({name: part.name}, part.live) for part in found.top)
+    return Metric(
+        f"credentials_live_by_{name}", f"Live credentials of each {name.replace('_', ' ')} that has most", top
+    )
+
+
+def _trend(report: Report) -> Iterator[Metric]:
+    days = report.survey.trend
+    dated = [({"day": format_time(day.start)[:10]}, day) for day in days]
+    yield Metric("day_issued", "Issued on a day", tuple(Sample(label, day.issued) for label, day in dated))
+    yield Metric("day_ended", "Ended on a day", tuple(Sample(label, day.ended) for label, day in dated))
+    yield Metric(
+        "day_live", "Alive at the end of a day", tuple(Sample(label, day.live) for label, day in dated)
+    )
+    yield Metric(
+        "day_leaks", "Leaks reported on a day", tuple(Sample(label, day.leaks) for label, day in dated)
+    )
+
+
+def _one(name: str, told: str, value: float | None) -> Metric:
+    return Metric(name, told, (Sample({}, value),))
+
+
+def _published(name: str, told: str, figure: Published) -> Metric:
+    return Metric(name, f"{told}, as published", (Sample({"source": figure.source}, figure.value),))
+
+
+def _spread(name: str, told: str, spread: Spread) -> Iterator[Metric]:
+    yield _one(f"{name}_p50_seconds", f"{told}, the median", spread.p50)
+    yield _one(f"{name}_p95_seconds", f"{told}, the 95th percentile", spread.p95)
+    yield _one(f"{name}_longest_seconds", f"{told}, the longest", spread.longest)

@@ -1,0 +1,144 @@
+"""A sweep's result as SARIF 2.1.0 (OASIS, errata 01), for code scanning and its viewers; one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from jitid import __version__
+from jitid.formats.json import dumps
+from jitid.formats.swept import Examined, FindingRow, RuleInfo, Summary, SweptRows
+from jitid.text import safe
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+_LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
+# What GitHub shows as critical begins above 9.0, high at 7.0, medium at 4.0.
+_SCORES = {"info": "0.0", "low": "2.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
+_BASE = "JITID-LEDGER"
+
+
+def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
+    """Yield the document; results are written as they come, and what needs the end of them follows them."""
+    places = {rule.name: place for place, rule in enumerate(rules)}
+    driver = {
+        "name": "jitid",
+        "version": __version__,
+        "rules": [_rule(rule) for rule in rules],
+    }
+    bases = {_BASE: {"description": _message("The names and ids of the ledger, which are no files.")}}
+    yield (
+        f'{{"$schema": {dumps(SCHEMA)}, "version": "2.1.0", "runs": [{{"tool": {dumps({"driver": driver})}, '
+        f'"originalUriBaseIds": {dumps(bases)}, "results": ['
+    )
+    between = "\n"
+    coverage: list[Examined] = []
+    summary: Summary | None = None
+    for row in rows:
+        if "state" in row:
+            yield between + dumps(_result(row, places))
+            between = ",\n"
+        elif "coverage" in row:
+            coverage.append(row["coverage"])
+        else:
+            summary = row["summary"]
+    yield f'], "invocations": {dumps([_invocation(coverage, summary, places)])}'
+    if summary is not None:
+        # Section 3.17: what stands after the last slash tells one run from the others.
+        details = {"id": f"jitid sweep/{summary['sweep']}"}
+        yield f', "automationDetails": {dumps(details)}'
+    yield "}]}\n"
+
+
+def _rule(rule: RuleInfo) -> dict[str, Any]:
+    return {
+        "id": rule.name,
+        "name": "".join(word.capitalize() for word in rule.name.split("-")),
+        "shortDescription": _message(_sentence(rule.title)),
+        "fullDescription": _message(f"{_sentence(rule.reports)} Not reported: {_sentence(rule.spares)}"),
+        "help": _message(
+            f"{_sentence(rule.reports)} Not reported: {_sentence(rule.spares)} Examined: {_sentence(rule.examines)} "
+            f"Remedy: the command at the end of each result; `jitid sweep --rule {rule.name}` lists them all."
+        ),
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "properties": {
+            "tags": ["security", *(f"OWASP {number}" for number in rule.owasp)],
+            "security-severity": _SCORES[rule.severity],
+        },
+    }
+
+
+def _result(row: FindingRow, places: Mapping[str, int]) -> dict[str, Any]:
+    ended = row["state"] == "ended"
+    said = row["summary"]
+    if ended:
+        said += f"; ended: {row['proof']}" if row["proof"] else "; ended"
+    elif row["remedy"]:
+        said += f"; end it with: {row['remedy']}"
+    known = [{"kind": "external", "status": "accepted", "justification": "known to the baseline"}]
+    properties = {
+        name: row[name]
+        for name in ("severity", "since", "credentials", "remedy", "evidence")
+        + ("sweep", "event", "ended_at", "proof", "offline_until") * ended
+        if row[name] is not None
+    }
+    result: dict[str, Any] = {
+        "ruleId": row["rule"],
+        # Section 3.27.10: a level other than `none` belongs to what failed.
+        "kind": "pass" if ended else "fail",
+        "level": "none" if ended else _LEVELS[row["severity"]],
+        "message": _message(said),
+        "locations": [_location(row)],
+        "partialFingerprints": {"jitid/v1": row["fingerprint"]},
+        # Section 3.27.23: if one result of a run has it, all have.
+        "suppressions": known if row["state"] == "known" else [],
+        "properties": properties,
+    }
+    if row["rule"] in places:
+        result["ruleIndex"] = places[row["rule"]]
+    return result
+
+
+def _location(row: FindingRow) -> dict[str, Any]:
+    # The equals sign keeps a subject such as `..` from being a step in a path, and a colon from ending a scheme.
+    uri = f"{quote(row['rule'], safe='')}={quote(row['subject'], safe='')}"
+    return {
+        "logicalLocations": [{"name": row["subject"], "fullyQualifiedName": row["subject"]}],
+        # A viewer that lists results by their file shows none that has no file.
+        "physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": _BASE}},
+    }
+
+
+def _invocation(
+    coverage: Sequence[Examined], summary: Summary | None, places: Mapping[str, int]
+) -> dict[str, Any]:
+    missed = [
+        {
+            "level": "error",
+            "message": _message(f"not examined: {reason}"),
+            "associatedRule": {"id": each["rule"]}
+            | ({"index": places[each["rule"]]} if each["rule"] in places else {}),
+        }
+        for each in coverage
+        for reason in each["missed"]
+    ]
+    invocation: dict[str, Any] = {
+        # Rows that break off are those of a sweep that did.
+        "executionSuccessful": summary is not None and summary["complete"],
+        "toolExecutionNotifications": missed,
+        "properties": {"examined": {each["rule"]: each["examined"] for each in coverage}},
+    }
+    if summary is not None:
+        invocation["endTimeUtc"] = summary["at"]
+    return invocation
+
+
+def _message(said: str) -> dict[str, str]:
+    """Return a plain text message (section 3.11) that links to nowhere and has no placeholders."""
+    shown = safe(said).replace("](", "] (").replace("{", "{{").replace("}", "}}")
+    return {"text": shown}
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:].rstrip('.')}."

@@ -1,0 +1,122 @@
+"""What the formats of a sweep's result are given: rows as they come, and what they need to know of each rule.
+
+First come the findings that the sweep has ended, then for each rule its findings and after them its coverage, and at
+the very end the summary. There may be a million rows: a format keeps no more of them than it has said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypedDict, final
+
+from jitid.sweep.finding import Severity
+
+FindingState = Literal["open", "known", "ended"]
+"""`known`: the baseline has it; `ended`: this sweep has ended it."""
+
+STATES: tuple[FindingState, ...] = ("open", "known", "ended")
+
+
+@final
+class FindingRow(TypedDict):
+    """One finding; times are RFC 3339 text."""
+
+    state: FindingState
+    rule: str
+    severity: str
+    subject: str
+    since: str | None
+    credentials: int
+    """How many credentials it is about."""
+    summary: str
+    remedy: str | None
+    """The command that ends it."""
+    evidence: Mapping[str, Any]
+    fingerprint: str
+    """Sixteen hexadecimal digits, the same from sweep to sweep."""
+    sweep: str | None
+    """The sweep that ended it, a UUID."""
+    event: int | None
+    """The audit event that names what was ended."""
+    ended_at: str | None
+    proof: str | None
+    """How it is known to have ended."""
+    offline_until: str | None
+    """Until when a verifier that does not ask the ledger honours what was ended."""
+
+
+class Examined(TypedDict):
+    """What one rule has examined, and what not."""
+
+    rule: str
+    examined: str
+    complete: bool
+    missed: Sequence[str]
+    """What could not be examined, and why."""
+
+
+@final
+class CoverageRow(TypedDict):
+    """The end of a rule's findings."""
+
+    coverage: Examined
+
+
+class Summary(TypedDict):
+    """The result as a whole."""
+
+    sweep: str
+    at: str
+    """When it looked, RFC 3339."""
+    live: int
+    """How many credentials were alive."""
+    open: int
+    known: int
+    ended: int
+    ended_credentials: int
+    """How many credentials ended with those, and with all that descended from them."""
+    worst: str | None
+    """The gravest severity among the open findings."""
+    complete: bool
+
+
+@final
+class SummaryRow(TypedDict):
+    """The end of the rows."""
+
+    summary: Summary
+
+
+SweptRow = FindingRow | CoverageRow | SummaryRow
+SweptRows = Iterable[SweptRow]
+
+
+class RuleInfo(NamedTuple):
+    """A rule as it is told to people."""
+
+    name: str
+    severity: Severity
+    owasp: tuple[str, ...]
+    """Numbers of the OWASP Non-Human Identities Top 10 (2025), as `NHI1:2025`."""
+    title: str
+    """What it finds, in a few words."""
+    reports: str
+    """What it reports, in a sentence without its end."""
+    spares: str
+    """The nearest that it does not report, in a sentence without its end."""
+    examines: str
+    """What it looks at."""
+
+
+Listing = Callable[[str], str]
+"""From a rule to the command that lists all of its findings."""
+
+
+def listing(rule: str) -> str:
+    """Return the command that lists all findings of a rule, for whoever needs no other flags."""
+    return f"jitid sweep --rule {rule} --format tsv"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with what it counts: `1 finding`, `1,200 findings`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

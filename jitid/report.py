@@ -1,0 +1,161 @@
+"""The state of identity sprawl at one time: what a ledger's survey comes to, beside what is published elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import nlargest
+from typing import NamedTuple
+
+from jitid.errors import UsageError
+from jitid.ledger.protocol import Names, Snapshot
+from jitid.ledger.survey import Survey
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Coverage, Finding, Severity
+from jitid.sweep.limits import Limits
+from jitid.task import SENSITIVITIES
+
+DEFAULT_DAYS = 30
+MOST_DAYS = 366
+MOST_OFFENDERS = 10
+
+_DAY = 86_400
+
+
+class Published(NamedTuple):
+    """A figure that somebody else has published."""
+
+    value: float
+    source: str
+
+
+AGENTS_PER_PERSON = Published(80, "NHI Mgmt Group")
+"""Agents to a person."""
+VALID_AFTER_FIVE_DAYS = Published(91.6, "NHI Mgmt Group")
+"""Of a hundred leaked secrets, those that still work five days after their owner was told."""
+
+COUNTED_AS_USE = (
+    "renewed, or delegated from; what verifiers elsewhere accept is not recorded, and not counted"
+)
+"""What the ledger can see of the use of an identity."""
+
+
+class Report(NamedTuple):
+    """The report about one ledger."""
+
+    at: int
+    """The time that it is about, in seconds since the epoch."""
+    past: bool
+    """That time has been asked for, and is not the present."""
+    ledger: str
+    """The ledger's UUID."""
+    limits: Mapping[str, int]
+    """The longest lifetime in seconds by sensitivity; what lives longer is standing."""
+    survey: Survey
+    offenders: tuple[Finding, ...] | None
+    """What a sweep finds, the gravest first; None for the past, where no sweep can look."""
+    missed: tuple[str, ...]
+    """What the sweep could not examine, and why: then `offenders` may not be all."""
+
+    @property
+    def never_used(self) -> float | None:
+        """The share of the live identities that were never used; None if nothing is alive."""
+        return _share(self.survey.use.never, self.survey.use.identities)
+
+    @property
+    def standing(self) -> int:
+        """How many live credentials were given a longer lifetime than their sensitivity allows."""
+        return sum(each.standing for each in self.survey.sensitive)
+
+    @property
+    def standing_share(self) -> float | None:
+        """The share of the live credentials that stand; None if nothing is alive."""
+        return _share(self.standing, self.survey.totals.live)
+
+    @property
+    def per_person(self) -> float | None:
+        """The live identities of each person on average; None if nobody has any."""
+        return _share(self.survey.people.identities, self.survey.people.people)
+
+    @property
+    def valid_after_five_days(self) -> float | None:
+        """The percentage of leaked secrets that worked five days after the report; None if none is as old."""
+        share = _share(self.survey.leaks.aged_valid, self.survey.leaks.aged)
+        return None if share is None else 100 * share
+
+
+def make(
+    snapshot: Snapshot,
+    names: Names,
+    *,
+    at: int | None = None,
+    days: int = DEFAULT_DAYS,
+    limits: Limits,
+    found: Iterable[Finding | Coverage] = (),
+) -> Report:
+    """Report the present, or the past from what the ledger remembers.
+
+    Args:
+        snapshot: one consistent view of the ledger.
+        names: the ledger's.
+        at: the time to report, in seconds since the epoch; None for now.
+        days: for how many days of UTC to tell the trend, the one of `at` included.
+        limits: those of the sweep; a longer lifetime than they have for a sensitivity is standing.
+        found: what a sweep finds now; not asked for in a report of the past.
+
+    Raises:
+        UsageError: `at` is in the future, or before the ledger's first event; too few or too many days.
+
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise UsageError(f"--days is from 1 to {MOST_DAYS}")
+    now = snapshot.now
+    if at is not None:
+        _check_time(snapshot, at, now)
+    then = now if at is None else at
+    since = (then // _DAY - days + 1) * _DAY
+    standing = {each: limits.standing(each) for each in SENSITIVITIES}
+    survey = snapshot.survey(at, since, standing)
+    if then < now:
+        return Report(then, True, names.uuid, standing, survey, None, ())
+    missed: list[str] = []
+    offenders = gravest(_findings(found, missed))
+    return Report(then, False, names.uuid, standing, survey, offenders, tuple(missed))
+
+
+def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
+    """Return the findings that matter most: by severity, then by how much is alive, then the oldest first.
+
+    What is for information only offends nobody, and is left out.
+    """
+
+    def weight(finding: Finding) -> tuple[int, int, int]:
+        return finding.severity.rank, finding.credentials, -(finding.since or 0)
+
+    return tuple(
+        nlargest(most, (each for each in findings if each.severity is not Severity.INFO), key=weight)
+    )
+
+
+def _findings(found: Iterable[Finding | Coverage], missed: list[str]) -> Iterator[Finding]:
+    """Yield the findings alone, and note what was not examined."""
+    for each in found:
+        if isinstance(each, Finding):
+            yield each
+        else:
+            missed += [f"{each.rule}: {why}" for why in each.missed]
+
+
+def _check_time(snapshot: Snapshot, at: int, now: int) -> None:
+    if at > now:
+        raise UsageError(
+            f"{format_time(at)} is in the future: for the ledger it is {format_time(now)}",
+            "leave out --at for the present",
+        )
+    first = snapshot.event(1)
+    if first is None or at < (begun := int(first.document()["at"])):
+        begins = "" if first is None else f": it begins at {format_time(begun)}"
+        raise UsageError(f"the ledger knows nothing of {format_time(at)}{begins}")
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,159 @@
+"""What a rule is, and what it sees."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from jitid.audit import Head
+from jitid.errors import IntegrityError
+from jitid.ledger.condition import ClockReading
+from jitid.ledger.protocol import Names, Snapshot
+from jitid.ledger.selecting import LIVE
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.limits import Limits
+
+_SUSPECTS = (
+    "DROP TABLE IF EXISTS suspect",
+    "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
+)
+
+
+class Group(StrEnum):
+    """What sort of thing a rule reports."""
+
+    ORPHAN = "orphan"
+    """Alive, and nobody is there to whom it belongs."""
+    VALID = "valid"
+    """Taken somewhere, and it should not be."""
+    SPRAWL = "sprawl"
+    """More, or for longer, than anybody needs."""
+    HEALTH = "health"
+    """The ledger itself."""
+
+
+class Sight:
+    """What the rules of one sweep see: one view of the ledger, and what was observed outside of it."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        names: Names,
+        clock: ClockReading,
+        limits: Limits,
+        remembered: Head | IntegrityError | None = None,
+    ) -> None:
+        """`remembered` is the last audit head that was verified, or why it cannot be believed."""
+        self.snapshot = snapshot
+        self.names = names
+        self.clock = clock
+        self.limits = limits
+        self.remembered = remembered
+        self.verified: Head | None = None
+        """Up to where the audit chain was found whole by this sweep."""
+        self._marks: dict[str, int] = {}
+        self._examined: str | None = None
+        self._missed: list[str] = []
+
+    @property
+    def now(self) -> int:
+        """The time that is judged by, in seconds since the epoch."""
+        return self.snapshot.now
+
+    def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
+        """Yield the rows that answer a question in portable SQL; `:now` is there."""
+        return self.snapshot.ask(question, values)
+
+    def mark(self, rules: Iterable[Rule]) -> None:
+        """Look once at each live credential for all these rules together, and keep those that one of them suspects."""
+        asking = [rule for rule in rules if rule.suspect is not None]
+        self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
+        for statement in _SUSPECTS:
+            self._do(statement)
+        if asking:
+            marks = " + ".join(
+                f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking
+            )
+            values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
+            self._do(
+                f"""INSERT INTO suspect SELECT * FROM (
+                        SELECT c.id, c.identity, {marks} AS marks FROM credential c CROSS JOIN identity i
+                         WHERE {LIVE} AND i.id = c.identity) marked WHERE marks > 0""",
+                values,
+            )
+
+    def suspects(self, rule: Rule, question: str) -> Iterator[Any]:
+        """Yield the answer to a question about what a rule suspects.
+
+        It finds them in the table `suspect` (`credential`, `identity`) where `suspect.marks & :mark <> 0`.
+        """
+        if rule.name not in self._marks:
+            self.mark([rule])
+        return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
+
+    def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
+        deque(self.snapshot.ask(statement, values), maxlen=0)
+
+    def live(self) -> int:
+        """Return how many credentials are alive."""
+        # Grouped by what an index has, so that no row is looked at.
+        ((count,),) = self.ask(
+            f"""SELECT coalesce(sum(of_task.live), 0)
+                  FROM (SELECT count(*) AS live FROM credential c WHERE {LIVE} GROUP BY c.task) of_task"""
+        )
+        return int(count)
+
+    def examined(self, what: str) -> None:
+        """Say what the rule has examined, where that differs from sweep to sweep."""
+        self._examined = what
+
+    def missed(self, why: str) -> None:
+        """Say that the rule could not examine something, and why: it then never counts as clean."""
+        self._missed.append(why)
+
+    def told(self, otherwise: str) -> tuple[str, tuple[str, ...]]:
+        """Return what the last rule has said of its coverage, and forget it."""
+        said = self._examined or otherwise, tuple(self._missed)
+        self._examined = None
+        self._missed = []
+        return said
+
+
+def _no_values(_: Limits) -> Mapping[str, Any]:
+    return {}
+
+
+class Rule(NamedTuple):
+    """One question to a ledger; each is a file of `sweep/rules/`."""
+
+    name: str
+    severity: Severity
+    group: Group
+    owasp: tuple[str, ...]
+    """Numbers of the OWASP Non-Human Identities Top 10 (2025); empty where none of them fits."""
+    title: str
+    """What is wrong, in a few words."""
+    reports: str
+    """What it reports, in a sentence."""
+    spares: str
+    """The nearest to that which it does not report."""
+    examines: str
+    """What it looks at."""
+    find: Callable[[Sight], Iterator[Finding]]
+    suspect: str | None = None
+    """Which live credentials `c` of an identity `i` may be what it reports: a condition in portable SQL.
+
+    All credentials are looked at once for all rules that have one; the rule then asks about those alone.
+    """
+    values: Callable[[Limits], Mapping[str, Any]] = _no_values
+    """What the condition compares with, by names that no other rule uses."""
+    mended: bool = False
+    """`--fix` ends what it reports without being told the rule's name."""
+
+    def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
+        """Return a finding of this rule; its evidence, remedy and so on are given by name."""
+        fields: dict[str, Any] = {"since": None, "credentials": 0, "evidence": {}, "remedy": None, **more}
+        return Finding(self.name, fields.pop("severity", self.severity), subject, summary, **fields)

@@ -1,0 +1,34 @@
+"""The rules of a sweep, one a file: a name here is that of its file, with `-` for `_`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jitid.sweep.rule import Rule
+
+NAMES: Sequence[str] = (
+    "orphaned-task",
+    "orphaned-parent",
+    "orphaned-process",
+    "pending",
+    "leaked-live",
+    "offline-valid",
+    "expired-unretired",
+    "standing",
+    "duplicate",
+    "sprawl",
+    "unproved-delegator",
+    "key-overdue",
+    "audit-gap",
+    "clock",
+)
+"""In the order in which they are asked, and reported."""
+
+
+def rule_of(name: str) -> Rule:
+    """Return the rule of that name, which must be one of `NAMES`."""
+    found: Rule = import_module(f"jitid.sweep.rules.{name.replace('-', '_')}").RULE
+    return found

@@ -1,0 +1,41 @@
+"""The clock is behind what the ledger has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.lifetime import format_duration, format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+TOLERANCE = 5
+"""So many seconds the time mark may be ahead: machines that share a ledger differ that much."""
+_DAY = 86_400
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    now, mark, _ = sight.clock
+    if mark - now > TOLERANCE:
+        refused = mark - now > _DAY
+        yield RULE.finding(
+            "ledger",
+            f"the clock is {format_duration(mark - now)} behind the ledger's last event, at {format_time(mark)}"
+            + ("; whatever writes is refused" if refused else ""),
+            severity=Severity.HIGH if refused else RULE.severity,
+            since=mark,
+            evidence={"clock_at": now, "mark_at": mark},
+            remedy="jitid doctor",
+        )
+
+
+RULE = Rule(
+    name="clock",
+    severity=Severity.MEDIUM,
+    group=Group.HEALTH,
+    owasp=(),
+    title="the clock is behind",
+    reports="a ledger whose last event is more than five seconds later than the clock",
+    spares="a difference that machines commonly have",
+    examines="the clock against the ledger's time mark",
+    find=_find,
+)

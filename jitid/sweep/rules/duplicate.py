@@ -1,0 +1,68 @@
+"""The same agent on the same task with the same scopes, alive many times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+# What is superseded has a successor, which counts.
+_CURRENT = f"{LIVE} AND c.superseded_at IS NULL"
+_CROWDED = f"SELECT c.task FROM credential c WHERE {_CURRENT} GROUP BY c.task HAVING count(*) > :most LIMIT 1"
+# Mostly all on a task are alike, which is told without sorting them.
+_TASKS = f"""
+    SELECT crowd.task, t.name, crowd.credentials, crowd.first, a.text, crowd.scopes, crowd.alike
+      FROM (SELECT c.task AS task, count(*) AS credentials, min(c.issued_at) AS first, min(i.agent) AS agent,
+                   min(c.scopes) AS scopes,
+                   CASE WHEN min(i.agent) = max(i.agent) AND min(c.scopes) = max(c.scopes) THEN 1 ELSE 0 END AS alike
+              FROM credential c CROSS JOIN identity i
+             WHERE {_CURRENT} AND i.id = c.identity GROUP BY c.task HAVING count(*) > :most) crowd
+     CROSS JOIN task t CROSS JOIN term a WHERE t.id = crowd.task AND a.id = crowd.agent"""
+_ON_TASK = f"""
+    SELECT a.text, same.scopes, same.credentials, same.first
+      FROM (SELECT i.agent AS agent, c.scopes AS scopes, count(*) AS credentials, min(c.issued_at) AS first
+              FROM credential c CROSS JOIN identity i
+             WHERE c.task = :task AND {_CURRENT} AND i.id = c.identity
+             GROUP BY i.agent, c.scopes HAVING count(*) > :most) same
+     CROSS JOIN term a WHERE a.id = same.agent"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    most = sight.limits.duplicates
+    if not any(sight.ask(_CROWDED, most=most)):
+        return
+    for key, task, number, since, one, rights, alike in sight.ask(_TASKS, most=most):
+        groups = [(one, rights, number, since)] if alike else sight.ask(_ON_TASK, task=key, most=most)
+        for agent, scopes, credentials, first in groups:
+            held = f"scopes {scopes}" if scopes else "no scopes"
+            yield RULE.finding(
+                f"{agent} on {task}: {scopes}".removesuffix(": "),
+                f"{agent} is alive {credentials} times on {task} with {held}; {most} is the limit",
+                since=first,
+                credentials=credentials,
+                evidence={
+                    "agent": agent,
+                    "task": task,
+                    "scopes": scopes.split(),
+                    "limit": most,
+                    "first_issued_at": first,
+                },
+                remedy=f"jitid revoke --task {task} --agent {agent}",
+                ends=Selection(tasks=(task,), agents=(agent,)),
+            )
+
+
+RULE = Rule(
+    name="duplicate",
+    severity=Severity.MEDIUM,
+    group=Group.SPRAWL,
+    owasp=("NHI9",),
+    title="the same many times",
+    reports="an agent that is alive on one task with the same scopes more often than it may be (sweep_duplicates)",
+    spares="the same number with other scopes, and a credential beside its successor",
+    examines="agents on tasks with many live credentials",
+    find=_find,
+)

@@ -1,0 +1,44 @@
+"""Expired, and not recorded as ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = """
+    SELECT sum(due.credentials), min(due.since) FROM (
+        SELECT count(*) AS credentials, min(expires_at) AS since
+          FROM credential WHERE ended_at IS NULL AND expires_at <= :now AND superseded_at IS NULL
+        UNION ALL
+        SELECT count(*), min(superseded_at)
+          FROM credential WHERE ended_at IS NULL AND superseded_at <= :now) due"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    ((credentials, since),) = sight.ask(_QUESTION)
+    if credentials:
+        what = "1 credential has" if credentials == 1 else f"{credentials} credentials have"
+        yield RULE.finding(
+            "ledger",
+            f"{what} expired or been superseded, the first at {format_time(since)}, and the ledger has not recorded it",
+            since=since,
+            credentials=credentials,
+            evidence={"first_due_at": since},
+            remedy="jitid sweep --fix --rule expired-unretired",
+        )
+
+
+RULE = Rule(
+    name="expired-unretired",
+    severity=Severity.LOW,
+    group=Group.VALID,
+    owasp=("NHI1",),
+    title="expired, and not closed",
+    reports="credentials that have expired or were superseded with no event that records it: nothing wrote since",
+    spares="those that expired and were recorded; no verifier takes either sort",
+    examines="credentials that are due to be recorded as ended",
+    find=_find,
+)

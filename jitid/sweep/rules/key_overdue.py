@@ -1,0 +1,37 @@
+"""A key that signs for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.lifetime import format_duration, format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    limit = sight.limits.key_age
+    for key in sight.snapshot.signing_keys():
+        if key.retired_at is None and sight.now - key.created_at > limit:
+            other = "" if key.algorithm == "EdDSA" else f" --algorithm {key.algorithm}"
+            yield RULE.finding(
+                key.kid,
+                f"the {key.algorithm} key {key.kid} signs since {format_time(key.created_at)}; "
+                f"{format_duration(limit)} is the limit",
+                since=key.created_at + limit,
+                evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit": limit},
+                remedy=f"jitid keys rotate{other}",
+            )
+
+
+RULE = Rule(
+    name="key-overdue",
+    severity=Severity.MEDIUM,
+    group=Group.HEALTH,
+    owasp=("NHI7",),
+    title="a key that should be replaced",
+    reports="a signing key that is older than sweep_key_age",
+    spares="a key of that age that signs nothing more",
+    examines="signing keys",
+    find=_find,
+)

@@ -1,0 +1,53 @@
+"""Alive, and the identity that delegated to it is dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import identity_id
+from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = """
+    SELECT p.uid, a.text, t.name, child.credentials, child.last,
+           (SELECT max(coalesce(c.ended_at, c.superseded_at, c.expires_at)) FROM credential c WHERE c.identity = p.id)
+      FROM (SELECT i.parent AS parent, count(*) AS credentials, max(c.expires_at) AS last
+              FROM suspect CROSS JOIN identity i CROSS JOIN credential c
+             WHERE suspect.marks & :mark <> 0 AND i.id = suspect.identity AND c.id = suspect.credential
+             GROUP BY i.parent) child
+     CROSS JOIN identity p CROSS JOIN term a CROSS JOIN task t
+     WHERE p.id = child.parent AND a.id = p.agent AND t.id = p.task"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for uid, agent, task, credentials, last, died in sight.suspects(RULE, _QUESTION):
+        parent = identity_id(uid)
+        yield RULE.finding(
+            parent,
+            f"{agent} on {task} is dead since {format_time(died)}, and what it delegated lives until "
+            f"{format_time(last)}",
+            since=died,
+            credentials=credentials,
+            evidence={"agent": agent, "task": task, "parent_died_at": died, "last_expires_at": last},
+            remedy=f"jitid revoke {parent}",
+            ends=Selection(ids=(parent,)),
+        )
+
+
+RULE = Rule(
+    name="orphaned-parent",
+    severity=Severity.HIGH,
+    group=Group.ORPHAN,
+    owasp=("NHI1",),
+    title="alive after its parent",
+    reports="an identity of which nothing lives, while something that it delegated does",
+    spares="a parent that was renewed: its identity lives on",
+    examines="live credentials that were delegated by an agent",
+    find=_find,
+    suspect=f"""i.parent IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.parent AND {LIVE})""",
+    mended=True,
+)

@@ -1,0 +1,47 @@
+"""Alive, and its task is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = f"""
+    SELECT t.name, t.ended_at, t.deadline, live.credentials, live.last
+      FROM (SELECT c.task AS task, count(*) AS credentials, max(c.expires_at) AS last
+              FROM credential c WHERE {LIVE} GROUP BY c.task) live
+     CROSS JOIN task t
+     WHERE t.id = live.task AND (t.ended_at IS NOT NULL OR t.deadline <= :now)"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for task, ended_at, deadline, credentials, last in sight.ask(_QUESTION):
+        since = deadline if ended_at is None else min(ended_at, deadline)
+        how = "passed its deadline" if ended_at is None else "ended"
+        yield RULE.finding(
+            task,
+            f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(last)}",
+            since=since,
+            credentials=credentials,
+            evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": last},
+            remedy=f"jitid revoke --task {task}",
+            ends=Selection(tasks=(task,)),
+        )
+
+
+RULE = Rule(
+    name="orphaned-task",
+    severity=Severity.HIGH,
+    group=Group.ORPHAN,
+    owasp=("NHI1",),
+    title="alive after its task",
+    reports="a task that was retired or has passed its deadline, while something that was issued for it lives",
+    spares="a task that is over with nothing alive, and an open one",
+    examines="tasks with live credentials",
+    find=_find,
+    mended=True,
+)

@@ -1,0 +1,56 @@
+"""Recorded, and never confirmed: nobody knows whether its secret exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = f"""
+    SELECT i.uid, c.jti, c.kind, c.issued_at, c.expires_at, a.text, t.name
+      FROM credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
+     WHERE {LIVE} AND c.fingerprint IS NULL AND c.issued_at <= :before
+       AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for uid, jti, kind, issued_at, expires_at, agent, task in sight.ask(
+        _QUESTION, before=sight.now - sight.limits.pending
+    ):
+        identity = identity_id(uid)
+        yield RULE.finding(
+            identity,
+            f"a {kind} for {agent} on {task} was begun at {format_time(issued_at)} and never confirmed: its secret may "
+            f"exist, until {format_time(expires_at)}",
+            since=issued_at,
+            credentials=1,
+            evidence={
+                "jti": credential_id(jti),
+                "kind": kind,
+                "agent": agent,
+                "task": task,
+                "issued_at": issued_at,
+                "expires_at": expires_at,
+            },
+            remedy=f"jitid revoke {identity}",
+            ends=Selection(ids=(identity,)),
+        )
+
+
+RULE = Rule(
+    name="pending",
+    severity=Severity.MEDIUM,
+    group=Group.ORPHAN,
+    owasp=("NHI1",),
+    title="never confirmed",
+    reports="a credential that was recorded and not confirmed within the time that making one takes (sweep_pending)",
+    spares="one that is being made just now",
+    examines="live credentials without a fingerprint",
+    find=_find,
+    mended=True,
+)

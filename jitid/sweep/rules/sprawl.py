@@ -1,0 +1,58 @@
+"""More alive than a delegator can answer for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+# What is superseded has a successor, which counts.
+_QUESTION = f"""
+    SELECT d.text, live.credentials
+      FROM (SELECT c.delegator AS delegator, count(*) AS credentials
+              FROM credential c WHERE {LIVE} AND c.superseded_at IS NULL GROUP BY c.delegator) live
+     CROSS JOIN term d WHERE d.id = live.delegator"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    most = sight.limits.identities
+    persons = theirs = 0
+    for delegator, credentials in sight.ask(_QUESTION):
+        if delegator.startswith("user:"):
+            persons += 1
+            theirs += credentials
+        if credentials > most:
+            yield RULE.finding(
+                delegator,
+                f"{credentials} live credentials descend from {delegator}; {most} is the limit",
+                credentials=credentials,
+                evidence={"limit": most},
+                remedy=f"jitid revoke --delegator {delegator}",
+                ends=Selection(delegators=(delegator,)),
+            )
+    if theirs > sight.limits.agents_per_person * persons:
+        yield RULE.finding(
+            "all persons",
+            f"{theirs} live credentials descend from {persons} persons, {theirs / persons:.1f} each on average; "
+            f"{sight.limits.agents_per_person} is the limit",
+            credentials=theirs,
+            evidence={"persons": persons, "limit": sight.limits.agents_per_person},
+            remedy="jitid report",
+        )
+
+
+RULE = Rule(
+    name="sprawl",
+    severity=Severity.MEDIUM,
+    group=Group.SPRAWL,
+    owasp=("NHI1", "NHI5"),
+    title="too many for one delegator",
+    reports="a delegator from whom more descends than sweep_identities, and a fleet with more to a person than "
+    "sweep_agents_per_person",
+    spares="a delegator with just as many, and what has ended",
+    examines="delegators with live credentials",
+    find=_find,
+)

@@ -1,0 +1,63 @@
+"""Alive for longer than the sensitivity of its task permits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger.protocol import Selection
+from jitid.lifetime import format_duration, format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+from jitid.task import SENSITIVITIES
+
+_LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
+_QUESTION = """
+    SELECT c.jti, i.uid, i.sensitivity, c.kind, c.issued_at, c.expires_at, a.text, t.name, d.text
+      FROM suspect CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term d CROSS JOIN task t
+     WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential AND i.id = suspect.identity
+       AND a.id = i.agent AND d.id = i.delegator AND t.id = i.task"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for jti, uid, sensitivity, kind, issued_at, expires_at, agent, task, delegator in sight.suspects(
+        RULE, _QUESTION
+    ):
+        credential = credential_id(jti)
+        lifetime = expires_at - issued_at
+        limit = sight.limits.standing(sensitivity)
+        yield RULE.finding(
+            credential,
+            f"the {kind} of {agent} on {task} lives {format_duration(lifetime)}, until {format_time(expires_at)}; for "
+            f"sensitivity {sensitivity} {format_duration(limit)} is the limit",
+            since=issued_at,
+            credentials=1,
+            evidence={
+                "id": identity_id(uid),
+                "agent": agent,
+                "task": task,
+                "delegator": delegator,
+                "sensitivity": sensitivity,
+                "lifetime": lifetime,
+                "limit": limit,
+                "issued_at": issued_at,
+                "expires_at": expires_at,
+            },
+            remedy=f"jitid revoke {credential}",
+            ends=Selection(ids=(credential,)),
+        )
+
+
+RULE = Rule(
+    name="standing",
+    severity=Severity.HIGH,
+    group=Group.SPRAWL,
+    owasp=("NHI7",),
+    title="a standing credential",
+    reports="a live credential whose lifetime is over the limit of its sensitivity (sweep_standing_low, …_critical)",
+    spares="one that lives just as long as its sensitivity permits",
+    examines="live credentials",
+    find=_find,
+    suspect=f"c.expires_at - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
+    values=lambda limits: {f"standing_{each}": limits.standing(each) for each in SENSITIVITIES},
+)

@@ -1,0 +1,184 @@
+"""Sweeping a fleet: against one pass over the table, ten times the history, and OpenBao; and as a whole command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from jitid.authority.local import LocalAuthority
+from jitid.authority.operations import Fix, Sweep
+from jitid.ledger import folder as ledgers
+from jitid.ledger import sqlite
+from jitid.request import Terms
+from jitid.sweep.finding import Finding
+from jitid.sweep.limits import Limits
+from jitid.sweep.rules import NAMES
+from tests.bench import history, peers
+from tests.bench.ground import Command, Ground
+from tests.bench.measure import Row, Series, at_most, duration, in_turns, megabytes, seconds, under
+
+CREDENTIALS = 1_500_000
+SET_RULES = tuple(name for name in NAMES if name != "audit-gap")
+"""All but the one that reads the audit log."""
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure sweeps of 1.5 million credentials, of which three in ten live."""
+    folder = place.new("sweep")
+    live = CREDENTIALS * 3 // 10
+    fleet = history.make(folder / "ledger", CREDENTIALS - live, live)
+    yield from _rules(fleet, place.rounds)
+    yield from _command(fleet, folder, place.rounds)
+    yield from _longer(place.new("longer"), place.rounds)
+    yield from _many(place.new("many"))
+    yield from _peer(place.new("peer"))
+
+
+def _rules(fleet: history.Ledger, rounds: int) -> Iterator[Row]:
+    authority = _open(fleet)
+    found = in_turns(
+        rounds,
+        {
+            "rules": lambda: seconds(lambda: _sweep(authority)),
+            "scan": lambda: seconds(lambda: _scan(fleet)),
+        },
+    )
+    authority.close()
+    yield Row(
+        f"all set rules of `sweep` among 1.5 million, {_sweep(_open(fleet)):,} findings",
+        Series("the rules", found["rules"], duration),
+        Series("one full scan of the table", found["scan"], duration),
+        at_most(3),
+    )
+
+
+def _command(fleet: history.Ledger, folder: Path, rounds: int) -> Iterator[Row]:
+    command = Command(folder)
+    line = command("sweep", "--format", "json", "--fail-on", "critical")
+    environment = {**command.environment, "JITID_LEDGER": str(fleet.path)}
+
+    def run() -> None:
+        done = subprocess.run(line, env=environment, cwd=folder, stdout=subprocess.PIPE, check=False)
+        assert done.returncode in (0, 10), done.returncode
+        assert json.loads(done.stdout)["summary"]["complete"]
+
+    found = in_turns(
+        rounds,
+        {"sweep": lambda: seconds(run), "scan": lambda: seconds(lambda: _scan(fleet))},
+    )
+    yield Row(
+        "`jitid sweep --format json` among 1.5 million, whole process",
+        Series("sweep", found["sweep"], duration),
+        Series("one full scan of the table", found["scan"], duration),
+        under(1.0, duration),
+    )
+
+
+def _longer(folder: Path, rounds: int) -> Iterator[Row]:
+    live, dead = 150_000, 350_000
+    short = history.make(folder / "short", dead, live)
+    long = history.make(folder / "long", dead * 10, live)
+    authorities = {"short": _open(short), "long": _open(long)}
+    found = in_turns(
+        rounds,
+        {name: partial(_timed, one) for name, one in authorities.items()},
+    )
+    yield Row(
+        "all set rules with ten times as much dead history, as many alive",
+        Series("3.5 million dead, 150,000 alive", found["long"], duration),
+        Series("350,000 dead", found["short"], duration),
+        at_most(1.3),
+    )
+
+
+def _many(folder: Path) -> Iterator[Row]:
+    """Measure the memory of a sweep that finds a million and a half; told as it comes, once."""
+    fleet = history.make(folder / "ledger", 0, CREDENTIALS, on_task=1, late=1)
+    command = Command(folder)
+    environment = {**command.environment, "JITID_LEDGER": str(fleet.path)}
+    most = {}
+    for name in ("json", "sarif", "csv", "table"):
+        line = command("sweep", "--rule", "orphaned-task", "--format", name, "--out", str(folder / "out"))
+        most[name] = _memory(line, environment, folder)
+    bare = _memory(peers.bare_python(), environment, folder)
+    yield Row(
+        f"memory of `sweep` that finds 1.5 million, the most of {', '.join(most)}",
+        Series("sweep", [max(most.values())], megabytes),
+        Series("`python -c pass`", [bare], megabytes),
+        under(200e6, megabytes),
+    )
+
+
+def _memory(line: list[str], environment: dict[str, str], folder: Path) -> float:
+    running = subprocess.Popen(line, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(running.pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 10)
+    return usage.ru_maxrss * 1024
+
+
+def _peer(folder: Path) -> Iterator[Row]:
+    """Measure what OpenBao needs for as much, once: it takes minutes."""
+    count = 100_000
+    with peers.openbao(folder) as bao:
+        bao.tokens(count, "1h")
+        there, looked = bao.look_at_leases()
+        assert there >= count
+        revoked = bao.revoke_leases()
+    fleet = history.make(folder / "ledger", 0, count, late=1)
+    authority = _open(fleet)
+    found = seconds(lambda: _sweep(authority))
+    ended = seconds(lambda: _end(authority, count))
+    authority.close()
+    yield Row(
+        f"look at {count:,} live credentials with all set rules",
+        Series("`sweep`", [found], duration),
+        Series("OpenBao looks at each lease", [looked], duration),
+        None,
+    )
+    yield Row(
+        f"end {count:,} orphans, each proved",
+        Series("`sweep --fix`", [ended], duration),
+        Series("OpenBao revokes them by their prefix", [revoked], duration),
+        None,
+    )
+
+
+def _end(authority: LocalAuthority, count: int) -> None:
+    answer = authority.perform(Fix(rules=("orphaned-task",), limits=Limits(), sweep="bench", most=None))
+    assert sum(one.credentials for one in answer) == count
+
+
+def _open(fleet: history.Ledger) -> LocalAuthority:
+    path = str(fleet.path)
+    ledger = sqlite.connect(
+        f"{path}/{ledgers.DATABASE}", f"{path}/{ledgers.LOCK}", by="bench", clock=lambda: fleet.now
+    )
+    return LocalAuthority(ledger, ledgers.keyring(path), terms=_no_terms)
+
+
+def _no_terms() -> Terms:
+    raise AssertionError("a sweep issues nothing")
+
+
+def _timed(authority: LocalAuthority) -> float:
+    return seconds(lambda: _sweep(authority))
+
+
+def _sweep(authority: LocalAuthority) -> int:
+    answer = authority.perform(Sweep(rules=SET_RULES, limits=Limits()))
+    return sum(isinstance(each, Finding) for each in answer)
+
+
+def _scan(fleet: history.Ledger) -> None:
+    db = sqlite3.connect(fleet.database)
+    try:
+        db.execute(
+            "SELECT sum(issued_at), sum(expires_at), sum(ended_at), sum(task) FROM credential NOT INDEXED"
+        ).fetchone()
+    finally:
+        db.close()

@@ -1,0 +1,208 @@
+"""A real Chromium without a screen, driven over a pipe by the Chrome DevTools Protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from tests.real import need
+
+_PATIENCE = 60.0
+"""Seconds after which a browser that does not answer has failed."""
+_GONE = b""
+_FLAGS = (
+    "headless",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-dev-shm-usage",
+    "disable-extensions",
+    "disable-background-networking",
+    "disable-component-update",
+    "no-first-run",
+    "hide-scrollbars",
+    "remote-debugging-pipe",
+)
+
+
+class BrowserError(AssertionError):
+    """The browser refused a command, or does not answer."""
+
+
+class Browser:
+    """One page of one browser: what it asked for, what it complained about, how it looks."""
+
+    def __init__(self, profile: Path) -> None:
+        self._profile = profile
+        self._next = 0
+        self._buffer = b""
+        self._session: str | None = None
+        self._events: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        to_child, self._out = os.pipe()
+        self._in, from_child = os.pipe()
+        arguments = [f"--{flag}" for flag in _FLAGS]
+        # It reads descriptor 3 and writes 4, which Python's own spawning cannot promise: a shell puts them there.
+        script = f'exec "$@" 3<&{to_child} 4>&{from_child}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, "bash", need("chromium"), *arguments, f"--user-data-dir={self._profile}"],
+            pass_fds=(to_child, from_child),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_child)
+        os.close(from_child)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log", "Audits", "DOM", "Accessibility"):
+            self.call(f"{domain}.enable")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._session = None
+            self.call("Browser.close")
+            self._process.wait(20)
+        except (BrowserError, OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        finally:
+            os.close(self._out)
+            os.close(self._in)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Perform one command of the protocol and return its result."""
+        self._next += 1
+        message = {"id": self._next, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._next:
+                if "error" in answer:
+                    raise BrowserError(f"{method}: {answer['error']}")
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._events.append(answer)
+
+    def _read(self) -> dict[str, Any]:
+        end = time.monotonic() + _PATIENCE
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], max(end - time.monotonic(), 0))
+            if not ready:
+                raise BrowserError("the browser does not answer")
+            piece = os.read(self._in, 1 << 20)
+            if piece == _GONE:
+                raise BrowserError("the browser has ended")
+            self._buffer += piece
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def open(self, path: Path) -> None:
+        """Open a file, and wait until all that it asks for is there."""
+        self._events.clear()
+        self.call("Page.navigate", url=path.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            self._events.append(self._read())
+        # Whatever was under way by then has been told once a later command is answered.
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def told(self, method: str) -> list[dict[str, Any]]:
+        """Return what the browser has told since the page was opened, of one sort."""
+        return [event["params"] for event in self._events if event.get("method") == method]
+
+    @property
+    def requests(self) -> list[str]:
+        """The addresses of all that was asked for, the page itself included."""
+        return [each["request"]["url"] for each in self.told("Network.requestWillBeSent")]
+
+    @property
+    def blocked(self) -> list[str]:
+        """Those of the requests that the page's policy has stopped before they went out."""
+        stopped = {
+            each["requestId"]
+            for each in self.told("Network.loadingFailed")
+            if each.get("blockedReason") == "csp"
+        }
+        return [
+            each["request"]["url"]
+            for each in self.told("Network.requestWillBeSent")
+            if each["requestId"] in stopped
+        ]
+
+    @property
+    def complaints(self) -> list[str]:
+        """Messages on the console, errors, and violations of the page's policy."""
+        return [
+            *(json.dumps(each["args"]) for each in self.told("Runtime.consoleAPICalled")),
+            *(str(each["exceptionDetails"]) for each in self.told("Runtime.exceptionThrown")),
+            *(each["entry"]["text"] for each in self.told("Log.entryAdded")),
+            *(json.dumps(each["issue"]) for each in self.told("Audits.issueAdded")),
+        ]
+
+    def run(self, script: str) -> Any:
+        """Return what a script evaluates to; the browser's own scripts are not held to the page's policy."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise BrowserError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
+    def show(self, *, width: int = 1280, height: int = 900, dark: bool = False, paper: bool = False) -> None:
+        """Lay the page out for a screen of that size in CSS pixels, or for paper, in a scheme."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
+
+    def accessible(self) -> list[tuple[str, str, str]]:
+        """Return role, name and description of all that a screen reader meets."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            tuple(str(node.get(part, {}).get("value", "")) for part in ("role", "name", "description"))  # type: ignore[misc]
+            for node in nodes
+            if not node["ignored"]
+        ]
+
+    def picture(self, path: Path) -> None:
+        """Write the whole page as it is laid out now as a PNG."""
+        answer = self.call(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=self._whole()
+        )
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def _whole(self) -> dict[str, Any]:
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        return {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+
+    def paper(self, path: Path) -> None:
+        """Write the page as it would be printed, as a PDF."""
+        answer = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start a browser for the length of the block; the test is skipped where there is none."""
+    need("chromium")
+    with (
+        tempfile.TemporaryDirectory(prefix="jitid-browser-", ignore_cleanup_errors=True) as profile,
+        Browser(Path(profile)) as found,
+    ):
+        yield found

@@ -1,0 +1,463 @@
+"""`jitid sweep` as cron runs it: its statuses, guard rails, baseline and heads, and death at any instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.ledger import folder
+from tests.builders import edit
+from tests.real import Shell, command, need, tmpfs
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def issued(shell: Shell, task: str, *more: str) -> str:
+    """Issue a credential and return its jti."""
+    return shell.good("issue", "--task", task, "--delegator", "alice", "--field", "jti", *more).strip()
+
+
+def overdue(shell: Shell, *tasks: str) -> None:
+    """Let the tasks be over, as no command can while something lives on them."""
+    names = ", ".join(f"'{task}'" for task in tasks)
+    edit(shell.ledger, f"UPDATE task SET deadline = opened_at - 1 WHERE name IN ({names})")
+
+
+def orphans(shell: Shell, count: int, copies: int = 1) -> None:
+    """Make tasks that are over, with live credentials on each."""
+    for number in range(count):
+        shell.good(
+            "issue",
+            "--task",
+            f"T{number}",
+            "--delegator",
+            "alice",
+            "--kind",
+            "opaque",
+            "--count",
+            str(copies),
+        )
+    overdue(shell, *(f"T{number}" for number in range(count)))
+
+
+def document(text: str) -> dict[str, Any]:
+    """Parse what --format json wrote."""
+    found: dict[str, Any] = json.loads(text)
+    assert found["schema"] == "jitid.sweep/1"
+    return found
+
+
+def found(shell: Shell, *more: str, status: int = 0) -> list[dict[str, Any]]:
+    """Sweep and return the findings."""
+    done = shell.run("sweep", "--format", "json", *more)
+    assert done.returncode == status, done.stderr
+    findings: list[dict[str, Any]] = document(done.stdout)["findings"]
+    return findings
+
+
+def test_a_clean_ledger_ends_with_0_and_says_what_was_examined(shell: Shell) -> None:
+    issued(shell, "T1")
+    done = shell.run("sweep", "--format", "json")
+    told = document(done.stdout)
+    assert (done.returncode, done.stderr, told["findings"]) == (0, "", [])
+    assert len(told["coverage"]) == 14
+    assert all(each["complete"] for each in told["coverage"])
+    assert told["summary"]["live"] == 1
+
+
+def test_a_sweep_changes_nothing_without_fix(shell: Shell) -> None:
+    orphans(shell, 1)
+    before = shell.good("audit", "log")
+    found(shell, status=10)
+    assert shell.good("audit", "log") == before
+    assert shell.good("list", "--live", "--field", "task") == "T0\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "status"), [("info", 10), ("low", 10), ("medium", 10), ("high", 10), ("critical", 0)]
+)
+def test_the_status_is_that_of_what_is_grave_enough(shell: Shell, level: str, status: int) -> None:
+    orphans(shell, 1)
+    assert shell.run("sweep", "--fail-on", level).returncode == status
+
+
+def test_what_could_not_be_examined_wins_over_what_was_found(shell: Shell) -> None:
+    orphans(shell, 1)
+    issued(shell, "T9")
+    edit(
+        shell.ledger,
+        "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity",
+    )
+    done = shell.run("sweep", "--format", "json")
+    assert done.returncode == 11
+    (missed,) = [each for each in document(done.stdout)["coverage"] if not each["complete"]]
+    assert missed["rule"] == "orphaned-process"
+    assert "1 wrapper on elsewhere" in missed["missed"][0]
+    assert shell.run("sweep", "--skip", "orphaned-process").returncode == 10
+
+
+def test_every_format_tells_what_was_not_examined(shell: Shell) -> None:
+    issued(shell, "T1")
+    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
+    for name in ("table", "tsv", "json", "jsonl", "csv"):
+        done = shell.run("sweep", "--format", name)
+        assert done.returncode == 11
+        assert "elsewhere" in done.stdout, name
+
+
+def test_fix_ends_orphans_and_leaves_others_unless_they_are_named(shell: Shell) -> None:
+    orphans(shell, 2)
+    issued(shell, "LONG", "--sensitivity", "low", "--ttl", "8h")
+    shell.good("config", "set", "sweep_standing_low", "1h")
+    rows = found(shell, "--fix", status=10)
+    assert [(row["state"], row["rule"], row["subject"]) for row in rows if row["state"] == "ended"] == [
+        ("ended", "orphaned-task", "T0"),
+        ("ended", "orphaned-task", "T1"),
+    ]
+    assert [row["rule"] for row in rows if row["state"] == "open"] == ["standing"]
+    rows = found(shell, "--fix", "--rule", "standing")
+    assert [(row["state"], row["rule"]) for row in rows] == [
+        ("ended", "standing"),
+        ("open", "offline-valid"),
+    ][:1]
+    assert found(shell, "--fix", "--rule", "standing") == []
+
+
+def test_what_ended_is_told_with_event_sweep_and_proof(shell: Shell) -> None:
+    orphans(shell, 1, copies=3)
+    (row,) = [row for row in found(shell, "--fix") if row["state"] == "ended"]
+    assert "takes none of the 3" in row["proof"]
+    (event,) = [
+        json.loads(line)
+        for line in shell.good(
+            "audit", "log", "--operation", "revoke", "--members", "--format", "jsonl"
+        ).splitlines()
+    ]
+    assert (row["event"], row["sweep"], row["ended_at"] is not None) == (event["seq"], event["sweep"], True)
+    assert len(event["members"]) == 3
+
+
+def test_more_than_max_is_not_ended_without_yes(shell: Shell) -> None:
+    orphans(shell, 1, copies=101)
+    done = shell.run("sweep", "--fix")
+    assert done.returncode == 2
+    assert "more than 100" in done.stderr
+    assert len(shell.good("list", "--live", "--field", "id").split()) == 101
+    shell.good("sweep", "--fix", "--dry-run", "--fail-on", "critical")
+    assert len(shell.good("list", "--live", "--field", "id").split()) == 101
+    assert shell.run("sweep", "--fix", "--max", "101").returncode == 0
+    assert shell.good("list", "--live", "--field", "id") == ""
+
+
+def test_no_variable_lowers_the_guard_rail(shell: Shell) -> None:
+    orphans(shell, 1, copies=101)
+    more = {"JITID_MAX": "1000", "JITID_YES": "1", "JITID_FIX": "1", "JITID_SWEEP_STANDING_LOW": "1s"}
+    assert shell.run("sweep", "--fix", more=more).returncode == 2
+    assert {
+        row["rule"] for row in document(shell.run("sweep", "--format", "json", more=more).stdout)["findings"]
+    } == {
+        "orphaned-task",
+        "duplicate",
+        "sprawl",
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--rule", "nonsense"],
+        ["--skip", "nonsense"],
+        ["--rule", ""],
+        ["--rule", "standing", "--skip", "standing"],
+        ["--fail-on", "fatal"],
+        ["--yes"],
+        ["--dry-run"],
+        ["--max", "3"],
+        ["--fix", "--yes", "--max", "3"],
+        ["--update-baseline"],
+        ["--baseline", "none"],
+        ["--baseline", ""],
+        ["--since", "yesterday"],
+        ["--format", "pdf"],
+        ["--head-out", "head", "--skip", "audit-gap"],
+    ],
+)
+def test_what_cannot_be_meant_is_refused(shell: Shell, line: list[str]) -> None:
+    orphans(shell, 1)
+    done = shell.run("sweep", *line)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "jitid: error: " in done.stderr
+    assert shell.good("list", "--live", "--field", "task") == "T0\n"
+
+
+def test_what_the_baseline_knows_is_no_news(shell: Shell) -> None:
+    orphans(shell, 1)
+    assert shell.run("sweep", "--baseline", "known", "--update-baseline").returncode == 10
+    assert [row["state"] for row in found(shell, "--baseline", "known")] == ["known"]
+    assert Path(shell.home, "known").stat().st_mode & 0o777 == 0o600
+    issued(shell, "NEW")
+    overdue(shell, "NEW")
+    states = {row["subject"]: row["state"] for row in found(shell, "--baseline", "known", status=10)}
+    assert states == {"T0": "known", "NEW": "open"}
+
+
+def test_what_the_baseline_knows_is_not_ended(shell: Shell) -> None:
+    orphans(shell, 1)
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    assert [row["state"] for row in found(shell, "--baseline", "known", "--fix")] == ["known"]
+    assert [row["state"] for row in found(shell, "--fix")] == ["ended"]
+
+
+def test_a_baseline_keeps_what_other_rules_had_in_it(shell: Shell) -> None:
+    orphans(shell, 1)
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    shell.run("sweep", "--rule", "standing", "--baseline", "known", "--update-baseline")
+    assert [row["state"] for row in found(shell, "--baseline", "known")] == ["known"]
+    shell.good("sweep", "--fix")
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    assert len(Path(shell.home, "known").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"schema": "jitid.baseline/2"}\n',
+        "[1]",
+        "\x1b[31m",
+        '{"schema": "jitid.baseline/1"}\n{"rule": "x"}\n',
+        '{"schema": "jitid.baseline/1"}\n{"rule": "x", "severity": "low", "subject": "s", "fingerprint": "zz"}\n',
+    ],
+)
+def test_a_baseline_that_is_none_or_of_another_version_changes_nothing(shell: Shell, text: str) -> None:
+    orphans(shell, 1)
+    path = Path(shell.home, "known")
+    path.write_text(text)
+    for more in ([], ["--update-baseline"], ["--fix"]):
+        done = shell.run("sweep", "--baseline", "known", *more)
+        assert done.returncode == 2, text
+        assert "\x1b" not in done.stderr
+    assert path.read_text() == text
+    assert shell.good("list", "--live", "--field", "task") == "T0\n"
+
+
+def test_a_leak_is_never_old_news(shell: Shell) -> None:
+    issued(shell, "T1")
+    edit(
+        shell.ledger,
+        """INSERT INTO leak (credential, source, reported_at, added_at, event)
+           SELECT id, 'a log', issued_at, issued_at, 1 FROM credential""",
+    )
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    assert [row["state"] for row in found(shell, "--baseline", "known", status=10)] == ["open"]
+
+
+def test_only_what_has_been_so_since_then_is_told_and_ended(shell: Shell) -> None:
+    orphans(shell, 1)
+    assert found(shell, "--since", "2100-01-01T00:00:00Z", "--fix") == []
+    assert shell.good("list", "--live", "--field", "task") == "T0\n"
+    assert len(found(shell, "--since", "2000-01-01T00:00:00Z", status=10)) == 1
+
+
+def test_a_sweep_reads_on_from_the_head_that_it_has_kept(shell: Shell) -> None:
+    issued(shell, "T1")
+    shell.good("sweep", "--head-out", "head")
+    done = shell.run("sweep", "--head-out", "head", "--rule", "audit-gap", "--format", "json")
+    assert document(done.stdout)["coverage"][0]["examined"].startswith("no new audit events")
+    assert shell.good("audit", "verify", "--expect-head", "head").startswith("the audit chain holds")
+    issued(shell, "T2")
+    done = shell.run("sweep", "--head-out", "head", "--rule", "audit-gap", "--format", "json")
+    assert document(done.stdout)["coverage"][0]["examined"].startswith("audit events 3 to 3; those before 3")
+
+
+def test_an_older_copy_of_the_ledger_is_found_by_a_head_kept_elsewhere(shell: Shell, tmp_path: Path) -> None:
+    issued(shell, "T1")
+    subprocess.run(["cp", "-a", str(shell.ledger), str(tmp_path / "old")], check=True)
+    issued(shell, "T2")
+    shell.good("sweep", "--head-out", "head")
+    head = Path(shell.home, "head").read_text()
+    subprocess.run(["rm", "-r", str(shell.ledger)], check=True)
+    subprocess.run(["cp", "-a", str(tmp_path / "old"), str(shell.ledger)], check=True)
+    (row,) = found(shell, "--head-out", "head", status=10)
+    assert (row["rule"], row["severity"]) == ("audit-gap", "critical")
+    # What told of it is not overwritten by what it told of.
+    assert Path(shell.home, "head").read_text() == head
+
+
+def test_a_broken_chain_is_found_and_the_head_is_not_renewed(shell: Shell) -> None:
+    issued(shell, "T1")
+    edit(shell.ledger, "UPDATE audit_event SET body = replace(body, 'alice', 'mallory')")
+    (row,) = found(shell, "--head-out", "head", status=10)
+    assert row["rule"] == "audit-gap"
+    assert not Path(shell.home, "head").exists()
+
+
+def test_a_clock_years_ahead_is_refused(shell: Shell) -> None:
+    orphans(shell, 1)
+    faketime = [need("faketime"), "-f", "+3y"]
+    for more in ([], ["--fix"], ["--fix", "--yes"]):
+        done = shell.run("sweep", *more, before=faketime)
+        assert (done.returncode, done.stdout) == (7, ""), done.stderr
+        assert "ahead of the ledger's time mark" in done.stderr
+    assert shell.good("list", "--live", "--field", "task") == "T0\n"
+    assert len(found(shell, status=10)) == 1
+
+
+def test_two_at_once_end_everything_once(shell: Shell) -> None:
+    orphans(shell, 30)
+    running = [shell.start("sweep", "--fix", "--format", "json") for _ in range(3)]
+    told = [document(one.communicate(timeout=120)[0]) for one in running]
+    assert [one.returncode for one in running] == [0, 0, 0]
+    ended = [row["subject"] for each in told for row in each["findings"] if row["state"] == "ended"]
+    assert sorted(ended) == sorted(f"T{number}" for number in range(30))
+    assert shell.good("list", "--live", "--field", "id") == ""
+    shell.good("audit", "verify")
+
+
+def test_killed_before_any_write_it_is_done_by_the_next_one(shell: Shell) -> None:
+    strace = need("strace")
+    orphans(shell, 3)
+    calls = 0
+    for name in ("pwrite64", "fdatasync", "write", "rename"):
+        for when in range(1, 200):
+            subprocess.run(["cp", "-a", str(shell.ledger), f"{shell.ledger}.{name}"], check=True)
+            victim = Shell(shell.home, Path(f"{shell.ledger}.{name}"))
+            done = victim.run(
+                "sweep",
+                "--fix",
+                before=[
+                    strace,
+                    "-f",
+                    "-qq",
+                    "-o",
+                    os.devnull,
+                    "-e",
+                    f"trace={name}",
+                    "-e",
+                    f"inject={name}:signal=KILL:when={when}",
+                ],
+            )
+            survived = done.returncode == 0
+            again = victim.run("sweep", "--fix", "--format", "json")
+            assert again.returncode == 0, again.stderr
+            assert victim.good("list", "--live", "--field", "id") == ""
+            assert "T" not in [row["subject"][0] for row in found(victim, "--fix")]
+            victim.good("audit", "verify")
+            ended = victim.good(
+                "audit", "log", "--operation", "revoke", "--members", "--field", "members"
+            ).split()
+            assert len(ended) == len(set(ended)) == 3
+            subprocess.run(["rm", "-r", str(victim.ledger)], check=True)
+            if survived:
+                break
+            calls += 1
+        else:
+            pytest.fail(f"{name} is called without an end")
+    assert calls > 5
+
+
+def test_nobody_reading_on_is_no_reason_to_leave_half_alive(shell: Shell) -> None:
+    orphans(shell, 3)
+    with subprocess.Popen(
+        command("sweep", "--fix"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=shell.environment,
+        cwd=shell.home,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        assert running.wait(60) == 74
+    assert shell.good("list", "--live", "--field", "id") == ""
+
+
+def test_a_full_disk_leaves_the_old_report(shell: Shell, tmp_path: Path) -> None:
+    orphans(shell, 60)
+    with tmpfs(tmp_path / "small", "size=32k") as small:
+        report = small / "report"
+        report.write_text("the old one")
+        done = shell.run("sweep", "--fix", "--format", "json", "--out", str(report))
+        assert done.returncode == 74, done.stderr
+        assert report.read_text() == "the old one"
+        assert [path.name for path in small.iterdir()] == ["report"]
+    # What was ended is ended all the same.
+    assert shell.good("list", "--live", "--field", "id") == ""
+
+
+def test_a_report_is_replaced_whole(shell: Shell) -> None:
+    orphans(shell, 1)
+    out = Path(shell.home, "out")
+    out.write_text("old " * 10_000)
+    assert shell.run("sweep", "--format", "json", "--out", "out").returncode == 10
+    assert document(out.read_text())["summary"]["open"] == 1
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_reader_during_a_fix_waits_for_nobody(shell: Shell) -> None:
+    orphans(shell, 10)
+    answers: list[int] = []
+
+    def look() -> None:
+        answers.append(shell.run("sweep", "--fail-on", "critical").returncode)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    shell.good("sweep", "--fix")
+    for thread in threads:
+        thread.join()
+    assert answers == [0, 0]
+
+
+def test_hostile_text_in_a_ledger_that_was_edited_acts_nowhere(shell: Shell) -> None:
+    hostile = "=cmd|' /C calc'!A0\x1b[31m[red]<script>\u202e\n\t"
+    issued(shell, "T1")
+    edit(
+        shell.ledger,
+        f"""INSERT INTO leak (credential, source, reported_at, added_at, event)
+            SELECT id, x'{hostile.encode().hex()}', issued_at, issued_at, 1 FROM credential""",
+        "UPDATE leak SET source = CAST(source AS TEXT)",
+    )
+    for name in ("table", "tsv", "csv"):
+        done = shell.run("sweep", "--rule", "leaked-live", "--format", name)
+        assert done.returncode == 10
+        for mark in ("\x1b", "\u202e"):
+            assert mark not in done.stdout, name
+    (row,) = found(shell, "--rule", "leaked-live", status=10)
+    assert row["evidence"]["source"] == hostile
+
+
+def test_a_damaged_row_makes_the_sweep_incomplete_and_no_more(shell: Shell) -> None:
+    orphans(shell, 1)
+    shell.good("audit", "verify")
+    edit(
+        shell.ledger,
+        "UPDATE identity SET uid = x'00'",
+        "UPDATE credential SET expires_at = issued_at + 90000",
+    )
+    done = shell.run("sweep", "--format", "json")
+    assert done.returncode == 11, done.stderr
+    assert "T0" in [row["subject"] for row in document(done.stdout)["findings"]]
+
+
+def test_the_head_of_the_ledger_is_private(shell: Shell) -> None:
+    issued(shell, "T1")
+    shell.good("sweep")
+    assert (shell.ledger / folder.VERIFIED).stat().st_mode & 0o777 == 0o600
+    assert shell.run("doctor", "--field", "status").returncode == 0
+
+
+def test_rules_are_explained_in_every_format(shell: Shell) -> None:
+    for name in ("table", "tsv", "json", "jsonl", "csv"):
+        assert "orphaned-task" in shell.good("sweep", "--list-rules", "--format", name)
+    assert shell.good("sweep", "--list-rules", "--rule", "standing", "--field", "owasp") == "NHI7:2025\n"

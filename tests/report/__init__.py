@@ -1,0 +1,1 @@
+"""The report: what it measures, how it is written, and how it looks in a real browser."""

@@ -1,0 +1,163 @@
+"""What the report is written as: every format holds the same figures, and nothing in a name acts."""
+
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+import json as json_reader
+import subprocess
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from jitid.formats import csv, json, report_document, report_html, report_metrics, report_text
+from jitid.formats.figures import count, duration, percent
+from jitid.formats.view import View
+from jitid.report import Report, gravest
+from jitid.sweep.finding import Finding
+from tests.real import need
+from tests.report.made import FOUND, HOSTILE, hostile, lively
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Return a report of much that has happened."""
+    return lively(tmp_path_factory.mktemp("report") / "ledger")
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return what a reader of the JSON gets."""
+    view = View("jitid.report/1", (), (), document=report_document.document(report))
+    found: dict[str, Any] = json_reader.loads("".join(json.text(view)))
+    return found
+
+
+def test_the_document_has_what_lines_have(report: Report) -> None:
+    """The same figures, whichever way they are read."""
+    told = document(report)
+    figures: dict[str, list[Any]] = defaultdict(list)
+    for row in report_metrics.rows(report):
+        figures[row["metric"]].append((dict(row["labels"]), row["value"]))
+    totals = told["totals"]
+    assert figures["credentials_live"] == [({}, totals["live"])]
+    assert figures["identities_issued"] == [({}, totals["identities"])]
+    assert sum(value for _, value in figures["tasks"]) == totals["tasks"]
+    for name, found in told["live_by"].items():
+        assert figures[f"credentials_live_by_{name}"] == [
+            ({name: each["name"]}, each["live"]) for each in found["top"]
+        ]
+        assert figures[f"credentials_live_by_{name}_others"] == [({}, found["others"])]
+    assert [value for _, value in figures["day_live"]] == [day["live"] for day in told["trend"]]
+    assert figures["leaked_percent_valid"] == [({}, told["leaks"]["after_five_days"]["percent"])]
+    assert told["leaks"]["after_five_days"]["published"] == {"percent": 91.6, "source": "NHI Mgmt Group"}
+    assert told["identities_per_person"]["published"] == {"value": 80, "source": "NHI Mgmt Group"}
+    assert told["use"]["counted"].startswith("renewed, or delegated from")
+
+
+def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
+    """None is no zero, and the words say why."""
+    leaks = report.survey.leaks._replace(aged=0, aged_valid=0)
+    young = report._replace(survey=report.survey._replace(leaks=leaks))
+    found = document(young)["leaks"]["after_five_days"]
+    assert found["percent"] is None
+    assert found["note"] == "no leak is five days old yet"
+    for text in (report_text.text(young, False), report_html.text(young)):
+        assert "no leak is five days old yet" in "".join(text)
+
+
+def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
+    """A sweep looks at the present."""
+    past = report._replace(past=True, offenders=None, missed=())
+    told = document(past)
+    assert told["offenders"] is None
+    for text in (
+        json_reader.dumps(told),
+        *map("".join, (report_text.text(past, False), report_html.text(past))),
+    ):
+        assert "a report of the past leaves them out" in text.replace("\n", " ")
+
+
+def test_the_gravest_come_first_and_then_the_largest() -> None:
+    """What is for information only is no offence."""
+    found = [each for each in FOUND if isinstance(each, Finding)]
+    assert [each.subject for each in gravest(found)] == ["jid_x", "user:b", "user:a", "INC-1"]
+    assert [each.subject for each in gravest(found, 2)] == ["jid_x", "user:b"]
+
+
+def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> None:
+    """In whatever is read by eye, and in JSON; and what was not examined is said."""
+    for text in (
+        report_text.text(report, False),
+        report_html.text(report),
+        json_reader.dumps(document(report)),
+    ):
+        whole = "".join(text)
+        assert "jitid revoke --delegator user:a" in whole
+        assert "orphaned-process: another host has some" in whole
+    assert document(report)["not_examined"] == ["orphaned-process: another host has some"]
+
+
+@pytest.mark.parametrize("of", [lambda report: report, hostile], ids=["lively", "hostile"])
+def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
+    """Its own checker finds nothing amiss, not even in the names."""
+    text = "".join(report_metrics.exposition(of(report)))
+    checked = subprocess.run(
+        [need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert len(names) > 30
+    assert all(name.startswith("jitid_") for name in names)
+    assert not any("task=" in line or "day=" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize("width", [20, 36, 60, 80, 200])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_terminal_obeys_nothing_in_a_name(
+    report: Report, monkeypatch: pytest.MonkeyPatch, width: int, colour: bool
+) -> None:
+    """And without colours there is no escape at all."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "".join(report_text.text(hostile(report), colour))
+    assert ("\x1b[1m" in text) == colour
+    for sequence in ("\x1b]", "\x1b[31mred", "\x07", "\u202e", "\u200b"):
+        assert sequence not in text
+    assert ("\x1b" in text) == colour
+
+
+@pytest.mark.parametrize("width", [36, 60, 80, 200])
+def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """But for commands, which stay whole to be copied."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = "".join(report_text.text(report, False)).splitlines()
+    assert max(len(line) for line in lines if not line.startswith("  jitid ")) <= width
+    assert ("█" in "".join(lines)) == (width >= 50)
+
+
+def test_a_spreadsheet_runs_no_name(report: Report) -> None:
+    """Labels are JSON in a cell of their own, so that none starts as a formula does."""
+    view = View("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
+    read = list(csv_reader.DictReader(io.StringIO("".join(csv.text(view)), newline="")))
+    assert not [row for row in read if row["labels"].startswith(("=", "+", "-", "@"))]
+    names = {
+        json_reader.loads(row["labels"]).get("agent") for row in read if row["metric"].endswith("by_agent")
+    }
+    assert HOSTILE[0] in names
+
+
+def test_the_page_stays_small_with_the_most_days(report: Report) -> None:
+    """A year of days, with names as long as they can be."""
+    day = report.survey.trend[-1]
+    long = hostile(report)
+    wide = long._replace(survey=long.survey._replace(trend=(day,) * 366))
+    assert len("".join(report_html.text(wide)).encode()) < 1_000_000
+
+
+def test_figures_are_read_at_a_glance() -> None:
+    """What is not quite nothing or all does not look like it."""
+    shares = {None: "-", 0: "0.0 %", 0.0001: "< 0.1 %", 0.5: "50.0 %", 0.9999: "> 99.9 %", 1: "100 %"}
+    assert {share: percent(share) for share in shares} == shares
+    times = {None: "-", 0: "0 s", 59: "59 s", 60: "1 min", 5_400: "1 h 30 min", 93_661: "1 d 2 h"}
+    assert {seconds: duration(seconds) for seconds in times} == times
+    assert count(1_570_000) == "1,570,000"

@@ -1,0 +1,33 @@
+"""Asks the rules of a sweep, and their remedies, of a ledger that a test has made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.authority.operations import Fix, Sweep
+from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+from jitid.sweep.limits import Limits
+from jitid.sweep.rules import NAMES
+from tests.builders import World
+
+LIMITS = Limits()
+
+
+def swept(
+    world: World, *rules: str, limits: Limits = LIMITS, head: str | None = None
+) -> list[Finding | Coverage | Swept]:
+    """Return all that a sweep says."""
+    answer = world.authority.perform(Sweep(rules=rules or tuple(NAMES), limits=limits, head=head))
+    return list(answer)
+
+
+def found(world: World, *rules: str, **more: Any) -> list[Finding]:
+    """Return the findings of a sweep."""
+    return [each for each in swept(world, *rules, **more) if isinstance(each, Finding)]
+
+
+def fixed(world: World, *rules: str, most: int | None = None, **more: Any) -> list[Remedied]:
+    """End what the rules find."""
+    operation = Fix(rules=rules or tuple(NAMES), limits=LIMITS, sweep="the sweep", most=most, **more)
+    answer = world.authority.perform(operation)
+    return list(answer)

@@ -1,0 +1,196 @@
+"""Of each rule a case that it reports, and the nearest that it must not: a new rule is a row here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jitid.authority.operations import Renew
+from jitid.process import Process
+from jitid.processes import this_process
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.builders import DAY, NOW, Row, World, edit, put
+
+
+class Case(NamedTuple):
+    """A rule's two sides."""
+
+    reported: Callable[[World], str]
+    """Makes what the rule reports; returns the finding's subject."""
+    spared: Callable[[World], object]
+    """Makes the nearest to it that the rule does not report."""
+    live: int
+    """How many credentials the finding is about."""
+    ended: int | None = None
+    """How many its remedy ends, where that is more than those."""
+    edited: bool = False
+    """Only somebody with access to the database can bring it about, so that `audit verify` may object too."""
+
+
+def _puts(world: World, count: int = 1, **fields: object) -> list[Row]:
+    with world.ledger.write() as transaction:
+        return [put(transaction, **fields) for _ in range(count)]  # type: ignore[arg-type]
+
+
+def _overdue(world: World) -> str:
+    world.issue(task="T1")
+    edit(world.path, f"UPDATE task SET deadline = {NOW - 60} WHERE name = 'T1'")
+    return "T1"
+
+
+def _over(world: World) -> None:
+    world.issue(task="T1")
+    world.retire("T1")
+    world.issue(task="T2")
+
+
+def _renewed(world: World, ttl: int) -> str:
+    parent = world.issue(kind="opaque")
+    world.issue(parent=parent.token, agent="coder")
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token), ttl=ttl)))
+    world.clock.now += 60
+    return parent.id
+
+
+def _bound(world: World, process: Process) -> str:
+    with world.ledger.write() as transaction:
+        row = put(transaction)
+        transaction.bind(row.identity, process)
+    return row.id
+
+
+def _gone(*, kept: bool = False) -> Process:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    return this_process(kept=kept)._replace(pid=ended.pid)
+
+
+def _pending(world: World, age: int) -> str:
+    (row,) = _puts(world, pending=True)
+    world.clock.now += age
+    return row.id
+
+
+def _leaked(world: World) -> str:
+    made = world.issue()
+    leak(world, made.jti)
+    return made.jti
+
+
+def _not_leaked_any_more(world: World) -> None:
+    ended, closed = world.issue(), world.issue()
+    leak(world, ended.jti)
+    leak(world, closed.jti, closed=True)
+    world.revoke(ended.jti)
+
+
+def leak(world: World, jti: str, *, at: int = NOW, closed: bool = False) -> None:
+    """Record that a credential has leaked."""
+    from jitid.identifier import parse_id
+
+    edit(
+        world.path,
+        f"""INSERT INTO leak (credential, source, reported_at, added_at, event, closed_at)
+            SELECT id, 'a log', {at}, {at}, 1, {at if closed else "NULL"} FROM credential
+             WHERE jti = x'{parse_id(jti)[1].hex()}'""",
+    )
+
+
+def _revoked(world: World) -> str:
+    return f"event {world.revoke(world.issue().id).event}"
+
+
+def _revoked_opaque(world: World) -> None:
+    world.revoke(world.issue(kind="opaque").id)
+    world.revoke(world.issue(ttl=60).id)
+    world.clock.now += 60
+
+
+def _expired(world: World) -> str:
+    world.issue(ttl=60)
+    world.clock.now += 60
+    return "ledger"
+
+
+def _expired_and_recorded(world: World) -> None:
+    _expired(world)
+    world.issue()
+
+
+def _standing(world: World) -> str:
+    return _puts(world, ttl=3_601)[0].jti
+
+
+def _duplicates(world: World, count: int) -> str:
+    _puts(world, count, agent="crawler", scopes="web:read")
+    _puts(world, 5, agent="crawler", scopes="web:write")
+    return "crawler on T1: web:read"
+
+
+def _crowd(world: World, count: int) -> str:
+    _puts(world, count, delegator="system:ci")
+    return "system:ci"
+
+
+def _stated(world: World) -> str:
+    _puts(world, sensitivity="high", delegator="user:bob")
+    return "user:bob"
+
+
+def _overdue_key(world: World) -> str:
+    edit(world.path, f"UPDATE signing_key SET created_at = {NOW - 90 * DAY - 1}")
+    with world.ledger.read() as snapshot:
+        return snapshot.signing_keys()[0].kid
+
+
+def _retired_key(world: World) -> None:
+    from jitid.authority.operations import RotateKey
+
+    _overdue_key(world)
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+
+
+def _broken(world: World) -> str:
+    world.issue()
+    edit(world.path, "UPDATE audit_event SET body = replace(body, 'planner', 'plotter')")
+    return "ledger"
+
+
+def _late(world: World, seconds: int) -> str:
+    world.issue()
+    world.clock.now -= seconds
+    return "ledger"
+
+
+CASES: dict[str, Case] = {
+    "orphaned-task": Case(_overdue, _over, 1, edited=True),
+    "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),
+    "orphaned-process": Case(
+        lambda world: _bound(world, _gone()),
+        lambda world: (_bound(world, this_process()), _bound(world, _gone(kept=True))),
+        1,
+    ),
+    "pending": Case(lambda world: _pending(world, 61), lambda world: _pending(world, 59), 1),
+    "leaked-live": Case(_leaked, _not_leaked_any_more, 1, edited=True),
+    "offline-valid": Case(_revoked, _revoked_opaque, 1),
+    "expired-unretired": Case(_expired, _expired_and_recorded, 1),
+    "standing": Case(_standing, lambda world: _puts(world, ttl=3_600), 1),
+    # Nothing selects by scopes, so that the agent's others on the task end as well.
+    "duplicate": Case(lambda world: _duplicates(world, 26), lambda world: _duplicates(world, 25), 26, 31),
+    "sprawl": Case(
+        lambda world: _crowd(world, 101),
+        lambda world: _crowd(world, 100),
+        101,
+    ),
+    "unproved-delegator": Case(
+        _stated,
+        lambda world: (_puts(world, sensitivity="high", proof="oidc"), _puts(world, sensitivity="moderate")),
+        1,
+    ),
+    "key-overdue": Case(_overdue_key, _retired_key, 0, edited=True),
+    "audit-gap": Case(_broken, lambda world: world.issue(), 0, edited=True),
+    "clock": Case(lambda world: _late(world, 6), lambda world: _late(world, 5), 0),
+}

@@ -1,0 +1,128 @@
+"""What every rule keeps: it reports its case, once, spares the nearest other one, and its remedy ends what it found."""
+
+from __future__ import annotations
+
+import json
+from inspect import getdoc
+
+import pytest
+
+from jitid.commands import COMMANDS
+from jitid.ledger.protocol import Selection
+from jitid.settings import SETTINGS
+from jitid.sweep.finding import Coverage, Severity
+from jitid.sweep.limits import Limits
+from jitid.sweep.rule import Group
+from jitid.sweep.rules import NAMES, rule_of
+from tests.builders import World
+from tests.sweep.asking import fixed, found, swept
+from tests.sweep.cases import CASES
+
+
+def test_every_rule_has_its_cases() -> None:
+    assert list(CASES) == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_reports_its_case_once(world: World, name: str) -> None:
+    subject = CASES[name].reported(world)
+    (finding,) = found(world, name)
+    assert (finding.rule, finding.subject, finding.credentials) == (name, subject, CASES[name].live)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_spares_the_nearest_that_is_in_order(world: World, name: str) -> None:
+    CASES[name].spared(world)
+    assert found(world, name) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_finds_nothing_in_a_new_ledger(world: World, name: str) -> None:
+    assert [each for each in swept(world, name) if isinstance(each, Coverage)] == [
+        Coverage(name, rule_of(name).examines if name != "audit-gap" else "audit events 1 to 1", ())
+    ]
+    assert found(world, name) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finding_can_be_read_and_acted_on(world: World, name: str) -> None:
+    CASES[name].reported(world)
+    (finding,) = found(world, name)
+    assert not finding.summary.endswith(".")
+    assert finding.since is None or finding.since <= world.clock.now + 60
+    assert json.loads(json.dumps(finding.evidence)) == finding.evidence
+    if finding.remedy is None:
+        assert finding.severity is Severity.INFO
+    else:
+        words = finding.remedy.split()
+        assert words[0] == "jitid"
+        assert words[1] in COMMANDS or " ".join(words[1:3]) in COMMANDS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) -> None:
+    other = world.issue(task="OTHER", agent="other", delegator="user:other", kind="opaque")
+    CASES[name].reported(world)
+    (finding,) = found(world, name)
+    done = fixed(world, name)
+    if finding.ends is None and name != "expired-unretired":
+        assert done == []
+        assert found(world, name) == [finding]
+        return
+    (one,) = done
+    case = CASES[name]
+    assert (one.findings, one.credentials, one.accepted) == ((finding,), case.ended or case.live, 0)
+    assert found(world, name) == []
+    assert fixed(world, name) == []
+    if name != "expired-unretired":
+        assert world.verify(other.token).id == other.id
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not CASES[name].edited])
+def test_the_audit_log_tells_of_a_remedy(world: World, name: str) -> None:
+    CASES[name].reported(world)
+    done = fixed(world, name)
+    world.check()
+    for one in done:
+        (event,) = [each for each in world.events() if each["seq"] == one.event]
+        if name == "expired-unretired":
+            assert event["op"] in ("expire", "supersede")
+        else:
+            assert (event["op"], event["sweep"], event["finding"]) == ("revoke", "the sweep", name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_says_what_it_is_for(name: str) -> None:
+    rule = rule_of(name)
+    assert rule.name == name
+    for text in (rule.title, rule.reports, rule.spares, rule.examines):
+        assert text
+        assert not text.endswith(".")
+    for number in rule.owasp:
+        assert number in {f"NHI{each}" for each in range(1, 11)}
+    assert bool(rule.owasp) or rule.group is Group.HEALTH
+    # By default one edit of a limit must end nothing.
+    assert rule.mended == (rule.group is Group.ORPHAN or name == "leaked-live")
+
+
+def test_a_rule_is_a_file_of_its_own() -> None:
+    modules = {rule_of(name).find.__module__ for name in NAMES}
+    assert len(modules) == len(NAMES)
+    for name in NAMES:
+        assert getdoc(__import__(rule_of(name).find.__module__, fromlist=["RULE"]))
+
+
+def test_the_limits_are_settings_with_the_same_defaults() -> None:
+    for name, value in Limits()._asdict().items():
+        assert SETTINGS[f"sweep_{name}"].default == value
+        # What is not seen on the line must not hide a finding.
+        assert not SETTINGS[f"sweep_{name}"].environment
+    assert {name for name in SETTINGS if name.startswith("sweep_")} == {
+        f"sweep_{name}" for name in Limits._fields
+    }
+
+
+def test_what_ends_is_selected_by_names_and_never_by_nothing(world: World) -> None:
+    for name in NAMES:
+        assert rule_of(name).finding("x", "y").ends is None
+    assert not any(Selection())
