@@ -29,6 +29,7 @@ BANDS = (300, 900, 3_600, 28_800, 86_400)
 FIVE_DAYS = 5 * 86_400
 
 _DAY = 86_400
+_MANY_DAYS = 100_000
 
 _DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
     WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
@@ -285,18 +286,21 @@ class _Surveying:
         days = (self._now - since) // _DAY + 1
         issued, ended, begun = [0] * days, [0] * days, 0
         alive = [0] * days
+        # Both days in one number: what is sorted by one key is sorted faster.
         rows = self._all(
-            f"""SELECT born, died, count(*)
-                  FROM (SELECT CASE WHEN issued_at < :since THEN -1 ELSE (issued_at - :since) / {_DAY} END AS born,
-                               CASE WHEN death > :now THEN :days ELSE (death - :since) / {_DAY} END AS died
+            f"""SELECT span, count(*)
+                  FROM (SELECT {_MANY_DAYS} * CASE WHEN issued_at < :since THEN 0
+                                              ELSE (issued_at - :since) / {_DAY} + 1 END
+                               + CASE WHEN death > :now THEN :days ELSE (death - :since) / {_DAY} END AS span
                           FROM (SELECT c.issued_at, {_DEATH} AS death FROM credential c
                                  WHERE c.issued_at <= :now) AS lives
                          WHERE death >= :since) AS lived
-                 GROUP BY born, died""",
+                 GROUP BY span""",
             since=since,
             days=days,
         )
-        for born, died, count in rows:
+        for span, count in rows:
+            born, died = span // _MANY_DAYS - 1, span % _MANY_DAYS
             if born < 0:
                 begun += count
             else:
