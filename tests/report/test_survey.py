@@ -17,7 +17,8 @@ from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NOW, World, edit, put
-from tests.report.history import LIMITS, counted, histories, live_through
+from tests.report.history import histories, live_through
+from tests.report.recount import LIMITS, counted
 
 
 def midnight(now: int, days: int) -> int:
