@@ -10,17 +10,23 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace list tree revoke retire sweep report task audit keys doctor config completion'
+        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep report task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
         verbs='list show'
+        ;;
+    'leak')
+        verbs='add list show close'
         ;;
     'audit')
         verbs='log head verify export'
         ;;
     'keys')
         verbs='list rotate revoke jwks'
+        ;;
+    'schedule')
+        verbs='systemd cron'
         ;;
     'config')
         verbs='show get set path'
@@ -49,6 +55,21 @@ __jitid_table() {
     'trace')
         options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
+        ;;
+    'leak add')
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at $everywhere"
+        arguments='files'
+        ;;
+    'leak list')
+        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at $everywhere"
+        ;;
+    'leak show')
+        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke $everywhere"
+        arguments='ids'
+        ;;
+    'leak close')
+        options="--reason=nothing --yes --field=:closed,already,valid,event $everywhere"
+        arguments='ids+'
         ;;
     'list')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,left $everywhere"
@@ -88,7 +109,7 @@ __jitid_table() {
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
         ;;
     'audit export')
-        options="--out=files $everywhere"
+        options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'keys list')
         options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
@@ -105,6 +126,14 @@ __jitid_table() {
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"
+        ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
         ;;
     'config show')
         options="--origin --field=:key,value,origin $everywhere"

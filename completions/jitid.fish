@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --state --proof --id --parent --depth --signed-by --process --since --until --expires-before --expires-after --sort --limit --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --at --days --operation --by --event --expect-head --algorithm --shell
-    set -l groups '' 'task' 'audit' 'keys' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -128,6 +128,7 @@ complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its succes
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
+complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -138,6 +139,7 @@ complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
@@ -146,17 +148,27 @@ complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the v
 complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
 complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
 
+# jitid leak
+complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
+complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
+complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
+complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
+
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
-complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines'
+complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
 
 # jitid keys
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
 complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
 complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+
+# jitid schedule
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
 
 # jitid config
 complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
@@ -233,6 +245,37 @@ complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more
 complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
 complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid leak add
+complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: the file\'s name, or stdin)'
+complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'When that was reported (RFC 3339; default: now)'
+complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'End what leaked, and all below it'
+complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
+
+# jitid leak list
+complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only those that nobody has closed'
+complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only those that still work'
+complete -c jitid -n '__jitid_at "leak list" --source' -l source -x -d 'Found there'
+complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid leak show
+complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask ids)'
+
+# jitid leak close
+complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
+complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -348,6 +391,7 @@ complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'event
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
@@ -369,6 +413,14 @@ complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
 
 # jitid config show
 complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'

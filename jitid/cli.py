@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from jitid import plain
-from jitid.commands.globals import Globals
+from jitid.commands.globals import Globals, Option
 from jitid.errors import ExitStatus, JitidError, OutputError, StorageError
 from jitid.formats import output
 from jitid.text import safe
@@ -33,6 +34,7 @@ def run(argv: list[str]) -> int:
     Data is on standard output by then, and errors have been told on standard error.
     """
     given = Globals()
+    given.read_line = _read_line
     try:
         _listen()
         line = plain.read(argv, os.environ, given)
@@ -54,6 +56,12 @@ def run(argv: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: nobody else could tell the user
         return _status(_report_bug(error, given), given)
     return given.status
+
+
+def _read_line(argv: Sequence[str]) -> Mapping[str, Option]:
+    from jitid.commandline import options_of
+
+    return options_of(argv)
 
 
 def _status(status: int, given: Globals) -> int:

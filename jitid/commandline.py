@@ -6,7 +6,7 @@ import gc
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from jitid import __version__
 from jitid.commands import COMMANDS, GROUPS, RUNNING, function_of, options
-from jitid.commands.globals import Globals
+from jitid.commands.globals import Globals, Option
 from jitid.config import check_environment
 from jitid.errors import UsageError
 from jitid.formats import output
@@ -80,6 +80,37 @@ def invoke(argv: list[str], given: Globals) -> None:
     except UsageError:
         given.format = given.format or _format_asked(argv)
         raise
+
+
+def options_of(argv: Sequence[str]) -> dict[str, Option]:
+    """Return the options that a line gives to its verb, by their long names; it is read as ever, and nothing is done.
+
+    Raises UsageError for what cannot be meant, and for a line that asks for help or a version.
+    """
+    given = Globals()
+    command: Any = command_tree(given)
+    words = list(argv)
+    asked = next((word for word in words if word in {*_HELP.opts, *_VERSION.opts}), None)
+    if asked is not None:
+        raise UsageError(f"{quote(asked)} does nothing on such a line")
+    try:
+        context = command.make_context(_PROGRAM, words, obj=given)
+        while isinstance(command, _Group):
+            words = [*context._protected_args, *context.args]  # noqa: SLF001 - as `invoke` has it
+            name, command, rest = command.resolve_command(context, words)
+            context = command.make_context(name, rest, parent=context, obj=given)
+    except typer.TyperException as error:
+        raise _usage_error(error) from None
+    found = {}
+    for param in command.params:
+        source = context.get_parameter_source(param.name)
+        if param.param_type_name != "option" or source is None or source.name != "COMMANDLINE":
+            continue
+        # The global ones are kept where they belong.
+        value = context.params.get(param.name, getattr(given, param.name, None))
+        long = next((name for name in param.opts if name.startswith("--")), param.opts[0])
+        found[long] = Option(None if param.is_flag else param.metavar, value)
+    return found
 
 
 def command_tree(given: Globals) -> TyperGroup:

@@ -79,6 +79,30 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--max": ("max_", "number", ""),
         "--yes": ("yes", "flag", ""),
     }, (("subject", "text", False),)),
+    "leak add": ({
+        "--source": ("source", "text", ""),
+        "--at": ("at", "text", ""),
+        "--revoke": ("revoke", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("file", "text", False),)),
+    "leak list": ({
+        "--open": ("open_", "flag", ""),
+        "--valid": ("valid", "flag", ""),
+        "--source": ("source", "text", ""),
+        "--task": ("task", "text", ""),
+        "--since": ("since", "text", ""),
+        "--until": ("until", "text", ""),
+        "--limit": ("limit", "number", ""),
+    }, ()),
+    "leak show": ({
+    }, (("leak", "text", True),)),
+    "leak close": ({
+        "--reason": ("reason", "text", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("leaks", "texts", True),)),
     "list": ({
         "--task": ("task", "text", ""),
         "--delegator": ("delegator", "text", ""),
@@ -194,6 +218,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "doctor": ({
     }, ()),
+    "schedule systemd": ({
+        "--every": ("every", "text", ""),
+        "--name": ("name", "text", ""),
+        "--out": ("out", "text", ""),
+    }, (("option", "texts", False),)),
+    "schedule cron": ({
+        "--every": ("every", "text", ""),
+    }, (("option", "texts", False),)),
     "config show": ({
         "--origin": ("origin", "flag", ""),
     }, ()),

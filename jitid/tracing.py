@@ -87,6 +87,23 @@ class Traced(NamedTuple):
     now: int
 
 
+class Recognised(NamedTuple):
+    """What was found, without what the ledger tells of it."""
+
+    found: list[tuple[Credential, Evidence]]
+    strays: list[Stray]
+    unknown: int
+    words: list[Stray]
+    unknown_words: int
+    """How many of those there are in all."""
+    now: int
+
+
+def recognise(snapshot: Snapshot, names: Names, finds: Finds) -> Recognised:
+    """Tell which credentials were found, each once, and how that is proved."""
+    return _Trace(snapshot, names, finds).recognised()
+
+
 def trace(snapshot: Snapshot, names: Names, finds: Finds) -> Traced:
     """Tell what was found: each credential once, whatever of it was there."""
     return _Trace(snapshot, names, finds).traced()
@@ -103,7 +120,7 @@ def together(parts: Iterable[Traced]) -> Traced:
             before = matches.get(match.credential.key)
             evidence = match.evidence if before is None else _joined(before.evidence, match.evidence)
             matches[match.credential.key] = match._replace(evidence=evidence)
-        strays = _first([*strays, *part.strays])
+        strays = first_of([*strays, *part.strays])
         words = [*words, *part.words][:_SHOWN]
         unknown += part.unknown
         now = part.now
@@ -130,7 +147,8 @@ def _joined(one: Evidence, other: Evidence) -> Evidence:
     return Evidence(best.match, best.proof, one.strings + other.strings, one.occurrences + other.occurrences)
 
 
-def _first(strays: list[Stray]) -> list[Stray]:
+def first_of(strays: list[Stray]) -> list[Stray]:
+    """Return those that are told one by one: what a key of ours signed before the others."""
     return sorted(strays, key=lambda stray: stray.signed_by is None)[:_SHOWN]
 
 
@@ -154,6 +172,11 @@ class _Trace:
             self._by_identity.setdefault(one.id, []).append(one)
 
     def traced(self) -> Traced:
+        """Return what was found, with all that the ledger tells of it."""
+        _, strays, unknown, words, _, now = self.recognised()
+        return Traced(self._matches(), strays, unknown, words, now)
+
+    def recognised(self) -> Recognised:
         """Return what was found."""
         finds, words = self._finds, []
         for raw, count in finds.opaque.items():
@@ -180,7 +203,14 @@ class _Trace:
         unknown = len(self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, _MISTYPED, finds.mistyped))
-        return Traced(self._matches(), _first(self._strays), unknown, words[:_SHOWN], self._snapshot.now)
+        return Recognised(
+            [(self._by_key[key], evidence) for key, evidence in self._evidence.items()],
+            first_of(self._strays),
+            unknown,
+            words[:_SHOWN],
+            len(words),
+            self._snapshot.now,
+        )
 
     def _take(self, match: str, proof: str | None, credential: Credential | None, count: int) -> bool:
         """Keep a string as evidence of a credential; return False if there is none."""

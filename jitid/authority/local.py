@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
-from jitid.identifier import parse_id
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Selection, Snapshot
 from jitid.text import quote
@@ -90,6 +89,12 @@ class LocalAuthority:
                 from jitid.authority.sweeping import perform
 
                 return perform(self._ledger, self._keyring, operation)
+            case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
+                return self._change_leaks(operation)
+            case ops.ExportLog():
+                from jitid.authority.looking import export_log
+
+                return export_log(self._ledger, self._keyring)
             case ops.MakeReport():
                 from jitid.authority.reporting import make
 
@@ -100,6 +105,8 @@ class LocalAuthority:
     def _look(
         self,
         operation: ops.Inspect
+        | ops.ListLeaks
+        | ops.ShowLeaks
         | ops.ListCredentials
         | ops.ShowTree
         | ops.ListTasks
@@ -107,7 +114,6 @@ class LocalAuthority:
         | ops.ReadLog
         | ops.SignHead
         | ops.VerifyLog
-        | ops.ExportLog
         | ops.FollowLog
         | ops.ListKeys
         | ops.PublishKeys,
@@ -119,6 +125,8 @@ class LocalAuthority:
             match operation:
                 case ops.Inspect():
                     return looking.inspect(snapshot, names, operation)
+                case ops.ListLeaks() | ops.ShowLeaks():
+                    return looking.look_at_leaks(snapshot, operation)
                 case ops.ListCredentials():
                     return looking.list_credentials(snapshot, operation)
                 case ops.ShowTree():
@@ -135,8 +143,6 @@ class LocalAuthority:
                     return looking.verify_log(snapshot, names, operation)
                 case ops.SignHead():
                     return looking.sign_head(snapshot, names, self._keyring)
-                case ops.ExportLog():
-                    return looking.export_log(snapshot, names, self._keyring)
                 case ops.ListKeys():
                     return looking.list_keys(snapshot)
                 case ops.PublishKeys():
@@ -253,15 +259,11 @@ class LocalAuthority:
 
         names = self._ledger.names
         found = [introspection.recognise(snapshot, names, token.reveal()).jti for token in operation.tokens]
-        for text in (*operation.selection.ids, *operation.selection.trees):
-            kind, raw = parse_id(text)
-            known = (
-                snapshot.find_credential("jti", raw) if kind == "jti" else snapshot.find_credentials_of(raw)
+        unknown = snapshot.unknown_of((*operation.selection.ids, *operation.selection.trees))
+        if unknown is not None:
+            raise NotFoundError(
+                f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list"
             )
-            if not known:
-                raise NotFoundError(
-                    f"the ledger knows no {quote(text)}; nothing was changed", "see: jitid list"
-                )
         return operation.selection._replace(ids=(*operation.selection.ids, *found))
 
     def _retire(self, operation: ops.Retire) -> Ended:
@@ -272,6 +274,22 @@ class LocalAuthority:
                 return revocation.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             return revocation.retire(transaction, operation.task, operation.reason)
+
+    def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
+        from jitid import leaks
+        from jitid.ledger.leak import LeakFilter
+
+        ledger, accept_clock = self._ledger, operation.accept_clock
+        match operation:
+            case ops.AddLeaks(finds=finds, report=report, dry_run=dry_run):
+                return leaks.add(ledger, finds, report, dry_run=dry_run, accept_clock=accept_clock)
+            case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
+                chosen = LeakFilter(numbers, jtis)
+                return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)
+            case ops.ProveLeaks():
+                return leaks.prove(ledger, accept_clock=accept_clock)
+            case _:
+                assert_never(operation)
 
     def _change_keys(self, operation: ops.RotateKey | ops.RevokeKey) -> KeyChange:
         from jitid import rotation

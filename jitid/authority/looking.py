@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from jitid import auditing, introspection
 from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring, Signer
-from jitid.ledger.protocol import Filter, Names, Snapshot
+from jitid.ledger.leak import LeakFilter
+from jitid.ledger.protocol import Filter, Ledger, Names, Snapshot
 from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid import leaks
 
 
 def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
@@ -61,6 +66,17 @@ def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.
         limit=operation.limit,
     )
     return ops.Page(rows, snapshot.now)
+
+
+def look_at_leaks(
+    snapshot: Snapshot, operation: ops.ListLeaks | ops.ShowLeaks
+) -> leaks.LeakPage | list[leaks.LeakDetails]:
+    """List leaks, or tell everything about some."""
+    from jitid import leaks
+
+    if isinstance(operation, ops.ListLeaks):
+        return leaks.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
+    return leaks.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
 
 
 def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:
@@ -125,6 +141,9 @@ def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
 
 def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
     for document in documents:
+        if document["op"].startswith("leak"):
+            document["members"] = snapshot.leak_members(document["seq"], document["op"], document["at"])
+            continue
         issued, ended = snapshot.event_members(document["seq"])
         document["members"] = issued + ended
 
@@ -142,9 +161,10 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
     return auditing.verify(snapshot, names, expected)
 
 
-def export_log(snapshot: Snapshot, names: Names, keyring: Keyring) -> list[str]:
-    """Return the audit log as lines that can be verified without the ledger."""
-    return list(auditing.export(snapshot, names, _signer(snapshot, keyring)))
+def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
+    """Yield the audit log as lines that can be verified without the ledger."""
+    with ledger.read() as snapshot:
+        yield from auditing.export(snapshot, ledger.names, _signer(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.issuance import Issued
+    from jitid.leaks import Closed, LeakDetails, LeakPage, LeakReport, Proved, Reported
+    from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
@@ -112,6 +114,48 @@ class Trace(Operation["Traced"]):
     """Tell whose credentials strings are that were found somewhere."""
 
     finds: Finds
+
+
+class AddLeaks(Operation["Reported"]):
+    """Record that what was found in a text has leaked; ids in it do not count."""
+
+    finds: Finds
+    report: LeakReport
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class ListLeaks(Operation["LeakPage"]):
+    """List leaks, the newest first, a page at a time."""
+
+    chosen: LeakFilter
+    valid: bool = False
+    """Only what verifies."""
+    limit: int
+
+
+class ShowLeaks(Operation["list[LeakDetails]"]):
+    """Tell everything about leaks, by their numbers or by what leaked."""
+
+    numbers: tuple[int, ...] = ()
+    jtis: tuple[str, ...] = ()
+
+
+class CloseLeaks(Operation["Closed"]):
+    """Be done with leaks."""
+
+    numbers: tuple[int, ...] = ()
+    jtis: tuple[str, ...] = ()
+    reason: str
+    valid_too: bool = False
+    """Also those whose credential still works."""
+    accept_clock: bool = False
+
+
+class ProveLeaks(Operation["list[Proved]"]):
+    """Prove of what leaked and is dead that no verifier takes it that asks the ledger."""
+
+    accept_clock: bool = False
 
 
 class Page(NamedTuple):
@@ -221,8 +265,8 @@ class VerifyLog(Operation["Verification"]):
     expected_head: str | None = None
 
 
-class ExportLog(Operation["list[str]"]):
-    """Return the audit log as lines that can be verified without the ledger."""
+class ExportLog(Operation["Iterator[str]"]):
+    """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
 
 class KeyRow(NamedTuple):
@@ -317,6 +361,11 @@ AnyOperation = (
     | Verify
     | Inspect
     | Trace
+    | AddLeaks
+    | ListLeaks
+    | ShowLeaks
+    | CloseLeaks
+    | ProveLeaks
     | ListCredentials
     | ShowTree
     | Revoke

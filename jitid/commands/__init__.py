@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
     "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
+    "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),
+    "leak list": ("leak:list_", "List what leaked, and whether it still works."),
+    "leak show": ("leak:show", "Tell everything about a leak."),
+    "leak close": ("leak:close", "Close leaks: somebody is done with them."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (
@@ -29,12 +33,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit log": ("audit:log", "Show audit events, oldest first."),
     "audit head": ("audit:head", "Print the signed last link of the audit chain."),
     "audit verify": ("audit:verify", "Check the audit chain, and the ledger's rows against it."),
-    "audit export": ("audit:export", "Write the audit log as JSON lines."),
+    "audit export": ("audit:export", "Write the audit log as JSON lines, or for syslog."),
     "keys list": ("keys:list_", "List the signing keys that there ever were."),
     "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
     "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
     "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
     "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
+    "schedule systemd": (
+        "schedule:systemd",
+        "Print a hardened systemd service and its timer that run `jitid sweep`.",
+    ),
+    "schedule cron": ("schedule:cron", "Print a crontab line that runs `jitid sweep`."),
     "config show": ("config:show", "Show the settings in force."),
     "config get": ("config:get", "Print the value of one setting."),
     "config set": ("config:set_", "Write one setting to the user's file."),
@@ -52,8 +61,10 @@ A module is imported when its verb is used, never for a list of verbs.
 
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
+    "leak": "Report what leaked, see whether it still works, and be done with it.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
+    "schedule": "Let systemd or cron run `jitid sweep`.",
     "config": "Read and change the settings.",
     "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jitid.audit import Event
 from jitid.auditing import LogFilter, Verification, verify_export
 from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
@@ -11,11 +14,11 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority, standing
 from jitid.errors import IntegrityError, UsageError
-from jitid.files import write_private
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator, check_name
+from jitid.strictjson import loads
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
 HEAD = ("head",)
+EXPORTS = ("jsonl", "syslog")
 VERIFIED = ("events", "members", "head")
 
 
@@ -146,7 +150,7 @@ def head(given: Globals, out: options.PrivateOut = None) -> None:
     text = open_authority(given.config()).perform(SignHead())
     # A format that is set for all verbs does not count: what is kept must be what --expect-head takes.
     if given.field is None and given.format is None:
-        _put(f"{text}\n", out)
+        output.put([f"{text}\n"], out)
     else:
         given.show(View("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
 
@@ -186,17 +190,27 @@ def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:
 
 
 def export(given: Globals, out: options.PrivateOut = None) -> None:
-    """Write the audit log as JSON lines.
+    """Write the audit log as JSON lines, or for syslog.
 
-    They can be checked without the ledger: jitid audit verify --file FILE.
+    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
+    event is a message of RFC 5424 on a line of its own.
     """
+    syslog = given.format == "syslog"
+    if syslog:
+        given.format = None
     given.expect_own_form("jsonl")
     lines = open_authority(given.config()).perform(ExportLog())
-    _put("".join([f"{line}\n" for line in lines]), out)
+    if syslog:
+        from jitid.formats import syslog as messages
 
-
-def _put(text: str, out: str | None) -> None:
-    if out is None:
-        output.write(text)
+        output.put(messages.text(_events(lines), os.uname().nodename), out)
     else:
-        write_private(out, text.encode())
+        output.put((f"{line}\n" for line in lines), out)
+
+
+def _events(lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of an export."""
+    for line in lines:
+        told = loads(line)
+        if told["type"] == "event":
+            yield Event(told["seq"], told["body"].encode(), bytes.fromhex(told["hash"]))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
 from jitid.credential import Credential, State
+from jitid.errors import NotFoundError
 from jitid.lifetime import format_duration
 from jitid.tracing import honour
 
 if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
     from jitid.tracing import Match, Stray, Traced
 
 FIELDS = (
@@ -42,6 +44,8 @@ FIELDS = (
     "occurrences",
     "revoke",
 )
+_NAMED = 5
+"""So many of those that something is said of are named."""
 _UNPROVED = "none: anybody could have written this"
 _FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
 EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
@@ -63,9 +67,41 @@ def summary(traced: Traced) -> str:
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
     if not matches:
-        return f"found {_number(unknown, 'string')} that the ledger does not know"
-    text = f"found {_number(strings, 'string')} of {_number(len(matches), 'credential')}, {alive} alive"
-    return text + (f"; and {_number(unknown, 'string')} that the ledger does not know" if unknown else "")
+        return f"found {number(unknown, 'string')} that the ledger does not know"
+    text = f"found {number(strings, 'string')} of {number(len(matches), 'credential')}, {alive} alive"
+    return text + (f"; and {number(unknown, 'string')} that the ledger does not know" if unknown else "")
+
+
+def some(names: list[str]) -> str:
+    """Return some names in a sentence, and how many there are more."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def warn_of_thieves(given: Globals, strays: Iterable[Stray]) -> None:
+    """Say which keys of ours somebody else has, since tokens were found that we never signed."""
+    for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
+        cure = given.command(f"jitid keys revoke {kid}")
+        given.warn(f"somebody else has our key {kid}, and signs with it: {cure}")
+
+
+def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
+    """Return the error for a text in which there was nothing that this ledger issued."""
+    leaked = next((stray.signed_by for stray in strays if stray.signed_by is not None), None)
+    if leaked is not None:
+        return NotFoundError(
+            "the ledger knows nothing of what was found, and a key of ours signed it",
+            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked}')}",
+        )
+    whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
+    if strays and all(stray.mistyped for stray in strays):
+        return NotFoundError("what was found is cut or mistyped", whole)
+    if strays or words:
+        return NotFoundError(
+            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
+        )
+    return NotFoundError(
+        "nothing of ours was found: no token or part of one, no id, no fingerprint", caveat or whole
+    )
 
 
 def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +111,8 @@ def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
 
 
-def _number(count: int, what: str) -> str:
+def number(count: int, what: str) -> str:
+    """Return a count of things in words."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 

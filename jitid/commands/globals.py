@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
 from jitid.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from jitid.config import Config
     from jitid.formats.view import View
+
+
+class Option(NamedTuple):
+    """An option that a line gives."""
+
+    metavar: str | None
+    """What stands for its value in the help; None for a flag."""
+    value: object
 
 
 class Globals:
@@ -38,6 +48,8 @@ class Globals:
         """What the process ends with when nothing failed: the status of a command that was run."""
         self.runs_command = False
         """The verb runs a command: what fails before that one starts has a status of its own."""
+        self.read_line: Callable[[Sequence[str]], Mapping[str, Option]] | None = None
+        """Reads another line of jitid without doing it, as `commandline.options_of` tells."""
         self._config: Config | None = None
 
     def config(self) -> Config:

@@ -172,6 +172,34 @@ Leaked = Annotated[
     ),
 ]
 EndFound = Annotated[bool, _option("--revoke", metavar=None, text="End what was found, and all below it.")]
+LeakedText = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="A file with any text; standard input if absent or `-`.",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    str | None,
+    _option("--source", metavar="TEXT", text="Where it was found (default: the file's name, or stdin)."),
+]
+ReportedAt = Annotated[
+    str | None, _option("--at", metavar="TIME", text="When that was reported (RFC 3339; default: now).")
+]
+EndLeaked = Annotated[bool, _option("--revoke", metavar=None, text="End what leaked, and all below it.")]
+LeakIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...", help="The number of a leak, or the jti of what leaked.", show_default=False
+    ),
+]
+LeakId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="The number of a leak, or the jti of what leaked.", show_default=False),
+]
+Open = Annotated[bool, _option("--open", metavar=None, text="Only those that nobody has closed.")]
+StillValid = Annotated[bool, _option("--valid", metavar=None, text="Only those that still work.")]
 TokenArgument = Annotated[
     str | None,
     typer.Argument(
@@ -257,6 +285,7 @@ OfProcess = Annotated[
     ),
 ]
 OfId = Annotated[str | None, _option("--id", metavar="ID", text="This identity or credential.")]
+OfSource = Annotated[str | None, _option("--source", metavar="TEXT", text="Found there.")]
 OfParent = Annotated[str | None, _option("--parent", metavar="ID", text="Delegated by this identity.")]
 OfDepth = Annotated[int | None, _option("--depth", metavar="N", text="So many delegations from the root.")]
 OfKey = Annotated[str | None, _option("--signed-by", metavar="KID", text="Signed by this key.")]
@@ -299,6 +328,11 @@ YesFound = Annotated[
     bool,
     _option("--yes", metavar=None, text="End also what is not proved, and however many."),
 ]
+YesLeaked = Annotated[
+    bool,
+    _option("--yes", metavar=None, text="Record and end also what is not proved, and however many."),
+]
+YesValid = Annotated[bool, _option("--yes", metavar=None, text="Close also what still works.")]
 DryRun = Annotated[bool, _option("--dry-run", metavar=None, text="Say what would be done, and do nothing.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The name of a task.", show_default=False)]
 
@@ -368,4 +402,19 @@ SweepOut = Annotated[
 HeadOut = Annotated[
     str | None,
     _option("--head-out", metavar="FILE", text="Read on from the signed audit head in FILE, and renew it."),
+]
+
+# What runs by itself.
+SweepOptions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[OPTION]...", help="Options of `jitid sweep`, after `--`.", show_default=False),
+]
+Every = Annotated[
+    str | None, _option("--every", metavar="DURATION", text="How often it runs (default: 10m).")
+]
+UnitName = Annotated[
+    str | None, _option("--name", metavar="NAME", text="The name of the units (default: jitid-sweep).")
+]
+UnitFolder = Annotated[
+    str | None, _option("--out", metavar="DIR", text="Write both units into DIR, instead of printing them.")
 ]

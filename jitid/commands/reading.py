@@ -40,6 +40,18 @@ def token(path: str, what: str) -> Secret:
     return Secret.single(text)
 
 
+def check_text_file(path: str) -> None:
+    """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
+    if path == "-" or os.path.lexists(path):
+        return
+    if path.strip().lower().startswith(("jti_", "jid_")):
+        raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
+    raise UsageError(
+        "there is no such file",
+        "a leaked string goes to standard input, never on the line: it is in your shell's history now",
+    )
+
+
 def read(path: str, most: int, what: str) -> bytes:
     """Return at most `most` bytes and one more of the file `path`; `-` is standard input.
 

@@ -45,10 +45,16 @@ class StreamSearch:
     reads. What the end of a chunk shows is left for the next turn, in memory that all of them see.
     """
 
-    def __init__(self, path: str, what: str, processes: int | None = None) -> None:
-        """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it."""
+    def __init__(
+        self, path: str, what: str, processes: int | None = None, *, command: str = "jitid trace"
+    ) -> None:
+        """Args are the file, `-` for standard input, what errors call it, and how many processes are to search it.
+
+        `command` is the one that reads it, for hints.
+        """
         self._path = path
         self._what = what
+        self._command = command
         self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
         self._descriptor = -1
         self._window = bytearray(BEFORE + CHUNK + AFTER)
@@ -131,7 +137,7 @@ class StreamSearch:
     def _begin(self) -> None:
         _widen(self._descriptor)
         size, ended = self._fill(0, LONGEST + 1)
-        self.caveat = _caveat(bytes(self._window[:8]), is_short=ended)
+        self.caveat = _caveat(bytes(self._window[:8]), self._command, is_short=ended)
         if ended:
             self._short = bytes(self._window[:size])
             return
@@ -262,10 +268,10 @@ def _is_wide(text: bytes | bytearray) -> bool:
     return text.startswith((b"\xff\xfe", b"\xfe\xff")) or (few * 50 < len(text) and many * 5 > len(text) * 2)
 
 
-def _caveat(beginning: bytes, *, is_short: bool) -> str | None:
+def _caveat(beginning: bytes, command: str, *, is_short: bool) -> str | None:
     for magic, program in _COMPRESSED.items():
         if beginning.startswith(magic):
-            return f"it is compressed: {program} FILE | jitid trace"
+            return f"it is compressed: {program} FILE | {command}"
     return None if is_short else _LONG
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from jitid import revocation
-from jitid.authority.operations import Fix, ForeseeFix, Sweep
+from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.commands import reading, rows
 from jitid.commands.baseline import Known, NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, document, flat
@@ -141,19 +141,23 @@ class _Work:
             return ()
         if most is not None and foreseen.radius.credentials > most:
             most = _confirmed(given, foreseen, most)
-        if not foreseen.rules:
-            return ()
-        return self._authority.perform(
-            Fix(
-                rules=foreseen.rules,
-                limits=self._limits,
-                sweep=self.name,
-                since=self.since,
-                known=self._known,
-                most=most,
-                accept_clock=given.accept_clock,
+        return self._end(foreseen.rules, most)
+
+    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
+        if rules:
+            yield from self._authority.perform(
+                Fix(
+                    rules=rules,
+                    limits=self._limits,
+                    sweep=self.name,
+                    since=self.since,
+                    known=self._known,
+                    most=most,
+                    accept_clock=self._given.accept_clock,
+                )
             )
-        )
+        # Also of what ended otherwise, or was ended by a sweep that was killed.
+        self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
 
 
 def _confirmed(given: Globals, foreseen: Foreseen, most: int) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
+from jitid.errors import JitidError, PartialError, UsageError
 from jitid.searching import Finds
 
 # What tells of the ledger is loaded while other processes search already.
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
-_NAMED = 5
-"""So many of those that something is said of are named."""
 
 
 def trace(
@@ -73,7 +70,9 @@ def trace(
     if failure is not None:
         raise failure
     if not traced.matches:
-        raise _nothing(given, traced, caveat)
+        from jitid.commands.found import nothing
+
+        raise nothing(given, traced.strays, traced.words, caveat)
 
 
 def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str | None]:
@@ -88,24 +87,13 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str
     elif _FINGERPRINT.fullmatch(name):
         finds.prints[bytes.fromhex(name)] = 1
     else:
+        from jitid.commands.reading import check_text_file
         from jitid.commands.stream import StreamSearch
 
-        _check_file(subject or "-")
+        check_text_file(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
             return *_looked_up(given, search.finds()), search.caveat
     return *_looked_up(given, [finds]), None
-
-
-def _check_file(subject: str) -> None:
-    """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
-    if subject == "-" or os.path.lexists(subject):
-        return
-    if subject.strip().lower().startswith(("jti_", "jid_")):
-        raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
-    raise UsageError(
-        "there is no such file",
-        "a leaked string goes to standard input, never on the line: it is in your shell's history now",
-    )
 
 
 def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
@@ -122,6 +110,8 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
 
 def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
     """Return what may be ended, and the error for what has to be left alone."""
+    from jitid.commands.found import some
+
     alive = [match for match in traced.matches if match.endable]
     sure = [match for match in alive if yes or match.evidence.proof is not None]
     ending = {match.credential.id for match in sure}
@@ -133,15 +123,11 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     ]
     if not left:
         return sure, None
-    what = f"neither a signature nor a fingerprint proves {_some(left)}"
+    what = f"neither a signature nor a fingerprint proves {some(left)}"
     hint = "look at what was found, and repeat it with --yes to end that too"
     if sure:
         return sure, PartialError(f"{what}; that was left alone", hint)
     return sure, UsageError(f"{what}; nothing was changed", hint)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _end(
@@ -205,15 +191,13 @@ def _show(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
 
 
 def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
-    from jitid.commands.found import summary
+    from jitid.commands.found import some, summary, warn_of_thieves
     from jitid.formats import output
 
-    for kid in dict.fromkeys(stray.signed_by for stray in traced.strays if stray.signed_by is not None):
-        cure = given.command(f"jitid keys revoke {kid}")
-        given.warn(f"somebody else has our key {kid}, and signs with it: {cure}")
+    warn_of_thieves(given, traced.strays)
     forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
     if forged:
-        given.note(f"no key of ours signed the token of {_some(forged)}: it was changed or made up")
+        given.note(f"no key of ours signed the token of {some(forged)}: it was changed or made up")
     if traced.matches or traced.strays or traced.words:
         given.note(summary(traced))
     if ended is not None:
@@ -222,22 +206,3 @@ def _tell(given: Globals, traced: Traced, ended: Ended | None, *, revoke: bool, 
         output.say(f"jitid: {sentence(ended, dry_run=dry_run)}")
     elif revoke and traced.matches:
         output.say("jitid: nothing of it was live: it had ended already")
-
-
-def _nothing(given: Globals, traced: Traced, caveat: str | None) -> NotFoundError:
-    leaked = next((stray.signed_by for stray in traced.strays if stray.signed_by is not None), None)
-    if leaked is not None:
-        return NotFoundError(
-            "the ledger knows nothing of what was found, and a key of ours signed it",
-            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked}')}",
-        )
-    whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
-    if traced.strays and all(stray.mistyped for stray in traced.strays):
-        return NotFoundError("what was found is cut or mistyped", whole)
-    if traced.strays or traced.words:
-        return NotFoundError(
-            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
-        )
-    return NotFoundError(
-        "nothing of ours was found: no token or part of one, no id, no fingerprint", caveat or whole
-    )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
-from html import escape
 
-from jitid.formats.cell import cell
 from jitid.formats.grouped import Closing, Group, grouped
+from jitid.formats.page import CLOSING, opening
+from jitid.formats.page import text as _shown
 from jitid.formats.swept import FindingRow, Listing, RuleInfo, Summary, SweptRows, counted, listing
 
 MOST = 200
@@ -45,37 +43,20 @@ dt { color: var(--soft); } dd { margin: 0; }
   h2 { break-after: avoid; } }
 """
 
-_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-"""Content Security Policy Level 3: nothing is loaded, nothing runs, and the one style is the one above."""
-
-_HEAD = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>jitid sweep</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>What should not be alive</h1>
-"""
-_FOOT = "</main>\n</body>\n</html>\n"
-
 
 def text(rows: SweptRows, rules: Sequence[RuleInfo], list_all: Listing = listing) -> Iterator[str]:
-    """Yield the page, a rule as soon as its last finding is known; `list_all` is the command for the rest of it."""
-    yield _HEAD
+    """Yield the page; `list_all` is the command for the rest of a rule's findings."""
+    yield opening("jitid sweep", STYLE) + "<main>\n<h1>What should not be alive</h1>\n"
     known = {rule.name: rule for rule in rules}
-    for number, part in enumerate(grouped(rows, MOST), start=1):
-        if isinstance(part, Group):
-            yield from _group(part, f"group-{number}", known.get(part.rule), list_all)
-        else:
-            yield from _closing(part)
-    yield _FOOT
+    # What it comes to is read first, and known last; no more of it is kept than is shown.
+    *groups, closing = grouped(rows, MOST)
+    assert isinstance(closing, Closing)
+    yield from _result(closing.summary)
+    for number, group in enumerate(groups, start=1):
+        assert isinstance(group, Group)
+        yield from _group(group, f"group-{number}", known.get(group.rule), list_all)
+    yield from _examined(closing)
+    yield f"</main>\n{CLOSING}"
 
 
 def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) -> Iterator[str]:
@@ -114,6 +95,7 @@ def _finding(row: FindingRow) -> Iterator[str]:
         "credentials": None if ended else row["credentials"],
         "credentials ended": row["credentials"] if ended else None,
         "since": row["since"],
+        "ended at": row["ended_at"],
         "audit event": row["event"],
         "proof": row["proof"],
         "honoured elsewhere until": row["offline_until"],
@@ -129,10 +111,7 @@ def _finding(row: FindingRow) -> Iterator[str]:
     yield "</li>\n"
 
 
-def _closing(closing: Closing) -> Iterator[str]:
-    yield '<section aria-labelledby="result">\n<h2 id="result">Result</h2>\n'
-    yield from _result(closing.summary)
-    yield "</section>\n"
+def _examined(closing: Closing) -> Iterator[str]:
     if not closing.coverage:
         return
     yield '<section aria-labelledby="examined">\n<h2 id="examined">What was examined</h2>\n<table>\n'
@@ -158,10 +137,6 @@ def _result(summary: Summary | None) -> Iterator[str]:
 
 def _command(command: str) -> str:
     return f'<code tabindex="0">{_shown(command)}</code>\n'
-
-
-def _shown(value: object) -> str:
-    return escape(cell(value))
 
 
 def _sentence(said: str) -> str:

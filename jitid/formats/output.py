@@ -55,6 +55,21 @@ def write_pieces(pieces: Iterable[str]) -> None:
         write("".join(gathered))
 
 
+def put(pieces: Iterable[str], out: str | None) -> None:
+    """Write many pieces of text as they come: to standard output, or to the file `out` for its owner alone.
+
+    The file has all of them or is as it was. Raises OutputError.
+    """
+    if out is None:
+        write_pieces(pieces)
+        return
+    from jitid.files import writing_private
+
+    with writing_private(out) as file:
+        for piece in pieces:
+            file.write(piece)
+
+
 _quick = False
 
 

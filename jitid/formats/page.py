@@ -15,8 +15,8 @@ def text(value: object) -> str:
     return escape(cell(value), quote=True)
 
 
-def page(title: str, style: str, body: str) -> str:
-    """Return a whole document.
+def opening(title: str, style: str) -> str:
+    """Return the beginning of a document, up to its body.
 
     The policy (Content Security Policy Level 3) names the one style by its hash: whatever would get in all the same
     could neither run, nor look otherwise, nor ask for anything.
@@ -36,10 +36,16 @@ def page(title: str, style: str, body: str) -> str:
 <style>{style}</style>
 </head>
 <body>
-{body}
-</body>
-</html>
 """
+
+
+CLOSING = "</body>\n</html>\n"
+"""The end of a document."""
+
+
+def page(title: str, style: str, body: str) -> str:
+    """Return a whole document."""
+    return f"{opening(title, style)}{body}\n{CLOSING}"
 
 
 def table(caption: str, head: tuple[str, ...], rows: Sequence[tuple[object, ...]], numbers: int = 1) -> str:

@@ -80,7 +80,7 @@ def _result(row: FindingRow, places: Mapping[str, int]) -> dict[str, Any]:
     properties = {
         name: row[name]
         for name in ("severity", "since", "credentials", "remedy", "evidence")
-        + ("sweep", "event", "proof", "offline_until") * ended
+        + ("sweep", "event", "ended_at", "proof", "offline_until") * ended
         if row[name] is not None
     }
     result: dict[str, Any] = {

@@ -6,7 +6,7 @@ the very end the summary. There may be a million rows: a format keeps no more of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
 from jitid.sweep.finding import Severity
@@ -51,7 +51,7 @@ class Examined(TypedDict):
     rule: str
     examined: str
     complete: bool
-    missed: list[str]
+    missed: Sequence[str]
     """What could not be examined, and why."""
 
 

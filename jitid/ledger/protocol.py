@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
 from jitid.ledger.condition import Condition
+from jitid.ledger.leak import LeakSnapshot, LeakTransaction
 from jitid.process import Process
 from jitid.task import Task
 
@@ -158,7 +159,7 @@ class Filter(NamedTuple):
     expires_after: int | None = None
 
 
-class Snapshot(Protocol):
+class Snapshot(LeakSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
     @property
@@ -188,6 +189,9 @@ class Snapshot(Protocol):
 
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
+
+    def unknown_of(self, ids: Iterable[str]) -> str | None:
+        """Return the first of these ids that nothing was ever issued under; none if there is no such."""
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
@@ -267,7 +271,7 @@ class Snapshot(Protocol):
         """
 
 
-class Transaction(Snapshot, Protocol):
+class Transaction(Snapshot, LeakTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
     def term(self, text: str) -> int:

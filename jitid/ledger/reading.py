@@ -11,6 +11,7 @@ from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.failure import FAULTS, translated
+from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.process import Process
 from jitid.task import Task
@@ -89,7 +90,7 @@ def _from_row(row: Any) -> Credential:
     )
 
 
-class SqlSnapshot(SqlAuditLog):
+class SqlSnapshot(SqlAuditLog, SqlLeaks):
     """A consistent view of a ledger that speaks SQL."""
 
     def __init__(self, db: Any, names: Names, now: int) -> None:
@@ -178,6 +179,23 @@ class SqlSnapshot(SqlAuditLog):
             row = self._one("SELECT superseded_at FROM credential WHERE jti = :jti", jti=jti)
             found.append((jti, row and row[0]))
         return found
+
+    def unknown_of(self, ids: Iterable[str]) -> str | None:
+        """Return the first of these ids that nothing was ever issued under; none if there is no such."""
+        ids = list(ids)
+        selecting.give(self._db, ids, ())
+        unknown = {
+            name(raw)
+            for name, sql in (
+                (identity_id, "given_uid g WHERE NOT EXISTS (SELECT 1 FROM identity i WHERE i.uid = g.uid)"),
+                (
+                    credential_id,
+                    "given_jti g WHERE NOT EXISTS (SELECT 1 FROM credential c WHERE c.jti = g.jti)",
+                ),
+            )
+            for (raw,) in self._db.execute(f"SELECT * FROM {sql}")
+        }
+        return next((text for text in ids if text in unknown), None)
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""

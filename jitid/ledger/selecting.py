@@ -19,9 +19,11 @@ _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY
     CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_tree (uid BLOB PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_identity (identity INTEGER PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_credential (credential INTEGER PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_leak (leak INTEGER PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS doomed (identity INTEGER PRIMARY KEY);
     DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree;
-    DELETE FROM given_identity; DELETE FROM doomed"""
+    DELETE FROM given_identity; DELETE FROM given_credential; DELETE FROM given_leak; DELETE FROM doomed"""
 
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
@@ -99,7 +101,15 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
     ]
 
 
-def give(db: Any, ids: Iterable[str], fingerprints: Iterable[bytes], identities: Iterable[int] = ()) -> None:
+def give(
+    db: Any,
+    ids: Iterable[str],
+    fingerprints: Iterable[bytes],
+    identities: Iterable[int] = (),
+    *,
+    credentials: Iterable[int] = (),
+    leaks: Iterable[int] = (),
+) -> None:
     """Fill the temporary tables of what is asked about, and empty the others."""
     for statement in _TEMPORARY.split(";"):
         db.execute(statement)
@@ -109,6 +119,8 @@ def give(db: Any, ids: Iterable[str], fingerprints: Iterable[bytes], identities:
         ("given_jti", [(raw,) for sort, raw in parsed if sort == "jti"]),
         ("given_print", [(raw,) for raw in fingerprints]),
         ("given_identity", [(key,) for key in identities]),
+        ("given_credential", [(key,) for key in credentials]),
+        ("given_leak", [(key,) for key in leaks]),
     ):
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", values)
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
-from jitid.ledger import selecting
+from jitid.ledger import leaks, selecting
+from jitid.ledger.leak import Recorded
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import LIVE_INDEXES
@@ -190,6 +191,18 @@ class SqlTransaction(SqlSnapshot):
         )
         done: bool = changed.rowcount == 1
         return done
+
+    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
+        """Record that these credentials leaked, pointing to the next event; those known from that source stay."""
+        return leaks.add(self._db, credentials, source, reported_at, now=self._now, event=self.next_seq())
+
+    def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
+        return leaks.prove(self._db, numbers, now=self._now)
+
+    def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Close leaks that are open, pointing to the next event; return number and jti of each that was."""
+        return leaks.close(self._db, numbers, now=self._now, event=self.next_seq())
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

@@ -57,9 +57,11 @@ _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
-    (re.compile(r"^(age\s+)\d+s$", re.MULTILINE), r"\1[AGE]"),
+    (re.compile(r"\b(leaked|behind|is) (?:\d+[dhms])+ (ago|behind)"), r"\1 [AGE] \2"),
+    (re.compile(r"\bprocess \d+ of [\w.-]+"), "process [PID] of [HOST]"),
+    (re.compile(r"^((?:age|exposure)\s+)\d+s$", re.MULTILINE), r"\1[AGE]"),
 )
-_ME_BEFORE = r"(user:|\t|\"by\": ?\"|\.by +)"
+_ME_BEFORE = r"(user:|\t|\"by\": ?\"|[._]by +)"
 _ME = re.compile(_ME_BEFORE + re.escape(getpwuid(os.getuid()).pw_name) + r"(?![\w.@-])")
 # Who reads the README sees a user's home and login instead.
 _HOME, _LOGIN = "/home/ops", "ops"

@@ -17,6 +17,8 @@ NAMES = (
 )
 """Task, delegator and agent of each credential, in the order of issue."""
 
+AS_FILLED = "as-filled"
+
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
@@ -35,10 +37,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     (home / "folder").mkdir()
     (home / "tokenfile").touch()
     (home / "my file").touch()
+    # Whoever closes it last takes its log away, and that may be the collector of garbage at any time.
+    shutil.copytree(shell.ledger, home.parent / AS_FILLED)
     return shell
 
 
 @pytest.fixture
 def ledger(filled: Shell, tmp_path: Path) -> Path:
-    """Return a copy of the ledger that may be changed."""
-    return Path(shutil.copytree(filled.ledger, tmp_path / "ledger"))
+    """Return a copy of the ledger, log included, that may be changed."""
+    return Path(shutil.copytree(filled.home.parent / AS_FILLED, tmp_path / "ledger"))

@@ -58,7 +58,13 @@ def finding(**more: Any) -> FindingRow:
 
 def ended(**more: Any) -> FindingRow:
     """Return a finding that the sweep has ended."""
-    facts = {"state": "ended", "sweep": SWEEP, "event": 7, "proof": "no verifier of ours accepts it"}
+    facts = {
+        "state": "ended",
+        "sweep": SWEEP,
+        "event": 7,
+        "ended_at": "2026-11-24T12:10:00Z",
+        "proof": "no verifier of ours accepts it",
+    }
     return finding(**facts, **more)
 
 
@@ -88,8 +94,8 @@ def summary(rows: list[FindingRow], *, complete: bool = True) -> SummaryRow:
             "open": states.count("open"),
             "known": states.count("known"),
             "ended": states.count("ended"),
-            "ended_credentials": states.count("ended"),
-            "live": 7,
+            "ended_credentials": sum(row["credentials"] for row in rows if row["state"] == "ended"),
+            "live": 450_000,
             "worst": max(grave, key=lambda each: each.rank).value if grave else None,
             "complete": complete,
         }

@@ -103,6 +103,30 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("Which credentials stand in a log:", "jitid trace < build.log"),
         Example("End them:", "jitid trace --revoke < build.log"),
     ),
+    "leak add": (
+        Example(
+            "A scanner has found tokens in a repository; record it, and end them:",
+            """jitid leak add build.log --source 'git:acme/web' --revoke \\
+    --reason 'in a public repository'""",
+        ),
+        Example(
+            "By its fingerprint, where the token itself may not be passed on:",
+            """tr -d '\\n' < planner.jwt | sha256sum |
+    jitid leak add --source 'support case 1093'""",
+        ),
+    ),
+    "leak list": (
+        Example("What leaked and still works:", "jitid leak list --valid"),
+        Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
+    ),
+    "leak show": (Example("All about one:", "jitid leak show 1"),),
+    "leak close": (
+        Example(
+            "End what leaked, and be done with it:",
+            """jitid revoke "$(jitid leak show 1 --field jti)"
+jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
     "completion install": (
         Example("Make zsh complete verbs, options, ids and tasks:", "jitid completion install --shell zsh"),
@@ -233,6 +257,10 @@ jitid sweep --baseline known.jsonl""",
     "audit export": (
         Example("To a file for its owner alone:", "jitid audit export --out log.jsonl"),
         Example("Compressed:", "(umask 077; jitid audit export | gzip > log.jsonl.gz)"),
+        Example(
+            "For a collector that reads syslog messages from files:",
+            "jitid audit export --format syslog --out audit.syslog",
+        ),
     ),
     "keys list": (
         Example("All keys:", "jitid keys list"),
@@ -251,6 +279,31 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
         ),
     ),
     "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
+    "schedule systemd": (
+        Example(
+            "Every ten minutes, ending orphans and what leaked:",
+            "jitid schedule systemd -- --fix",
+        ),
+        Example(
+            "As files, to be put in their place by root:",
+            """jitid schedule systemd --every 5m --out . -- --fix --yes
+sudo cp jitid-sweep.service jitid-sweep.timer /etc/systemd/system/
+sudo systemctl daemon-reload
+sudo systemctl enable --now jitid-sweep.timer""",
+            tried=False,
+        ),
+    ),
+    "schedule cron": (
+        Example(
+            "Every hour, added to the lines that are there:",
+            "(crontab -l; jitid schedule cron --every 1h -- --fix) | crontab -",
+            tried=False,
+        ),
+        Example(
+            "Metrics for Prometheus, every ten minutes:",
+            "jitid schedule cron -- --format prometheus --out jitid.prom",
+        ),
+    ),
     "config show": (
         Example("Where each value came from:", "jitid config show --origin"),
         Example("Those that are not the defaults:", "jitid config show --origin | grep -v 'default$'"),
@@ -274,7 +327,11 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
     "run": ("issue", "renew", "retire", "revoke"),
     "renew": ("issue", "run", "inspect"),
-    "trace": ("inspect", "revoke", "keys revoke"),
+    "trace": ("leak add", "inspect", "revoke", "keys revoke"),
+    "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
+    "leak list": ("leak add", "leak show", "leak close"),
+    "leak show": ("leak list", "leak close", "inspect"),
+    "leak close": ("leak add", "leak list", "leak show"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),
@@ -296,6 +353,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
+    "schedule systemd": ("sweep", "schedule cron"),
+    "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),
     "config get": ("config show", "config set"),
     "config set": ("config get", "config show", "config path"),

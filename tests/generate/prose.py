@@ -219,6 +219,32 @@ until that expires.
 
 A claim that a key of ours signed and the ledger does not know means that somebody else has the key: then a
 warning names it, and `jitid keys revoke` ends it.""",
+    "leak add": """\
+The text is searched as jitid-trace(1) tells. What cannot be told from the outside, a part of a signed token or
+one that no key of ours signed, anybody could have written who knows its jti; it is recorded with --yes only.
+
+Of what leaked the ledger keeps which credential it was, where it was found and when that was reported, never the
+string. Strings that look like ours and words like fingerprints that the ledger does not know are counted, and
+nothing more.
+
+A report may be older than the ledger's knowledge of it: --at says when it was made. It is not in the future, and
+what was issued only later counts from its issue on. What was recorded from a source once stays as it was
+recorded, its time and its being closed too.
+
+A hundred thousand strings are one transaction. If it is ended in the middle, report it again: what is recorded is
+recorded once, and what --revoke was to end ends then.
+
+With --revoke it is proved afterwards of whatever leaked and has ended that the ledger refuses it, as
+jitid-verify(1) would, in a new look at what was committed. `proved_at` says when. Verifiers that do not ask the
+ledger honour a signed token until `offline_until`.""",
+    "leak list": """\
+`dead_at` is when the credential ended, for whatever reason, recorded or not; `exposure` goes from the report to
+that, or until now where it is still alive. What had ended before the report was not exposed.""",
+    "leak show": """\
+`revoke` is the command that ends it, where it still works.""",
+    "leak close": """\
+Closing says that somebody has looked at it, and why that was enough. It ends nothing, and what was closed once is
+not opened again.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\
@@ -228,6 +254,20 @@ that jitid-inspect(1) tells. Without --after and --since, --limit gives the olde
 with the newest ten.
 
 With --members there is the field `members` too.""",
+    "audit export": """\
+As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a denial, 5 if it ends something
+or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,
+its hash and who did what as structured data of `jitid@32473`; and its whole body as the message, JSON in ASCII.
+Only JSON lines can be verified.""",
+    "schedule systemd": """\
+The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
+of the sweep become absolute too. Variables that are set here are not set there, and are warned of.
+
+The service sees the file system read-only but for the ledger and the folders that the sweep writes to, which
+must exist. It has no network. It sees all processes, since the rule orphaned-process looks for them.""",
+    "schedule cron": """\
+What cron can say are minutes that divide an hour, hours that divide a day, a day and a week. Others are
+refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell.""",
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
 head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is

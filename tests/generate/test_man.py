@@ -95,7 +95,15 @@ def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
     assert not {(verb, status) for verb, status in found if status not in ENDS[verb]}
 
 
-ARGUMENTS = {"inspect": ["x"], "retire": ["x"], "task show": ["x"], "keys revoke": ["x"], "config get": ["x"]}
+ARGUMENTS = {
+    "inspect": ["x"],
+    "leak show": ["1"],
+    "leak close": ["1"],
+    "retire": ["x"],
+    "task show": ["x"],
+    "keys revoke": ["x"],
+    "config get": ["x"],
+}
 
 
 def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
@@ -122,7 +130,8 @@ def test_every_option_of_an_example_is_there(verb: str) -> None:
             words = name.split()
             known |= {
                 each
-                for two in (" ".join(words[:2]), words[0])
+                # What stands behind `--` in a schedule is of the sweep.
+                for two in (" ".join(words[:2]), "sweep" if words[0] == "schedule" else words[0])
                 if two in VERBS
                 for option in VERBS[two].options
                 for each in option.names
@@ -138,6 +147,7 @@ $ jitid issue --parent-file planner.jwt --agent coder --scope repo:acme --out co
 $ jitid issue --agent crawler --audience https://api.example --out api.jwt; unset JITID_TASK JITID_DELEGATOR
 $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid config set agent agent
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
+$ jitid -q leak add coder.jwt --source wiki > leaked
 """
 
 

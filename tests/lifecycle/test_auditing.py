@@ -130,8 +130,14 @@ def test_a_head_of_another_ledger_is_refused(used: World, tmp_path: Path) -> Non
         used.authority.perform(VerifyLog(expected_head=head))
 
 
+def exported(world: World) -> list[str]:
+    """Return the lines of an export."""
+    lines = world.authority.perform(ExportLog())
+    return list(lines)
+
+
 def test_an_export_verifies_without_its_ledger(used: World) -> None:
-    lines = used.authority.perform(ExportLog())
+    lines = exported(used)
     head = used.authority.perform(SignHead())
     done = auditing.verify_export(lines, head)
     assert done.events == used.check()
@@ -140,7 +146,7 @@ def test_an_export_verifies_without_its_ledger(used: World) -> None:
 
 def test_a_changed_export_is_found(used: World) -> None:
     """Any line left out, doubled, moved or changed in one character."""
-    lines = used.authority.perform(ExportLog())
+    lines = exported(used)
 
     @settings(max_examples=150)
     @given(st.integers(0, len(lines) - 1), st.integers(0, len(lines) - 1), st.data())
@@ -162,14 +168,14 @@ def test_a_changed_export_is_found(used: World) -> None:
 
 
 def test_a_cut_export_is_found(used: World) -> None:
-    lines = used.authority.perform(ExportLog())
+    lines = exported(used)
     for length in range(len(lines)):
         with pytest.raises(JitidError):
             auditing.verify_export(lines[:length], None)
 
 
 def test_an_older_export_is_found_by_a_remembered_head(used: World) -> None:
-    lines = used.authority.perform(ExportLog())
+    lines = exported(used)
     used.issue(task="T5")
     with pytest.raises(IntegrityError):
         auditing.verify_export(lines, used.authority.perform(SignHead()))

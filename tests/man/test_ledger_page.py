@@ -14,8 +14,11 @@ import pytest
 import jitid
 from jitid.authority.operations import (
     AbandonRenewal,
+    AddLeaks,
+    CloseLeaks,
     ExportLog,
     Issue,
+    ProveLeaks,
     Renew,
     Retire,
     RevokeKey,
@@ -25,9 +28,11 @@ from jitid.authority.operations import (
 from jitid.credential import State
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.jws import b64url_decode
+from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
+from jitid.pasted import search_pasted
 from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
@@ -117,7 +122,12 @@ def _eventful(world: World) -> None:
     world.authority.perform(Renew(request=RenewRequest(Secret.single(low.token))))
     with pytest.raises(InvalidCredentialError):
         world.issue(parent="x.y.z")
+    leaked = search_pasted(f"{parent.token} {bytes(32).hex()} {low.token[:200]}".encode())
+    report = LeakReport("wiki", None, unproved=True)
+    world.authority.perform(AddLeaks(finds=leaked, report=report))
+    world.authority.perform(CloseLeaks(numbers=(1,), reason="known", valid_too=True))
     world.revoke(parent.id, reason="astray")
+    world.authority.perform(ProveLeaks())
     world.issue(task="T3", ttl=60)
     world.clock.now += 60
     world.authority.perform(Retire(task="T1", reason="done"))

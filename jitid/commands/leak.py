@@ -1,0 +1,169 @@
+"""`jitid leak`: report what leaked, look at it, and be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands import leakrows, rows
+from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
+from jitid.errors import UsageError
+from jitid.ledger.leak import LeakFilter
+from jitid.lifetime import parse_time
+from jitid.name import check_name
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+_LONGEST_NUMBER = 18
+"""So many digits fit into every ledger's numbers."""
+
+
+def add(
+    given: Globals,
+    file: options.LeakedText = None,
+    source: options.Source = None,
+    at: options.ReportedAt = None,
+    revoke: options.EndLeaked = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.YesLeaked = False,
+) -> None:
+    """Report that tokens of ours leaked, and end them with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens and fingerprints; nothing of it is kept
+    but which credentials were there. What neither a signature nor a fingerprint proves is recorded with --yes
+    only, and an id proves nothing. The same from the same source again is no new leak.
+    """
+    from jitid.commands import leaking
+
+    leaking.add(
+        given,
+        file or "-",
+        source,
+        None if at is None else parse_time(at),
+        leaking.Ending(revoke, reason, max_, dry_run=dry_run, yes=yes),
+    )
+
+
+def list_(
+    given: Globals,
+    open_: options.Open = False,
+    valid: options.StillValid = False,
+    source: options.OfSource = None,
+    task: options.OfTask = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    limit: options.Limit = None,
+) -> None:
+    """List what leaked, and whether it still works.
+
+    The newest first; every condition must hold, times are those of the report. The exposure goes from the report
+    to the end of the credential, or until now. It is proved where `proved_at` stands.
+    """
+    from jitid.environment import open_authority
+    from jitid.formats.view import View
+
+    given.expect(leakrows.FIELDS)
+    chosen = LeakFilter(
+        source=source,
+        task=None if task is None else check_name(task, "task"),
+        open=open_,
+        since=None if since is None else parse_time(since),
+        until=None if until is None else parse_time(until),
+    )
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    shown = rows.columns(given, leakrows.FIELDS, leakrows.BRIEF)
+    count = 0
+
+    def told() -> Iterator[dict[str, Any]]:
+        nonlocal count
+        for row in leakrows.pages(authority, chosen, most, valid=valid):
+            count += 1
+            yield {name: row[name] for name in shown}
+
+    given.show(View("jitid.leak-list/1", shown, told()))
+    if limit is None and count == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def show(given: Globals, leak: options.LeakId) -> None:
+    """Tell everything about a leak.
+
+    By the jti of what leaked it tells of each place where that was found.
+    """
+    from jitid.authority.operations import ShowLeaks
+    from jitid.environment import open_authority
+    from jitid.formats import output
+    from jitid.formats.view import View
+
+    given.expect(leakrows.DETAILS)
+    numbers, jtis = _named([leak])
+    found = open_authority(given.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
+    told = [leakrows.details(one) for one in found]
+    for row in told:
+        row["revoke"] = row["revoke"] and given.command(row["revoke"])
+    if not rows.by_eye(given):
+        given.show(View("jitid.leak/1", leakrows.DETAILS, told, one=bool(numbers)))
+        return
+    for number, row in enumerate(told):
+        if number:
+            output.write("\n")
+        seen = {name: value for name, value in row.items() if value not in (None, "", [])}
+        given.show(View("jitid.leak/1", tuple(seen), [seen], one=True))
+
+
+def close(
+    given: Globals, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
+) -> None:
+    """Close leaks: somebody is done with them.
+
+    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
+    """
+    from jitid.authority.operations import CloseLeaks
+    from jitid.commands.revoke import check_reason
+    from jitid.environment import open_authority
+    from jitid.formats import output
+    from jitid.formats.view import View
+
+    given.expect(leakrows.CLOSED)
+    numbers, jtis = _named(leaks)
+    if reason is None:
+        raise UsageError(
+            "why are they closed; nothing was changed", "say it with --reason: the audit log keeps it"
+        )
+    check_reason(reason)
+    operation = CloseLeaks(
+        numbers=numbers, jtis=jtis, reason=reason, valid_too=yes, accept_clock=given.accept_clock
+    )
+    authority = open_authority(given.config())
+    try:
+        done = authority.perform(operation)
+    except UsageError as error:
+        error.hint = error.hint and given.command(error.hint)
+        raise
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.leak-close/1", leakrows.CLOSED, [leakrows.closed(done)], one=True))
+    else:
+        output.write(leakrows.sentence(done) + "\n")
+
+
+def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the numbers and the jtis among some ids. Raises UsageError for anything else, and does not repeat it."""
+    from jitid.identifier import parse_id
+
+    numbers, jtis = [], []
+    for text in texts:
+        if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
+            numbers.append(int(text))
+        elif text.startswith("jti_"):
+            parse_id(text)
+            jtis.append(text)
+        else:
+            raise UsageError(
+                "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
+            )
+    return tuple(numbers), tuple(jtis)

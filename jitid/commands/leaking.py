@@ -1,0 +1,255 @@
+"""`jitid leak add`: a report batch by batch, the end of what it names, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.operations import AddLeaks, ProveLeaks, Revoke
+from jitid.commands import leakrows, rows
+from jitid.commands.found import nothing, number, some, warn_of_thieves
+from jitid.commands.reading import check_text_file
+from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
+from jitid.commands.stream import StreamSearch
+from jitid.environment import open_authority
+from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.leaks import LeakReport, check_source
+from jitid.ledger.leak import LeakFilter
+from jitid.ledger.protocol import Selection
+from jitid.tracing import first_of
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
+    from jitid.leaks import Reported
+    from jitid.revocation import Ended
+    from jitid.tracing import Stray
+
+_TOGETHER = 5_000
+
+
+class Ending(NamedTuple):
+    """What is to become of what leaked."""
+
+    revoke: bool
+    reason: str | None
+    most: int | None
+    dry_run: bool
+    yes: bool
+
+
+class _Total:
+    """What came of all batches of a text."""
+
+    def __init__(self) -> None:
+        self.credentials: dict[int, str] = {}
+        self.unproved: dict[int, str] = {}
+        self.strays: list[Stray] = []
+        self.events: list[int] = []
+        self.new: set[int] = set()
+        self.moved = self.later = self.ids = self.unknown = 0
+
+    def add(self, came: Reported) -> None:
+        """Add what came of one batch."""
+        if came.event is not None:
+            self.events.append(came.event)
+        self.new |= came.new
+        self.later += came.later
+        self.moved += came.moved
+        self.ids += came.ids
+        self.unknown += came.unknown
+        self.credentials |= came.credentials
+        self.unproved |= came.unproved
+        self.strays = first_of([*self.strays, *came.strays])
+
+    @property
+    def already(self) -> int:
+        """How many were known from there before."""
+        return len(self.credentials) - len(self.new)
+
+    @property
+    def left(self) -> list[str]:
+        """Those that nothing proves, and that were not recorded."""
+        return [jti for key, jti in self.unproved.items() if key not in self.credentials]
+
+
+def add(given: Globals, file: str, source: str | None, at: int | None, ending: Ending) -> None:
+    """Report what stands in a text, and end it if that is wanted.
+
+    Raises:
+        UsageError: the line cannot be meant, or nothing is proved to have leaked; nothing was changed.
+        NotFoundError: nothing that this ledger issued is there.
+        PartialError: something was recorded, and something else was not, or did not end.
+
+    """
+    most = _most(given, ending)
+    check_text_file(file)
+    named = "stdin" if file == "-" else file
+    report = LeakReport(check_source(named if source is None else source), at, ending.yes)
+    given.expect(leakrows.FIELDS)
+    total = _Total()
+    with StreamSearch(file, "the text", command="jitid leak add") as search:
+        authority = open_authority(given.config())
+        try:
+            for finds in search.finds():
+                operation = AddLeaks(
+                    finds=finds, report=report, dry_run=ending.dry_run, accept_clock=given.accept_clock
+                )
+                total.add(authority.perform(operation))
+        except JitidError as error:
+            if not total.events:
+                raise
+            raise PartialError(
+                f"{error.message}; {number(len(total.new), 'leak')} from what stood before it are recorded",
+                "report it again: what is recorded is recorded once",
+            ) from error
+        caveat = search.caveat
+    failure = _left(total)
+    ended: Ended | None = None
+    if ending.revoke and total.credentials:
+        try:
+            ended = _end(given, authority, total, ending, most)
+        except JitidError as error:
+            failure = error
+    try:
+        _show(given, authority, total, report, ending, ended)
+    finally:
+        # What was recorded and what ended is said even where nobody takes the rows.
+        _tell(given, total, ending, ended, failed=failure is not None)
+    if failure is not None:
+        raise failure
+    if not total.credentials:
+        raise _nothing(given, total, caveat)
+
+
+def _most(given: Globals, ending: Ending) -> int | None:
+    """Return how many may end, None for any number. Raises UsageError for guards without a revocation."""
+    if ending.yes and ending.most is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if ending.revoke:
+        check_reason(ending.reason)
+        return None if ending.yes else most_of(given, ending.most)
+    if ending.reason is not None or ending.most is not None:
+        raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
+    return None
+
+
+def _left(total: _Total) -> JitidError | None:
+    """Return the error for what was not recorded, since anybody could have written it."""
+    if not total.left:
+        return None
+    what = f"neither a signature nor a fingerprint proves {some(total.left)}"
+    hint = "look at it with jitid trace, and repeat this with --yes to record that too"
+    if total.credentials:
+        return PartialError(f"{what}; that was not recorded", hint)
+    return UsageError(f"{what}; nothing was recorded", hint)
+
+
+def _end(
+    given: Globals, authority: Authority, total: _Total, ending: Ending, most: int | None
+) -> Ended | None:
+    operation = Revoke(
+        selection=Selection(ids=tuple(total.credentials.values())),
+        reason=ending.reason,
+        most=most,
+        dry_run=ending.dry_run,
+        accept_clock=given.accept_clock,
+    )
+    try:
+        ended = perform(given, authority, operation)
+    except UsageError as error:
+        if not total.events:
+            raise
+        # The guard speaks of the ledger as a whole, and a report has changed it.
+        what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
+        raise PartialError(what, error.hint) from error
+    if not ending.dry_run:
+        authority.perform(ProveLeaks(accept_clock=given.accept_clock))
+    return ended
+
+
+def _show(
+    given: Globals,
+    authority: Authority,
+    total: _Total,
+    report: LeakReport,
+    ending: Ending,
+    ended: Ended | None,
+) -> None:
+    shown = rows.columns(given, leakrows.FIELDS, leakrows.BRIEF)
+    told = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
+    document: dict[str, Any] | None = None
+    if given.field is None and given.format_name() == "json":
+        document = {
+            "items": list(told),
+            "source": report.source,
+            "recorded": len(total.new),
+            "already": total.already,
+            "unproved": len(total.left),
+            "unknown": total.unknown,
+            "ids": total.ids,
+            "events": total.events,
+            "dry_run": ending.dry_run,
+            "ended": None if ended is None else row(ended, dry_run=ending.dry_run),
+        }
+    elif rows.by_eye(given) and not total.credentials:
+        return
+    given.show(View("jitid.leak-add/1", shown, told, document=document))
+
+
+def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
+    keys = iter(sorted(total.credentials, reverse=True))
+    while some_of := tuple(islice(keys, _TOGETHER)):
+        yield from leakrows.pages(authority, LeakFilter(credentials=some_of, source=source), len(some_of))
+
+
+def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *, failed: bool) -> None:
+    warn_of_thieves(given, total.strays)
+    for text in _notes(total, dry_run=ending.dry_run):
+        given.note(text)
+    if total.later:
+        given.warn(
+            f"what was recorded before stays as it is, reported later than --at says ({number(total.later, 'leak')}): "
+            "another --source makes another report"
+        )
+    if ended is not None:
+        output.say(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
+    elif total.credentials and not ending.revoke and not failed and not ending.dry_run:
+        given.note("nothing was ended: --revoke does that")
+
+
+def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
+    if total.credentials:
+        parts = []
+        if total.new:
+            parts.append(f"{'would record' if dry_run else 'recorded'} {number(len(total.new), 'leak')}")
+        if total.events:
+            parts[0] += f" (audit event {' '.join(map(str, total.events))})"
+        if total.already:
+            parts.append(f"{number(total.already, 'leak')} had been recorded already")
+        text = "; ".join(parts)
+        if total.unknown:
+            text += f"; and {number(total.unknown, 'string')} that the ledger does not know"
+        yield text
+    elif total.unknown:
+        yield f"found {number(total.unknown, 'string')} that the ledger does not know"
+    if total.moved:
+        yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
+    if total.ids:
+        yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
+
+
+def _nothing(given: Globals, total: _Total, caveat: str | None) -> NotFoundError:
+    if total.ids and not total.unknown:
+        return NotFoundError(
+            "there are ids alone, and an id is no secret: nothing was recorded",
+            "see whose they are: jitid trace",
+        )
+    if total.unknown and not total.strays:
+        return NotFoundError(
+            "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
+        )
+    return nothing(given, total.strays, [], caveat)

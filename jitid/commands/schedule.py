@@ -1,0 +1,242 @@
+"""`jitid schedule`: let systemd or cron run `jitid sweep`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.commands.globals import Globals
+from jitid.environment import caller, ledger_path
+from jitid.errors import ConfigurationError, UsageError
+from jitid.files import write_public
+from jitid.formats import crontab, output, unit
+from jitid.lifetime import format_duration, parse_duration
+from jitid.settings import SETTINGS
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.commands.globals import Option
+
+_EVERY = 600
+_NAME = "jitid-sweep"
+_ABOUT = "Find credentials that should not be alive"
+# systemd.unit(5); an @ would make a template of it.
+_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOMES = ("/home", "/root", "/run/user")
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
+_READ_UNLESS = {"--baseline": "--update-baseline"}
+"""A file that is written only with the other option."""
+
+
+def systemd(
+    given: Globals,
+    option: options.SweepOptions = None,
+    every: options.Every = None,
+    name: options.UnitName = None,
+    out: options.UnitFolder = None,
+) -> None:
+    """Print a hardened systemd service and its timer that run `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
+    """
+    given.expect_own_form()
+    seconds = _EVERY if every is None else parse_duration(every)
+    name = _NAME if name is None else _unit_name(name)
+    work = _work(given, option or [])
+    if set(work.command[0]) & set("\"'\\"):
+        raise UsageError(
+            f"systemd starts no program whose path holds a quote or a backslash: {quote(work.command[0], 200)}",
+            "install jitid in another folder",
+        )
+    job = unit.Job(
+        _ABOUT,
+        work.command,
+        _owner(work.ledger),
+        work.writes,
+        reaches_homes=_lie_in(_HOMES, work.needs),
+        reaches_temporary=_lie_in(_TEMPORARY, work.needs),
+    )
+    files = {f"{name}.service": unit.service(job), f"{name}.timer": unit.timer(_ABOUT, name, seconds)}
+    if out is None:
+        output.write("\n".join(f"# /etc/systemd/system/{file}\n{text}" for file, text in files.items()))
+        return
+    for file, text in files.items():
+        write_public(os.path.join(out, file), text.encode())
+    given.note(f"wrote {name}.service and {name}.timer into {out}")
+    if os.path.realpath(out) != "/etc/systemd/system":
+        given.note("as root, put them into /etc/systemd/system")
+    given.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
+
+
+def cron(given: Globals, option: options.SweepOptions = None, every: options.Every = None) -> None:
+    """Print a crontab line that runs `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
+    """
+    given.expect_own_form()
+    seconds = _EVERY if every is None else parse_duration(every)
+    if seconds not in crontab.TIMES:
+        raise UsageError(
+            f"cron cannot say every {format_duration(seconds)}",
+            f"the nearest that it can: --every {format_duration(crontab.nearest(seconds))}",
+        )
+    work = _work(given, option or [])
+    if len(crontab.command(work.command)) > crontab.MAX_COMMAND:
+        raise UsageError(
+            f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
+            "put it into a script, and the script into the crontab",
+        )
+    owner = _owner(work.ledger)
+    if owner != caller():
+        given.note(f"the line is for the crontab of {owner}, who owns the ledger")
+    output.write(crontab.line(seconds, work.command))
+
+
+class _Work(NamedTuple):
+    """What is to be run, and what it reaches."""
+
+    command: list[str]
+    ledger: str
+    writes: list[str]
+    needs: list[str]
+    """Every path that it has to reach."""
+
+
+def _work(given: Globals, words: Sequence[str]) -> _Work:
+    config = given.config()
+    ledger = ledger_path(config)
+    chosen = _checked(given, words)
+    program = _program()
+    command = [*program]
+    needs = [*program, sys.prefix, os.path.realpath(sys.executable), os.path.dirname(__file__), ledger]
+    if os.path.isfile(config.path):
+        command += ["--config", config.path]
+        needs.append(config.path)
+    profile = given.profile or os.environ.get("JITID_PROFILE")
+    if profile:
+        command += ["--profile", profile]
+    command += ["--ledger", ledger, "--no-input", "sweep", *_absolute(words, chosen)]
+    for word in command:
+        if _CONTROL.search(word):
+            raise UsageError(
+                f"{quote(word, 200)} holds a control character, which no unit and no crontab can say",
+                "name it otherwise",
+            )
+    writes = [ledger, *_written(chosen)]
+    for setting in SETTINGS:
+        origin = config.origin(setting)
+        if origin.startswith("environment ") and setting not in ("ledger", "format", "color"):
+            given.warn(
+                f"{origin.removeprefix('environment ')} is set here, and will not be where the sweep runs: "
+                f"jitid config set {setting} VALUE"
+            )
+    return _Work(
+        command, ledger, list(dict.fromkeys(writes)), [*needs, *writes, config.text("policy") or "/"]
+    )
+
+
+def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
+    """Return the options that the words give to `sweep`. Raises UsageError for what would be one at night."""
+    if given.read_line is None:
+        return {}
+    chosen = given.read_line(["sweep", *words])
+    for name in ("--ledger", "--config", "--profile"):
+        if name in chosen:
+            raise UsageError(
+                f"{name} stands after `--`, and the ledger of this line is another one",
+                f"jitid {name} VALUE schedule …",
+            )
+    if "--accept-clock" in chosen:
+        raise UsageError(
+            "--accept-clock cannot be scheduled: a clock that jumps would end what should live",
+            "give it by hand, once, to a sweep that was refused",
+        )
+    return chosen
+
+
+def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:
+    """Yield the option, the path and the metavar of each that takes one."""
+    for name, option in chosen.items():
+        if option.metavar not in ("FILE", "DIR"):
+            continue
+        values = option.value if isinstance(option.value, (list, tuple)) else (option.value,)
+        for value in values:
+            if isinstance(value, str) and value != "-":
+                yield name, value, option.metavar
+
+
+def _absolute(words: Sequence[str], chosen: Mapping[str, Option]) -> Iterator[str]:
+    """Yield the words with each path as it is meant here and now: the sweep starts in another folder."""
+    names = {name for name, _, _ in _paths(chosen)}
+    before = ""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if before in names and word != "-":
+            yield os.path.abspath(word)
+        elif equals and name in names and value != "-":
+            yield f"{name}={os.path.abspath(value)}"
+        else:
+            yield word
+        # What is a value itself names nothing.
+        before = word if before not in names else ""
+
+
+def _written(chosen: Mapping[str, Option]) -> Iterator[str]:
+    for name, path, metavar in _paths(chosen):
+        if name in _READ_UNLESS and _READ_UNLESS[name] not in chosen:
+            continue
+        place = os.path.abspath(path)
+        yield place if metavar == "DIR" else os.path.dirname(place)
+
+
+def _program() -> list[str]:
+    """Return the words that start this very jitid, wherever from."""
+    import shutil
+
+    own = sys.argv[0]
+    if os.path.basename(own) == "jitid":
+        found = shutil.which(own)
+        if found is not None:
+            return [os.path.abspath(found)]
+    if not sys.executable:
+        raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
+    # -P: no module is taken from the folder where it is started.
+    return [os.path.abspath(sys.executable), "-P", "-m", "jitid"]
+
+
+def _owner(ledger: str) -> str:
+    import pwd
+
+    try:
+        owner = os.stat(ledger).st_uid
+    except OSError:
+        return caller()
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
+def _lie_in(folders: Sequence[str], paths: Sequence[str]) -> bool:
+    return any(
+        f"{place}/".startswith(f"{folder}/")
+        for folder in folders
+        for path in paths
+        for place in (path, os.path.realpath(path))
+    )
+
+
+def _unit_name(name: str) -> str:
+    name = name.removesuffix(".service").removesuffix(".timer")
+    if not _UNIT_NAME.fullmatch(name):
+        raise UsageError(
+            f"{quote(name)} is no name of a unit", "letters, digits and `:_.-`, beginning with no `-`"
+        )
+    return name

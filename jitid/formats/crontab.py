@@ -1,0 +1,46 @@
+"""Lines of a crontab (crontab(5)), for any of the crons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MAX_COMMAND = 990
+"""Characters of a command: Debian's cron takes 999."""
+
+_BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+TIMES: dict[int, str] = {
+    _MINUTE: "* * * * *",
+    **{_MINUTE * n: f"*/{n} * * * *" for n in range(2, 60) if 60 % n == 0},
+    _HOUR: "0 * * * *",
+    **{_HOUR * n: f"0 */{n} * * *" for n in range(2, 24) if 24 % n == 0},
+    _DAY: "0 0 * * *",
+    7 * _DAY: "0 0 * * 0",
+}
+"""The intervals in seconds that cron can say, and how. Others it cannot: `*/7` begins anew with each hour."""
+
+
+def nearest(every: int) -> int:
+    """Return the interval that cron can say and that is nearest, the shorter of two."""
+    return min(TIMES, key=lambda each: (abs(each - every), each))
+
+
+def line(every: int, words: Sequence[str]) -> str:
+    """Return the line that runs a command at an interval of `TIMES`; no word may hold a control character."""
+    return f"{TIMES[every]} {command(words)}\n"
+
+
+def command(words: Sequence[str]) -> str:
+    """Return words as cron and then its shell take them for the same."""
+    return " ".join(_word(each) for each in words)
+
+
+def _word(text: str) -> str:
+    if _BARE.fullmatch(text):
+        return text
+    # A percent sign ends the command unless a backslash stands before it. Some crons take a backslash away from
+    # before another one too, and some do not: the quotation is closed and opened again between the two.
+    apart = re.sub(r"\\(?=[\\%])", r"\\''", text.replace("'", r"'\''"))
+    return "'" + apart.replace("%", r"\%") + "'"

@@ -1,0 +1,107 @@
+"""systemd units that run one command at intervals, with no more rights than it needs (systemd.exec(5))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
+
+
+class Job(NamedTuple):
+    """A command, and what it has to reach."""
+
+    about: str
+    """What it is for, in a few words of ours."""
+    command: Sequence[str]
+    """The first word is an absolute path."""
+    user: str
+    writes: Sequence[str]
+    """Folders that it writes to."""
+    reaches_homes: bool
+    """Something that it needs lies in somebody's home."""
+    reaches_temporary: bool
+    """Something that it needs lies in a folder for temporary files."""
+
+
+def service(job: Job) -> str:
+    """Return the text of the service."""
+    root = job.user == "root"
+    return f"""\
+[Unit]
+Description={job.about}
+
+[Service]
+Type=oneshot
+User={job.user}
+# The colon keeps a dollar sign in a word from naming a variable.
+ExecStart={word(":" + job.command[0])} {line(job.command[1:])}
+# Findings are an answer, not a failure of the service. What could not be examined (11) is one.
+SuccessExitStatus=10
+TimeoutStartSec=1h
+Nice=10
+UMask=0077
+
+# The file system can be read, and written only where ledger and results are.
+ProtectSystem=strict
+ReadWritePaths={" ".join(word("-" + folder) for folder in job.writes)}
+ProtectHome={"read-only" if job.reaches_homes else "yes"}
+PrivateTmp={"no" if job.reaches_temporary else "yes"}
+PrivateDevices=yes
+# Missing on purpose: ProtectProc=, ProcSubset=, PrivatePIDs= and PrivateUsers=. The rule orphaned-process looks in
+# /proc for the processes that credentials were given to: in a view of its own it would take them all for gone.
+
+CapabilityBoundingSet={"CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER" if root else ""}
+NoNewPrivileges=yes
+PrivateNetwork=yes
+RestrictAddressFamilies=AF_UNIX
+IPAddressDeny=any
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+{"SystemCallFilter=@chown" + chr(10) if root else ""}"""
+
+
+def timer(about: str, name: str, every: int) -> str:
+    """Return the text of the timer that starts the service `name` every so many seconds, and soon after a start."""
+    return f"""\
+[Unit]
+Description={about}, at intervals
+
+[Timer]
+Unit={name}.service
+OnBootSec=1min
+OnUnitActiveSec={every}s
+AccuracySec={max(1, min(60, every // 10))}s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def line(words: Sequence[str]) -> str:
+    """Return words as a unit file has them (systemd.syntax(7), section "Quoting"; systemd.unit(5), "Specifiers")."""
+    return " ".join(word(each) for each in words)
+
+
+def word(text: str) -> str:
+    """Return one word for a unit file; it must hold no control character."""
+    shown = text.replace("%", "%%")
+    if _BARE.fullmatch(shown):
+        return shown
+    escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,372 @@
+"""What leaked: reported, looked at, proved dead, and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid import introspection, tracing
+from jitid.audit import ended_digest
+from jitid.credential import Credential, State
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.identifier import credential_id
+from jitid.ledger.leak import Leak, LeakFilter
+from jitid.ledger.protocol import Ancestor, Ledger, Snapshot
+from jitid.lifetime import format_time
+from jitid.searching import Finds
+from jitid.text import check_text
+
+LONGEST_SOURCE = 200
+"""How many characters a source has at most."""
+
+_PAGE = 5_000
+"""So many credentials are told of at a time."""
+_ALL = 1 << 62
+_NAMED = 20
+"""So many credentials are named in an event; the rows that point to it name them all."""
+
+
+class LeakReport(NamedTuple):
+    """Where something was found, and when that was reported."""
+
+    source: str
+    reported_at: int | None
+    """None for now."""
+    unproved: bool = False
+    """Whether to believe what neither a signature nor a fingerprint proves."""
+
+
+class Reported(NamedTuple):
+    """What came of a report."""
+
+    credentials: dict[int, str]
+    """Number and jti of each credential that is recorded as leaked there, now or before."""
+    unproved: dict[int, str]
+    """The same of those that were not recorded, since nothing proves that they were there."""
+    new: set[int]
+    """Those that were not known to have leaked there."""
+    moved: int
+    """How many of those credentials were issued only after the time of the report, and count from their issue on."""
+    later: int
+    """How many were recorded before, as reported later than this report says; that stands."""
+    event: int | None
+    """The audit event that tells of what is new."""
+    ids: int
+    """How many ids stood in the text: no secret leaks with one."""
+    unknown: int
+    """How many strings of ours the ledger does not know."""
+    strays: list[tracing.Stray]
+    """The first of them."""
+
+
+class Leaked(NamedTuple):
+    """A leak, with what the ledger says of its credential."""
+
+    leak: Leak
+    credential: Credential
+    reason: str | None
+    """Why what verifies by the ledger refuses the credential; none if it takes it."""
+    now: int
+
+    @property
+    def state(self) -> str:
+        """The state of the credential; `invalid` if it has not ended and yet is refused."""
+        state = self.credential.state_at(self.now)
+        return "invalid" if state is State.ACTIVE and self.reason is not None else state.value
+
+    @property
+    def exposure(self) -> int:
+        """For how long it worked after the report, in seconds; of what works still, until now."""
+        end = self.now if self.leak.dead_at is None else self.leak.dead_at
+        return max(end - self.leak.reported_at, 0)
+
+    @property
+    def offline_until(self) -> int | None:
+        """Until when a verifier that does not ask the ledger takes it; none if it takes it no more."""
+        lasts = self.credential.claims_hash is not None and self.credential.expires_at > self.now
+        return self.credential.expires_at if lasts else None
+
+
+class LeakPage(NamedTuple):
+    """Leaks, the newest first, and from where to go on."""
+
+    leaks: list[Leaked]
+    before: int | None
+    """The number of the last one that was looked at; none if there are no more."""
+
+
+class LeakDetails(NamedTuple):
+    """All that there is to say of a leak."""
+
+    leaked: Leaked
+    lineage: list[Ancestor]
+    event: Mapping[str, Any]
+    """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""
+    closed_event: Mapping[str, Any]
+    ended_event: Mapping[str, Any]
+
+
+class Proved(NamedTuple):
+    """A leak whose credential is proved dead."""
+
+    leak: Leak
+    event: int
+    """The audit event that says so."""
+
+
+class Closed(NamedTuple):
+    """What closing came to."""
+
+    closed: int
+    """How many were closed."""
+    already: int
+    """How many had been closed before."""
+    valid: int
+    """How many were closed although their credential works."""
+    event: int | None
+
+
+def check_source(text: str) -> str:
+    """Return where something was found. Raises UsageError for a token, what is no text, or a document."""
+    check_text(text, "the source")
+    if not text.strip():
+        raise UsageError("the source is blank", "say where it was found: --source TEXT")
+    if len(text) > LONGEST_SOURCE:
+        raise UsageError(
+            f"the source is longer than {LONGEST_SOURCE} characters", "say where it was found: --source TEXT"
+        )
+    return text
+
+
+def add(
+    ledger: Ledger, finds: Finds, report: LeakReport, *, dry_run: bool = False, accept_clock: bool = False
+) -> Reported:
+    """Record that what was found has leaked: credentials of this ledger, and nothing of the strings themselves.
+
+    Raises:
+        UsageError: the report is of the future, or its source is none; nothing was recorded.
+
+    """
+    source = check_source(report.source)
+    with ledger.read() as snapshot:
+        _check_time(report, snapshot.now)
+        seen = tracing.recognise(snapshot, ledger.names, _secrets(finds))
+        # What anybody could have written proves no leak.
+        weak = {one.key: one.jti for one, evidence in seen.found if evidence.proof is None}
+        sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
+        left = {} if report.unproved else weak
+        unknown = seen.unknown + seen.unknown_words
+        known = snapshot.leaks(LeakFilter(credentials=tuple(sure), source=source), _ALL) if sure else []
+    before = {leak.jti for leak in known}
+    came = Reported(
+        sure,
+        left,
+        {key for key, jti in sure.items() if jti not in before},
+        0,
+        0,
+        None,
+        len(finds.ids) + len(finds.guessed),
+        unknown,
+        seen.strays,
+    )
+    if dry_run or not sure:
+        return came
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        at = _check_time(report, transaction.now)
+        recorded = transaction.add_leaks(sure, source, at)
+        new = {key for key, _ in recorded.new}
+        came = came._replace(new=new, moved=recorded.moved, later=recorded.later)
+        if not recorded.new:
+            return came
+        jtis = [jti for _, jti in recorded.new]
+        believed = len(new & weak.keys())
+        event = transaction.append(
+            "leak",
+            {
+                "source": source,
+                "reported": at,
+                "count": len(jtis),
+                "jtis": _named(jtis),
+                "leaked": ended_digest(jtis),
+                "unproved": believed or None,
+                "unknown": unknown or None,
+            },
+        )
+        return came._replace(event=event.seq)
+
+
+def page(snapshot: Snapshot, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
+    """Return leaks, the newest first; with `valid` those alone whose credential verifies."""
+    size = min(limit, _PAGE)
+    found = snapshot.leaks(chosen._replace(live=chosen.live or valid), size)
+    told = described(snapshot, found)
+    rest = found[-1].key if len(found) == size else None
+    return LeakPage([one for one in told if one.reason is None or not valid], rest)
+
+
+def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
+    """Return all about some leaks, the newest first.
+
+    Raises:
+        NotFoundError: there is no such leak.
+
+    """
+    told = described(snapshot, _found(snapshot, chosen))
+    lineages = snapshot.lineages({one.credential.identity_key for one in told})
+
+    def event(seq: int | None) -> Mapping[str, Any]:
+        found = None if seq is None else snapshot.event(seq)
+        return {} if found is None else found.document()
+
+    return [
+        LeakDetails(
+            one,
+            lineages.get(one.credential.identity_key, []),
+            event(one.leak.event),
+            event(one.leak.closed_event),
+            event(one.credential.ended_event),
+        )
+        for one in told
+    ]
+
+
+def close(
+    ledger: Ledger, chosen: LeakFilter, reason: str, *, valid_too: bool = False, accept_clock: bool = False
+) -> Closed:
+    """Close leaks: somebody is done with them.
+
+    Raises:
+        NotFoundError: there is no such leak; nothing was closed.
+        UsageError: the credential of one works, and `valid_too` was not given; nothing was closed.
+
+    """
+    check_text(reason, "the reason")
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        found = _found(transaction, chosen)
+        due = [leak for leak in found if leak.closed_at is None]
+        valid = [one for one in described(transaction, due) if one.reason is None]
+        if valid and not valid_too:
+            first = valid[0]
+            more = "" if len(valid) == 1 else f" and that of {len(valid) - 1} more"
+            raise UsageError(
+                f"the credential of leak {first.leak.key}{more} still works; nothing was closed",
+                f"jitid revoke {first.credential.jti}",
+            )
+        closed = transaction.close_leaks([leak.key for leak in due])
+        if not closed:
+            return Closed(0, len(found), 0, None)
+        jtis = [jti for _, jti in closed]
+        event = transaction.append(
+            "leak-close",
+            {
+                "reason": reason,
+                "count": len(jtis),
+                "jtis": _named(jtis),
+                "closed": ended_digest(jtis),
+                "valid": len(valid) or None,
+            },
+        )
+        return Closed(len(jtis), len(found) - len(jtis), len(valid), event.seq)
+
+
+def prove(ledger: Ledger, *, accept_clock: bool = False) -> list[Proved]:
+    """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
+
+    It is asked of the judge that `verify` asks, in a view of what has been committed; so whoever ends something and
+    then calls this has proof of what the disk says, not of what it meant to do. Doing it twice proves nothing twice.
+    """
+    refused: dict[int, Leak] = {}
+    with ledger.read() as snapshot:
+        after = 0
+        while found := snapshot.unproved_leaks(after, _PAGE):
+            after = found[-1].key
+            credentials = _credentials(snapshot, found)
+            refused |= {leak.key: leak for leak in found if _is_refused(snapshot, credentials[leak.jti])}
+    if not refused:
+        return []
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        proved = transaction.prove_leaks(refused)
+        if not proved:
+            # Somebody else was first.
+            return []
+        jtis = [jti for _, jti in proved]
+        event = transaction.append(
+            "leak-proof", {"count": len(jtis), "jtis": _named(jtis), "proved": ended_digest(jtis)}
+        )
+        return [Proved(refused[key]._replace(proved_at=transaction.now), event.seq) for key, _ in proved]
+
+
+def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
+    """Return leaks with what the ledger says of their credentials, in the same order."""
+    credentials = _credentials(snapshot, found)
+    # What is dead is refused for that, whatever stands above it.
+    alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
+    lineages = snapshot.lineages({one.identity_key for one in alive if one.parent_key is not None})
+    tasks = {name: snapshot.find_task(name) for name in {one.task for one in credentials.values()}}
+    told = []
+    for leak in found:
+        one = credentials[leak.jti]
+        task = tasks[one.task]
+        if task is None:
+            raise IntegrityError(
+                f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
+            )
+        reason = introspection.objection(one, task, lineages.get(one.identity_key, []), snapshot.now)
+        told.append(Leaked(leak, one, reason, snapshot.now))
+    return told
+
+
+def _secrets(finds: Finds) -> Finds:
+    """Return what was found without the ids: an id is no secret, and stands in every log."""
+    own = Finds()
+    own.add(finds)
+    own.ids.clear()
+    own.guessed.clear()
+    return own
+
+
+def _check_time(report: LeakReport, now: int) -> int:
+    """Return when it was reported. Raises UsageError for the future."""
+    if report.reported_at is None:
+        return now
+    if report.reported_at > now:
+        raise UsageError(
+            f"the time of the report, {format_time(report.reported_at)}, is in the future; nothing was recorded",
+            f"it is {format_time(now)} by the ledger",
+        )
+    return report.reported_at
+
+
+def _found(snapshot: Snapshot, chosen: LeakFilter) -> list[Leak]:
+    if not chosen.numbers and not chosen.jtis:
+        raise UsageError("no leak is named", "name it by its number, or by the jti of what leaked")
+    found = snapshot.leaks(chosen, _ALL)
+    numbers, jtis = {leak.key for leak in found}, {leak.jti for leak in found}
+    for number in chosen.numbers:
+        if number not in numbers:
+            raise NotFoundError(f"there is no leak {number}", "see: jitid leak list")
+    for jti in chosen.jtis:
+        if jti not in jtis:
+            raise NotFoundError(f"nobody has reported that {jti} leaked", "see: jitid leak list")
+    return found
+
+
+def _credentials(snapshot: Snapshot, found: Iterable[Leak]) -> dict[str, Credential]:
+    jtis = {leak.jti for leak in found}
+    credentials = {one.jti: one for one in snapshot.find_given(jtis, ())}
+    if missing := jtis - credentials.keys():
+        raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")
+    return credentials
+
+
+def _is_refused(snapshot: Snapshot, credential: Credential) -> bool:
+    try:
+        introspection.judge(snapshot, credential, None)
+    except InvalidCredentialError:
+        return True
+    return False
+
+
+def _named(jtis: list[bytes]) -> list[str] | dict[str, Any]:
+    shown = [credential_id(jti) for jti in jtis[:_NAMED]]
+    return shown if len(jtis) <= _NAMED else {"first": shown, "count": len(jtis)}

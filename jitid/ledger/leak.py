@@ -1,0 +1,109 @@
+"""What a ledger remembers of credentials that leaked, and what it answers about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+
+class Leak(NamedTuple):
+    """A credential that was reported to have been found somewhere. Times are seconds since the epoch."""
+
+    key: int
+    """Its number."""
+    jti: str
+    """The credential."""
+    source: str
+    """Where it was found, as whoever reported it says."""
+    reported_at: int
+    """When that was reported; never before the issue of the credential."""
+    added_at: int
+    """When the ledger heard of it."""
+    event: int
+    """The audit event that tells of it."""
+    proved_at: int | None
+    """When it was proved that what verifies by the ledger refuses the credential."""
+    closed_at: int | None
+    closed_event: int | None
+    dead_at: int | None
+    """When the credential ended, recorded or not; none while it is alive."""
+
+
+class LeakFilter(NamedTuple):
+    """Which leaks are meant; every given condition must hold."""
+
+    numbers: tuple[int, ...] = ()
+    """Their own; these and `jtis` are alternatives."""
+    jtis: tuple[str, ...] = ()
+    credentials: tuple[int, ...] = ()
+    """The ledger's numbers of credentials."""
+    source: str | None = None
+    task: str | None = None
+    open: bool = False
+    """Nobody has closed it."""
+    live: bool = False
+    """The credential is alive; whether it verifies depends on what is above it too."""
+    since: int | None = None
+    """Reported at that time or later."""
+    until: int | None = None
+    """Reported before."""
+    before: int | None = None
+    """With a lower number than this: a page follows another so."""
+
+
+class Recorded(NamedTuple):
+    """What reporting some credentials came to."""
+
+    new: list[tuple[int, bytes]]
+    """Number and jti of each credential that was not known to have leaked there, in the order of issue."""
+    moved: int
+    """How many of those were issued only after the time of the report, and count from their issue on."""
+    later: int
+    """How many were known, as reported later than this time; that stands."""
+
+
+class LeakRow(NamedTuple):
+    """A leak as the check of the audit log compares it."""
+
+    key: int
+    jti: bytes
+    source: str
+    reported_at: int
+    added_at: int
+    event: int
+    issued_at: int
+
+
+class LeakSnapshot(Protocol):
+    """The part of a consistent view that is about leaks."""
+
+    def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
+        """Return leaks, the newest first."""
+
+    def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
+        """Return those with numbers above `after` whose credential is dead and not proved so, in order."""
+
+    def leak_members(self, seq: int, operation: str, at: int) -> list[str]:
+        """Return the ids of the credentials that an event about leaks tells of."""
+
+    def leak_rows(self) -> Iterator[LeakRow]:
+        """Yield every leak, in order."""
+
+    def closed_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
+
+    def proved_leaks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (proved_at, jti) of every leak that is proved dead, ordered by that time."""
+
+
+class LeakTransaction(Protocol):
+    """The part of a durable change that is about leaks."""
+
+    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
+        """Record that these credentials leaked, pointing to the next event; those known from that source stay."""
+
+    def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""
+
+    def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
+        """Close leaks that are open, pointing to the next event; return number and jti of each that was."""

@@ -1,0 +1,164 @@
+"""Questions about leaks and changes to them, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jitid.identifier import credential_id
+from jitid.ledger import selecting
+from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Recorded
+
+_LEAK = """
+    SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at, l.closed_event,
+           CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
+                WHEN c.superseded_at <= :now AND c.superseded_at < c.expires_at THEN c.superseded_at
+                WHEN c.expires_at <= :now THEN c.expires_at END
+      FROM leak l CROSS JOIN credential c
+     WHERE c.id = l.credential"""
+
+_NAMED = """l.id IN (SELECT leak FROM given_leak
+    UNION SELECT k.id FROM given_jti g CROSS JOIN credential n CROSS JOIN leak k
+     WHERE n.jti = g.jti AND k.credential = n.id)"""
+_OF_CREDENTIALS = (
+    "l.id IN (SELECT k.id FROM given_credential g CROSS JOIN leak k WHERE k.credential = g.credential)"
+)
+
+_MEMBERS = {
+    "leak": "l.event = :seq",
+    "leak-close": "l.closed_event = :seq",
+    "leak-proof": "l.proved_at = :at",
+}
+"""By the operation of an event, which leaks it tells of."""
+
+
+def _leaks(rows: Iterable[Any]) -> list[Leak]:
+    return [Leak(key, credential_id(jti), *rest) for key, jti, *rest in rows]
+
+
+class SqlLeaks:
+    """What a view of a ledger that speaks SQL answers about leaks."""
+
+    _db: Any
+    _now: int
+
+    def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
+        """Return leaks, the newest first."""
+        selecting.give(self._db, chosen.jtis, (), credentials=chosen.credentials, leaks=chosen.numbers)
+        conditions = {
+            _NAMED: chosen.numbers or chosen.jtis,
+            _OF_CREDENTIALS: chosen.credentials,
+            "l.source = :source": chosen.source is not None,
+            "c.task = (SELECT id FROM task WHERE name = :task)": chosen.task is not None,
+            "l.closed_at IS NULL": chosen.open,
+            selecting.LIVE: chosen.live,
+            "l.reported_at >= :since": chosen.since is not None,
+            "l.reported_at < :until": chosen.until is not None,
+            "l.id < :before": chosen.before is not None,
+        }
+        where = "".join([f" AND {condition}" for condition, holds in conditions.items() if holds])
+        values = {name: getattr(chosen, name) for name in ("source", "task", "since", "until", "before")}
+        rows = self._db.execute(
+            f"{_LEAK}{where} ORDER BY l.id DESC LIMIT :limit", {**values, "now": self._now, "limit": limit}
+        )
+        return _leaks(rows)
+
+    def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
+        """Return those with numbers above `after` whose credential is dead and not proved so, in order."""
+        rows = self._db.execute(
+            f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({selecting.LIVE})
+                ORDER BY l.id LIMIT :limit""",
+            {"after": after, "now": self._now, "limit": limit},
+        )
+        return _leaks(rows)
+
+    def leak_members(self, seq: int, operation: str, at: int) -> list[str]:
+        """Return the ids of the credentials that an event about leaks tells of."""
+        rows = self._db.execute(
+            f"""SELECT c.jti FROM leak l CROSS JOIN credential c
+                 WHERE c.id = l.credential AND {_MEMBERS[operation]} ORDER BY l.id""",
+            {"seq": seq, "at": at},
+        )
+        return [credential_id(jti) for (jti,) in rows]
+
+    def leak_rows(self) -> Iterator[LeakRow]:
+        """Yield every leak, in order."""
+        rows = self._db.execute(
+            """SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
+                 FROM leak l LEFT JOIN credential c ON c.id = l.credential ORDER BY l.id"""
+        )
+        return map(LeakRow._make, rows)
+
+    def closed_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
+        rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
+            """SELECT l.closed_event, l.closed_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
+                WHERE l.closed_at IS NOT NULL OR l.closed_event IS NOT NULL ORDER BY l.closed_event, l.id"""
+        )
+        return rows
+
+    def proved_leaks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (proved_at, jti) of every leak that is proved dead, ordered by that time."""
+        rows: Iterator[tuple[int, bytes]] = self._db.execute(
+            """SELECT l.proved_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
+                WHERE l.proved_at IS NOT NULL ORDER BY l.proved_at, l.id"""
+        )
+        return rows
+
+
+def add(
+    db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
+) -> Recorded:
+    """Record that credentials leaked; those that are known from that source stay as they are."""
+    selecting.give(db, (), (), credentials=credentials)
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
+    told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
+    # Nothing leaks before it is there: of a whole repository that was reported once, the later tokens count from
+    # their own issue on.
+    db.execute(
+        """INSERT INTO leak (credential, source, reported_at, added_at, event)
+           SELECT c.id, :source, CASE WHEN c.issued_at > :reported THEN c.issued_at ELSE :reported END, :now, :event
+             FROM given_credential g CROSS JOIN credential c
+            WHERE c.id = g.credential
+              AND NOT EXISTS (SELECT 1 FROM leak l WHERE l.credential = c.id AND l.source = :source)
+            ORDER BY c.id""",
+        told,
+    )
+    new = db.execute(
+        """SELECT c.id, c.jti FROM leak l CROSS JOIN credential c
+            WHERE c.id = l.credential AND l.id > :last ORDER BY l.id""",
+        told,
+    ).fetchall()
+    (moved,) = db.execute(
+        "SELECT count(*) FROM leak l WHERE l.id > :last AND l.reported_at > :reported", told
+    ).fetchone()
+    (later,) = db.execute(
+        """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
+            WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
+              AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
+        told,
+    ).fetchone()
+    return Recorded(new, moved, later)
+
+
+def prove(db: Any, numbers: Iterable[int], *, now: int) -> list[tuple[int, bytes]]:
+    """Record the time of the proof where there is none yet."""
+    return _change(db, numbers, "proved_at IS NULL", "proved_at = :now", {"now": now})
+
+
+def close(db: Any, numbers: Iterable[int], *, now: int, event: int) -> list[tuple[int, bytes]]:
+    """Close leaks that are open."""
+    change = "closed_at = :now, closed_event = :event"
+    return _change(db, numbers, "closed_at IS NULL", change, {"now": now, "event": event})
+
+
+def _change(
+    db: Any, numbers: Iterable[int], due: str, change: str, values: dict[str, int]
+) -> list[tuple[int, bytes]]:
+    selecting.give(db, (), (), leaks=numbers)
+    rows: list[tuple[int, bytes]] = db.execute(
+        f"""SELECT l.id, c.jti FROM given_leak g CROSS JOIN leak l CROSS JOIN credential c
+             WHERE l.id = g.leak AND c.id = l.credential AND l.{due} ORDER BY l.id"""
+    ).fetchall()
+    db.execute(f"UPDATE leak SET {change} WHERE {due} AND id IN (SELECT leak FROM given_leak)", values)
+    return rows

@@ -1,0 +1,426 @@
+"""`leak` as it is used in an incident: no secret is kept or shown, and what was reported is never half ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from jitid.ledger.leak import LeakFilter
+from jitid.secret import fingerprint
+from tests.builders import World
+from tests.cli.test_trace import FILLER, SPOILT, pieces
+from tests.ledger.test_crash import CALLS
+from tests.real import Shell, command, need
+
+
+class Incident(NamedTuple):
+    """Tokens that got about, the second of which hangs below the first."""
+
+    shell: Shell
+    planner: str
+    coder: str
+
+    def listed(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return what leaked."""
+        items: list[dict[str, Any]] = json.loads(
+            self.shell.good("leak", "list", "--format", "json", *arguments)
+        )["items"]
+        return items
+
+    def operations(self) -> list[str]:
+        """Return what happened, by the audit log."""
+        return self.shell.good("audit", "log", "--field", "op").split()
+
+
+@pytest.fixture
+def incident(tmp_path: Path) -> Incident:
+    """Return a ledger with a signed token and an opaque one that hangs below it."""
+    shell = Shell(tmp_path)
+    shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
+    shell.good("issue", "--parent-file", "p.jwt", "--kind", "opaque", "--out", "c.tok", "--agent", "coder")
+    return Incident(shell, (tmp_path / "p.jwt").read_text().strip(), (tmp_path / "c.tok").read_text().strip())
+
+
+def held(folder: Path) -> bytes:
+    """Return all bytes of a ledger's folder, one file after the other."""
+    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+LINES = [
+    (),
+    ("--revoke", "--format", "json", "-v", "--debug"),
+    ("--revoke", "--yes", "--format", "table"),
+    ("--source", "s", "--field", "jti", "--yes"),
+    ("--revoke", "--max", "0", "--debug"),
+    ("--dry-run", "--format", "csv"),
+    ("--at", "2999-01-01T00:00:00Z"),
+    ("--ledger", "nowhere", "--debug"),
+]
+
+
+@pytest.mark.parametrize("way", SPOILT)
+def test_no_part_of_a_token_is_kept_or_shown(way: str, incident: Incident) -> None:
+    """In no file of the ledger, in no output, and in nothing that is told afterwards."""
+    for token in (incident.planner, incident.coder):
+        shown = ""
+        for line in LINES:
+            done = incident.shell.run("leak", "add", *line, stdin=SPOILT[way](token))
+            assert done.returncode in (0, 2, 3, 5, 9), (line, done.stderr)
+            shown += done.stdout + done.stderr
+        for verb in ("leak list", "audit log"):
+            shown += incident.shell.good(*verb.split(), "--format", "json")
+        assert "internal error" not in shown
+        everything = shown.encode() + held(incident.shell.ledger)
+        assert not [piece for piece in pieces(token) if piece.encode() in everything]
+
+
+def test_no_unknown_string_is_kept_or_shown(incident: Incident, tmp_path: Path) -> None:
+    other = Shell(tmp_path, tmp_path / "other")
+    token = other.good("-q", "issue", "--task", "X", "--delegator", "bob").strip()
+    opaque = other.good("issue", "--task", "X", "--delegator", "bob", "--kind", "opaque").strip()
+    text = f"{token} {opaque} {fingerprint('x').hex()} {incident.coder} hunter2hunter2"
+    done = incident.shell.run("leak", "add", "--format", "json", stdin=text)
+    assert json.loads(done.stdout)["unknown"] == 3
+    everything = (
+        (done.stdout + done.stderr).encode()
+        + held(incident.shell.ledger)
+        + incident.shell.good("audit", "export").encode()
+    )
+    for secret in (*pieces(opaque), token.rpartition(".")[2], fingerprint("x").hex(), "hunter2"):
+        assert secret.encode() not in everything
+    assert not [
+        raw for raw in (fingerprint(opaque), fingerprint(token), fingerprint("x")) if raw in everything
+    ]
+
+
+def test_what_leaked_ends_with_all_below_it_and_is_proved(incident: Incident) -> None:
+    done = incident.shell.run(
+        "leak", "add", "--revoke", "--reason", "on a wiki", "--format", "json", stdin=incident.planner
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["recorded"], document["ended"]["ended"]) == (
+        "jitid.leak-add/1",
+        1,
+        2,
+    )
+    (row,) = document["items"]
+    assert (row["state"], row["valid"], row["source"]) == ("revoked", False, "stdin")
+    assert row["proved_at"] >= row["dead_at"] >= row["reported_at"]
+    assert incident.operations()[-3:] == ["leak", "revoke", "leak-proof"]
+    assert incident.shell.run("verify", "c.tok").returncode == 8
+    incident.shell.good("audit", "verify")
+
+
+def test_the_same_again_is_already_so(incident: Incident) -> None:
+    line = ("leak", "add", "p.jwt", "--revoke", "--format", "json")
+    first, second = (json.loads(incident.shell.good(*line)) for _ in range(2))
+    assert (first["recorded"], first["already"], first["source"]) == (1, 0, "p.jwt")
+    assert (second["recorded"], second["already"], second["events"]) == (0, 1, [])
+    assert second["items"] == first["items"]
+    assert incident.operations().count("leak") == incident.operations().count("revoke") == 1
+
+
+def test_more_than_max_is_recorded_and_does_not_end(incident: Incident) -> None:
+    """What is known to have leaked is knowledge, whoever may end it."""
+    line = ("leak", "add", "p.jwt", "--revoke", "--max", "1")
+    done = incident.shell.run(*line)
+    assert done.returncode == 9
+    assert "what leaked is recorded, and nothing has ended" in done.stderr
+    assert "nothing was changed" not in done.stderr
+    assert [row["valid"] for row in incident.listed()] == [True]
+    again = incident.shell.run(*line)
+    assert again.returncode == 2
+    assert "nothing was changed" in again.stderr
+    assert incident.shell.run(*line, "--yes").returncode == 2
+    assert incident.shell.run(*line[:4], "--yes").returncode == 0
+    assert [row["valid"] for row in incident.listed()] == [False]
+
+
+def test_neither_yes_nor_max_comes_from_the_environment(incident: Incident) -> None:
+    more = {"JITID_YES": "1", "JITID_MAX": "9", "JITID_REVOKE": "1", "JITID_SOURCE": "x"}
+    done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--max", "1", more=more)
+    assert done.returncode == 9
+    assert (
+        incident.shell.run("leak", "add", "--revoke", stdin=incident.planner[:250], more=more).returncode == 2
+    )
+    assert [row["source"] for row in incident.listed("--valid")] == ["p.jwt"]
+
+
+def test_what_is_not_proved_is_left_alone_without_yes(incident: Incident) -> None:
+    cut = incident.planner[:240]
+    done = incident.shell.run("leak", "add", "--revoke", stdin=cut)
+    assert done.returncode == 2
+    assert "nothing was recorded" in done.stderr
+    done = incident.shell.run("leak", "add", "--revoke", stdin=f"{cut} {incident.coder}")
+    assert done.returncode == 9
+    assert "that was not recorded" in done.stderr
+    assert [(row["agent"], row["state"]) for row in incident.listed()] == [("coder", "revoked")]
+    assert incident.shell.run("verify", "p.jwt").returncode == 0
+    assert incident.shell.run("leak", "add", "--revoke", "--yes", stdin=cut).returncode == 0
+    assert incident.shell.run("verify", "p.jwt").returncode == 8
+
+
+def test_a_dry_run_changes_nothing(incident: Incident) -> None:
+    before = (incident.shell.good("audit", "log"), incident.listed())
+    done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "would record 1 leak" in done.stderr
+    assert "would end 2 live credentials" in done.stderr
+    assert incident.shell.run("leak", "add", "p.jwt", "--dry-run").returncode == 0
+    assert (incident.shell.good("audit", "log"), incident.listed()) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("--reason", "x"),
+        ("--max", "1"),
+        ("--revoke", "--max", "1", "--yes"),
+        ("--revoke", "--max", "-1"),
+        ("--revoke", "--reason", "x" * 1_001),
+        ("--source", ""),
+        ("--source", "  "),
+        ("--source", "x" * 201),
+        ("--at", "yesterday"),
+        ("--at", "2999-01-01T00:00:00Z"),
+        ("--field", "nothing"),
+        ("--field", "jti", "--format", "json"),
+        ("no-such-file",),
+        ("",),
+    ],
+)
+def test_a_line_that_cannot_be_meant_changes_nothing(line: tuple[str, ...], incident: Incident) -> None:
+    head = incident.shell.good("audit", "log", "--field", "hash")
+    done = incident.shell.run("leak", "add", *line, stdin=incident.planner)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert incident.shell.good("audit", "log", "--field", "hash") == head
+
+
+def test_a_token_is_no_source_and_is_not_repeated(incident: Incident) -> None:
+    for token in (incident.planner, incident.coder):
+        for line in (("--source", token), (token,), ("--source", f"see {token}")):
+            done = incident.shell.run("leak", "add", *line, stdin=token)
+            assert done.returncode == 2
+            assert not [piece for piece in pieces(token) if piece in done.stdout + done.stderr]
+    # As the name of a file that is there it is the source by default.
+    (incident.shell.home / incident.coder).write_text(incident.coder)
+    done = incident.shell.run("leak", "add", incident.coder)
+    assert done.returncode == 2
+    assert not [piece for piece in pieces(incident.coder) if piece in done.stdout + done.stderr]
+    assert incident.listed() == []
+
+
+SOURCES = [
+    "\x1b]0;owned\x07\x1b[31m",
+    "a\u202eb\u200b",
+    "=HYPERLINK(1)",
+    "[bold]x[/]",
+    "<script>alert(1)</script>",
+    "two\nlines\tand a tab",
+    "'; DROP TABLE leak; --",
+]
+
+
+def test_a_hostile_source_is_kept_as_it_is_and_shown_harmless(incident: Incident) -> None:
+    for source in SOURCES:
+        incident.shell.good("leak", "add", f"--source={source}", "c.tok")
+    assert [row["source"] for row in incident.listed()] == SOURCES[::-1]
+    for source in SOURCES:
+        assert [row["source"] for row in incident.listed(f"--source={source}")] == [source]
+    for fmt in ("table", "tsv", "csv"):
+        for verb in (
+            ("leak", "list"),
+            ("leak", "show", "1"),
+            ("leak", "add", "--source", SOURCES[0], "c.tok"),
+        ):
+            shown = incident.shell.good(*verb, "--format", fmt)
+            assert "\x1b" not in shown
+            assert "\u202e" not in shown
+    assert len(incident.shell.good("leak", "list").splitlines()) == len(SOURCES)
+    assert ",=HYPERLINK" not in incident.shell.good("leak", "list", "--format", "csv")
+    log = incident.shell.good("audit", "log", "--operation", "leak", "--format", "jsonl").splitlines()
+    assert [json.loads(line)["source"] for line in log] == SOURCES
+    incident.shell.good("audit", "verify")
+
+
+def test_ids_alone_are_no_leak(incident: Incident) -> None:
+    jti = incident.shell.good("inspect", "p.jwt", "--field", "jti")
+    for more in ((), ("--yes", "--revoke")):
+        done = incident.shell.run("leak", "add", *more, stdin=jti)
+        assert done.returncode == 3
+        assert "an id is no secret" in done.stderr
+    done = incident.shell.run("leak", "add", stdin=jti + incident.planner)
+    assert done.returncode == 0
+    assert "1 id in the text did not count" in done.stderr
+    assert incident.shell.run("leak", "add", stdin="nothing here").returncode == 3
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "pipe"])
+def test_a_large_log_is_recorded_in_one_go(piped: bool, incident: Incident, tmp_path: Path) -> None:
+    """With strings of ours on both sides of wherever it is cut, and searched by several processes."""
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        for number in range(20):
+            file.write(FILLER * 3_000)
+            file.write(f"{number} {incident.planner} {incident.coder}\n".encode())
+    with log.open("rb") as file:
+        done = subprocess.run(
+            command("leak", "add", "--format", "json", "--source", "ci"),
+            stdin=None if piped else file,
+            input=file.read() if piped else None,
+            env=incident.shell.environment,
+            capture_output=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recorded"] == 2
+    assert incident.operations().count("leak") == 1
+
+
+def test_a_compressed_log_is_not_said_to_hold_nothing(incident: Incident) -> None:
+    import gzip
+
+    (incident.shell.home / "log.gz").write_bytes(gzip.compress(incident.planner.encode()))
+    done = incident.shell.run("leak", "add", "log.gz")
+    assert done.returncode == 3
+    assert "zcat FILE | jitid leak add" in done.stderr
+
+
+def test_rows_that_nobody_takes_do_not_hide_what_was_done(incident: Incident) -> None:
+    """The status is that of an output that was not written."""
+    for where in ('"$@" >/dev/full', '"$@" >&-'):
+        done = incident.shell.run("leak", "add", "--revoke", "p.jwt", before=["sh", "-c", where, "sh"])
+        assert done.returncode == 74
+        assert "ended 2 live credentials" in done.stderr or "nothing was live" in done.stderr
+    (row,) = incident.listed()
+    assert row["proved_at"] is not None
+    done = incident.shell.run("leak", "close", "1", "--reason", "x", before=["sh", "-c", '"$@" >&-', "sh"])
+    assert done.returncode == 74
+    assert incident.listed("--open") == []
+
+
+def test_two_at_once_record_and_end_it_once(incident: Incident) -> None:
+    running = [incident.shell.start("leak", "add", "--revoke", "--field", "state", "p.jwt") for _ in range(2)]
+    answers = [one.communicate() for one in running]
+    assert [one.returncode for one in running] == [0, 0], answers
+    assert [out for out, _ in answers] == ["revoked\n"] * 2
+    told = incident.operations()
+    assert [told.count(name) for name in ("leak", "revoke", "leak-proof")] == [1, 1, 1]
+    incident.shell.good("audit", "verify")
+
+
+def killed(shell: Shell, arguments: tuple[str, ...], call: str) -> Iterator[None]:
+    """Yield after each death of a command before one of its calls of one name, until it outlives them."""
+    strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
+    when = 1
+    while True:
+        done = shell.run(*arguments, before=[*strace, "-e", f"inject={call}:signal=KILL:when={when}"])
+        if done.returncode == 0:
+            return
+        assert done.returncode == -signal.SIGKILL, (call, when, done.stderr)
+        yield
+        when += 1
+
+
+def test_a_report_killed_before_any_write_is_done_by_repeating_it(incident: Incident, tmp_path: Path) -> None:
+    """Whatever was recorded of it stands once, what ended has its leak, and what is proved is dead."""
+    shell, before = incident.shell, tmp_path / "before"
+    line = ("leak", "add", "--revoke", "--reason", "leaked", "p.jwt")
+    shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)
+    deaths = 0
+    stages: set[tuple[str, ...]] = set()
+    for call in CALLS:
+        for _ in killed(shell, line, call):
+            deaths += 1
+            with World(shell.ledger, now=int(time.time())) as world:
+                world.check()
+                done = [event["op"] for event in world.events() if event["op"] != "issue"][1:]
+                with world.ledger.read() as snapshot:
+                    found = snapshot.leaks(LeakFilter(), 9)
+            stages.add(tuple(done))
+            assert done in (
+                [],
+                ["leak"],
+                ["leak", "revoke"],
+                ["leak", "revoke", "leak-proof"],
+            )
+            assert len(found) == bool(done)
+            assert all((leak.dead_at is not None) == ("revoke" in done) for leak in found)
+            assert all((leak.proved_at is not None) == ("leak-proof" in done) for leak in found)
+            shell.good(*line)
+            (row,) = incident.listed()
+            assert row["proved_at"] is not None
+            assert [name for name in incident.operations() if name not in ("init", "issue")] == [
+                "leak",
+                "revoke",
+                "leak-proof",
+            ]
+            shutil.rmtree(shell.ledger)
+            shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+        shutil.rmtree(shell.ledger)
+        shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+    assert deaths >= 10
+    assert len(stages) == 4
+
+
+def test_closing_needs_a_reason_and_the_end(incident: Incident) -> None:
+    incident.shell.good("leak", "add", "p.jwt", "--ledger", str(incident.shell.ledger))
+    assert incident.shell.run("leak", "close", "1").returncode == 2
+    place = ("--ledger", str(incident.shell.ledger))
+    done = incident.shell.run("leak", "close", "1", "--reason", "x", *place)
+    assert done.returncode == 2
+    # Copied as it is, the command finds the same ledger.
+    assert f"jitid --ledger {incident.shell.ledger} revoke jti_" in done.stderr
+    incident.shell.good("leak", "close", "1", "--reason", "x", "--yes")
+    assert incident.shell.good("leak", "close", "1", "--reason", "y") == (
+        "nothing was open: it had been closed already\n"
+    )
+    assert incident.shell.good("leak", "show", "1", "--field", "closed_reason") == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("7", 3),
+        ("0", 3),
+        ("9" * 18, 3),
+        ("9" * 19, 2),
+        ("-1", 2),
+        ("1.0", 2),
+        ("٣", 2),
+        ("jti_06h0snnep1rah9etii88q3sj1s", 3),
+        ("jid_06h0snnep1rah9etii88q3sj1s", 2),
+        ("jti_x", 2),
+    ],
+)
+def test_what_names_no_leak_is_told(text: str, status: int, incident: Incident) -> None:
+    incident.shell.good("leak", "add", "p.jwt")
+    assert incident.shell.run("leak", "show", "--", text).returncode == status
+    assert incident.shell.run("leak", "close", "--reason", "x", "--yes", "--", "1", text).returncode == status
+    assert [row["closed_at"] for row in incident.listed()] == [None]
+
+
+def test_a_token_that_is_given_for_a_leak_is_not_repeated(incident: Incident) -> None:
+    for verb in ("show", "close"):
+        done = incident.shell.run("leak", verb, incident.coder)
+        assert done.returncode == 2
+        assert not [piece for piece in pieces(incident.coder) if piece in done.stderr]
+
+
+def test_a_key_that_somebody_else_has_is_told(incident: Incident, tmp_path: Path) -> None:
+    """Signed by our key, with claims that the ledger does not know: another copy of the ledger issued it."""
+    shutil.copytree(incident.shell.ledger, tmp_path / "thief", copy_function=shutil.copy2)
+    token = Shell(tmp_path, tmp_path / "thief").good("issue", "--task", "T", "--delegator", "mallory")
+    done = incident.shell.run("leak", "add", stdin=token)
+    assert done.returncode == 3
+    assert "jitid keys revoke" in done.stderr
+    assert incident.listed() == []

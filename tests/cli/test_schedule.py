@@ -1,0 +1,335 @@
+"""What systemd and cron are given: they take it for what was asked, and a mistake is told now and not at night."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.formats import crontab, unit
+from tests.real import Shell, need
+from tests.values.hostile import NAUGHTY
+
+HOSTILE = [
+    "a b",
+    "50%",
+    "%h",
+    "$HOME",
+    "${USER}",
+    'q"q',
+    "it's",
+    "a;b",
+    ";",
+    "back\\slash",
+    "\\%",
+    "\\\\",
+    "*",
+    "é",
+    "#",
+]
+# Whatever a path or a value may hold; control characters are refused before.
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1) | st.sampled_from(HOSTILE)
+lines = st.lists(words, min_size=1, max_size=5)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell whose user has a ledger."""
+    shell = Shell(tmp_path)
+    shell.good("-q", "issue", "--task", "T1", "--delegator", "alice")
+    return shell
+
+
+# Units.
+
+
+def parsed_by_systemd(text: str) -> list[str]:
+    """Return the words of a value: systemd.syntax(7), section "Quoting", then systemd.unit(5), section "Specifiers"."""
+    found: list[str] = []
+    rest = text
+    while rest:
+        if rest[0] == '"':
+            quoted = re.match(r'"((?:[^"\\]|\\.)*)"(?: |$)', rest, re.DOTALL)
+            assert quoted is not None
+            found.append(re.sub(r"\\(.)", r"\1", quoted[1]))
+            # Of all escapes those two alone are used.
+            assert set(re.findall(r"\\(.)", quoted[1])) <= {"\\", '"'}
+            rest = rest[quoted.end() :]
+        else:
+            bare, _, rest = rest.partition(" ")
+            assert not set(bare) & set("\"'\\; ")
+            found.append(bare)
+    assert all(not re.search("%", each.replace("%%", "")) for each in found)
+    return [each.replace("%%", "%") for each in found]
+
+
+@given(lines)
+def test_systemd_reads_the_words_that_were_asked_for(asked: list[str]) -> None:
+    assert parsed_by_systemd(unit.line(asked)) == asked
+
+
+def values(text: str, name: str) -> list[str]:
+    """Return the values of a setting of a unit."""
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{name}=")]
+
+
+def units(shell: Shell, folder: Path, *arguments: str) -> tuple[Path, Path]:
+    """Write both units into a folder and return them."""
+    folder.mkdir(exist_ok=True)
+    shell.good("-q", "schedule", "systemd", "--out", str(folder), *arguments)
+    service, timer = sorted(folder.iterdir())
+    return service, timer
+
+
+def verified(*files: Path) -> str:
+    """Return what systemd finds wrong with units."""
+    done = subprocess.run(
+        [need("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", *map(str, files)],
+        capture_output=True, text=True, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
+    )  # fmt: skip
+    return done.stderr + done.stdout + (f"status {done.returncode}" if done.returncode else "")
+
+
+def test_systemd_takes_the_units(shell: Shell, tmp_path: Path) -> None:
+    files = units(shell, tmp_path / "units", "--every", "5m", "--", "--fix", "--fail-on", "low")
+    assert verified(*files) == ""
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o644, 0o644]
+    assert values(files[1].read_text(), "OnUnitActiveSec") == ["300s"]
+    assert values(files[0].read_text(), "SuccessExitStatus") == ["10"]
+
+
+def test_a_mistake_in_a_unit_would_be_found(shell: Shell, tmp_path: Path) -> None:
+    service, timer = units(shell, tmp_path / "units")
+    service.write_text(service.read_text().replace("ProtectSystem=strict", "ProtectSystem=very"))
+    assert "very" in verified(service, timer)
+
+
+def test_the_service_is_well_confined(shell: Shell, tmp_path: Path) -> None:
+    """Below 5.0 systemd calls it OK; this one lies in a folder for temporary files, which costs it some."""
+    service, _ = units(shell, tmp_path / "units")
+    done = subprocess.run(
+        [need("systemd-analyze"), "security", "--offline=true", "--no-pager", "--threshold=49", str(service)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-600:]
+    overall = re.search(r"exposure level for .*: ([\d.]+) (\w+)", done.stdout)
+    assert overall is not None
+    assert overall[2] == "OK"
+
+
+def test_the_service_sees_the_processes_of_others(shell: Shell) -> None:
+    text = shell.good("schedule", "systemd")
+    for setting in ("ProtectProc", "ProcSubset", "PrivatePIDs", "PrivateUsers"):
+        assert not values(text, setting)
+        assert setting in text
+
+
+@pytest.mark.parametrize("name", ["".join(HOSTILE[first::3]) for first in range(3)])
+def test_paths_of_any_name_are_kept(name: str, shell: Shell, tmp_path: Path) -> None:
+    """The ledger's, and a folder that is written to; the program itself is checked by systemd."""
+    folder = tmp_path / f"d{name}"
+    folder.mkdir()
+    shell.ledger.rename(folder / "ledger")
+    out = str(folder / "out.sarif")
+    line = ["--ledger", str(folder / "ledger"), "schedule"]
+    asked = ["sweep", "--format", "sarif", "--out", out]
+    text = shell.good(*line, "systemd", "--", *asked[1:])
+    (command,) = values(text, "ExecStart")
+    words = parsed_by_systemd(command)
+    assert words[words.index("sweep") :] == asked
+    assert words[words.index("--ledger") + 1] == str(folder / "ledger")
+    (writes,) = values(text, "ReadWritePaths")
+    assert parsed_by_systemd(writes) == [f"-{folder}/ledger", f"-{folder}"]
+    # And it works: the words that cron runs, run.
+    cron = shell.good(*line, "cron", "--", *asked[1:])
+    subprocess.run(["/bin/sh", "-c", by_cron(cron)], env=shell.environment, check=True, cwd="/")
+    assert Path(out).exists()
+    files = units(Shell(tmp_path, folder / "ledger"), tmp_path / "units", "--", *asked[1:])
+    assert verified(*files) == ""
+
+
+def test_a_program_of_any_name_is_found_by_systemd(tmp_path: Path) -> None:
+    for number, name in enumerate([each for each in HOSTILE if not set(each) & set("\"'\\")]):
+        program = tmp_path / f"bin{name}" / "jitid"
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        job = unit.Job("Try", [str(program), "x"], "root", ["/"], reaches_homes=False, reaches_temporary=True)
+        file = tmp_path / f"try{number}.service"
+        file.write_text(unit.service(job))
+        assert verified(file) == "", name
+
+
+def test_a_program_that_systemd_cannot_start_is_refused(shell: Shell, tmp_path: Path) -> None:
+    program = tmp_path / "it's" / "jitid"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    code = "import sys; sys.argv[0] = sys.argv.pop(1); from jitid.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(program), "schedule", "systemd"],
+        capture_output=True, text=True, env=shell.environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "systemd starts no program" in done.stderr
+
+
+def test_where_the_ledger_lies_decides_what_is_hidden(shell: Shell) -> None:
+    assert values(shell.good("schedule", "systemd"), "PrivateTmp") == ["no"]
+    job = unit.Job("Try", ["/x"], "ops", ["/x"], reaches_homes=False, reaches_temporary=False)
+    hidden = unit.service(job)
+    assert (values(hidden, "PrivateTmp"), values(hidden, "ProtectHome")) == (["yes"], ["yes"])
+    assert values(hidden, "CapabilityBoundingSet") == [""]
+    seen = unit.service(job._replace(reaches_homes=True))
+    assert values(seen, "ProtectHome") == ["read-only"]
+
+
+# Crontabs.
+
+
+def by_cron(line: str, *, collapses: bool = True) -> str:
+    """Return what cron hands to the shell; some take one of two backslashes away, and some do not."""
+    command = line.removesuffix("\n").split(" ", 5)[5]
+    assert not re.search(r"(?<!\\)%", command)
+    shown = command.replace("\\%", "%")
+    return shown.replace("\\\\", "\\") if collapses else shown
+
+
+@pytest.mark.parametrize("collapses", [True, False])
+@given(asked=lines)
+def test_cron_and_the_shell_read_the_words_that_were_asked_for(collapses: bool, asked: list[str]) -> None:
+    assert shlex.split(by_cron(crontab.line(600, asked), collapses=collapses)) == asked
+
+
+def test_a_real_shell_reads_them_alike() -> None:
+    asked = [*HOSTILE, *(each for each in NAUGHTY if each and each.isprintable())]
+    command = by_cron(crontab.line(60, ["printf", "%s\\n", *asked]))
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True)
+    assert done.stdout.decode().split("\n")[:-1] == asked
+
+
+def accepted(line: str, folder: Path) -> bool:
+    """Tell whether the real cron takes a line."""
+    file = folder / "crontab"
+    file.write_text(line)
+    return subprocess.run([need("crontab"), "-n", str(file)], capture_output=True).returncode == 0
+
+
+def test_cron_takes_every_interval_that_it_is_said_to(tmp_path: Path) -> None:
+    assert all(accepted(crontab.line(every, ["/bin/true"]), tmp_path) for every in crontab.TIMES)
+    assert not accepted("*/70 0 32 * * /bin/true\n", tmp_path)
+
+
+def test_cron_takes_the_line(shell: Shell, tmp_path: Path) -> None:
+    for every in ("1m", "10m", "6h", "1d", "7d"):
+        line = shell.good("schedule", "cron", "--every", every, "--", "--fix", "--out", "50% of 'it'")
+        assert accepted(line, tmp_path)
+        assert line.count("\n") == 1
+
+
+def fires() -> Iterator[tuple[int, list[int]]]:
+    """Yield each interval with the minutes of a week at which cron starts its line."""
+    for every, times in crontab.TIMES.items():
+        minute, hour, *_, day = times.split()
+        yield every, [
+            at
+            for at in range(7 * 1440)
+            if all(
+                field == "*" or (at // size % turn) % int(field[2:]) == 0 if field[:1] == "*" and field != "*"
+                else field == "*" or at // size % turn == int(field)
+                for field, size, turn in ((minute, 1, 60), (hour, 60, 24), (day, 1440, 7))
+            )
+        ]  # fmt: skip
+
+
+def test_every_interval_is_as_long_as_it_says() -> None:
+    """Round the week: the one after the last is the first."""
+    for every, found in fires():
+        turns = [*found, found[0] + 7 * 1440]
+        assert {(after - before) * 60 for before, after in pairwise(turns)} == {every}
+
+
+@given(st.integers(1, 2_000_000))
+def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
+    nearest = crontab.nearest(every)
+    assert all(abs(nearest - every) <= abs(each - every) for each in crontab.TIMES)
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize("manner", ["systemd", "cron"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--fxi"], "no option `--fxi`"),
+        (["--rule"], "requires an argument"),
+        (["--max", "many"], "no whole number"),
+        (["stray"], "stray"),
+        (["--out", " "], "blank"),
+        (["--help"], "does nothing"),
+        (["--version"], "does nothing"),
+        (["--ledger", "/x"], "the ledger of this line"),
+        (["--config=/x"], "the ledger of this line"),
+        (["--accept-clock"], "cannot be scheduled"),
+        (["--out", "a\nb"], "control character"),
+        (["--out", "a\x1bb"], "control character"),
+    ],
+)
+def test_what_would_fail_at_night_fails_now(manner: str, options: list[str], told: str, shell: Shell) -> None:
+    done = shell.run("schedule", manner, "--", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_a_ledger_with_a_newline_in_its_path_is_refused(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "new\nline"
+    shell.ledger.rename(folder)
+    for manner in ("systemd", "cron"):
+        done = shell.run("--ledger", str(folder), "schedule", manner)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "control character" in done.stderr
+
+
+def test_a_line_that_is_too_long_for_cron_is_refused(shell: Shell) -> None:
+    done = shell.run("schedule", "cron", "--", "--out", "/x/" + "y" * 1_000)
+    assert done.returncode == 2
+    assert "characters that cron takes" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "-x", "a@b", "é", "x\n", "%h"])
+def test_a_name_that_is_none_of_a_unit_is_refused(name: str, shell: Shell) -> None:
+    done = shell.run("schedule", "systemd", "--name", name)
+    assert done.returncode == 2
+    assert "no name of a unit" in done.stderr
+
+
+def test_paths_are_as_they_are_meant_here(shell: Shell, tmp_path: Path) -> None:
+    line = shell.good("schedule", "cron", "--", "--baseline=known", "--out", "--out", "--head-out", "-")
+    assert shlex.split(line)[-5:] == [
+        f"--baseline={tmp_path}/known", "--out", f"{tmp_path}/--out", "--head-out", "-",
+    ]  # fmt: skip
+
+
+def test_the_configuration_in_force_is_named(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "my config.toml"
+    file.write_text("[profile.ci]\nmax = 7\n")
+    file.chmod(0o600)
+    line = shell.good("--config", str(file), "--profile", "ci", "schedule", "cron")
+    words = shlex.split(line)
+    assert words[words.index("--config") + 1] == str(file)
+    assert words[words.index("--profile") + 1] == "ci"
+
+
+def test_a_variable_that_will_not_be_there_is_warned_of(shell: Shell) -> None:
+    done = shell.run("schedule", "cron", more={"JITID_TIMEOUT": "5s"})
+    assert "JITID_TIMEOUT is set here, and will not be where the sweep runs" in done.stderr

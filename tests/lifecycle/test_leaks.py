@@ -1,0 +1,474 @@
+"""What leaked is recorded once, told for how long it worked, and proved dead by whoever verifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jitid import jws, leaks
+from jitid.authority import operations as ops
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.leaks import LONGEST_SOURCE, Leaked, LeakReport, Reported
+from jitid.ledger.leak import LeakFilter
+from jitid.pasted import search_pasted
+from jitid.request import RenewRequest
+from jitid.secret import Secret, fingerprint
+from tests.builders import DAY, NOW, World, edit
+from tests.lifecycle.test_introspection import P256_ORDER
+from tests.tokens.signed import encode
+
+
+def add(world: World, text: str, source: str = "wiki", at: int | None = None, **more: Any) -> Reported:
+    """Report what stands in a text."""
+    report = LeakReport(source, at, more.pop("unproved", False))
+    return world.authority.perform(ops.AddLeaks(finds=search_pasted(text.encode()), report=report, **more))
+
+
+def listed(world: World, valid: bool = False, **chosen: Any) -> list[Leaked]:
+    """Return the leaks that a filter lets through, the newest first."""
+    operation = ops.ListLeaks(chosen=LeakFilter(**chosen), valid=valid, limit=100)
+    return world.authority.perform(operation).leaks
+
+
+def only(world: World) -> Leaked:
+    """Return the one leak that there is."""
+    (leaked,) = listed(world)
+    return leaked
+
+
+def close(world: World, *numbers: int, **more: Any) -> leaks.Closed:
+    """Close leaks."""
+    return world.authority.perform(ops.CloseLeaks(numbers=numbers, reason="known", **more))
+
+
+def prove(world: World) -> list[str]:
+    """Prove what can be proved, and return whose credentials that were."""
+    return [one.leak.jti for one in world.authority.perform(ops.ProveLeaks())]
+
+
+def operations(world: World) -> list[str]:
+    """Return what happened, by the audit log."""
+    return [event["op"] for event in world.events()]
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+@pytest.mark.parametrize("dress", [str, lambda token: fingerprint(token).hex()], ids=["token", "fingerprint"])
+def test_what_is_proved_to_have_been_there_is_recorded(world: World, kind: str, dress: Any) -> None:
+    made = world.issue(kind=kind)
+    came = add(world, f"Bearer {dress(made.token)}")
+    assert list(came.credentials.values()) == [made.jti]
+    assert len(came.new) == 1
+    leaked = only(world)
+    assert (leaked.leak.jti, leaked.leak.source, leaked.leak.reported_at) == (made.jti, "wiki", NOW)
+    assert (leaked.reason, leaked.state, leaked.leak.proved_at) == (None, "active", None)
+    event = world.events()[-1]
+    assert (event["op"], event["count"], event["jtis"], event["reported"]) == ("leak", 1, [made.jti], NOW)
+    world.check()
+
+
+def test_another_signature_over_the_same_claims_is_recorded(world: World) -> None:
+    """As ES256 has, whose fingerprint the ledger does not know."""
+    world.terms = world.terms._replace(algorithms={"urn:aws": "ES256"})
+    made = world.issue(audiences=("urn:aws",))
+    body, _, signature = made.token.rpartition(".")
+    raw = jws.b64url_decode(signature)
+    other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
+    assert list(add(world, f"{body}.{encode(other)}").credentials.values()) == [made.jti]
+
+
+def test_what_anybody_could_have_written_is_recorded_only_if_it_is_believed(world: World) -> None:
+    made = world.issue()
+    forged = made.token[:-10] + "A" * 10
+    for text in (made.token[:250], forged):
+        came = add(world, text)
+        assert (came.credentials, list(came.unproved.values()), came.new) == ({}, [made.jti], set())
+    assert listed(world) == []
+    assert "leak" not in operations(world)
+    assert len(add(world, made.token[:250], unproved=True).new) == 1
+    assert world.events()[-1]["unproved"] == 1
+
+
+def test_an_id_is_no_evidence(world: World) -> None:
+    """Not even where everything is believed: ids stand in every log."""
+    made = world.issue(kind="opaque")
+    came = add(world, f"{made.jti} {made.id}", unproved=True)
+    assert (came.credentials, came.unproved, came.ids) == ({}, {}, 2)
+    assert listed(world) == []
+    assert add(world, f"{made.jti} {made.token}").ids == 1
+
+
+def test_unknown_strings_are_counted_and_not_kept(world: World, tmp_path: Path) -> None:
+    with World(tmp_path / "other") as other:
+        foreign = [other.issue(kind=kind, task=f"T-{kind}").token for kind in ("opaque", "jwt")]
+    mine = world.issue().token
+    unknown = bytes(range(32)).hex()
+    came = add(world, " ".join([*foreign, unknown, mine]))
+    assert (came.unknown, len(came.new)) == (3, 1)
+    assert world.events()[-1]["unknown"] == 3
+    assert add(world, " ".join(foreign)).credentials == {}
+    world.close()
+    held = b"".join(path.read_bytes() for path in world.path.rglob("*") if path.is_file())
+    for raw in (*(text.encode() for text in (*foreign, mine, unknown)), bytes(range(32))):
+        assert raw not in held
+    assert fingerprint(foreign[0]) not in held
+    world.reopen()
+
+
+def test_the_same_from_the_same_source_is_recorded_once(world: World) -> None:
+    """And stays as it was recorded; another source is another leak."""
+    made = world.issue()
+    add(world, made.token)
+    before = only(world)
+    world.clock.now += 5
+    came = add(world, f"{made.token} {fingerprint(made.token).hex()}", at=NOW + 3)
+    assert (came.new, came.event, len(came.credentials), came.later) == (set(), None, 1, 0)
+    assert only(world)._replace(now=before.now) == before
+    assert len(add(world, made.token, "git").new) == 1
+    assert [one.leak.source for one in listed(world)] == ["git", "wiki"]
+    assert operations(world).count("leak") == 2
+
+
+def test_a_report_that_would_be_earlier_is_told(world: World) -> None:
+    made = world.issue()
+    world.clock.now += 60
+    add(world, made.token)
+    assert add(world, made.token, at=NOW + 30).later == 1
+    assert only(world).leak.reported_at == NOW + 60
+    assert add(world, made.token, "git", at=NOW + 30).later == 0
+
+
+def test_nothing_leaks_before_its_issue(world: World) -> None:
+    made = world.issue()
+    came = add(world, made.token, at=NOW - DAY)
+    assert came.moved == 1
+    assert only(world).leak.reported_at == NOW
+    # A report that is known to be of then is no earlier one.
+    assert add(world, made.token, at=NOW - DAY).later == 0
+    assert world.events()[-1]["reported"] == NOW - DAY
+    world.check()
+
+
+def test_no_report_is_of_the_future(world: World) -> None:
+    made = world.issue()
+    for text in (made.token, "nothing"):
+        with pytest.raises(UsageError, match="in the future"):
+            add(world, text, at=NOW + 1)
+    assert listed(world) == []
+    # The ledger's time, not the clock's.
+    world.clock.now -= 60
+    assert len(add(world, made.token, at=NOW).new) == 1
+
+
+@pytest.mark.parametrize("source", ["", "  ", "x" * (LONGEST_SOURCE + 1), "\udcff"])
+def test_a_source_is_a_short_text(world: World, source: str) -> None:
+    with pytest.raises(UsageError):
+        add(world, world.issue().token, source)
+
+
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_a_token_is_no_source(world: World, kind: str) -> None:
+    made = world.issue(kind=kind)
+    with pytest.raises(UsageError, match="a token was given as the source") as caught:
+        add(world, made.token, f"in {made.token}")
+    assert made.token not in str(caught.value)
+
+
+def test_a_dry_run_records_nothing(world: World) -> None:
+    made = world.issue()
+    head = world.head()
+    assert len(add(world, made.token, dry_run=True).new) == 1
+    assert (world.head(), listed(world)) == (head, [])
+    add(world, made.token)
+    assert add(world, made.token, dry_run=True).new == set()
+
+
+ENDS: dict[str, Any] = {
+    "revoked": lambda world, made: world.revoke(made.jti),
+    "retired": lambda world, made: world.retire("T1"),  # noqa: ARG005
+    "expired": lambda world, made: None,  # noqa: ARG005
+    "superseded": lambda world, made: world.authority.perform(
+        ops.Renew(request=RenewRequest(Secret.single(made.token)))
+    ),
+}
+
+
+@pytest.mark.parametrize("state", ENDS)
+@pytest.mark.parametrize("recorded", [False, True], ids=["due", "recorded"])
+def test_the_exposure_goes_from_the_report_to_the_end(world: World, state: str, recorded: bool) -> None:
+    """Whether that was recorded or not, and however much later it is looked at."""
+    made = world.issue(ttl=600)
+    world.clock.now = NOW + 10
+    add(world, made.token)
+    world.clock.now = NOW + 110
+    assert only(world).exposure == 100
+    ENDS[state](world, made)
+    dies = {"revoked": 110, "retired": 110, "expired": 600}.get(state)
+    if dies is None:
+        with world.ledger.read() as snapshot:
+            dies = int(snapshot.find_given([made.jti], ())[0].superseded_at or 0) - NOW
+    world.clock.now = NOW + 3600
+    if recorded:
+        with world.ledger.write() as transaction:
+            transaction.close_due(9)
+    leaked = only(world)
+    assert (leaked.state, leaked.leak.dead_at, leaked.exposure) == (state, NOW + dies, dies - 10)
+    assert leaked.reason is not None
+    assert leaked.leak.proved_at is None
+    assert prove(world) == [made.jti]
+    assert only(world).leak.proved_at == NOW + 3600
+    world.check()
+
+
+def test_what_was_dead_before_the_report_was_not_exposed(world: World) -> None:
+    made = world.issue()
+    world.revoke(made.jti)
+    world.clock.now += 60
+    add(world, made.token)
+    assert only(world).exposure == 0
+
+
+def test_a_verifier_without_the_ledger_takes_it_until_its_expiry(world: World) -> None:
+    signed, opaque = world.issue(), world.issue(kind="opaque")
+    add(world, f"{signed.token} {opaque.token}")
+    world.revoke(signed.jti, opaque.jti)
+    told = {one.leak.jti: one.offline_until for one in listed(world)}
+    assert told == {signed.jti: NOW + 900, opaque.jti: None}
+    world.clock.now += 900
+    assert [one.offline_until for one in listed(world)] == [None, None]
+
+
+def test_a_proof_is_given_once_and_only_of_the_dead(world: World) -> None:
+    alive, dead = world.issue(), world.issue(agent="other")
+    add(world, f"{alive.token} {dead.token}")
+    assert prove(world) == []
+    world.revoke(dead.jti)
+    world.clock.now += 7
+    assert prove(world) == [dead.jti]
+    head = world.head()
+    assert prove(world) == []
+    assert world.head() == head
+    assert {one.leak.jti: one.leak.proved_at for one in listed(world)} == {alive.jti: None, dead.jti: NOW + 7}
+    event = world.events()[-1]
+    assert (event["op"], event["count"], event["jtis"]) == ("leak-proof", 1, [dead.jti])
+
+
+def test_what_is_proved_is_refused_by_whoever_verifies(world: World) -> None:
+    """A whole tree of it, of which only the root was revoked."""
+    made = world.chain(4)
+    add(world, " ".join(one.token for one in made))
+    world.revoke(made[0].jti)
+    assert set(prove(world)) == {one.jti for one in made}
+    for one in made:
+        with pytest.raises(InvalidCredentialError):
+            world.verify(one.token)
+
+
+def test_two_proofs_within_one_second_verify(world: World) -> None:
+    first, second = world.issue(), world.issue(agent="b")
+    add(world, f"{first.token} {second.token}")
+    for one in (second, first):
+        world.revoke(one.jti)
+        assert prove(world) == [one.jti]
+    world.check()
+
+
+def test_what_still_works_is_not_closed(world: World) -> None:
+    valid, dead = world.issue(), world.issue(agent="b")
+    add(world, f"{valid.token} {dead.token}")
+    world.revoke(dead.jti)
+    with pytest.raises(UsageError, match="still works") as caught:
+        close(world, 1, 2)
+    assert caught.value.hint == f"jitid revoke {valid.jti}"
+    assert [one.leak.closed_at for one in listed(world)] == [None, None]
+    assert tuple(close(world, 1, 2, valid_too=True))[:3] == (2, 0, 1)
+    assert world.events()[-1]["valid"] == 1
+    world.check()
+
+
+def test_closing_twice_is_no_error(world: World) -> None:
+    made = world.issue()
+    add(world, made.token)
+    world.revoke(made.jti)
+    assert close(world, 1).closed == 1
+    head = world.head()
+    world.clock.now += 5
+    assert tuple(close(world, 1)) == (0, 1, 0, None)
+    assert world.head() == head
+    assert only(world).leak.closed_at == NOW
+    # Closed is closed, whoever reports the same again.
+    add(world, made.token)
+    assert only(world).leak.closed_at == NOW
+
+
+def test_a_jti_closes_all_its_leaks(world: World) -> None:
+    made = world.issue()
+    for source in ("a", "b"):
+        add(world, made.token, source)
+    world.revoke(made.jti)
+    done = world.authority.perform(ops.CloseLeaks(numbers=(1,), jtis=(made.jti,), reason="known"))
+    assert done.closed == 2
+
+
+def test_nothing_is_closed_if_one_of_them_is_unknown(world: World) -> None:
+    made, other = world.issue(), world.issue()
+    add(world, made.token)
+    world.revoke(made.jti)
+    for named in ({"numbers": (1, 2)}, {"numbers": (1,), "jtis": (other.jti,)}):
+        with pytest.raises(NotFoundError):
+            world.authority.perform(ops.CloseLeaks(reason="known", **named))
+    with pytest.raises(UsageError):
+        world.authority.perform(ops.CloseLeaks(reason="known"))
+    assert only(world).leak.closed_at is None
+
+
+def test_every_filter_narrows(world: World) -> None:
+    one = world.issue(task="A")
+    two = world.issue(task="B")
+    add(world, one.token, "a")
+    world.clock.now += 10
+    add(world, f"{one.token} {two.token}", "b")
+    world.revoke(one.jti)
+    close(world, 1)
+
+    def numbers(**chosen: Any) -> list[int]:
+        return [each.leak.key for each in listed(world, **chosen)]
+
+    assert numbers() == [3, 2, 1]
+    assert numbers(open=True) == [3, 2]
+    assert numbers(valid=True) == [3]
+    assert numbers(source="b") == [3, 2]
+    assert numbers(source="B") == []
+    assert numbers(task="A") == [2, 1]
+    assert numbers(task="none") == []
+    assert numbers(since=NOW + 10) == [3, 2]
+    assert numbers(until=NOW + 10) == [1]
+    assert numbers(before=3) == [2, 1]
+    assert numbers(jtis=(one.jti,), numbers=(3,)) == [3, 2, 1]
+    assert numbers(task="A", open=True, source="b") == [2]
+
+
+def test_pages_join_without_a_gap(world: World) -> None:
+    for number in range(5):
+        add(world, world.issue(agent=f"a{number}").token)
+    before, seen = None, []
+    while True:
+        page = world.authority.perform(ops.ListLeaks(chosen=LeakFilter(before=before), limit=2))
+        seen += [one.leak.key for one in page.leaks]
+        before = page.before
+        if before is None:
+            break
+    assert seen == [5, 4, 3, 2, 1]
+
+
+def test_all_about_a_leak_names_who_did_what(world: World) -> None:
+    made = world.chain(2)[1]
+    add(world, made.token)
+    world.revoke(made.jti, reason="leaked")
+    close(world, 1)
+    (told,) = world.authority.perform(ops.ShowLeaks(jtis=(made.jti,)))
+    assert [one.agent for one in told.lineage] == ["planner"]
+    assert (told.event["op"], told.closed_event["reason"], told.ended_event["reason"]) == (
+        "leak",
+        "known",
+        "leaked",
+    )
+
+
+def test_members_name_what_leaked(world: World) -> None:
+    from jitid.auditing import LogFilter
+
+    made = world.issue()
+    add(world, made.token)
+    world.revoke(made.jti)
+    prove(world)
+    close(world, 1)
+    events = world.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    told = {event["op"]: event["members"] for event in events if event["op"].startswith("leak")}
+    assert told == {name: [made.jti] for name in ("leak", "leak-proof", "leak-close")}
+
+
+CHANGES = [
+    "DELETE FROM leak WHERE id = 2",
+    "DELETE FROM leak",
+    "UPDATE leak SET source = 'elsewhere' WHERE id = 1",
+    "UPDATE leak SET reported_at = reported_at + 1 WHERE id = 1",
+    "UPDATE leak SET added_at = added_at - 1 WHERE id = 1",
+    "UPDATE leak SET event = 1 WHERE id = 2",
+    "UPDATE leak SET credential = 3 WHERE id = 1",
+    "UPDATE leak SET credential = 99 WHERE id = 1",
+    "UPDATE leak SET proved_at = NULL WHERE id = 1",
+    "UPDATE leak SET proved_at = proved_at + 1 WHERE id = 1",
+    "UPDATE leak SET proved_at = 1 WHERE id = 2",
+    "UPDATE leak SET closed_at = NULL, closed_event = NULL WHERE id = 1",
+    "UPDATE leak SET closed_at = closed_at + 1 WHERE id = 1",
+    "UPDATE leak SET closed_event = NULL WHERE id = 1",
+    "UPDATE leak SET closed_at = 1, closed_event = 2 WHERE id = 2",
+    "INSERT INTO leak (credential, source, reported_at, added_at, event) SELECT 3, 'x', 1, 1, 1",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_leak_that_was_changed_behind_the_ledgers_back_is_found(world: World, change: str) -> None:
+    first, second, third = (world.issue(agent=f"a{number}") for number in range(3))
+    add(world, f"{first.token} {second.token}")
+    add(world, second.token, "git")
+    world.revoke(first.jti, third.jti)
+    prove(world)
+    close(world, 1)
+    world.check()
+    edit(world.path, change)
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_a_report_that_is_forged_in_a_text_deceives_nobody(world: World) -> None:
+    """What stands in a source or a reason is no member of the event."""
+    made = world.issue()
+    add(world, made.token, '","op":"leak","count":9,"issued":"x"')
+    world.revoke(made.jti, reason='","op":"leak-close","closed":"x"')
+    world.check()
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["issue", "add", "revoke", "prove", "close", "wait"]), st.integers(0, 3)),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_whatever_happens_the_log_holds_and_proofs_are_true(
+    steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A leak is proved dead only if nobody takes it, and each of them has its event."""
+    with World(tmp_path_factory.mktemp("leaks") / "ledger") as world:
+        made = [world.issue(kind="opaque", agent="first", ttl=60)]
+        for what, number in steps:
+            one = made[number % len(made)]
+            match what:
+                case "issue":
+                    made.append(world.issue(kind="opaque", agent=f"a{len(made)}", ttl=60))
+                case "add":
+                    add(world, " ".join(each.token for each in made[: number + 1]), f"s{number}")
+                case "revoke":
+                    world.revoke(one.jti)
+                case "prove":
+                    prove(world)
+                case "close" if leaked := listed(world, jtis=(one.jti,)):
+                    close(world, leaked[0].leak.key, valid_too=True)
+                case "wait":
+                    world.clock.now += 20
+        world.check()
+        tokens = {one.jti: one.token for one in made}
+        for each in listed(world):
+            if each.reason is None:
+                world.verify(tokens[each.leak.jti])
+                assert each.leak.proved_at is None
+                continue
+            with pytest.raises(InvalidCredentialError):
+                world.verify(tokens[each.leak.jti])
+            assert each.leak.dead_at is not None
