@@ -289,7 +289,8 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
             """jitid schedule systemd --every 5m --out . -- --fix --yes
 sudo cp jitid-sweep.service jitid-sweep.timer /etc/systemd/system/
 sudo systemctl daemon-reload
-sudo systemctl enable --now jitid-sweep.timer""",
+sudo systemctl enable jitid-sweep.timer
+sudo systemctl start jitid-sweep.timer""",
             tried=False,
         ),
     ),
