@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from jitid.commands import reading
 from jitid.errors import UsageError
-from jitid.files import Replacement
+from jitid.files import writing_private
 from jitid.sweep.finding import Finding, Severity
 from jitid.text import quote
 
@@ -77,7 +77,7 @@ class NewBaseline:
             if not complete.get(entry.rule) and entry.fingerprint not in again:
                 self._file.write(json.dumps(entry._asdict()) + "\n")
         self._file.seek(0)
-        with Replacement(self._path, 0o600) as file:
+        with writing_private(self._path) as file:
             file.write(json.dumps({"schema": SCHEMA}) + "\n")
             for line in self._file:
                 file.write(line)

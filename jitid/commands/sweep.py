@@ -19,7 +19,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.revoke import most_of
 from jitid.environment import open_authority, sweep_head, sweep_limits
 from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
-from jitid.files import Replacement, write_private
+from jitid.files import write_private, writing_private, writing_public
 from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.formats.show import pieces
@@ -235,7 +235,7 @@ def _write(
         output.write_pieces(text)
         return
     # What a collector reads is for everybody; the rest has names in it that are not.
-    with Replacement(out, 0o644 if own == "prometheus" else 0o600) as file:
+    with (writing_public if own == "prometheus" else writing_private)(out) as file:
         for piece in text:
             file.write(piece)
 

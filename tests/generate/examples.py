@@ -202,11 +202,11 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example("One figure for a script:", "jitid report --field live"),
     ),
     "sweep": (
-        Example("What should not be alive:", "jitid sweep --fail-on critical"),
         Example(
             "From cron: end orphans and leaks, and leave figures for Prometheus:",
             """jitid sweep --fix --format prometheus --out jitid.prom""",
         ),
+        Example("What should not be alive now:", "jitid sweep"),
         Example(
             "End standing credentials too; first what that would be:",
             """jitid sweep --fix --rule standing --dry-run
