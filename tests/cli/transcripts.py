@@ -57,6 +57,8 @@ _VARIABLE = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "[KID]"),
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
+    (re.compile(r"\b(leaked|behind|is) (?:\d+[dhms])+ (ago|behind)"), r"\1 [AGE] \2"),
+    (re.compile(r"\bprocess \d+ of [\w.-]+"), "process [PID] of [HOST]"),
     (re.compile(r"^((?:age|exposure)\s+)\d+s$", re.MULTILINE), r"\1[AGE]"),
 )
 _ME_BEFORE = r"(user:|\t|\"by\": ?\"|[._]by +)"
@@ -146,12 +148,14 @@ def placeholders(text: str, folder: Path) -> str:
 def readable(text: str, folder: Path) -> str:
     """Return an answer as a user would see it, whose login and home are made up."""
     text = text.replace(f"{folder}/home", _HOME).replace(f"{folder}/work", f"{_HOME}/work")
+    text = text.replace(f"{folder}/bin", f"{_HOME}/.jitid/bin")
     return _ME.sub(rf"\1{_LOGIN}", text)
 
 
 def placeholders_of_readable(text: str) -> str:
     """Return a readable answer with the placeholders that the transcript has."""
-    text = text.replace(f"{_HOME}/work", "[TMP]/work").replace(_HOME, "[TMP]/home")
+    text = text.replace(f"{_HOME}/work", "[TMP]/work").replace(f"{_HOME}/.jitid/bin", "[TMP]/bin")
+    text = text.replace(_HOME, "[TMP]/home")
     return _placed(re.sub(_ME_BEFORE + _LOGIN + r"(?![\w.@-])", r"\1[ME]", text))
 
 

@@ -6,14 +6,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.authority import operations as ops
-from jitid.ledger.survey import Survey
+from jitid.errors import UsageError
+from jitid.ledger.survey import People, Survey, Use
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NOW, World
-from tests.report.history import LIMITS, counted, histories, live_through
+from tests.builders import DAY, NOW, World, edit, put
+from tests.report.history import histories, live_through
+from tests.report.recount import LIMITS, counted
 
 
 def midnight(now: int, days: int) -> int:
@@ -75,3 +80,68 @@ def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str,
             ops.MakeReport(at=world.clock.now, days=30, limits=Limits(), accept_clock=True)
         )
         assert dated == present
+
+
+def test_a_leak_counts_as_valid_after_five_days_only_beyond_the_fifth(tmp_path: Path) -> None:
+    """What died in the very second did not outlive the five days."""
+    for number, more in enumerate((-1, 0, 1)):
+        with World(tmp_path / str(number), now=NOW) as world:
+            with world.ledger.write() as transaction:
+                row = put(transaction, ttl=5 * DAY + more)
+            edit(
+                world.path,
+                "INSERT INTO leak (credential, source, reported_at, added_at, event) "
+                f"VALUES ({row.key}, 's', {NOW}, {NOW}, 1)",
+            )
+            world.clock.now = NOW + 6 * DAY
+            with world.ledger.read() as snapshot:
+                leaks = snapshot.survey(None, midnight(world.clock.now, 1), LIMITS).leaks
+        assert (leaks.aged, leaks.aged_valid) == (1, int(more > 0))
+        assert leaks.exposure.longest == 5 * DAY + more
+
+
+def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path) -> None:
+    """While predecessor and successor both work, there are two credentials, and one identity of one person."""
+    with World(tmp_path / "ledger") as world:
+        names = ("user:a", "user:a", "user:b")
+        made = [world.issue(delegator=name, task=f"T-{name}", agent="planner") for name in names]
+        for one in made:
+            request = RenewRequest(token=Secret.single(one.token))
+            world.authority.perform(ops.Renew(request=request))
+        with world.ledger.read() as snapshot:
+            survey = snapshot.survey(None, midnight(NOW, 1), LIMITS)
+    assert (survey.totals.live, survey.totals.live_identities) == (6, 3)
+    assert survey.people == People(2, 3, 2, "user:a")
+    assert survey.use == Use(3, 3, 0, 0)
+
+
+@pytest.mark.parametrize("at", [NOW + 1, NOW - 1, 0])
+def test_there_is_no_report_of_the_future_nor_of_before_the_ledger(tmp_path: Path, at: int) -> None:
+    """Nothing is known of either."""
+    with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
+        world.authority.perform(ops.MakeReport(at=at, days=30, limits=Limits()))
+
+
+@pytest.mark.parametrize("days", [0, -1, 367])
+def test_the_trend_is_told_for_a_year_at_most(tmp_path: Path, days: int) -> None:
+    """And for one day at least."""
+    with World(tmp_path / "ledger") as world, pytest.raises(UsageError):
+        world.authority.perform(ops.MakeReport(days=days, limits=Limits()))
+
+
+def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
+    """The same time looks the same from later on, whatever has happened since."""
+    with World(tmp_path / "ledger") as world:
+        one = world.issue(task="T1")
+        world.issue(task="T2")
+        world.clock.now += 60
+        before = world.authority.perform(ops.MakeReport(days=3, limits=Limits()))
+        world.clock.now += 1
+        world.revoke(one.id)
+        world.retire("T2")
+        world.clock.now += 3_600
+        world.issue(task="T3")
+        after = world.authority.perform(ops.MakeReport(at=before.at, days=3, limits=Limits()))
+        assert after.survey == before.survey
+        assert after.past
+        assert after.offenders is None

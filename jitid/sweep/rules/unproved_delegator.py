@@ -28,10 +28,9 @@ def _values(limits: Limits) -> dict[str, str | None]:
 def _find(sight: Sight) -> Iterator[Finding]:
     levels = sight.limits.needs_proof
     for delegator, credentials, first in sight.suspects(RULE, _QUESTION):
-        what = "1 live credential" if credentials == 1 else f"{credentials} live credentials"
         yield RULE.finding(
             delegator,
-            f"{what} of sensitivity {' or '.join(levels)} rest on the mere statement that {delegator} delegates",
+            f"that {delegator} delegates is merely stated, for live credentials of sensitivity {' or '.join(levels)}",
             since=first,
             credentials=credentials,
             evidence={"sensitivities": list(levels), "first_issued_at": first},

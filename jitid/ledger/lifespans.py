@@ -1,0 +1,144 @@
+"""What lives how long: durations, what outlived its task or the report of its leak, days of births and deaths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.ledger.survey import Day, Leaks, Retirement, Spread
+
+FIVE_DAYS = 5 * 86_400
+
+_DAY = 86_400
+_MANY_DAYS = 100_000
+
+DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
+    WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
+"""When a credential `c` died or will die, whether that is recorded or not."""
+_TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline
+    THEN t.ended_at ELSE t.deadline END)"""
+_TASK_IS_OVER = (
+    "t.opened_at <= :now AND ((t.ended_at IS NOT NULL AND t.ended_at <= :now) OR t.deadline <= :now)"
+)
+
+
+class Asked:
+    """A ledger that is asked about one time, which each question has as `:now`."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self.now = now
+
+    def all(self, sql: str, **values: Any) -> list[Any]:
+        """Return the rows that answer a question."""
+        rows: list[Any] = self._db.execute(sql, {"now": self.now, **values}).fetchall()
+        return rows
+
+    def one(self, sql: str, **values: Any) -> Any:
+        """Return the first of them."""
+        return self.all(sql, **values)[0]
+
+    def spread(self, counted: str, **values: Any) -> Spread:
+        """Return how values are spread that a query gives with how often each occurs, by nearest rank."""
+        count, p50, p95, longest = self.one(
+            f"""WITH counted (value, n) AS ({counted}),
+                running AS (SELECT value, sum(n) OVER (ORDER BY value) AS upto FROM counted WHERE n > 0),
+                whole AS (SELECT coalesce(sum(n), 0) AS n FROM counted)
+                SELECT (SELECT n FROM whole),
+                       (SELECT min(value) FROM running WHERE 2 * upto >= (SELECT n FROM whole)),
+                       (SELECT min(value) FROM running WHERE 100 * upto >= 95 * (SELECT n FROM whole)),
+                       (SELECT max(value) FROM running)""",
+            **values,
+        )
+        return Spread(int(count), p50, p95, longest)
+
+
+def retirement(asked: Asked) -> Retirement:
+    """Return how long credentials outlived their tasks."""
+    (tasks,) = asked.one(f"SELECT count(*) FROM task t WHERE {_TASK_IS_OVER}")
+    # What outlived its task is rare: only that is grouped.
+    asked.all(
+        f"""INSERT INTO measured
+            SELECT CASE WHEN death > :now THEN :now ELSE death END - finish,
+                   CASE WHEN death > :now THEN 1 ELSE 0 END
+              FROM (SELECT {_TASK_END} AS finish, max({DEATH}) AS death
+                      FROM credential c JOIN task t ON t.id = c.task
+                     WHERE {_TASK_IS_OVER} AND c.issued_at <= :now AND {DEATH} > {_TASK_END}
+                     GROUP BY t.id, t.ended_at, t.deadline) AS late"""
+    )
+    late, live = asked.one("SELECT count(*), coalesce(sum(n), 0) FROM measured")
+    delays = asked.spread(
+        "SELECT value, count(*) FROM measured GROUP BY value UNION ALL SELECT 0, :at_once",
+        at_once=tasks - late,
+    )
+    return Retirement(delays, tasks - late, int(live))
+
+
+def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
+    """Return what became of leaked secrets, and how many were reported on each day after `since`."""
+    asked.all(
+        f"""INSERT INTO leaked
+            SELECT l.credential, l.reported, l.proved, {DEATH}
+              FROM (SELECT credential, min(reported_at) AS reported,
+                           min(CASE WHEN proved_at <= :now THEN proved_at END) AS proved
+                      FROM leak WHERE added_at <= :now GROUP BY credential) AS l
+              CROSS JOIN credential c WHERE c.id = l.credential"""
+    )
+    counts = asked.one(
+        f"""SELECT count(*), coalesce(sum(CASE WHEN death > :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN proved IS NOT NULL THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN death <= reported AND death <= :now THEN 1 ELSE 0 END), 0),
+                  :now - min(CASE WHEN death > :now THEN reported END),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death > reported + {FIVE_DAYS}
+                               THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death <= :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death > :now THEN 1 ELSE 0 END), 0)
+             FROM leaked"""
+    )
+    secrets, valid, proved, before, oldest, aged, aged_valid, young_dead, young_valid = counts
+    exposure = asked.spread(
+        """SELECT CASE WHEN death > reported THEN death - reported ELSE 0 END, count(*)
+             FROM leaked WHERE death <= :now GROUP BY 1"""
+    )
+    reports = asked.all(
+        f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",
+        since=since,
+    )
+    found = Leaks(secrets, valid, proved, before, exposure, oldest, aged, aged_valid, young_dead, young_valid)
+    return found, dict(reports)
+
+
+def trend(asked: Asked, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
+    """Return the days from the midnight `since` on; `reports` has the leaks of each."""
+    days = (asked.now - since) // _DAY + 1
+    issued, ended, begun = [0] * days, [0] * days, 0
+    alive = [0] * days
+    # Both days in one number: what is sorted by one key is sorted faster.
+    rows = asked.all(
+        f"""SELECT span, count(*)
+              FROM (SELECT {_MANY_DAYS} * CASE WHEN issued_at < :since THEN 0
+                                          ELSE (issued_at - :since) / {_DAY} + 1 END
+                           + CASE WHEN death > :now THEN :days ELSE (death - :since) / {_DAY} END AS span
+                      FROM (SELECT c.issued_at, {DEATH} AS death FROM credential c
+                             WHERE c.issued_at <= :now) AS lives
+                     WHERE death >= :since) AS lived
+             GROUP BY span""",
+        since=since,
+        days=days,
+    )
+    for span, count in rows:
+        born, died = span // _MANY_DAYS - 1, span % _MANY_DAYS
+        if born < 0:
+            begun += count
+        else:
+            issued[born] += count
+        if died < days:
+            ended[died] += count
+    for day in range(days):
+        begun += issued[day] - ended[day]
+        alive[day] = begun
+    return tuple(
+        Day(since + day * _DAY, issued[day], ended[day], alive[day], reports.get(day, 0))
+        for day in range(days)
+    )

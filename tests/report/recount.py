@@ -1,0 +1,229 @@
+"""What a survey of a ledger comes to when each of its rows is looked at by itself."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jitid.ledger import folder
+from jitid.ledger.survey import (
+    Band,
+    Breakdown,
+    Day,
+    Leaks,
+    Part,
+    People,
+    Retirement,
+    Sensitive,
+    Spread,
+    Survey,
+    Totals,
+    Use,
+)
+from jitid.sweep.limits import Limits
+from jitid.task import SENSITIVITIES
+from tests.builders import DAY
+
+LIMITS = {sensitivity: Limits().standing(sensitivity) for sensitivity in SENSITIVITIES}
+_FIVE_DAYS = 5 * DAY
+
+
+class _Credential(NamedTuple):
+    key: int
+    identity: int
+    kind: str
+    issued_at: int
+    expires_at: int
+    ended_at: int | None
+    superseded_at: int | None
+    task: str
+    delegator: str
+    agent: str
+    sensitivity: str
+    delegator_proof: str
+    parent: int | None
+
+    @property
+    def death(self) -> int:
+        if self.ended_at is not None:
+            return self.ended_at
+        return min(self.expires_at, self.superseded_at or self.expires_at)
+
+    @property
+    def lifetime(self) -> int:
+        return self.expires_at - self.issued_at
+
+    def lives_at(self, now: int) -> bool:
+        return self.issued_at <= now < self.death
+
+
+def counted(path: Path, now: int, since: int) -> Survey:
+    """Return what a survey of the ledger in `path` must come to at `now`."""
+    db = sqlite3.connect(path / folder.DATABASE)
+    credentials = [
+        _Credential(*row)
+        for row in db.execute(
+            """SELECT c.id, c.identity, c.kind, c.issued_at, c.expires_at, c.ended_at, c.superseded_at, t.name, d.text,
+                      a.text, i.sensitivity, i.proof, i.parent
+                 FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = c.task
+                 JOIN term d ON d.id = c.delegator JOIN term a ON a.id = i.agent"""
+        )
+    ]
+    tasks = db.execute(
+        "SELECT name, opened_at, deadline, ended_at FROM task WHERE opened_at <= ?", (now,)
+    ).fetchall()
+    leaks = db.execute(
+        "SELECT credential, reported_at, proved_at FROM leak WHERE added_at <= ?", (now,)
+    ).fetchall()
+    db.close()
+    born = [each for each in credentials if each.issued_at <= now]
+    alive = [each for each in born if each.lives_at(now)]
+    reported = {
+        key: min(at for one, at, _ in leaks if one == key)
+        for key in {credential for credential, _, _ in leaks}
+    }
+    return Survey(
+        _totals(born, alive, tasks, now),
+        {
+            name: _breakdown([getattr(each, name) for each in alive])
+            for name in ("kind", "task", "agent", "delegator", "sensitivity", "delegator_proof")
+        },
+        tuple(
+            Sensitive(
+                name,
+                sum(each.sensitivity == name for each in alive),
+                sum(each.sensitivity == name and each.lifetime > LIMITS[name] for each in alive),
+            )
+            for name in SENSITIVITIES
+        ),
+        _spread([each.lifetime for each in alive]),
+        _bands(alive),
+        _people(alive),
+        _use(born, alive),
+        _retirement(born, tasks, now),
+        _leaks({each.key: each for each in credentials}, reported, leaks, now),
+        _trend(born, reported, now, since),
+    )
+
+
+def _totals(born: list[_Credential], alive: list[_Credential], tasks: list[Any], now: int) -> Totals:
+    ended = sum(end is not None and end <= now for _, _, _, end in tasks)
+    overdue = sum((end is None or end > now) and deadline <= now for _, _, deadline, end in tasks)
+    return Totals(
+        len(born),
+        len({each.identity for each in born}),
+        len(alive),
+        len({each.identity for each in alive}),
+        len(tasks),
+        len(tasks) - ended - overdue,
+        overdue,
+        ended,
+        len({each.delegator for each in alive}),
+        len({each.agent for each in alive}),
+    )
+
+
+def _breakdown(names: list[str]) -> Breakdown:
+    counts = Counter(names)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Breakdown(tuple(Part(*item) for item in ranked[:10]), len(counts), len(names))
+
+
+def _spread(values: Sequence[int]) -> Spread:
+    if not values:
+        return Spread(0, None, None, None)
+    ranked = sorted(values)
+    p50, p95 = (ranked[math.ceil(len(ranked) * p / 100) - 1] for p in (50, 95))
+    return Spread(len(ranked), p50, p95, ranked[-1])
+
+
+def _bands(alive: list[_Credential]) -> tuple[Band, ...]:
+    edges = (300, 900, 3_600, 28_800, 86_400)
+    found = []
+    below = -math.inf
+    for edge in (*edges, None):
+        top = math.inf if edge is None else edge
+        found.append(Band(edge, sum(below < each.lifetime <= top for each in alive)))
+        below = top
+    return tuple(found)
+
+
+def _people(alive: list[_Credential]) -> People:
+    held = Counter(
+        delegator
+        for delegator, _ in {(each.delegator, each.identity) for each in alive}
+        if delegator.startswith("user:")
+    )
+    highest = sorted(held.items(), key=lambda item: (-item[1], item[0]))[:1]
+    name, most = highest[0] if highest else (None, None)
+    return People(len(held), held.total(), most, name)
+
+
+def _use(born: list[_Credential], alive: list[_Credential]) -> Use:
+    times = Counter(each.identity for each in born)
+    parents = {each.parent for each in born}
+    living = {each.identity for each in alive}
+    renewed = {each for each in living if times[each] > 1}
+    delegated = living & parents
+    return Use(len(living), len(renewed), len(delegated), len(living - renewed - delegated))
+
+
+def _retirement(born: list[_Credential], tasks: list[Any], now: int) -> Retirement:
+    delays = []
+    living = 0
+    for name, _, deadline, ended_at in tasks:
+        end = min(deadline, ended_at if ended_at is not None and ended_at <= now else deadline)
+        if end > now:
+            continue
+        deaths = [each.death for each in born if each.task == name]
+        delays.append(max([0, *(min(death, now) - end for death in deaths)]))
+        living += any(death > now for death in deaths)
+    deaths_late = sum(
+        any(
+            each.death > min(deadline, e if e is not None and e <= now else deadline)
+            for each in born
+            if each.task == name
+        )
+        for name, _, deadline, e in tasks
+        if min(deadline, e if e is not None and e <= now else deadline) <= now
+    )
+    return Retirement(_spread(delays), len(delays) - deaths_late, living)
+
+
+def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list[Any], now: int) -> Leaks:
+    deaths = {key: by_key[key].death for key in reported}
+    valid = {key for key, death in deaths.items() if death > now}
+    aged = {key for key, at in reported.items() if at + _FIVE_DAYS <= now}
+    proved = {key for key, _, at in leaks if at is not None and at <= now}
+    return Leaks(
+        len(reported),
+        len(valid),
+        len(proved),
+        sum(deaths[key] <= reported[key] and key not in valid for key in reported),
+        _spread([max(0, deaths[key] - reported[key]) for key in reported if key not in valid]),
+        max((now - reported[key] for key in valid), default=None),
+        len(aged),
+        sum(deaths[key] > reported[key] + _FIVE_DAYS for key in aged),
+        len(reported.keys() - aged - valid),
+        len(valid - aged),
+    )
+
+
+def _trend(born: list[_Credential], reported: dict[int, int], now: int, since: int) -> tuple[Day, ...]:
+    days = []
+    for start in range(since, now + 1, DAY):
+        last = min(start + DAY - 1, now)
+        days.append(
+            Day(
+                start,
+                sum(start <= each.issued_at <= last for each in born),
+                sum(start <= each.death <= last for each in born),
+                sum(each.issued_at <= last < each.death for each in born),
+                sum(start <= at <= last for at in reported.values()),
+            )
+        )
+    return tuple(days)
