@@ -147,7 +147,8 @@ $ jitid issue --parent-file planner.jwt --agent coder --scope repo:acme --out co
 $ jitid issue --agent crawler --audience https://api.example --out api.jwt; unset JITID_TASK JITID_DELEGATOR
 $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid config set agent agent
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
-$ jitid -q leak add coder.jwt --source wiki > leaked
+$ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
+$ jitid -q leak add old.jwt --source wiki --revoke > leaked
 """
 
 
