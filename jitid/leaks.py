@@ -1,17 +1,16 @@
-"""What leaked: reported, looked at, proved dead, and closed."""
+"""What leaked: reported, proved dead, and closed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import introspection, tracing
+from jitid import exposure, introspection, tracing
 from jitid.audit import ended_digest
-from jitid.credential import Credential, State
-from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.credential import Credential
+from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
 from jitid.ledger.leak import Leak, LeakFilter
-from jitid.ledger.protocol import Ancestor, Ledger, Snapshot
+from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.lifetime import format_time
 from jitid.searching import Finds
 from jitid.text import check_text
@@ -19,8 +18,6 @@ from jitid.text import check_text
 LONGEST_SOURCE = 200
 """How many characters a source has at most."""
 
-_PAGE = 5_000
-"""So many credentials are told of at a time."""
 _ALL = 1 << 62
 _NAMED = 20
 """So many credentials are named in an event; the rows that point to it name them all."""
@@ -57,53 +54,6 @@ class Reported(NamedTuple):
     """How many strings of ours the ledger does not know."""
     strays: list[tracing.Stray]
     """The first of them."""
-
-
-class Leaked(NamedTuple):
-    """A leak, with what the ledger says of its credential."""
-
-    leak: Leak
-    credential: Credential
-    reason: str | None
-    """Why what verifies by the ledger refuses the credential; none if it takes it."""
-    now: int
-
-    @property
-    def state(self) -> str:
-        """The state of the credential; `invalid` if it has not ended and yet is refused."""
-        state = self.credential.state_at(self.now)
-        return "invalid" if state is State.ACTIVE and self.reason is not None else state.value
-
-    @property
-    def exposure(self) -> int:
-        """For how long it worked after the report, in seconds; of what works still, until now."""
-        end = self.now if self.leak.dead_at is None else self.leak.dead_at
-        return max(end - self.leak.reported_at, 0)
-
-    @property
-    def offline_until(self) -> int | None:
-        """Until when a verifier that does not ask the ledger takes it; none if it takes it no more."""
-        lasts = self.credential.claims_hash is not None and self.credential.expires_at > self.now
-        return self.credential.expires_at if lasts else None
-
-
-class LeakPage(NamedTuple):
-    """Leaks, the newest first, and from where to go on."""
-
-    leaks: list[Leaked]
-    before: int | None
-    """The number of the last one that was looked at; none if there are no more."""
-
-
-class LeakDetails(NamedTuple):
-    """All that there is to say of a leak."""
-
-    leaked: Leaked
-    lineage: list[Ancestor]
-    event: Mapping[str, Any]
-    """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""
-    closed_event: Mapping[str, Any]
-    ended_event: Mapping[str, Any]
 
 
 class Proved(NamedTuple):
@@ -195,41 +145,6 @@ def add(
         return came._replace(event=event.seq)
 
 
-def page(snapshot: Snapshot, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
-    """Return leaks, the newest first; with `valid` those alone whose credential verifies."""
-    size = min(limit, _PAGE)
-    found = snapshot.leaks(chosen._replace(live=chosen.live or valid), size)
-    told = described(snapshot, found)
-    rest = found[-1].key if len(found) == size else None
-    return LeakPage([one for one in told if one.reason is None or not valid], rest)
-
-
-def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
-    """Return all about some leaks, the newest first.
-
-    Raises:
-        NotFoundError: there is no such leak.
-
-    """
-    told = described(snapshot, _found(snapshot, chosen))
-    lineages = snapshot.lineages({one.credential.identity_key for one in told})
-
-    def event(seq: int | None) -> Mapping[str, Any]:
-        found = None if seq is None else snapshot.event(seq)
-        return {} if found is None else found.document()
-
-    return [
-        LeakDetails(
-            one,
-            lineages.get(one.credential.identity_key, []),
-            event(one.leak.event),
-            event(one.leak.closed_event),
-            event(one.credential.ended_event),
-        )
-        for one in told
-    ]
-
-
 def close(
     ledger: Ledger, chosen: LeakFilter, reason: str, *, valid_too: bool = False, accept_clock: bool = False
 ) -> Closed:
@@ -242,9 +157,9 @@ def close(
     """
     check_text(reason, "the reason")
     with ledger.write(accept_clock=accept_clock) as transaction:
-        found = _found(transaction, chosen)
+        found = exposure.find(transaction, chosen)
         due = [leak for leak in found if leak.closed_at is None]
-        valid = [one for one in described(transaction, due) if one.reason is None]
+        valid = [one for one in exposure.described(transaction, due) if one.reason is None]
         if valid and not valid_too:
             first = valid[0]
             more = "" if len(valid) == 1 else f" and that of {len(valid) - 1} more"
@@ -278,9 +193,9 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> list[Proved]:
     refused: dict[int, Leak] = {}
     with ledger.read() as snapshot:
         after = 0
-        while found := snapshot.unproved_leaks(after, _PAGE):
+        while found := snapshot.unproved_leaks(after, exposure.PAGE):
             after = found[-1].key
-            credentials = _credentials(snapshot, found)
+            credentials = exposure.credentials_of(snapshot, found)
             refused |= {leak.key: leak for leak in found if _is_refused(snapshot, credentials[leak.jti])}
     if not refused:
         return []
@@ -294,26 +209,6 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> list[Proved]:
             "leak-proof", {"count": len(jtis), "jtis": _named(jtis), "proved": ended_digest(jtis)}
         )
         return [Proved(refused[key]._replace(proved_at=transaction.now), event.seq) for key, _ in proved]
-
-
-def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
-    """Return leaks with what the ledger says of their credentials, in the same order."""
-    credentials = _credentials(snapshot, found)
-    # What is dead is refused for that, whatever stands above it.
-    alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
-    lineages = snapshot.lineages({one.identity_key for one in alive if one.parent_key is not None})
-    tasks = {name: snapshot.find_task(name) for name in {one.task for one in credentials.values()}}
-    told = []
-    for leak in found:
-        one = credentials[leak.jti]
-        task = tasks[one.task]
-        if task is None:
-            raise IntegrityError(
-                f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
-            )
-        reason = introspection.objection(one, task, lineages.get(one.identity_key, []), snapshot.now)
-        told.append(Leaked(leak, one, reason, snapshot.now))
-    return told
 
 
 def _secrets(finds: Finds) -> Finds:
@@ -335,28 +230,6 @@ def _check_time(report: LeakReport, now: int) -> int:
             f"it is {format_time(now)} by the ledger",
         )
     return report.reported_at
-
-
-def _found(snapshot: Snapshot, chosen: LeakFilter) -> list[Leak]:
-    if not chosen.numbers and not chosen.jtis:
-        raise UsageError("no leak is named", "name it by its number, or by the jti of what leaked")
-    found = snapshot.leaks(chosen, _ALL)
-    numbers, jtis = {leak.key for leak in found}, {leak.jti for leak in found}
-    for number in chosen.numbers:
-        if number not in numbers:
-            raise NotFoundError(f"there is no leak {number}", "see: jitid leak list")
-    for jti in chosen.jtis:
-        if jti not in jtis:
-            raise NotFoundError(f"nobody has reported that {jti} leaked", "see: jitid leak list")
-    return found
-
-
-def _credentials(snapshot: Snapshot, found: Iterable[Leak]) -> dict[str, Credential]:
-    jtis = {leak.jti for leak in found}
-    credentials = {one.jti: one for one in snapshot.find_given(jtis, ())}
-    if missing := jtis - credentials.keys():
-        raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")
-    return credentials
 
 
 def _is_refused(snapshot: Snapshot, credential: Credential) -> bool:

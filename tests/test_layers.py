@@ -35,6 +35,7 @@ LAYERS = (
         "auditing",
         "examination",
         "tracing",
+        "exposure",
         "leaks",
     },
     {"ledger", "issuers", "keyring", "oidc", "files", "policyfiles", "processes", "runner"},

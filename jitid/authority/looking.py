@@ -15,7 +15,7 @@ from jitid.ledger.protocol import Filter, Ledger, Names, Snapshot
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid import leaks
+    from jitid import exposure
 
 
 def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
@@ -70,13 +70,13 @@ def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.
 
 def look_at_leaks(
     snapshot: Snapshot, operation: ops.ListLeaks | ops.ShowLeaks
-) -> leaks.LeakPage | list[leaks.LeakDetails]:
+) -> exposure.LeakPage | list[exposure.LeakDetails]:
     """List leaks, or tell everything about some."""
-    from jitid import leaks
+    from jitid import exposure
 
     if isinstance(operation, ops.ListLeaks):
-        return leaks.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
-    return leaks.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
+        return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
+    return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
 
 
 def show_tree(snapshot: Snapshot, operation: ops.ShowTree) -> ops.Page:

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
     from jitid.examination import Check
+    from jitid.exposure import LeakDetails, LeakPage
     from jitid.issuance import Issued
-    from jitid.leaks import Closed, LeakDetails, LeakPage, LeakReport, Proved, Reported
+    from jitid.leaks import Closed, LeakReport, Proved, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
     from jitid.report import Report

@@ -12,7 +12,8 @@ from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
-    from jitid.leaks import Closed, LeakDetails, Leaked
+    from jitid.exposure import LeakDetails, Leaked
+    from jitid.leaks import Closed
     from jitid.ledger.leak import LeakFilter
 
 FIELDS = (

@@ -148,12 +148,14 @@ def placeholders(text: str, folder: Path) -> str:
 def readable(text: str, folder: Path) -> str:
     """Return an answer as a user would see it, whose login and home are made up."""
     text = text.replace(f"{folder}/home", _HOME).replace(f"{folder}/work", f"{_HOME}/work")
+    text = text.replace(f"{folder}/bin", f"{_HOME}/.jitid/bin")
     return _ME.sub(rf"\1{_LOGIN}", text)
 
 
 def placeholders_of_readable(text: str) -> str:
     """Return a readable answer with the placeholders that the transcript has."""
-    text = text.replace(f"{_HOME}/work", "[TMP]/work").replace(_HOME, "[TMP]/home")
+    text = text.replace(f"{_HOME}/work", "[TMP]/work").replace(f"{_HOME}/.jitid/bin", "[TMP]/bin")
+    text = text.replace(_HOME, "[TMP]/home")
     return _placed(re.sub(_ME_BEFORE + _LOGIN + r"(?![\w.@-])", r"\1[ME]", text))
 
 

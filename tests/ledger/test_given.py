@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.credential import State
-from jitid.identifier import identity_id
+from jitid.identifier import credential_id, identity_id
 from jitid.ledger.protocol import Family, Selection, Transaction
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place
@@ -37,6 +37,16 @@ def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row
         )
         assert [one.jti for one in found] == [first.jti, second.jti, third.jti]
         assert snapshot.find_given([], []) == []
+
+
+def test_the_first_id_that_nothing_was_issued_under_is_told(place: Place, rows: list[Row]) -> None:
+    unknown = [identity_id(bytes(16)), credential_id(bytes(16))]
+    with place.ledger.read() as snapshot:
+        known = [name for row in rows for name in (row.id, row.jti)]
+        assert snapshot.unknown_of(known) is None
+        assert snapshot.unknown_of([]) is None
+        for first in (unknown, unknown[::-1]):
+            assert snapshot.unknown_of([*known, *first, *known]) == first[0]
 
 
 def test_an_identity_is_given_by_its_latest_credential(place: Place, rows: list[Row]) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jitid import jws, leaks
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.leaks import LONGEST_SOURCE, Leaked, LeakReport, Reported
+from jitid.exposure import Leaked
+from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest

@@ -1,0 +1,68 @@
+"""What every ledger keeps of leaks: each once, proved once, closed once, whoever comes second."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid.ledger.leak import LeakFilter
+from jitid.ledger.protocol import Transaction
+from tests.builders import NOW, put
+from tests.ledger.places import Place
+
+
+def report(transaction: Transaction, *credentials: int, source: str = "wiki", at: int = NOW) -> list[int]:
+    """Record leaks with their event; return the numbers of the credentials that are new."""
+    recorded = transaction.add_leaks(credentials, source, at)
+    transaction.append("leak", {"count": len(recorded.new)})
+    return [key for key, _ in recorded.new]
+
+
+def test_a_credential_leaks_once_from_each_source(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        rows = [put(transaction) for _ in range(3)]
+        keys = [row.key for row in rows]
+        assert report(transaction, *keys[:2]) == keys[:2]
+    with place.again().write() as transaction:
+        seq = transaction.next_seq()
+        assert report(transaction, *reversed(keys)) == keys[2:]
+        assert report(transaction, keys[0], source="git") == keys[:1]
+        assert report(transaction, 99) == []
+    with place.again().read() as snapshot:
+        found = snapshot.leaks(LeakFilter(), 9)
+        assert [(leak.jti, leak.source) for leak in found] == [
+            (rows[0].jti, "git"),
+            *((row.jti, "wiki") for row in reversed(rows)),
+        ]
+        assert [leak.event for leak in found] == [seq + 1, seq, rows[2].event + 1, rows[2].event + 1]
+        assert len(snapshot.leaks(LeakFilter(), 2)) == 2
+        assert snapshot.leaks(LeakFilter(credentials=(keys[0],), source="git"), 9) == found[:1]
+
+
+@pytest.mark.parametrize("what", ["prove_leaks", "close_leaks"])
+def test_whoever_is_second_changes_nothing(what: str, place: Place) -> None:
+    with place.ledger.write() as transaction:
+        rows = [put(transaction) for _ in range(2)]
+        report(transaction, *(row.key for row in rows))
+        first = getattr(transaction, what)([1])
+        assert [number for number, _ in first] == [1]
+        transaction.append("leak-close", {"count": 1})
+    place.clock.now += 60
+    with place.again().write() as transaction:
+        assert [number for number, _ in getattr(transaction, what)([1, 2, 3])] == [2]
+        assert getattr(transaction, what)([1, 2]) == []
+        times = [leak.proved_at or leak.closed_at for leak in transaction.leaks(LeakFilter(), 9)]
+        assert times == [NOW + 60, NOW]
+
+
+def test_only_what_is_dead_and_not_proved_waits_for_a_proof(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        rows = [put(transaction, ttl=ttl) for ttl in (60, 60, 900)]
+        report(transaction, *(row.key for row in rows))
+        assert transaction.unproved_leaks(0, 9) == []
+    place.clock.now += 60
+    with place.again().write() as transaction:
+        assert [leak.key for leak in transaction.unproved_leaks(0, 9)] == [1, 2]
+        assert [leak.key for leak in transaction.unproved_leaks(1, 9)] == [2]
+        assert [leak.key for leak in transaction.unproved_leaks(0, 1)] == [1]
+        transaction.prove_leaks([1])
+        assert [leak.key for leak in transaction.unproved_leaks(0, 9)] == [2]
