@@ -27,9 +27,11 @@ BANDS = (300, 900, 3_600, 28_800, 86_400)
 _LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
 
 _TABLES = {
-    # All that lives, in groups: what is asked about the living is asked of these.
-    "living": """task INTEGER, delegator INTEGER, agent INTEGER, sensitivity TEXT, proof TEXT, kind TEXT,
-        lifetime BIGINT, n BIGINT""",
+    # All that lives, in groups: what is asked about the living is asked of these. By task and by delegator they are
+    # counted apart, since there are indexes that have these counts without a row.
+    "living": "agent INTEGER, sensitivity TEXT, proof TEXT, kind TEXT, lifetime BIGINT, n BIGINT",
+    "living_task": "task INTEGER PRIMARY KEY, n BIGINT",
+    "living_delegator": "delegator INTEGER PRIMARY KEY, n BIGINT",
     # Identities with more than one credential: the only ones that can count twice.
     "renewed": "identity INTEGER PRIMARY KEY, live BIGINT",
     "handing": "identity INTEGER PRIMARY KEY",
@@ -37,16 +39,16 @@ _TABLES = {
     "measured": "value BIGINT, n BIGINT",
 }
 
+_GROUPED = "SELECT {column} AS name, sum(n) AS n FROM living GROUP BY {column}"
 _PROPERTIES = {
-    "kind": "kind",
-    "task": "task",
-    "agent": "agent",
-    "delegator": "delegator",
-    "sensitivity": "sensitivity",
-    "delegator_proof": "proof",
+    "kind": (_GROUPED.format(column="kind"), None),
+    "task": ("SELECT task AS name, n FROM living_task", "SELECT id, name FROM task"),
+    "agent": (_GROUPED.format(column="agent"), "SELECT id, text AS name FROM term"),
+    "delegator": ("SELECT delegator AS name, n FROM living_delegator", "SELECT id, text AS name FROM term"),
+    "sensitivity": (_GROUPED.format(column="sensitivity"), None),
+    "delegator_proof": (_GROUPED.format(column="proof"), None),
 }
-"""What the living are counted by, and its column."""
-_NAMED = {"task": "task", "agent": "term", "delegator": "term"}
+"""How the living are counted by each property, and where its numbers have their names."""
 
 
 def survey(db: Any, at: int | None, now: int, since: int, limits: Mapping[str, int]) -> Survey:
@@ -81,7 +83,7 @@ class _Surveying:
             leaked, reports = leaks(self._asked, since)
             measured = Survey(
                 self._totals(),
-                {name: self._breakdown(column) for name, column in _PROPERTIES.items()},
+                {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
                 self._sensitive(limits),
                 self._asked.spread("SELECT lifetime, sum(n) FROM living GROUP BY lifetime"),
                 self._bands(),
@@ -99,12 +101,16 @@ class _Surveying:
     def _collect(self) -> None:
         self._asked.all(
             f"""INSERT INTO living
-                SELECT c.task, c.delegator, i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at,
-                       count(*)
+                SELECT i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*)
                   FROM credential c JOIN identity i ON i.id = c.identity
                  WHERE {self._alive}
-                 GROUP BY c.task, c.delegator, i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at"""
+                 GROUP BY i.agent, c.expires_at - c.issued_at, c.kind, i.sensitivity, i.proof"""
         )
+        for column in ("task", "delegator"):
+            self._asked.all(
+                f"""INSERT INTO living_{column}
+                    SELECT c.{column}, count(*) FROM credential c WHERE {self._alive} GROUP BY c.{column}"""
+            )
         issued = "WHERE issued_at <= :now" if self._past else ""
         self._asked.all(
             f"""INSERT INTO renewed
@@ -125,9 +131,8 @@ class _Surveying:
             if self._past
             else "SELECT count(*) FROM identity"
         )
-        live, delegators, agents = self._asked.one(
-            "SELECT coalesce(sum(n), 0), count(DISTINCT delegator), count(DISTINCT agent) FROM living"
-        )
+        live, agents = self._asked.one("SELECT coalesce(sum(n), 0), count(DISTINCT agent) FROM living")
+        (delegators,) = self._asked.one("SELECT count(*) FROM living_delegator")
         (twice,) = self._asked.one("SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1")
         tasks = self._asked.one(
             """SELECT count(*),
@@ -144,17 +149,15 @@ class _Surveying:
             credentials, identities, int(live), held, every, opened, overdue, ended, delegators, agents
         )
 
-    def _breakdown(self, by: str) -> Breakdown:
-        name, join = by, ""
-        if by in _NAMED:
-            name = "names.name" if _NAMED[by] == "task" else "names.text"
-            join = f"JOIN {_NAMED[by]} names ON names.id = grouped.{by}"
+    def _breakdown(self, counted: str, names: str | None) -> Breakdown:
+        name, join = "counted.name", ""
+        if names is not None:
+            name, join = "names.name", f"JOIN ({names}) AS names ON names.id = counted.name"
         top = self._asked.all(
-            f"""SELECT {name}, grouped.n FROM (SELECT {by}, sum(n) AS n FROM living GROUP BY {by}) AS grouped {join}
-                 ORDER BY grouped.n DESC, {name} LIMIT {TOP}"""
+            f"SELECT {name}, counted.n FROM ({counted}) AS counted {join} ORDER BY counted.n DESC, {name} LIMIT {TOP}"
         )
-        names, live = self._asked.one(f"SELECT count(DISTINCT {by}), coalesce(sum(n), 0) FROM living")
-        return Breakdown(tuple(Part(each, int(n)) for each, n in top), names, int(live))
+        number, live = self._asked.one(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted")
+        return Breakdown(tuple(Part(each, int(n)) for each, n in top), number, int(live))
 
     def _sensitive(self, limits: Mapping[str, int]) -> tuple[Sensitive, ...]:
         cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
@@ -180,7 +183,7 @@ class _Surveying:
 
     def _people(self) -> People:
         counted = """SELECT d.text AS name, l.n - coalesce(e.n, 0) AS n
-                       FROM (SELECT delegator, sum(n) AS n FROM living GROUP BY delegator) AS l
+                       FROM living_delegator l
                        JOIN term d ON d.id = l.delegator
                        LEFT JOIN (SELECT i.delegator, sum(r.live - 1) AS n
                                     FROM renewed r CROSS JOIN identity i

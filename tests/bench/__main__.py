@@ -17,6 +17,7 @@ from tests.bench import (
     contention,
     issue,
     million,
+    report,
     running,
     size,
     startup,
@@ -39,6 +40,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "size": size.rows,
     "million": million.rows,
     "sweep": sweep.rows,
+    "report": report.rows,
 }
 
 

@@ -1,0 +1,54 @@
+"""The page of a report about 1.5 million credentials: how long it takes, as a whole process, and how large it is."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+
+from tests.bench import history
+from tests.bench.ground import Command, Ground
+from tests.bench.measure import Row, Series, duration, in_turns, megabytes, seconds, under
+
+CREDENTIALS = 1_500_000
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure the page of 1.5 million credentials, of which three in ten live."""
+    folder = place.new("report")
+    live = CREDENTIALS * 3 // 10
+    fleet = history.make(folder / "ledger", CREDENTIALS - live, live)
+    command = Command(folder)
+    page = folder / "report.html"
+    line = command("report", "--format", "html", "--out", str(page))
+    environment = {**command.environment, "JITID_LEDGER": str(fleet.path)}
+
+    def run() -> None:
+        subprocess.run(line, env=environment, cwd=folder, check=True)
+
+    found = in_turns(
+        place.rounds,
+        {"report": lambda: seconds(run), "scan": lambda: seconds(lambda: _scan(fleet))},
+    )
+    yield Row(
+        "`jitid report --format html` of 1.5 million, whole process",
+        Series("report", found["report"], duration),
+        Series("one full scan of the table", found["scan"], duration),
+        under(5.0, duration),
+    )
+    yield Row(
+        "its page",
+        Series("HTML", [page.stat().st_size], megabytes),
+        Series("the ledger", [fleet.database.stat().st_size], megabytes),
+        under(1e6, megabytes),
+    )
+
+
+def _scan(fleet: history.Ledger) -> None:
+    db = sqlite3.connect(fleet.database)
+    try:
+        db.execute(
+            "SELECT sum(issued_at), sum(expires_at), sum(ended_at), sum(task) FROM credential NOT INDEXED"
+        ).fetchone()
+    finally:
+        db.close()
