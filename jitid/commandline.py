@@ -30,8 +30,8 @@ _EPILOG = "Global options, before or after the verb: see `jitid --help`."
 _ROOT_EPILOG = """Start with: jitid issue --task INC-4821 --delegator "$USER"
 
 Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storage (try again), 6 refused,
-7 integrity, 8 credential not valid, 9 partly done, 74 output not written (what was just made is revoked),
-128+n ended by signal n."""
+7 integrity, 8 credential not valid, 9 partly done, 10 findings, 11 not all was examined, 74 output not written
+(what was just made is revoked), 128+n ended by signal n."""
 
 # Long words without a space: somebody may have pasted a token where a name belongs.
 _SECRET = re.compile(r"(?:jitid_|eyJ)[\w.+/=-]{16,}|[\w.+=-]{48,}", re.ASCII)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from jitid import revocation
-from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.commands import reading, rows
 from jitid.commands.baseline import Known, NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, document, flat
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import most_of
-from jitid.environment import open_authority, sweep_head, sweep_limits
+from jitid.commands.sweepwork import Work
+from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
 from jitid.files import write_private, writing_private, writing_public
 from jitid.formats import output
@@ -27,15 +25,13 @@ from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
 from jitid.lifetime import parse_time
 from jitid.settings import nearest
-from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Severity, Swept
+from jitid.sweep.finding import SEVERITIES, Severity
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.sweep.finding import Remedied
-    from jitid.sweep.remedies import Foreseen
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
@@ -82,7 +78,7 @@ def sweep(
         if baseline is None
         else (int(each.fingerprint, 16) for each in entries(baseline, new=update_baseline))
     )
-    work = _Work(given, chosen, known, None if since is None else parse_time(since))
+    work = Work(given, chosen, known, None if since is None else parse_time(since))
     remembered = _remembered(given, head_out)
     remedied: Iterable[Remedied] = ()
     if fix:
@@ -100,76 +96,6 @@ def sweep(
         new.finish(telling.complete)
     _keep_head(given, telling, head_out)
     _conclude(given, telling)
-
-
-class _Work:
-    """What one sweep asks of the authority."""
-
-    def __init__(self, given: Globals, rules: tuple[str, ...], known: Known, since: int | None) -> None:
-        from uuid import UUID
-
-        from jitid.identifier import new_uuid7
-
-        self._given = given
-        self._rules = rules
-        self._known = known
-        self.since = since
-        self._limits = sweep_limits(given.config())
-        self._authority: Authority = open_authority(given.config())
-        self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
-
-    def sweep(self, head: str | None) -> Iterator[Finding | Coverage | Swept]:
-        """Ask the rules."""
-        return self._authority.perform(
-            Sweep(rules=self._rules, limits=self._limits, head=head, accept_clock=self._given.accept_clock)
-        )
-
-    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied]:
-        """End what these rules find, unless that is more than is permitted; or say what that would be."""
-        given = self._given
-        foreseen = self._authority.perform(
-            ForeseeFix(
-                rules=rules,
-                limits=self._limits,
-                since=self.since,
-                known=self._known,
-                accept_clock=given.accept_clock,
-            )
-        )
-        if dry_run:
-            output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
-            return ()
-        if most is not None and foreseen.radius.credentials > most:
-            most = _confirmed(given, foreseen, most)
-        return self._end(foreseen.rules, most)
-
-    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
-        if rules:
-            yield from self._authority.perform(
-                Fix(
-                    rules=rules,
-                    limits=self._limits,
-                    sweep=self.name,
-                    since=self.since,
-                    known=self._known,
-                    most=most,
-                    accept_clock=self._given.accept_clock,
-                )
-            )
-        # Also of what ended otherwise, or was ended by a sweep that was killed.
-        self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
-
-
-def _confirmed(given: Globals, foreseen: Foreseen, most: int) -> int:
-    """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
-    if given.no_input or not (os.isatty(0) and os.isatty(2)):
-        revocation.guard(foreseen.radius, most)
-    count = foreseen.radius.credentials
-    output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
-    output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")
-    if reading.answer() != str(count):
-        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
-    return count
 
 
 def _chosen(named: list[str] | None, skipped: list[str] | None) -> tuple[str, ...]:

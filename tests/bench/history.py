@@ -37,6 +37,16 @@ class Ledger:
         """The file."""
         return self.path / ledgers.DATABASE
 
+    def scan(self) -> None:
+        """Read all credentials once, as SQLite does it by itself."""
+        db = sqlite3.connect(self.database)
+        try:
+            db.execute(
+                "SELECT sum(issued_at), sum(expires_at), sum(ended_at), sum(task) FROM credential NOT INDEXED"
+            ).fetchone()
+        finally:
+            db.close()
+
 
 def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int = 200) -> Ledger:
     """Make a ledger with so many dead and living credentials, the living issued last, and something for most rules.

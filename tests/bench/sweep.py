@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -45,7 +44,7 @@ def _rules(fleet: history.Ledger, rounds: int) -> Iterator[Row]:
         rounds,
         {
             "rules": lambda: seconds(lambda: _sweep(authority)),
-            "scan": lambda: seconds(lambda: _scan(fleet)),
+            "scan": lambda: seconds(lambda: fleet.scan()),
         },
     )
     authority.close()
@@ -69,7 +68,7 @@ def _command(fleet: history.Ledger, folder: Path, rounds: int) -> Iterator[Row]:
 
     found = in_turns(
         rounds,
-        {"sweep": lambda: seconds(run), "scan": lambda: seconds(lambda: _scan(fleet))},
+        {"sweep": lambda: seconds(run), "scan": lambda: seconds(lambda: fleet.scan())},
     )
     yield Row(
         "`jitid sweep --format json` among 1.5 million, whole process",
@@ -172,13 +171,3 @@ def _timed(authority: LocalAuthority) -> float:
 def _sweep(authority: LocalAuthority) -> int:
     answer = authority.perform(Sweep(rules=SET_RULES, limits=Limits()))
     return sum(isinstance(each, Finding) for each in answer)
-
-
-def _scan(fleet: history.Ledger) -> None:
-    db = sqlite3.connect(fleet.database)
-    try:
-        db.execute(
-            "SELECT sum(issued_at), sum(expires_at), sum(ended_at), sum(task) FROM credential NOT INDEXED"
-        ).fetchone()
-    finally:
-        db.close()
