@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands.globals import Globals
 from jitid.environment import caller, ledger_path
@@ -158,7 +158,23 @@ def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
             "--accept-clock cannot be scheduled: a clock that jumps would end what should live",
             "give it by hand, once, to a sweep that was refused",
         )
+    _check_values({name: option.value for name, option in chosen.items()})
     return chosen
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Raise UsageError for values that the sweep itself would refuse."""
+    from jitid.commands import sweep
+
+    sweep.checked(*(values.get(name) for name in ("--rule", "--skip", "--fail-on", "--since", "--head-out")))
+    sweep.check_flags(
+        fix=bool(values.get("--fix")),
+        dry_run=bool(values.get("--dry-run")),
+        max_=values.get("--max"),
+        yes=bool(values.get("--yes")),
+        update=bool(values.get("--update-baseline")),
+        baseline=values.get("--baseline"),
+    )
 
 
 def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:

@@ -61,24 +61,25 @@ def sweep(
     if --rule names them. Exit status 10 says that something is left at or above --fail-on, 11 that something
     could not be examined; the output says what. --list-rules explains each rule.
     """
-    chosen = _chosen(rule, skip)
     own = given.format if given.format in OWN_FORMATS else None
     if own is not None:
         given.format = None
+        if given.field is not None:
+            raise UsageError(
+                "--field and --format cannot go together", "a field is shown as it is, one a line"
+            )
+    chosen, severity, after = checked(rule, skip, fail_on, since, head_out)
     if list_rules:
         _explain(given, chosen)
         return
     given.expect(FIELDS)
-    _check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
-    if head_out is not None and "audit-gap" not in chosen:
-        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
-    severity = _severity(fail_on)
+    check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     known = Known(
         ()
         if baseline is None
         else (int(each.fingerprint, 16) for each in entries(baseline, new=update_baseline))
     )
-    work = Work(given, chosen, known, None if since is None else parse_time(since))
+    work = Work(given, chosen, known, after)
     remembered = _remembered(given, head_out)
     remedied: Iterable[Remedied] = ()
     if fix:
@@ -96,6 +97,20 @@ def sweep(
         new.finish(telling.complete)
     _keep_head(given, telling, head_out)
     _conclude(given, telling)
+
+
+def checked(
+    rule: list[str] | None,
+    skip: list[str] | None,
+    fail_on: str | None,
+    since: str | None,
+    head_out: str | None,
+) -> tuple[tuple[str, ...], Severity, int | None]:
+    """Return what options of these values mean: the rules, the severity, the time. Raises UsageError."""
+    chosen = _chosen(rule, skip)
+    if head_out is not None and "audit-gap" not in chosen:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
+    return chosen, _severity(fail_on), None if since is None else parse_time(since)
 
 
 def _chosen(named: list[str] | None, skipped: list[str] | None) -> tuple[str, ...]:
@@ -116,9 +131,10 @@ def _severity(text: str | None) -> Severity:
     return Severity(text)
 
 
-def _check_flags(
+def check_flags(
     *, fix: bool, dry_run: bool, max_: int | None, yes: bool, update: bool, baseline: str | None
 ) -> None:
+    """Raise UsageError for options that mean nothing without one another, or contradict."""
     if not fix and (dry_run or yes or max_ is not None):
         raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
     if yes and max_ is not None:

@@ -300,6 +300,28 @@ def test_a_ledger_with_a_newline_in_its_path_is_refused(shell: Shell, tmp_path: 
         assert "control character" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--rule", "typo"],
+        ["--skip", "typo"],
+        ["--fail-on", "fatal"],
+        ["--since", "yesterday"],
+        ["--yes"],
+        ["--fix", "--yes", "--max", "3"],
+        ["--update-baseline"],
+        ["--head-out", "head", "--skip", "audit-gap"],
+    ],
+)
+@pytest.mark.parametrize("verb", ["systemd", "cron"])
+def test_what_the_sweep_would_refuse_at_night_is_refused_now(
+    shell: Shell, verb: str, options: list[str]
+) -> None:
+    done = shell.run("schedule", verb, "--", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == shell.run("sweep", *options).stderr
+
+
 def test_a_line_that_is_too_long_for_cron_is_refused(shell: Shell) -> None:
     done = shell.run("schedule", "cron", "--", "--out", "/x/" + "y" * 1_000)
     assert done.returncode == 2
