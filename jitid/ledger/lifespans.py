@@ -87,7 +87,7 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
     counts = asked.one(
         f"""SELECT count(*), coalesce(sum(CASE WHEN death > :now THEN 1 ELSE 0 END), 0),
                   coalesce(sum(CASE WHEN proved IS NOT NULL THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN death <= reported AND death <= :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN death < reported AND death <= :now THEN 1 ELSE 0 END), 0),
                   :now - min(CASE WHEN death > :now THEN reported END),
                   coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now THEN 1 ELSE 0 END), 0),
                   coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death > reported + {FIVE_DAYS}

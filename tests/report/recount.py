@@ -203,7 +203,7 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
         len(reported),
         len(valid),
         len(proved),
-        sum(deaths[key] <= reported[key] and key not in valid for key in reported),
+        sum(deaths[key] < reported[key] and key not in valid for key in reported),
         _spread([max(0, deaths[key] - reported[key]) for key in reported if key not in valid]),
         max((now - reported[key] for key in valid), default=None),
         len(aged),
