@@ -343,7 +343,7 @@ complete -c jitid -n '__jitid_at "sweep" --dry-run' -l dry-run -d 'Say what woul
 complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "sweep" --yes' -l yes -d 'End them without asking, however many'
 complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600; prometheus: 0644)'
-complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read on from the signed audit head in FILE, and renew it'
+complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read on from the signed audit head in FILE (all, if it is new); renew it'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
 complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'

@@ -192,6 +192,8 @@ class Replacement:
                 self._flush()
 
     def _open(self) -> None:
+        if self._path == "-":
+            raise OutputError("`-` is no file: without --out it goes to standard output")
         if _is_special(self._path):
             self._aside = None
             # Standard output by its name may be a file that others write to as well: nothing of theirs is overwritten.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from jitid.errors import UsageError
@@ -16,6 +18,7 @@ from jitid.task import SENSITIVITIES
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
+_OF_A_RULE = 3
 MOST_OFFENDERS = 10
 
 _DAY = 86_400
@@ -125,15 +128,20 @@ def make(
 def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
     """Return the findings that matter most: by severity, then by how much is alive, then the oldest first.
 
-    What is for information only offends nobody, and is left out.
+    What is for information only offends nobody, and is left out; of one rule there are three at most. The findings of
+    a rule come together, as a sweep yields them.
     """
 
     def weight(finding: Finding) -> tuple[int, int, int]:
         return finding.severity.rank, finding.credentials, -(finding.since or 0)
 
-    return tuple(
-        nlargest(most, (each for each in findings if each.severity is not Severity.INFO), key=weight)
-    )
+    # Of each rule a few: one cause with a hundred findings must not hide the others.
+    top: list[Finding] = []
+    for _, alike in groupby(findings, attrgetter("rule")):
+        top += nlargest(
+            _OF_A_RULE, (each for each in alike if each.severity is not Severity.INFO), key=weight
+        )
+    return tuple(nlargest(most, top, key=weight))
 
 
 def _findings(found: Iterable[Finding | Coverage], missed: list[str]) -> Iterator[Finding]:

@@ -159,14 +159,18 @@ class Telling:
         }
 
 
-def flat(records: SweptRows, *, coverage: bool) -> Iterator[Mapping[str, Any]]:
-    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
+def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it.
+
+    To be `quiet` is to tell of it only where something was not examined.
+    """
     for record in records:
         if "state" in record:
             yield record
         elif coverage and "coverage" in record:
             told = record["coverage"]
-            yield {"state": "examined", "rule": told["rule"], "summary": told["examined"]}
+            if not quiet:
+                yield {"state": "examined", "rule": told["rule"], "summary": told["examined"]}
             for why in told["missed"]:
                 yield {"state": "missed", "rule": told["rule"], "summary": why}
 

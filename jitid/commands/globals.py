@@ -83,6 +83,28 @@ class Globals:
         """Return the format that flag, environment or file ask for; None leaves it to the terminal."""
         return self.config().text("format")
 
+    def own_format(self, own: tuple[str, ...]) -> str | None:
+        """Return which of its own formats, besides those of all, a verb is asked for by flag; None for none of them.
+
+        Raises UsageError for a format that is neither.
+        """
+        from jitid.settings import FORMATS
+
+        if self.format is None or self.format in FORMATS:
+            return None
+        if self.format not in own:
+            from jitid.text import quote
+
+            raise UsageError(
+                f"{quote(self.format)} is no format here", f"choose one of: {', '.join((*FORMATS, *own))}"
+            )
+        if self.field is not None:
+            raise UsageError(
+                "--field and --format cannot go together", "a field is shown as it is, one a line"
+            )
+        name, self.format = self.format, None
+        return name
+
     def error_format(self) -> str | None:
         """Return the same without reading any file, for an error that may be about the files."""
         if self.format is None and self._config is not None:

@@ -133,7 +133,8 @@ def close(
     numbers, jtis = _named(leaks)
     if reason is None:
         raise UsageError(
-            "why are they closed; nothing was changed", "say it with --reason: the audit log keeps it"
+            "no reason is given; nothing was changed",
+            "say with --reason why they are closed: the audit log keeps it",
         )
     check_reason(reason)
     operation = CloseLeaks(

@@ -35,7 +35,7 @@ FIELDS = (
     "proved_at",
     "closed_at",
 )
-BRIEF = ("leak", "task", "agent", "source", "reported_at", "state", "exposure")
+BRIEF = ("leak", "jti", "agent", "source", "state", "exposure")
 """What fits on a terminal of 80 columns, with a short source."""
 DETAILS = (
     *FIELDS,

@@ -401,7 +401,11 @@ SweepOut = Annotated[
 ]
 HeadOut = Annotated[
     str | None,
-    _option("--head-out", metavar="FILE", text="Read on from the signed audit head in FILE, and renew it."),
+    _option(
+        "--head-out",
+        metavar="FILE",
+        text="Read on from the signed audit head in FILE (all, if it is new); renew it.",
+    ),
 ]
 
 # What runs by itself.

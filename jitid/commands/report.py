@@ -38,12 +38,8 @@ def report(
     --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
     node exporter's textfile collector.
     """
-    own = given.format if given.format in FORMATS else None
-    if own is not None:
-        given.format = None
+    own = given.own_format(FORMATS)
     given.expect(FIELDS)
-    if own is not None and given.field is not None:
-        raise UsageError("--field and --format cannot go together", "a field is shown as it is, one a line")
     if own == "prometheus" and at is not None:
         raise UsageError(
             "--at and --format prometheus cannot go together",

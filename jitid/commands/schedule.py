@@ -122,7 +122,7 @@ def _work(given: Globals, words: Sequence[str]) -> _Work:
     profile = given.profile or os.environ.get("JITID_PROFILE")
     if profile:
         command += ["--profile", profile]
-    command += ["--ledger", ledger, "--no-input", "sweep", *_absolute(words, chosen)]
+    command += ["--ledger", ledger, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
     for word in command:
         if _CONTROL.search(word):
             raise UsageError(
@@ -164,8 +164,17 @@ def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
-    from jitid.commands import sweep
+    from jitid.commands import findings, sweep
+    from jitid.formats.view import no_such_field
+    from jitid.settings import FORMATS
 
+    if values.get("--list-rules"):
+        raise UsageError("--list-rules explains the rules, and asks none", "leave it out")
+    forms = (*FORMATS, *sweep.OWN_FORMATS)
+    if (form := values.get("--format")) not in (None, *forms):
+        raise UsageError(f"{quote(str(form))} is no format here", f"choose one of: {', '.join(forms)}")
+    if (field := values.get("--field")) is not None and field not in findings.FIELDS:
+        raise no_such_field(field, findings.FIELDS)
     sweep.checked(*(values.get(name) for name in ("--rule", "--skip", "--fail-on", "--since", "--head-out")))
     sweep.check_flags(
         fix=bool(values.get("--fix")),

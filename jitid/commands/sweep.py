@@ -59,15 +59,10 @@ def sweep(
 
     Nothing is changed without --fix, which ends orphans and what leaked; what other rules find it ends only
     if --rule names them. Exit status 10 says that something is left at or above --fail-on, 11 that something
-    could not be examined; the output says what. --list-rules explains each rule.
+    could not be examined; the output says what. --list-rules explains each rule. --format takes sarif,
+    prometheus and html as well. With --quiet, lines tell of nothing that was examined completely.
     """
-    own = given.format if given.format in OWN_FORMATS else None
-    if own is not None:
-        given.format = None
-        if given.field is not None:
-            raise UsageError(
-                "--field and --format cannot go together", "a field is shown as it is, one a line"
-            )
+    own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out)
     if list_rules:
         _explain(given, chosen)
@@ -96,7 +91,7 @@ def sweep(
             raise
         new.finish(telling.complete)
     _keep_head(given, telling, head_out)
-    _conclude(given, telling)
+    _conclude(given, telling, refused=work.refused)
 
 
 def checked(
@@ -215,15 +210,14 @@ def _text(
         case "table":
             from jitid.formats import findings_text
 
-            return findings_text.text(records, rules, colour, list_all)
+            return findings_text.text(records, rules, colour, list_all, verbose=given.verbose)
         case "json":
             return document(records)
         case "jsonl":
             return (f"{dumps(record)}\n" for record in records)
         case other:
-            return pieces(
-                View("jitid.sweep/1", FIELDS, flat(records, coverage=True)), Format(other), None, colour=False
-            )
+            told = flat(records, coverage=True, quiet=given.quiet)
+            return pieces(View("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
 
 
 def _info(name: str) -> RuleInfo:
@@ -233,11 +227,9 @@ def _info(name: str) -> RuleInfo:
 
 
 def _remembered(given: Globals, head_out: str | None) -> str | None:
-    """Return the signed head up to which the audit chain was verified before, if there is one."""
-    for path in (head_out, sweep_head(given.config())):
-        if path is not None and os.path.lexists(path):
-            return reading.token(path, "the signed head").reveal()
-    return None
+    """Return the signed head up to which the audit chain was verified before; none if all of it is to be read."""
+    path = sweep_head(given.config()) if head_out is None else head_out
+    return reading.token(path, "the signed head").reveal() if os.path.lexists(path) else None
 
 
 def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> None:
@@ -255,8 +247,8 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> None:
         write_private(head_out, data)
 
 
-def _conclude(given: Globals, telling: Telling) -> None:
-    """Set the status, and say what the sweep came to where that is not seen."""
+def _conclude(given: Globals, telling: Telling, *, refused: bool) -> None:
+    """Set the status: that of what is left, and where --fix was refused never the one of success."""
     if telling.accepted:
         raise PartialError(
             f"{telling.accepted} credentials that were ended are taken all the same",
@@ -266,3 +258,5 @@ def _conclude(given: Globals, telling: Telling) -> None:
         given.status = ExitStatus.INCOMPLETE
     elif telling.failed:
         given.status = ExitStatus.FINDINGS
+    elif refused:
+        given.status = ExitStatus.PARTIAL

@@ -34,6 +34,8 @@ class Work:
         self._given = given
         self._rules = rules
         self._known = known
+        self.refused = False
+        """Whether more would have ended than is permitted, so that nothing was."""
         self.since = since
         self._limits = sweep_limits(given.config())
         self._authority: Authority = open_authority(given.config())
@@ -61,8 +63,19 @@ class Work:
             output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed")
             return ()
         if most is not None and foreseen.radius.credentials > most:
-            most = _confirmed(given, foreseen, most)
+            if given.no_input or not (os.isatty(0) and os.isatty(2)):
+                self._refuse(foreseen, most)
+                return ()
+            most = _confirmed(foreseen)
         return self._end(foreseen.rules, most)
+
+    def _refuse(self, foreseen: Foreseen, most: int) -> None:
+        """Say that nothing is ended; what there is will be told all the same, since nobody may be there to ask."""
+        try:
+            revocation.guard(foreseen.radius, most)
+        except UsageError as error:
+            self.refused = True
+            self._given.warn(f"--fix was refused: {error.message}; {error.hint}")
 
     def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
         if rules:
@@ -81,10 +94,8 @@ class Work:
         self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
 
 
-def _confirmed(given: Globals, foreseen: Foreseen, most: int) -> int:
+def _confirmed(foreseen: Foreseen) -> int:
     """Return how many may end: as many as somebody at a terminal types. Raises UsageError."""
-    if given.no_input or not (os.isatty(0) and os.isatty(2)):
-        revocation.guard(foreseen.radius, most)
     count = foreseen.radius.credentials
     output.say(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
     output.say(f"jitid: type the number of credentials, {count}, to end them; anything else ends none")

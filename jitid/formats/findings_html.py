@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
 from jitid.formats.page import CLOSING, opening
 from jitid.formats.page import text as _shown
-from jitid.formats.swept import FindingRow, Listing, RuleInfo, Summary, SweptRows, counted, listing
+from jitid.formats.swept import FindingRow, Listing, RuleInfo, Summary, SweptRows, listing
 
 MOST = 200
 """How many findings of a rule are shown."""

@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from jitid.formats.cell import cell
+from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import FindingRow, Listing, RuleInfo, SweptRows, counted, listing
+from jitid.formats.swept import FindingRow, Listing, RuleInfo, SweptRows, listing
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -21,10 +22,18 @@ _WIDEST = 100
 
 
 def text(
-    rows: SweptRows, rules: Sequence[RuleInfo], colour: bool, list_all: Listing = listing
+    rows: SweptRows,
+    rules: Sequence[RuleInfo],
+    colour: bool,
+    list_all: Listing = listing,
+    *,
+    verbose: bool = False,
 ) -> Iterator[str]:
-    """Yield the result, a rule as soon as its last finding is known; `list_all` is the command for the rest of it."""
-    page = _Page(colour)
+    """Yield the result, a rule as soon as its last finding is known; `list_all` is the command for the rest of it.
+
+    What was examined is told of each rule if it is to be `verbose`, and otherwise where it was not all.
+    """
+    page = _Page(colour, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
     between = ""
     for part in grouped(rows, MOST):
@@ -37,8 +46,9 @@ def text(
 
 
 class _Page:
-    def __init__(self, colour: bool) -> None:
+    def __init__(self, colour: bool, *, verbose: bool) -> None:
         self._colour = colour
+        self._verbose = verbose
         self._width = min(terminal_width(), _WIDEST)
 
     def group(self, group: Group, title: str, list_all: Listing) -> Iterator[str]:
@@ -66,8 +76,14 @@ class _Page:
             yield from self._left(group, list_all(group.rule))
 
     def closing(self, closing: Closing) -> Iterator[str]:
-        for each in closing.coverage:
-            yield from self._wrapped(f"examined for {each['rule']}: {each['examined']}", 0, hang=2)
+        if self._verbose:
+            for each in closing.coverage:
+                yield from self._wrapped(f"examined for {each['rule']}: {each['examined']}", 0, hang=2)
+        elif closing.coverage:
+            whole = sum(each["complete"] for each in closing.coverage)
+            asked = counted(len(closing.coverage), "rule")
+            all_ = "all" if whole == len(closing.coverage) else whole
+            yield from self._wrapped(f"{asked} asked, {all_} examined completely", 0, hang=2)
         for each in closing.coverage:
             for reason in each["missed"]:
                 lines = list(self._wrapped(f"not examined for {each['rule']}: {reason}", 0, hang=2))

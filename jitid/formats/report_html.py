@@ -90,9 +90,9 @@ def _leaked(report: Report) -> str:
     told = "No secret was reported leaked."
     if leaks.secrets:
         told = (
-            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} reported at least five days ago. "
-            f"{counted(leaks.secrets - leaks.aged, 'secret')} reported since: {count(leaks.young_dead)} dead already, "
-            f"{count(leaks.young_valid)} still valid."
+            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} that worked when reported five days ago. "
+            f"Since then {count(leaks.young_dead)} more are dead already, {count(leaks.young_valid)} still valid. "
+            f"{count(leaks.dead_before)} were dead before they were reported, and are not counted."
         )
     title = "Leaked secrets still valid five days after the report"
     return _card(
@@ -136,7 +136,11 @@ def _tiles(report: Report) -> str:
         ("Root delegators", count(totals.delegators), "of whom something is alive"),
         ("Open tasks", count(totals.tasks_open), overdue),
         ("Standing", percent(report.standing_share), f"{count(report.standing)} live longer than allowed"),
-        ("Never used", percent(report.never_used), f"{count(report.survey.use.never)} live identities"),
+        (
+            "No use on record",
+            percent(report.never_used),
+            f"{count(report.survey.use.never)} live identities",
+        ),
         (
             "Leaked and valid",
             count(report.survey.leaks.valid),
@@ -262,7 +266,7 @@ def _after_the_task(report: Report) -> str:
 def _exposure(report: Report) -> str:
     leaks = report.survey.leaks
     title = "Leaked secrets, from the report to the death"
-    after = leaks.exposure.number - leaks.dead_before
+    after = leaks.exposure.number
     parts = [
         Bar("Dead before the report", leaks.dead_before, count(leaks.dead_before)),
         Bar("Dead after it", after, count(after), "other"),

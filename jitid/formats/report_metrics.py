@@ -13,6 +13,7 @@ from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Re
 from jitid.sweep.finding import Finding
 
 FIELDS = ("metric", "labels", "value")
+_NAMED = ("task", "agent", "delegator")
 
 
 class Sample(NamedTuple):
@@ -48,10 +49,12 @@ def rows(report: Report) -> Iterator[Mapping[str, Any]]:
 
 
 def _metrics(report: Report) -> Iterator[Metric]:
-    # A label whose values never come again would leave a dead series for each: tasks are no label here.
+    # A label whose values never come again would leave a dead series for each, and whoever collects may not know names:
+    # tasks, agents and delegators are no labels here.
     survey = report.survey
     totals, people, use, leaks = survey.totals, survey.people, survey.use, survey.leaks
     yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
+    yield _one("report_complete", "Whether all was examined for what to end first", int(not report.missed))
     yield _one("credentials_issued", "Credentials that were ever issued", totals.issued)
     yield _one("identities_issued", "Identities that were ever made", totals.identities)
     yield _one("credentials_live", "Credentials that are alive", totals.live)
@@ -61,10 +64,8 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one("delegators_live", "Root delegators of whom something is alive", totals.delegators)
     yield _one("agents_live", "Agents of whom something is alive", totals.agents)
     for name, found in survey.live_by.items():
-        if name != "task":
+        if name not in _NAMED:
             yield _top(name, found)
-        others = f"Live credentials of every other {name.replace('_', ' ')}"
-        yield _one(f"credentials_live_by_{name}_others", others, found.others.live)
     yield _one("people", "Persons of whom something is alive", people.people)
     yield _one(
         "identities_per_person_mean", "Live identities to a person on average", rounded(report.per_person)
@@ -99,7 +100,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one(
         "exposure_oldest_valid_seconds", "How long the oldest leak that works is known", leaks.oldest_valid
     )
-    yield _one("leaked_secrets_aged", "Leaked secrets reported at least five days ago", leaks.aged)
+    yield _one(
+        "leaked_secrets_aged", "Leaked secrets reported at least five days ago, that worked then", leaks.aged
+    )
     yield _one("leaked_secrets_aged_valid", "Those of them that worked five days later", leaks.aged_valid)
     own = report.valid_after_five_days
     yield _one("leaked_percent_valid", "The same in percent", rounded(own))
@@ -111,8 +114,15 @@ def _metrics(report: Report) -> Iterator[Metric]:
 
 
 def _once(report: Report) -> Iterator[Metric]:
-    """Yield what no series of measurements is made of: tasks, days, and what to end first."""
-    yield _top("task", report.survey.live_by["task"])
+    """Yield what no series of measurements is made of: names, days, what to end first, and what was not examined."""
+    for name, found in report.survey.live_by.items():
+        if name in _NAMED:
+            yield _top(name, found)
+        others = f"Live credentials of every other {name.replace('_', ' ')}"
+        yield _one(f"credentials_live_by_{name}_others", others, found.others.live)
+    yield Metric(
+        "not_examined", "What could not be examined", tuple(Sample({"why": why}, 1) for why in report.missed)
+    )
     yield from _trend(report)
     if report.offenders is not None:
         yield Metric(

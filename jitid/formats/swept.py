@@ -115,8 +115,3 @@ Listing = Callable[[str], str]
 def listing(rule: str) -> str:
     """Return the command that lists all findings of a rule, for whoever needs no other flags."""
     return f"jitid sweep --rule {rule} --format tsv"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with what it counts: `1 finding`, `1,200 findings`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

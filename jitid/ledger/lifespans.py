@@ -89,17 +89,18 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
                   coalesce(sum(CASE WHEN proved IS NOT NULL THEN 1 ELSE 0 END), 0),
                   coalesce(sum(CASE WHEN death < reported AND death <= :now THEN 1 ELSE 0 END), 0),
                   :now - min(CASE WHEN death > :now THEN reported END),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death >= reported THEN 1 ELSE 0 END), 0),
                   coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death > reported + {FIVE_DAYS}
                                THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death <= :now THEN 1 ELSE 0 END), 0),
+                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death >= reported AND death <= :now
+                               THEN 1 ELSE 0 END), 0),
                   coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death > :now THEN 1 ELSE 0 END), 0)
              FROM leaked"""
     )
     secrets, valid, proved, before, oldest, aged, aged_valid, young_dead, young_valid = counts
     exposure = asked.spread(
-        """SELECT CASE WHEN death > reported THEN death - reported ELSE 0 END, count(*)
-             FROM leaked WHERE death <= :now GROUP BY 1"""
+        # What was dead when it was reported was exposed to nobody who heard of it: counted, it would flatter the rest.
+        "SELECT death - reported, count(*) FROM leaked WHERE death <= :now AND death >= reported GROUP BY 1"
     )
     reports = asked.all(
         f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",

@@ -103,14 +103,15 @@ class Leaks(NamedTuple):
     dead_before: int
     """How many were dead before they were reported."""
     exposure: Spread
-    """From the report to the death, over those that are dead."""
+    """From the report to the death, over those that worked when they were reported and are dead."""
     oldest_valid: int | None
     """For how many seconds the one that was reported first of those that still work has been known."""
     aged: int
-    """How many were reported at least five days ago."""
+    """How many were reported at least five days ago, and worked then."""
     aged_valid: int
     """How many of those worked five days after the report."""
     young_dead: int
+    """How many worked when they were reported, less than five days ago, and are dead."""
     young_valid: int
 
 

@@ -19,9 +19,9 @@ from jitid.formats.swept import SweptRow
 from tests.formats.swept import RULES, coverage, ended, finding, many, sweeps, whole
 
 
-def plain(rows: list[SweptRow]) -> str:
+def plain(rows: list[SweptRow], *, verbose: bool = False) -> str:
     """Return a result as it stands on a terminal without colours."""
-    return "".join(findings_text.text(iter(rows), RULES, colour=False))
+    return "".join(findings_text.text(iter(rows), RULES, colour=False, verbose=verbose))
 
 
 def page(rows: list[SweptRow]) -> str:
@@ -93,8 +93,10 @@ def test_what_the_baseline_knows_is_counted_alone() -> None:
 
 
 def test_what_was_examined_and_what_not_stands_at_the_end() -> None:
-    text = plain(whole([finding()], "row 7 is damaged"))
+    text = plain(whole([finding()], "row 7 is damaged"), verbose=True)
     assert "examined for standing: 450,000 live credentials" in text
+    text = plain(whole([finding()], "row 7 is damaged"))
+    assert "3 rules asked, 2 examined completely" in text
     assert "not examined for orphaned-task: row 7 is damaged" in text
     assert "1 finding, the gravest high; incomplete: not everything was examined" in " ".join(text.split())
     assert "nothing found" in plain(whole([]))

@@ -196,7 +196,7 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
         Example(
             "For the node exporter's textfile collector, from cron:",
             """jitid report --format prometheus \\
-    --out /var/lib/node_exporter/jitid.prom""",
+    --out /var/lib/prometheus/node-exporter/jitid-report.prom""",
             tried=False,
         ),
         Example("One figure for a script:", "jitid report --field live"),
@@ -204,7 +204,7 @@ jitid revoke --token-file coder.jwt --reason 'it went astray'""",
     "sweep": (
         Example(
             "From cron: end orphans and leaks, and leave figures for Prometheus:",
-            """jitid sweep --fix --format prometheus --out jitid.prom""",
+            """jitid sweep --fix --format prometheus --out jitid-sweep.prom""",
         ),
         Example("What should not be alive now:", "jitid sweep"),
         Example(

@@ -197,18 +197,19 @@ def _retirement(born: list[_Credential], tasks: list[Any], now: int) -> Retireme
 def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list[Any], now: int) -> Leaks:
     deaths = {key: by_key[key].death for key in reported}
     valid = {key for key, death in deaths.items() if death > now}
-    aged = {key for key, at in reported.items() if at + _FIVE_DAYS <= now}
+    worked = {key for key, at in reported.items() if deaths[key] >= at}
+    aged = {key for key in worked if reported[key] + _FIVE_DAYS <= now}
     proved = {key for key, _, at in leaks if at is not None and at <= now}
     return Leaks(
         len(reported),
         len(valid),
         len(proved),
         sum(deaths[key] < reported[key] and key not in valid for key in reported),
-        _spread([max(0, deaths[key] - reported[key]) for key in reported if key not in valid]),
+        _spread([deaths[key] - reported[key] for key in worked - valid]),
         max((now - reported[key] for key in valid), default=None),
         len(aged),
         sum(deaths[key] > reported[key] + _FIVE_DAYS for key in aged),
-        len(reported.keys() - aged - valid),
+        len(worked - aged - valid),
         len(valid - aged),
     )
 

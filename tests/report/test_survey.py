@@ -41,8 +41,8 @@ def check_sums(survey: Survey, now: int) -> None:
     for before, day in zip(survey.trend, survey.trend[1:], strict=False):
         assert day.live == before.live + day.issued - day.ended
     leaks = survey.leaks
-    assert leaks.valid + leaks.exposure.number == leaks.secrets
-    assert leaks.aged + leaks.young_dead + leaks.young_valid == leaks.secrets
+    assert leaks.valid + leaks.exposure.number + leaks.dead_before == leaks.secrets
+    assert leaks.aged + leaks.young_dead + leaks.young_valid + leaks.dead_before == leaks.secrets
     assert survey.use.identities == totals.live_identities
 
 
