@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -221,7 +221,7 @@ def test_a_token_is_no_source_and_is_not_repeated(incident: Incident) -> None:
     assert incident.listed() == []
 
 
-IN_A_WORD = {
+IN_A_WORD: dict[str, Callable[[str], str]] = {
     **{way: SPOILT[way] for way in ("whole", "cut", "without its beginning", "changed", "twice")},
     "percent-encoded": lambda token: token.replace("_", "%5f", 1),
     "base64": lambda token: b64encode(token.encode()).decode(),
@@ -241,7 +241,7 @@ def test_no_part_of_a_token_is_a_note(way: str, incident: Incident) -> None:
             ("leak", "add", "p.jwt", "--source", f"see https://wiki/?q={part}"),
             ("leak", "add", "p.jwt", "--revoke", "--reason", part),
             ("leak", "close", "1", "--yes", "--reason", part),
-            ("revoke", "p.jwt", "--reason", f"leaked: {part}"),
+            ("revoke", "--token-file", "p.jwt", "--reason", f"leaked: {part}"),
             ("retire", "T", "--reason", part),
             ("issue", "--task", "T2", "--delegator", "alice", "--purpose", part),
         ):
