@@ -9,7 +9,7 @@ from jitid.audit import ended_digest
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
-from jitid.ledger.leak import Leak, LeakFilter
+from jitid.ledger.leak import LeakFilter
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.lifetime import format_time
 from jitid.searching import Finds
@@ -17,6 +17,9 @@ from jitid.text import check_text
 
 LONGEST_SOURCE = 200
 """How many characters a source has at most."""
+
+PAGE = 5_000
+"""So many leaks are proved together, at most."""
 
 _ALL = 1 << 62
 _NAMED = 20
@@ -54,14 +57,6 @@ class Reported(NamedTuple):
     """How many strings of ours the ledger does not know."""
     strays: list[tracing.Stray]
     """The first of them."""
-
-
-class Proved(NamedTuple):
-    """A leak whose credential is proved dead."""
-
-    leak: Leak
-    event: int
-    """The audit event that says so."""
 
 
 class Closed(NamedTuple):
@@ -184,31 +179,47 @@ def close(
         return Closed(len(jtis), len(found) - len(jtis), len(valid), event.seq)
 
 
-def prove(ledger: Ledger, *, accept_clock: bool = False) -> list[Proved]:
+def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
 
     It is asked of the judge that `verify` asks, in a view of what has been committed; so whoever ends something and
     then calls this has proof of what the disk says, not of what it meant to do. Doing it twice proves nothing twice.
+    Page after page is proved, each with an event of its own; an error leaves those that came before it proved.
+
+    Returns how many this call proved.
     """
-    refused: dict[int, Leak] = {}
-    with ledger.read() as snapshot:
-        after = 0
-        while found := snapshot.unproved_leaks(after, exposure.PAGE):
-            after = found[-1].key
+    count = after = 0
+    while True:
+        with ledger.read() as snapshot:
+            found = snapshot.unproved_leaks(after, PAGE)
             credentials = exposure.credentials_of(snapshot, found)
-            refused |= {leak.key: leak for leak in found if _is_refused(snapshot, credentials[leak.jti])}
-    if not refused:
-        return []
+            refused = [leak.key for leak in found if _is_refused(snapshot, credentials[leak.jti])]
+        if refused:
+            count += _prove_page(ledger, refused, accept_clock=accept_clock)
+        if len(found) < PAGE:
+            return count
+        after = found[-1].key
+
+
+def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> int:
+    """Record that these leaks are proved, but for those that somebody else has proved meanwhile."""
     with ledger.write(accept_clock=accept_clock) as transaction:
         proved = transaction.prove_leaks(refused)
         if not proved:
-            # Somebody else was first.
-            return []
+            return 0
         jtis = [jti for _, jti in proved]
-        event = transaction.append(
-            "leak-proof", {"count": len(jtis), "jtis": _named(jtis), "proved": ended_digest(jtis)}
+        transaction.append(
+            "leak-proof",
+            {
+                "count": len(jtis),
+                "jtis": _named(jtis),
+                "proved": ended_digest(jtis),
+                # Of several events of one second these say which has which leaks.
+                "first": proved[0][0],
+                "last": proved[-1][0],
+            },
         )
-        return [Proved(refused[key]._replace(proved_at=transaction.now), event.seq) for key, _ in proved]
+        return len(jtis)
 
 
 def _secrets(finds: Finds) -> Finds:

@@ -28,17 +28,21 @@ _DECODED = {code: chr(point) for point, code in _ENCODED.items()}
 def check_name(text: str, what: str) -> str:
     """Return a name unchanged: 1 to 128 ASCII letters, digits and `._@:/+-`.
 
-    `what` says in the error whose name it is ("task"). Raise UsageError for anything else.
+    `what` says in the error whose name it is ("task"). Raise UsageError for anything else, and for a token.
     """
+    _check_form(text, what)
+    # An opaque token has only characters of names, and a name is shown and kept everywhere.
+    refuse_token(text, f"the {what} name")
+    return text
+
+
+def _check_form(text: str, what: str) -> None:
     if not text:
         raise UsageError(f"the {what} name is empty", _NAME_SHAPE)
     if len(text) > MAX_NAME:
         raise UsageError(f"the {what} name has {len(text)} characters", _NAME_SHAPE)
     if text.strip(_NAME):
         raise UsageError(f"the {what} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
-    # An opaque token has only characters of names, and a name is shown and kept everywhere.
-    refuse_token(text, f"the {what} name")
-    return text
 
 
 def check_delegator(text: str) -> str:
@@ -69,7 +73,9 @@ def encode_segment(name: str) -> str:
     Letters, digits and `-` stay; each of the others is `_` and two upper-case hexadecimal digits, the full
     stop too, since no segment may be `.` or `..`. Raise UsageError for what is no name.
     """
-    return check_name(name, "SPIFFE").translate(_ENCODED)
+    # Not whether it is a token: what a ledger has as a name must be told, whatever is refused as one today.
+    _check_form(name, "SPIFFE")
+    return name.translate(_ENCODED)
 
 
 def decode_segment(segment: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.errors import UsageError
-from jitid.tokenform import holds_token
+from jitid.tokenform import holds_token, names_token
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every
 # separator but the space. These are printable to Unicode, and yet leave no mark: the grapheme joiner, the
@@ -24,19 +24,24 @@ def check_text(text: str, what: str) -> str:
     """Return free text unchanged if it can be stored and given back.
 
     Raise UsageError for bytes that are no UTF-8, which Python hands on as lone surrogates and no JSON reader takes;
-    and for a token, since the text is kept and shown.
+    and for a token or a part of one, since the text is kept and shown.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{what} is not UTF-8 text") from None
     refuse_token(text, what)
+    if holds_token(text):
+        raise UsageError(
+            f"{what} holds what may be a part of a token",
+            "it would be kept and shown: leave out what is long and random",
+        )
     return text
 
 
 def refuse_token(text: str, what: str) -> None:
-    """Raise UsageError if a token of ours stands in a text that is going to be kept and shown."""
-    if holds_token(text):
+    """Raise UsageError if a token of ours stands in a name, a scope or an audience, which are kept and shown."""
+    if names_token(text):
         raise UsageError(
             f"a token was given as {what}", "a secret never belongs on a command line: revoke it"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import crc32
+from collections.abc import Iterator
 
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
@@ -11,8 +12,14 @@ MAX_TOKEN = 16384
 """The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 32
-_CHECKSUM_LENGTH = 6
-_LENGTH = len(OPAQUE_PREFIX) + RANDOM_LENGTH + _CHECKSUM_LENGTH
+_DIGITS_LENGTH = RANDOM_LENGTH + 6
+"""The random part and its checksum."""
+_LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
+_BASE64URL = DIGITS + "-_"
+_TELLING_LENGTH = 12
+"""So much of a token, behind its prefix, is too much to be kept."""
+_SIGNATURE_LENGTH = 80
+"""A signature has 86 characters; some may be missing."""
 
 
 def is_opaque(text: str) -> bool:
@@ -26,13 +33,62 @@ def is_opaque(text: str) -> bool:
 
 
 def holds_token(text: str) -> bool:
-    """Say whether a token of ours stands somewhere in a text: an opaque one, or the payload of a signed one."""
-    at = text.find(OPAQUE_PREFIX)
-    while at >= 0:
-        if is_opaque(text[at : at + _LENGTH]):
-            return True
-        at = text.find(OPAQUE_PREFIX, at + 1)
-    return SIGNED_MARK in text
+    """Say whether a token of ours, or what is enough of one, stands somewhere in a text that people write.
+
+    Enough is `jitid_` (also with the underscore as `%5F`) and 12 base62 characters; 32 base62 characters in a row, as
+    the random part of an opaque token is, or it whole in base64; 80 base64url characters in a row, as a signature has
+    86; or how the payload of a signed token begins. A row counts only if it has lower case, upper case and digits:
+    hashes in hexadecimal and rows of one letter have not, and of random parts one in 270 has not.
+    """
+    if SIGNED_MARK in text:
+        return True
+    if any(len(run) >= _TELLING_LENGTH for run in _prefixed(text)):
+        return True
+    return any(_is_mixed(run) for run in _runs(text, DIGITS, RANDOM_LENGTH)) or any(
+        _is_mixed(run) for run in _runs(text, _BASE64URL, _SIGNATURE_LENGTH)
+    )
+
+
+def names_token(text: str) -> bool:
+    """Say whether a token of ours stands in what is to be a name, a scope or an audience.
+
+    Those are often made by others, and as random as our tokens: subjects of ID tokens, ids of clients. So what has not
+    our prefix must have the checksum to count; and a name may well be `jitid_documentation`.
+    """
+    if SIGNED_MARK in text:
+        return True
+    if any(len(run) >= _TELLING_LENGTH and _is_mixed(run) for run in _prefixed(text)):
+        return True
+    return any(
+        is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
+        for run in _runs(text, DIGITS, _DIGITS_LENGTH)
+        for at in range(len(run) - _DIGITS_LENGTH + 1)
+    )
+
+
+def _prefixed(text: str) -> Iterator[str]:
+    """Yield the base62 characters behind each of our prefixes."""
+    text = text.replace("%5f", "_").replace("%5F", "_")
+    for part in text.split(OPAQUE_PREFIX)[1:]:
+        yield next(_runs(part, DIGITS, 0))
+
+
+def _runs(text: str, alphabet: str, length: int) -> Iterator[str]:
+    """Yield each longest row of at least `length` characters of an alphabet."""
+    start = 0
+    # A regular expression would do; but loading `re` takes longer than an issue may.
+    for at, character in enumerate(text):
+        if character not in alphabet:
+            if at - start >= length:
+                yield text[start:at]
+            start = at + 1
+    if len(text) - start >= length:
+        yield text[start:]
+
+
+def _is_mixed(run: str) -> bool:
+    """Say whether a row has lower case, upper case and digits."""
+    return run.lower() != run != run.upper() and any(map(str.isdigit, run))
 
 
 def checksum(digits: bytes) -> str:

@@ -142,7 +142,7 @@ def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
 def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
     for document in documents:
         if document["op"].startswith("leak"):
-            document["members"] = snapshot.leak_members(document["seq"], document["op"], document["at"])
+            document["members"] = snapshot.leak_members(document)
             continue
         issued, ended = snapshot.event_members(document["seq"])
         document["members"] = issued + ended

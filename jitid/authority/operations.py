@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
     from jitid.issuance import Issued
-    from jitid.leaks import Closed, LeakReport, Proved, Reported
+    from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
     from jitid.report import Report
@@ -153,8 +153,8 @@ class CloseLeaks(Operation["Closed"]):
     accept_clock: bool = False
 
 
-class ProveLeaks(Operation["list[Proved]"]):
-    """Prove of what leaked and is dead that no verifier takes it that asks the ledger."""
+class ProveLeaks(Operation[int]):
+    """Prove of what leaked and is dead that no verifier takes it that asks the ledger, and count it."""
 
     accept_clock: bool = False
 

@@ -16,6 +16,7 @@ from jitid.formats.view import View
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Selection
 from jitid.name import check_delegator, check_name
+from jitid.text import check_text
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -125,9 +126,13 @@ def most_of(given: Globals, stated: int | None) -> int:
 
 
 def check_reason(text: str | None) -> str | None:
-    """Return the reason. Raises UsageError for one that is no note but a document."""
-    if text is not None and len(text) > 1_000:
+    """Return the reason. Raises UsageError for one that is no note but a document, or for a token."""
+    if text is None:
+        return None
+    if len(text) > 1_000:
         raise UsageError("the reason is longer than 1,000 characters")
+    # Whoever takes it checks it too; but by then something else may be done.
+    check_text(text, "the reason")
     return text
 
 

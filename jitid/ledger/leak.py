@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+_LAST = (1 << 63) - 1
 
 
 class Leak(NamedTuple):
@@ -74,6 +76,11 @@ class LeakRow(NamedTuple):
     issued_at: int
 
 
+def bounds(event: Mapping[str, Any]) -> dict[str, int]:
+    """Return the `first` and the `last` number of what an event proved: of an early one, which has none, all."""
+    return {"first": event.get("first", 0), "last": event.get("last", _LAST)}
+
+
 class LeakSnapshot(Protocol):
     """The part of a consistent view that is about leaks."""
 
@@ -83,7 +90,7 @@ class LeakSnapshot(Protocol):
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
         """Return those with numbers above `after` whose credential is dead and not proved so, in order."""
 
-    def leak_members(self, seq: int, operation: str, at: int) -> list[str]:
+    def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""
 
     def leak_rows(self) -> Iterator[LeakRow]:
@@ -92,8 +99,8 @@ class LeakSnapshot(Protocol):
     def closed_leaks(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
 
-    def proved_leaks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (proved_at, jti) of every leak that is proved dead, ordered by that time."""
+    def proved_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
 
 
 class LeakTransaction(Protocol):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby, islice
-from operator import itemgetter
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from jitid.audit import ended_digest
 from jitid.errors import IntegrityError
-from jitid.ledger.leak import LeakSnapshot
+from jitid.ledger.leak import LeakSnapshot, bounds
 
 MARK = b'"op":"leak'
 """What stands in each event about leaks, and in no other: in a text the quotes would be escaped."""
@@ -22,8 +21,8 @@ class LeakMembers:
         self._snapshot = snapshot
         self._added = snapshot.leak_rows()
         self._closed = snapshot.closed_leaks()
-        self._proofs: dict[int, list[Mapping[str, Any]]] = {}
-        """By their time: a leak remembers when it was proved, and not by which event."""
+        self._proofs: list[_Proof] = []
+        """They wait for the end: a leak remembers when it was proved, and not by which event."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Compare the rows of one event.
@@ -38,7 +37,10 @@ class LeakMembers:
             case "leak-close":
                 self._check_closed(seq, event)
             case "leak-proof":
-                self._proofs.setdefault(event["at"], []).append(event)
+                span = bounds(event)
+                self._proofs.append(
+                    _Proof(event["at"], span["first"], span["last"], event["count"], event["proved"])
+                )
 
     def must_be_done(self) -> None:
         """Compare what was proved, and rows that no event accounts for.
@@ -51,16 +53,11 @@ class LeakMembers:
             raise IntegrityError(f"the ledger has a leak {row.key} that no event tells of")
         if next(self._closed, None) is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
-        for at, rows in groupby(self._snapshot.proved_leaks(), itemgetter(0)):
-            jtis = _jtis([jti for _, jti in rows])
-            events = self._proofs.pop(at, [])
-            # Of two within one second the rows do not tell which is whose.
-            if len(jtis) != sum(event["count"] for event in events) or (
-                len(events) == 1 and ended_digest(jtis) != events[0]["proved"]
-            ):
-                raise IntegrityError("the ledger's proofs that leaks are dead are not as the events say")
-        if self._proofs:
-            raise IntegrityError("an event proved leaks dead, and the ledger no longer says so")
+        proved = self._snapshot.proved_leaks()
+        for proof in _told_apart(self._proofs):
+            _check_proved(proof, _take(proved, proof.size))
+        if next(proved, None) is not None:
+            raise IntegrityError("the ledger says that a leak was proved dead, and no event does")
 
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = _take(self._added, event["count"])
@@ -82,6 +79,45 @@ class LeakMembers:
             ended_digest(jtis) != event["closed"]
         ):
             raise IntegrityError(f"the leaks that event {seq} closed are not closed as it says")
+
+
+class _Proof(NamedTuple):
+    """What an event proved, or several that cannot be told apart."""
+
+    at: int
+    first: int
+    last: int
+    size: int
+    digest: str | None
+    """None for several."""
+
+
+def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
+    """Yield what was proved, in the order of the rows; as one what was proved in one second with mingled numbers.
+
+    That happens where two prove at once while leaks die, and their rows do not tell which is whose.
+    """
+    last: _Proof | None = None
+    for proof in sorted(proofs):
+        if last is None:
+            last = proof
+        elif proof.at == last.at and proof.first <= last.last:
+            last = last._replace(last=max(last.last, proof.last), size=last.size + proof.size, digest=None)
+        else:
+            yield last
+            last = proof
+    if last is not None:
+        yield last
+
+
+def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]]) -> None:
+    jtis = _jtis([jti for _, _, jti in rows])
+    if (
+        len(rows) != proof.size
+        or not all(at == proof.at and proof.first <= number <= proof.last for at, number, _ in rows)
+        or (proof.digest is not None and ended_digest(jtis) != proof.digest)
+    ):
+        raise IntegrityError("the ledger's proofs that leaks are dead are not as the events say")
 
 
 def _take(rows: Iterator[Any], count: int) -> list[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Recorded
+from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Recorded, bounds
 
 _LEAK = """
     SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at, l.closed_event,
@@ -27,7 +27,7 @@ _OF_CREDENTIALS = (
 _MEMBERS = {
     "leak": "l.event = :seq",
     "leak-close": "l.closed_event = :seq",
-    "leak-proof": "l.proved_at = :at",
+    "leak-proof": "l.proved_at = :at AND l.id BETWEEN :first AND :last",
 }
 """By the operation of an event, which leaks it tells of."""
 
@@ -72,12 +72,12 @@ class SqlLeaks:
         )
         return _leaks(rows)
 
-    def leak_members(self, seq: int, operation: str, at: int) -> list[str]:
+    def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""
         rows = self._db.execute(
             f"""SELECT c.jti FROM leak l CROSS JOIN credential c
-                 WHERE c.id = l.credential AND {_MEMBERS[operation]} ORDER BY l.id""",
-            {"seq": seq, "at": at},
+                 WHERE c.id = l.credential AND {_MEMBERS[event["op"]]} ORDER BY l.id""",
+            {"seq": event["seq"], "at": event["at"], **bounds(event)},
         )
         return [credential_id(jti) for (jti,) in rows]
 
@@ -97,10 +97,10 @@ class SqlLeaks:
         )
         return rows
 
-    def proved_leaks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (proved_at, jti) of every leak that is proved dead, ordered by that time."""
-        rows: Iterator[tuple[int, bytes]] = self._db.execute(
-            """SELECT l.proved_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
+    def proved_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
+        rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
+            """SELECT l.proved_at, l.id, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
                 WHERE l.proved_at IS NOT NULL ORDER BY l.proved_at, l.id"""
         )
         return rows

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -218,6 +219,40 @@ def test_a_token_is_no_source_and_is_not_repeated(incident: Incident) -> None:
     assert done.returncode == 2
     assert not [piece for piece in pieces(incident.coder) if piece in done.stdout + done.stderr]
     assert incident.listed() == []
+
+
+IN_A_WORD: dict[str, Callable[[str], str]] = {
+    **{way: SPOILT[way] for way in ("whole", "cut", "without its beginning", "changed", "twice")},
+    "percent-encoded": lambda token: token.replace("_", "%5f", 1),
+    "base64": lambda token: b64encode(token.encode()).decode(),
+    "without its checksum": lambda token: token[:-6],
+    "its end": lambda token: token[-81:].removeprefix("jitid_"),
+}
+
+
+@pytest.mark.parametrize("way", IN_A_WORD)
+def test_no_part_of_a_token_is_a_note(way: str, incident: Incident) -> None:
+    """Wherever people say in their own words where and why."""
+    incident.shell.good("leak", "add", "c.tok")
+    for token in (incident.planner, incident.coder):
+        part = IN_A_WORD[way](token)
+        for line in (
+            ("leak", "add", "p.jwt", "--source", part),
+            ("leak", "add", "p.jwt", "--source", f"see https://wiki/?q={part}"),
+            ("leak", "add", "p.jwt", "--revoke", "--reason", part),
+            ("leak", "close", "1", "--yes", "--reason", part),
+            ("revoke", "--token-file", "p.jwt", "--reason", f"leaked: {part}"),
+            ("retire", "T", "--reason", part),
+            ("issue", "--task", "T2", "--delegator", "alice", "--purpose", part),
+        ):
+            done = incident.shell.run(*line)
+            assert (done.returncode, done.stdout) == (2, ""), (line, done.stderr)
+            assert "token" in done.stderr or len(part) > 1_000
+            assert not [piece for piece in pieces(token) if piece in done.stderr]
+    assert incident.operations()[-1] == "leak"
+    assert [row["closed_at"] for row in incident.listed()] == [None]
+    everything = held(incident.shell.ledger)
+    assert not [piece for piece in pieces(incident.coder) if piece.encode() in everything]
 
 
 SOURCES = [

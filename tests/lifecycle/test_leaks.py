@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid import jws, leaks
+from jitid.audit import ended_digest
+from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.exposure import Leaked
@@ -48,7 +51,12 @@ def close(world: World, *numbers: int, **more: Any) -> leaks.Closed:
 
 def prove(world: World) -> list[str]:
     """Prove what can be proved, and return whose credentials that were."""
-    return [one.leak.jti for one in world.authority.perform(ops.ProveLeaks())]
+    before = {one.leak.key for one in listed(world) if one.leak.proved_at is not None}
+    count = world.authority.perform(ops.ProveLeaks())
+    found = [one for one in reversed(listed(world)) if one.leak.proved_at is not None]
+    new = [one.leak.jti for one in found if one.leak.key not in before]
+    assert (count, len(found)) == (len(new), len(before) + len(new))
+    return new
 
 
 def operations(world: World) -> list[str]:
@@ -268,6 +276,112 @@ def test_what_is_proved_is_refused_by_whoever_verifies(world: World) -> None:
             world.verify(one.token)
 
 
+class Between:
+    """A ledger in whose every view something happens before what was seen in it is written."""
+
+    def __init__(self, ledger: Any, happens: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def write(self, **more: Any) -> Any:
+        """Open a transaction, after what happens."""
+        self._happens()
+        return self._ledger.write(**more)
+
+
+def many(world: World, count: int) -> list[str]:
+    """Report as many credentials of one root as leaked, end them, and return their ids."""
+    made = [world.issue(agent=f"a{number}") for number in range(count)]
+    add(world, " ".join(one.token for one in made))
+    world.revoke(*(one.jti for one in made))
+    return [one.jti for one in made]
+
+
+@pytest.mark.parametrize("size", range(1, 7))
+def test_proofs_go_page_by_page(size: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page has its event, which tells of what is on it and of nothing else, within one second too."""
+    monkeypatch.setattr(leaks, "PAGE", size)
+    jtis = many(world, 2)
+    add(world, world.issue(agent="alive").token)
+    jtis += many(world, 3)
+    assert prove(world) == jtis
+    assert prove(world) == []
+    events = world.authority.perform(ops.ReadLog(chosen=LogFilter(), limit=None, members=True))
+    told = [event for event in events if event["op"] == "leak-proof"]
+    assert [event["members"] for event in told] == [
+        jtis[start : start + size] for start in range(0, len(jtis), size)
+    ]
+    assert [event["members"] for event in told] == [event["jtis"] for event in told]
+    world.check()
+    # A proof that was moved within its second is found all the same: the third leak is alive.
+    edit(world.path, f"UPDATE leak SET proved_at = CASE id WHEN 3 THEN {NOW} END WHERE id IN (3, 4)")
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_whoever_is_second_proves_what_is_left_of_each_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the write somebody else proves the same, or all of it."""
+    monkeypatch.setattr(leaks, "PAGE", 3)
+    jtis = many(world, 8)
+    others: list[int] = []
+
+    def some() -> None:
+        with world.ledger.read() as snapshot:
+            (leak,) = snapshot.unproved_leaks(0, 1)
+        with world.ledger.write() as transaction:
+            proved = transaction.prove_leaks([leak.key])
+            jti = [raw for _, raw in proved]
+            told = {"count": 1, "jtis": [leak.jti], "proved": ended_digest(jti)}
+            transaction.append("leak-proof", {**told, "first": leak.key, "last": leak.key})
+        others.append(leak.key)
+
+    assert leaks.prove(Between(world.ledger, some)) == 5
+    assert others == [1, 4, 7]
+    world.check()
+    assert sum(event["count"] for event in world.events() if event["op"] == "leak-proof") == len(jtis)
+    again = many(world, 4)
+    counts: list[int] = []
+    assert leaks.prove(Between(world.ledger, lambda: counts.append(leaks.prove(world.ledger)))) == 0
+    assert counts == [len(again)]
+    world.check()
+
+
+def test_proofs_of_one_second_with_mingled_numbers_verify(world: World) -> None:
+    """Nobody can say which is whose, but there must be as many."""
+    made = [world.issue(agent=f"a{number}") for number in range(3)]
+    add(world, " ".join(one.token for one in made))
+    world.revoke(made[0].jti, made[2].jti)
+    assert len(prove(world)) == 2
+    world.revoke(made[1].jti)
+    assert len(prove(world)) == 1
+    world.check()
+    edit(world.path, "UPDATE leak SET proved_at = NULL WHERE id = 2")
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_an_early_proof_that_names_no_numbers_verifies(world: World) -> None:
+    many(world, 2)
+    add(world, world.issue(agent="alive").token)
+    with world.ledger.write() as transaction:
+        proved = transaction.prove_leaks([1, 2])
+        told = {"count": 2, "jtis": [], "proved": ended_digest([jti for _, jti in proved])}
+        transaction.append("leak-proof", told)
+    world.check()
+    (event,) = world.authority.perform(
+        ops.ReadLog(chosen=LogFilter(operation="leak-proof"), limit=None, members=True)
+    )
+    assert len(event["members"]) == 2
+    edit(world.path, f"UPDATE leak SET proved_at = CASE id WHEN 3 THEN {NOW} END WHERE id IN (2, 3)")
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
 def test_two_proofs_within_one_second_verify(world: World) -> None:
     first, second = world.issue(), world.issue(agent="b")
     add(world, f"{first.token} {second.token}")
@@ -380,8 +494,6 @@ def test_all_about_a_leak_names_who_did_what(world: World) -> None:
 
 
 def test_members_name_what_leaked(world: World) -> None:
-    from jitid.auditing import LogFilter
-
     made = world.issue()
     add(world, made.token)
     world.revoke(made.jti)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
-from hashlib import sha256
+from hashlib import sha256, shake_128
 from zlib import crc32
 
 import pytest
@@ -14,11 +15,27 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jitid.secret import Secret, fingerprint, new_opaque
-from jitid.tokenform import is_opaque
+from jitid.tokenform import holds_token, is_opaque, names_token
 from tests.values.hostile import NAUGHTY
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 bodies = st.text(DIGITS, min_size=32, max_size=32)
+surroundings = st.text(st.characters(exclude_characters=DIGITS))
+seeds = st.binary(min_size=16, max_size=16)
+
+
+def _mixed(seed: bytes) -> str:
+    """Return a random part as nearly all are: with lower case, upper case and digits."""
+    return next(
+        body
+        for body in (new_opaque(_stretched(seed + bytes([number])))[6:38] for number in range(256))
+        if any(map(str.islower, body)) and any(map(str.isupper, body)) and any(map(str.isdigit, body))
+    )
+
+
+def _stretched(seed: bytes) -> Callable[[int], bytes]:
+    """Return a source of as good as random bytes."""
+    return lambda count: shake_128(seed).digest(count)
 
 
 def _token(body: str) -> str:
@@ -195,3 +212,113 @@ def test_a_hostile_string_is_no_token(text: str) -> None:
     """And looking at it does no harm."""
     assert not is_opaque(text)
     assert not is_opaque("jitid_" + text)
+
+
+@given(bodies, st.integers(12, 38), st.sampled_from(["_", "%5f", "%5F"]), st.text(), surroundings)
+def test_no_text_holds_much_of_a_token_behind_its_prefix(
+    body: str, length: int, underscore: str, before: str, after: str
+) -> None:
+    """Whatever stands around it, and however much is missing."""
+    part = _token(body)[6 : 6 + length]
+    assert holds_token(f"{before}jitid{underscore}{part}{after}")
+
+
+SPOILT: dict[str, Callable[[str], str]] = {
+    "without its prefix": lambda token: token[6:],
+    "without its checksum": lambda token: token[:-6],
+    "without both": lambda token: token[6:-6],
+    "one short": lambda token: token[:-1],
+    "one short at its head": lambda token: token[1:],
+    "one short within": lambda token: token[:20] + token[21:],
+    "mistyped": lambda token: token[:20] + "xx" + token[22:],
+    "mistyped prefix": lambda token: "jitdi_" + token[6:],
+    "capitals": lambda token: "JITID_" + token[6:],
+    "percent-encoded": lambda token: token.replace("_", "%5f"),
+    "percent-encoded twice": lambda token: token.replace("_", "%255F"),
+    "base64": lambda token: base64.b64encode(token.encode()).decode(),
+    "base64 of a header": lambda token: base64.b64encode(f"Bearer {token}\n".encode()).decode(),
+    "base64 of a password": lambda token: base64.b64encode(f"x:{token}".encode()).decode(),
+    "base64url": lambda token: base64.urlsafe_b64encode(token.encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("way", SPOILT)
+@given(seed=seeds, before=surroundings, after=surroundings)
+def test_no_text_holds_a_token_that_was_spoilt(way: str, seed: bytes, before: str, after: str) -> None:
+    """It is enough of a secret still."""
+    assert holds_token(before + SPOILT[way](_token(_mixed(seed))) + after)
+
+
+@given(seeds, st.integers(80, 86), st.text(), surroundings)
+def test_no_text_holds_most_of_a_signature(seed: bytes, length: int, before: str, after: str) -> None:
+    """With its id, which stands in every log, and the rest of its claims it makes a token."""
+    signature = base64.urlsafe_b64encode(shake_128(seed).digest(64)).decode().rstrip("=")
+    assert holds_token(f"{before}.{signature[86 - length :]}{after}")
+    assert holds_token(f"{before}.{signature[:length]}{after}")
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"[0-9a-f]{40}", fullmatch=True),
+            st.from_regex(r"[0-9A-F]{64}", fullmatch=True),
+            st.from_regex(r"[0-9a-f]{128}", fullmatch=True),
+            st.uuids().map(str),
+            st.from_regex(r"j(ti|id)_[0-9a-v]{26}", fullmatch=True),
+            st.from_regex(r"jitid_[a-z]{0,11}", fullmatch=True),
+            st.text(DIGITS, max_size=31),
+            st.text(st.characters(categories=["L"], exclude_characters=DIGITS)),
+            st.sampled_from("-=_*").flatmap(lambda each: st.integers(1, 200).map(lambda count: each * count)),
+        )
+    ),
+    st.sampled_from(" \n/:.,"),
+)
+def test_what_people_write_is_no_token(words: list[str], between: str) -> None:
+    """Hashes, ids, words of any script, paths, and lines that are drawn."""
+    text = between.join(words)
+    assert not holds_token(text)
+    assert not names_token(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *NAUGHTY,
+        "",
+        'jitid_sweep_findings and jitid_credentials{kind="jwt"}',
+        "Release-2026-Q4-Deployment-Production-Eu-West-1",
+        "https://github.com/Acme/Web-Frontend/pull/1234#discussion_r1234567890",
+        "https://ci.example/job/Deploy-To-Production/job/main/4711/console?Filter=Errors%5FOnly",
+        "https://acme.atlassian.net/wiki/spaces/SEC/pages/123456789/How+We+Rotate+Credentials+2026",
+        "how-we-found-the-token-in-a-public-log-of-the-build-and-what-we-have-learned-from-it-in-2026",
+        "0" * 128,
+        "spiffe://jitid/agent/planner/T_2D1/jid_06h0snnep1rah9etii88q3sj1s",
+        "key zLKl-5uMpFqGN9cQkZ7wXv1rTdYs_0EoBhA3iJnU4Wg leaked",
+    ],
+)
+def test_an_ordinary_text_is_no_token(text: str) -> None:
+    """A thumbprint of a key is one only if 32 of its 43 characters stand together without `-` and `_`."""
+    assert not holds_token(text)
+
+
+@given(bodies, surroundings, surroundings)
+def test_a_name_is_no_whole_token(body: str, before: str, after: str) -> None:
+    """With its prefix or without."""
+    token = _token(body)
+    assert names_token(before + token + after)
+    assert names_token(before + token[6:] + after)
+    assert not is_opaque("jitid_" + token[6:-1])
+
+
+@given(seeds)
+def test_a_name_is_no_token_without_its_checksum(seed: bytes) -> None:
+    """The checksum says nothing new."""
+    body = _mixed(seed)
+    assert names_token(f"jitid_{body}")
+    assert names_token(f"https://jitid%5F{body}")
+
+
+@given(st.text(DIGITS, min_size=38))
+def test_of_names_only_a_token_is_one(text: str) -> None:
+    """Whatever others have drawn at random."""
+    assert not names_token(text)

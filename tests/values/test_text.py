@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.name import check_audience
+from jitid.name import check_audience, check_name, decode_segment, encode_segment
 from jitid.scope import parse_scope
 from jitid.secret import new_opaque
 from jitid.text import check_text, quote, safe
@@ -109,14 +109,45 @@ def test_what_may_be_a_token_is_not_quoted(token: str) -> None:
 
 @pytest.mark.parametrize("check", [check_audience, parse_scope, lambda text: check_text(text, "the reason")])
 def test_a_token_is_taken_for_no_other_text(check: Callable[[str], object]) -> None:
-    """What is kept and shown must not be a secret; one that is mistyped is none."""
-    token = new_opaque(os.urandom)
-    for text in (token, f"x{token}", f"{token}@y"):
+    """What is kept and shown must not be a secret, and neither may a mistyped one be."""
+    token = new_opaque(lambda count: bytes(number * 37 % 248 for number in range(count)))
+    wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
+    for text in (
+        token,
+        f"x{token}",
+        f"{token}@y",
+        wrong,
+        token[:-6],
+        token[:18],
+        token[6:],
+        f"x:{token[6:]}",
+    ):
         with pytest.raises(UsageError) as caught:
             check(text)
-        assert token[6:] not in caught.value.message
-    wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
-    check(wrong)
+        assert token[6:18] not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("check", [check_audience, parse_scope, lambda text: check_name(text, "task")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jitid_documentation",
+        "jitid_sweep_findings",
+        "jitid_DocumentationBot",
+        "iYXvIJoqVGZJ5iFhGzRNQbB3PqpzPx4N",
+        "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
+        "CiQwOGE4Njg0Yi1kYjg4LTRiNzMtOTBhOS0zY2QxNjYxZjU0NjYSBWxvY2Fs",
+    ],
+)
+def test_what_others_chose_as_a_name_is_no_token(check: Callable[[str], object], text: str) -> None:
+    """Ids of clients, and subjects of ID tokens, are as random as our tokens."""
+    check(text)
+
+
+def test_a_name_that_a_ledger_has_can_always_be_told() -> None:
+    """Whatever may be refused today: a token of that identity verifies."""
+    token = new_opaque(os.urandom)
+    assert decode_segment(encode_segment(token)) == token
 
 
 def test_the_payload_of_a_signed_token_is_recognised() -> None:
