@@ -346,7 +346,7 @@ complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write to FILE, 
 complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read on from the signed audit head in FILE (all, if it is new); renew it'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
 complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
 
 # jitid report
 complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time from what the ledger remembers (default: now)'

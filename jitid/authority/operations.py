@@ -313,8 +313,10 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
 
     rules: tuple[str, ...]
     limits: Limits
-    head: str | None = None
-    """The signed audit head up to which the chain was verified before."""
+    heads: tuple[tuple[str, str], ...] = ()
+    """Signed audit heads that were kept, each after the name of its place."""
+    reread: bool = False
+    """Whether the audit log is read from its beginning, whatever the heads vouch for."""
     accept_clock: bool = False
 
 
@@ -325,8 +327,8 @@ class ForeseeFix(Operation["Foreseen"]):
     limits: Limits
     since: int | None = None
     """Only what has been so since then, in seconds since the epoch."""
-    known: Container[str] = frozenset()
-    """The fingerprints of findings that are left alone."""
+    known: Container[Finding] = ()
+    """Findings that are left alone."""
     accept_clock: bool = False
 
 
@@ -338,7 +340,7 @@ class Fix(Operation["Iterator[Remedied]"]):
     sweep: str
     """The name of the sweep, a UUID."""
     since: int | None = None
-    known: Container[str] = frozenset()
+    known: Container[Finding] = ()
     most: int | None
     """How many live credentials may end; None for any number."""
     accept_clock: bool = False

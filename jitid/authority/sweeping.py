@@ -11,7 +11,7 @@ from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import IntegrityError, JitidError
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
 from jitid.sweep.limits import Limits
@@ -33,7 +33,7 @@ def perform(
             return _sweep(ledger, keyring, operation, rules)
         case ops.ForeseeFix():
             with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, None, snapshot, accept_clock=operation.accept_clock)
+                sight = _look(ledger, operation.limits, snapshot, accept_clock=operation.accept_clock)
                 foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
                 # What is due to be recorded is dead, and counts for nothing.
                 closing = tuple(name for name in operation.rules if name == _CLOSING)
@@ -47,13 +47,16 @@ def _sweep(
 ) -> Iterator[Finding | Coverage | Swept]:
     names = ledger.names
     with ledger.read() as snapshot:
-        remembered: Head | IntegrityError | None = None
-        if operation.head is not None:
-            try:
-                remembered = auditing.read_head(operation.head, names, snapshot.signing_keys())
-            except IntegrityError as error:
-                remembered = error
-        sight = _look(ledger, operation.limits, remembered, snapshot, accept_clock=operation.accept_clock)
+        keys = snapshot.signing_keys()
+        remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
+        sight = _look(
+            ledger,
+            operation.limits,
+            snapshot,
+            accept_clock=operation.accept_clock,
+            remembered=remembered,
+            reread=operation.reread,
+        )
         yield from sweep(sight, rules)
         head = unsigned = None
         if sight.verified is not None:
@@ -61,7 +64,7 @@ def _sweep(
                 head = sign_head(snapshot, names, keyring)
             except JitidError as error:
                 unsigned = error.message
-        yield Swept(sight.now, sight.live(), head, unsigned)
+        yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
 def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied]:
@@ -69,11 +72,11 @@ def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[
     for rule in rules:
         if rule.name == _CLOSING:
             with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, None, snapshot, accept_clock=accept_clock)
+                sight = _look(ledger, operation.limits, snapshot, accept_clock=accept_clock)
                 found = [finding for finding in rule.find(sight) if _wanted(operation, finding)]
             for finding in found:
                 yield remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
-    look = partial(_look, ledger, operation.limits, None, accept_clock=accept_clock)
+    look = partial(_look, ledger, operation.limits, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
         look,
@@ -87,19 +90,27 @@ def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[
 
 def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
     late = operation.since is None or finding.since is None or finding.since >= operation.since
-    return late and finding.fingerprint not in operation.known
+    return late and finding not in operation.known
+
+
+def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | IntegrityError:
+    try:
+        return auditing.read_head(text, names, keys)
+    except IntegrityError as error:
+        return error
 
 
 def _look(
     ledger: Ledger,
     limits: Limits,
-    remembered: Head | IntegrityError | None,
     snapshot: Snapshot,
     *,
     accept_clock: bool,
+    remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
+    reread: bool = True,
 ) -> Sight:
     """Return what rules see. Raises IntegrityError for a clock that has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)
-    return Sight(snapshot, ledger.names, clock, limits, remembered)
+    return Sight(snapshot, ledger.names, clock, limits, remembered, reread=reread)

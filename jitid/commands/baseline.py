@@ -17,7 +17,7 @@ from jitid.sweep.finding import Finding, Severity
 from jitid.text import quote
 
 SCHEMA = "jitid.baseline/1"
-_LONGEST = 4_096
+_LONGEST = 1 << 20
 
 
 class Entry(NamedTuple):
@@ -27,18 +27,35 @@ class Entry(NamedTuple):
     severity: str
     subject: str
     fingerprint: str
+    credentials: int
+    """How many credentials it was about; more of them are news."""
 
 
 class Known:
-    """The fingerprints of a baseline, eight bytes each: there may be a million."""
+    """The findings of a baseline, sixteen bytes each: there may be a million."""
 
-    def __init__(self, fingerprints: Iterable[int]) -> None:
-        self._sorted = array("Q", sorted(array("Q", fingerprints)))
+    def __init__(self, found: Iterable[tuple[int, int]]) -> None:
+        """`found` are fingerprints with numbers of credentials."""
+        prints, numbers = array("Q"), array("Q")
+        for fingerprint, credentials in found:
+            prints.append(fingerprint)
+            numbers.append(credentials)
+        order = sorted(range(len(prints)), key=prints.__getitem__)
+        self._prints = array("Q", (prints[place] for place in order))
+        self._numbers = array("Q", (numbers[place] for place in order))
 
-    def __contains__(self, fingerprint: object) -> bool:
-        value = int(str(fingerprint), 16)
-        place = bisect_left(self._sorted, value)
-        return place < len(self._sorted) and self._sorted[place] == value
+    def __contains__(self, finding: object) -> bool:
+        assert isinstance(finding, Finding)
+        return finding.credentials <= self.number(int(finding.fingerprint, 16))
+
+    def number(self, fingerprint: int) -> int:
+        """Return the greatest number of credentials that a finding with that fingerprint was about; -1 for none."""
+        place = bisect_left(self._prints, fingerprint)
+        most = -1
+        while place < len(self._prints) and self._prints[place] == fingerprint:
+            most = max(most, self._numbers[place])
+            place += 1
+        return most
 
 
 class NewBaseline:
@@ -61,7 +78,13 @@ class NewBaseline:
     def add(self, finding: Finding) -> None:
         """Gather a finding; what is critical never becomes old news."""
         if self._file is not None and finding.severity is not Severity.CRITICAL:
-            entry = Entry(finding.rule, finding.severity.value, finding.subject, finding.fingerprint)
+            entry = Entry(
+                finding.rule,
+                finding.severity.value,
+                finding.subject,
+                finding.fingerprint,
+                finding.credentials,
+            )
             self._added.append(int(entry.fingerprint, 16))
             self._file.write(json.dumps(entry._asdict()) + "\n")
 
@@ -72,9 +95,9 @@ class NewBaseline:
         """
         if self._file is None or self._path is None:
             return
-        again = Known(self._added)
+        again = Known((fingerprint, 0) for fingerprint in self._added)
         for entry in entries(self._path, new=True):
-            if not complete.get(entry.rule) and entry.fingerprint not in again:
+            if not complete.get(entry.rule) and again.number(int(entry.fingerprint, 16)) < 0:
                 self._file.write(json.dumps(entry._asdict()) + "\n")
         self._file.seek(0)
         with writing_private(self._path) as file:
@@ -103,20 +126,24 @@ def entries(path: str, *, new: bool) -> Iterator[Entry]:
         )
     for number, text in lines:
         row = _parsed(text, path)
-        try:
-            entry = Entry(*(str(row[name]) for name in Entry._fields))
-            valid = len(bytes.fromhex(entry.fingerprint)) == 8
-        except (KeyError, ValueError):
-            valid = False
-        if not valid:
+        entry = _entry(row)
+        if entry is None:
             raise UsageError(f"line {number} of the baseline {quote(path)} is no finding")
         yield entry
+
+
+def _entry(row: Mapping[str, Any]) -> Entry | None:
+    entry = Entry._make(row.get(name) for name in Entry._fields)
+    if not all(isinstance(text, str) for text in entry[:4]) or type(entry.credentials) is not int:
+        return None
+    plain = len(entry.fingerprint) == 16 and not entry.fingerprint.strip("0123456789abcdef")
+    return entry if plain and 0 <= entry.credentials < 1 << 63 else None
 
 
 def _parsed(text: str, path: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise UsageError(

@@ -23,6 +23,7 @@ FIELDS = (
     "remedy",
     "event",
     "ended_at",
+    "ended_credentials",
     "sweep",
     "proof",
     "offline_until",
@@ -40,7 +41,7 @@ class Telling:
         given: Globals,
         sweep: str,
         fail_on: Severity,
-        known: Container[str],
+        known: Container[Finding],
         since: int | None,
         keep: Callable[[Finding], None],
     ) -> None:
@@ -100,7 +101,9 @@ class Telling:
 
     def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
         proof = (
-            f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
+            "they were dead, and the ledger says so from now on"
+            if finding.rule == "expired-unretired"
+            else f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
             if not done.accepted
             else f"{done.accepted} of what event {done.event} ended are still taken"
         )
@@ -110,13 +113,14 @@ class Telling:
         row["event"] = done.event
         row["ended_at"] = rows.time(done.at)
         row["proof"] = proof
+        row["ended_credentials"] = done.credentials
         row["offline_until"] = rows.time(done.offline_until)
         return row
 
     def _open(self, finding: Finding) -> FindingRow:
         self._keep(finding)
         # What cannot wait is never old news.
-        known = finding.severity is not Severity.CRITICAL and finding.fingerprint in self._known
+        known = finding.severity is not Severity.CRITICAL and finding in self._known
         self.counts["known" if known else "open"] += 1
         if not known:
             self.counts[finding.severity] += 1
@@ -135,6 +139,7 @@ class Telling:
             "remedy": None if finding.remedy is None else self._given.command(finding.remedy),
             "event": None,
             "ended_at": None,
+            "ended_credentials": None,
             "sweep": None,
             "proof": None,
             "offline_until": None,

@@ -151,8 +151,12 @@ class Globals:
     def command(self, text: str) -> str:
         """Return a command such as `jitid keys rotate` with the flags by which this one found its ledger.
 
-        Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is.
+        Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is, between
+        the others of a pipe too.
         """
+        first, pipe, rest = text.partition(" | ")
+        if pipe:
+            return f"{self.command(first)}{pipe}{self.command(rest)}"
         verb = text.removeprefix("jitid ")
         flags = {"--config": self.config_file, "--profile": self.profile, "--ledger": self.ledger}
         if verb == text or not any(flags.values()):

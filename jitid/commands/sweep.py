@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from jitid.commands import reading, rows
+from jitid.commands import rows
 from jitid.commands.baseline import Known, NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, document, flat
 from jitid.commands.globals import Globals
+from jitid.commands.heads import keep_head, kept_heads
 from jitid.commands.revoke import most_of
 from jitid.commands.sweepwork import Work
 from jitid.environment import sweep_head
-from jitid.errors import ExitStatus, JitidError, OutputError, PartialError, UsageError
-from jitid.files import write_private, writing_private, writing_public
+from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
+from jitid.files import writing_private, writing_public
 from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.formats.show import pieces
@@ -72,10 +71,12 @@ def sweep(
     known = Known(
         ()
         if baseline is None
-        else (int(each.fingerprint, 16) for each in entries(baseline, new=update_baseline))
+        else (
+            (int(each.fingerprint, 16), each.credentials) for each in entries(baseline, new=update_baseline)
+        )
     )
     work = Work(given, chosen, known, after)
-    remembered = _remembered(given, head_out)
+    heads = kept_heads(sweep_head(given.config()), head_out)
     remedied: Iterable[Remedied] = ()
     if fix:
         ending = tuple(name for name in chosen if rule or rule_of(name).mended)
@@ -84,14 +85,23 @@ def sweep(
         telling = Telling(given, work.name, severity, known, work.since, new.add)
         unfinished = iter(remedied)
         try:
-            _write(given, own, chosen, telling.records(unfinished, work.sweep(remembered)), out)
+            _write(
+                given,
+                own,
+                chosen,
+                telling.records(
+                    unfinished, work.sweep(heads, reread=head_out is not None and head_out not in dict(heads))
+                ),
+                out,
+            )
         except OutputError:
             # That nobody reads on is no reason to leave half of it alive.
             deque(unfinished, maxlen=0)
             raise
-        new.finish(telling.complete)
-    _keep_head(given, telling, head_out)
-    _conclude(given, telling, refused=work.refused)
+        # What --since hides was not looked for, and stays known.
+        new.finish(telling.complete if after is None else {})
+    kept = _keep_head(given, telling, head_out)
+    _conclude(given, telling, kept=kept, refused=work.refused)
 
 
 def checked(
@@ -226,28 +236,21 @@ def _info(name: str) -> RuleInfo:
     return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
-def _remembered(given: Globals, head_out: str | None) -> str | None:
-    """Return the signed head up to which the audit chain was verified before; none if all of it is to be read."""
-    path = sweep_head(given.config()) if head_out is None else head_out
-    return reading.token(path, "the signed head").reveal() if os.path.lexists(path) else None
-
-
-def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> None:
+def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> bool:
+    """Keep the signed head where it is kept; return False if somebody asked for it, and there is none."""
     if telling.head is None:
         if head_out is not None:
             given.warn(
                 f"{head_out} is as it was: {telling.unsigned or 'the audit chain was not found whole'}"
             )
-        return
-    data = f"{telling.head}\n".encode()
-    with suppress(JitidError):
-        # Where it cannot be kept, the next sweep reads all again.
-        write_private(sweep_head(given.config()), data)
+        return head_out is None
+    keep_head(sweep_head(given.config()), telling.head, must=False)
     if head_out is not None:
-        write_private(head_out, data)
+        keep_head(head_out, telling.head, must=True)
+    return True
 
 
-def _conclude(given: Globals, telling: Telling, *, refused: bool) -> None:
+def _conclude(given: Globals, telling: Telling, *, kept: bool, refused: bool) -> None:
     """Set the status: that of what is left, and where --fix was refused never the one of success."""
     if telling.accepted:
         raise PartialError(
@@ -258,5 +261,5 @@ def _conclude(given: Globals, telling: Telling, *, refused: bool) -> None:
         given.status = ExitStatus.INCOMPLETE
     elif telling.failed:
         given.status = ExitStatus.FINDINGS
-    elif refused:
+    elif refused or not kept:
         given.status = ExitStatus.PARTIAL

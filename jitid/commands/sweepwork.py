@@ -25,7 +25,7 @@ class Work:
     """What one sweep asks of the authority."""
 
     def __init__(
-        self, given: Globals, rules: tuple[str, ...], known: Container[str], since: int | None
+        self, given: Globals, rules: tuple[str, ...], known: Container[Finding], since: int | None
     ) -> None:
         from uuid import UUID
 
@@ -41,10 +41,18 @@ class Work:
         self._authority: Authority = open_authority(given.config())
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
-    def sweep(self, head: str | None) -> Iterator[Finding | Coverage | Swept]:
+    def sweep(
+        self, heads: tuple[tuple[str, str], ...], *, reread: bool
+    ) -> Iterator[Finding | Coverage | Swept]:
         """Ask the rules."""
         return self._authority.perform(
-            Sweep(rules=self._rules, limits=self._limits, head=head, accept_clock=self._given.accept_clock)
+            Sweep(
+                rules=self._rules,
+                limits=self._limits,
+                heads=heads,
+                reread=reread,
+                accept_clock=self._given.accept_clock,
+            )
         )
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied]:
@@ -79,17 +87,26 @@ class Work:
 
     def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
         if rules:
-            yield from self._authority.perform(
-                Fix(
-                    rules=rules,
-                    limits=self._limits,
-                    sweep=self.name,
-                    since=self.since,
-                    known=self._known,
-                    most=most,
-                    accept_clock=self._given.accept_clock,
-                )
+            operation = Fix(
+                rules=rules,
+                limits=self._limits,
+                sweep=self.name,
+                since=self.since,
+                known=self._known,
+                most=most,
+                accept_clock=self._given.accept_clock,
             )
+            ended = 0
+            try:
+                for one in self._authority.perform(operation):
+                    ended += one.credentials
+                    yield one
+            except BaseException:
+                # A report that is not written now tells of none of it.
+                if ended:
+                    told = self._given.command("jitid audit log --operation revoke --members")
+                    self._given.warn(f"--fix broke off; it had ended {ended} (sweep {self.name}): {told}")
+                raise
         # Also of what ended otherwise, or was ended by a sweep that was killed.
         self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
 

@@ -24,6 +24,7 @@ class Group:
         self.credentials = 0
         self.events: dict[int, None] = {}
         """The audit events that name what was ended, the first few."""
+        self._event: int | None = None
         self._worst = Severity.INFO
         self._most = most
 
@@ -33,7 +34,12 @@ class Group:
             self.known += 1
             return
         self.count += 1
-        self.credentials += row["credentials"]
+        if row["state"] != "ended":
+            self.credentials += row["credentials"]
+        elif row["event"] != self._event:
+            # One event may have ended what many findings are about.
+            self._event = row["event"]
+            self.credentials += row["ended_credentials"] or 0
         severity = Severity(row["severity"])
         if severity.rank > self._worst.rank:
             self._worst = severity

@@ -44,15 +44,19 @@ def write_pieces(pieces: Iterable[str]) -> None:
     """Write many pieces of text as they come, a good number in one call. Raises OutputError."""
     gathered: list[str] = []
     size = 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= _PIECE:
+    try:
+        for piece in pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                text = "".join(gathered)
+                gathered.clear()
+                size = 0
+                write(text)
+    finally:
+        # Also where what makes them breaks off: what has come may tell of what was done.
+        if gathered:
             write("".join(gathered))
-            gathered.clear()
-            size = 0
-    if gathered:
-        write("".join(gathered))
 
 
 def put(pieces: Iterable[str], out: str | None) -> None:

@@ -55,10 +55,16 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     ended: Counter[str] = Counter({rule.name: 0 for rule in rules})
     complete: dict[str, int] = {}
     at: list[int] = []
+    event: int | None = None
     for row in rows:
         if "state" in row:
             findings[row["rule"], row["severity"], row["state"]] += 1
-            (ended if row["state"] == "ended" else credentials)[row["rule"]] += row["credentials"]
+            if row["state"] != "ended":
+                credentials[row["rule"]] += row["credentials"]
+            elif row["event"] != event:
+                # One event may have ended what many findings are about.
+                event = row["event"]
+                ended[row["rule"]] += row["ended_credentials"] or 0
         elif "coverage" in row:
             complete[row["coverage"]["rule"]] = int(row["coverage"]["complete"])
         else:
@@ -73,11 +79,11 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     )
     yield from family(
         "jitid_sweep_credentials",
-        "Live credentials that the findings of the last sweep are about, without what it has ended.",
+        "Credentials that the findings of the last sweep are about, without what it has ended.",
         _by_rule(credentials),
     )
     yield from family(
-        "jitid_sweep_ended_credentials", "Live credentials that the last sweep has ended.", _by_rule(ended)
+        "jitid_sweep_ended_credentials", "Credentials that the last sweep has ended.", _by_rule(ended)
     )
     yield from family(
         "jitid_sweep_complete",

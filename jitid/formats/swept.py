@@ -39,6 +39,8 @@ class FindingRow(TypedDict):
     event: int | None
     """The audit event that names what was ended."""
     ended_at: str | None
+    ended_credentials: int | None
+    """How many credentials that event ended: those of all findings that end with it, and what descended from them."""
     proof: str | None
     """How it is known to have ended."""
     offline_until: str | None

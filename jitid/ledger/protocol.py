@@ -225,6 +225,9 @@ class Snapshot(LeakSnapshot, Protocol):
     def measure(self, selection: Selection) -> Radius:
         """Return what ending that selection with all that descends from it would come to."""
 
+    def measure_together(self, selections: Iterable[Selection]) -> Radius:
+        """Return what ending each of many selections would come to; what they have in common counts once."""
+
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
 

@@ -310,6 +310,10 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
         matched = selecting.select(self._db, selection)
         return selecting.radius(self._db, matched, self._now)
 
+    def measure_together(self, selections: Iterable[Selection]) -> Radius:
+        """Return what ending each of many selections would come to; what they have in common counts once."""
+        return selecting.measure_together(self._db, selections, self._now)
+
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
         rows = self._db.execute(

@@ -78,7 +78,7 @@ LIVE_INDEXES = {
     "live_pending": """CREATE INDEX live_pending ON credential (issued_at)
         WHERE ended_at IS NULL AND fingerprint IS NULL""",
     "ended_early": """CREATE INDEX ended_early ON credential (expires_at)
-        WHERE ended_as IN ('revoked', 'retired') AND claims_hash IS NOT NULL""",
+        WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL""",
 }
 """Partial indexes that answer questions about the living, and about what still passes where nobody asks the ledger.
 

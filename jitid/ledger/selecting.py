@@ -173,6 +173,19 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     return Radius(matched, identities, *row)
 
 
+def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radius:
+    """Return what the selections and all below them come to together."""
+    db.execute("CREATE TEMPORARY TABLE IF NOT EXISTS gathered (identity INTEGER PRIMARY KEY)")
+    db.execute("DELETE FROM gathered")
+    matched = 0
+    for selection in selections:
+        matched += select(db, selection)
+        db.execute("INSERT OR IGNORE INTO gathered SELECT identity FROM doomed")
+    give(db, (), ())
+    db.execute("INSERT INTO doomed SELECT identity FROM gathered")
+    return radius(db, matched, now)
+
+
 def doomed_credentials(identities: int) -> str:
     """Return tables and condition that give the credentials `c` of so many doomed identities.
 

@@ -8,9 +8,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from jitid import introspection, revocation
-from jitid.credential import Credential
-from jitid.errors import InvalidCredentialError, PartialError, UsageError
-from jitid.ledger.protocol import Filter, Ledger, Radius, Selection, Snapshot, Transaction
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
+from jitid.identifier import credential_id
+from jitid.ledger.protocol import Ledger, Radius, Selection, Snapshot, Transaction
 from jitid.sweep.finding import Finding, Remedied
 from jitid.sweep.rule import Rule, Sight
 from jitid.sweep.sweeping import found
@@ -19,11 +19,11 @@ BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
 
 _ASKED = 100
-"""So many of what one transaction has ended are put before the judge of `verify` one by one; all are counted."""
+"""So many of what one event has ended are put before the judge of `verify` one by one."""
 
 Look = Callable[[Snapshot], Sight]
 Wanted = Callable[[Finding], bool]
-Batch = list[tuple[Selection, list[Finding]]]
+Ending = tuple[Finding, Selection]
 
 
 class Foreseen(NamedTuple):
@@ -32,21 +32,29 @@ class Foreseen(NamedTuple):
     rules: tuple[str, ...]
     """Those that have found something."""
     radius: Radius
-    """Of all of them; what several findings have in common is counted for each, so that it is rather too much."""
+    """Of all of them; what several findings have in common counts once."""
 
 
 def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
-    """Return what ending all that these rules find and that is wanted would come to."""
+    """Return what ending all that these rules find and that is wanted would come to.
+
+    A rule that cannot be asked has nothing to end; that it could not be asked is for the sweep to tell.
+    """
     finding: list[str] = []
-    total = Radius(0, 0, 0, 0, 0, None)
-    for rule in rules:
-        with closing(_endable(rule, sight, wanted)) as ending:
-            while batch := list(islice(ending, BATCH)):
-                for selection, _ in _together(batch):
-                    total = _sum(total, sight.snapshot.measure(selection))
-                if rule.name not in finding:
-                    finding.append(rule.name)
-    return Foreseen(tuple(finding), total)
+
+    def selections() -> Iterator[Selection]:
+        for rule in rules:
+            try:
+                with closing(_endable(rule, sight, wanted)) as ending:
+                    while batch := list(islice(ending, BATCH)):
+                        if rule.name not in finding:
+                            finding.append(rule.name)
+                        yield from (selection for selection, _ in _together(batch))
+            except IntegrityError:
+                continue
+
+    radius = sight.snapshot.measure_together(selections())
+    return Foreseen(tuple(finding), radius)
 
 
 def fix(
@@ -74,26 +82,29 @@ def fix(
         accept_clock: whether a clock that has jumped is believed.
 
     Raises:
-        UsageError: more than `most` would end; nothing was changed.
+        JitidError: it cannot be done; nothing was changed.
         PartialError: that came to be so meanwhile; what was yielded has ended.
 
     """
     left = most
+    ended = 0
     for rule in rules:
         more = True
         while more:
             try:
-                ended, more = _end_batch(ledger, look, rule, wanted, sweep, left, accept_clock=accept_clock)
-            except UsageError as error:
-                if left == most:
+                done, more = _end_batch(ledger, look, rule, wanted, sweep, left, accept_clock=accept_clock)
+            except JitidError as error:
+                if not ended:
                     raise
                 raise PartialError(
-                    f"{error.message.removesuffix('; nothing was changed')}; what is told above has ended",
-                    error.hint,
+                    f"{error.message.removesuffix('; nothing was changed')}; {ended} credentials had ended before "
+                    f"(sweep {sweep})",
+                    "what has ended: jitid audit log --operation revoke --members",
                 ) from error
-            for selection, one in ended:
+            for one in done:
+                ended += one.credentials
                 left = None if left is None else left - one.credentials
-                yield one._replace(accepted=_accepted(ledger, selection))
+                yield one._replace(accepted=_accepted(ledger, one))
 
 
 def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: bool) -> Remedied:
@@ -117,17 +128,22 @@ def _end_batch(
     most: int | None,
     *,
     accept_clock: bool,
-) -> tuple[list[tuple[Selection, Remedied]], bool]:
+) -> tuple[list[Remedied], bool]:
     """End the first findings of a rule in one transaction; return what ended, and whether there may be more."""
     ended = []
     with ledger.write(accept_clock=accept_clock) as transaction:
-        with closing(_endable(rule, look(transaction), wanted)) as ending:
-            batch = list(islice(ending, BATCH))
+        sight = look(transaction)
+        try:
+            with closing(_endable(rule, sight, wanted)) as ending:
+                batch = list(islice(ending, BATCH))
+        except IntegrityError:
+            # The sweep that follows tells that this rule could not be asked; the others are not to wait for it.
+            return [], False
         for selection, findings in _together(batch):
             one = _end(transaction, selection, findings, sweep, most)
             if one is not None:
                 most = None if most is None else most - one.credentials
-                ended.append((selection, one))
+                ended.append(one)
     # Nothing was ended: another finding had it all, or the rule would find the same for ever.
     return ended, bool(ended) and len(batch) == BATCH
 
@@ -145,64 +161,53 @@ def _end(
     return Remedied(sweep, rule, tuple(findings), done.credentials, done.event, transaction.now, 0, until)
 
 
-def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Finding, None, None]:
+def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Ending, None, None]:
     for finding in found(rule, sight):
-        if finding.ends is not None and wanted(finding):
-            yield finding
+        if wanted(finding):
+            selection = rule.ends(sight, finding)
+            if selection is not None:
+                yield finding, selection
 
 
-def _together(findings: Sequence[Finding]) -> Batch:
+def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
     """Return what findings end as few selections: those by one sort of name are joined."""
-    joined: dict[str, list[Finding]] = {}
-    batch: Batch = []
-    for finding in findings:
-        assert finding.ends is not None
-        sorts = [name for name, values in finding.ends._asdict().items() if values]
-        if len(sorts) == 1:
-            joined.setdefault(sorts[0], []).append(finding)
-        else:
-            # Sorts narrow one another, so that two of these together would mean something else.
-            batch.append((finding.ends, [finding]))
-    for sort, alike in joined.items():
-        names = tuple(name for finding in alike for name in getattr(finding.ends, sort))
-        batch.append((Selection()._replace(**{sort: names}), alike))
-    return batch
-
-
-def _sum(one: Radius, other: Radius) -> Radius:
-    until = max(one.offline_until or 0, other.offline_until or 0) or None
-    return Radius(
-        one.matched + other.matched,
-        one.identities + other.identities,
-        one.credentials + other.credentials,
-        one.tasks + other.tasks,
-        one.delegators + other.delegators,
-        until,
-    )
-
-
-def _accepted(ledger: Ledger, selection: Selection) -> int:
-    """Return how many of a selection and of what descends from it a verifier still takes that asks this ledger."""
-    with ledger.read() as snapshot:
-        alive = snapshot.measure(selection).credentials
-        return max(alive, sum(_is_accepted(snapshot, row) for row in _some(snapshot, selection)))
-
-
-def _some(snapshot: Snapshot, selection: Selection) -> list[Credential]:
-    if selection.ids:
-        return snapshot.find_given(selection.ids[:_ASKED], ())
-    chosen = [Filter(task=name) for name in selection.tasks] or [
-        Filter(delegator=name) for name in selection.delegators
+    joined: dict[str, list[Ending]] = {}
+    for finding, selection in batch:
+        (sort,) = [name for name, values in selection._asdict().items() if values]
+        joined.setdefault(sort, []).append((finding, selection))
+    return [
+        (
+            Selection()._replace(**{sort: tuple(name for _, each in alike for name in getattr(each, sort))}),
+            [finding for finding, _ in alike],
+        )
+        for sort, alike in joined.items()
     ]
-    some: list[Credential] = []
-    for each in chosen[:_ASKED]:
-        some += snapshot.credentials(each, "issued_at", descending=True, after=None, limit=_ASKED - len(some))
-        if len(some) >= _ASKED:
-            break
-    return some
 
 
-def _is_accepted(snapshot: Snapshot, credential: Credential) -> bool:
+def _accepted(ledger: Ledger, done: Remedied) -> int:
+    """Return how many of what an event has ended a verifier still takes that asks this ledger.
+
+    All are counted that the ledger does not hold for dead, and the first of them are put before the judge of `verify`.
+    """
+    with ledger.read() as snapshot:
+        rows = snapshot.ask(
+            "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event",
+            {"event": done.event},
+        )
+        named: list[str] = []
+        alive = count = 0
+        for jti, lives in rows:
+            count += 1
+            alive += lives
+            if len(named) < _ASKED:
+                named.append(credential_id(jti))
+        # A row that no longer says which event ended it was put back by somebody.
+        missing = max(done.credentials - count, 0)
+        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
+
+
+def _is_accepted(snapshot: Snapshot, jti: str) -> bool:
+    (credential,) = snapshot.find_given([jti], ())
     try:
         introspection.judge(snapshot, credential, None)
     except InvalidCredentialError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jitid.audit import Head
 from jitid.errors import IntegrityError
 from jitid.ledger.condition import ClockReading
-from jitid.ledger.protocol import Names, Snapshot
+from jitid.ledger.protocol import Names, Selection, Snapshot
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits
@@ -44,17 +44,24 @@ class Sight:
         names: Names,
         clock: ClockReading,
         limits: Limits,
-        remembered: Head | IntegrityError | None = None,
+        remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
+        *,
+        reread: bool = True,
     ) -> None:
-        """`remembered` is the last audit head that was verified, or why it cannot be believed."""
+        """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
+
+        What they vouch for is read again only if that is asked for.
+        """
         self.snapshot = snapshot
         self.names = names
         self.clock = clock
         self.limits = limits
         self.remembered = remembered
+        self.reread = reread
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
+        self._lost = 0
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -73,17 +80,40 @@ class Sight:
         self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
         for statement in _SUSPECTS:
             self._do(statement)
-        if asking:
-            marks = " + ".join(
-                f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking
-            )
-            values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
-            self._do(
-                f"""INSERT INTO suspect SELECT * FROM (
-                        SELECT c.id, c.identity, {marks} AS marks FROM credential c CROSS JOIN identity i
-                         WHERE {LIVE} AND i.id = c.identity) marked WHERE marks > 0""",
-                values,
-            )
+        lost = 1 << len(asking)
+        marks = " + ".join(
+            f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking
+        )
+        values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
+        # Outer joins: what belongs to nobody must not be passed over.
+        self._do(
+            f"""INSERT INTO suspect SELECT * FROM (
+                    SELECT c.id, c.identity, {marks or "0"} + CASE WHEN a.id IS NULL THEN {lost} ELSE 0 END AS marks
+                      FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
+                     WHERE {LIVE}) marked WHERE marks > 0""",
+            values,
+        )
+        ((self._lost,),) = self.ask("SELECT count(*) FROM suspect WHERE marks & :lost <> 0", lost=lost)
+
+    def census(self) -> tuple[int, int]:
+        """Return how many credentials are alive, and at least how many of them the questions of rules pass over.
+
+        Those belong to an identity, an agent, a task or a delegator that is missing from the ledger. To be asked
+        after `mark`.
+        """
+        # Grouped by what indexes have, so that no row is looked at.
+        ((live, off_task),) = self.ask(
+            f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0)
+                  FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
+                  LEFT JOIN task t ON t.id = g.task"""
+        )
+        ((unasked,),) = self.ask(
+            f"""SELECT coalesce(sum(g.n), 0)
+                  FROM (SELECT c.delegator AS delegator, count(*) AS n FROM credential c WHERE {LIVE}
+                         GROUP BY c.delegator) g
+                  LEFT JOIN term d ON d.id = g.delegator WHERE d.id IS NULL"""
+        )
+        return int(live), max(self._lost, int(off_task), int(unasked))
 
     def suspects(self, rule: Rule, question: str) -> Iterator[Any]:
         """Yield the answer to a question about what a rule suspects.
@@ -96,15 +126,6 @@ class Sight:
 
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         deque(self.snapshot.ask(statement, values), maxlen=0)
-
-    def live(self) -> int:
-        """Return how many credentials are alive."""
-        # Grouped by what an index has, so that no row is looked at.
-        ((count,),) = self.ask(
-            f"""SELECT coalesce(sum(of_task.live), 0)
-                  FROM (SELECT count(*) AS live FROM credential c WHERE {LIVE} GROUP BY c.task) of_task"""
-        )
-        return int(count)
 
     def examined(self, what: str) -> None:
         """Say what the rule has examined, where that differs from sweep to sweep."""
@@ -150,8 +171,14 @@ class Rule(NamedTuple):
     """
     values: Callable[[Limits], Mapping[str, Any]] = _no_values
     """What the condition compares with, by names that no other rule uses."""
+    pick: Callable[[Sight, Finding], Selection] | None = None
+    """Returns what `--fix` revokes of a finding whose `ends` cannot say it without asking the ledger."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
+
+    def ends(self, sight: Sight, finding: Finding) -> Selection | None:
+        """Return what `--fix` revokes of a finding; none for what no revocation mends."""
+        return finding.ends if self.pick is None else self.pick(sight, finding)
 
     def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
         """Return a finding of this rule; its evidence, remedy and so on are given by name."""

@@ -8,7 +8,7 @@ from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.clock import jumped
 from jitid.ledger.condition import ClockReading
 from jitid.sweep.finding import Coverage, Finding
-from jitid.sweep.rule import Rule, Sight
+from jitid.sweep.rule import Group, Rule, Sight
 
 
 def sweep(sight: Sight, rules: Sequence[Rule]) -> Iterator[Finding | Coverage]:
@@ -17,11 +17,16 @@ def sweep(sight: Sight, rules: Sequence[Rule]) -> Iterator[Finding | Coverage]:
     A rule that cannot be asked has examined nothing; the others are asked all the same.
     """
     sight.mark(rules)
+    _, lost = sight.census()
     for rule in rules:
         try:
             yield from found(rule, sight)
         except JitidError as error:
             sight.missed(error.message)
+        if lost and rule.group is not Group.HEALTH:
+            sight.missed(
+                f"{lost} live credentials belong to an identity, agent, task or delegator that the ledger lacks"
+            )
         examined, missed = sight.told(rule.examines)
         yield Coverage(rule.name, examined, missed)
 

@@ -13,7 +13,9 @@ import pytest
 
 from jitid.ledger import folder
 from tests.builders import edit
-from tests.real import Shell, command, need, tmpfs
+from tests.real import Shell, command, need, need_root, tmpfs
+
+BASELINE = '{"schema": "jitid.baseline/1"}\n'
 
 
 @pytest.fixture
@@ -108,9 +110,12 @@ def test_what_could_not_be_examined_wins_over_what_was_found(shell: Shell) -> No
 def test_every_format_tells_what_was_not_examined(shell: Shell) -> None:
     issued(shell, "T1")
     edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
-    for name in ("table", "tsv", "json", "jsonl", "csv"):
+    for name in ("table", "tsv", "json", "jsonl", "csv", "sarif", "html", "prometheus"):
         done = shell.run("sweep", "--format", name)
         assert done.returncode == 11
+        if name == "prometheus":
+            assert 'jitid_sweep_complete{rule="orphaned-process"} 0' in done.stdout
+            continue
         assert "elsewhere" in done.stdout, name
 
 
@@ -238,8 +243,11 @@ def test_a_baseline_keeps_what_other_rules_had_in_it(shell: Shell) -> None:
         '{"schema": "jitid.baseline/2"}\n',
         "[1]",
         "\x1b[31m",
-        '{"schema": "jitid.baseline/1"}\n{"rule": "x"}\n',
-        '{"schema": "jitid.baseline/1"}\n{"rule": "x", "severity": "low", "subject": "s", "fingerprint": "zz"}\n',
+        BASELINE + '{"rule": "x"}',
+        BASELINE + '{"rule": "x", "severity": "low", "subject": "s", "credentials": 1, "fingerprint": "zz"}',
+        BASELINE
+        + '{"rule": "", "severity": "", "subject": "", "credentials": 1, "fingerprint": "a b c d e f 0 1 "}',
+        "[" * 4_000,
     ],
 )
 def test_a_baseline_that_is_none_or_of_another_version_changes_nothing(shell: Shell, text: str) -> None:
@@ -489,3 +497,105 @@ def test_a_dash_is_no_file(shell: Shell) -> None:
     orphans(shell, 1)
     assert shell.run("sweep", "--out", "-").returncode == 74
     assert not Path(shell.home, "-").exists()
+
+
+def test_a_cut_tail_is_found_whichever_head_knows_of_it(shell: Shell) -> None:
+    issued(shell, "T1")
+    shell.good("sweep", "--head-out", "old")
+    issued(shell, "T2")
+    shell.good("sweep")
+    edit(
+        shell.ledger,
+        "DELETE FROM audit_event WHERE seq > 2",
+        "DELETE FROM credential WHERE event > 2",
+        "DELETE FROM identity WHERE id NOT IN (SELECT identity FROM credential)",
+    )
+    for head in ("old", "new"):
+        (row,) = found(shell, "--head-out", head, "--rule", "audit-gap", status=10)
+        assert row["remedy"] == f"jitid audit verify --expect-head {shell.ledger}/audit.head"
+        assert shell.run(*row["remedy"].split()[1:]).returncode == 7
+    assert not Path(shell.home, "new").exists()
+
+
+def test_a_head_is_never_replaced_by_an_older_one(shell: Shell) -> None:
+    issued(shell, "T1")
+    shell.good("sweep", "--head-out", "head")
+    early = Path(shell.home, "head").read_text()
+    with subprocess.Popen(
+        command("sweep", "--head-out", "head"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**shell.environment, "JITID_FORMAT": "json"},
+        cwd=shell.home,
+    ) as slow:
+        issued(shell, "T2")
+        shell.good("sweep", "--head-out", "head")
+        late = Path(shell.home, "head").read_text()
+        slow.communicate(timeout=60)
+    assert len({early, late}) == 2
+    told = shell.good("audit", "verify", "--expect-head", "head")
+    assert "3 events" in told
+    from jitid.jws import parse_any
+
+    assert parse_any(Path(shell.home, "head").read_text().strip()).claims["seq"] == 3
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "eyJ.eyJ.x", "\x00\xff"])
+def test_a_damaged_head_is_a_finding_and_no_reason_to_ask_nothing(shell: Shell, text: str) -> None:
+    orphans(shell, 1)
+    shell.run("sweep")
+    (shell.ledger / folder.VERIFIED).write_text(text, encoding="latin-1")
+    rows = found(shell, status=10)
+    assert {row["rule"] for row in rows} == {"orphaned-task", "audit-gap"}
+
+
+def test_root_leaves_nothing_that_the_owner_cannot_read(shell: Shell, tmp_path: Path) -> None:
+    need_root()
+    issued(shell, "T1")
+    for path in (shell.ledger, *shell.ledger.rglob("*")):
+        os.chown(path, 65534, 65534)
+    assert shell.run("sweep").returncode == 0
+    assert {path.stat().st_uid for path in shell.ledger.rglob("*")} == {65534}
+
+
+def test_more_of_what_the_baseline_knows_is_news(shell: Shell) -> None:
+    orphans(shell, 1)
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    edit(shell.ledger, "UPDATE task SET deadline = opened_at + 86400")
+    issued(shell, "T0")
+    overdue(shell, "T0")
+    assert [row["state"] for row in found(shell, "--baseline", "known", status=10)] == ["open"]
+
+
+def test_what_since_hides_stays_in_the_baseline(shell: Shell) -> None:
+    orphans(shell, 1)
+    shell.run("sweep", "--baseline", "known", "--update-baseline")
+    shell.run("sweep", "--baseline", "known", "--since", "2100-01-01T00:00:00Z", "--update-baseline")
+    assert [row["state"] for row in found(shell, "--baseline", "known")] == ["known"]
+
+
+def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path) -> None:
+    """Whichever write the disk has no room for."""
+    strace = need("strace")
+    orphans(shell, 1)
+    issued(shell, "T9", "--sensitivity", "low", "--ttl", "8h")
+    shell.good("config", "set", "sweep_standing_low", "1h")
+    line = ("sweep", "--fix", "--rule", "orphaned-task", "--rule", "standing", "--format", "tsv")
+    statuses = set()
+    for when in range(1, 80, 3):
+        subprocess.run(["cp", "-a", str(shell.ledger), str(tmp_path / "copy")], check=True)
+        victim = Shell(shell.home, tmp_path / "copy")
+        inject = ["-e", "trace=pwrite64", "-e", f"inject=pwrite64:error=ENOSPC:when={when}+"]
+        done = victim.run(*line, before=[strace, "-f", "-qq", "-o", os.devnull, *inject])
+        statuses.add(done.returncode)
+        ended = 2 - len(victim.good("list", "--live", "--field", "id").split())
+        if done.returncode in (5, 7):
+            assert ended == 0, done.stderr
+        elif done.returncode == 9:
+            assert f"it had ended {ended} " in done.stderr
+            assert len([row for row in done.stdout.splitlines() if row.startswith("ended\t")]) == ended
+        victim.good("audit", "verify")
+        victim.good(*line)
+        assert victim.good("list", "--live", "--field", "id") == ""
+        subprocess.run(["rm", "-r", str(victim.ledger)], check=True)
+    assert {0, 5, 9} <= statuses

@@ -50,6 +50,7 @@ def finding(**more: Any) -> FindingRow:
         "sweep": None,
         "event": None,
         "ended_at": None,
+        "ended_credentials": None,
         "proof": None,
         "offline_until": None,
     }
@@ -63,6 +64,7 @@ def ended(**more: Any) -> FindingRow:
         "sweep": SWEEP,
         "event": 7,
         "ended_at": "2026-11-24T12:10:00Z",
+        "ended_credentials": 2,
         "proof": "no verifier of ours accepts it",
     }
     return finding(**facts, **more)

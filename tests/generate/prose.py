@@ -245,6 +245,31 @@ that, or until now where it is still alive. What had ended before the report was
     "leak close": """\
 Closing says that somebody has looked at it, and why that was enough. It ends nothing, and what was closed once is
 not opened again.""",
+    "sweep": """\
+The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
+parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
+be: reported as leaked and alive, ended and still honoured by verifiers that do not ask the ledger, expired and not
+recorded. Sprawl is more, or for longer, than anybody needs. The rest is about the ledger: keys, audit log, clock.
+--list-rules says of each what it reports, and the nearest to that which it does not; their limits are the settings
+that begin with `sweep_`, which no environment variable sets.
+
+Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
+every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
+never counts as clean.
+
+With --fix, what is found is ended inside the transaction that finds it, at most a thousand findings at a time; so
+two sweeps at once end nothing twice, and what a sweep that was killed has left the next one ends. It is counted
+beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
+and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
+is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks whose credential is
+dead are proved so.
+
+A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
+leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.
+
+The audit log is read on from the last signed head that a sweep has kept, in the file `audit.head` of the ledger's
+folder and where --head-out says; from its beginning where neither is there, or the file of --head-out is new. Every
+head that is there must fit. What earlier sweeps have verified is read again by jitid-audit-verify(1).""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\

@@ -13,11 +13,9 @@ from tests.builders import World
 LIMITS = Limits()
 
 
-def swept(
-    world: World, *rules: str, limits: Limits = LIMITS, head: str | None = None
-) -> list[Finding | Coverage | Swept]:
+def swept(world: World, *rules: str, limits: Limits = LIMITS) -> list[Finding | Coverage | Swept]:
     """Return all that a sweep says."""
-    answer = world.authority.perform(Sweep(rules=rules or tuple(NAMES), limits=limits, head=head))
+    answer = world.authority.perform(Sweep(rules=rules or tuple(NAMES), limits=limits))
     return list(answer)
 
 

@@ -24,8 +24,6 @@ class Case(NamedTuple):
     """Makes the nearest to it that the rule does not report."""
     live: int
     """How many credentials the finding is about."""
-    ended: int | None = None
-    """How many its remedy ends, where that is more than those."""
     edited: bool = False
     """Only somebody with access to the database can bring it about, so that `audit verify` may object too."""
 
@@ -137,7 +135,10 @@ def _crowd(world: World, count: int) -> str:
 
 def _stated(world: World) -> str:
     _puts(world, sensitivity="high", delegator="user:bob")
-    return "user:bob"
+    # What is proved, or less sensitive, is the same delegator's.
+    _puts(world, sensitivity="high", delegator="user:bob", proof="oidc")
+    _puts(world, 3, sensitivity="moderate", delegator="user:bob")
+    return "user:bob (high)"
 
 
 def _overdue_key(world: World) -> str:
@@ -178,8 +179,7 @@ CASES: dict[str, Case] = {
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
     "expired-unretired": Case(_expired, _expired_and_recorded, 1),
     "standing": Case(_standing, lambda world: _puts(world, ttl=3_600), 1),
-    # Nothing selects by scopes, so that the agent's others on the task end as well.
-    "duplicate": Case(lambda world: _duplicates(world, 26), lambda world: _duplicates(world, 25), 26, 31),
+    "duplicate": Case(lambda world: _duplicates(world, 26), lambda world: _duplicates(world, 25), 26),
     "sprawl": Case(
         lambda world: _crowd(world, 101),
         lambda world: _crowd(world, 100),

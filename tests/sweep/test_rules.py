@@ -7,16 +7,24 @@ from inspect import getdoc
 
 import pytest
 
+from jitid.authority.operations import Renew
 from jitid.commands import COMMANDS
-from jitid.ledger.protocol import Selection
+from jitid.errors import InvalidCredentialError
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from jitid.settings import SETTINGS
-from jitid.sweep.finding import Coverage, Severity
+from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
-from jitid.sweep.rule import Group
+from jitid.sweep.rule import Group, Sight
 from jitid.sweep.rules import NAMES, rule_of
-from tests.builders import World
+from tests.builders import NOW, World, edit
 from tests.sweep.asking import fixed, found, swept
-from tests.sweep.cases import CASES
+from tests.sweep.cases import CASES, leak
+
+
+def alive(world: World) -> int:
+    """Return how many credentials are alive."""
+    return next(each.live for each in swept(world, "clock") if isinstance(each, Swept))
 
 
 def test_every_rule_has_its_cases() -> None:
@@ -64,14 +72,17 @@ def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) 
     other = world.issue(task="OTHER", agent="other", delegator="user:other", kind="opaque")
     CASES[name].reported(world)
     (finding,) = found(world, name)
+    before = alive(world)
     done = fixed(world, name)
-    if finding.ends is None and name != "expired-unretired":
+    rule = rule_of(name)
+    if finding.ends is None and rule.pick is None and name != "expired-unretired":
         assert done == []
         assert found(world, name) == [finding]
         return
     (one,) = done
-    case = CASES[name]
-    assert (one.findings, one.credentials, one.accepted) == ((finding,), case.ended or case.live, 0)
+    count = CASES[name].live
+    assert (one.findings, one.credentials, one.accepted) == ((finding,), count, 0)
+    assert before - alive(world) == (0 if name == "expired-unretired" else count)
     assert found(world, name) == []
     assert fixed(world, name) == []
     if name != "expired-unretired":
@@ -122,7 +133,62 @@ def test_the_limits_are_settings_with_the_same_defaults() -> None:
     }
 
 
-def test_what_ends_is_selected_by_names_and_never_by_nothing(world: World) -> None:
-    for name in NAMES:
-        assert rule_of(name).finding("x", "y").ends is None
-    assert not any(Selection())
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: World, name: str) -> None:
+    """Sorts narrow one another, so that what several findings end could not be joined."""
+    CASES[name].reported(world)
+    (finding,) = found(world, name)
+    rule = rule_of(name)
+    with world.ledger.read() as snapshot:
+        sight = Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Limits())
+        selection = rule.ends(sight, finding)
+    assert selection is None or sum(bool(values) for values in selection) == 1
+
+
+def test_what_is_found_twice_counts_once_for_the_guard_rail(world: World) -> None:
+    from jitid.authority.operations import ForeseeFix
+
+    made = [world.issue(task="T1") for _ in range(3)]
+    for one in made:
+        leak(world, one.jti)
+    edit(world.path, "UPDATE task SET deadline = 1")
+    foreseen = world.authority.perform(ForeseeFix(rules=("orphaned-task", "leaked-live"), limits=Limits()))
+    assert (foreseen.radius.credentials, foreseen.radius.identities) == (3, 3)
+    assert foreseen.rules == ("orphaned-task", "leaked-live")
+
+
+def test_a_row_that_cannot_be_read_keeps_one_rule_from_its_remedy_and_no_other(world: World) -> None:
+    leaked, other = world.issue(task="T1"), world.issue(task="T2")
+    leak(world, leaked.jti)
+    edit(world.path, "UPDATE leak SET reported_at = 'x'", "UPDATE task SET deadline = 1 WHERE name = 'T2'")
+    (one,) = fixed(world, "leaked-live", "orphaned-task")
+    assert (one.rule, one.findings[0].subject) == ("orphaned-task", "T2")
+    assert not any(each.complete for each in swept(world, "leaked-live") if isinstance(each, Coverage))
+    with pytest.raises(InvalidCredentialError):
+        world.verify(other.token)
+
+
+@pytest.mark.parametrize("table", ["identity", "task", "term"])
+def test_what_belongs_to_nobody_is_never_passed_over_silently(world: World, table: str) -> None:
+    world.issue()
+    edit(world.path, f"DELETE FROM {table}")
+    assert not any(each.complete for each in swept(world, "standing") if isinstance(each, Coverage))
+
+
+def test_a_credential_beside_its_successor_is_told_until_when_it_works(world: World) -> None:
+    first = world.issue(kind="opaque", sensitivity="low", ttl=28_800)
+    leak(world, first.jti)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
+    limits = Limits(standing_low=3_600)
+    assert found(world, "standing", limits=limits) == []
+    (finding,) = found(world, "leaked-live")
+    assert finding.evidence["expires_at"] == NOW + 30
+
+
+def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -> None:
+    first = world.issue(sensitivity="low", ttl=28_800)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
+    world.clock.now += 60
+    world.issue(task="T9")
+    (finding,) = found(world, "offline-valid")
+    assert finding.evidence["honoured_until"] == NOW + 28_800

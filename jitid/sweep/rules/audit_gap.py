@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote as word
 
-from jitid.audit import BrokenChainError, Head, check_chain, genesis
+from jitid.audit import BrokenChainError, Event, Head, check_chain, genesis
 from jitid.errors import IntegrityError
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
@@ -12,36 +13,61 @@ from jitid.sweep.rule import Group, Rule, Sight
 
 def _find(sight: Sight) -> Iterator[Finding]:
     try:
-        head = _read_on(sight)
-    except (BrokenChainError, IntegrityError) as error:
+        sight.verified = _read_on(sight)
+    except _UntrueError as error:
+        yield RULE.finding(
+            "ledger",
+            f"the audit log cannot be trusted: {error}",
+            remedy=f"jitid audit verify --expect-head {word(error.place)}",
+        )
+    except BrokenChainError as error:
         yield RULE.finding("ledger", f"the audit log cannot be trusted: {error}", remedy="jitid audit verify")
-    else:
-        sight.verified = head
+
+
+class _UntrueError(Exception):
+    """A head that was kept does not agree with the ledger."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(f"{why} (the head in {place})")
+        self.place = place
 
 
 def _read_on(sight: Sight) -> Head:
-    """Return the last link of the chain. Raises BrokenChainError or IntegrityError where it does not hold."""
-    start = sight.remembered
-    if isinstance(start, IntegrityError):
-        raise start
-    head = start or Head(0, genesis(sight.names.uuid))
-    if head.seq:
-        event = sight.snapshot.event(head.seq)
+    """Return the last link of the chain. Raises _UntrueError or BrokenChainError where it does not hold."""
+    kept: dict[int, list[tuple[str, Head]]] = {}
+    for place, head in sight.remembered:
+        if isinstance(head, IntegrityError):
+            raise _UntrueError(place, head.message)
+        kept.setdefault(head.seq, []).append((place, head))
+    seqs = [seq for seq in kept if seq]
+    start = Head(0, genesis(sight.names.uuid))
+    if seqs and not sight.reread:
+        start = kept[min(seqs)][0][1]
+        _check(sight.snapshot.event(start.seq), kept[start.seq])
+    head = start
+    for seq, _, hash_ in check_chain(start, sight.snapshot.events(start.seq)):
+        head = Head(seq, hash_)
+        for place, other in kept.pop(seq, ()):
+            if other.hash != hash_:
+                raise _UntrueError(place, f"event {seq} is not the one that it tells of")
+    for seq, others in kept.items():
+        if seq > head.seq:
+            _check(None, others)
+    before = f"; those before {start.seq + 1} were verified by an earlier sweep" if start.seq else ""
+    new = f"audit events {start.seq + 1} to {head.seq}" if head.seq > start.seq else "no new audit events"
+    sight.examined(new + before)
+    return head
+
+
+def _check(event: Event | None, kept: list[tuple[str, Head]]) -> None:
+    for place, head in kept:
         if event is None:
-            raise IntegrityError(
-                f"event {head.seq}, which a signed head tells of, is missing: the tail was cut, or the ledger is an "
-                "older copy"
+            raise _UntrueError(
+                place,
+                f"event {head.seq}, which it tells of, is missing: the tail was cut, or the ledger is an older copy",
             )
         if event.hash != head.hash:
-            raise IntegrityError(f"event {head.seq} is not the one that a signed head tells of")
-    first = head.seq + 1
-    for seq, _, hash_ in check_chain(head, sight.snapshot.events(head.seq)):
-        head = Head(seq, hash_)
-    before = f"; those before {first} were verified by an earlier sweep" if first > 1 else ""
-    sight.examined(
-        f"audit events {first} to {head.seq}{before}" if head.seq >= first else f"no new audit events{before}"
-    )
-    return head
+            raise _UntrueError(place, f"event {head.seq} is not the one that it tells of")
 
 
 RULE = Rule(

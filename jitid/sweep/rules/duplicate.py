@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote as word
 
+from jitid.identifier import identity_id
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
@@ -29,6 +31,11 @@ _ON_TASK = f"""
              GROUP BY i.agent, c.scopes HAVING count(*) > :most) same
      CROSS JOIN term a WHERE a.id = same.agent"""
 
+_IDENTITIES = f"""
+    SELECT DISTINCT i.uid FROM credential c CROSS JOIN identity i
+     WHERE c.task = (SELECT id FROM task WHERE name = :task) AND {_CURRENT} AND c.scopes = :scopes
+       AND i.id = c.identity AND i.agent = (SELECT id FROM term WHERE text = :agent)"""
+
 
 def _find(sight: Sight) -> Iterator[Finding]:
     most = sight.limits.duplicates
@@ -50,9 +57,15 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "limit": most,
                     "first_issued_at": first,
                 },
-                remedy=f"jitid revoke --task {task} --agent {agent}",
-                ends=Selection(tasks=(task,), agents=(agent,)),
+                remedy=f"jitid list --live --task {word(task)} --agent {word(agent)} --limit 1000000 --format tsv | "
+                f"awk -F '\\t' '$11 == \"{scopes}\" {{print $1}}' | jitid revoke --ids-file -",
             )
+
+
+def _pick(sight: Sight, finding: Finding) -> Selection:
+    facts = finding.evidence
+    rows = sight.ask(_IDENTITIES, task=facts["task"], agent=facts["agent"], scopes=" ".join(facts["scopes"]))
+    return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 
 RULE = Rule(
@@ -65,4 +78,5 @@ RULE = Rule(
     spares="the same number with other scopes, and a credential beside its successor",
     examines="agents on tasks with many live credentials",
     find=_find,
+    pick=_pick,
 )

@@ -13,8 +13,11 @@ from jitid.sweep.rule import Group, Rule, Sight
 from jitid.text import quote
 
 _QUESTION = f"""
-    SELECT c.jti, i.uid, c.kind, c.expires_at, a.text, t.name, found.reported_at, found.reports, found.source
-      FROM (SELECT credential, min(reported_at) AS reported_at, count(*) AS reports, min(source) AS source
+    SELECT c.jti, i.uid, c.kind, coalesce(c.superseded_at, c.expires_at), a.text, t.name,
+           found.reported_at, found.reports,
+           (SELECT l.source FROM leak l WHERE l.credential = c.id AND l.closed_at IS NULL
+             ORDER BY l.reported_at, l.id LIMIT 1)
+      FROM (SELECT credential, min(reported_at) AS reported_at, count(*) AS reports
               FROM leak WHERE closed_at IS NULL GROUP BY credential) found
      CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE c.id = found.credential AND {LIVE} AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""

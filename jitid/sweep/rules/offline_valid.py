@@ -1,4 +1,4 @@
-"""Revoked, and still taken by whoever does not ask the ledger."""
+"""Ended early, and still taken by whoever does not ask the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 _QUESTION = """
     SELECT c.ended_event, count(*), min(c.ended_at), max(c.expires_at)
       FROM credential c
-     WHERE c.ended_as IN ('revoked', 'retired') AND c.claims_hash IS NOT NULL AND c.expires_at > :now
+     WHERE c.ended_as IN ('revoked', 'retired', 'superseded') AND c.claims_hash IS NOT NULL AND c.expires_at > :now
      GROUP BY c.ended_event"""
 
 
@@ -33,7 +33,7 @@ RULE = Rule(
     severity=Severity.INFO,
     group=Group.VALID,
     owasp=("NHI1",),
-    title="revoked, and honoured offline",
+    title="ended, and honoured offline",
     reports="signed credentials that were ended early: verifiers that do not ask the ledger still take them",
     spares="an opaque one, which nobody takes unasked, and one that has expired since",
     examines="signed credentials that were ended early and have not expired",

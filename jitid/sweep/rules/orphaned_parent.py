@@ -14,7 +14,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 _QUESTION = """
     SELECT p.uid, a.text, t.name, child.credentials, child.last,
            (SELECT max(coalesce(c.ended_at, c.superseded_at, c.expires_at)) FROM credential c WHERE c.identity = p.id)
-      FROM (SELECT i.parent AS parent, count(*) AS credentials, max(c.expires_at) AS last
+      FROM (SELECT i.parent AS parent, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM suspect CROSS JOIN identity i CROSS JOIN credential c
              WHERE suspect.marks & :mark <> 0 AND i.id = suspect.identity AND c.id = suspect.credential
              GROUP BY i.parent) child

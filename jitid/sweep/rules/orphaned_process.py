@@ -15,7 +15,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 
 _QUESTION = """
     SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started
-      FROM (SELECT c.identity AS identity, count(*) AS credentials, max(c.expires_at) AS last
+      FROM (SELECT c.identity AS identity, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM suspect CROSS JOIN credential c
              WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential GROUP BY c.identity) held
      CROSS JOIN process p CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote as word
 
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
@@ -12,7 +13,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 
 _QUESTION = f"""
     SELECT t.name, t.ended_at, t.deadline, live.credentials, live.last
-      FROM (SELECT c.task AS task, count(*) AS credentials, max(c.expires_at) AS last
+      FROM (SELECT c.task AS task, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM credential c WHERE {LIVE} GROUP BY c.task) live
      CROSS JOIN task t
      WHERE t.id = live.task AND (t.ended_at IS NOT NULL OR t.deadline <= :now)"""
@@ -28,7 +29,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=since,
             credentials=credentials,
             evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": last},
-            remedy=f"jitid revoke --task {task}",
+            remedy=f"jitid revoke --task {word(task)}",
             ends=Selection(tasks=(task,)),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote as word
 
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
@@ -30,13 +31,14 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 f"{credentials} live credentials descend from {delegator}; {most} is the limit",
                 credentials=credentials,
                 evidence={"limit": most},
-                remedy=f"jitid revoke --delegator {delegator}",
+                remedy=f"jitid revoke --delegator {word(delegator)}",
                 ends=Selection(delegators=(delegator,)),
             )
     if theirs > sight.limits.agents_per_person * persons:
         yield RULE.finding(
             "all persons",
-            f"{theirs} live credentials descend from {persons} persons, {theirs / persons:.1f} each on average; "
+            f"{theirs} live credentials descend from {persons if persons > 1 else 'one'} "
+            f"{'persons' if persons > 1 else 'person'}, {theirs / persons:.1f} each on average; "
             f"{sight.limits.agents_per_person} is the limit",
             credentials=theirs,
             evidence={"persons": persons, "limit": sight.limits.agents_per_person},

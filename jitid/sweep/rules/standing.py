@@ -58,6 +58,6 @@ RULE = Rule(
     spares="one that lives just as long as its sensitivity permits",
     examines="live credentials",
     find=_find,
-    suspect=f"c.expires_at - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
+    suspect=f"c.superseded_at IS NULL AND c.expires_at - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
     values=lambda limits: {f"standing_{each}": limits.standing(each) for each in SENSITIVITIES},
 )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote as word
 
+from jitid.identifier import identity_id
 from jitid.ledger.protocol import Selection
+from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Rule, Sight
@@ -12,12 +15,17 @@ from jitid.task import SENSITIVITIES
 
 _LEVELS = ", ".join(f":needs_{number}" for number in range(len(SENSITIVITIES)))
 _QUESTION = """
-    SELECT d.text, unproved.credentials, unproved.first
-      FROM (SELECT c.delegator AS delegator, count(*) AS credentials, min(c.issued_at) AS first
-              FROM suspect CROSS JOIN credential c
-             WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential
-             GROUP BY c.delegator) unproved
+    SELECT d.text, unproved.sensitivity, unproved.credentials, unproved.first
+      FROM (SELECT c.delegator AS delegator, i.sensitivity AS sensitivity, count(*) AS credentials,
+                   min(c.issued_at) AS first
+              FROM suspect CROSS JOIN credential c CROSS JOIN identity i
+             WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential AND i.id = suspect.identity
+             GROUP BY c.delegator, i.sensitivity) unproved
      CROSS JOIN term d WHERE d.id = unproved.delegator"""
+_IDENTITIES = f"""
+    SELECT DISTINCT i.uid FROM credential c CROSS JOIN identity i
+     WHERE c.delegator = (SELECT id FROM term WHERE text = :delegator) AND {LIVE} AND i.id = c.identity
+       AND i.proof = 'asserted' AND i.sensitivity = :sensitivity"""
 
 
 def _values(limits: Limits) -> dict[str, str | None]:
@@ -26,17 +34,24 @@ def _values(limits: Limits) -> dict[str, str | None]:
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    levels = sight.limits.needs_proof
-    for delegator, credentials, first in sight.suspects(RULE, _QUESTION):
+    for delegator, sensitivity, credentials, first in sight.suspects(RULE, _QUESTION):
+        listed = (
+            f"jitid list --live --proof asserted --delegator {word(delegator)} --sensitivity {sensitivity}"
+        )
         yield RULE.finding(
-            delegator,
-            f"that {delegator} delegates is merely stated, for live credentials of sensitivity {' or '.join(levels)}",
+            f"{delegator} ({sensitivity})",
+            f"that {delegator} delegates is merely stated, for live credentials of sensitivity {sensitivity}",
             since=first,
             credentials=credentials,
-            evidence={"sensitivities": list(levels), "first_issued_at": first},
-            remedy=f"jitid revoke --delegator {delegator}",
-            ends=Selection(delegators=(delegator,)),
+            evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first},
+            remedy=f"{listed} --limit 1000000 --field id | jitid revoke --ids-file -",
         )
+
+
+def _pick(sight: Sight, finding: Finding) -> Selection:
+    facts = finding.evidence
+    rows = sight.ask(_IDENTITIES, delegator=facts["delegator"], sensitivity=facts["sensitivity"])
+    return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 
 RULE = Rule(
@@ -51,4 +66,5 @@ RULE = Rule(
     find=_find,
     suspect=f"i.proof = 'asserted' AND i.sensitivity IN ({_LEVELS})",
     values=_values,
+    pick=_pick,
 )

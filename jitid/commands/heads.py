@@ -1,0 +1,67 @@
+"""Signed audit heads in files: what a sweep reads on from, and what it leaves for the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from jitid.errors import InvalidCredentialError, JitidError, OutputError, UsageError
+from jitid.files import write_private
+from jitid.jws import parse_any
+from jitid.tokenform import MAX_TOKEN
+
+
+def kept_heads(own: str, other: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the places and the texts of the heads that are there: the ledger's own, and the one kept elsewhere.
+
+    What is in a file is believed by nobody yet, so that an empty or damaged one is the ledger's to tell of. Raises
+    UsageError for a file of the user's that cannot be read.
+    """
+    found = []
+    for path in (own, other):
+        if path is None or not os.path.lexists(path):
+            continue
+        try:
+            with open(path, "rb") as file:
+                found.append((path, file.read(MAX_TOKEN).decode("utf-8", "replace").strip()))
+        except OSError as error:
+            if path == other:
+                reason = (error.strerror or "error").lower()
+                raise UsageError(f"the signed head cannot be read from {path}: {reason}") from error
+    return tuple(found)
+
+
+def keep_head(path: str, head: str, *, must: bool) -> None:
+    """Put a head into a file, unless a later one is there: two sweeps may end in any order.
+
+    Raises OutputError if it `must` be there; elsewhere the next sweep reads more.
+    """
+    try:
+        if _seq(path) > _seq_of(head):
+            return
+        if not must and os.geteuid() == 0 and os.stat(os.path.dirname(path)).st_uid != 0:
+            # Its owner could not read what root leaves in the ledger's folder.
+            return
+        write_private(path, f"{head}\n".encode())
+    except (JitidError, OSError) as error:
+        if must:
+            raise (
+                error if isinstance(error, JitidError) else OutputError(f"{path} could not be written")
+            ) from error
+
+
+def _seq(path: str) -> int:
+    try:
+        with open(path, "rb") as file:
+            return _seq_of(file.read(MAX_TOKEN).decode("ascii", "replace").strip())
+    except OSError:
+        return -1
+
+
+def _seq_of(head: str) -> int:
+    """Return the event that a head tells of; -1 for what is none. Whoever may write the file may write any number."""
+    try:
+        seq = parse_any(head).claims.get("seq")
+    except (InvalidCredentialError, json.JSONDecodeError):
+        return -1
+    return seq if isinstance(seq, int) else -1
