@@ -35,7 +35,7 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
     ("line", "expected"),
     [
         ("jitid ", VERBS),
-        ("jitid re", ["renew", "revoke", "retire"]),
+        ("jitid re", ["renew", "report", "revoke", "retire"]),
         ("jitid task ", ["list", "show"]),
         ("jitid --debug --format json audit ex", ["export"]),
         ("jitid nonsense ", []),
