@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.bench import history
 from tests.bench.ground import Command, Ground
-from tests.bench.measure import Row, Series, duration, in_turns, megabytes, seconds, under
+from tests.bench.measure import Row, Series, duration, in_turns, seconds, size, under
 
 CREDENTIALS = 1_500_000
 
@@ -37,7 +37,7 @@ def rows(place: Ground) -> Iterator[Row]:
     )
     yield Row(
         "its page",
-        Series("HTML", [page.stat().st_size], megabytes),
-        Series("the ledger", [fleet.database.stat().st_size], megabytes),
-        under(1e6, megabytes),
+        Series("HTML", [page.stat().st_size], size),
+        Series("the ledger", [fleet.database.stat().st_size], size),
+        under(1e6, size),
     )

@@ -108,6 +108,7 @@ def _many(folder: Path) -> Iterator[Row]:
     yield Row(
         f"memory of `sweep` that finds 1.5 million, the most of {', '.join(most)}",
         Series("sweep", [max(most.values())], megabytes),
+        # Never less than this process had when it started the other one.
         Series("`python -c pass`", [bare], megabytes),
         under(200e6, megabytes),
     )
