@@ -37,6 +37,7 @@ def text(report: Report) -> Iterator[str]:
         (
             _header(report),
             "<main>",
+            "<h2>At a glance</h2>",
             f'<div class="two lead">{_leaked(report)}{_people(report)}</div>',
             _tiles(report),
             "<h2>To end first</h2>",

@@ -6,7 +6,7 @@ STYLE = """
 :root {
   color-scheme: light;
   --page: #f5f6f8; --card: #ffffff; --ink: #17212b; --soft: #4d5b69; --line: #dbe1e7;
-  --bar: #2a6592; --track: #e8edf2; --other: #8797a6; --warn: #a23e13; --good: #1d6a3f; --code: #f0f3f6;
+  --bar: #2a6592; --track: #e8edf2; --other: #66788a; --warn: #a23e13; --good: #1d6a3f; --code: #f0f3f6;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
