@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 
 from jitid import auditing
@@ -17,7 +18,7 @@ from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Rule, Sight
 from jitid.sweep.rules import rule_of
-from jitid.sweep.sweeping import check_clock, sweep
+from jitid.sweep.sweeping import check_clock, found, sweep
 
 _CLOSING = "expired-unretired"
 """The rule whose findings no revocation ends: they are dead, and are only to be recorded."""
@@ -69,12 +70,15 @@ def _sweep(
 
 def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied]:
     accept_clock = operation.accept_clock
+    due: list[Finding] = []
     for rule in rules:
         if rule.name == _CLOSING:
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, snapshot, accept_clock=accept_clock)
-                found = [finding for finding in rule.find(sight) if _wanted(operation, finding)]
-            for finding in found:
+                # If it cannot be asked, the sweep that follows tells so.
+                with suppress(IntegrityError):
+                    due = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
+            for finding in due:
                 yield remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
     look = partial(_look, ledger, operation.limits, accept_clock=accept_clock)
     yield from remedies.fix(

@@ -119,8 +119,7 @@ class Telling:
 
     def _open(self, finding: Finding) -> FindingRow:
         self._keep(finding)
-        # What cannot wait is never old news.
-        known = finding.severity is not Severity.CRITICAL and finding in self._known
+        known = finding in self._known
         self.counts["known" if known else "open"] += 1
         if not known:
             self.counts[finding.severity] += 1

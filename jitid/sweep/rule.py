@@ -62,6 +62,7 @@ class Sight:
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
         self._lost = 0
+        self._census: tuple[int, int] | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -101,6 +102,11 @@ class Sight:
         Those belong to an identity, an agent, a task or a delegator that is missing from the ledger. To be asked
         after `mark`.
         """
+        if self._census is None:
+            self._census = self._count()
+        return self._census
+
+    def _count(self) -> tuple[int, int]:
         # Grouped by what indexes have, so that no row is looked at.
         ((live, off_task),) = self.ask(
             f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0)

@@ -599,3 +599,20 @@ def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path)
         assert victim.good("list", "--live", "--field", "id") == ""
         subprocess.run(["rm", "-r", str(victim.ledger)], check=True)
     assert {0, 5, 9} <= statuses
+
+
+def test_a_leak_that_somebody_wrote_into_a_baseline_is_told_and_ended_all_the_same(shell: Shell) -> None:
+    jti = issued(shell, "T1")
+    edit(
+        shell.ledger,
+        """INSERT INTO leak (credential, source, reported_at, added_at, event)
+           SELECT id, 'a log', issued_at, issued_at, 1 FROM credential""",
+    )
+    (row,) = found(shell, status=10)
+    entry = {"rule": "leaked-live", "severity": "critical", "subject": jti, "credentials": 9}
+    known = BASELINE + json.dumps({**entry, "fingerprint": row["fingerprint"]}) + "\n"
+    Path(shell.home, "known").write_text(known)
+    assert [each["state"] for each in found(shell, "--baseline", "known", status=10)] == ["open"]
+    assert [
+        each["state"] for each in found(shell, "--baseline", "known", "--fix", "--skip", "offline-valid")
+    ] == ["ended"]

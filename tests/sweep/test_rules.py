@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from inspect import getdoc
 
 import pytest
@@ -192,3 +194,23 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
     world.issue(task="T9")
     (finding,) = found(world, "offline-valid")
     assert finding.evidence["honoured_until"] == NOW + 28_800
+
+
+def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:
+    """It is one word of the shell, and one text of awk."""
+    hostile = '\'; touch pwned #" {system("touch pwned")} "\\'
+    CASES["duplicate"].reported(world)
+    edit(
+        world.path,
+        "UPDATE credential SET scopes = x'" + hostile.encode().hex() + "' WHERE scopes = 'web:read'",
+    )
+    edit(world.path, "UPDATE credential SET scopes = CAST(scopes AS TEXT)")
+    (finding,) = found(world, "duplicate")
+    assert finding.remedy is not None
+    (_, program) = shlex.split(finding.remedy.split(" | awk -F ")[1].split(" | jitid revoke")[0])
+    written = "\t".join([*map(str, range(1, 11)), hostile, "end"])
+    done = subprocess.run(
+        ["awk", "-F", "\t", program], input=f"{written}\n", capture_output=True, text=True, cwd=world.path
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    assert not (world.path / "pwned").exists()

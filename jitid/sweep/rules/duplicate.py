@@ -58,8 +58,14 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "first_issued_at": first,
                 },
                 remedy=f"jitid list --live --task {word(task)} --agent {word(agent)} --limit 1000000 --format tsv | "
-                f"awk -F '\\t' '$11 == \"{scopes}\" {{print $1}}' | jitid revoke --ids-file -",
+                f"awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
             )
+
+
+def _those(scopes: str) -> str:
+    """Return the program for awk that prints the ids of what has just these scopes, the eleventh column of `list`."""
+    text = scopes.replace("\\", "\\\\").replace('"', '\\"')
+    return f'$11 == "{text}" {{print $1}}'
 
 
 def _pick(sight: Sight, finding: Finding) -> Selection:
