@@ -73,9 +73,11 @@ class Keyring:
             try:
                 seed = os.urandom(_SEED_BYTES)
                 signer = _signer(algorithm, seed)
-                break
             except ValueError:  # not every 32 bytes are a scalar of P-256
                 continue
+            # A key id is typed (`keys revoke KID`), and what begins with a dash would be taken for an option.
+            if not signer.kid.startswith("-"):
+                break
         try:
             write_private(self.path(signer.kid), seed)
         except OutputError as error:
