@@ -140,6 +140,17 @@ def test_a_mac_keyed_with_the_public_key_is_refused(secret: str) -> None:
         ("none", b""),
         ("RS256", bytes(32)),
     ],
+    ids=[
+        "no bytes",
+        "a byte short",
+        "a byte too many",
+        "of zeros",
+        "of no point",
+        "compressed",
+        "P-256 and a byte too many",
+        "of no algorithm",
+        "of another algorithm",
+    ],
 )
 def test_a_damaged_key_is_an_integrity_failure(alg: str, public: bytes) -> None:
     """The token is not to blame, and is not accepted either."""
