@@ -1,0 +1,20 @@
+"""What all tests have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+STEERING = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+"""Variables by which whoever runs the tests, or the runner itself, would steer what jitid writes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsteered() -> Iterator[None]:
+    """Let no variable of the terminal from which the tests run into them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in STEERING:
+            patch.delenv(name, raising=False)
+        yield
