@@ -131,6 +131,8 @@ class Radius(NamedTuple):
     delegators: int
     offline_until: int | None
     """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
+    signed: int
+    """How many of the live credentials such a verifier honours."""
 
 
 class Filter(NamedTuple):

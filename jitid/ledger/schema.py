@@ -61,6 +61,13 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                reported_at INTEGER NOT NULL, added_at INTEGER NOT NULL, event INTEGER NOT NULL, proved_at INTEGER,
                closed_at INTEGER, closed_event INTEGER)""",
         "CREATE UNIQUE INDEX leak_once ON leak (credential, source)",
+        # What an event ended of signed credentials before their time: who does not ask the ledger takes them still.
+        """CREATE TABLE honoured (
+               event INTEGER PRIMARY KEY, credentials INTEGER NOT NULL, ended_at INTEGER NOT NULL,
+               expires_at INTEGER NOT NULL)""",
+        "CREATE INDEX honoured_until ON honoured (expires_at)",
+        """INSERT INTO honoured SELECT ended_event, count(*), min(ended_at), max(expires_at) FROM credential
+            WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL GROUP BY ended_event""",
         # They have got more columns below, so that a count needs no row.
         "DROP INDEX IF EXISTS live_by_task",
         "DROP INDEX IF EXISTS live_by_delegator",
@@ -77,10 +84,8 @@ LIVE_INDEXES = {
         WHERE ended_at IS NULL AND superseded_at IS NOT NULL""",
     "live_pending": """CREATE INDEX live_pending ON credential (issued_at)
         WHERE ended_at IS NULL AND fingerprint IS NULL""",
-    "ended_early": """CREATE INDEX ended_early ON credential (expires_at)
-        WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL""",
 }
-"""Partial indexes that answer questions about the living, and about what still passes where nobody asks the ledger.
+"""Partial indexes that answer questions about the living."""
 
-Ending a large part of a ledger drops and rebuilds them.
-"""
+EVERY_LIVE = ("live_by_task", "live_by_delegator", "live_by_expiry")
+"""Those that have each live credential: ending a large part of a ledger drops and rebuilds them."""

@@ -13,7 +13,7 @@ from jitid.ledger import leaks, selecting
 from jitid.ledger.leak import Recorded
 from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.schema import LIVE_INDEXES
+from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.process import Process
 from jitid.task import Task
 
@@ -107,35 +107,53 @@ class SqlTransaction(SqlSnapshot):
     def _end_doomed(self, state: State, radius: Radius) -> str:
         if not radius.credentials:
             return sha256().hexdigest()
-        rows = self._db.execute(
-            f"""SELECT c.jti FROM {selecting.doomed_credentials(radius.identities)}
-                   AND {selecting.LIVE} ORDER BY c.id""",
-            {"now": self._now},
-        )
-        digest = sha256(b"".join(chain.from_iterable(rows))).hexdigest()
         many = radius.credentials >= _MANY
+        seq = self.next_seq()
         if many:
-            for name in LIVE_INDEXES:
+            for name in EVERY_LIVE:
                 self._db.execute(f"DROP INDEX {name}")
+        else:
+            # Before they end: few are looked up one by one, and afterwards only a pass over all rows finds them.
+            digest = self._digest(f"{selecting.doomed_credentials(radius.identities)} AND {selecting.LIVE}")
         # "+" keeps the planner from looking up each of many identities.
         self._db.execute(
             f"""UPDATE credential AS c SET ended_at = :now, ended_as = :state, ended_event = :seq
                  WHERE {selecting.LIVE}
                    AND {"+" if many else ""}identity IN (SELECT identity FROM doomed)""",
-            {"now": self._now, "state": state.value, "seq": self.next_seq()},
+            {"now": self._now, "state": state.value, "seq": seq},
         )
         if many:
-            for statement in LIVE_INDEXES.values():
-                self._db.execute(statement)
+            for name in EVERY_LIVE:
+                self._db.execute(LIVE_INDEXES[name])
+            digest = self._digest("credential c WHERE c.ended_event = :seq", seq=seq)
+        if radius.offline_until is not None:
+            self._keep_honoured(seq, radius.signed, self._now, radius.offline_until)
         return digest
+
+    def _digest(self, members: str, **values: Any) -> str:
+        """Return the digest of credentials, in the order in which they were issued."""
+        rows = self._db.execute(f"SELECT c.jti FROM {members} ORDER BY c.id", {"now": self._now, **values})
+        return sha256(b"".join(chain.from_iterable(rows))).hexdigest()
+
+    def _keep_honoured(self, seq: int, credentials: int, ended_at: int, expires_at: int) -> None:
+        """Record what an event ended that verifiers which do not ask the ledger still take."""
+        self._db.execute(
+            "INSERT INTO honoured VALUES (:seq, :credentials, :ended_at, :expires_at)",
+            {"seq": seq, "credentials": credentials, "ended_at": ended_at, "expires_at": expires_at},
+        )
 
     def end_one(self, key: int, state: State) -> str:
         """End one credential alone, pointing to the next event; return the digest of what ended."""
-        (jti,) = self._one("SELECT jti FROM credential WHERE id = :key", key=key)
+        jti, signed, expires_at = self._one(
+            "SELECT jti, claims_hash IS NOT NULL, expires_at FROM credential WHERE id = :key", key=key
+        )
+        seq = self.next_seq()
         self._db.execute(
             "UPDATE credential SET ended_at = :now, ended_as = :state, ended_event = :seq WHERE id = :key",
-            {"now": self._now, "state": state.value, "seq": self.next_seq(), "key": key},
+            {"now": self._now, "state": state.value, "seq": seq, "key": key},
         )
+        if signed:
+            self._keep_honoured(seq, 1, self._now, expires_at)
         return ended_digest([jti])
 
     def close_due(self, limit: int) -> int:
@@ -146,8 +164,10 @@ class SqlTransaction(SqlSnapshot):
 
     def _close(self, column: str, state: State, operation: str, limit: int) -> int:
         rows = self._db.execute(
-            f"""SELECT id, jti FROM (SELECT id, jti FROM credential
-                WHERE ended_at IS NULL AND {column} <= :now ORDER BY {column} LIMIT :limit) AS due ORDER BY id""",
+            f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END
+                  FROM (SELECT * FROM credential
+                         WHERE ended_at IS NULL AND {column} <= :now ORDER BY {column} LIMIT :limit) AS due
+                 ORDER BY id""",
             {"now": self._now, "limit": limit},
         ).fetchall()
         if not rows:
@@ -155,9 +175,13 @@ class SqlTransaction(SqlSnapshot):
         seq = self.next_seq()
         self._db.executemany(
             f"UPDATE credential SET ended_at = {column}, ended_as = ?, ended_event = ? WHERE id = ?",
-            [(state.value, seq, key) for key, _ in rows],
+            [(state.value, seq, row[0]) for row in rows],
         )
-        self.append(operation, {"count": len(rows), "ended": ended_digest(jti for _, jti in rows)})
+        honoured = [row for row in rows if state is not State.EXPIRED and row[3] is not None]
+        if honoured:
+            _, _, ended_at, expires_at = zip(*honoured, strict=True)
+            self._keep_honoured(seq, len(honoured), min(ended_at), max(expires_at))
+        self.append(operation, {"count": len(rows), "ended": ended_digest(row[1] for row in rows)})
         return len(rows)
 
     def bind(self, identity: int, process: Process) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jitid.authority.operations import Revoke
 from jitid.ledger import folder, schema
-from jitid.ledger.protocol import Filter
-from tests.builders import Clock, World, edit, make_folder, open_sqlite, put
+from jitid.ledger.protocol import Filter, Selection
+from tests.builders import NOW, Clock, World, edit, make_folder, open_sqlite, put
 
 # What each step after the first has added, to be taken away again.
 _UNDONE = {
@@ -22,7 +23,7 @@ _UNDONE = {
     3: (
         "DROP TABLE leak",
         "DROP INDEX live_pending",
-        "DROP INDEX ended_early",
+        "DROP TABLE honoured",
         "DROP INDEX live_by_task",
         "DROP INDEX live_by_delegator",
         "CREATE INDEX live_by_task ON credential (task, expires_at) WHERE ended_at IS NULL",
@@ -66,6 +67,22 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         assert [each for each in differences if "trigger" not in each] == []
     names = [name for name, _ in shape(tmp_path / "old")]
     assert names == [name for name, _ in shape(tmp_path / "new") if not name.startswith("audit_event_is")]
+
+
+def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    with World(path) as world:
+        for _ in range(2):
+            world.issue(task="SIGNED")
+        world.issue(task="OPAQUE", kind="opaque")
+        world.issue(task="ALIVE")
+        world.authority.perform(Revoke(selection=Selection(tasks=("SIGNED", "OPAQUE")), most=None))
+        with world.ledger.read() as snapshot:
+            before = list(snapshot.ask("SELECT * FROM honoured", {}))
+    assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
+    edit(path, *_UNDONE[3], "PRAGMA user_version = 2")
+    with World(path) as world, world.ledger.read() as snapshot:
+        assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
 
 
 def test_many_that_open_an_old_ledger_at_once_bring_it_up_once(tmp_path: Path) -> None:

@@ -8,9 +8,19 @@ from hypothesis import strategies as st
 
 from jitid.credential import State
 from jitid.identifier import parse_id
+from jitid.ledger import selecting, writing
 from jitid.ledger.protocol import Radius, Selection, Transaction
+from jitid.ledger.schema import LIVE_INDEXES
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
+
+
+@pytest.fixture(autouse=True, params=["few", "many"])
+def _number(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what ends be taken for many too: that goes another way, and comes to the same."""
+    if request.param == "many":
+        monkeypatch.setattr(writing, "_MANY", 1)
+        monkeypatch.setattr(selecting, "MANY", 1)
 
 
 class Family:
@@ -34,6 +44,8 @@ def ended(place: Place, family: Family, selection: Selection) -> tuple[Radius, l
         radius, digest = transaction.end(selection, State.REVOKED)
         transaction.append("revoke", {"count": radius.credentials, "ended": digest})
     with place.ledger.read() as snapshot:
+        names = [name for (name,) in snapshot.ask("SELECT name FROM sqlite_schema WHERE type = 'index'", {})]
+        assert {*LIVE_INDEXES} <= {*names}
         dead = [
             family.name(credential.id)
             for row in (family.planner, family.coder, family.tester, family.bob)
@@ -134,7 +146,7 @@ def test_a_preview_counts_what_ending_would_end(place: Place) -> None:
         foreseen = snapshot.measure(Selection(tasks=("INC-1",)))
     radius, _ = ended(place, family, Selection(tasks=("INC-1",)))
     assert foreseen == radius
-    assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900)
+    assert foreseen == Radius(3, 4, 3, 2, 1, NOW + 900, 1)
 
 
 def test_what_nobody_signed_is_honoured_by_nobody_offline(place: Place) -> None:
@@ -148,7 +160,7 @@ def test_an_empty_selection_matches_nothing(place: Place) -> None:
     with place.ledger.write() as transaction:
         put(transaction)
     with place.ledger.read() as snapshot:
-        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None)
+        assert snapshot.measure(Selection()) == Radius(0, 0, 0, 0, 0, None, 0)
 
 
 def test_a_selection_leaves_nothing_for_the_next(place: Place) -> None:

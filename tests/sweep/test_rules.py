@@ -190,10 +190,15 @@ def test_a_credential_beside_its_successor_is_told_until_when_it_works(world: Wo
 def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -> None:
     first = world.issue(sensitivity="low", ttl=28_800)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
+    assert found(world, "offline-valid") == []
     world.clock.now += 60
+    (unrecorded,) = found(world, "offline-valid")
     world.issue(task="T9")
     (finding,) = found(world, "offline-valid")
-    assert finding.evidence["honoured_until"] == NOW + 28_800
+    for each in (unrecorded, finding):
+        assert (each.credentials, each.since, each.evidence["honoured_until"]) == (1, NOW + 30, NOW + 28_800)
+    assert "no event records yet" in unrecorded.summary
+    assert finding.evidence["event"]
 
 
 def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:

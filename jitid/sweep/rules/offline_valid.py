@@ -8,15 +8,16 @@ from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-_QUESTION = """
-    SELECT c.ended_event, count(*), min(c.ended_at), max(c.expires_at)
-      FROM credential c
-     WHERE c.ended_as IN ('revoked', 'retired', 'superseded') AND c.claims_hash IS NOT NULL AND c.expires_at > :now
-     GROUP BY c.ended_event"""
+_ENDED = (
+    "SELECT event, credentials, ended_at, expires_at FROM honoured WHERE expires_at > :now ORDER BY event"
+)
+_SUPERSEDED = """
+    SELECT count(*), min(superseded_at), max(expires_at) FROM credential
+     WHERE ended_at IS NULL AND superseded_at <= :now AND claims_hash IS NOT NULL AND expires_at > :now"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for event, credentials, ended_at, until in sight.ask(_QUESTION):
+    for event, credentials, ended_at, until in sight.ask(_ENDED):
         what = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
         yield RULE.finding(
             f"event {event}",
@@ -25,6 +26,17 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=ended_at,
             credentials=credentials,
             evidence={"event": event, "ended_at": ended_at, "honoured_until": until},
+        )
+    ((credentials, since, until),) = sight.ask(_SUPERSEDED)
+    if credentials:
+        what = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
+        yield RULE.finding(
+            "superseded",
+            f"{what} superseded, the first at {format_time(since)}, which no event records yet; a verifier that does "
+            f"not ask the ledger honours some until {format_time(until)}",
+            since=since,
+            credentials=credentials,
+            evidence={"ended_at": since, "honoured_until": until},
         )
 
 
