@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 
 from jitid import strictjson
@@ -58,7 +59,8 @@ def link(previous: bytes, body: bytes) -> bytes:
 
 def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
     """Return the digest of issued credentials in their order: SHA-256 over (jti, fingerprint), as hex."""
-    return sha256(b"".join([jti + (print_ or b"") for jti, print_ in members])).hexdigest()
+    # Of what was never confirmed there is no fingerprint.
+    return sha256(b"".join(filter(None, chain.from_iterable(members)))).hexdigest()
 
 
 def ended_digest(members: Iterable[bytes]) -> str:

@@ -66,22 +66,27 @@ class SqlAuditLog:
         count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
         return count
 
-    def is_identity(self, key: int, facts: Mapping[str, Any]) -> bool:
-        """Tell whether the credential `key` belongs to an identity with just these facts."""
-        row = self._one(
-            """SELECT t.name, a.text, d.text, i.proof, i.sensitivity, i.depth, p.uid, au.text
-                 FROM credential c
-                 JOIN identity i ON i.id = c.identity AND i.task = c.task AND i.delegator = c.delegator
-                 JOIN task t ON t.id = i.task
-                 JOIN term a ON a.id = i.agent
-                 JOIN term d ON d.id = i.delegator
-                 JOIN term au ON au.id = c.audiences
-                 LEFT JOIN identity p ON p.id = i.parent
-                WHERE c.id = :key AND (i.parent IS NULL) = (i.depth = 0)""",
-            key=key,
+    def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
+        """Return how many credentials with keys from `first` to `last` an event issued to identities of these facts."""
+        # Left to itself the planner begins with all that the agent ever had.
+        (count,) = self._one(
+            """SELECT count(*)
+                 FROM credential c CROSS JOIN identity i CROSS JOIN task t CROSS JOIN term a CROSS JOIN term d
+                CROSS JOIN term au LEFT JOIN identity p ON p.id = i.parent
+                WHERE c.id BETWEEN :first AND :last AND c.event = :event
+                  AND i.id = c.identity AND i.task = c.task AND i.delegator = c.delegator
+                  AND t.id = i.task AND t.name = :task AND a.id = i.agent AND a.text = :agent
+                  AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
+                  AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
+                  AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)""",
+            first=first,
+            last=last,
+            event=event,
+            none=b"",
+            **facts,
         )
-        names = ("task", "agent", "delegator", "proof", "sensitivity", "depth", "parent", "audiences")
-        return row is not None and list(row) == [facts[name] for name in names]
+        found: int = count
+        return found
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""

@@ -260,10 +260,10 @@ class Snapshot(LeakSnapshot, Protocol):
         The terms are kind, scopes, time of issue and expiry; None for whatever they are.
         """
 
-    def is_identity(self, key: int, facts: Mapping[str, Any]) -> bool:
-        """Tell whether the credential `key` belongs to an identity with just these facts.
+    def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
+        """Return how many credentials with keys from `first` to `last` an event issued to identities of certain facts.
 
-        They are task, agent, delegator, proof, sensitivity, depth, parent (16 bytes or None) and audiences.
+        The facts are task, agent, delegator, proof, sensitivity, depth, parent (16 bytes or None) and audiences.
         """
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:

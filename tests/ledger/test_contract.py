@@ -293,6 +293,33 @@ def test_the_members_of_an_event_are_named(place: Place) -> None:
     assert digest == ended_digest(raw)
 
 
+ALIKE = {
+    "task": "INC-1",
+    "agent": "coder",
+    "delegator": "user:alice",
+    "proof": "asserted",
+    "sensitivity": "moderate",
+    "depth": 1,
+    "audiences": NAMES.issuer,
+}
+
+
+@pytest.mark.parametrize("other", [None, *ALIKE, "parent"])
+def test_identities_are_counted_that_are_as_an_event_says(place: Place, other: str | None) -> None:
+    with place.ledger.write() as transaction:
+        root = put(transaction, task="INC-1", agent="coder")
+        child = put(transaction, task="INC-1", agent="coder", parent=root)
+    facts = {**ALIKE, "parent": parse_id(root.id)[1]}
+    if other is not None:
+        facts[other] = {"depth": 2, "parent": None}.get(other, "other")
+    with place.ledger.read() as snapshot:
+        assert snapshot.count_alike(root.key, child.key, child.event, facts) == (other is None)
+        assert snapshot.count_alike(root.key, root.key, child.event, facts) == 0
+        assert snapshot.count_alike(
+            root.key, root.key, root.event, {**facts, "parent": None, "depth": 0}
+        ) == (other in (None, "parent", "depth"))
+
+
 def test_the_whole_of_a_ledger_verifies(place: Place) -> None:
     with place.ledger.write() as transaction:
         put_chain(transaction, 3, task="INC-1", ttl=60)
