@@ -186,9 +186,9 @@ def test_the_token_is_renewed_in_its_place(shell: Shell) -> None:
 
 
 def test_the_last_moment_is_the_hard_maximum_and_not_the_tokens_end(shell: Shell) -> None:
-    replace_policy(shell, '@id("all") @max_ttl("5s") permit (principal, action, resource);')
+    replace_policy(shell, '@id("all") @max_ttl("8s") permit (principal, action, resource);')
     script = 'trap "" TERM; echo "$JITID_EXPIRES_AT"; while :; do sleep 0.05; done'
-    done = shell.run(*RUN, "--ttl", "2s", "--grace", "1s", "--", "sh", "-c", script)
+    done = shell.run(*RUN, "--ttl", "4s", "--grace", "1s", "--", "sh", "-c", script)
     assert done.returncode == 124
     rows = json.loads(shell.good("list", "--task", "T1", "--format", "json"))["items"]
     assert len(rows) >= 2
