@@ -40,11 +40,11 @@ class Reported(NamedTuple):
     """What came of a report."""
 
     credentials: dict[int, str]
-    """Number and jti of each credential that is recorded as leaked there, now or before."""
+    """Number and jti of each credential that an open report says leaked there, this one or an earlier one."""
     unproved: dict[int, str]
     """The same of those that were not recorded, since nothing proves that they were there."""
     new: set[int]
-    """Those that were not known to have leaked there."""
+    """Those that were in no open report from there."""
     moved: int
     """How many of those credentials were issued only after the time of the report, and count from their issue on."""
     later: int
@@ -68,6 +68,8 @@ class Closed(NamedTuple):
     """How many had been closed before."""
     valid: int
     """How many were closed although their credential works."""
+    living: int
+    """How many were closed although their credential's identity, or something below it, lives on without it."""
     event: int | None
 
 
@@ -101,7 +103,8 @@ def add(
         sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
         left = {} if report.unproved else weak
         unknown = seen.unknown + seen.unknown_words
-        known = snapshot.leaks(LeakFilter(credentials=tuple(sure), source=source), _ALL) if sure else []
+        chosen = LeakFilter(credentials=tuple(sure), source=source, open=True)
+        known = snapshot.leaks(chosen, _ALL) if sure else []
     before = {leak.jti for leak in known}
     came = Reported(
         sure,
@@ -164,8 +167,9 @@ def close(
             )
         closed = transaction.close_leaks([leak.key for leak in due])
         if not closed:
-            return Closed(0, len(found), 0, None)
+            return Closed(0, len(found), 0, 0, None)
         jtis = [jti for _, jti in closed]
+        living = sum(leak.lives_on for leak in due)
         event = transaction.append(
             "leak-close",
             {
@@ -174,16 +178,19 @@ def close(
                 "jtis": _named(jtis),
                 "closed": ended_digest(jtis),
                 "valid": len(valid) or None,
+                "living": living or None,
             },
         )
-        return Closed(len(jtis), len(found) - len(jtis), len(valid), event.seq)
+        return Closed(len(jtis), len(found) - len(jtis), len(valid), living, event.seq)
 
 
 def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
 
-    It is asked of the judge that `verify` asks, in a view of what has been committed; so whoever ends something and
-    then calls this has proof of what the disk says, not of what it meant to do. Doing it twice proves nothing twice.
+    As long as its identity lives on, or anything below that, it is not proved: whoever had the string may have renewed
+    it, or delegated from it. It is asked of the judge that `verify` asks, in a view of what has been committed; so
+    whoever ends something and then calls this has proof of what the disk says, not of what it meant to do. Doing it
+    twice proves nothing twice.
     Page after page is proved, each with an event of its own; an error leaves those that came before it proved.
 
     Returns how many this call proved.
@@ -193,7 +200,11 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
         with ledger.read() as snapshot:
             found = snapshot.unproved_leaks(after, PAGE)
             credentials = exposure.credentials_of(snapshot, found)
-            refused = [leak.key for leak in found if _is_refused(snapshot, credentials[leak.jti])]
+            refused = [
+                leak.key
+                for leak in found
+                if leak.kin is None and _is_refused(snapshot, credentials[leak.jti])
+            ]
         if refused:
             count += _prove_page(ledger, refused, accept_clock=accept_clock)
         if len(found) < PAGE:

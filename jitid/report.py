@@ -36,6 +36,12 @@ AGENTS_PER_PERSON = Published(80, "NHI Mgmt Group")
 VALID_AFTER_FIVE_DAYS = Published(91.6, "NHI Mgmt Group")
 """Of a hundred leaked secrets, those that still work five days after their owner was told."""
 
+JUDGED_BY_LEDGER = (
+    "a leaked secret is dead once the ledger says so; verifiers that do not ask it honour a signed one until its "
+    "expiry, which neither the percentage nor the exposure counts"
+)
+"""What the figures about leaked secrets leave out."""
+
 COUNTED_AS_USE = (
     "renewed, or delegated from; what verifiers elsewhere accept is not recorded, and not counted"
 )

@@ -26,6 +26,8 @@ class Ended(NamedTuple):
     """The task that was retired."""
     already_ended_at: int | None = None
     """When an earlier call had retired it."""
+    unproved: str | None = None
+    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 
 
 def preview(snapshot: Snapshot, selection: Selection) -> Ended:

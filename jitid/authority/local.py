@@ -251,7 +251,8 @@ class LocalAuthority:
                 return revocation.preview(snapshot, self._selection(snapshot, operation))
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             selection = self._selection(transaction, operation)
-            return revocation.revoke(transaction, selection, operation.reason, operation.most)
+            ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
+        return ended._replace(unproved=self._prove())
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
@@ -273,7 +274,24 @@ class LocalAuthority:
             with self._ledger.read() as snapshot:
                 return revocation.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-            return revocation.retire(transaction, operation.task, operation.reason)
+            ended = revocation.retire(transaction, operation.task, operation.reason)
+        return ended._replace(unproved=self._prove())
+
+    def _prove(self) -> str | None:
+        """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
+
+        What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
+        """
+        try:
+            with self._ledger.read() as snapshot:
+                if not snapshot.unproved_leaks(0, 1):
+                    return None
+            from jitid import leaks
+
+            leaks.prove(self._ledger)
+        except JitidError as error:
+            return error.message.removesuffix("; nothing was changed")
+        return None
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks
@@ -305,4 +323,6 @@ class LocalAuthority:
         # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
         for kid in spent:
             self._keyring.forget(kid)
+        if isinstance(operation, ops.RevokeKey):
+            self._prove()
         return change

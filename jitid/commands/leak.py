@@ -35,7 +35,7 @@ def add(
 
     A text of any length is searched for tokens, parts of signed tokens and fingerprints; nothing of it is kept
     but which credentials were there. What neither a signature nor a fingerprint proves is recorded with --yes
-    only, and an id proves nothing. The same from the same source again is no new leak.
+    only, and an id proves nothing. The same from the same source again is no new leak while that one is open.
     """
     from jitid.commands import leaking
 
@@ -61,7 +61,8 @@ def list_(
     """List what leaked, and whether it still works.
 
     The newest first; every condition must hold, times are those of the report. The exposure goes from the report
-    to the end of the credential, or until now. It is proved where `proved_at` stands.
+    to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
+    below that; it is proved dead with all of that where `proved_at` stands.
     """
     from jitid.environment import open_authority
     from jitid.formats.view import View
@@ -77,15 +78,22 @@ def list_(
     most = limit_of(limit)
     authority = open_authority(given.config())
     shown = rows.columns(given, leakrows.FIELDS, leakrows.BRIEF)
-    count = 0
+    count = living_on = 0
 
     def told() -> Iterator[dict[str, Any]]:
-        nonlocal count
+        nonlocal count, living_on
         for row in leakrows.pages(authority, chosen, most, valid=valid):
             count += 1
+            living_on += leakrows.lives_on(row)
             yield {name: row[name] for name in shown}
 
     given.show(View("jitid.leak-list/1", shown, told()))
+    if living_on:
+        what = "leak's credential has" if living_on == 1 else "leaks' credentials have"
+        whose = "its identity lives" if living_on == 1 else "their identities live"
+        given.note(
+            f"{living_on} open {what} ended, and {whose} on: see lives_until, or jitid sweep --rule leaked-live"
+        )
     if limit is None and count == most:
         given.note(f"there may be more than {most}: say how many with --limit")
 

@@ -1,12 +1,12 @@
-"""`jitid leak add`: a report batch by batch, the end of what it names, and the proof."""
+"""`jitid leak add`: a report batch by batch, and the end of what it names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.operations import AddLeaks, ProveLeaks, Revoke
+from jitid.authority.operations import AddLeaks, Revoke
 from jitid.commands import leakrows, rows
 from jitid.commands.found import nothing, number, some, warn_of_thieves
 from jitid.commands.reading import check_text_file
@@ -51,6 +51,7 @@ class _Total:
         self.events: list[int] = []
         self.new: set[int] = set()
         self.moved = self.later = self.ids = self.unknown = 0
+        self.alive = self.living_on = 0
 
     def add(self, came: Reported) -> None:
         """Add what came of one batch."""
@@ -64,6 +65,11 @@ class _Total:
         self.credentials |= came.credentials
         self.unproved |= came.unproved
         self.strays = first_of([*self.strays, *came.strays])
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        """Look at a row of what leaked there, whether there is something to end."""
+        self.alive += row["dead_at"] is None
+        self.living_on += leakrows.lives_on(row)
 
     @property
     def already(self) -> int:
@@ -114,6 +120,8 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
             ended = _end(given, authority, total, ending, most)
         except JitidError as error:
             failure = error
+        else:
+            failure = failure or _unproved(ended)
     try:
         _show(given, authority, total, report, ending, ended)
     finally:
@@ -148,9 +156,16 @@ def _left(total: _Total) -> JitidError | None:
     return UsageError(f"{what}; nothing was recorded", hint)
 
 
-def _end(
-    given: Globals, authority: Authority, total: _Total, ending: Ending, most: int | None
-) -> Ended | None:
+def _unproved(ended: Ended) -> JitidError | None:
+    """Return the error for what was recorded and has ended, and is not proved to have."""
+    if ended.unproved is None:
+        return None
+    return PartialError(
+        f"what ended is not proved dead: {ended.unproved}", "repeat it: what is done is done once"
+    )
+
+
+def _end(given: Globals, authority: Authority, total: _Total, ending: Ending, most: int | None) -> Ended:
     operation = Revoke(
         selection=Selection(ids=tuple(total.credentials.values())),
         reason=ending.reason,
@@ -159,16 +174,13 @@ def _end(
         accept_clock=given.accept_clock,
     )
     try:
-        ended = perform(given, authority, operation)
+        return perform(given, authority, operation)
     except UsageError as error:
         if not total.events:
             raise
         # The guard speaks of the ledger as a whole, and a report has changed it.
         what = error.message.replace("nothing was changed", "what leaked is recorded, and nothing has ended")
         raise PartialError(what, error.hint) from error
-    if not ending.dry_run:
-        authority.perform(ProveLeaks(accept_clock=given.accept_clock))
-    return ended
 
 
 def _show(
@@ -203,7 +215,10 @@ def _show(
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
     keys = iter(sorted(total.credentials, reverse=True))
     while some_of := tuple(islice(keys, _TOGETHER)):
-        yield from leakrows.pages(authority, LeakFilter(credentials=some_of, source=source), len(some_of))
+        chosen = LeakFilter(credentials=some_of, source=source, open=True)
+        for one in leakrows.pages(authority, chosen, len(some_of)):
+            total.see(one)
+            yield one
 
 
 def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *, failed: bool) -> None:
@@ -217,8 +232,9 @@ def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *,
         )
     if ended is not None:
         output.say(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
-    elif total.credentials and not ending.revoke and not failed and not ending.dry_run:
-        given.note("nothing was ended: --revoke does that")
+    elif not ending.revoke and not failed and not ending.dry_run:
+        for text in _left_alive(total):
+            given.note(text)
 
 
 def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
@@ -240,6 +256,18 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
         yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
     if total.ids:
         yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
+
+
+def _left_alive(total: _Total) -> Iterator[str]:
+    if total.alive:
+        lives, it = ("lives", "it") if total.alive == 1 else ("live", "them")
+        yield f"nothing was ended: {number(total.alive, 'leaked credential')} still {lives}, and --revoke ends {it}"
+    if total.living_on:
+        lives, it = (
+            ("its identity lives", "that") if total.living_on == 1 else ("their identities live", "those")
+        )
+        what = number(total.living_on, "leaked credential")
+        yield f"{what} had ended already; {lives} on: --revoke ends {it} too"
 
 
 def _nothing(given: Globals, total: _Total, caveat: str | None) -> NotFoundError:

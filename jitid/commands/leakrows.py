@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import ListLeaks
@@ -34,6 +34,9 @@ FIELDS = (
     "offline_until",
     "proved_at",
     "closed_at",
+    "successors",
+    "delegated",
+    "lives_until",
 )
 BRIEF = ("leak", "jti", "agent", "source", "state", "exposure")
 """What fits on a terminal of 80 columns, with a short source."""
@@ -54,7 +57,7 @@ DETAILS = (
     "closed_event",
     "revoke",
 )
-CLOSED = ("closed", "already", "valid", "event")
+CLOSED = ("closed", "already", "valid", "living", "event")
 _PAGE = 5_000
 
 
@@ -94,7 +97,15 @@ def leak(one: Leaked) -> dict[str, Any]:
         "offline_until": rows.time(one.offline_until),
         "proved_at": rows.time(leak.proved_at),
         "closed_at": rows.time(leak.closed_at),
+        "successors": 0 if leak.kin is None else leak.kin.successors,
+        "delegated": 0 if leak.kin is None else leak.kin.delegated,
+        "lives_until": None if leak.kin is None else rows.time(leak.kin.until),
     }
+
+
+def lives_on(row: Mapping[str, Any]) -> bool:
+    """Tell of a row whether the credential of an open leak has ended and its identity lives on."""
+    return row["closed_at"] is None and row["dead_at"] is not None and row["lives_until"] is not None
 
 
 def details(one: LeakDetails) -> dict[str, Any]:
@@ -120,7 +131,7 @@ def details(one: LeakDetails) -> dict[str, Any]:
         "closed_by": one.closed_event.get("by"),
         "closed_reason": one.closed_event.get("reason"),
         "closed_event": one.leaked.leak.closed_event,
-        "revoke": f"jitid revoke {credential.jti}" if one.leaked.reason is None else None,
+        "revoke": None if one.leaked.leak.kin is None else f"jitid revoke {credential.jti}",
     }
 
 
@@ -138,4 +149,8 @@ def sentence(one: Closed) -> str:
         text += f", {one.already} had been closed already"
     if one.valid:
         text += f", {one.valid} of what still works"
+    if one.living:
+        text += (
+            f", {one.living} of {'an identity that lives' if one.living == 1 else 'identities that live'} on"
+        )
     return f"{text} (audit event {one.event})"

@@ -140,6 +140,8 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
     """Say what ended: in a sentence, or in the format that was asked for."""
     if given.field is not None or given.format_name() is not None:
         given.show(View("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+        if ended.unproved is not None:
+            given.warn(_unproved(ended.unproved))
     else:
         output.write(sentence(ended, dry_run=dry_run) + "\n")
 
@@ -165,7 +167,13 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     if dry_run:
         return f"would end {revocation.blast(ended.radius)}; nothing was changed"
     if ended.credentials:
-        return f"ended {revocation.blast(ended.radius)} (audit event {ended.event})"
-    if ended.task is not None and ended.event is not None:
-        return f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
-    return "nothing was live: it had ended already"
+        text = f"ended {revocation.blast(ended.radius)} (audit event {ended.event})"
+    elif ended.task is not None and ended.event is not None:
+        text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
+    else:
+        text = "nothing was live: it had ended already"
+    return text if ended.unproved is None else f"{text}; {_unproved(ended.unproved)}"
+
+
+def _unproved(why: str) -> str:
+    return f"what leaked of it is not proved dead: {why}"

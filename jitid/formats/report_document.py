@@ -6,10 +6,17 @@ from typing import Any
 
 from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
-from jitid.report import AGENTS_PER_PERSON, COUNTED_AS_USE, VALID_AFTER_FIVE_DAYS, Published, Report
+from jitid.report import (
+    AGENTS_PER_PERSON,
+    COUNTED_AS_USE,
+    JUDGED_BY_LEDGER,
+    VALID_AFTER_FIVE_DAYS,
+    Published,
+    Report,
+)
 from jitid.sweep.finding import Finding
 
-NO_OLD_LEAK = "no leak is five days old yet"
+NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"
 NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"
 
 NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
@@ -99,6 +106,10 @@ def _leaks(report: Report) -> dict[str, Any]:
     return {
         "secrets": leaks.secrets,
         "still_valid": leaks.valid,
+        "still_valid_closed": leaks.valid_closed,
+        "identity_lives_on": leaks.living_on,
+        "identity_lives_on_closed": leaks.living_on_closed,
+        "honoured_offline": leaks.offline,
         "proved_dead": leaks.proved,
         "dead_before_report": leaks.dead_before,
         "exposure": _spread(leaks.exposure),
@@ -111,6 +122,7 @@ def _leaks(report: Report) -> dict[str, Any]:
             "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
         },
         "younger": {"dead": leaks.young_dead, "valid": leaks.young_valid},
+        "judged": JUDGED_BY_LEDGER,
     }
 
 

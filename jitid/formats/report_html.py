@@ -12,7 +12,13 @@ from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHIN
 from jitid.formats.report_style import STYLE
 from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
-from jitid.report import AGENTS_PER_PERSON, COUNTED_AS_USE, VALID_AFTER_FIVE_DAYS, Report
+from jitid.report import (
+    AGENTS_PER_PERSON,
+    COUNTED_AS_USE,
+    JUDGED_BY_LEDGER,
+    VALID_AFTER_FIVE_DAYS,
+    Report,
+)
 
 # In this order: those with few names make one row of cards, those with many another.
 _HEADINGS = {
@@ -50,7 +56,7 @@ def text(report: Report) -> Iterator[str]:
             f'<div class="two">{_lifetimes(report)}{_standing(report)}',
             f"{_after_the_task(report)}{_exposure(report)}</div>",
             "</main>",
-            _footer(),
+            _footer(report),
         )
     )
     yield page(f"Identity report, {format_time(report.at)}", STYLE, body)
@@ -90,10 +96,14 @@ def _leaked(report: Report) -> str:
         big = f'<p class="big {grade}">{shown(percent(own / 100).removesuffix(" %"))}<span class="unit"> %</span></p>'
     told = "No secret was reported leaked."
     if leaks.secrets:
+        one = leaks.dead_before == 1
+        before = (
+            "1 was dead before it was" if one else f"{count(leaks.dead_before)} were dead before they were"
+        )
         told = (
-            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} that worked when reported five days ago. "
-            f"Since then {count(leaks.young_dead)} more are dead already, {count(leaks.young_valid)} still valid. "
-            f"{count(leaks.dead_before)} were dead before they were reported, and are not counted."
+            f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} that worked when reported at least five "
+            f"days ago. Since then {count(leaks.young_dead)} more are dead already, {count(leaks.young_valid)} still "
+            f"valid. {before} reported, and {'is' if one else 'are'} not counted."
         )
     title = "Leaked secrets still valid five days after the report"
     return _card(
@@ -145,7 +155,8 @@ def _tiles(report: Report) -> str:
         (
             "Leaked and valid",
             count(report.survey.leaks.valid),
-            f"of {count(report.survey.leaks.secrets)} reported",
+            f"of {count(report.survey.leaks.secrets)} reported"
+            + (f"; {count(closed)} valid and closed" if (closed := report.survey.leaks.valid_closed) else ""),
         ),
     )
     inner = [
@@ -274,6 +285,9 @@ def _exposure(report: Report) -> str:
         Bar("Still valid", leaks.valid, count(leaks.valid), "warn"),
     ]
     told = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved dead."
+    if leaks.living_on:
+        closed = f", {count(leaks.living_on_closed)} of them closed" if leaks.living_on_closed else ""
+        told += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
     if leaks.oldest_valid is not None:
         told += f" The oldest that is valid has been known for {duration(leaks.oldest_valid)}."
     plot = bars("exposure", title, _read_out(parts), parts, max(leaks.secrets, 1))
@@ -291,15 +305,17 @@ def _read_out(parts: list[Bar]) -> str:
     return "; ".join([f"{part.name}: {part.shown}" for part in parts]) + "."
 
 
-def _footer() -> str:
+def _footer(report: Report) -> str:
     published = (
         f"Published figures: {VALID_AFTER_FIVE_DAYS.value} % of leaked secrets valid after five days, and "
         f"{AGENTS_PER_PERSON.value:g} agents to a person ({AGENTS_PER_PERSON.source})."
     )
     used = f"Counted as use of an identity: {COUNTED_AS_USE}."
     ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
+    offline = counted(report.survey.leaks.offline, "secret")
+    judged = f"{JUDGED_BY_LEDGER.capitalize()}; so it is with {offline}."
     return (
         "<footer>"
-        + "".join([f'<p class="small soft">{shown(each)}</p>' for each in (published, used, ranks)])
+        + "".join([f'<p class="small soft">{shown(each)}</p>' for each in (published, used, ranks, judged)])
         + "</footer>"
     )

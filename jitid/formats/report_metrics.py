@@ -92,6 +92,24 @@ def _metrics(report: Report) -> Iterator[Metric]:
     )
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
+    yield _one(
+        "leaked_secrets_valid_closed", "Those of them of which every report was closed", leaks.valid_closed
+    )
+    yield _one(
+        "leaked_secrets_living_on",
+        "Leaked secrets that are dead, while their identity lives on",
+        leaks.living_on,
+    )
+    yield _one(
+        "leaked_secrets_living_on_closed",
+        "Those of them of which every report was closed, dead with a living identity",
+        leaks.living_on_closed,
+    )
+    yield _one(
+        "leaked_secrets_honoured_offline",
+        "Leaked secrets that are dead, signed and not expired: honoured where nobody asks the ledger",
+        leaks.offline,
+    )
     yield _one("leaked_secrets_proved_dead", "Leaked secrets that were proved dead", leaks.proved)
     yield _one(
         "leaked_secrets_dead_before_report", "Leaked secrets dead before the report", leaks.dead_before

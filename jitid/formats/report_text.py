@@ -14,7 +14,13 @@ from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHIN
 from jitid.formats.table import drawn, terminal_width
 from jitid.ledger.survey import Day, Spread
 from jitid.lifetime import format_time
-from jitid.report import AGENTS_PER_PERSON, COUNTED_AS_USE, VALID_AFTER_FIVE_DAYS, Report
+from jitid.report import (
+    AGENTS_PER_PERSON,
+    COUNTED_AS_USE,
+    JUDGED_BY_LEDGER,
+    VALID_AFTER_FIVE_DAYS,
+    Report,
+)
 from jitid.sweep.finding import Severity
 
 _LINE = 100
@@ -107,17 +113,25 @@ def _leaks(report: Report, page: _Page) -> Iterator[str]:
         100,
         shown=lambda value: percent(value / 100),
     )
+    aged = f"{count(leaks.aged)} of them worked then and were reported at least five days ago"
     shown = [
+        ("reported", f"{counted(leaks.secrets, 'secret')}, {aged}"),
+        ("still valid", count(leaks.valid) + _closed(leaks.valid_closed) + _since(leaks.oldest_valid)),
         (
-            "reported",
-            f"{counted(leaks.secrets, 'secret')}, {count(leaks.aged)} of them at least five days ago",
+            "identity lives on",
+            f"{count(leaks.living_on)} of the dead, by a successor or what was delegated"
+            + _closed(leaks.living_on_closed),
         ),
-        ("still valid", count(leaks.valid) + _since(leaks.oldest_valid)),
         ("younger", f"{count(leaks.young_dead)} dead, {count(leaks.young_valid)} valid"),
         ("exposure", _spread(leaks.exposure)),
         ("dead", f"{count(leaks.dead_before)} before the report, {count(leaks.proved)} proved"),
     ]
     yield page.figures(shown)
+    yield page.paragraph(f"{JUDGED_BY_LEDGER}; so it is with {counted(leaks.offline, 'secret')}")
+
+
+def _closed(number: int) -> str:
+    return f", {count(number)} of them closed" if number else ""
 
 
 def _since(seconds: int | None) -> str:

@@ -8,6 +8,17 @@ from typing import Any, NamedTuple, Protocol
 _LAST = (1 << 63) - 1
 
 
+class Kin(NamedTuple):
+    """What lives by the identity of a credential that leaked: whoever had the string may have had all of it."""
+
+    successors: int
+    """How many other credentials of the identity are alive."""
+    delegated: int
+    """How many credentials of what descends from it are."""
+    until: int
+    """When the last of all that ends, the leaked one included."""
+
+
 class Leak(NamedTuple):
     """A credential that was reported to have been found somewhere. Times are seconds since the epoch."""
 
@@ -29,6 +40,13 @@ class Leak(NamedTuple):
     closed_event: int | None
     dead_at: int | None
     """When the credential ended, recorded or not; none while it is alive."""
+    kin: Kin | None
+    """What lives of its identity and below; none if nothing does."""
+
+    @property
+    def lives_on(self) -> bool:
+        """Tell whether the credential has ended and its identity, or something below that, is alive."""
+        return self.dead_at is not None and self.kin is not None
 
 
 class LeakFilter(NamedTuple):
@@ -57,11 +75,11 @@ class Recorded(NamedTuple):
     """What reporting some credentials came to."""
 
     new: list[tuple[int, bytes]]
-    """Number and jti of each credential that was not known to have leaked there, in the order of issue."""
+    """Number and jti of each credential that is not in an open report from there, in the order of issue."""
     moved: int
     """How many of those were issued only after the time of the report, and count from their issue on."""
     later: int
-    """How many were known, as reported later than this time; that stands."""
+    """How many are in an open report, as of later than this time; that stands."""
 
 
 class LeakRow(NamedTuple):
@@ -88,7 +106,7 @@ class LeakSnapshot(Protocol):
         """Return leaks, the newest first."""
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
-        """Return those with numbers above `after` whose credential is dead and not proved so, in order."""
+        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""
@@ -107,7 +125,7 @@ class LeakTransaction(Protocol):
     """The part of a durable change that is about leaks."""
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
-        """Record that these credentials leaked, pointing to the next event; those known from that source stay."""
+        """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""

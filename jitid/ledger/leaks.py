@@ -7,10 +7,11 @@ from typing import Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import Leak, LeakFilter, LeakRow, Recorded, bounds
+from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Recorded, bounds
 
 _LEAK = """
-    SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at, l.closed_event,
+    SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
+           l.closed_event,
            CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
                 WHEN c.superseded_at <= :now AND c.superseded_at < c.expires_at THEN c.superseded_at
                 WHEN c.expires_at <= :now THEN c.expires_at END
@@ -32,8 +33,26 @@ _MEMBERS = {
 """By the operation of an event, which leaks it tells of."""
 
 
-def _leaks(rows: Iterable[Any]) -> list[Leak]:
-    return [Leak(key, credential_id(jti), *rest) for key, jti, *rest in rows]
+def below(identities: str) -> str:
+    """Return a common table `below`: each identity (`start`) that a query gives, with itself and all below it (`id`).
+
+    Through dead intermediates too: every parent edge is walked.
+    """
+    return f"""below (start, id) AS (
+        {identities}
+        UNION SELECT b.start, i.id FROM below b CROSS JOIN identity i WHERE i.parent = b.id)"""
+
+
+LIVING = f"""living (identity, own, delegated, until) AS (
+        SELECT b.start, sum(CASE WHEN b.id = b.start THEN 1 ELSE 0 END),
+               sum(CASE WHEN b.id = b.start THEN 0 ELSE 1 END), max(coalesce(c.superseded_at, c.expires_at))
+          FROM below b CROSS JOIN credential c
+         WHERE c.identity = b.id AND {selecting.LIVE} GROUP BY b.start)"""
+"""A common table after `below`: of each of those identities of which anything lives, how much and until when."""
+
+_KIN = f"""
+    WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")},
+    {LIVING} SELECT identity, own, delegated, until FROM living"""
 
 
 class SqlLeaks:
@@ -61,16 +80,29 @@ class SqlLeaks:
         rows = self._db.execute(
             f"{_LEAK}{where} ORDER BY l.id DESC LIMIT :limit", {**values, "now": self._now, "limit": limit}
         )
-        return _leaks(rows)
+        return self._leaks(rows.fetchall())
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
-        """Return those with numbers above `after` whose credential is dead and not proved so, in order."""
+        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""
         rows = self._db.execute(
             f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({selecting.LIVE})
                 ORDER BY l.id LIMIT :limit""",
             {"after": after, "now": self._now, "limit": limit},
         )
-        return _leaks(rows)
+        return self._leaks(rows.fetchall())
+
+    def _leaks(self, rows: list[Any]) -> list[Leak]:
+        selecting.give(self._db, (), (), {identity for identity, *_ in rows})
+        living = {
+            identity: Kin(*told) for identity, *told in self._db.execute(_KIN, {"now": self._now}).fetchall()
+        }
+        found = []
+        for identity, key, jti, *rest in rows:
+            kin = living.get(identity)
+            if kin is not None and rest[-1] is None:
+                kin = kin._replace(successors=kin.successors - 1)
+            found.append(Leak._make((key, credential_id(jti), *rest, kin)))
+        return found
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""
@@ -109,7 +141,7 @@ class SqlLeaks:
 def add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> Recorded:
-    """Record that credentials leaked; those that are known from that source stay as they are."""
+    """Record that credentials leaked; those in an open report from that source stay as they are."""
     selecting.give(db, (), (), credentials=credentials)
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
     told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
@@ -120,7 +152,8 @@ def add(
            SELECT c.id, :source, CASE WHEN c.issued_at > :reported THEN c.issued_at ELSE :reported END, :now, :event
              FROM given_credential g CROSS JOIN credential c
             WHERE c.id = g.credential
-              AND NOT EXISTS (SELECT 1 FROM leak l WHERE l.credential = c.id AND l.source = :source)
+              AND NOT EXISTS (SELECT 1 FROM leak l
+                               WHERE l.credential = c.id AND l.source = :source AND l.closed_at IS NULL)
             ORDER BY c.id""",
         told,
     )
@@ -135,7 +168,7 @@ def add(
     (later,) = db.execute(
         """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
             WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
-              AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
+              AND l.closed_at IS NULL AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
         told,
     ).fetchone()
     return Recorded(new, moved, later)

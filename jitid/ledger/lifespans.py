@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.ledger.leaks import below
 from jitid.ledger.survey import Day, Leaks, Retirement, Spread
 
 FIVE_DAYS = 5 * 86_400
@@ -15,11 +16,29 @@ _MANY_DAYS = 100_000
 DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
     WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
 """When a credential `c` died or will die, whether that is recorded or not."""
+LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
+"""The living of a time that may have passed: since then some have ended, which the row tells."""
 _TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline
     THEN t.ended_at ELSE t.deadline END)"""
 _TASK_IS_OVER = (
     "t.opened_at <= :now AND ((t.ended_at IS NOT NULL AND t.ended_at <= :now) OR t.deadline <= :now)"
 )
+
+_AGED = f"reported + {FIVE_DAYS} <= :now"
+_YOUNG = f"reported + {FIVE_DAYS} > :now"
+_LEAKED = {
+    "secrets": "1 = 1",
+    "valid": "death > :now",
+    "valid_closed": "death > :now AND closed = 1",
+    "offline": "death <= :now AND signed_until > :now",
+    "proved": "proved IS NOT NULL",
+    "dead_before": "death < reported AND death <= :now",
+    "aged": f"{_AGED} AND death >= reported",
+    "aged_valid": f"{_AGED} AND death > reported + {FIVE_DAYS}",
+    "young_dead": f"{_YOUNG} AND death >= reported AND death <= :now",
+    "young_valid": f"{_YOUNG} AND death > :now",
+}
+"""Which leaked secrets are counted, by the names of the counts."""
 
 
 class Asked:
@@ -78,26 +97,27 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
     """Return what became of leaked secrets, and how many were reported on each day after `since`."""
     asked.all(
         f"""INSERT INTO leaked
-            SELECT l.credential, l.reported, l.proved, {DEATH}
+            SELECT l.credential, l.reported, l.proved, l.closed, {DEATH}, c.identity,
+                   CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END
               FROM (SELECT credential, min(reported_at) AS reported,
-                           min(CASE WHEN proved_at <= :now THEN proved_at END) AS proved
+                           min(CASE WHEN proved_at <= :now THEN proved_at END) AS proved,
+                           min(CASE WHEN closed_at <= :now THEN 1 ELSE 0 END) AS closed
                       FROM leak WHERE added_at <= :now GROUP BY credential) AS l
               CROSS JOIN credential c WHERE c.id = l.credential"""
     )
-    counts = asked.one(
-        f"""SELECT count(*), coalesce(sum(CASE WHEN death > :now THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN proved IS NOT NULL THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN death < reported AND death <= :now THEN 1 ELSE 0 END), 0),
-                  :now - min(CASE WHEN death > :now THEN reported END),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death >= reported THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} <= :now AND death > reported + {FIVE_DAYS}
-                               THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death >= reported AND death <= :now
-                               THEN 1 ELSE 0 END), 0),
-                  coalesce(sum(CASE WHEN reported + {FIVE_DAYS} > :now AND death > :now THEN 1 ELSE 0 END), 0)
-             FROM leaked"""
+    counted = ", ".join(f"coalesce(sum(CASE WHEN {each} THEN 1 ELSE 0 END), 0)" for each in _LEAKED.values())
+    *counts, oldest = asked.one(
+        f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
     )
-    secrets, valid, proved, before, oldest, aged, aged_valid, young_dead, young_valid = counts
+    # The death of the secret itself is what is measured; who had it may have renewed it, or delegated from it.
+    living_on, living_on_closed = asked.one(
+        f"""WITH RECURSIVE dead (identity, closed) AS (
+                SELECT identity, closed FROM leaked WHERE death <= :now AND proved IS NULL),
+            {below("SELECT identity, identity FROM dead")}
+            SELECT count(*), coalesce(sum(closed), 0) FROM dead
+             WHERE identity IN (SELECT b.start FROM below b CROSS JOIN credential c
+                                 WHERE c.identity = b.id AND {LIVED})"""
+    )
     exposure = asked.spread(
         # What was dead when it was reported was exposed to nobody who heard of it: counted, it would flatter the rest.
         "SELECT death - reported, count(*) FROM leaked WHERE death <= :now AND death >= reported GROUP BY 1"
@@ -106,7 +126,13 @@ def leaks(asked: Asked, since: int) -> tuple[Leaks, dict[int, int]]:
         f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",
         since=since,
     )
-    found = Leaks(secrets, valid, proved, before, exposure, oldest, aged, aged_valid, young_dead, young_valid)
+    found = Leaks(
+        **dict(zip(_LEAKED, counts, strict=True)),
+        living_on=living_on,
+        living_on_closed=living_on_closed,
+        exposure=exposure,
+        oldest_valid=oldest,
+    )
     return found, dict(reports)
 
 

@@ -60,7 +60,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                id INTEGER PRIMARY KEY, credential INTEGER NOT NULL REFERENCES credential, source TEXT NOT NULL,
                reported_at INTEGER NOT NULL, added_at INTEGER NOT NULL, event INTEGER NOT NULL, proved_at INTEGER,
                closed_at INTEGER, closed_event INTEGER)""",
-        "CREATE UNIQUE INDEX leak_once ON leak (credential, source)",
+        "CREATE INDEX leak_credential ON leak (credential)",
+        # What was closed may be reported again, and is open again then.
+        "CREATE UNIQUE INDEX leak_open ON leak (credential, source) WHERE closed_at IS NULL",
+        # Few wait for their proof, however many there ever were.
+        "CREATE INDEX leak_unproved ON leak (id) WHERE proved_at IS NULL",
         # What an event ended of signed credentials before their time: who does not ask the ledger takes them still.
         """CREATE TABLE honoured (
                event INTEGER PRIMARY KEY, credentials INTEGER NOT NULL, ended_at INTEGER NOT NULL,

@@ -98,8 +98,16 @@ class Leaks(NamedTuple):
     secrets: int
     valid: int
     """How many still work."""
+    valid_closed: int
+    """Of how many of those every report was closed."""
+    living_on: int
+    """How many are dead, and their identity or something below it is not."""
+    living_on_closed: int
+    """Of how many of those every report was closed."""
+    offline: int
+    """How many are dead for whoever asks the ledger, and signed and not expired: others may still take them."""
     proved: int
-    """Of how many it was proved that they do not."""
+    """Of how many it was proved that they are dead, and all of their identity and below it."""
     dead_before: int
     """How many were dead before they were reported."""
     exposure: Spread

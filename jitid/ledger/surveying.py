@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.ledger.lifespans import DEATH, Asked, leaks, retirement, trend
+from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
 from jitid.ledger.selecting import LIVE
 from jitid.ledger.survey import (
     Band,
@@ -23,8 +23,6 @@ TOP = 10
 """So many names of tasks, agents and delegators are told one by one."""
 BANDS = (300, 900, 3_600, 28_800, 86_400)
 """Up to where each band of lifetimes goes, in seconds: the limits of the sensitivities, and a day."""
-# The living of a time that has passed: since then some have ended, which the row tells.
-_LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
 
 _TABLES = {
     # All that lives, in groups: what is asked about the living is asked of these. By task and by delegator they are
@@ -35,7 +33,8 @@ _TABLES = {
     # Identities with more than one credential: the only ones that can count twice.
     "renewed": "identity INTEGER PRIMARY KEY, live BIGINT",
     "handing": "identity INTEGER PRIMARY KEY",
-    "leaked": "credential INTEGER PRIMARY KEY, reported BIGINT, proved BIGINT, death BIGINT",
+    "leaked": """credential INTEGER PRIMARY KEY, reported BIGINT, proved BIGINT, closed INTEGER, death BIGINT,
+        identity INTEGER, signed_until BIGINT""",
     "measured": "value BIGINT, n BIGINT",
 }
 
@@ -72,7 +71,7 @@ class _Surveying:
         self._db = db
         self._past = at is not None
         self._asked = Asked(db, now if at is None else at)
-        self._alive = LIVE if at is None else _LIVED
+        self._alive = LIVE if at is None else LIVED
         for name, columns in _TABLES.items():
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
 

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from jitid.authority.operations import Renew
 from jitid.ledger.leak import LeakFilter
-from jitid.secret import fingerprint
-from tests.builders import World
+from jitid.request import RenewRequest
+from jitid.secret import Secret, fingerprint
+from tests.builders import World, edit
 from tests.cli.test_trace import FILLER, SPOILT, pieces
 from tests.ledger.test_crash import CALLS
 from tests.real import Shell, command, need
@@ -120,6 +122,77 @@ def test_what_leaked_ends_with_all_below_it_and_is_proved(incident: Incident) ->
     assert incident.operations()[-3:] == ["leak", "revoke", "leak-proof"]
     assert incident.shell.run("verify", "c.tok").returncode == 8
     incident.shell.good("audit", "verify")
+
+
+def test_what_a_responder_is_told_to_do_ends_in_a_proof(incident: Incident) -> None:
+    """The command that a sweep prints; a sweep that only looks changes nothing."""
+    incident.shell.good("leak", "add", "p.jwt")
+    swept = incident.shell.run("sweep", "--rule", "leaked-live", "--format", "json")
+    assert swept.returncode == 10
+    (finding,) = json.loads(swept.stdout)["findings"]
+    before = incident.operations()
+    assert incident.listed()[0]["proved_at"] is None
+    assert before == incident.operations()
+    incident.shell.good(*finding["remedy"].split()[1:])
+    assert incident.listed()[0]["proved_at"] is not None
+    assert incident.operations() == [*before, "revoke", "leak-proof"]
+
+
+def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
+    """The end stands, whatever the ledger refuses afterwards; the next one that can makes up for the proof."""
+    incident.shell.good("leak", "add", "c.tok")
+    refusal = "BEFORE UPDATE OF proved_at ON leak BEGIN SELECT raise(ABORT, 'no room'); END"
+    edit(incident.shell.ledger, f"CREATE TRIGGER refuses {refusal}")
+    done = incident.shell.run("revoke", "--token-file", "c.tok")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ended 1 live credential of 1 identity")
+    assert "; what leaked of it is not proved dead: " in done.stdout
+    done = incident.shell.run("revoke", "--token-file", "c.tok", "--field", "ended")
+    assert (done.returncode, done.stdout) == (0, "0\n")
+    assert "warning: what leaked of it is not proved dead: " in done.stderr
+    done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--field", "state")
+    assert (done.returncode, done.stdout) == (9, "revoked\n")
+    assert "error: what ended is not proved dead: " in done.stderr
+    edit(incident.shell.ledger, "DROP TRIGGER refuses")
+    incident.shell.good("retire", "T")
+    assert None not in [row["proved_at"] for row in incident.listed()]
+
+
+def test_what_is_to_be_ended_is_told_and_nothing_else(incident: Incident) -> None:
+    def notes(file: str) -> list[str]:
+        lines = incident.shell.run("leak", "add", "--source", "x", file).stderr.splitlines()
+        return [line.removeprefix("jitid: note: ") for line in lines if "recorded" not in line]
+
+    alive = "nothing was ended: 1 leaked credential still lives, and --revoke ends it"
+    dead = "1 leaked credential had ended already; its identity lives on: --revoke ends that too"
+    assert notes("c.tok") == [alive]
+    with World(incident.shell.ledger, now=int(time.time()), overlap=0) as world:
+        renewed = world.authority.perform(Renew(request=RenewRequest(Secret.single(incident.planner))))
+    (incident.shell.home / "new.jwt").write_text(renewed.credentials[0].secret.reveal())
+    assert notes("p.jwt") == [dead]
+    listed = incident.shell.run("leak", "list", "--field", "lives_until")
+    assert (len(listed.stdout.split()), listed.returncode) == (2, 0)
+    assert "1 open leak's credential has ended, and its identity lives on" in listed.stderr
+    assert incident.shell.good("leak", "show", "2", "--field", "revoke").startswith("jitid ")
+    both = incident.shell.run("leak", "add", "--source", "y", stdin=f"{incident.coder} {incident.planner}")
+    assert both.stderr.splitlines()[1:] == [f"jitid: note: {alive}", f"jitid: note: {dead}"]
+    incident.shell.good("leak", "add", "--revoke", "p.jwt", "--source", "x")
+    assert incident.shell.run("verify", "new.jwt").returncode == 8
+    assert notes("p.jwt") == notes("c.tok") == []
+    assert [row["proved_at"] is None for row in incident.listed()] == [False] * 4
+
+
+def test_what_was_closed_and_is_reported_again_is_found(incident: Incident) -> None:
+    line = ("leak", "add", "c.tok", "--source", "s", "--field", "leak")
+    assert incident.shell.good(*line) == "1\n"
+    incident.shell.good("leak", "close", "1", "--reason", "a false alarm", "--yes")
+    assert incident.shell.run("sweep", "--rule", "leaked-live").returncode == 0
+    assert incident.shell.good(*line, "--dry-run") == ""
+    assert incident.shell.good(*line) == "2\n"
+    assert incident.shell.good(*line) == "2\n"
+    assert [row["leak"] for row in incident.listed("--open")] == [2]
+    assert [row["leak"] for row in incident.listed()] == [2, 1]
+    assert incident.shell.run("sweep", "--rule", "leaked-live").returncode == 10
 
 
 def test_the_same_again_is_already_so(incident: Incident) -> None:

@@ -182,7 +182,10 @@ The field `left`, how long it still lives, is shown on a terminal, and wherever 
     "revoke": """\
 A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
 empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger
-honour a signed token until it expires; the preview and the answer say until when that is.""",
+honour a signed token until it expires; the preview and the answer say until when that is.
+
+Of what was reported as leaked (jitid-leak-add(1)) and is dead then, with all of its identity and below it, it is
+proved that the ledger refuses it.""",
     "report": """\
 Each figure is told as it was at one time: now, or --at TIME. Then a credential is alive that was issued by that
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
@@ -192,8 +195,13 @@ Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`
 names a total.
 
 An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
-the ledger. A leaked secret counts once, from its first report; the percentage of those still valid after five days
-is over the ones that were reported at least five days ago. Time from a task's end to the last death is told over
+the ledger. A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
+as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
+secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
+delegated: how many there are of those is told too, as of that time, and they do not count as proved dead. Verifiers
+that do not ask the ledger may honour a signed secret until its expiry, days after it is dead here; that is not in these
+figures, but how many such secrets there are is. Time from a task's end to the last death is told over
 the tasks that were retired or passed their deadline; 0 is in the same transaction. Standing is a credential whose
 lifetime is over the limit of its sensitivity, as the settings sweep_standing_low to sweep_standing_critical say.
 Percentiles are by nearest rank, days those of UTC.
@@ -234,24 +242,34 @@ recorded, its time and its being closed too.
 A hundred thousand strings are one transaction. If it is ended in the middle, report it again: what is recorded is
 recorded once, and what --revoke was to end ends then.
 
-With --revoke it is proved afterwards of whatever leaked and has ended that the ledger refuses it, as
-jitid-verify(1) would, in a new look at what was committed. `proved_at` says when. Verifiers that do not ask the
+Whoever holds a token can renew it and delegate from it. So what was reported is proved dead, and no longer found by
+jitid-sweep(1), only when nothing of its identity is alive, nor of what descends from that; --revoke ends all of it.
+
+Whenever --revoke, jitid-revoke(1), jitid-retire(1), `jitid keys revoke` or `jitid sweep --fix` has ended something, it
+is proved of whatever leaked and is dead that the ledger refuses it, as jitid-verify(1) would, in a new look at what was
+committed. `proved_at` says when. Verifiers that do not ask the
 ledger honour a signed token until `offline_until`.""",
     "leak list": """\
 `dead_at` is when the credential ended, for whatever reason, recorded or not; `exposure` goes from the report to
-that, or until now where it is still alive. What had ended before the report was not exposed.""",
+that, or until now where it is still alive. What had ended before the report was not exposed.
+
+`successors` counts the other live credentials of its identity, `delegated` those of what descends from it, and
+`lives_until` is when the last of all these ends, itself included. Who renewed a leaked token, or delegated from it,
+has those: where `valid` is false and `lives_until` stands, the leak is not over. --valid asks about the token that
+leaked, and does not show those.""",
     "leak show": """\
-`revoke` is the command that ends it, where it still works.""",
+`revoke` is the command that ends it with its identity and all below, where anything of that is alive.""",
     "leak close": """\
-Closing says that somebody has looked at it, and why that was enough. It ends nothing, and what was closed once is
-not opened again.""",
+Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
+the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
+that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
     "sweep": """\
 The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
 parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
-be: reported as leaked and alive, ended and still honoured by verifiers that do not ask the ledger, expired and not
-recorded. Sprawl is more, or for longer, than anybody needs. The rest is about the ledger: keys, audit log, clock.
---list-rules says of each what it reports, and the nearest to that which it does not; their limits are the settings
-that begin with `sweep_`, which no environment variable sets.
+be: reported as leaked and alive, by themselves or by what was made with them, ended and still honoured by verifiers
+that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than anybody needs. The rest is
+about the ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it
+does not; their limits are the settings that begin with `sweep_`, which no environment variable sets.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
@@ -261,8 +279,8 @@ With --fix, what is found is ended inside the transaction that finds it, at most
 two sweeps at once end nothing twice, and what a sweep that was killed has left the next one ends. It is counted
 beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
 and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
-is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks whose credential is
-dead are proved so.
+is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks of which nothing
+is alive any more are proved dead.
 
 A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
 leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.

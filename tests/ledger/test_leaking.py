@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.leak import LeakFilter
+from jitid.ledger.leak import Kin, LeakFilter
 from jitid.ledger.protocol import Transaction
-from tests.builders import NOW, put
+from tests.builders import NOW, put, put_chain
 from tests.ledger.places import Place
 
 
@@ -66,3 +66,46 @@ def test_only_what_is_dead_and_not_proved_waits_for_a_proof(place: Place) -> Non
         assert [leak.key for leak in transaction.unproved_leaks(0, 1)] == [1]
         transaction.prove_leaks([1])
         assert [leak.key for leak in transaction.unproved_leaks(0, 9)] == [2]
+
+
+def test_what_was_closed_may_be_reported_again(place: Place) -> None:
+    """Beside one that is open there is no second; the history of one source may hold many that are closed."""
+    with place.ledger.write() as transaction:
+        key = put(transaction).key
+        report(transaction, key)
+    for number in (1, 2):
+        with place.again().write() as transaction:
+            transaction.close_leaks([number])
+            transaction.append("leak-close", {"count": 1})
+            assert report(transaction, key) == [key]
+            assert report(transaction, key) == []
+    with place.again().read() as snapshot:
+        found = snapshot.leaks(LeakFilter(), 9)
+        assert [(leak.key, leak.closed_at is None) for leak in found] == [(3, True), (2, False), (1, False)]
+        assert snapshot.leaks(LeakFilter(open=True), 9) == found[:1]
+
+
+def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
+    """Through the dead too, and of each leak its own."""
+    with place.ledger.write() as transaction:
+        chain = put_chain(transaction, 3, ttl=60)
+        last = put(transaction, parent=chain[-1], depth=3, ttl=900)
+        other = put(transaction, ttl=60)
+        report(transaction, *(row.key for row in (*chain, last, other)))
+
+        def kin() -> list[Kin | None]:
+            return [leak.kin for leak in reversed(transaction.leaks(LeakFilter(), 9))]
+
+        assert kin() == [
+            Kin(0, 3, NOW + 900),
+            Kin(0, 2, NOW + 900),
+            Kin(0, 1, NOW + 900),
+            Kin(0, 0, NOW + 900),
+            Kin(0, 0, NOW + 60),
+        ]
+    place.clock.now += 60
+    with place.again().read() as snapshot:
+        found = list(reversed(snapshot.leaks(LeakFilter(), 9)))
+        assert [leak.kin for leak in found] == [*[Kin(0, 1, NOW + 900)] * 3, Kin(0, 0, NOW + 900), None]
+        assert [leak.lives_on for leak in found] == [True, True, True, False, False]
+        assert [leak.kin for leak in snapshot.unproved_leaks(0, 9)] == [*[Kin(0, 1, NOW + 900)] * 3, None]

@@ -125,7 +125,8 @@ def _eventful(world: World) -> None:
     leaked = search_pasted(f"{parent.token} {bytes(32).hex()} {low.token[:200]}".encode())
     report = LeakReport("wiki", None, unproved=True)
     world.authority.perform(AddLeaks(finds=leaked, report=report))
-    world.authority.perform(CloseLeaks(numbers=(1,), reason="known", valid_too=True))
+    world.clock.now += 30
+    world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     world.issue(task="T3", ttl=60)

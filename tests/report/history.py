@@ -52,6 +52,7 @@ _steps = st.one_of(
             "proved": st.booleans(),
         }
     ),
+    st.fixed_dictionaries({"do": st.just("close"), "which": st.integers(0, 40)}),
 )
 histories = st.lists(_steps, min_size=12, max_size=40)
 
@@ -81,6 +82,8 @@ def live_through(world: World, steps: Iterable[dict[str, Any]]) -> None:
                             _end(transaction, Selection(tasks=(task.name,)), State.RETIRED)
                 case "leak" if rows:
                     _leak(transaction, rows[step["which"] % len(rows)], step)
+                case "close" if rows:
+                    _close(transaction, rows[step["which"] % len(rows)])
 
 
 def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> list[Row]:
@@ -89,6 +92,7 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> l
         put(
             transaction,
             parent=rows[-1] if step["below"] and rows else None,
+            signed_by=transaction.signing_keys()[0] if step["kind"] == "jwt" else None,
             **{name: step[name] for name in names},
         )
     ]
@@ -130,3 +134,12 @@ def _leak(transaction: Transaction, row: Row, step: dict[str, Any]) -> None:
         ),
     )
     transaction.append("leak", {})
+
+
+def _close(transaction: Transaction, row: Row) -> None:
+    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]
+    db.execute(
+        "UPDATE leak SET closed_at = ?, closed_event = ? WHERE credential = ? AND closed_at IS NULL",
+        (transaction.now, transaction.next_seq(), row.key),
+    )
+    transaction.append("leak-close", {})

@@ -46,6 +46,7 @@ class _Credential(NamedTuple):
     sensitivity: str
     delegator_proof: str
     parent: int | None
+    signed: bool
 
     @property
     def death(self) -> int:
@@ -68,7 +69,7 @@ def counted(path: Path, now: int, since: int) -> Survey:
         _Credential(*row)
         for row in db.execute(
             """SELECT c.id, c.identity, c.kind, c.issued_at, c.expires_at, c.ended_at, c.superseded_at, t.name, d.text,
-                      a.text, i.sensitivity, i.proof, i.parent
+                      a.text, i.sensitivity, i.proof, i.parent, c.claims_hash IS NOT NULL
                  FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = c.task
                  JOIN term d ON d.id = c.delegator JOIN term a ON a.id = i.agent"""
         )
@@ -77,14 +78,14 @@ def counted(path: Path, now: int, since: int) -> Survey:
         "SELECT name, opened_at, deadline, ended_at FROM task WHERE opened_at <= ?", (now,)
     ).fetchall()
     leaks = db.execute(
-        "SELECT credential, reported_at, proved_at FROM leak WHERE added_at <= ?", (now,)
+        "SELECT credential, reported_at, proved_at, closed_at FROM leak WHERE added_at <= ?", (now,)
     ).fetchall()
     db.close()
     born = [each for each in credentials if each.issued_at <= now]
     alive = [each for each in born if each.lives_at(now)]
     reported = {
-        key: min(at for one, at, _ in leaks if one == key)
-        for key in {credential for credential, _, _ in leaks}
+        key: min(at for one, at, *_ in leaks if one == key)
+        for key in {credential for credential, *_ in leaks}
     }
     return Survey(
         _totals(born, alive, tasks, now),
@@ -199,10 +200,17 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
     valid = {key for key, death in deaths.items() if death > now}
     worked = {key for key, at in reported.items() if deaths[key] >= at}
     aged = {key for key in worked if reported[key] + _FIVE_DAYS <= now}
-    proved = {key for key, _, at in leaks if at is not None and at <= now}
+    proved = {key for key, _, at, _ in leaks if at is not None and at <= now}
+    unclosed = {key for key, _, _, at in leaks if at is None or at > now}
+    dead = reported.keys() - valid
+    living_on = {key for key in dead - proved if _lives_on(by_key, by_key[key].identity, now)}
     return Leaks(
         len(reported),
         len(valid),
+        len(valid - unclosed),
+        len(living_on),
+        len(living_on - unclosed),
+        sum(by_key[key].signed and by_key[key].expires_at > now for key in dead),
         len(proved),
         sum(deaths[key] < reported[key] and key not in valid for key in reported),
         _spread([deaths[key] - reported[key] for key in worked - valid]),
@@ -212,6 +220,13 @@ def _leaks(by_key: dict[int, _Credential], reported: dict[int, int], leaks: list
         len(worked - aged - valid),
         len(valid - aged),
     )
+
+
+def _lives_on(by_key: dict[int, _Credential], identity: int, now: int) -> bool:
+    """Tell whether anything of an identity is alive, or of what descends from it."""
+    held = [each for each in by_key.values() if each.identity == identity]
+    below = {each.identity for each in by_key.values() if each.parent == identity}
+    return any(each.lives_at(now) for each in held) or any(_lives_on(by_key, one, now) for one in below)
 
 
 def _trend(born: list[_Credential], reported: dict[int, int], now: int, since: int) -> tuple[Day, ...]:

@@ -61,9 +61,58 @@ def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
     young = report._replace(survey=report.survey._replace(leaks=leaks))
     found = document(young)["leaks"]["after_five_days"]
     assert found["percent"] is None
-    assert found["note"] == "no leak is five days old yet"
+    assert found["note"] == "no leak that worked when it was reported is five days old yet"
     for text in (report_text.text(young, False), report_html.text(young)):
-        assert "no leak is five days old yet" in "".join(text)
+        assert found["note"] in " ".join("".join(text).split())
+
+
+def of_leaks(report: Report, **counts: Any) -> tuple[Report, str]:
+    """Return the report with other counts of leaks, and what is read of it by eye, without its line breaks."""
+    changed = report._replace(survey=report.survey._replace(leaks=report.survey.leaks._replace(**counts)))
+    texts = (report_text.text(changed, False), report_html.text(changed))
+    return changed, " ".join(" ".join("".join(text).split()) for text in texts)
+
+
+def test_closed_leaks_are_told_apart(report: Report) -> None:
+    """They stay in the figures, and whoever reads those sees how many there are."""
+    changed, told = of_leaks(report, valid=5, valid_closed=2, living_on=4, living_on_closed=3)
+    assert "still valid 5, 2 of them closed, the oldest for" in told
+    assert "identity lives on 4 of the dead, by a successor or what was delegated, 3 of them closed" in told
+    assert "2 valid and closed" in told
+    assert "Dead, and its identity lives on: 4, 3 of them closed." in told
+    leaks = document(changed)["leaks"]
+    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    for name, metric, value in (
+        ("still_valid", "valid", 5),
+        ("still_valid_closed", "valid_closed", 2),
+        ("identity_lives_on", "living_on", 4),
+        ("identity_lives_on_closed", "living_on_closed", 3),
+    ):
+        assert leaks[name] == figures[f"leaked_secrets_{metric}"] == value
+    _, told = of_leaks(report, valid=5, valid_closed=0, living_on=0, living_on_closed=0)
+    assert "closed" not in told
+
+
+def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Report) -> None:
+    """A verifier that does not ask the ledger takes what is dead here."""
+    changed, told = of_leaks(report, offline=1)
+    said = "honour a signed one until its expiry, which neither the percentage nor the exposure counts"
+    assert told.count(f"{said}; so it is with 1 secret") == 2
+    assert said in document(changed)["leaks"]["judged"]
+    assert document(changed)["leaks"]["honoured_offline"] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [(0, "0 were dead before they were reported, and are"), (1, "1 was dead before it was reported, and is")],
+)
+def test_what_was_dead_before_its_report_is_not_said_to_have_worked(
+    report: Report, before: int, words: str
+) -> None:
+    _, told = of_leaks(report, dead_before=before, secrets=7, aged=0, aged_valid=0)
+    assert f"{words} not counted" in told
+    assert "7 secrets, 0 of them worked then and were reported at least five days ago" in told
+    assert "0 of 0 secrets that worked when reported at least five days ago" in told
 
 
 def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:

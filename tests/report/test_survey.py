@@ -17,6 +17,7 @@ from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NOW, World, edit, put
+from tests.lifecycle.test_leaks import add
 from tests.report.history import histories, live_through
 from tests.report.recount import LIMITS, counted
 
@@ -145,3 +146,38 @@ def test_what_lived_is_told_after_its_end(tmp_path: Path) -> None:
         assert after.survey == before.survey
         assert after.past
         assert after.offenders is None
+
+
+def test_a_leak_that_lives_on_is_told_as_of_its_time(tmp_path: Path) -> None:
+    """And a closed one apart; both as they were, whatever came later."""
+    with World(tmp_path / "ledger", overlap=10) as world:
+        made = [world.issue(task=name, kind="opaque") for name in ("T1", "T2")]
+        for one in made:
+            add(world, one.token)
+            world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(one.token))))
+        world.authority.perform(ops.CloseLeaks(numbers=(2,), reason="renewed", valid_too=True))
+
+        def leaks(at: int | None = None) -> tuple[int, ...]:
+            found = world.authority.perform(ops.MakeReport(at=at, days=1, limits=Limits())).survey.leaks
+            return (
+                found.valid,
+                found.valid_closed,
+                found.living_on,
+                found.living_on_closed,
+                found.proved,
+                found.secrets,
+            )
+
+        assert leaks() == (2, 1, 0, 0, 0, 2)
+        world.clock.now += 10
+        assert leaks() == (0, 0, 2, 1, 0, 2)
+        world.clock.now += 10
+        # One that is closed, and reported again, counts once, and is open.
+        add(world, made[1].token)
+        assert leaks() == (0, 0, 2, 0, 0, 2)
+        world.clock.now += 10
+        world.revoke(made[0].id)
+        assert leaks() == (0, 0, 1, 0, 1, 2)
+        assert leaks(NOW + 20) == (0, 0, 2, 0, 0, 2)
+        assert leaks(NOW + 15) == (0, 0, 2, 1, 0, 2)
+        assert leaks(NOW + 9) == (2, 1, 0, 0, 0, 2)

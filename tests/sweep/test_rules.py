@@ -187,6 +187,49 @@ def test_a_credential_beside_its_successor_is_told_until_when_it_works(world: Wo
     assert finding.evidence["expires_at"] == NOW + 30
 
 
+def test_a_leak_that_was_renewed_is_found_by_what_was_made_with_it(world: World) -> None:
+    """And ends with all of it; who renewed it himself has closed it."""
+    leaked, mine = world.issue(kind="opaque"), world.issue(task="T2")
+    child = world.issue(parent=leaked.token, agent="mole", kind="opaque", ttl=600)
+    for one in (leaked, mine):
+        leak(world, one.jti, closed=one is mine)
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(one.token))))
+    world.clock.now += 60
+    head = world.head()
+    (finding,) = found(world, "leaked-live")
+    assert (finding.subject, finding.severity, finding.credentials) == (leaked.jti, Severity.HIGH, 2)
+    assert finding.summary == (
+        "the opaque of planner on T1 was reported as leaked 1m ago (`a log`); it ended, and what was made with it "
+        "lives until 2026-11-24T12:15:00Z: 1 successor, 1 delegated"
+    )
+    told = {
+        name: finding.evidence[name] for name in ("died_at", "successors", "delegated", "last_expires_at")
+    }
+    assert told == {
+        "died_at": NOW + 30,
+        "successors": 1,
+        "delegated": 1,
+        "last_expires_at": NOW + 900,
+    }
+    assert world.head() == head
+    world.revoke(child.jti)
+    (finding,) = found(world, "leaked-live")
+    assert finding.summary.endswith(": 1 successor")
+    (ended,) = fixed(world, "leaked-live")
+    assert (ended.credentials, ended.accepted) == (1, 0)
+    assert found(world, "leaked-live") == []
+
+
+def test_what_was_proved_by_a_clock_that_was_ahead_is_found(world: World) -> None:
+    """A proof of tomorrow says nothing of today."""
+    leaked = world.issue(kind="opaque")
+    leak(world, leaked.jti)
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(leaked.token))))
+    world.clock.now += 60
+    edit(world.path, f"UPDATE leak SET proved_at = {NOW + 61}")
+    assert len(found(world, "leaked-live")) == 1
+
+
 def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -> None:
     first = world.issue(sensitivity="low", ttl=28_800)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))

@@ -1,10 +1,13 @@
-"""Reported as leaked, and still taken."""
+"""Reported as leaked, and still taken; or ended, and what was made with it is not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from jitid.identifier import credential_id, identity_id
+from jitid.ledger.leaks import LIVING, below
+from jitid.ledger.lifespans import DEATH
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_duration, format_time
@@ -12,39 +15,86 @@ from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.text import quote
 
-_QUESTION = f"""
-    SELECT c.jti, i.uid, c.kind, coalesce(c.superseded_at, c.expires_at), a.text, t.name,
-           found.reported_at, found.reports,
+_TOLD = """c.jti, i.uid, c.kind, a.text, t.name, found.reported_at, found.reports,
            (SELECT l.source FROM leak l WHERE l.credential = c.id AND l.closed_at IS NULL
-             ORDER BY l.reported_at, l.id LIMIT 1)
+             ORDER BY l.reported_at, l.id LIMIT 1)"""
+
+_VALID = f"""
+    SELECT {_TOLD}, coalesce(c.superseded_at, c.expires_at)
       FROM (SELECT credential, min(reported_at) AS reported_at, count(*) AS reports
               FROM leak WHERE closed_at IS NULL GROUP BY credential) found
      CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE c.id = found.credential AND {LIVE} AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
 
+# What was proved dead has nothing to live on by; a proof of a time that is still to come was made by a wrong clock.
+_LIVING_ON = f"""
+    WITH RECURSIVE found (credential, identity, reported_at, reports) AS (
+        SELECT l.credential, c.identity, min(l.reported_at), count(*)
+          FROM leak l CROSS JOIN credential c
+         WHERE l.closed_at IS NULL AND (l.proved_at IS NULL OR l.proved_at > :now)
+           AND c.id = l.credential AND NOT ({LIVE})
+         GROUP BY l.credential, c.identity),
+    {below("SELECT identity, identity FROM found")},
+    {LIVING}
+    SELECT {_TOLD}, {DEATH}, living.own, living.delegated, living.until
+      FROM living CROSS JOIN found CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
+     WHERE found.identity = living.identity AND c.id = found.credential AND i.id = living.identity
+       AND a.id = i.agent AND t.id = i.task"""
+
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for jti, uid, kind, expires_at, agent, task, reported_at, reports, source in sight.ask(_QUESTION):
-        credential = credential_id(jti)
-        yield RULE.finding(
-            credential,
-            f"the {kind} of {agent} on {task} was reported as leaked {format_duration(sight.now - reported_at)} ago "
-            f"({quote(source)}), and is valid until {format_time(expires_at)}",
-            since=reported_at,
+    for *told, expires_at in sight.ask(_VALID):
+        yield _finding(
+            sight.now,
+            told,
+            Severity.CRITICAL,
+            f", and is valid until {format_time(expires_at)}",
             credentials=1,
-            evidence={
-                "id": identity_id(uid),
-                "kind": kind,
-                "agent": agent,
-                "task": task,
-                "source": source,
-                "reports": reports,
-                "reported_at": reported_at,
-                "expires_at": expires_at,
-            },
-            remedy=f"jitid revoke {credential}",
-            ends=Selection(ids=(credential,)),
+            evidence={"expires_at": expires_at},
         )
+    for *told, died_at, own, delegated, until in sight.ask(_LIVING_ON):
+        counts = ((own, "successor" if own == 1 else "successors"), (delegated, "delegated"))
+        many = ", ".join(f"{count} {what}" for count, what in counts if count)
+        yield _finding(
+            sight.now,
+            told,
+            Severity.HIGH,
+            f"; it ended, and what was made with it lives until {format_time(until)}: {many}",
+            credentials=own + delegated,
+            evidence={
+                "died_at": died_at,
+                "successors": own,
+                "delegated": delegated,
+                "last_expires_at": until,
+            },
+        )
+
+
+def _finding(
+    now: int, told: list[Any], severity: Severity, state: str, *, credentials: int, evidence: dict[str, int]
+) -> Finding:
+    jti, uid, kind, agent, task, reported_at, reports, source = told
+    credential = credential_id(jti)
+    return RULE.finding(
+        credential,
+        f"the {kind} of {agent} on {task} was reported as leaked {format_duration(now - reported_at)} ago "
+        f"({quote(source)}){state}",
+        severity=severity,
+        since=reported_at,
+        credentials=credentials,
+        evidence={
+            "id": identity_id(uid),
+            "kind": kind,
+            "agent": agent,
+            "task": task,
+            "source": source,
+            "reports": reports,
+            "reported_at": reported_at,
+            **evidence,
+        },
+        remedy=f"jitid revoke {credential}",
+        ends=Selection(ids=(credential,)),
+    )
 
 
 RULE = Rule(
@@ -53,9 +103,10 @@ RULE = Rule(
     group=Group.VALID,
     owasp=("NHI2",),
     title="leaked, and still valid",
-    reports="a credential that was reported as leaked (`jitid leak add`) and is still valid",
-    spares="one that has ended since, and one whose report was closed",
-    examines="credentials with an open report of a leak",
+    reports="a credential that was reported as leaked (`jitid leak add`) and is still valid; as high, one that has "
+    "ended while its identity lives on: whoever had it may have renewed it, or delegated from it",
+    spares="one of whose identity nothing is alive, nor of what descends from it; and one whose report was closed",
+    examines="credentials with an open report of a leak, their successors and what was delegated",
     find=_find,
     mended=True,
 )
