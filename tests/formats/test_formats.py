@@ -115,6 +115,91 @@ def test_a_table_keeps_markup_and_long_values_whole(monkeypatch: pytest.MonkeyPa
     assert text.count("x") == 100 + len("text") - len("tet")
 
 
+# Letters of its own for each cell, narrow or wide, so that it can be told where each one has come to.
+BLOCK = 16
+narrow = st.just(0x100)  # with some marks that are put over other letters
+wide = st.just(0x4E00)
+words = st.lists(
+    st.lists(st.integers(0, BLOCK - 1), min_size=1, max_size=40) | st.just([0, 1]), min_size=1, max_size=4
+)
+ID = "jti_06h0000000000000000000000v"
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
+    """Return a view, and the names of its columns and its cells, each in other letters; some hold an id besides."""
+    count, high = draw(st.integers(1, 7)), draw(st.integers(1, 4))
+    cells = [
+        " ".join("".join(chr(block + BLOCK * place + at) for at in word) for word in draw(words))
+        for place in range(count * (high + 1))
+        for block in [draw(narrow | wide)]
+    ]
+    fields = tuple(cells[:count])
+    rows = [
+        {
+            field: f"{draw(st.sampled_from(['', '', ID + ' ']))}{cells[count * (row + 1) + at]}"
+            for at, field in enumerate(fields)
+        }
+        for row in range(high)
+    ]
+    return View("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
+
+
+@given(tables(), st.integers(20, 200), st.booleans())
+def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool) -> None:
+    """Whatever the width of the terminal, each cell has all its letters in order, each id stands whole."""
+    view, cells = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        if growing:
+            stream = table.Growing(view.fields, {}, False)
+            text = stream.header() + stream.lines(view.rows)
+        else:
+            text = written(lambda each: table.text(each, False), view)
+    for place, cell in enumerate(cells):
+        own = [chr(block + BLOCK * place + at) for block in (0x100, 0x4E00) for at in range(BLOCK)]
+        shown = [letter for letter in text if letter in own]
+        whole = cell.replace(" ", "")
+        # Drawn below each other, each row has the names again.
+        assert "".join(shown) in {whole, whole * len(list(view.rows))}
+    if not growing:
+        ids = sum(value.count(ID) for row in view.rows for value in row.values())
+        assert text.count(ID) == ids
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 12)), min_size=1), st.integers(0, 300))
+def test_the_widest_column_gives_way_first(columns: list[tuple[int, int]], room: int) -> None:
+    """All the room is used that is needed; whoever is narrower than others has all that it wants."""
+    least = [min(wanted, low) for wanted, low in columns]
+    natural = [wanted for wanted, _ in columns]
+    widths = table.fitted(natural, least, room)
+    assert (widths is None) == (sum(least) > room)
+    if widths is not None:
+        assert sum(widths) == min(sum(natural), room)
+        assert all(low <= width <= most for low, width, most in zip(least, widths, natural, strict=True))
+        given_way = [at for at, wanted in enumerate(natural) if widths[at] < wanted]
+        for at in given_way:
+            assert all(
+                width <= widths[at] + 1 or width == low for width, low in zip(widths, least, strict=True)
+            )
+
+
+def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all of it cannot stand side by side, long names are folded and nothing else is."""
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "leak": 1,
+        "jti": ID,
+        "agent": "release-planner",
+        "source": "github-secret-scanning",
+        "state": "active",
+        "exposure": "14m55s",
+    }
+    head, first, *_ = written(lambda each: table.text(each, False), View("", tuple(row), [row])).splitlines()
+    assert head.split() == list(row)
+    assert first.split() == ["1", ID, "release-pla", "github-secr", "active", "14m55s"]
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(None, ""), (True, "true"), (7, "7"), (("a", "b"), "a b"), ({"b": 1, "a": None}, '{"a":null,"b":1}')],
