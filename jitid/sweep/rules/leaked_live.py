@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_duration, format_time
+from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.text import quote
@@ -28,7 +28,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         credential = credential_id(jti)
         yield RULE.finding(
             credential,
-            f"the {kind} of {agent} on {task} was reported as leaked {format_duration(sight.now - reported_at)} ago "
+            f"the {kind} of {agent} on {task} was reported as leaked {brief_duration(sight.now - reported_at)} ago "
             f"({quote(source)}), and is valid until {format_time(expires_at)}",
             since=reported_at,
             credentials=1,
