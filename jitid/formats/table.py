@@ -220,6 +220,8 @@ def drawn(shown: RenderableType, width: int, colour: bool) -> str:
     console = Console(
         file=file,
         width=width,
+        # Without a height, a terminal that calls itself dumb would have eighty columns whatever the width is.
+        height=25,
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import csv, json, jsonl, table, tsv
+from jitid.formats import csv, drawing, json, jsonl, table, tsv
 from jitid.formats.view import View
 from jitid.text import safe
 
@@ -173,17 +173,18 @@ def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
     return View("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
 
 
-@given(tables(), st.integers(20, 200), st.booleans())
-def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool) -> None:
-    """Whatever the width of the terminal, each cell has all its letters in order, each id stands whole."""
+@given(tables(), st.integers(20, 200), st.booleans(), st.booleans())
+def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool, colour: bool) -> None:
+    """Whatever the terminal's width and whatever it says of itself, each cell has all its letters in order."""
     view, cells = made
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "dumb")
         if growing:
-            stream = table.Growing(view.fields, {}, False)
+            stream = table.Growing(view.fields, {}, colour)
             text = stream.header() + stream.lines(view.rows)
         else:
-            text = written(lambda each: table.text(each, False), view)
+            text = written(lambda each: table.text(each, colour), view)
     for place, cell in enumerate(cells):
         own = [chr(block + BLOCK * place + at) for block in (0x100, 0x4E00) for at in range(BLOCK)]
         shown = [letter for letter in text if letter in own]
@@ -193,6 +194,25 @@ def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: b
     if not growing:
         ids = sum(value.count(ID) for row in view.rows for value in row.values())
         assert text.count(ID) == ids
+
+
+def test_a_tree_is_as_wide_as_its_names_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With colours too, which somebody may force."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    node = {
+        "id": ID,
+        "parent": None,
+        "delegator": "user:" + "d" * 100,
+        "agent": "a" * 100,
+        "depth": 0,
+        "task": "T1",
+        "state": "active",
+        "scopes": ["s" * 100],
+    }
+    for colour in (False, True):
+        text = drawing.text([node], colour)
+        assert all(whole in text for whole in (ID, "d" * 100, "a" * 100, "s" * 100))
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 12)), min_size=1), st.integers(0, 300))
