@@ -76,6 +76,17 @@ def format_duration(seconds: int) -> str:
     return "".join(parts) or "0s"
 
 
+def brief_duration(seconds: int) -> str:
+    """Return a duration for people, who need no seconds of what took days: the largest unit and the next, as `29d4h`.
+
+    It is rounded down, and never to nothing but what is nothing.
+    """
+    for size, below in ((_DAY, _UNITS["h"]), (_UNITS["h"], _UNITS["m"])):
+        if abs(seconds) >= size:
+            return format_duration(int(seconds / below) * below)
+    return format_duration(seconds)
+
+
 def parse_time(text: str) -> int:
     """Return the seconds since the epoch of a time of RFC 3339 (section 5.6), with `Z` or an offset.
 

@@ -32,6 +32,57 @@ _FLAGS = (
     "remote-debugging-pipe",
 )
 
+# Paints each text with what lies behind it. A browser tells colours as `rgb(1, 2, 3)`, an own one as itself.
+_CONTRASTS = """
+(() => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = parse(getComputedStyle(each).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || ["title", "desc", "STYLE"].includes(element.tagName)) continue;
+    const style = getComputedStyle(element);
+    const fore = parse(element instanceof SVGElement ? style.fill : style.color);
+    const [a, b] = [light(fore), light(behind(element))].sort((x, y) => y - x);
+    found.push([walker.currentNode.data.trim(), (a + 0.05) / (b + 0.05)]);
+  }
+  return JSON.stringify(found);
+})()
+"""
+# What a text needs of room, against that of whatever would clip it.
+_CUT_OFF = """
+(() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, element = node.parentElement;
+    if (!node.data.trim() || ["title", "desc", "STYLE"].includes(element.tagName)) continue;
+    if (!element.checkVisibility()) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const own = element instanceof SVGElement ? element.getBoundingClientRect() : range.getBoundingClientRect();
+    for (let each = element; each && each !== document.body; each = each.parentElement) {
+      const style = getComputedStyle(each);
+      if (style.overflowX === "auto" || style.display === "inline") continue;
+      const box = each.getBoundingClientRect();
+      const clips = each.tagName === "svg" || style.overflowX !== "visible" || each.tagName === "SECTION";
+      if (clips && (own.left < box.left - 1 || own.right > box.right + 1)) found.push(node.data.trim());
+    }
+  }
+  return JSON.stringify(found);
+})()
+"""
+
 
 class BrowserError(AssertionError):
     """The browser refused a command, or does not answer."""
@@ -170,6 +221,16 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
+
+    def contrasts(self) -> list[tuple[str, float]]:
+        """Return each text with its contrast to what lies behind it."""
+        found: list[tuple[str, float]] = json.loads(self.run(_CONTRASTS))
+        return found
+
+    def cut_off(self) -> list[str]:
+        """Return the texts of which something lies outside of the box that they are in."""
+        found: list[str] = json.loads(self.run(_CUT_OFF))
+        return found
 
     def accessible(self) -> list[tuple[str, str, str]]:
         """Return role, name and description of all that a screen reader meets."""

@@ -102,7 +102,6 @@ def _follow(
 
     format_ = given.format_name() or ("table" if output.is_terminal() else "tsv")
     shown = rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
-    colour = given.colour()
     config = given.config()
     check = standing(config)
     stream: Stream | None = None
@@ -124,7 +123,7 @@ def _follow(
                 Format(format_),
                 given.field,
                 widths={field: width for field, width in widths.items() if field in shown},
-                colour=output.is_terminal() if colour is None else colour,
+                colour=given.coloured(),
             )
             text = stream.header()
         whole = format_ == "jsonl" and given.field is None

@@ -39,8 +39,7 @@ def doctor(given: Globals) -> None:
         checks = checkup.check(given.config(), trouble)
     found = [_row(given, check) for check in checks]
     if rows.by_eye(given):
-        colour = given.colour()
-        output.write(checklist.text(found, output.is_terminal() if colour is None else colour))
+        output.write(checklist.text(found, given.coloured()))
     else:
         given.show(View("jitid.doctor/1", FIELDS, found))
     verdict = _verdict(checks)

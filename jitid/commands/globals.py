@@ -180,6 +180,16 @@ class Globals:
         if self.verbose:
             output.say(f"jitid: {safe(text)}")
 
+    def coloured(self, out: str | None = None) -> bool:
+        """Return whether to use colours in what goes to the file `out`, or without one to standard output.
+
+        No file has colours, whatever is forced: somebody will open it in an editor.
+        """
+        if out is not None:
+            return False
+        wanted = self.colour()
+        return output.is_terminal() if wanted is None else wanted
+
     def colour(self) -> bool | None:
         """Return whether to use colours: True, False, or None to leave it to the terminal."""
         if self.no_color:

@@ -55,9 +55,9 @@ def report(
     )
     found = _with_commands(given, found)
     if out is None:
-        output.write_pieces(_text(given, found, own, to_screen=output.is_terminal()))
+        output.write_pieces(_text(given, found, own, out))
         return
-    data = "".join(_text(given, found, own, to_screen=False)).encode("utf-8", "backslashreplace")
+    data = "".join(_text(given, found, own, out)).encode("utf-8", "backslashreplace")
     # What a collector reads is for everybody; the rest has names in it that are not.
     (write_public if own == "prometheus" else write_private)(out, data)
 
@@ -73,7 +73,7 @@ def _with_commands(given: Globals, found: Report) -> Report:
     return found._replace(offenders=tuple(told))
 
 
-def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) -> Iterator[str]:
+def _text(given: Globals, found: Report, own: str | None, out: str | None) -> Iterator[str]:
     if own == "html":
         from jitid.formats import report_html
 
@@ -83,7 +83,7 @@ def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) ->
 
         return report_metrics.exposition(found)
     name = given.format_name()
-    shape = Format(name) if name else Format.TABLE if to_screen else Format.TSV
+    shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
     if given.field is not None:
         from jitid.formats import show
 
@@ -93,8 +93,7 @@ def _text(given: Globals, found: Report, own: str | None, *, to_screen: bool) ->
     if shape is Format.TABLE:
         from jitid.formats import report_text
 
-        colour = given.colour()
-        return report_text.text(found, to_screen if colour is None else colour)
+        return report_text.text(found, given.coloured(out))
     from jitid.formats import report_document, report_metrics, show
 
     view = View(

@@ -177,7 +177,7 @@ def _write(
     # What is refused is refused before anything is written.
     records = iter(records)
     told = chain([next(records)], records)
-    text = _text(given, own, chosen, told, terminal=out is None and output.is_terminal())
+    text = _text(given, own, chosen, told, out)
     if out is None:
         output.write_pieces(text)
         return
@@ -188,11 +188,10 @@ def _write(
 
 
 def _text(
-    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, *, terminal: bool
+    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
 ) -> Iterator[str]:
     name = given.format_name()
     rules = [_info(each) for each in chosen]
-    colour = terminal if (wanted := given.colour()) is None else wanted
 
     def list_all(rule: str) -> str:
         return given.command(f"jitid sweep --rule {rule} --format tsv")
@@ -204,7 +203,7 @@ def _text(
             given.field,
             colour=False,
         )
-    match own or name or ("table" if terminal else "tsv"):
+    match own or name or ("table" if out is None and output.is_terminal() else "tsv"):
         case "sarif":
             from jitid.formats import sarif
 
@@ -220,7 +219,7 @@ def _text(
         case "table":
             from jitid.formats import findings_text
 
-            return findings_text.text(records, rules, colour, list_all, verbose=given.verbose)
+            return findings_text.text(records, rules, given.coloured(out), list_all, verbose=given.verbose)
         case "json":
             return document(records)
         case "jsonl":

@@ -52,14 +52,13 @@ def tree(
     from jitid.formats import drawing, output
 
     nodes = [_node(row, page) for row in page.credentials]
-    colour = given.colour()
     by_eye = given.format_name() is None and given.field is None and output.is_terminal()
     if shape == "mermaid":
         output.write(drawing.mermaid(nodes))
     elif shape == "dot":
         output.write(drawing.dot(nodes))
     elif by_eye or given.format_name() == "table":
-        output.write(drawing.text(nodes, output.is_terminal() if colour is None else colour))
+        output.write(drawing.text(nodes, given.coloured()))
     else:
         given.show(View("jitid.tree/1", FIELDS, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == limit_of(limit):

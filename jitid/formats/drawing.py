@@ -24,28 +24,12 @@ def nested(nodes: Sequence[Node]) -> list[dict[str, Any]]:
 
 def text(nodes: Sequence[Node], colour: bool) -> str:
     """Return the trees drawn for a terminal."""
-    import io
-
-    from rich.console import Console
     from rich.text import Text
     from rich.tree import Tree
 
-    from jitid.formats.table import terminal_width
+    from jitid.formats.table import drawn, terminal_width
 
     room = terminal_width()
-    file = io.StringIO()
-    # A tree cuts what is wider than the console, and an id must stay whole: the terminal may fold the line.
-    console = Console(
-        file=file,
-        color_system="standard" if colour else None,
-        force_terminal=colour,
-        no_color=not colour,
-        width=1 << 16,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
     # By loop and not by recursion: a chain may be deep.
     branches: dict[str, Tree] = {}
     for node in nodes:
@@ -57,10 +41,8 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
             branches[f"top {node['id']}"] = top
         else:
             branches[node["id"]] = parent.add(label)
-    for name, tree in branches.items():
-        if name.startswith("top "):
-            console.print(tree)
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+    # A tree cuts what is wider than the console, and an id must stay whole: the terminal may fold the line.
+    return "".join(drawn(tree, 1 << 16, colour) for name, tree in branches.items() if name.startswith("top "))
 
 
 def _label(node: Node, room: int) -> str:

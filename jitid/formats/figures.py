@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from jitid.lifetime import brief_duration
+
 NONE = "-"
 """What stands where there is nothing to measure."""
-
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def count(number: int | None) -> str:
@@ -35,16 +35,5 @@ def mean(number: float | None) -> str:
 
 
 def duration(seconds: int | None) -> str:
-    """Return a duration such as `8 h` or `1 d 4 h`: the two largest units that it has, rounded down."""
-    if seconds is None:
-        return NONE
-    for position, (size, unit) in enumerate(_UNITS):
-        if seconds >= size:
-            first, rest = divmod(seconds, size)
-            parts = [f"{first:,} {unit}"]
-            if position + 1 < len(_UNITS):
-                smaller, name = _UNITS[position + 1]
-                if rest // smaller:
-                    parts.append(f"{rest // smaller} {name}")
-            return " ".join(parts)
-    return "0 s"
+    """Return a duration such as `8h` or `1d4h`, spelled as everywhere."""
+    return NONE if seconds is None else brief_duration(seconds)

@@ -4,45 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jitid.formats.cell import plain
 from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.page import CLOSING, opening
+from jitid.formats.page import CLOSING, opening, prose
 from jitid.formats.page import text as _shown
+from jitid.formats.page_style import BASE
 from jitid.formats.swept import FindingRow, Listing, RuleInfo, Summary, SweptRows, listing
+from jitid.lifetime import format_duration
 
 MOST = 200
 """How many findings of a rule are shown."""
 
-STYLE = """
-:root { color-scheme: light dark; --back: #fff; --fore: #1b1f24; --soft: #57606a; --line: #d0d7de; --code: #f6f8fa;
-  --info: #57606a; --low: #0a6070; --medium: #855400; --high: #b3261e; --critical: #8b0a1a; --ended: #1a6b34; }
-@media (prefers-color-scheme: dark) { :root { --back: #0d1117; --fore: #e6edf3; --soft: #9da7b3; --line: #30363d;
-  --code: #161b22; --info: #9da7b3; --low: #56c8d8; --medium: #e3b341; --high: #ff8a80; --critical: #ff9aa8;
-  --ended: #57c785; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 62rem; background: var(--back); color: var(--fore);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.15rem; margin: 2.25rem 0 .25rem; }
-h3 { font-size: 1rem; margin: 0; }
-p { margin: .25rem 0; }
-.soft { color: var(--soft); }
-.level { display: inline-block; border: 1px solid currentColor; border-radius: .25rem; padding: 0 .4rem;
-  font-size: .8rem; font-weight: 600; }
-.info { color: var(--info); } .low { color: var(--low); } .medium { color: var(--medium); }
-.high { color: var(--high); } .critical { color: var(--critical); } .ended { color: var(--ended); }
-ul { list-style: none; margin: .75rem 0; padding: 0; }
-li { border: 1px solid var(--line); border-radius: .375rem; padding: .6rem .8rem; margin: 0 0 .5rem; }
-code { display: block; margin: .35rem 0 0; padding: .35rem .5rem; background: var(--code); border-radius: .25rem;
-  font: .875rem/1.4 ui-monospace, monospace; white-space: pre-wrap; user-select: all; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .75rem; margin: .35rem 0 0; font-size: .875rem; }
-dt { color: var(--soft); } dd { margin: 0; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; } dd { margin: 0 0 .25rem; } }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } li { break-inside: avoid; }
-  h2 { break-after: avoid; } }
+STYLE = (
+    BASE
+    + """\
+main { padding-top: 40px; padding-bottom: 56px; }
+h2 + p, h2 + ul, h2 + table { margin-top: 0; }
+.findings { margin: 12px 0; }
+.findings p { font-size: 15px; }
+/* Names and values run on as words do: below each other they would take a screen for each finding. */
+dl { margin: 4px 0 0; font-size: 14px; }
+dt { display: inline; font-size: inherit; }
+dd { display: inline-block; max-width: 100%; margin-right: 3px; overflow-wrap: anywhere; }
+dd:not(:last-child)::after { content: " ·"; color: var(--soft); }
+h2 .level { margin-right: 6px; }
+.ended { color: var(--good); }
+tbody th { width: 12rem; }
+@media (max-width: 760px) {
+  main { padding-top: 24px; }
+  tbody th { width: auto; }
+}
+@media print {
+  main { padding-top: 0; padding-bottom: 0; }
+}
 """
+)
 
 
 def text(rows: SweptRows, rules: Sequence[RuleInfo], list_all: Listing = listing) -> Iterator[str]:
@@ -71,15 +68,15 @@ def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) ->
         f'<span class="level {level}">{word}</span> {_shown(group.rule)}: {count}</h2>\n'
     )
     if rule is not None and not group.ended:
-        yield f"<p>{_shown(_sentence(rule.title))}"
+        yield f"<p>{prose(_sentence(rule.title))}"
         yield f' <span class="soft">{_shown(", ".join(rule.owasp))}</span></p>\n' if rule.owasp else "</p>\n"
         yield (
-            f'<p class="soft">Reported: {_shown(_sentence(rule.reports))} '
-            f"Not reported: {_shown(_sentence(rule.spares))}</p>\n"
+            f'<p class="soft small">Reported: {prose(_sentence(rule.reports))} '
+            f"Not reported: {prose(_sentence(rule.spares))}</p>\n"
         )
-    yield "<ul>\n" if group.shown else ""
+    yield '<ul class="findings">\n' if group.shown else ""
     for row in group.shown:
-        yield from _finding(row)
+        yield from _finding(row, group)
     yield "</ul>\n" if group.shown else ""
     if group.left:
         event = next(iter(group.events), "EVENT")
@@ -88,13 +85,23 @@ def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) ->
     yield "</section>\n"
 
 
-def _finding(row: FindingRow) -> Iterator[str]:
-    ended = row["state"] == "ended"
-    level = "" if ended else f' <span class="{_shown(row["severity"])}">{_shown(row["severity"])}</span>'
+def _finding(row: FindingRow, group: Group) -> Iterator[str]:
+    # What the heading says already is not said of each one again.
+    severity = row["severity"]
+    other = not group.ended and severity != group.worst.value
+    level = f' <span class="{_shown(severity)}">{_shown(severity)}</span>' if other else ""
     yield f"<li>\n<h3>{_shown(row['subject'])}{level}</h3>\n<p>{_shown(row['summary'])}</p>\n"
+    facts = "".join(f"<dt>{_shown(name)}</dt> <dd>{_shown(value)}</dd> " for name, value in _facts(row))
+    yield f"<dl>{facts.rstrip()}</dl>\n" if facts else ""
+    if row["remedy"] and not group.ended:
+        yield _command(row["remedy"])
+    yield "</li>\n"
+
+
+def _facts(row: FindingRow) -> Iterator[tuple[str, object]]:
+    """Yield what is known of a finding, by names as people write them; what there is nothing of is left out."""
     facts: dict[str, object] = {
-        "credentials": None if ended else row["credentials"],
-        "credentials ended": row["credentials"] if ended else None,
+        "credentials ended" if row["state"] == "ended" else "credentials": row["credentials"] or None,
         "since": row["since"],
         "ended at": row["ended_at"],
         "audit event": row["event"],
@@ -102,14 +109,11 @@ def _finding(row: FindingRow) -> Iterator[str]:
         "honoured elsewhere until": row["offline_until"],
         **row["evidence"],
     }
-    yield "<dl>\n"
     for name, value in facts.items():
-        if value is not None:
-            yield f"<dt>{_shown(name.replace('_', ' '))}</dt><dd>{_shown(value)}</dd>\n"
-    yield "</dl>\n"
-    if row["remedy"] and not ended:
-        yield _command(row["remedy"])
-    yield "</li>\n"
+        if isinstance(value, int) and name.endswith("_seconds"):
+            yield name.removesuffix("_seconds").replace("_", " "), format_duration(value)
+        elif plain(value):
+            yield name.replace("_", " "), value
 
 
 def _examined(closing: Closing) -> Iterator[str]:

@@ -15,6 +15,12 @@ def text(value: object) -> str:
     return escape(cell(value), quote=True)
 
 
+def prose(words: str) -> str:
+    """Return words of ours, in which commands and names stand between backquotes, as text between tags."""
+    parts = text(words).split("`")
+    return "".join([f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)])
+
+
 def opening(title: str, style: str) -> str:
     """Return the beginning of a document, up to its body.
 

@@ -1,4 +1,4 @@
-"""Plots as SVG inside a page: as wide as there is room, with a name and a description for who cannot see them.
+"""Plots inside a page, drawn as SVG: as wide as there is room, with a name and a description for who cannot see them.
 
 Colours come from the page's style by class (`bar`, `track`, `other`, `warn`, `axis`, `grid`, `name`, `value`,
 `tick`), so that a plot is light or dark as the page is. Widths are shares of the whole: text keeps its size on a phone.
@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 from jitid.formats.page import text
 
-_ROW = 38
-_COLUMNS_HEIGHT = 132
+_HEIGHT = 132
 _TOP, _FLOOR = 22, 108
-_LONGEST = 27
 
 
 class Bar(NamedTuple):
@@ -39,24 +37,23 @@ class Column(NamedTuple):
 def bars(key: str, title: str, told: str, parts: Sequence[Bar], whole: float) -> str:
     """Return horizontal bars below each other, each under its name and its value; `whole` is as wide as the plot.
 
-    `key` tells the plot from the others on its page.
+    `key` tells the plot from the others on its page. Names are lines of HTML, which are folded where they are too
+    long: SVG would cut them off.
     """
     lines = []
-    for number, part in enumerate(parts):
-        top = number * _ROW
+    for part in parts:
         share = 100 * min(part.value / whole, 1) if whole else 0
+        bar = f'<rect class="{part.mark}" width="{max(share, 0.5):.2f}%" height="7" rx="2"/>' if share else ""
         lines.append(
-            # The inner drawing cuts off what would run into the value.
-            f'<svg x="0" y="{top}" width="66%" height="22"><text class="name" x="0" y="15">{text(_short(part.name))}'
-            f"<title>{text(part.name)}</title></text></svg>"
-            f'<text class="value" x="100%" y="{top + 15}" text-anchor="end">{text(part.shown)}</text>'
-            f'<rect class="track" x="0" y="{top + 22}" width="100%" height="7" rx="2"/>'
+            f'<div class="row"><span class="name">{text(part.name)}</span> '
+            f'<span class="value">{text(part.shown)}</span></div>'
+            f'<svg width="100%" height="7"><rect class="track" width="100%" height="7" rx="2"/>{bar}</svg>'
         )
-        if share:
-            lines.append(
-                f'<rect class="{part.mark}" x="0" y="{top + 22}" width="{max(share, 0.5):.2f}%" height="7" rx="2"/>'
-            )
-    return _figure(key, title, told, max(len(parts) * _ROW - 4, 1), "".join(lines))
+    return (
+        f'<div class="plot bars" role="img" aria-labelledby="{key}-t" aria-describedby="{key}-d">'
+        f'<span id="{key}-t" hidden>{text(title)}</span><span id="{key}-d" hidden>{text(told)}</span>'
+        f'<div aria-hidden="true">{"".join(lines)}</div></div>'
+    )
 
 
 def columns(key: str, title: str, told: str, parts: Sequence[Column], mark: str = "bar") -> str:
@@ -85,20 +82,8 @@ def columns(key: str, title: str, told: str, parts: Sequence[Column], mark: str 
         lines.append(
             f'<text class="tick" x="100%" y="{_FLOOR + 18}" text-anchor="end">{text(parts[-1].name)}</text>'
         )
-    return _figure(key, title, told, _COLUMNS_HEIGHT, "".join(lines))
-
-
-def _figure(key: str, title: str, told: str, height: float, inner: str) -> str:
     return (
         f'<svg class="plot" role="img" aria-labelledby="{key}-t" aria-describedby="{key}-d" width="100%" '
-        f'height="{height:g}"><title id="{key}-t">{text(title)}</title><desc id="{key}-d">{text(told)}</desc>'
-        f"{inner}</svg>"
+        f'height="{_HEIGHT}"><title id="{key}-t">{text(title)}</title><desc id="{key}-d">{text(told)}</desc>'
+        f"{''.join(lines)}</svg>"
     )
-
-
-def _short(name: str) -> str:
-    """Return a long name without its middle: what tells names apart is at their ends."""
-    if len(name) <= _LONGEST:
-        return name
-    kept = (_LONGEST - 1) // 2
-    return f"{name[:kept]}…{name[-kept:]}"

@@ -22,6 +22,18 @@ NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of 
 NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
 
 
+NOTHING_ALIVE = "nothing is alive"
+
+
+def nobody(report: Report) -> str:
+    """Return why there are no identities to a person: none is alive at all, or systems have all of them."""
+    live = report.survey.totals.live_identities
+    if not live:
+        return NOTHING_ALIVE
+    whose = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
+    return f"no person has a live identity; {whose}"
+
+
 def document(report: Report) -> dict[str, Any]:
     """Return the members of the document, without its schema."""
     survey = report.survey

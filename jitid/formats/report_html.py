@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import folded, page, table
+from jitid.formats.page import folded, page, prose, table
 from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, Column, bars, columns
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_FOUND
+from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_ALIVE, NOTHING_FOUND, nobody
 from jitid.formats.report_style import STYLE
 from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
@@ -79,6 +79,10 @@ def _card(title: str, *inner: str) -> str:
     return f'<section class="card"><h3>{shown(title)}</h3>{"".join(inner)}</section>'
 
 
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _leaked(report: Report) -> str:
     leaks, own, published = report.survey.leaks, report.valid_after_five_days, VALID_AFTER_FIVE_DAYS
     parts = (
@@ -122,16 +126,18 @@ def _people(report: Report) -> str:
     if own is not None:
         parts.insert(0, Bar("This ledger, mean", own, mean(own), "warn" if own > published.value else "bar"))
     whole = max(part.value for part in parts)
-    told = "Nobody has a live identity."
-    if own is not None:
+    if own is None:
+        told = f"{_sentence(nobody(report))}."
+        big = f'<p class="big none">{"no person has one" if report.survey.totals.live else NOTHING_ALIVE}</p>'
+    else:
         told = (
             f"{counted(people.identities, 'identity', 'identities')} of {counted(people.people, 'person', 'people')}. "
             f"The most has {people.highest_delegator}: {count(people.highest)}."
         )
-    big = f'<p class="big">{shown(mean(own))}<span class="unit"> to 1</span></p>'
+        big = f'<p class="big">{shown(mean(own))}<span class="unit"> to 1</span></p>'
     return _card(
         title,
-        big if own is not None else '<p class="big none">nothing is alive</p>',
+        big,
         bars("people", title, _read_out(parts), parts, whole),
         f'<p class="small soft">{shown(told)}</p>',
     )
@@ -168,10 +174,10 @@ def _tiles(report: Report) -> str:
 
 def _offenders(report: Report) -> str:
     if report.offenders is None:
-        return f'<p class="card soft">{shown(NO_OFFENDERS_THEN.capitalize())}.</p>'
+        return f'<p class="card soft">{prose(_sentence(NO_OFFENDERS_THEN))}.</p>'
     missed = "".join([f'<p class="small bad missed">Not examined: {shown(why)}</p>' for why in report.missed])
     if not report.offenders:
-        return f'<p class="card soft">{shown(NOTHING_FOUND.capitalize())}.</p>{missed}'
+        return f'<p class="card soft">{prose(_sentence(NOTHING_FOUND))}.</p>{missed}'
     lines = []
     for each in report.offenders:
         remedy = "" if each.remedy is None else f"<code>{shown(each.remedy)}</code>"
@@ -180,7 +186,7 @@ def _offenders(report: Report) -> str:
             f'<strong>{shown(each.subject)}</strong> <span class="soft">{shown(each.rule)}</span>'
             f"<p>{shown(each.summary)}</p>{remedy}</li>"
         )
-    return f'<ol class="offenders">{"".join(lines)}</ol>{missed}'
+    return f'<ol class="findings">{"".join(lines)}</ol>{missed}'
 
 
 def _trend(report: Report) -> str:

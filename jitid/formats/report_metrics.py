@@ -78,7 +78,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", by_limit
     )
     yield _one(
-        "credentials_standing_ratio", "Their share of the live credentials", rounded(report.standing_share)
+        "credentials_standing_ratio",
+        "Share of the live credentials with a lifetime over their sensitivity's limit",
+        rounded(report.standing_share),
     )
     yield from _spread(
         "task_end_to_death", "Time from a task's end to its last death", survey.retirement.delays
@@ -88,7 +90,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
     )
     yield _one("identities_never_used", "Live identities neither renewed nor delegated from", use.never)
     yield _one(
-        "identities_never_used_ratio", "Their share of the live identities", rounded(report.never_used)
+        "identities_never_used_ratio",
+        "Share of the live identities neither renewed nor delegated from",
+        rounded(report.never_used),
     )
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
@@ -121,9 +125,17 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one(
         "leaked_secrets_aged", "Leaked secrets reported at least five days ago, that worked then", leaks.aged
     )
-    yield _one("leaked_secrets_aged_valid", "Those of them that worked five days later", leaks.aged_valid)
+    yield _one(
+        "leaked_secrets_aged_valid",
+        "Leaked secrets reported at least five days ago, that worked then and five days later",
+        leaks.aged_valid,
+    )
     own = report.valid_after_five_days
-    yield _one("leaked_percent_valid", "The same in percent", rounded(own))
+    yield _one(
+        "leaked_percent_valid",
+        "Percentage of leaked secrets that worked five days later, of those that worked when they were reported",
+        rounded(own),
+    )
     said = "Published percentage of leaked secrets valid after five days"
     yield _published("leaked_percent_valid_published", said, VALID_AFTER_FIVE_DAYS)
     young = {"dead": leaks.young_dead, "valid": leaks.young_valid}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from rich.bar import Bar
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import RenderableType
 from rich.text import Text
 
 from jitid.formats.cell import cell
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_FOUND
-from jitid.formats.table import drawn, terminal_width
+from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_ALIVE, NOTHING_FOUND, nobody
+from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.ledger.survey import Day, Spread
 from jitid.lifetime import format_time
 from jitid.report import (
@@ -28,6 +29,8 @@ _LINE = 100
 _BARS_FROM = 50
 """With fewer columns there are figures only."""
 _LONGEST_NAME = 40
+_LEGIBLE = 8
+"""With fewer columns a name is folded beyond recognition: bars give way first, and then figures stand beneath it."""
 _BAR = 24
 
 _STYLES = {
@@ -49,20 +52,7 @@ def text(report: Report, colour: bool) -> Iterator[str]:
     yield page.heading("Leaked secrets")
     yield from _leaks(report, page)
     yield page.heading("Agents to a person")
-    people = report.survey.people
-    yield page.figures(
-        (
-            (
-                "mean",
-                f"{mean(report.per_person)} live identities ({counted(people.people, 'person', 'people')})",
-            ),
-            (
-                "highest",
-                count(people.highest) + ("" if people.highest is None else f" {people.highest_delegator}"),
-            ),
-            ("published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"),
-        )
-    )
+    yield page.figures(_people(report))
     yield page.heading("Lifetimes")
     yield page.figures(_lifetimes(report))
     for name, found in report.survey.live_by.items():
@@ -70,6 +60,7 @@ def text(report: Report, colour: bool) -> Iterator[str]:
         parts = [*found.top, *([found.others] if found.others.live else [])]
         yield page.bars([(part.name, part.live) for part in parts], found.live)
     yield page.heading(f"Last {counted(len(report.survey.trend), 'day')} of UTC")
+    yield from _left_out(report, page)
     yield page.trend(report)
     yield page.heading("To end first")
     yield from _offenders(report, page)
@@ -86,17 +77,29 @@ def _totals(report: Report) -> Figures:
     yield "of", f"{counted(totals.agents, 'agent')} for {counted(totals.delegators, 'delegator')}"
     overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
     yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
+    if report.never_used is None:
+        yield "never used", NOTHING_ALIVE
+        return
     never = f"{percent(report.never_used)} of the live identities ({count(report.survey.use.never)})"
     yield "never used", f"{never}; counted as use: {COUNTED_AS_USE}"
+
+
+def _people(report: Report) -> Figures:
+    people = report.survey.people
+    if report.per_person is None:
+        yield "mean", nobody(report)
+    else:
+        of = counted(people.people, "person", "people")
+        yield "mean", f"{mean(report.per_person)} live identities ({of})"
+        yield "highest", f"{count(people.highest)} {people.highest_delegator}"
+    yield "published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"
 
 
 def _lifetimes(report: Report) -> Figures:
     retirement = report.survey.retirement
     yield "granted", _spread(report.survey.lifetimes)
-    yield (
-        "standing",
-        f"{percent(report.standing_share)} over their sensitivity's limit ({count(report.standing)})",
-    )
+    standing = f"{percent(report.standing_share)} over their sensitivity's limit ({count(report.standing)})"
+    yield "standing", NOTHING_ALIVE if report.standing_share is None else standing
     yield "after a task's end", _spread(retirement.delays)
     tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had nothing alive"
     yield "at the end", f"{tasks}; {count(retirement.still_live)} still have"
@@ -171,12 +174,20 @@ def busy(report: Report) -> tuple[Day, ...]:
     return days[-1:]
 
 
+def _left_out(report: Report, page: _Page) -> Iterator[str]:
+    left = len(report.survey.trend) - len(busy(report))
+    if left:
+        first = "the first day is" if left == 1 else f"the first {left} days are"
+        yield page.paragraph(f"{first} left out: nothing was alive, and nothing happened")
+
+
 class _Page:
     """What the sections have in common: how wide they are, and whether in colour."""
 
     def __init__(self, width: int, colour: bool) -> None:
         self._width = width
         self._colour = colour
+        self._gap = GAP if width >= _BARS_FROM else 1
 
     def title(self, words: str) -> str:
         return self._drawn(Text(words, style="bold"))
@@ -188,59 +199,63 @@ class _Page:
         return self._drawn(words if isinstance(words, Text) else Text(words))
 
     def figures(self, pairs: Figures) -> str:
-        table = self._grid()
-        table.add_column(style="dim")
-        table.add_column(overflow="fold")
-        for name, value in pairs:
-            table.add_row(Text(name), Text(cell(value)))
-        return self._drawn(table) if table.row_count else ""
+        return record(pairs, self._width, self._colour, style="dim")
 
     def bars(
         self, parts: list[tuple[str, float]], whole: float, shown: Callable[[float], str] | None = None
     ) -> str:
         if not parts:
-            return self.paragraph("nothing is alive")
-        table = self._grid()
-        wide = self._width >= _BARS_FROM
-        table.add_column(overflow="fold", max_width=min(_LONGEST_NAME, self._width // 2))
-        if wide:
-            table.add_column(width=_BAR, no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for name, value in parts:
-            bar = [Bar(whole, 0, value, width=_BAR, color="cyan")] if wide else []
-            figures = (
-                (shown(value), "")
-                if shown
-                else (count(int(value)), percent(value / whole if whole else None))
-            )
-            table.add_row(Text(cell(name)), *bar, *map(Text, figures))
-        return self._drawn(table)
+            return self.paragraph(NOTHING_ALIVE)
+        names = [cell(name) for name, _ in parts]
+        figures = [
+            (shown(value),) if shown else (count(int(value)), percent(value / whole if whole else None))
+            for _, value in parts
+        ]
+        right = [Column(max(map(len, column)), right=True) for column in zip(*figures, strict=True)]
+        left = self._width - sum(each.width + self._gap for each in right)
+        wide = left - _BAR - self._gap >= _LEGIBLE
+        longest = max(map(cell_len, names))
+        room = min(longest, _LONGEST_NAME, self._width // 2, left - (_BAR + self._gap if wide else 0))
+        if room < min(longest, _LEGIBLE):
+            return self.figures(zip(names, map("  ".join, figures), strict=True))
+        bar = [Column(_BAR)] if wide else []
+        rows = (
+            (Text(name), *self._bar(whole, value, wide=wide), *map(Text, told))
+            for name, (_, value), told in zip(names, parts, figures, strict=True)
+        )
+        return self._ruled([Column(room), *bar, *right], rows)
 
     def trend(self, report: Report) -> str:
         days = busy(report)
-        table = self._grid(header=True)
+        dates = [format_time(day.start)[:10] for day in days]
+        told = [[count(each) for each in (day.live, day.issued, day.ended, day.leaks)] for day in days]
+        columns = [Column(len(dates[0]), "day")] + [
+            Column(max(map(len, column)), column[0], right=True)
+            for column in zip(("live", "issued", "ended", "leaks"), *told, strict=True)
+        ]
+        left = self._width - sum(each.width + self._gap for each in columns) + self._gap
+        if left < 0:
+            names = [each.name for each in columns]
+            days_apart = (
+                zip(names, (date, *each), strict=True) for date, each in zip(dates, told, strict=True)
+            )
+            return "\n".join(map(self.figures, days_apart))
+        wide = left >= _BAR + self._gap
+        columns[1:1] = [Column(_BAR)] if wide else []
         most = max((day.live for day in days), default=0)
-        wide = self._width >= _BARS_FROM + 10
-        table.add_column("day", no_wrap=True)
-        if wide:
-            table.add_column("", width=_BAR, no_wrap=True)
-        for name in ("live", "issued", "ended", "leaks"):
-            table.add_column(name, justify="right", overflow="fold")
-        for day in days:
-            bar = [Bar(max(most, 1), 0, day.live, width=_BAR, color="cyan")] if wide else []
-            figures = (day.live, day.issued, day.ended, day.leaks)
-            table.add_row(Text(format_time(day.start)[:10]), *bar, *(Text(count(each)) for each in figures))
-        return self._drawn(table)
-
-    def _grid(self, *, header: bool = False) -> Table:
-        return Table(
-            box=None,
-            pad_edge=False,
-            show_header=header,
-            header_style="dim",
-            padding=(0, 2 if self._width >= _BARS_FROM else 1, 0, 0),
+        rows = (
+            (Text(date), *self._bar(max(most, 1), day.live, wide=wide), *map(Text, each))
+            for date, day, each in zip(dates, days, told, strict=True)
         )
+        return self._ruled(columns, rows, header="dim")
 
-    def _drawn(self, shown: Table | Text) -> str:
+    def _bar(self, whole: float, value: float, *, wide: bool) -> tuple[RenderableType, ...]:
+        return (Bar(whole, 0, value, width=_BAR, color="cyan"),) if wide else ()
+
+    def _ruled(
+        self, columns: list[Column], rows: Iterable[Iterable[RenderableType]], header: str | None = None
+    ) -> str:
+        return ruled(columns, rows, self._colour, header=header, gap=self._gap)
+
+    def _drawn(self, shown: Text) -> str:
         return drawn(shown, self._width, self._colour)

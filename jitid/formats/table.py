@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +19,8 @@ from jitid.formats.cell import cell
 from jitid.formats.view import View
 from jitid.text import safe
 
-_GAP = 2
+GAP = 2
+"""So many blanks stand between two columns."""
 _LEGIBLE = 8
 _WIDEST = 24
 _NARROWEST = 20
@@ -26,6 +29,16 @@ _WHOLE = re.compile(
     r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
     re.ASCII,
 )
+
+
+class Column(NamedTuple):
+    """One column as it is drawn."""
+
+    width: int
+    name: str = ""
+    style: str = ""
+    right: bool = False
+    """Its values end below each other, as figures do."""
 
 
 def text(view: View, colour: bool) -> Iterator[str]:
@@ -37,24 +50,44 @@ def text(view: View, colour: bool) -> Iterator[str]:
     width = terminal_width()
     if view.one:
         for row in view.rows:
-            yield _record(view.fields, row, width, colour)
+            yield record([(field, row.get(field)) for field in view.fields], width, colour)
         return
     rows = [[_shown(row.get(field)) for field in view.fields] for row in view.rows]
-    least = [
-        max(map(_least_width, [field, *(row[at] for row in rows)])) for at, field in enumerate(view.fields)
-    ]
-    if sum(least) + _GAP * (len(least) - 1) > width:
+    columns = list(zip(view.fields, *rows, strict=True))
+    widths = fitted(
+        [max(map(cell_len, column)) for column in columns],
+        [max(map(_least_width, column)) for column in columns],
+        width - GAP * (len(columns) - 1),
+    )
+    if widths is None:
         between = ""
         for shown in rows:
-            yield between + _record(view.fields, dict(zip(view.fields, shown, strict=True)), width, colour)
+            yield between + record(zip(view.fields, shown, strict=True), width, colour)
             between = "\n"
         return
-    table = _table(header=True)
-    for field, room in zip(view.fields, least, strict=True):
-        table.add_column(Text(field), overflow="fold", min_width=room)
-    for shown in rows:
-        table.add_row(*map(Text, shown))
-    yield drawn(table, width, colour)
+    named = map(Column, widths, view.fields)
+    yield ruled(list(named), (map(Text, shown) for shown in rows), colour, header="bold")
+
+
+def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """Return widths that have room together: the widest give way first, none below its least; None without room.
+
+    Rich would decide by itself, and cut off what is left over.
+    """
+    if sum(least) > room:
+        return None
+
+    def at_most(most: int) -> list[int]:
+        return [max(low, min(wanted, most)) for wanted, low in zip(natural, least, strict=True)]
+
+    most = bisect_right(range(room + 1), room, key=lambda most: sum(at_most(most))) - 1
+    widths = at_most(most)
+    spare = room - sum(widths)
+    for place, wanted in enumerate(natural):
+        if spare and widths[place] == most < wanted:
+            widths[place] += 1
+            spare -= 1
+    return widths
 
 
 class Growing:
@@ -66,7 +99,7 @@ class Growing:
         self._colour = colour
         self._width = terminal_width()
         others = len(fields) - len(widths)
-        left = self._width - sum(widths.values()) - _GAP * (len(fields) - 1)
+        left = self._width - sum(widths.values()) - GAP * (len(fields) - 1)
         share = min(left // others, _WIDEST) if others else left
         self._widths = None if share < _LEGIBLE else {field: widths.get(field, share) for field in fields}
         self._between = ""
@@ -81,18 +114,20 @@ class Growing:
             return self._rows(rows, header=False)
         lines = ""
         for row in rows:
-            lines += self._between + _record(self._fields, row, self._width, self._colour)
+            lines += self._between + record(
+                [(field, row.get(field)) for field in self._fields], self._width, self._colour
+            )
             self._between = "\n"
         return lines
 
     def _rows(self, rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
         assert self._widths is not None
-        table = _table(header=header)
-        for field, width in self._widths.items():
-            table.add_column(Text(field), overflow="fold", width=width)
-        for row in rows:
-            table.add_row(*(Text(_shown(row.get(field))) for field in self._fields))
-        return drawn(table, self._width, self._colour)
+        return ruled(
+            [Column(width, field) for field, width in self._widths.items()],
+            ((Text(_shown(row.get(field))) for field in self._fields) for row in rows),
+            self._colour,
+            header="bold" if header else None,
+        )
 
 
 def terminal_width() -> int:
@@ -108,44 +143,66 @@ def terminal_width() -> int:
         return 200
 
 
-def _table(*, header: bool) -> Table:
+def ruled(
+    columns: Sequence[Column],
+    rows: Iterable[Iterable[RenderableType]],
+    colour: bool,
+    *,
+    header: str | None = None,
+    gap: int = GAP,
+) -> str:
+    """Draw rows in columns of just these widths, in which text is folded; `header` is the style of the names."""
     # No box: columns of plain words survive a copy, a serial line and a terminal without Unicode.
-    return Table(box=None, pad_edge=False, show_header=header, header_style="bold")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+        show_header=header is not None,
+        header_style=header or "",
+    )
+    for each in columns:
+        table.add_column(
+            Text(each.name),
+            style=each.style,
+            justify="right" if each.right else "left",
+            overflow="fold",
+            width=max(each.width, 1),
+        )
+    for row in rows:
+        table.add_row(*row)
+    # As wide as its columns are: with less room Rich would narrow them as it likes.
+    return drawn(table, sum(max(each.width, 1) + gap for each in columns), colour)
 
 
-def _record(fields: tuple[str, ...], row: Mapping[str, Any], width: int, colour: bool) -> str:
-    """Draw the fields of a row below each other; a value that cannot be read beside its name stands beneath it."""
-    leaves = [(name, _shown(value)) for field in fields for name, value in _leaves(field, row.get(field))]
-    names = max(len(name) for name, _ in leaves)
+def record(fields: Iterable[tuple[str, object]], width: int, colour: bool, style: str = "bold") -> str:
+    """Draw fields below each other, their names in a style; what cannot be read beside its name stands beneath it."""
+    leaves = [(leaf, _shown(value)) for field, found in fields for leaf, value in _leaves(field, found)]
+    names = max((cell_len(name) for name, _ in leaves), default=0)
     lines = ""
     beside: list[tuple[str, str]] = []
     for name, shown in leaves:
-        if names + _GAP + _least_width(shown) <= width:
+        if names + GAP + _least_width(shown) <= width:
             beside.append((name, shown))
             continue
-        lines += _beside(beside, names, width, colour) + _beneath(name, shown, width, colour)
+        lines += _beside(beside, names, width, colour, style) + _beneath(name, shown, width, colour, style)
         beside.clear()
-    return lines + _beside(beside, names, width, colour)
+    return lines + _beside(beside, names, width, colour, style)
 
 
-def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool) -> str:
+def _beside(leaves: list[tuple[str, str]], names: int, width: int, colour: bool, style: str) -> str:
     if not leaves:
         return ""
-    table = _table(header=False)
-    table.add_column(style="bold", no_wrap=True, min_width=names)
-    table.add_column(overflow="fold")
-    for name, shown in leaves:
-        table.add_row(Text(name), Text(shown))
-    return drawn(table, width, colour)
+    columns = (Column(names, style=style), Column(width - names - GAP))
+    return ruled(columns, [map(Text, leaf) for leaf in leaves], colour)
 
 
-def _beneath(name: str, shown: str, width: int, colour: bool) -> str:
+def _beneath(name: str, shown: str, width: int, colour: bool, style: str) -> str:
     import textwrap
 
-    head = f"\x1b[1m{name}\x1b[0m" if colour else name
+    head = drawn(Text(name, style=style, overflow="fold"), width, colour)
     # A word that is still too wide is left to the terminal, which gives it back whole to whoever copies it.
-    lines = textwrap.wrap(shown, width - _GAP, break_long_words=False, break_on_hyphens=False)
-    return "".join(f"{line}\n" for line in (head, *(" " * _GAP + line for line in lines)))
+    lines = textwrap.wrap(shown, width - GAP, break_long_words=False, break_on_hyphens=False)
+    return head + "".join(f"{' ' * GAP}{line}\n" for line in lines)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
@@ -163,6 +220,8 @@ def drawn(shown: RenderableType, width: int, colour: bool) -> str:
     console = Console(
         file=file,
         width=width,
+        # Without a height, a terminal that calls itself dumb would have eighty columns whatever the width is.
+        height=25,
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
@@ -185,5 +244,6 @@ def _least_width(shown: str) -> int:
     """Return how much room a value needs to be read: an id or a time all of its own, other words a little."""
     words = shown.split() or [""]
     return max(
-        len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(len(word), _LEGIBLE) for word in words
+        cell_len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(cell_len(word), _LEGIBLE)
+        for word in words
     )

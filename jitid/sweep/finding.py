@@ -42,7 +42,8 @@ class Finding(NamedTuple):
     credentials: int
     """How many credentials it is about."""
     evidence: Mapping[str, Any]
-    """What was seen, by name, never a secret; times are seconds since the epoch and end in `_at` or `_until`."""
+    """What was seen, by name, never a secret; times are seconds since the epoch and end in `_at` or `_until`,
+    durations in `_seconds`."""
     remedy: str | None
     """The command that ends it, as `jitid revoke --task T`; none where there is nothing to do but wait."""
     ends: Selection | None = None

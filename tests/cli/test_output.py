@@ -126,6 +126,17 @@ def test_every_answer_that_cannot_be_written_has_its_status(line: str, shell: Sh
     assert through_a_shell(shell, '"$@" >/dev/full', *line.split()).returncode == 74
 
 
+@pytest.mark.parametrize("verb", ["report", "sweep"])
+def test_no_file_gets_colours_however_they_are_forced(verb: str, shell: Shell) -> None:
+    leaked = shell.good("issue", "--task", f"LEAK-{verb}", "--delegator", "alice", "--kind", "opaque")
+    shell.good("leak", "add", "--source", "a log", stdin=leaked)
+    line = (verb, "--format", "table")
+    for more in ({"FORCE_COLOR": "1"}, {"JITID_COLOR": "always"}):
+        assert "\x1b[" in shell.run(*line, more=more).stdout
+        assert shell.run(*line, "--out", "it.txt", more=more).returncode in (0, 10)
+        assert "\x1b" not in (shell.home / "it.txt").read_text(encoding="utf-8")
+
+
 def test_a_signal_in_the_middle_of_handing_out_revokes(shell: Shell) -> None:
     """The process waits for the reader of its output when it is told to end."""
     line = command("issue", "--task", "TERM", "--delegator", "alice", "--count", "1000")

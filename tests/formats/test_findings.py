@@ -182,6 +182,27 @@ def test_the_page_shows_two_hundred_of_a_rule_and_the_number_of_the_rest() -> No
     assert "jitid sweep --rule orphaned-task --format tsv" in text
 
 
+def test_the_page_tells_durations_with_their_units_and_nothing_of_what_there_is_not() -> None:
+    evidence = {"lifetime_seconds": 720_000, "limit_seconds": 28_800, "limit": 25, "scopes": [], "agent": ""}
+    text = Elements(page(whole([finding(evidence=evidence, credentials=0)]))).said
+    for told in ("lifetime 8d8h", "limit 8h", "limit 25"):
+        assert told in text
+    for nothing in ("scopes", "agent", "720000", "credentials 0", "seconds"):
+        assert nothing not in text.partition("What was examined")[0]
+
+
+def test_a_severity_is_said_again_only_where_it_is_another_than_its_rule_has() -> None:
+    text = Elements(page(whole([finding(subject="T1"), finding(subject="T2", severity="low")]))).said
+    assert "T1\n" in text
+    assert "T2 low\n" in text
+
+
+def test_a_command_in_a_sentence_is_marked_as_code() -> None:
+    rule = RULES[0]._replace(reports="what `jitid leak add` was told", spares="a < `b`")
+    text = "".join(findings_html.text(iter(whole([finding()])), [rule]))
+    assert "Reported: What <code>jitid leak add</code> was told. Not reported: A &lt; <code>b</code>." in text
+
+
 def test_the_page_tells_what_was_not_examined() -> None:
     assert "Not examined: row 7 is damaged" in page(whole([], "row 7 is damaged"))
     assert "broke off" in page([coverage("clock")])

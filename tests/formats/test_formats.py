@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_reader
 import io
 import json as json_reader
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import csv, json, jsonl, table, tsv
+from jitid.formats import csv, drawing, json, jsonl, table, tsv
 from jitid.formats.view import View
 from jitid.text import safe
 
@@ -34,6 +35,9 @@ hostile = st.sampled_from(
         '"',
         "\x7f",
         "\uff1d1",
+        "x;=cmd|' /C calc'!A0",
+        '; "+1',
+        ";;@x;'-1",
     ]
 )
 texts = st.one_of(hostile, st.text(st.characters(exclude_categories=["Cs"])))
@@ -90,11 +94,35 @@ def test_no_csv_cell_is_a_formula(view: View) -> None:
     assert len(records) == len(list(view.rows))
     for record, row in zip(records, view.rows, strict=True):
         for shown, value in zip(record, [row.get(field) for field in FIELDS], strict=True):
-            assert isinstance(value, (int, bool)) or not shown.lstrip().startswith(
-                ("=", "+", "-", "@", "\uff1d")
-            )
+            assert isinstance(value, (int, bool)) or not shown.lstrip().startswith(MARKS)
             if isinstance(value, str):
-                assert shown.removeprefix("'") == safe(value).removeprefix("'")
+                assert unmarked(shown) == unmarked(safe(value))
+
+
+@given(views, st.dictionaries(texts, texts, max_size=2))
+def test_no_csv_cell_is_a_formula_where_the_semicolon_parts_cells(
+    view: View, mapping: dict[str, str]
+) -> None:
+    """However it takes the quotes; and JSON in a cell is the same to who reads it."""
+    found = view._replace(
+        fields=(*FIELDS, "evidence"), rows=[{**row, "evidence": mapping} for row in view.rows]
+    )
+    text = written(csv.text, found)
+    for line in text.removesuffix("\r\n").split("\r\n"):
+        _, *cells = line.split(";")
+        assert not [cell for cell in cells if cell.lstrip(' "').startswith(MARKS)]
+    for record in csv_reader.DictReader(io.StringIO(text, newline="")):
+        shown = json_reader.loads(record["evidence"])
+        told = {safe(name): safe(value) for name, value in mapping.items()}
+        assert {safe(name): safe(value) for name, value in shown.items()} == told
+
+
+MARKS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def unmarked(cell: str) -> str:
+    """Return the text of a cell without the apostrophes that keep a formula from being one."""
+    return re.sub(r"(^|;)'", r"\1", cell)
 
 
 @given(views, st.booleans())
@@ -113,6 +141,111 @@ def test_a_table_keeps_markup_and_long_values_whole(monkeypatch: pytest.MonkeyPa
     text = written(lambda each: table.text(each, False), view)
     assert "[bold]" in text
     assert text.count("x") == 100 + len("text") - len("tet")
+
+
+# Letters of its own for each cell, narrow or wide, so that it can be told where each one has come to.
+BLOCK = 16
+narrow = st.just(0x100)  # with some marks that are put over other letters
+wide = st.just(0x4E00)
+words = st.lists(
+    st.lists(st.integers(0, BLOCK - 1), min_size=1, max_size=40) | st.just([0, 1]), min_size=1, max_size=4
+)
+ID = "jti_06h0000000000000000000000v"
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[View, list[str]]:
+    """Return a view, and the names of its columns and its cells, each in other letters; some hold an id besides."""
+    count, high = draw(st.integers(1, 7)), draw(st.integers(1, 4))
+    cells = [
+        " ".join("".join(chr(block + BLOCK * place + at) for at in word) for word in draw(words))
+        for place in range(count * (high + 1))
+        for block in [draw(narrow | wide)]
+    ]
+    fields = tuple(cells[:count])
+    rows = [
+        {
+            field: f"{draw(st.sampled_from(['', '', ID + ' ']))}{cells[count * (row + 1) + at]}"
+            for at, field in enumerate(fields)
+        }
+        for row in range(high)
+    ]
+    return View("jitid.test/1", fields, rows, one=high == 1 and draw(st.booleans())), cells
+
+
+@given(tables(), st.integers(20, 200), st.booleans(), st.booleans())
+def test_nothing_is_cut_off(made: tuple[View, list[str]], width: int, growing: bool, colour: bool) -> None:
+    """Whatever the terminal's width and whatever it says of itself, each cell has all its letters in order."""
+    view, cells = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("TERM", "dumb")
+        if growing:
+            stream = table.Growing(view.fields, {}, colour)
+            text = stream.header() + stream.lines(view.rows)
+        else:
+            text = written(lambda each: table.text(each, colour), view)
+    for place, cell in enumerate(cells):
+        own = [chr(block + BLOCK * place + at) for block in (0x100, 0x4E00) for at in range(BLOCK)]
+        shown = [letter for letter in text if letter in own]
+        whole = cell.replace(" ", "")
+        # Drawn below each other, each row has the names again.
+        assert "".join(shown) in {whole, whole * len(list(view.rows))}
+    if not growing:
+        ids = sum(value.count(ID) for row in view.rows for value in row.values())
+        assert text.count(ID) == ids
+
+
+def test_a_tree_is_as_wide_as_its_names_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With colours too, which somebody may force."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    node = {
+        "id": ID,
+        "parent": None,
+        "delegator": "user:" + "d" * 100,
+        "agent": "a" * 100,
+        "depth": 0,
+        "task": "T1",
+        "state": "active",
+        "scopes": ["s" * 100],
+    }
+    for colour in (False, True):
+        text = drawing.text([node], colour)
+        assert all(whole in text for whole in (ID, "d" * 100, "a" * 100, "s" * 100))
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 12)), min_size=1), st.integers(0, 300))
+def test_the_widest_column_gives_way_first(columns: list[tuple[int, int]], room: int) -> None:
+    """All the room is used that is needed; whoever is narrower than others has all that it wants."""
+    least = [min(wanted, low) for wanted, low in columns]
+    natural = [wanted for wanted, _ in columns]
+    widths = table.fitted(natural, least, room)
+    assert (widths is None) == (sum(least) > room)
+    if widths is not None:
+        assert sum(widths) == min(sum(natural), room)
+        assert all(low <= width <= most for low, width, most in zip(least, widths, natural, strict=True))
+        given_way = [at for at, wanted in enumerate(natural) if widths[at] < wanted]
+        for at in given_way:
+            assert all(
+                width <= widths[at] + 1 or width == low for width, low in zip(widths, least, strict=True)
+            )
+
+
+def test_ordinary_names_leave_every_column_on_eighty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all of it cannot stand side by side, long names are folded and nothing else is."""
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "leak": 1,
+        "jti": ID,
+        "agent": "release-planner",
+        "source": "github-secret-scanning",
+        "state": "active",
+        "exposure": "14m55s",
+    }
+    head, first, *_ = written(lambda each: table.text(each, False), View("", tuple(row), [row])).splitlines()
+    assert head.split() == list(row)
+    assert first.split() == ["1", ID, "release-pla", "github-secr", "active", "14m55s"]
 
 
 @pytest.mark.parametrize(

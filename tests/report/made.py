@@ -82,3 +82,27 @@ def hostile(report: Report) -> Report:
         people=report.survey.people._replace(highest_delegator=HOSTILE[1]),
     )
     return report._replace(survey=survey, offenders=offenders, missed=HOSTILE, ledger=HOSTILE[0])
+
+
+def ownerless(report: Report) -> Report:
+    """Return the report as it were if systems had all that is alive."""
+    people = report.survey.people._replace(people=0, identities=0, highest=None, highest_delegator=None)
+    return report._replace(survey=report.survey._replace(people=people))
+
+
+def lifeless(report: Report) -> Report:
+    """Return the report as it were if nothing were alive, nothing had leaked, and this were the first day."""
+    survey = ownerless(report).survey
+    nothing = {name: found._replace(top=(), names=0, live=0) for name, found in survey.live_by.items()}
+    return report._replace(
+        survey=survey._replace(
+            totals=type(survey.totals)(*[0] * len(survey.totals)),
+            live_by=nothing,
+            sensitive=tuple(each._replace(live=0, standing=0) for each in survey.sensitive),
+            use=type(survey.use)(0, 0, 0, 0),
+            leaks=survey.leaks._replace(secrets=0, valid=0, aged=0, aged_valid=0),
+            trend=survey.trend[-1:],
+        ),
+        offenders=(),
+        missed=(),
+    )

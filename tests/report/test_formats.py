@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv as csv_reader
 import io
 import json as json_reader
+import re
 import subprocess
 from collections import defaultdict
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jitid.formats import csv, json, report_document, report_html, report_metrics, report_text
 from jitid.formats.figures import count, duration, percent
 from jitid.formats.view import View
+from jitid.ledger.survey import Breakdown, Part
 from jitid.report import Report, gravest
 from jitid.sweep.finding import Finding
 from tests.real import need
-from tests.report.made import FOUND, HOSTILE, hostile, lively
+from tests.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +165,77 @@ def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
     assert not any("task=" in line or "day=" in line for line in text.splitlines())
 
 
+def test_every_metric_says_by_itself_what_it_is(report: Report) -> None:
+    """Whoever looks one up does not see the one before it."""
+    text = "".join(report_metrics.exposition(report))
+    told = [line.split(maxsplit=3)[3] for line in text.splitlines() if line.startswith("# HELP")]
+    assert len(set(told)) == len(told)
+    assert [each for each in told if re.match(r"(The same|Th(ey|eir|ose|ese|is|at))\b", each)] == []
+
+
+def test_where_only_systems_have_something_alive_no_person_has(report: Report) -> None:
+    """And it is not said that nothing is alive."""
+    live = report.survey.totals.live_identities
+    assert live > 1
+    for text in (report_text.text(ownerless(report), False), report_html.text(ownerless(report))):
+        whole = "".join(text)
+        assert f"o person has a live identity; {live} belong to systems" in whole
+        assert "othing is alive" not in whole
+        assert "Nobody" not in whole
+
+
+def test_where_nothing_is_alive_nothing_is_reckoned(report: Report) -> None:
+    """No share of nothing, and no mean over nobody."""
+    for width in (40, 80):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", str(width))
+            lines = "".join(report_text.text(lifeless(report), False)).splitlines()
+        told = {line.rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[-1] for line in lines}
+        assert {told[name] for name in ("never used", "standing", "mean")} == {"nothing is alive"}
+        assert not [line for line in lines if "  -" in line]
+    page = "".join(report_html.text(lifeless(report)))
+    assert "Nothing is alive." in page
+    assert "belong" not in page
+
+
+def test_the_days_that_are_left_out_are_counted(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    text = "".join(report_text.text(report, False))
+    days = [day for day in report.survey.trend if any(day[1:])]
+    left = len(report.survey.trend) - len(days)
+    assert left > 1
+    assert f"Last {left + len(days)} days of UTC\nthe first {left} days are left out" in text
+    busy = report._replace(survey=report.survey._replace(trend=tuple(days)))
+    assert "left out" not in "".join(report_text.text(busy, False))
+
+
+def test_a_command_in_a_sentence_is_marked_as_code(report: Report) -> None:
+    """Backquotes are for terminals."""
+    page = "".join(report_html.text(report._replace(offenders=())))
+    assert "<code>jitid sweep</code> tells all that it finds." in page
+    assert "`" not in page
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(20, 200), st.integers(1, 10**9))
+def test_no_name_and_no_figure_is_cut_off(report: Report, width: int, live: int) -> None:
+    """However narrow the terminal, and however large the figures."""
+    # Each in letters of its own, narrow and wide ones.
+    names = ["".join(map(chr, range(start, start + high))) for start, high in NAMES]
+    found = Breakdown(tuple(Part(name, live) for name in names), len(names), live * len(names))
+    day = report.survey.trend[-1]._replace(live=live, issued=live, ended=live, leaks=live)
+    survey = report.survey._replace(live_by=dict.fromkeys(report.survey.live_by, found), trend=(day,) * 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        text = "".join(report_text.text(report._replace(survey=survey), False))
+    for name in names:
+        assert "".join([letter for letter in text if letter in name]) == name * 6
+    assert "".join(text.split()).count(f"{live:,}") >= 6 * len(names) + 4 * 3
+
+
+NAMES = ((0x100, 30), (0x13A0, 80), (0x4E00, 60), (0xA000, 1))
+
+
 @pytest.mark.parametrize("width", [20, 36, 60, 80, 200])
 @pytest.mark.parametrize("colour", [False, True])
 def test_a_terminal_obeys_nothing_in_a_name(
@@ -207,6 +282,6 @@ def test_figures_are_read_at_a_glance() -> None:
     """What is not quite nothing or all does not look like it."""
     shares = {None: "-", 0: "0.0 %", 0.0001: "< 0.1 %", 0.5: "50.0 %", 0.9999: "> 99.9 %", 1: "100 %"}
     assert {share: percent(share) for share in shares} == shares
-    times = {None: "-", 0: "0 s", 59: "59 s", 60: "1 min", 5_400: "1 h 30 min", 93_661: "1 d 2 h"}
+    times = {None: "-", 0: "0s", 59: "59s", 60: "1m", 5_400: "1h30m", 93_661: "1d2h"}
     assert {seconds: duration(seconds) for seconds in times} == times
     assert count(1_570_000) == "1,570,000"

@@ -11,6 +11,7 @@ from jitid.lifetime import (
     EARLIEST,
     LATEST,
     MAX_DURATION,
+    brief_duration,
     format_duration,
     format_time,
     parse_duration,
@@ -24,6 +25,29 @@ def test_a_duration_survives_the_way_to_text_and_back(seconds: int) -> None:
     """What is shown can be typed again, with units or as bare seconds."""
     assert parse_duration(format_duration(seconds)) == seconds
     assert parse_duration(str(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0s"),
+        (59, "59s"),
+        (90, "1m30s"),
+        (5_430, "1h30m"),
+        (1_296_030, "15d"),
+        (2_520_059, "29d4h"),
+        (-93_661, "-1d2h"),
+    ],
+)
+def test_a_brief_duration_is_spelled_as_any_other(seconds: int, shown: str) -> None:
+    assert brief_duration(seconds) == shown
+
+
+@given(st.integers(1, MAX_DURATION))
+def test_a_brief_duration_is_rounded_down_and_never_to_nothing(seconds: int) -> None:
+    brief = parse_duration(brief_duration(seconds))
+    assert seconds - seconds // 20 - 3_600 * (seconds >= 86_400) <= brief <= seconds
+    assert sum(letter.isalpha() for letter in brief_duration(seconds)) <= 2
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.lifetime import format_duration, format_time
+from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
@@ -19,7 +19,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         refused = mark - now > _DAY
         yield RULE.finding(
             "ledger",
-            f"the clock is {format_duration(mark - now)} behind the ledger's last event, at {format_time(mark)}"
+            f"the clock is {brief_duration(mark - now)} behind the ledger's last event, at {format_time(mark)}"
             + ("; whatever writes is refused" if refused else ""),
             severity=Severity.HIGH if refused else RULE.severity,
             since=mark,

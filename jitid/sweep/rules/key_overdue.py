@@ -19,7 +19,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 f"the {key.algorithm} key {key.kid} signs since {format_time(key.created_at)}; "
                 f"{format_duration(limit)} is the limit",
                 since=key.created_at + limit,
-                evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit": limit},
+                evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit_seconds": limit},
                 remedy=f"jitid keys rotate{other}",
             )
 

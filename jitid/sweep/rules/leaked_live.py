@@ -10,7 +10,7 @@ from jitid.ledger.leaks import LIVING, below
 from jitid.ledger.lifespans import DEATH
 from jitid.ledger.protocol import Selection
 from jitid.ledger.selecting import LIVE
-from jitid.lifetime import format_duration, format_time
+from jitid.lifetime import brief_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.text import quote
@@ -77,7 +77,7 @@ def _finding(
     credential = credential_id(jti)
     return RULE.finding(
         credential,
-        f"the {kind} of {agent} on {task} was reported as leaked {format_duration(now - reported_at)} ago "
+        f"the {kind} of {agent} on {task} was reported as leaked {brief_duration(now - reported_at)} ago "
         f"({quote(source)}){state}",
         severity=severity,
         since=reported_at,
