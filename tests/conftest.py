@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes depends on who else is at work on the machine, and says nothing about the code.
+settings.register_profile("jitid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("jitid")
 
 STEERING = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 """Variables by which whoever runs the tests, or the runner itself, would steer what jitid writes."""

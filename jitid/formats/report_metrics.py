@@ -97,7 +97,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
     yield _one(
-        "leaked_secrets_valid_closed", "Those of them of which every report was closed", leaks.valid_closed
+        "leaked_secrets_valid_closed",
+        "Leaked secrets that still work, and of which every report was closed",
+        leaks.valid_closed,
     )
     yield _one(
         "leaked_secrets_living_on",
@@ -106,7 +108,7 @@ def _metrics(report: Report) -> Iterator[Metric]:
     )
     yield _one(
         "leaked_secrets_living_on_closed",
-        "Those of them of which every report was closed, dead with a living identity",
+        "Dead leaked secrets with a living identity of which every report was closed",
         leaks.living_on_closed,
     )
     yield _one(

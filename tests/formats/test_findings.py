@@ -51,7 +51,7 @@ def test_nothing_but_commands_and_long_words_is_wider_than_the_terminal(
         assert len(line) <= int(columns) or line == f"    {remedy}" or " " not in line.strip(), line
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sweeps)
 def test_every_command_that_is_shown_stands_whole_on_a_line_of_its_own(
     monkeypatch: pytest.MonkeyPatch, rows: list[SweptRow]

@@ -180,7 +180,7 @@ def test_a_chain_of_a_thousand_ends_at_its_root(place: Place) -> None:
     assert radius.credentials == 1_000
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(parents=st.lists(st.integers(-1, 30), min_size=1, max_size=25), chosen=st.integers(0, 24))
 def test_no_descendant_of_a_revoked_identity_lives(place: Place, parents: list[int], chosen: int) -> None:
     """In any forest, ending one identity leaves zero live descendants and everything else alive."""

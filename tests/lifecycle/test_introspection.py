@@ -201,7 +201,7 @@ def test_a_typo_in_an_opaque_token_is_told_from_an_unknown_one(world: World) -> 
     assert "mistyped" in refused(world, token[:10] + wrong + token[11:])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text(min_size=1, max_size=200) | st.text(alphabet="aA0.-_=eyJ", min_size=1, max_size=120))
 def test_whatever_is_presented_is_answered_or_refused(world: World, text: str) -> None:
     for presented in (text, f"jitid_{text}", f"eyJ.{text}.x"):

@@ -709,7 +709,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=STEPS)
 def test_whatever_happens_the_log_holds_and_proofs_are_true(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory

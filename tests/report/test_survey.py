@@ -47,7 +47,7 @@ def check_sums(survey: Survey, now: int) -> None:
     assert survey.use.identities == totals.live_identities
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     steps=histories,
     later=st.sampled_from([0, 1, 600, 2 * DAY, 8 * DAY]),
@@ -70,7 +70,7 @@ def test_a_survey_counts_what_each_row_says(
             check_sums(survey, then)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(steps=histories)
 def test_the_report_of_this_very_second_is_the_present_one(steps: list[dict[str, Any]]) -> None:
     """The rows' own history gives the same as what the ledger calls alive."""
