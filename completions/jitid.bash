@@ -100,7 +100,7 @@ __jitid_table() {
         arguments='tasks'
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
         ;;
     'audit head')
         options="--out=files $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --event --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -372,6 +372,7 @@ complete -c jitid -n '__jitid_at "audit log" --agent' -l agent -r -fka '(__jitid
 complete -c jitid -n '__jitid_at "audit log" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
 complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Done by this login'
 complete -c jitid -n '__jitid_at "audit log" --rule' -l rule -x -d 'Decided by this policy rule'
+complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by this sweep'
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'

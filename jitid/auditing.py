@@ -16,6 +16,10 @@ from jitid.text import quote
 HEAD_TYPE = "jitid-audit-head+jws"
 
 
+class UnreadableHeadError(IntegrityError):
+    """What was kept as a signed head is none: it vouches for nothing, and accuses of nothing either."""
+
+
 class LogFilter(NamedTuple):
     """Which events are shown; every given condition must hold."""
 
@@ -25,6 +29,8 @@ class LogFilter(NamedTuple):
     delegator: str | None = None
     by: str | None = None
     rule: str | None = None
+    sweep: str | None = None
+    """The name of a sweep, which its events say."""
     since: int | None = None
     """Seconds since the epoch."""
     until: int | None = None
@@ -69,6 +75,8 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter) -> bool:
         return False
     if chosen.by is not None and document["by"] != chosen.by:
         return False
+    if chosen.sweep is not None and document.get("sweep") != chosen.sweep:
+        return False
     for name in ("task", "agent", "delegator"):
         wanted = getattr(chosen, name)
         if (
@@ -99,9 +107,12 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
     """Return the link that a signed head tells of. Keys that were rotated or revoked since still vouch for it.
 
     Raises:
+        UnreadableHeadError: it is no signed head, or was damaged.
         IntegrityError: it is of another ledger, or not signed by a key of this one.
 
     """
+    if not text:
+        raise UnreadableHeadError("the signed head is empty")
     try:
         parsed = jws.parse(text, types=frozenset({HEAD_TYPE}))
         key = next((key for key in keys if key.kid == parsed.kid), None)
@@ -109,7 +120,7 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
             raise IntegrityError("the signed head is signed by a key that this ledger never had")
         jws.verify_signature(parsed, key.algorithm, key.public)
     except InvalidCredentialError as error:
-        raise IntegrityError(f"the signed head cannot be trusted: {error.message}") from error
+        raise UnreadableHeadError(f"the signed head cannot be read: {error.message}") from error
     claims = parsed.claims
     if claims.get("ledger") != names.uuid:
         raise IntegrityError("the signed head is of another ledger")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.authority.local import LocalAuthority
@@ -128,8 +129,17 @@ def examine(config: Config) -> list[Check]:
 
     """
     from jitid.authority.operations import Examine
+    from jitid.files import read_regular
+    from jitid.tokenform import MAX_TOKEN
 
-    return look(config, Examine(stated=_stated(config)))
+    place = sweep_head(config)
+    head = None
+    # Before the ledger, which only grows: what a sweep keeps meanwhile is of events that this look may not see.
+    if os.path.lexists(place):
+        # What cannot be opened is for those to tell of who look at permissions.
+        with suppress(OSError):
+            head = (place, read_regular(place, MAX_TOKEN).decode("utf-8", "replace").strip())
+    return look(config, Examine(stated=_stated(config), head=head))
 
 
 def look(config: Config, operation: Operation[Result]) -> Result:

@@ -116,6 +116,10 @@ class IntegrityError(JitidError):
     exit_status = ExitStatus.INTEGRITY
 
 
+class ClockError(IntegrityError):
+    """The clock is not to be believed, so that nothing can be judged by it."""
+
+
 class DamagedError(IntegrityError):
     """The ledger's file cannot be read as one."""
 

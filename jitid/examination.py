@@ -106,10 +106,17 @@ def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
 class _Subject:
     """What the checks of a ledger ask."""
 
-    def __init__(self, ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        keyring: Keyring,
+        stated: Mapping[str, str | None],
+        head: tuple[str, str] | None,
+    ) -> None:
         self.ledger = ledger
         self.keyring = keyring
         self.stated = stated
+        self.head = head
         self.condition = ledger.condition()
         self.met: JitidError | None = None
         """What a check has met that the others will meet too."""
@@ -142,10 +149,18 @@ class _Subject:
             )
 
 
-def examine(ledger: Ledger, keyring: Keyring, stated: Mapping[str, str | None]) -> list[Check]:
-    """Return what all the checks of a ledger say; `stated` is what the configuration says of its names."""
+def examine(
+    ledger: Ledger,
+    keyring: Keyring,
+    stated: Mapping[str, str | None],
+    head: tuple[str, str] | None = None,
+) -> list[Check]:
+    """Return what all the checks of a ledger say.
+
+    `stated` is what the configuration says of its names, `head` a signed audit head that was kept, after its place.
+    """
     checks = [(name, partial(_once, check)) for name, check in CHECKS]
-    return list(perform(checks, _Subject(ledger, keyring, stated)))
+    return list(perform(checks, _Subject(ledger, keyring, stated, head)))
 
 
 def _once(check: Callable[[_Subject], Iterable[Check]], subject: _Subject) -> Iterator[Check]:
@@ -272,13 +287,25 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:
+    expected = unreadable = None
+    place, text = subject.head or ("", "")
     try:
         with subject.read() as (snapshot, names):
-            held = auditing.verify(snapshot, names, None)
+            try:
+                if place:
+                    expected = auditing.read_head(text, names, snapshot.signing_keys())
+            except auditing.UnreadableHeadError as error:
+                # The log can be whole all the same.
+                error.message += f" ({place})"
+                error.hint = f"mv {word(place)} {word(f'{place}.unreadable')}"
+                unreadable = failure("audit", error)
+            held = auditing.verify(snapshot, names, expected)
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
     yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
+    if unreadable is not None:
+        yield unreadable
 
 
 def _bytes(number: int) -> str:

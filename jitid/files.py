@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -194,7 +195,7 @@ class Replacement:
     def _open(self) -> None:
         if self._path == "-":
             raise OutputError("`-` is no file: without --out it goes to standard output")
-        if _is_special(self._path):
+        if is_special(self._path):
             self._aside = None
             # Standard output by its name may be a file that others write to as well: nothing of theirs is overwritten.
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -205,6 +206,9 @@ class Replacement:
         self._descriptor = os.open(self._aside, flags, self._mode)
         # A umask can only take permissions away; an owner who may not write could not renew the file later.
         os.fchmod(self._descriptor, self._mode)
+        # Whoever clears up after the dead sees that this one lives; not every file system has such locks.
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         _give_to_owner(self._descriptor, self._path)
 
     def _flush(self) -> None:
@@ -245,13 +249,27 @@ def _told(path: str) -> Iterator[None]:
         ) from error
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
     """Tell whether something is written to, and not replaced: a pipe, a device, an open descriptor by its name."""
     if not os.path.exists(path):
         return False
     folder = os.path.realpath(os.path.dirname(path) or ".")
     # /dev/stdout and /dev/fd/3 are links to what may be a regular file: replacing the link would break the system.
     return not os.path.isfile(path) or folder == "/dev" or folder.startswith("/proc/")
+
+
+def read_regular(path: str, most: int) -> bytes:
+    """Return the first `most` bytes of a regular file, and none of what is none: reading a pipe would wait for ever.
+
+    Raises OSError.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if is_special(path):
+        return b""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _give_to_owner(descriptor: int, path: str) -> None:

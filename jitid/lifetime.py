@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from jitid.errors import UsageError
+from jitid.errors import IntegrityError, UsageError
 from jitid.text import quote
 
 MAX_DURATION = 100 * 31_557_600
@@ -150,6 +150,16 @@ def _days(year: int, month: int, day: int) -> int:
         month += 12
     days_before_month = (153 * (month - 3) + 2) // 5
     return 365 * year + year // 4 - year // 100 + year // 400 + days_before_month + day - 719_469
+
+
+def check_times(*times: object) -> None:
+    """Raise IntegrityError if one of the ledger's times is neither a whole number nor none at all."""
+    for at in times:
+        if at is not None and type(at) is not int:
+            raise IntegrityError(
+                "a row of the ledger has a time that is none, and nothing is judged by it",
+                "run: jitid audit verify",
+            )
 
 
 def format_time(seconds: int) -> str:

@@ -183,6 +183,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--delegator": ("delegator", "text", ""),
         "--by": ("by", "text", ""),
         "--rule": ("rule", "text", ""),
+        "--sweep": ("sweep", "text", ""),
         "--since": ("since", "text", ""),
         "--until": ("until", "text", ""),
         "--event": ("event", "number", ""),

@@ -13,6 +13,10 @@ from jitid.lifetime import format_time
 from jitid.text import check_text, quote
 
 
+class TooManyError(UsageError):
+    """More would end than is permitted."""
+
+
 class Ended(NamedTuple):
     """What a revocation came to, or would come to."""
 
@@ -114,11 +118,11 @@ def guard(radius: Radius, most: int) -> None:
     """Refuse to end more than `most` credentials.
 
     Raises:
-        UsageError: more than that would end.
+        TooManyError: more than that would end.
 
     """
     if radius.credentials > most:
-        raise UsageError(
+        raise TooManyError(
             f"this would end more than {most}: {blast(radius)}; nothing was changed",
             f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
         )

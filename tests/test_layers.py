@@ -38,7 +38,7 @@ LAYERS = (
         "exposure",
         "leaks",
     },
-    {"ledger", "issuers", "keyring", "oidc", "files", "policyfiles", "processes", "runner"},
+    {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
     {"policy"},
     {"credential", "task", "agent", "audit", "process"},
     {

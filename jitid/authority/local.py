@@ -79,7 +79,7 @@ class LocalAuthority:
             case ops.Examine():
                 from jitid import examination
 
-                return examination.examine(self._ledger, self._keyring, operation.stated)
+                return examination.examine(self._ledger, self._keyring, operation.stated, operation.head)
             case ops.Trace():
                 from jitid import tracing
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
-    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
     from jitid.sweep.limits import Limits
     from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
@@ -306,6 +306,8 @@ class Examine(Operation["list[Check]"]):
 
     stated: Mapping[str, str | None]
     """What the configuration says of the ledger's own names, by `issuer` and `trust_domain`."""
+    head: tuple[str, str] | None = None
+    """The signed audit head that a sweep has kept, after the name of its place."""
 
 
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
@@ -317,6 +319,8 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Signed audit heads that were kept, each after the name of its place."""
     reread: bool = False
     """Whether the audit log is read from its beginning, whatever the heads vouch for."""
+    most: int | None = None
+    """Of remedies that end more than this it is measured how many; None for none."""
     accept_clock: bool = False
 
 
@@ -332,7 +336,7 @@ class ForeseeFix(Operation["Foreseen"]):
     accept_clock: bool = False
 
 
-class Fix(Operation["Iterator[Remedied]"]):
+class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     """End what some rules find; the answer comes piece by piece, as it is done."""
 
     rules: tuple[str, ...]

@@ -14,19 +14,16 @@ from jitid.errors import IntegrityError, JitidError
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
 from jitid.sweep import remedies
-from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Rule, Sight
 from jitid.sweep.rules import rule_of
 from jitid.sweep.sweeping import check_clock, found, sweep
 
-_CLOSING = "expired-unretired"
-"""The rule whose findings no revocation ends: they are dead, and are only to be recorded."""
-
 
 def perform(
     ledger: Ledger, keyring: Keyring, operation: ops.Sweep | ops.ForeseeFix | ops.Fix
-) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied]:
+) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied | Unfixed]:
     """Perform an operation of a sweep."""
     rules = [rule_of(name) for name in operation.rules]
     match operation:
@@ -37,7 +34,7 @@ def perform(
                 sight = _look(ledger, operation.limits, snapshot, accept_clock=operation.accept_clock)
                 foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
                 # What is due to be recorded is dead, and counts for nothing.
-                closing = tuple(name for name in operation.rules if name == _CLOSING)
+                closing = tuple(rule.name for rule in rules if rule.closes)
                 return foreseen._replace(rules=(*foreseen.rules, *closing))
         case ops.Fix():
             return _fix(ledger, operation, rules)
@@ -58,7 +55,7 @@ def _sweep(
             remembered=remembered,
             reread=operation.reread,
         )
-        yield from sweep(sight, rules)
+        yield from sweep(sight, rules, operation.most)
         head = unsigned = None
         if sight.verified is not None:
             try:
@@ -68,18 +65,18 @@ def _sweep(
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied]:
+def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
     accept_clock = operation.accept_clock
-    due: list[Finding] = []
     for rule in rules:
-        if rule.name == _CLOSING:
+        if rule.closes:
+            due: list[Finding] = []
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, snapshot, accept_clock=accept_clock)
                 # If it cannot be asked, the sweep that follows tells so.
                 with suppress(IntegrityError):
                     due = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
             for finding in due:
-                yield remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
+                yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
     look = partial(_look, ledger, operation.limits, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
@@ -113,7 +110,7 @@ def _look(
     remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
     reread: bool = True,
 ) -> Sight:
-    """Return what rules see. Raises IntegrityError for a clock that has jumped ahead."""
+    """Return what rules see. Raises ClockError for a clock that has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)

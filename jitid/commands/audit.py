@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid.audit import Event
-from jitid.auditing import LogFilter, Verification, verify_export
+from jitid.auditing import LogFilter, UnreadableHeadError, Verification, verify_export
 from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
@@ -19,6 +19,7 @@ from jitid.formats.view import View
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator, check_name
 from jitid.strictjson import loads
+from jitid.tokenform import MAX_TOKEN
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -38,6 +39,7 @@ def log(
     delegator: options.OfDelegator = None,
     by: options.OfCaller = None,
     rule: options.OfRule = None,
+    sweep: options.OfSweep = None,
     since: options.Since = None,
     until: options.Until = None,
     event: options.OfEvent = None,
@@ -61,6 +63,7 @@ def log(
         delegator=None if delegator is None else check_delegator(delegator),
         by=by,
         rule=rule,
+        sweep=sweep,
         since=None if since is None else parse_time(since),
         until=None if until is None else parse_time(until),
         after=(after or 0) if event is None else max(after or 0, event - 1),
@@ -162,18 +165,26 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
     """
     given.expect(VERIFIED)
     reading.check_one_stdin(file, expect_head)
-    expected = None if expect_head is None else reading.token(expect_head, "the signed head").reveal()
+    expected = None if expect_head is None else _head(expect_head)
     try:
         if file is None:
             result = open_authority(given.config()).perform(VerifyLog(expected_head=expected))
         else:
             result = verify_export((text for _, text in reading.lines(file, "the export")), expected)
+    except UnreadableHeadError as error:
+        error.hint = "if it is the right file, verify without it (jitid audit verify), and put it away"
+        raise
     except IntegrityError as error:
         error.hint = (
             error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
         )
         raise
     _tell(given, result, compared_rows=file is None)
+
+
+def _head(path: str) -> str:
+    # That nothing is left of what was kept is no slip of whoever names it.
+    return reading.read(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace").strip()
 
 
 def _tell(given: Globals, result: Verification, *, compared_rows: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from jitid.commands import reading
 from jitid.errors import UsageError
 from jitid.files import writing_private
+from jitid.leftovers import remove_leftovers
 from jitid.sweep.finding import Finding, Severity
 from jitid.text import quote
 
@@ -107,6 +108,7 @@ class NewBaseline:
             file.write(json.dumps({"schema": SCHEMA}) + "\n")
             for line in self._file:
                 file.write(line)
+        remove_leftovers(self._path)
 
 
 def entries(path: str, *, new: bool) -> Iterator[Entry]:

@@ -10,7 +10,8 @@ from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows
 from jitid.lifetime import format_time
-from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept
+from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
+from jitid.sweep.rules import rule_of
 
 FIELDS = (
     "state",
@@ -33,6 +34,9 @@ FIELDS = (
 """The fields of a finding; a rule's coverage is a row too, whose state is `examined` or `missed`."""
 
 
+BROKEN_OFF = "the sweep broke off: this is not all"
+
+
 class Telling:
     """Turns what a sweep yields into records, and remembers what the end of the command needs to know."""
 
@@ -47,6 +51,7 @@ class Telling:
     ) -> None:
         """`keep` is called with every finding that is left, known or not; `since` leaves out what is older."""
         self._given = given
+        self._most = given.config().number("max")
         self._sweep = sweep
         self._fail_on = fail_on
         self._known = known
@@ -62,16 +67,21 @@ class Telling:
         """Whether something is left that is grave enough."""
         self.complete: dict[str, bool] = {}
         """Of each rule that was asked whether it could examine everything."""
+        self._unfixed: Counter[tuple[str, str]] = Counter()
+        """Of what --fix could not end, by rule and reason, how many findings."""
         self.head: str | None = None
         self.unsigned: str | None = None
 
     def records(
-        self, remedied: Iterable[Remedied], found: Iterable[Finding | Coverage | Swept]
+        self, remedied: Iterable[Remedied | Unfixed], found: Iterable[Finding | Coverage | Swept]
     ) -> Iterator[SweptRow]:
         """Yield the records of a sweep in their order: what ended, what is left with coverage, the summary."""
         for done in remedied:
+            if isinstance(done, Unfixed):
+                self._unfixed[done.rule, done.why] += done.findings
+                continue
             self.ended += done.credentials
-            self.accepted += done.accepted
+            self.accepted += done.accepted or 0
             for finding in done.findings:
                 self.counts["ended"] += 1
                 yield self._ended(finding, done)
@@ -81,13 +91,14 @@ class Telling:
                     if self._since is None or each.since is None or each.since >= self._since:
                         yield self._open(each)
                 case Coverage():
-                    self.complete[each.rule] = each.complete
+                    missed = [*each.missed, *self._left_alive(each.rule)]
+                    self.complete[each.rule] = not missed
                     yield {
                         "coverage": {
                             "rule": each.rule,
                             "examined": each.examined,
-                            "complete": each.complete,
-                            "missed": list(each.missed),
+                            "complete": not missed,
+                            "missed": missed,
                         }
                     }
                 case Swept():
@@ -99,20 +110,20 @@ class Telling:
         """Tell whether something was not examined."""
         return not all(self.complete.values())
 
+    def _left_alive(self, rule: str) -> Iterator[str]:
+        """Yield why --fix could not end what a rule has found."""
+        for (of, why), number in self._unfixed.items():
+            if of == rule:
+                what = "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
+                yield f"--fix could not end {what}: {why}"
+
     def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
-        proof = (
-            "they were dead, and the ledger says so from now on"
-            if finding.rule == "expired-unretired"
-            else f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
-            if not done.accepted
-            else f"{done.accepted} of what event {done.event} ended are still taken"
-        )
         row = self._row(finding, "ended")
         row["remedy"] = None
         row["sweep"] = self._sweep
         row["event"] = done.event
         row["ended_at"] = rows.time(done.at)
-        row["proof"] = proof
+        row["proof"] = _proof(done)
         row["ended_credentials"] = done.credentials
         row["offline_until"] = rows.time(done.offline_until)
         return row
@@ -135,7 +146,7 @@ class Telling:
             "since": rows.time(finding.since),
             "credentials": finding.credentials,
             "summary": finding.summary,
-            "remedy": None if finding.remedy is None else self._given.command(finding.remedy),
+            "remedy": remedy(self._given, finding, self._most),
             "event": None,
             "ended_at": None,
             "ended_credentials": None,
@@ -163,24 +174,87 @@ class Telling:
         }
 
 
+class Whole:
+    """Records that end where they break off, so that a format can close what it has begun, and tell why afterwards."""
+
+    def __init__(self, records: SweptRows) -> None:
+        self._records = iter(records)
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[SweptRow]:
+        return self
+
+    def __next__(self) -> SweptRow:
+        try:
+            return next(self._records)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._error = error
+            raise StopIteration from error
+
+    def check(self) -> None:
+        """Raise the error by which they broke off."""
+        if self._error is not None:
+            raise self._error
+
+
+def remedy(given: Globals, finding: Finding, most: int) -> str | None:
+    """Return the command that ends a finding on this ledger; what ends more than `most` says how many it may end."""
+    if finding.remedy is None:
+        return None
+    # Without a terminal it would be refused otherwise.
+    bounded = f" --max {finding.revokes}" if finding.revokes > most else ""
+    return given.command(finding.remedy + bounded)
+
+
+def _proof(done: Remedied) -> str:
+    if rule_of(done.rule).closes:
+        return "they were dead, and the ledger says so from now on"
+    if done.accepted is None:
+        return f"whether a verifier takes some of what event {done.event} ended could not be told"
+    if done.accepted:
+        return f"{done.accepted} of what event {done.event} ended are still taken"
+    return (
+        f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
+    )
+
+
 def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
     """Yield records as rows of one shape; with `coverage` for formats that have no other place for it.
 
     To be `quiet` is to tell of it only where something was not examined.
     """
+    whole = False
     for record in records:
         if "state" in record:
             yield record
-        elif coverage and "coverage" in record:
+        elif "summary" in record:
+            whole = True
+        elif coverage:
             told = record["coverage"]
             if not quiet:
                 yield {"state": "examined", "rule": told["rule"], "summary": told["examined"]}
             for why in told["missed"]:
                 yield {"state": "missed", "rule": told["rule"], "summary": why}
+    if coverage and not whole:
+        yield {"state": "missed", "summary": BROKEN_OFF}
+
+
+def lines(records: SweptRows) -> Iterator[str]:
+    """Yield each record as a line of JSON, and one that says so where they break off."""
+    from jitid.formats.json import dumps
+
+    whole = False
+    for record in records:
+        whole = "state" not in record and "summary" in record
+        yield f"{dumps(record)}\n"
+    if not whole:
+        yield f"{dumps({'broken_off': True})}\n"
 
 
 def document(records: SweptRows) -> Iterator[str]:
-    """Yield one JSON document: the findings, the coverage of each rule, the summary."""
+    """Yield one JSON document: the findings, the coverage of each rule, the summary; without that, it broke off."""
     from jitid.formats.json import dumps
 
     yield '{"schema": "jitid.sweep/1", "findings": ['
@@ -195,7 +269,8 @@ def document(records: SweptRows) -> Iterator[str]:
             between = ",\n"
         else:
             summary = record["summary"]
-    yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}}}\n'
+    broken = ', "broken_off": true' if summary is None else ""
+    yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}{broken}}}\n'
 
 
 def _told(name: str, value: object) -> object:

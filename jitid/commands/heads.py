@@ -6,24 +6,26 @@ import json
 import os
 
 from jitid.errors import InvalidCredentialError, JitidError, OutputError, UsageError
-from jitid.files import write_private
+from jitid.files import is_special, read_regular, write_private
 from jitid.jws import parse_any
+from jitid.leftovers import remove_leftovers
 from jitid.tokenform import MAX_TOKEN
 
 
 def kept_heads(own: str, other: str | None) -> tuple[tuple[str, str], ...]:
     """Return the places and the texts of the heads that are there: the ledger's own, and the one kept elsewhere.
 
-    What is in a file is believed by nobody yet, so that an empty or damaged one is the ledger's to tell of. Raises
-    UsageError for a file of the user's that cannot be read.
+    What is in a file is believed by nobody yet, so that an empty or damaged one is the ledger's to tell of. A pipe or a
+    device of the user's is only written to. Raises UsageError for a file of the user's that cannot be read.
     """
     found = []
     for path in (own, other):
         if path is None or not os.path.lexists(path):
             continue
+        if path == other and is_special(path) and not os.path.isdir(path):
+            continue
         try:
-            with open(path, "rb") as file:
-                found.append((path, file.read(MAX_TOKEN).decode("utf-8", "replace").strip()))
+            found.append((path, _text(path)))
         except OSError as error:
             if path == other:
                 reason = (error.strerror or "error").lower()
@@ -37,12 +39,16 @@ def keep_head(path: str, head: str, *, must: bool) -> None:
     Raises OutputError if it `must` be there; elsewhere the next sweep reads more.
     """
     try:
+        if not must and is_special(path):
+            # Where the ledger's own head should be: the sweep has told of it, and nothing waits for its reader.
+            return
         if _seq(path) > _seq_of(head):
             return
         if not must and os.geteuid() == 0 and os.stat(os.path.dirname(path)).st_uid != 0:
             # Its owner could not read what root leaves in the ledger's folder.
             return
         write_private(path, f"{head}\n".encode())
+        remove_leftovers(path)
     except (JitidError, OSError) as error:
         if must:
             raise (
@@ -50,10 +56,13 @@ def keep_head(path: str, head: str, *, must: bool) -> None:
             ) from error
 
 
+def _text(path: str) -> str:
+    return read_regular(path, MAX_TOKEN).decode("utf-8", "replace").strip()
+
+
 def _seq(path: str) -> int:
     try:
-        with open(path, "rb") as file:
-            return _seq_of(file.read(MAX_TOKEN).decode("ascii", "replace").strip())
+        return _seq_of(_text(path))
     except OSError:
         return -1
 

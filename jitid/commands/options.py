@@ -307,6 +307,7 @@ OfOperation = Annotated[
 ]
 OfCaller = Annotated[str | None, _option("--by", metavar="LOGIN", text="Done by this login.")]
 OfRule = Annotated[str | None, _option("--rule", metavar="ID", text="Decided by this policy rule.")]
+OfSweep = Annotated[str | None, _option("--sweep", metavar="ID", text="Done by this sweep.")]
 OfEvent = Annotated[int | None, _option("--event", metavar="N", text="This event only.")]
 AfterEvent = Annotated[int | None, _option("--after", metavar="N", text="Go on after event N.")]
 Members = Annotated[

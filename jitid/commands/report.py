@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.operations import MakeReport
+from jitid.commands.findings import remedy
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
 from jitid.errors import UsageError
@@ -66,10 +67,8 @@ def _with_commands(given: Globals, found: Report) -> Report:
     """Return the report with remedies that act on the same ledger wherever they are copied to."""
     if found.offenders is None:
         return found
-    told = (
-        each if each.remedy is None else each._replace(remedy=given.command(each.remedy))
-        for each in found.offenders
-    )
+    most = given.config().number("max")
+    told = (each._replace(remedy=remedy(given, each, most)) for each in found.offenders)
     return found._replace(offenders=tuple(told))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -165,6 +166,7 @@ def _checked(given: Globals, words: Sequence[str]) -> Mapping[str, Option]:
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
     from jitid.commands import findings, sweep
+    from jitid.commands.baseline import entries
     from jitid.formats.view import no_such_field
     from jitid.settings import FORMATS
 
@@ -184,6 +186,10 @@ def _check_values(values: Mapping[str, Any]) -> None:
         update=bool(values.get("--update-baseline")),
         baseline=values.get("--baseline"),
     )
+    if (known := values.get("--baseline")) is not None:
+        if known == "-":
+            raise UsageError("nobody gives a baseline to standard input at night", "name a file")
+        deque(entries(known, new=bool(values.get("--update-baseline"))), maxlen=0)
 
 
 def _paths(chosen: Mapping[str, Option]) -> Iterator[tuple[str, str, str]]:

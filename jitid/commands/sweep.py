@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitid.commands import rows
 from jitid.commands.baseline import Known, NewBaseline, entries
-from jitid.commands.findings import FIELDS, Telling, document, flat
+from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines
 from jitid.commands.globals import Globals
 from jitid.commands.heads import keep_head, kept_heads
 from jitid.commands.revoke import most_of
@@ -18,10 +18,10 @@ from jitid.environment import sweep_head
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.files import writing_private, writing_public
 from jitid.formats import output
-from jitid.formats.json import dumps
 from jitid.formats.show import pieces
 from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
+from jitid.leftovers import remove_leftovers
 from jitid.lifetime import parse_time
 from jitid.settings import nearest
 from jitid.sweep.finding import SEVERITIES, Severity
@@ -30,7 +30,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
-    from jitid.sweep.finding import Remedied
+    from jitid.sweep.finding import Remedied, Unfixed
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
@@ -77,31 +77,28 @@ def sweep(
     )
     work = Work(given, chosen, known, after)
     heads = kept_heads(sweep_head(given.config()), head_out)
-    remedied: Iterable[Remedied] = ()
+    remedied: Iterable[Remedied | Unfixed] = ()
     if fix:
         ending = tuple(name for name in chosen if rule or rule_of(name).mended)
         remedied = work.fix(ending, None if yes else most_of(given, max_), dry_run=dry_run)
     with NewBaseline(baseline if update_baseline else None) as new:
         telling = Telling(given, work.name, severity, known, work.since, new.add)
         unfinished = iter(remedied)
+        found = work.sweep(heads, reread=head_out is not None and head_out not in dict(heads))
         try:
-            _write(
-                given,
-                own,
-                chosen,
-                telling.records(
-                    unfinished, work.sweep(heads, reread=head_out is not None and head_out not in dict(heads))
-                ),
-                out,
-            )
-        except OutputError:
-            # That nobody reads on is no reason to leave half of it alive.
-            deque(unfinished, maxlen=0)
+            _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
+        except BaseException as error:
+            try:
+                if isinstance(error, OutputError):
+                    # That nobody reads on is no reason to leave half of it alive.
+                    deque(unfinished, maxlen=0)
+            finally:
+                work.tell_ended()
             raise
         # What --since hides was not looked for, and stays known.
         new.finish(telling.complete if after is None else {})
     kept = _keep_head(given, telling, head_out)
-    _conclude(given, telling, kept=kept, refused=work.refused)
+    _conclude(given, telling, kept=kept, undone=work.undone)
 
 
 def checked(
@@ -144,8 +141,10 @@ def check_flags(
         raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
     if yes and max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
-    if update and baseline is None:
-        raise UsageError("--update-baseline goes with --baseline FILE", "name the file")
+    if update and baseline in (None, "-"):
+        raise UsageError(
+            "--update-baseline goes with --baseline FILE", "name the file; standard input cannot be written"
+        )
 
 
 def _explain(given: Globals, names: Sequence[str]) -> None:
@@ -170,21 +169,27 @@ def _explained(name: str) -> dict[str, object]:
     }
 
 
-def _write(
-    given: Globals, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
-) -> None:
-    """Write the records as they come, to standard output or to a file that is whole or as it was."""
+def _write(given: Globals, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
+    """Write the records as they come, to standard output or to a file that is whole or as it was.
+
+    Where they break off, standard output has what came before, closed as its format wants; then the error is raised.
+    """
     # What is refused is refused before anything is written.
-    records = iter(records)
-    told = chain([next(records)], records)
+    first = next(records, None)
+    records.check()
+    assert first is not None
+    told = chain([first], records)
     text = _text(given, own, chosen, told, out)
     if out is None:
         output.write_pieces(text)
+        records.check()
         return
     # What a collector reads is for everybody; the rest has names in it that are not.
     with (writing_public if own == "prometheus" else writing_private)(out) as file:
         for piece in text:
             file.write(piece)
+        records.check()
+    remove_leftovers(out)
 
 
 def _text(
@@ -192,10 +197,6 @@ def _text(
 ) -> Iterator[str]:
     name = given.format_name()
     rules = [_info(each) for each in chosen]
-
-    def list_all(rule: str) -> str:
-        return given.command(f"jitid sweep --rule {rule} --format tsv")
-
     if given.field is not None:
         return pieces(
             View("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
@@ -215,15 +216,17 @@ def _text(
         case "html":
             from jitid.formats import findings_html
 
-            return findings_html.text(records, rules, list_all)
+            return findings_html.text(records, rules, given.command)
         case "table":
             from jitid.formats import findings_text
 
-            return findings_text.text(records, rules, given.coloured(out), list_all, verbose=given.verbose)
+            return findings_text.text(
+                records, rules, given.coloured(out), given.command, verbose=given.verbose
+            )
         case "json":
             return document(records)
         case "jsonl":
-            return (f"{dumps(record)}\n" for record in records)
+            return lines(records)
         case other:
             told = flat(records, coverage=True, quiet=given.quiet)
             return pieces(View("jitid.sweep/1", FIELDS, told), Format(other), None, colour=False)
@@ -239,9 +242,11 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> bool:
     """Keep the signed head where it is kept; return False if somebody asked for it, and there is none."""
     if telling.head is None:
         if head_out is not None:
-            given.warn(
-                f"{head_out} is as it was: {telling.unsigned or 'the audit chain was not found whole'}"
+            why = (
+                telling.unsigned
+                or "the audit chain was not found whole, or a head that was kept cannot be read"
             )
+            given.warn(f"{head_out} is as it was: {why}")
         return head_out is None
     keep_head(sweep_head(given.config()), telling.head, must=False)
     if head_out is not None:
@@ -249,8 +254,8 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> bool:
     return True
 
 
-def _conclude(given: Globals, telling: Telling, *, kept: bool, refused: bool) -> None:
-    """Set the status: that of what is left, and where --fix was refused never the one of success."""
+def _conclude(given: Globals, telling: Telling, *, kept: bool, undone: bool) -> None:
+    """Set the status: that of what is left, and where something was not done never the one of success."""
     if telling.accepted:
         raise PartialError(
             f"{telling.accepted} credentials that were ended are taken all the same",
@@ -260,5 +265,5 @@ def _conclude(given: Globals, telling: Telling, *, kept: bool, refused: bool) ->
         given.status = ExitStatus.INCOMPLETE
     elif telling.failed:
         given.status = ExitStatus.FINDINGS
-    elif refused or not kept:
+    elif undone or not kept:
         given.status = ExitStatus.PARTIAL

@@ -12,12 +12,13 @@ from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
-from jitid.errors import UsageError
+from jitid.errors import ClockError, IntegrityError, PartialError, StorageError, UsageError
 from jitid.formats import output
+from jitid.sweep.finding import Remedied
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
-    from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+    from jitid.sweep.finding import Coverage, Finding, Swept, Unfixed
     from jitid.sweep.remedies import Foreseen
 
 
@@ -34,8 +35,10 @@ class Work:
         self._given = given
         self._rules = rules
         self._known = known
-        self.refused = False
-        """Whether more would have ended than is permitted, so that nothing was."""
+        self.undone = False
+        """Whether something was not done that was to be: as where more would have ended than is permitted."""
+        self.ended = 0
+        """How many credentials --fix has ended so far."""
         self.since = since
         self._limits = sweep_limits(given.config())
         self._authority: Authority = open_authority(given.config())
@@ -51,11 +54,12 @@ class Work:
                 limits=self._limits,
                 heads=heads,
                 reread=reread,
+                most=self._given.config().number("max"),
                 accept_clock=self._given.accept_clock,
             )
         )
 
-    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied]:
+    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
         """End what these rules find, unless that is more than is permitted; or say what that would be."""
         given = self._given
         foreseen = self._authority.perform(
@@ -82,10 +86,10 @@ class Work:
         try:
             revocation.guard(foreseen.radius, most)
         except UsageError as error:
-            self.refused = True
+            self.undone = True
             self._given.warn(f"--fix was refused: {error.message}; {error.hint}")
 
-    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied]:
+    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied | Unfixed]:
         if rules:
             operation = Fix(
                 rules=rules,
@@ -96,19 +100,36 @@ class Work:
                 most=most,
                 accept_clock=self._given.accept_clock,
             )
-            ended = 0
-            try:
-                for one in self._authority.perform(operation):
-                    ended += one.credentials
-                    yield one
-            except BaseException:
-                # A report that is not written now tells of none of it.
-                if ended:
-                    told = self._given.command("jitid audit log --operation revoke --members")
-                    self._given.warn(f"--fix broke off; it had ended {ended} (sweep {self.name}): {told}")
+            for one in self._authority.perform(operation):
+                if isinstance(one, Remedied):
+                    self.ended += one.credentials
+                yield one
+        self._prove()
+
+    def _prove(self) -> None:
+        """Prove that what leaked is dead, also what ended otherwise or was ended by a sweep that was killed."""
+        try:
+            self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
+        except (StorageError, ClockError) as error:
+            if not self.ended:
                 raise
-        # Also of what ended otherwise, or was ended by a sweep that was killed.
-        self._authority.perform(ProveLeaks(accept_clock=self._given.accept_clock))
+            raise PartialError(
+                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} credentials had ended before "
+                f"(sweep {self.name})",
+                "what leaked is proved dead by the next sweep --fix",
+            ) from error
+        except IntegrityError as error:
+            # One row that cannot be read is no reason to tell nothing of all the others.
+            self.undone = True
+            self._given.warn(f"of what leaked it is not proved that it is dead: {error.message}")
+
+    def tell_ended(self) -> None:
+        """Say what --fix has ended, for whom no report tells of it."""
+        if self.ended:
+            told = self._given.command(f"jitid audit log --members --sweep {self.name}")
+            self._given.warn(
+                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {told}"
+            )
 
 
 def _confirmed(foreseen: Foreseen) -> int:

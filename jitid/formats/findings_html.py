@@ -10,7 +10,7 @@ from jitid.formats.grouped import Closing, Group, grouped
 from jitid.formats.page import CLOSING, opening, prose
 from jitid.formats.page import text as _shown
 from jitid.formats.page_style import BASE
-from jitid.formats.swept import FindingRow, Listing, RuleInfo, Summary, SweptRows, listing
+from jitid.formats.swept import Command, FindingRow, RuleInfo, Summary, SweptRows, as_it_is
 from jitid.lifetime import format_duration
 
 MOST = 200
@@ -42,8 +42,8 @@ tbody th { width: 12rem; }
 )
 
 
-def text(rows: SweptRows, rules: Sequence[RuleInfo], list_all: Listing = listing) -> Iterator[str]:
-    """Yield the page; `list_all` is the command for the rest of a rule's findings."""
+def text(rows: SweptRows, rules: Sequence[RuleInfo], command: Command = as_it_is) -> Iterator[str]:
+    """Yield the page; `command` gives commands the flags they need."""
     yield opening("jitid sweep", STYLE) + "<main>\n<h1>What should not be alive</h1>\n"
     known = {rule.name: rule for rule in rules}
     # What it comes to is read first, and known last; no more of it is kept than is shown.
@@ -52,12 +52,12 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], list_all: Listing = listing
     yield from _result(closing.summary)
     for number, group in enumerate(groups, start=1):
         assert isinstance(group, Group)
-        yield from _group(group, f"group-{number}", known.get(group.rule), list_all)
+        yield from _group(group, f"group-{number}", known.get(group.rule), command)
     yield from _examined(closing)
     yield f"</main>\n{CLOSING}"
 
 
-def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) -> Iterator[str]:
+def _group(group: Group, name: str, rule: RuleInfo | None, command: Command) -> Iterator[str]:
     count = counted(group.credentials, "credential") if group.ended else counted(group.count, "finding")
     if group.known:
         count += f", {group.known:,} more in the baseline"
@@ -79,9 +79,7 @@ def _group(group: Group, name: str, rule: RuleInfo | None, list_all: Listing) ->
         yield from _finding(row, group)
     yield "</ul>\n" if group.shown else ""
     if group.left:
-        event = next(iter(group.events), "EVENT")
-        command = f"jitid audit log --members --event {event}" if group.ended else list_all(group.rule)
-        yield f"<p>… and {group.left:,} more:</p>\n{_command(command)}"
+        yield f"<p>… and {group.left:,} more:</p>\n{_command(command(group.listing))}"
     yield "</section>\n"
 
 

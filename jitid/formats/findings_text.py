@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from jitid.formats.cell import cell
 from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import FindingRow, Listing, RuleInfo, SweptRows, listing
+from jitid.formats.swept import Command, FindingRow, RuleInfo, SweptRows, as_it_is
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -25,33 +25,34 @@ def text(
     rows: SweptRows,
     rules: Sequence[RuleInfo],
     colour: bool,
-    list_all: Listing = listing,
+    command: Command = as_it_is,
     *,
     verbose: bool = False,
 ) -> Iterator[str]:
-    """Yield the result, a rule as soon as its last finding is known; `list_all` is the command for the rest of it.
+    """Yield the result, a rule as soon as its last finding is known; `command` gives commands the flags they need.
 
     What was examined is told of each rule if it is to be `verbose`, and otherwise where it was not all.
     """
-    page = _Page(colour, verbose=verbose)
+    page = _Page(colour, command, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
     between = ""
     for part in grouped(rows, MOST):
         yield between
         if isinstance(part, Group):
-            yield "".join(page.group(part, titles.get(part.rule, ""), list_all))
+            yield "".join(page.group(part, titles.get(part.rule, "")))
         else:
             yield "".join(page.closing(part))
         between = "\n"
 
 
 class _Page:
-    def __init__(self, colour: bool, *, verbose: bool) -> None:
+    def __init__(self, colour: bool, command: Command, *, verbose: bool) -> None:
         self._colour = colour
+        self._with_flags = command
         self._verbose = verbose
         self._width = min(terminal_width(), _WIDEST)
 
-    def group(self, group: Group, title: str, list_all: Listing) -> Iterator[str]:
+    def group(self, group: Group, title: str) -> Iterator[str]:
         if group.ended:
             credentials = counted(group.credentials, "credential")
             yield from self._head("ended", _ENDED, group.rule, credentials)
@@ -68,12 +69,9 @@ class _Page:
             yield from self._wrapped(title, 2)
         for row in group.shown:
             yield from self._ended(row) if group.ended else self._finding(row)
-        if group.left and group.ended:
-            yield from self._left(
-                group, f"jitid audit log --members --event {next(iter(group.events), 'EVENT')}"
-            )
-        elif group.left:
-            yield from self._left(group, list_all(group.rule))
+        if group.left:
+            yield f"  … and {group.left:,} more:\n"
+            yield self._command(self._with_flags(group.listing))
 
     def closing(self, closing: Closing) -> Iterator[str]:
         if self._verbose:
@@ -139,10 +137,6 @@ class _Page:
         else:
             yield f"  {shown}\n"
             yield from self._wrapped(", ".join(facts), 4)
-
-    def _left(self, group: Group, command: str) -> Iterator[str]:
-        yield f"  … and {group.left:,} more:\n"
-        yield self._command(command)
 
     def _command(self, command: str) -> str:
         # Whole and on one line, so that it can be copied: the terminal may fold it.

@@ -22,8 +22,9 @@ class Group:
         """How many were found, without those that the baseline knows."""
         self.known = 0
         self.credentials = 0
-        self.events: dict[int, None] = {}
+        self._events: dict[int, None] = {}
         """The audit events that name what was ended, the first few."""
+        self._sweep = ""
         self._event: int | None = None
         self._worst = Severity.INFO
         self._most = most
@@ -43,8 +44,9 @@ class Group:
         severity = Severity(row["severity"])
         if severity.rank > self._worst.rank:
             self._worst = severity
-        if row["event"] is not None and len(self.events) < self._most:
-            self.events[row["event"]] = None
+        if row["event"] is not None and len(self._events) < self._most:
+            self._events[row["event"]] = None
+        self._sweep = row["sweep"] or ""
         if len(self.shown) < self._most:
             self.shown.append(row)
 
@@ -57,6 +59,15 @@ class Group:
     def left(self) -> int:
         """How many are not shown."""
         return self.count - len(self.shown)
+
+    @property
+    def listing(self) -> str:
+        """The command that lists them all."""
+        if not self.ended:
+            return f"jitid sweep --rule {self.rule} --format tsv"
+        if len(self._events) == 1:
+            return f"jitid audit log --members --event {next(iter(self._events))}"
+        return f"jitid audit log --members --sweep {self._sweep or 'ID'}"
 
 
 class Closing(NamedTuple):

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 
-from jitid.errors import IntegrityError
+from jitid.errors import ClockError, IntegrityError
 from jitid.lifetime import format_duration
 
 _DAY = 86_400
@@ -59,7 +59,7 @@ def time_of(
             if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
                 jump = now - at - (up - uptime)
         if jump and not accept:
-            raise IntegrityError(
+            raise ClockError(
                 f"{jumped(jump)}; nothing was changed",
                 "set the clock right; if it is right, repeat the command with --accept-clock",
             )

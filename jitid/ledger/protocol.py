@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jitid.audit import Event, Head
@@ -133,6 +134,13 @@ class Radius(NamedTuple):
     """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
     signed: int
     """How many of the live credentials such a verifier honours."""
+
+
+class Closed(NamedTuple):
+    """What was dead, and is recorded so by one event."""
+
+    event: int
+    credentials: int
 
 
 class Filter(NamedTuple):
@@ -279,6 +287,9 @@ class Snapshot(LeakSnapshot, Protocol):
 class Transaction(Snapshot, LeakTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
+    closed: list[Closed]
+    """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
 
@@ -316,8 +327,11 @@ class Transaction(Snapshot, LeakTransaction, Protocol):
         Returns what that came to, and the digest of the ended credentials.
         """
 
-    def close_due(self, limit: int) -> int:
-        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort."""
+    def close_due(self, limit: int, facts: Mapping[str, Any] = MappingProxyType({})) -> int:
+        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort.
+
+        `facts` are what else the events say.
+        """
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""
@@ -348,12 +362,17 @@ class Ledger(Protocol):
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view."""
 
-    def write(self, *, accept_clock: bool = False) -> AbstractContextManager[Transaction]:
+    def write(
+        self, *, accept_clock: bool = False, facts: Mapping[str, Any] = MappingProxyType({})
+    ) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception undoes it.
+
+        Before anything else it records the end of some that have expired or were superseded; `facts` are what else
+        those events say.
 
         Raises:
             StorageError: the ledger is busy, full, read-only or out of reach.
-            IntegrityError: the clock has jumped by more than a day, and `accept_clock` was not given.
+            ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 
         """
 

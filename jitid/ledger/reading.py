@@ -13,6 +13,7 @@ from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
+from jitid.lifetime import check_times
 from jitid.process import Process
 from jitid.task import Task
 from jitid.text import quote
@@ -63,10 +64,16 @@ def _credential(row: Any) -> Credential:
         ) from error
 
 
+def _task(row: Any) -> Task:
+    check_times(*row[4:7])
+    return Task(*row)
+
+
 def _from_row(row: Any) -> Credential:
     (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
     (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *rest) = rest
     *terms, host, boot, namespace, pid, started, kept = rest
+    check_times(*terms[1:4], terms[-1])
     terms.append(None if host is None else Process(host, boot, namespace, pid, started, bool(kept)))
     return Credential(
         key,
@@ -121,7 +128,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
             "SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task WHERE name = :name",
             name=name,
         )
-        return None if row is None else Task(*row)
+        return None if row is None else _task(row)
 
     def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
         """Return tasks, newest first, with the number of their credentials and of the live ones."""
@@ -140,7 +147,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks):
                  ORDER BY t.id DESC LIMIT :limit""",
             {"now": self._now, "after": after, "limit": limit},
         )
-        return [(Task(*row[:7]), row[7], row[8]) for row in rows]
+        return [(_task(row[:7]), row[7], row[8]) for row in rows]
 
     def count_for_task(self, task: int) -> tuple[int, int]:
         """Return how many credentials were issued for a task, and how many of them live."""

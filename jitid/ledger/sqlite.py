@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
@@ -59,7 +60,9 @@ class SqliteLedger:
         """Open a consistent view; nothing in it waits for a writer."""
         return _Reading(self._db, self.names, self._clock)
 
-    def write(self, *, accept_clock: bool = False) -> _Writing:
+    def write(
+        self, *, accept_clock: bool = False, facts: Mapping[str, Any] = MappingProxyType({})
+    ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(
             self._db,
@@ -69,6 +72,7 @@ class SqliteLedger:
             self._log,
             self._by,
             self._known,
+            facts,
             accept_clock=accept_clock,
         )
 
@@ -221,6 +225,7 @@ class _Writing:
         log: WriteAheadLog,
         by: str,
         known: Known,
+        facts: Mapping[str, Any],
         *,
         accept_clock: bool,
     ) -> None:
@@ -231,6 +236,7 @@ class _Writing:
         self._log = log
         self._by = by
         self._known = known
+        self._facts = facts
         self._accept_clock = accept_clock
         self._transaction: SqlTransaction | None = None
         self._marked_at = 0
@@ -245,12 +251,14 @@ class _Writing:
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._known)
-                while self._transaction.close_due(_DUE_AT_ONCE):
+                while self._transaction.close_due(_DUE_AT_ONCE, self._facts):
                     pass
+                closed = self._transaction.closed
                 self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
+                self._transaction.closed = closed
             if jump:
                 self._transaction.append("accept-clock", {"jump": jump})
-            self._transaction.close_due(_DUE_AT_ONCE)
+            self._transaction.close_due(_DUE_AT_ONCE, self._facts)
         except BaseException as error:
             self._undo()
             if isinstance(error, FAULTS):

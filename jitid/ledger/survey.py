@@ -48,7 +48,7 @@ class Sensitive(NamedTuple):
     sensitivity: str
     live: int
     standing: int
-    """How many of them were given a longer lifetime than that sensitivity allows."""
+    """How many of them live for longer than that sensitivity allows, up to where a successor stands for them."""
 
 
 class Band(NamedTuple):

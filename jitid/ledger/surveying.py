@@ -27,7 +27,7 @@ BANDS = (300, 900, 3_600, 28_800, 86_400)
 _TABLES = {
     # All that lives, in groups: what is asked about the living is asked of these. By task and by delegator they are
     # counted apart, since there are indexes that have these counts without a row.
-    "living": "agent INTEGER, sensitivity TEXT, proof TEXT, kind TEXT, lifetime BIGINT, n BIGINT",
+    "living": "agent INTEGER, sensitivity TEXT, proof TEXT, kind TEXT, lifetime BIGINT, n BIGINT, standing BIGINT",
     "living_task": "task INTEGER PRIMARY KEY, n BIGINT",
     "living_delegator": "delegator INTEGER PRIMARY KEY, n BIGINT",
     # Identities with more than one credential: the only ones that can count twice.
@@ -77,13 +77,13 @@ class _Surveying:
 
     def survey(self, since: int, limits: Mapping[str, int]) -> Survey:
         try:
-            self._collect()
+            self._collect(limits)
             retired = retirement(self._asked)
             leaked, reports = leaks(self._asked, since)
             measured = Survey(
                 self._totals(),
                 {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
-                self._sensitive(limits),
+                self._sensitive(),
                 self._asked.spread("SELECT lifetime, sum(n) FROM living GROUP BY lifetime"),
                 self._bands(),
                 self._people(),
@@ -97,10 +97,14 @@ class _Surveying:
                 self._db.execute(f"DELETE FROM {name}")
         return measured
 
-    def _collect(self) -> None:
+    def _collect(self, limits: Mapping[str, int]) -> None:
+        cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
+        # As they were granted; but what has a successor stands no longer than beside that.
         self._asked.all(
             f"""INSERT INTO living
-                SELECT i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*)
+                SELECT i.agent, i.sensitivity, i.proof, c.kind, c.expires_at - c.issued_at, count(*),
+                       sum(CASE WHEN coalesce(c.superseded_at, c.expires_at) - c.issued_at
+                                     > CASE i.sensitivity {cases} ELSE 0 END THEN 1 ELSE 0 END)
                   FROM credential c JOIN identity i ON i.id = c.identity
                  WHERE {self._alive}
                  GROUP BY i.agent, c.expires_at - c.issued_at, c.kind, i.sensitivity, i.proof"""
@@ -158,13 +162,11 @@ class _Surveying:
         number, live = self._asked.one(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted")
         return Breakdown(tuple(Part(each, int(n)) for each, n in top), number, int(live))
 
-    def _sensitive(self, limits: Mapping[str, int]) -> tuple[Sensitive, ...]:
-        cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
+    def _sensitive(self) -> tuple[Sensitive, ...]:
         found = {
             sensitivity: (int(live), int(standing))
             for sensitivity, live, standing in self._asked.all(
-                f"""SELECT sensitivity, sum(n), sum(CASE WHEN lifetime > CASE sensitivity {cases} END THEN n ELSE 0 END)
-                      FROM living GROUP BY sensitivity"""
+                "SELECT sensitivity, sum(n), sum(standing) FROM living GROUP BY sensitivity"
             )
         }
         return tuple(Sensitive(each, *found.get(each, (0, 0))) for each in SENSITIVITIES)

@@ -10,6 +10,7 @@ from typing import Any
 from jitid.identifier import identity_id
 from jitid.ledger.protocol import Ancestor, Family
 from jitid.ledger.selecting import LIVE
+from jitid.lifetime import check_times
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _ABOVE = f"""
@@ -65,6 +66,7 @@ def _ancestors(rows: Iterable[Any]) -> list[Ancestor]:
     """Join the rows of one walk, of which each shows a live credential of a hop, or none."""
     found: dict[int, Ancestor] = {}
     for _, hop, uid, agent, task, depth, ended_at, deadline, scopes, audiences, details, expires_at in rows:
+        check_times(ended_at, deadline, expires_at)
         before = found.get(hop)
         if before is None:
             before = Ancestor(identity_id(uid), agent, task, depth, ended_at, deadline, (), (), (), None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.ledger import leaks, selecting
 from jitid.ledger.leak import Recorded
-from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
+from jitid.ledger.protocol import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.process import Process
@@ -42,6 +43,8 @@ class SqlTransaction(SqlSnapshot):
         self._known = known
         self._head: Head | None = None
         self._appended = False
+        self.closed: list[Closed] = []
+        """What was due, and is recorded as ended by this transaction, from its beginning on."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
@@ -156,13 +159,16 @@ class SqlTransaction(SqlSnapshot):
             self._keep_honoured(seq, 1, self._now, expires_at)
         return ended_digest([jti])
 
-    def close_due(self, limit: int) -> int:
-        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort."""
-        return self._close("superseded_at", State.SUPERSEDED, "supersede", limit) + self._close(
-            "expires_at", State.EXPIRED, "expire", limit
+    def close_due(self, limit: int, facts: Mapping[str, Any] = MappingProxyType({})) -> int:
+        """Record the end of what has expired or was superseded: at most `limit` of each, an event for each sort.
+
+        `facts` are what else the events say.
+        """
+        return self._close("superseded_at", State.SUPERSEDED, "supersede", limit, facts) + self._close(
+            "expires_at", State.EXPIRED, "expire", limit, facts
         )
 
-    def _close(self, column: str, state: State, operation: str, limit: int) -> int:
+    def _close(self, column: str, state: State, operation: str, limit: int, facts: Mapping[str, Any]) -> int:
         rows = self._db.execute(
             f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END
                   FROM (SELECT * FROM credential
@@ -181,7 +187,8 @@ class SqlTransaction(SqlSnapshot):
         if honoured:
             _, _, ended_at, expires_at = zip(*honoured, strict=True)
             self._keep_honoured(seq, len(honoured), min(ended_at), max(expires_at))
-        self.append(operation, {"count": len(rows), "ended": ended_digest(row[1] for row in rows)})
+        self.append(operation, {**facts, "count": len(rows), "ended": ended_digest(row[1] for row in rows)})
+        self.closed.append(Closed(seq, len(rows)))
         return len(rows)
 
     def bind(self, identity: int, process: Process) -> None:

@@ -48,6 +48,10 @@ class Finding(NamedTuple):
     """The command that ends it, as `jitid revoke --task T`; none where there is nothing to do but wait."""
     ends: Selection | None = None
     """What `--fix` revokes; none for what no revocation mends."""
+    picked_by: tuple[str, ...] = ()
+    """What a rule that cannot say it without asking the ledger asks by, as the ledger has it."""
+    revokes: int = 0
+    """How many live credentials the remedy revokes, as far as that is foreseen; 0 if it revokes none."""
 
     @property
     def fingerprint(self) -> str:
@@ -83,10 +87,22 @@ class Remedied(NamedTuple):
     event: int
     """The audit event that names each of them."""
     at: int
-    accepted: int
-    """How many of them a verifier that asks this ledger still took afterwards: none, if all is well."""
+    accepted: int | None
+    """How many of them a verifier that asks this ledger still took afterwards: 0, if all is well.
+
+    None where that could not be told.
+    """
     offline_until: int | None
     """Until when a verifier that does not ask the ledger honours one of them."""
+
+
+class Unfixed(NamedTuple):
+    """What `--fix` has found and could not end."""
+
+    rule: str
+    findings: int
+    """How many; 0 where that is not known."""
+    why: str
 
 
 class Swept(NamedTuple):

@@ -16,7 +16,7 @@ class Limits(NamedTuple):
     standing_high: int = 900
     standing_critical: int = 300
     duplicates: int = 25
-    """How many live identities one agent may have on one task with the same scopes."""
+    """How many live credentials one agent may have on one task with the same scopes."""
     identities: int = 100
     """How many live credentials may descend from one delegator."""
     agents_per_person: int = 80

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from jitid import introspection, revocation
-from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
-from jitid.identifier import credential_id
+from jitid import revocation
+from jitid.errors import (
+    ClockError,
+    IntegrityError,
+    JitidError,
+    NotFoundError,
+    PartialError,
+    StorageError,
+)
 from jitid.ledger.protocol import Ledger, Radius, Selection, Snapshot, Transaction
-from jitid.sweep.finding import Finding, Remedied
+from jitid.revocation import TooManyError
+from jitid.sweep import proof
+from jitid.sweep.finding import Finding, Remedied, Unfixed
 from jitid.sweep.rule import Rule, Sight
-from jitid.sweep.sweeping import found
+from jitid.sweep.sweeping import ends, found, reading_rows
 
 BATCH = 1_000
 """So many findings are ended in one transaction: enough to be quick, too few to keep others waiting."""
 
-_ASKED = 100
-"""So many of what one event has ended are put before the judge of `verify` one by one."""
+_UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
 Look = Callable[[Snapshot], Sight]
 Wanted = Callable[[Finding], bool]
@@ -35,6 +43,16 @@ class Foreseen(NamedTuple):
     """Of all of them; what several findings have in common counts once."""
 
 
+class _Outcome(NamedTuple):
+    """What one transaction has done about a rule's findings."""
+
+    told: tuple[Remedied | Unfixed, ...]
+    tried: frozenset[int]
+    """The fingerprints of the findings that it was about."""
+    more: bool
+    """Whether the rule may find others."""
+
+
 def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
     """Return what ending all that these rules find and that is wanted would come to.
 
@@ -44,14 +62,13 @@ def foresee(sight: Sight, rules: Sequence[Rule], wanted: Wanted) -> Foreseen:
 
     def selections() -> Iterator[Selection]:
         for rule in rules:
-            try:
-                with closing(_endable(rule, sight, wanted)) as ending:
-                    while batch := list(islice(ending, BATCH)):
-                        if rule.name not in finding:
-                            finding.append(rule.name)
-                        yield from (selection for selection, _ in _together(batch))
-            except IntegrityError:
-                continue
+            whole = True
+            with closing(_endable(rule, sight, wanted)) as ending:
+                while whole:
+                    batch, whole = _first(ending)
+                    if batch and rule.name not in finding:
+                        finding.append(rule.name)
+                    yield from (selection for selection, _ in _together(batch))
 
     radius = sight.snapshot.measure_together(selections())
     return Foreseen(tuple(finding), radius)
@@ -66,11 +83,12 @@ def fix(
     most: int | None,
     *,
     accept_clock: bool,
-) -> Iterator[Remedied]:
+) -> Iterator[Remedied | Unfixed]:
     """End what these rules find, and yield what was ended once it is durable and was looked at again.
 
     What is found is found inside the transaction that ends it: what another sweep has ended is not ended again, and
-    what a sweep that was killed has left is.
+    what a sweep that was killed has left is. Each finding is tried once; what could not be ended keeps nothing else
+    from its end, and is told.
 
     Args:
         ledger: where.
@@ -82,41 +100,68 @@ def fix(
         accept_clock: whether a clock that has jumped is believed.
 
     Raises:
-        JitidError: it cannot be done; nothing was changed.
+        JitidError: nothing can be ended, of whatever rule, or more than is permitted would; nothing was changed.
         PartialError: that came to be so meanwhile; what was yielded has ended.
 
     """
-    left = most
-    ended = 0
+    left, ended = most, 0
     for rule in rules:
+        tried: set[int] = set()
         more = True
         while more:
             try:
-                done, more = _end_batch(ledger, look, rule, wanted, sweep, left, accept_clock=accept_clock)
-            except JitidError as error:
+                with reading_rows():
+                    told, trying, more = _end_batch(
+                        ledger, look, rule, wanted, sweep, left, tried, accept_clock=accept_clock
+                    )
+                tried |= trying
+                done = [one for one in told if isinstance(one, Remedied)]
+                ended += sum(one.credentials for one in done)
+                left = most if most is None else most - ended
+                yield from (one for one in told if isinstance(one, Unfixed))
+                for one in done:
+                    yield from _looked_at_again(ledger, one)
+            except (StorageError, ClockError, TooManyError) as error:
                 if not ended:
                     raise
                 raise PartialError(
                     f"{error.message.removesuffix('; nothing was changed')}; {ended} credentials had ended before "
                     f"(sweep {sweep})",
-                    "what has ended: jitid audit log --operation revoke --members",
+                    f"what has ended: jitid audit log --members --sweep {sweep}",
                 ) from error
-            for one in done:
-                ended += one.credentials
-                left = None if left is None else left - one.credentials
-                yield one._replace(accepted=_accepted(ledger, one))
+            except JitidError as error:
+                # Something is wrong with the rows of one rule; the others are not to wait for it.
+                yield Unfixed(rule.name, 0, error.message.removesuffix("; nothing was changed"))
+                break
 
 
-def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: bool) -> Remedied:
-    """Record the end of what has expired or was superseded, as `finding` says, and of what is due by then."""
-    with ledger.read() as snapshot:
-        event = snapshot.head().seq + 1
+def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: bool) -> Iterator[Remedied]:
+    """Record the end of what has expired or was superseded, as `finding` says; yield each event, once it is durable.
+
+    What another process has recorded meanwhile is not told: its events are not this sweep's.
+    """
+    facts = {"sweep": sweep, "finding": finding.rule}
     while True:
         # A transaction closes some by itself, before it begins.
-        with ledger.write(accept_clock=accept_clock) as transaction:
-            at = transaction.now
-            if not transaction.close_due(BATCH):
-                return Remedied(sweep, finding.rule, (finding,), finding.credentials, event, at, 0, None)
+        with ledger.write(accept_clock=accept_clock, facts=facts) as transaction:
+            transaction.close_due(BATCH, facts)
+            at, closed = transaction.now, tuple(transaction.closed)
+        if not closed:
+            return
+        for event, credentials in closed:
+            about = finding._replace(credentials=credentials)
+            yield Remedied(sweep, finding.rule, (about,), credentials, event, at, 0, None)
+
+
+def _looked_at_again(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
+    """Yield what was ended with how much of it is taken all the same; what cannot be told is told first."""
+    try:
+        with reading_rows():
+            accepted = proof.accepted(ledger, done)
+    except JitidError:
+        yield done
+        raise
+    yield done._replace(accepted=accepted)
 
 
 def _end_batch(
@@ -126,55 +171,111 @@ def _end_batch(
     wanted: Wanted,
     sweep: str,
     most: int | None,
+    tried: AbstractSet[int],
     *,
     accept_clock: bool,
-) -> tuple[list[Remedied], bool]:
-    """End the first findings of a rule in one transaction; return what ended, and whether there may be more."""
-    ended = []
+) -> _Outcome:
+    """End the first findings of a rule that were not tried before, in one transaction."""
+    told: list[Remedied | Unfixed] = []
     with ledger.write(accept_clock=accept_clock) as transaction:
         sight = look(transaction)
-        try:
-            with closing(_endable(rule, sight, wanted)) as ending:
-                batch = list(islice(ending, BATCH))
-        except IntegrityError:
-            # The sweep that follows tells that this rule could not be asked; the others are not to wait for it.
-            return [], False
+        with closing(_endable(rule, sight, wanted)) as ending:
+            batch, more = _first(each for each in ending if _key(each[0]) not in tried)
+        nameless = sum(not any(selection) for _, selection in batch)
+        if nameless:
+            told.append(Unfixed(rule.name, nameless, _UNNAMED))
         for selection, findings in _together(batch):
-            one = _end(transaction, selection, findings, sweep, most)
-            if one is not None:
-                most = None if most is None else most - one.credentials
-                ended.append(one)
-    # Nothing was ended: another finding had it all, or the rule would find the same for ever.
-    return ended, bool(ended) and len(batch) == BATCH
+            done = _end(transaction, look, rule, selection, findings, sweep, most)
+            for one in done:
+                if isinstance(one, Remedied):
+                    most = None if most is None else most - one.credentials
+            told += done
+    return _Outcome(tuple(told), frozenset(_key(finding) for finding, _ in batch), more)
 
 
 def _end(
-    transaction: Transaction, selection: Selection, findings: list[Finding], sweep: str, most: int | None
-) -> Remedied | None:
-    rule = findings[0].rule
-    done = revocation.revoke(
-        transaction, selection, f"found by the sweep: {rule}", most, facts={"sweep": sweep, "finding": rule}
-    )
-    if done.event is None:
-        return None
-    until = done.radius.offline_until
-    return Remedied(sweep, rule, tuple(findings), done.credentials, done.event, transaction.now, 0, until)
+    transaction: Transaction,
+    look: Look,
+    rule: Rule,
+    selection: Selection,
+    findings: Sequence[Finding],
+    sweep: str,
+    most: int | None,
+) -> list[Remedied | Unfixed]:
+    facts = {"sweep": sweep, "finding": rule.name}
+    try:
+        done = revocation.revoke(
+            transaction, selection, f"found by the sweep: {rule.name}", most, facts=facts
+        )
+    except NotFoundError:
+        credentials = 0
+    else:
+        credentials = done.credentials
+    ended, left = list(findings), 0
+    if credentials < sum(finding.credentials for finding in findings):
+        # In a ledger that was edited, what a rule finds need not be what its selection names: it is asked again.
+        alive = _found_again(rule, look(transaction), findings)
+        ended = [each for each in findings if alive.get(each.fingerprint, 0) < each.credentials]
+        left = len(findings) - len(ended)
+    told: list[Remedied | Unfixed] = []
+    if credentials:
+        assert done.event is not None
+        until = done.radius.offline_until
+        one = Remedied(
+            sweep, rule.name, tuple(ended or findings), credentials, done.event, transaction.now, None, until
+        )
+        told.append(one)
+    if left:
+        told.append(Unfixed(rule.name, left, _UNNAMED))
+    return told
+
+
+def _found_again(rule: Rule, sight: Sight, findings: Sequence[Finding]) -> dict[str, int]:
+    """Return how many credentials those of the findings are about that a rule finds still, by their fingerprints."""
+    asked = {finding.fingerprint for finding in findings}
+    alive: dict[str, int] = {}
+    with suppress(IntegrityError), closing(found(rule, sight)) as again:
+        for finding in again:
+            if finding.fingerprint in asked:
+                alive[finding.fingerprint] = finding.credentials
+    return alive
 
 
 def _endable(rule: Rule, sight: Sight, wanted: Wanted) -> Generator[Ending, None, None]:
     for finding in found(rule, sight):
         if wanted(finding):
-            selection = rule.ends(sight, finding)
+            selection = ends(rule, sight, finding)
             if selection is not None:
                 yield finding, selection
 
 
+def _first(ending: Iterable[Ending]) -> tuple[list[Ending], bool]:
+    """Return the first findings to end, and whether there may be more.
+
+    What was found before a row that cannot be read stands for itself; that the rule could not be asked of all is for
+    the sweep that follows to tell.
+    """
+    batch: list[Ending] = []
+    try:
+        for each in islice(ending, BATCH):
+            batch.append(each)  # noqa: PERF402 - what came before an error is kept
+    except IntegrityError:
+        return batch, False
+    return batch, len(batch) == BATCH
+
+
+def _key(finding: Finding) -> int:
+    return int(finding.fingerprint, 16)
+
+
 def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
-    """Return what findings end as few selections: those by one sort of name are joined."""
+    """Return what findings end as few selections: those by one sort of name are joined, those without one left out."""
     joined: dict[str, list[Ending]] = {}
     for finding, selection in batch:
-        (sort,) = [name for name, values in selection._asdict().items() if values]
-        joined.setdefault(sort, []).append((finding, selection))
+        if any(selection):
+            # Sorts narrow one another: two of them could not be joined with others.
+            (sort,) = [name for name, values in selection._asdict().items() if values]
+            joined.setdefault(sort, []).append((finding, selection))
     return [
         (
             Selection()._replace(**{sort: tuple(name for _, each in alike for name in getattr(each, sort))}),
@@ -182,34 +283,3 @@ def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
         )
         for sort, alike in joined.items()
     ]
-
-
-def _accepted(ledger: Ledger, done: Remedied) -> int:
-    """Return how many of what an event has ended a verifier still takes that asks this ledger.
-
-    All are counted that the ledger does not hold for dead, and the first of them are put before the judge of `verify`.
-    """
-    with ledger.read() as snapshot:
-        rows = snapshot.ask(
-            "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event",
-            {"event": done.event},
-        )
-        named: list[str] = []
-        alive = count = 0
-        for jti, lives in rows:
-            count += 1
-            alive += lives
-            if len(named) < _ASKED:
-                named.append(credential_id(jti))
-        # A row that no longer says which event ended it was put back by somebody.
-        missing = max(done.credentials - count, 0)
-        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
-
-
-def _is_accepted(snapshot: Snapshot, jti: str) -> bool:
-    (credential,) = snapshot.find_given([jti], ())
-    try:
-        introspection.judge(snapshot, credential, None)
-    except InvalidCredentialError:
-        return False
-    return True

@@ -16,6 +16,28 @@ from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits
 
+_DOUBTS = (
+    (
+        "a.id IS NULL OR (i.parent IS NOT NULL AND p.id IS NULL)",
+        "belongs to an identity, agent, task or delegator that the ledger lacks",
+        "belong to an identity, agent, task or delegator that the ledger lacks",
+    ),
+    (
+        "c.task <> i.task OR c.delegator <> i.delegator",
+        "is of another task or delegator than its identity",
+        "are of another task or delegator than their identity",
+    ),
+    (
+        " OR ".join(
+            f"CAST(c.{column} AS BIGINT) <> c.{column}"
+            for column in ("issued_at", "expires_at", "superseded_at")
+        ),
+        "has a time that is none",
+        "have a time that is none",
+    ),
+)
+"""What no ledger writes: of such a row no question can be sure. The condition, and what is said of one and of many."""
+
 _SUSPECTS = (
     "DROP TABLE IF EXISTS suspect",
     "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
@@ -61,8 +83,8 @@ class Sight:
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
-        self._lost = 0
-        self._census: tuple[int, int] | None = None
+        self._doubts = [0] * len(_DOUBTS)
+        self._census: tuple[int, tuple[str, ...]] | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -81,35 +103,42 @@ class Sight:
         self._marks = {rule.name: 1 << number for number, rule in enumerate(asking)}
         for statement in _SUSPECTS:
             self._do(statement)
-        lost = 1 << len(asking)
-        marks = " + ".join(
-            f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking
-        )
+        marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in asking]
+        doubts = [1 << number for number in range(len(asking), len(asking) + len(_DOUBTS))]
+        marks += [
+            f"CASE WHEN {condition} THEN {mark} ELSE 0 END"
+            for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
+        ]
         values = {name: value for rule in asking for name, value in rule.values(self.limits).items()}
         # Outer joins: what belongs to nobody must not be passed over.
         self._do(
             f"""INSERT INTO suspect SELECT * FROM (
-                    SELECT c.id, c.identity, {marks or "0"} + CASE WHEN a.id IS NULL THEN {lost} ELSE 0 END AS marks
+                    SELECT c.id, c.identity, {" + ".join(marks)} AS marks
                       FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
+                           LEFT JOIN identity p ON p.id = i.parent
                      WHERE {LIVE}) marked WHERE marks > 0""",
             values,
         )
-        ((self._lost,),) = self.ask("SELECT count(*) FROM suspect WHERE marks & :lost <> 0", lost=lost)
+        counts = ", ".join(
+            f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
+        )
+        ((*self._doubts,),) = self.ask(f"SELECT {counts} FROM suspect WHERE marks >= {doubts[0]}")
 
-    def census(self) -> tuple[int, int]:
-        """Return how many credentials are alive, and at least how many of them the questions of rules pass over.
+    def census(self) -> tuple[int, tuple[str, ...]]:
+        """Return how many credentials are alive, and why the questions of rules may pass over some of them.
 
-        Those belong to an identity, an agent, a task or a delegator that is missing from the ledger. To be asked
-        after `mark`.
+        That is of rows that no ledger writes: what they belong to is missing, or they contradict themselves. To be
+        asked after `mark`.
         """
         if self._census is None:
             self._census = self._count()
         return self._census
 
-    def _count(self) -> tuple[int, int]:
+    def _count(self) -> tuple[int, tuple[str, ...]]:
         # Grouped by what indexes have, so that no row is looked at.
-        ((live, off_task),) = self.ask(
-            f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0)
+        ((live, off_task, untimed),) = self.ask(
+            f"""SELECT coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN t.id IS NULL THEN g.n ELSE 0 END), 0),
+                       coalesce(sum(CASE WHEN CAST(t.deadline AS BIGINT) <> t.deadline THEN g.n ELSE 0 END), 0)
                   FROM (SELECT c.task AS task, count(*) AS n FROM credential c WHERE {LIVE} GROUP BY c.task) g
                   LEFT JOIN task t ON t.id = g.task"""
         )
@@ -119,7 +148,14 @@ class Sight:
                          GROUP BY c.delegator) g
                   LEFT JOIN term d ON d.id = g.delegator WHERE d.id IS NULL"""
         )
-        return int(live), max(self._lost, int(off_task), int(unasked))
+        lost, torn, timeless = map(int, self._doubts)
+        # One row may be counted by several questions: at least so many are in doubt.
+        counts = (max(lost, int(off_task), int(unasked)), torn, max(timeless, int(untimed)))
+        return int(live), tuple(
+            f"1 live credential {one}" if count == 1 else f"{count} live credentials {many}"
+            for count, (_, one, many) in zip(counts, _DOUBTS, strict=True)
+            if count
+        )
 
     def suspects(self, rule: Rule, question: str) -> Iterator[Any]:
         """Yield the answer to a question about what a rule suspects.
@@ -181,6 +217,8 @@ class Rule(NamedTuple):
     """Returns what `--fix` revokes of a finding whose `ends` cannot say it without asking the ledger."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
+    closes: bool = False
+    """What it reports is dead and only to be recorded so: `--fix` does that, and no revocation ends it."""
 
     def ends(self, sight: Sight, finding: Finding) -> Selection | None:
         """Return what `--fix` revokes of a finding; none for what no revocation mends."""
@@ -189,4 +227,6 @@ class Rule(NamedTuple):
     def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
         """Return a finding of this rule; its evidence, remedy and so on are given by name."""
         fields: dict[str, Any] = {"since": None, "credentials": 0, "evidence": {}, "remedy": None, **more}
+        if self.pick is not None or fields.get("ends") is not None:
+            fields.setdefault("revokes", fields["credentials"])
         return Finding(self.name, fields.pop("severity", self.severity), subject, summary, **fields)

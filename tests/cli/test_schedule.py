@@ -336,6 +336,8 @@ def test_a_name_that_is_none_of_a_unit_is_refused(name: str, shell: Shell) -> No
 
 
 def test_paths_are_as_they_are_meant_here(shell: Shell, tmp_path: Path) -> None:
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--out", "t.jwt")
+    shell.good("sweep", "--baseline", "known", "--update-baseline")
     line = shell.good("schedule", "cron", "--", "--baseline=known", "--out", "--out", "--head-out", "-")
     assert shlex.split(line)[-5:] == [
         f"--baseline={tmp_path}/known", "--out", f"{tmp_path}/--out", "--head-out", "-",
@@ -355,3 +357,19 @@ def test_the_configuration_in_force_is_named(shell: Shell, tmp_path: Path) -> No
 def test_a_variable_that_will_not_be_there_is_warned_of(shell: Shell) -> None:
     done = shell.run("schedule", "cron", more={"JITID_TIMEOUT": "5s"})
     assert "JITID_TIMEOUT is set here, and will not be where the sweep runs" in done.stderr
+
+
+@pytest.mark.parametrize("text", [None, "", '{"schema": "jitid.baseline/2"}\n'])
+@pytest.mark.parametrize("kind", ["cron", "systemd"])
+def test_a_baseline_that_the_sweep_would_refuse_is_refused_now(
+    shell: Shell, kind: str, text: str | None
+) -> None:
+    if text is not None:
+        Path(shell.home, "known").write_text(text)
+    done = shell.run("schedule", kind, "--", "--baseline", "known")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert shell.run("schedule", kind, "--", "--baseline", "-").returncode == 2
+
+
+def test_a_baseline_that_is_to_be_made_need_not_be_there(shell: Shell) -> None:
+    shell.good("schedule", "cron", "--", "--baseline", "known", "--update-baseline")

@@ -79,8 +79,10 @@ def test_ten_are_shown_and_the_rest_is_counted_with_the_command_that_lists_them(
 
 
 def test_the_command_for_the_rest_can_name_another_ledger() -> None:
-    rows = findings_text.text(many(11), RULES, False, lambda rule: f"jitid --ledger L sweep --rule {rule}")
-    assert "    jitid --ledger L sweep --rule orphaned-task\n" in "".join(rows)
+    rows = findings_text.text(
+        many(11), RULES, False, lambda command: command.replace("jitid", "jitid --ledger L", 1)
+    )
+    assert "    jitid --ledger L sweep --rule orphaned-task --format tsv\n" in "".join(rows)
 
 
 def test_what_the_baseline_knows_is_counted_alone() -> None:

@@ -109,6 +109,7 @@ OPTIONS: dict[str, Value] = {
 VERBS: dict[tuple[str, str], Value] = {
     ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
+    ("audit log", "--sweep"): NOTHING,
     ("config set", "VALUE"): SETTING,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),

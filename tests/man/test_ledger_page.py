@@ -17,6 +17,7 @@ from jitid.authority.operations import (
     AddLeaks,
     CloseLeaks,
     ExportLog,
+    Fix,
     Issue,
     ProveLeaks,
     Renew,
@@ -37,6 +38,7 @@ from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.strictjson import loads
+from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.cli import transcripts
 from tests.man.source import displays, headings, items, macros, read, section
@@ -130,7 +132,11 @@ def _eventful(world: World) -> None:
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     world.issue(task="T3", ttl=60)
+    world.issue(task="T7", sensitivity="low")
     world.clock.now += 60
+    rules = ("expired-unretired", "standing")
+    fix = Fix(rules=rules, limits=Limits(standing_low=1), sweep="a sweep", most=None)
+    assert {one.rule for one in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))

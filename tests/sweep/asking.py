@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.authority.operations import Fix, Sweep
-from jitid.sweep.finding import Coverage, Finding, Remedied, Swept
+from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES
 from tests.builders import World
@@ -24,8 +24,15 @@ def found(world: World, *rules: str, **more: Any) -> list[Finding]:
     return [each for each in swept(world, *rules, **more) if isinstance(each, Finding)]
 
 
-def fixed(world: World, *rules: str, most: int | None = None, **more: Any) -> list[Remedied]:
-    """End what the rules find."""
-    operation = Fix(rules=rules or tuple(NAMES), limits=LIMITS, sweep="the sweep", most=most, **more)
+def fixed(world: World, *rules: str, **more: Any) -> list[Remedied]:
+    """End what the rules find; return what ended."""
+    return [each for each in fixing(world, *rules, **more) if isinstance(each, Remedied)]
+
+
+def fixing(
+    world: World, *rules: str, most: int | None = None, limits: Limits = LIMITS, **more: Any
+) -> list[Remedied | Unfixed]:
+    """End what the rules find; return all that is said of it."""
+    operation = Fix(rules=rules or tuple(NAMES), limits=limits, sweep="the sweep", most=most, **more)
     answer = world.authority.perform(operation)
     return list(answer)

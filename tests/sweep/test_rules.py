@@ -77,17 +77,17 @@ def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) 
     before = alive(world)
     done = fixed(world, name)
     rule = rule_of(name)
-    if finding.ends is None and rule.pick is None and name != "expired-unretired":
+    if finding.ends is None and rule.pick is None and not rule.closes:
         assert done == []
         assert found(world, name) == [finding]
         return
     (one,) = done
     count = CASES[name].live
     assert (one.findings, one.credentials, one.accepted) == ((finding,), count, 0)
-    assert before - alive(world) == (0 if name == "expired-unretired" else count)
+    assert before - alive(world) == (0 if rule.closes else count)
     assert found(world, name) == []
     assert fixed(world, name) == []
-    if name != "expired-unretired":
+    if not rule.closes:
         assert world.verify(other.token).id == other.id
 
 
@@ -98,7 +98,7 @@ def test_the_audit_log_tells_of_a_remedy(world: World, name: str) -> None:
     world.check()
     for one in done:
         (event,) = [each for each in world.events() if each["seq"] == one.event]
-        if name == "expired-unretired":
+        if rule_of(name).closes:
             assert event["op"] in ("expire", "supersede")
         else:
             assert (event["op"], event["sweep"], event["finding"]) == ("revoke", "the sweep", name)

@@ -6,14 +6,23 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.audit import BrokenChainError, Event, Head, check_chain, genesis
+from jitid.auditing import UnreadableHeadError
 from jitid.errors import IntegrityError
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
+    unreadable = [(place, why) for place, why in sight.remembered if isinstance(why, UnreadableHeadError)]
+    for place, why in unreadable:
+        name = word(place)
+        yield RULE.finding(
+            place,
+            f"{why.message} ({place}), so that it does not tell whether the tail of the audit log was cut",
+            remedy=f"jitid audit verify && mv {name} {word(f'{place}.unreadable')}",
+        )
     try:
-        sight.verified = _read_on(sight)
+        head = _read_on(sight)
     except _UntrueError as error:
         yield RULE.finding(
             "ledger",
@@ -22,6 +31,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
         )
     except BrokenChainError as error:
         yield RULE.finding("ledger", f"the audit log cannot be trusted: {error}", remedy="jitid audit verify")
+    else:
+        # Only what somebody has put away makes room for a new head: it may be all that is left of the true one.
+        sight.verified = None if unreadable else head
 
 
 class _UntrueError(Exception):
@@ -36,6 +48,8 @@ def _read_on(sight: Sight) -> Head:
     """Return the last link of the chain. Raises _UntrueError or BrokenChainError where it does not hold."""
     kept: dict[int, list[tuple[str, Head]]] = {}
     for place, head in sight.remembered:
+        if isinstance(head, UnreadableHeadError):
+            continue
         if isinstance(head, IntegrityError):
             raise _UntrueError(place, head.message)
         kept.setdefault(head.seq, []).append((place, head))
@@ -76,7 +90,8 @@ RULE = Rule(
     group=Group.HEALTH,
     owasp=(),
     title="the audit log is broken",
-    reports="an audit chain that does not hold from the last verified head on, or a head that is not this ledger's",
+    reports="an audit chain that does not hold from the last verified head on, or a kept head that cannot be read or "
+    "is not this ledger's",
     spares="a chain that has grown; rows that disagree with their events are for `jitid audit verify`",
     examines="audit events",
     find=_find,

@@ -48,7 +48,6 @@ def _find(sight: Sight) -> Iterator[Finding]:
             yield RULE.finding(
                 f"{agent} on {task}: {scopes}".removesuffix(": "),
                 f"{agent} is alive {credentials} times on {task} with {held}; {most} is the limit",
-                since=first,
                 credentials=credentials,
                 evidence={
                     "agent": agent,
@@ -59,6 +58,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 },
                 remedy=f"jitid list --live --task {word(task)} --agent {word(agent)} --limit 1000000 --format tsv | "
                 f"awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
+                picked_by=(task, agent, scopes),
             )
 
 
@@ -69,8 +69,8 @@ def _those(scopes: str) -> str:
 
 
 def _pick(sight: Sight, finding: Finding) -> Selection:
-    facts = finding.evidence
-    rows = sight.ask(_IDENTITIES, task=facts["task"], agent=facts["agent"], scopes=" ".join(facts["scopes"]))
+    task, agent, scopes = finding.picked_by
+    rows = sight.ask(_IDENTITIES, task=task, agent=agent, scopes=scopes)
     return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 

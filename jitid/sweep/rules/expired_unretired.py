@@ -41,4 +41,5 @@ RULE = Rule(
     spares="those that expired and were recorded; no verifier takes either sort",
     examines="credentials that are due to be recorded as ended",
     find=_find,
+    closes=True,
 )

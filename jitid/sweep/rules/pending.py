@@ -14,7 +14,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 _QUESTION = f"""
     SELECT i.uid, c.jti, c.kind, c.issued_at, c.expires_at, a.text, t.name
       FROM credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
-     WHERE {LIVE} AND c.fingerprint IS NULL AND c.issued_at <= :before
+     WHERE {LIVE} AND c.fingerprint IS NULL AND c.issued_at < :before
        AND i.id = c.identity AND a.id = i.agent AND t.id = i.task"""
 
 

@@ -10,18 +10,19 @@ from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-# What is superseded has a successor, which counts.
+# What is superseded has a successor, which counts; a revocation ends both.
 _QUESTION = f"""
-    SELECT d.text, live.credentials
-      FROM (SELECT c.delegator AS delegator, count(*) AS credentials
-              FROM credential c WHERE {LIVE} AND c.superseded_at IS NULL GROUP BY c.delegator) live
+    SELECT d.text, live.current, live.credentials
+      FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
+                   sum(CASE WHEN c.superseded_at IS NULL THEN 1 ELSE 0 END) AS current
+              FROM credential c WHERE {LIVE} GROUP BY c.delegator) live
      CROSS JOIN term d WHERE d.id = live.delegator"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
     most = sight.limits.identities
     persons = theirs = 0
-    for delegator, credentials in sight.ask(_QUESTION):
+    for delegator, credentials, revokes in sight.ask(_QUESTION):
         if delegator.startswith("user:"):
             persons += 1
             theirs += credentials
@@ -33,6 +34,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 evidence={"limit": most},
                 remedy=f"jitid revoke --delegator {word(delegator)}",
                 ends=Selection(delegators=(delegator,)),
+                revokes=revokes,
             )
     if theirs > sight.limits.agents_per_person * persons:
         yield RULE.finding(

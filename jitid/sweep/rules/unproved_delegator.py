@@ -45,12 +45,13 @@ def _find(sight: Sight) -> Iterator[Finding]:
             credentials=credentials,
             evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first},
             remedy=f"{listed} --limit 1000000 --field id | jitid revoke --ids-file -",
+            picked_by=(delegator, sensitivity),
         )
 
 
 def _pick(sight: Sight, finding: Finding) -> Selection:
-    facts = finding.evidence
-    rows = sight.ask(_IDENTITIES, delegator=facts["delegator"], sensitivity=facts["sensitivity"])
+    delegator, sensitivity = finding.picked_by
+    rows = sight.ask(_IDENTITIES, delegator=delegator, sensitivity=sensitivity)
     return Selection(ids=tuple(identity_id(uid) for (uid,) in rows))
 
 

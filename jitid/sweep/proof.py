@@ -1,0 +1,44 @@
+"""Looks again at what `--fix` has ended: whether a verifier that asks this ledger takes any of it."""
+
+from __future__ import annotations
+
+from jitid import introspection
+from jitid.errors import IntegrityError, InvalidCredentialError
+from jitid.identifier import credential_id
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.sweep.finding import Remedied
+
+_ASKED = 100
+"""So many of what one event has ended are put before the judge of `verify` one by one."""
+
+
+def accepted(ledger: Ledger, done: Remedied) -> int:
+    """Return how many of what an event has ended a verifier still takes that asks this ledger.
+
+    All are counted that the ledger does not hold for dead, and the first of them are put before the judge of `verify`.
+    """
+    with ledger.read() as snapshot:
+        rows = snapshot.ask(
+            "SELECT jti, CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END FROM credential WHERE ended_event = :event",
+            {"event": done.event},
+        )
+        named: list[str] = []
+        alive = count = 0
+        for jti, lives in rows:
+            count += 1
+            alive += lives
+            if len(named) < _ASKED:
+                named.append(credential_id(jti))
+        # A row that no longer says which event ended it was put back by somebody.
+        missing = max(done.credentials - count, 0)
+        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
+
+
+def _is_accepted(snapshot: Snapshot, jti: str) -> bool:
+    try:
+        (credential,) = snapshot.find_given([jti], ())
+        introspection.judge(snapshot, credential, None)
+    except (InvalidCredentialError, IntegrityError):
+        # A row that nobody can read is refused as well.
+        return False
+    return True
