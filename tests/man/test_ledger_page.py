@@ -132,7 +132,8 @@ def _eventful(world: World) -> None:
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     world.issue(task="T3", ttl=60)
-    world.issue(task="T7", sensitivity="low")
+    standing = world.issue(task="T7", sensitivity="low")
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
     world.clock.now += 60
     rules = ("expired-unretired", "standing")
     fix = Fix(rules=rules, limits=Limits(standing_low=1), sweep="a sweep", most=None)

@@ -58,6 +58,11 @@ class _Credential(NamedTuple):
     def lifetime(self) -> int:
         return self.expires_at - self.issued_at
 
+    @property
+    def is_standing(self) -> bool:
+        stands_until = self.expires_at if self.superseded_at is None else self.superseded_at
+        return stands_until - self.issued_at > LIMITS[self.sensitivity]
+
     def lives_at(self, now: int) -> bool:
         return self.issued_at <= now < self.death
 
@@ -97,7 +102,7 @@ def counted(path: Path, now: int, since: int) -> Survey:
             Sensitive(
                 name,
                 sum(each.sensitivity == name for each in alive),
-                sum(each.sensitivity == name and each.lifetime > LIMITS[name] for each in alive),
+                sum(each.sensitivity == name and each.is_standing for each in alive),
             )
             for name in SENSITIVITIES
         ),

@@ -190,7 +190,7 @@ def test_beside_its_successor_for_long_a_credential_stands(world: World) -> None
     first = world.issue(kind="opaque", sensitivity="low", ttl=28_800)
     world.authority.perform(Renew(request=RenewRequest(Secret.single(first.token), ttl=900)))
     (finding,) = found(world, "standing", limits=Limits(standing_low=3_600))
-    assert (finding.subject, finding.evidence["lifetime"]) == (first.jti, 7_200)
+    assert (finding.subject, finding.evidence["lifetime_seconds"]) == (first.jti, 7_200)
     assert finding.evidence["expires_at"] == NOW + 7_200
     with world.ledger.read() as snapshot:
         measured = snapshot.survey(None, NOW, dict.fromkeys(("low", "moderate", "high", "critical"), 3600))
