@@ -10,7 +10,8 @@ from jitid.audit import BrokenChainError, Event, Head
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.keyring import Signer
 from jitid.ledger.members import Members
-from jitid.ledger.protocol import Names, SigningKey, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names, SigningKey
 from jitid.text import quote
 
 HEAD_TYPE = "jitid-audit-head+jws"

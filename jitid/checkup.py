@@ -16,7 +16,7 @@ from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.files import ReadableError, offences
 from jitid.ledger import folder
-from jitid.ledger.protocol import Filter
+from jitid.ledger.records import Filter
 from jitid.lifetime import format_time
 from jitid.process import Liveness
 from jitid.processes import liveness, orphans, this_process

@@ -12,7 +12,8 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue, Operation, Result
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger import folder, sqlite
-from jitid.ledger.protocol import Ledger, Names
+from jitid.ledger.protocol import Ledger
+from jitid.ledger.records import Names
 from jitid.text import quote
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from jitid.errors import (
 from jitid.keyring import Keyring
 from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
-from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.records import Names, SigningKey
 from jitid.lifetime import format_duration, format_time
 
 OLD_KEY = 90 * 86_400

@@ -9,7 +9,8 @@ from jitid import introspection
 from jitid.credential import Credential, State
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger.leak import Leak, LeakFilter
-from jitid.ledger.protocol import Ancestor, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor
 
 PAGE = 5_000
 """So many leaks are looked at together."""

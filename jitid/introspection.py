@@ -10,7 +10,8 @@ from jitid import jws
 from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Ancestor, Names, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_time
 from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint

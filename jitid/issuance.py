@@ -11,7 +11,8 @@ from jitid.errors import JitidError, UsageError
 from jitid.identifier import credential_id, identity_id
 from jitid.issuers.protocol import Draft, Ids, Minted
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Snapshot, Transaction
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import CredentialRow, IdentityRow, Names
 from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, usable_key
 from jitid.planning import Plan
 from jitid.policy.decision import Decision

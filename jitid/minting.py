@@ -13,7 +13,8 @@ from jitid.errors import JitidError
 from jitid.identifier import new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import SigningKey, Snapshot, Transaction
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
 

@@ -9,7 +9,8 @@ from jitid import introspection, narrowing, strictjson
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuers.protocol import Draft
-from jitid.ledger.protocol import Ancestor, Names, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest

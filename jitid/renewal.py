@@ -13,7 +13,8 @@ from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential
 from jitid.issuers.protocol import Draft, Ids, Order
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Ancestor, CredentialRow, Names, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import Ancestor, CredentialRow, Names
 from jitid.lifetime import format_time
 from jitid.minting import mint_of, new_ids, usable_key
 from jitid.name import spiffe_id

@@ -9,7 +9,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.ledger.protocol import Names, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names
 from jitid.ledger.survey import Survey
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Coverage, Finding, Severity

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.protocol import Radius, Selection, Snapshot, Transaction
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
 from jitid.text import check_text, quote
 

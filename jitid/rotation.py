@@ -8,7 +8,8 @@ from jitid import jws, revocation
 from jitid.credential import State
 from jitid.errors import NotFoundError
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Radius, Selection, SigningKey, Snapshot, Transaction
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Radius, Selection, SigningKey
 from jitid.text import check_text, quote
 
 

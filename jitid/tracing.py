@@ -10,7 +10,8 @@ from jitid import introspection, jws
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Ancestor, Family, Names, SigningKey, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor, Family, Names, SigningKey
 from jitid.searching import Finds, jti_of_token
 from jitid.secret import fingerprint
 from jitid.task import Task

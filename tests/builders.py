@@ -15,7 +15,8 @@ from jitid.credential import Credential
 from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
 from jitid.ledger import folder, sqlite
-from jitid.ledger.protocol import CredentialRow, IdentityRow, Names, Selection, SigningKey, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.oidc import OidcIssuer
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.operations import ListCredentials, Renew
-from jitid.ledger.protocol import Filter
+from jitid.ledger.records import Filter
 from jitid.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.processes import liveness, orphans, this_process
 from jitid.request import RenewRequest

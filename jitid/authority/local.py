@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Ledger, Selection, Snapshot
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.leak import LeakFilter
-from jitid.ledger.protocol import Filter, Ledger, Names, Snapshot
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.records import Filter, Names
 from jitid.text import quote
 
 if TYPE_CHECKING:

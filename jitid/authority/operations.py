@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
-    from jitid.ledger.protocol import Ancestor, Filter, Selection, SigningKey
+    from jitid.ledger.records import Ancestor, Filter, Selection, SigningKey
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended

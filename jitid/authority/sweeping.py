@@ -12,7 +12,8 @@ from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import IntegrityError, JitidError
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Ledger, Names, SigningKey, Snapshot
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.records import Names, SigningKey
 from jitid.sweep import remedies
 from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.sweep.limits import Limits

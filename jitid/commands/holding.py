@@ -11,7 +11,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.renew import hand_over
 from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
 from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock

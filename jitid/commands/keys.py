@@ -15,7 +15,7 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.jws import ALGORITHMS
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.leaks import LeakReport, check_source
 from jitid.ledger.leak import LeakFilter
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.tracing import first_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Filter
+from jitid.ledger.records import Filter
 from jitid.lifetime import parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.process import Liveness

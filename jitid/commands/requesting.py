@@ -9,7 +9,7 @@ from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.credential import Kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.request import IssueRequest

@@ -14,7 +14,7 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.name import check_delegator, check_name
 from jitid.text import check_text
 

@@ -141,7 +141,7 @@ def _end(
 ) -> Ended:
     from jitid.authority.operations import Revoke
     from jitid.commands.revoke import perform
-    from jitid.ledger.protocol import Selection
+    from jitid.ledger.records import Selection
 
     operation = Revoke(
         selection=Selection(ids=tuple(match.credential.jti for match in matches)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.audit import Event, Head, genesis
 from jitid.identifier import credential_id
-from jitid.ledger.protocol import Names
+from jitid.ledger.records import Names
 
 
 class SqlAuditLog:

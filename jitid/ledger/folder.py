@@ -20,7 +20,7 @@ from jitid.files import check_private, sync_folder, write_private
 from jitid.keyring import Keyring
 from jitid.ledger import sqlite
 from jitid.ledger.failure import FAULTS, translated
-from jitid.ledger.protocol import Names
+from jitid.ledger.records import Names
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.text import quote, safe
 

@@ -1,172 +1,33 @@
-"""What every ledger answers, and the rows that go in and come out."""
+"""What every ledger answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
 from jitid.ledger.condition import Condition
 from jitid.ledger.leak import LeakSnapshot, LeakTransaction
+from jitid.ledger.records import (
+    Ancestor,
+    Closed,
+    CredentialRow,
+    Family,
+    Filter,
+    IdentityRow,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+)
 from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.ledger.survey import Survey
-
-
-class Names(NamedTuple):
-    """What the first use fixed for the life of a ledger."""
-
-    uuid: str
-    issuer: str
-    """The `iss` of its tokens, and their audience unless another is asked for."""
-    trust_domain: str
-
-
-class IdentityRow(NamedTuple):
-    """A new identity, as it is stored; names are numbers of the ledger's terms."""
-
-    key: int
-    uid: bytes
-    parent: int | None
-    depth: int
-    delegator: int
-    proof: str
-    agent: int
-    task: int
-    sensitivity: str
-
-
-class CredentialRow(NamedTuple):
-    """A new credential, as it is stored."""
-
-    key: int
-    jti: bytes
-    identity: int
-    kind: str
-    scopes: str
-    audiences: int
-    details: str | None
-    issued_at: int
-    expires_at: int
-    fingerprint: bytes | None
-    claims_hash: bytes | None
-    signed_by: int | None
-    event: int
-    task: int
-    delegator: int
-
-
-class SigningKey(NamedTuple):
-    """The public side of a signing key; kept for ever, since old audit heads need it."""
-
-    key: int
-    kid: str
-    algorithm: str
-    public: bytes
-    created_at: int
-    retired_at: int | None
-    """Since when it signs nothing more."""
-    revoked_at: int | None
-    """Since when nothing that it signed is valid."""
-
-
-class Ancestor(NamedTuple):
-    """One hop of a credential's lineage: what an identity above it holds, without what a successor stands for."""
-
-    id: str
-    agent: str
-    task: str
-    depth: int
-    task_ended_at: int | None
-    task_deadline: int
-    scopes: tuple[str, ...]
-    """Those of all the live credentials of the identity together."""
-    audiences: tuple[str, ...]
-    details: tuple[str, ...]
-    expires_at: int | None
-    """The latest expiry among its live credentials; none if no credential of it lives."""
-
-
-class Family(NamedTuple):
-    """An identity with what hangs below it."""
-
-    live: bool
-    """Whether it holds a live credential itself."""
-    below: int
-    """How many identities hang below it."""
-    live_below: int
-    """How many of those hold a live credential."""
-
-
-class Selection(NamedTuple):
-    """Which identities are meant: values of one sort are alternatives, sorts narrow one another."""
-
-    ids: tuple[str, ...] = ()
-    """`jid_…` and `jti_…`; either names the whole identity."""
-    fingerprints: tuple[bytes, ...] = ()
-    tasks: tuple[str, ...] = ()
-    delegators: tuple[str, ...] = ()
-    """Root delegators, or `agent:NAME` for what that agent delegated."""
-    agents: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-    """Ids: all that hangs under the root of their delegation tree, the root included."""
-    kids: tuple[str, ...] = ()
-    """Signing keys: whatever holds a credential that one of them signed."""
-
-
-class Radius(NamedTuple):
-    """What a selection and all that descends from it comes to."""
-
-    matched: int
-    """Identities that the selection itself names, dead or alive."""
-    identities: int
-    """Those and all below them."""
-    credentials: int
-    """The live credentials among them."""
-    tasks: int
-    delegators: int
-    offline_until: int | None
-    """Until when a verifier that does not ask the ledger honours one of them (self-contained tokens)."""
-    signed: int
-    """How many of the live credentials such a verifier honours."""
-
-
-class Closed(NamedTuple):
-    """What was dead, and is recorded so by one event."""
-
-    event: int
-    credentials: int
-
-
-class Filter(NamedTuple):
-    """Which credentials `list` shows; every given condition must hold."""
-
-    task: str | None = None
-    agent: str | None = None
-    delegator: str | None = None
-    kind: str | None = None
-    sensitivity: str | None = None
-    delegator_proof: str | None = None
-    scope: str | None = None
-    audience: str | None = None
-    purpose: str | None = None
-    state: str | None = None
-    id: str | None = None
-    parent: str | None = None
-    depth: int | None = None
-    signed_by: str | None = None
-    live: bool = False
-    bound: bool = False
-    """Given to a process, and to end with it."""
-    issued_since: int | None = None
-    issued_until: int | None = None
-    expires_before: int | None = None
-    expires_after: int | None = None
 
 
 class Snapshot(LeakSnapshot, Protocol):

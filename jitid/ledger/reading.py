@@ -12,7 +12,8 @@ from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
-from jitid.ledger.protocol import SORTS, Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
+from jitid.ledger.protocol import SORTS
+from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.lifetime import check_times
 from jitid.process import Process
 from jitid.task import Task

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Filter, Radius, Selection
+from jitid.ledger.records import Filter, Radius, Selection
 
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""

@@ -14,8 +14,8 @@ from jitid.ledger.clock import machine, time_of
 from jitid.ledger.condition import Condition
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.log import WriteAheadLog
-from jitid.ledger.protocol import Names
 from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.records import Names
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from jitid.identifier import identity_id
-from jitid.ledger.protocol import Ancestor, Family
+from jitid.ledger.records import Ancestor, Family
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import check_times
 

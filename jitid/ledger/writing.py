@@ -12,8 +12,8 @@ from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.ledger import leaks, selecting
 from jitid.ledger.leak import Recorded
-from jitid.ledger.protocol import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.process import Process
 from jitid.task import Task

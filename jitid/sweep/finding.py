@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 
 
 class Severity(StrEnum):

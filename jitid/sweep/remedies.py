@@ -17,7 +17,8 @@ from jitid.errors import (
     PartialError,
     StorageError,
 )
-from jitid.ledger.protocol import Ledger, Radius, Selection, Snapshot, Transaction
+from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ledger.records import Radius, Selection
 from jitid.revocation import TooManyError
 from jitid.sweep import proof
 from jitid.sweep.finding import Finding, Remedied, Unfixed

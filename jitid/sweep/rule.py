@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from jitid.audit import Head
 from jitid.errors import IntegrityError
 from jitid.ledger.condition import ClockReading
-from jitid.ledger.protocol import Names, Selection, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.clock import jumped
 from jitid.ledger.condition import ClockReading
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.rule import Group, Rule, Sight
 

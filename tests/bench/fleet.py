@@ -15,7 +15,7 @@ from jitid import strictjson
 from jitid.authority.local import LocalAuthority
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
-from jitid.ledger.protocol import Names
+from jitid.ledger.records import Names
 from jitid.ledger.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jitid.ledger import folder as ledgers
-from jitid.ledger.protocol import Names
+from jitid.ledger.records import Names
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.policy.default import default_files
 from jitid.processes import this_process

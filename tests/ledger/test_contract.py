@@ -9,7 +9,7 @@ from jitid.audit import Head, check_chain, ended_digest, genesis
 from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.secret import fingerprint
 from tests.builders import DAY, NAMES, NOW, put, put_chain
 from tests.ledger.places import Place, public_key

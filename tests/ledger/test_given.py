@@ -6,7 +6,8 @@ import pytest
 
 from jitid.credential import State
 from jitid.identifier import credential_id, identity_id
-from jitid.ledger.protocol import Family, Selection, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import Family, Selection
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place
 

@@ -8,7 +8,8 @@ import pytest
 
 from jitid.credential import State
 from jitid.ledger import writing
-from jitid.ledger.protocol import Selection, SigningKey, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import Selection, SigningKey
 from tests.builders import NOW, put
 from tests.ledger.places import Place, public_key
 

@@ -10,7 +10,7 @@ import pytest
 
 from jitid.authority.operations import Revoke
 from jitid.ledger import folder, schema
-from jitid.ledger.protocol import Filter, Selection
+from jitid.ledger.records import Filter, Selection
 from tests.builders import NOW, Clock, World, edit, make_folder, open_sqlite, put
 
 # What each step after the first has added, to be taken away again.

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from jitid.credential import State
 from jitid.identifier import parse_id
 from jitid.ledger import selecting, writing
-from jitid.ledger.protocol import Radius, Selection, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import Radius, Selection
 from jitid.ledger.schema import LIVE_INDEXES
 from tests.builders import NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.credential import State
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Filter, Selection
+from jitid.ledger.records import Filter, Selection
 from jitid.process import Process
 from tests.builders import NOW, Row, put
 from tests.ledger.places import Place

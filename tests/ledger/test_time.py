@@ -10,7 +10,7 @@ from jitid import auditing
 from jitid.credential import State
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Filter, Selection
+from jitid.ledger.records import Filter, Selection
 from tests.builders import DAY, NAMES, NOW, Row, put
 from tests.ledger.places import Place
 

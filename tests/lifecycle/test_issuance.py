@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.ledger.protocol import Filter
+from jitid.ledger.records import Filter
 from jitid.oidc import OidcIssuer
 from jitid.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, request

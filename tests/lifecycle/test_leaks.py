@@ -26,7 +26,7 @@ from jitid.exposure import Leaked
 from jitid.identifier import parse_id
 from jitid.leaks import LONGEST_SOURCE, LeakReport, Reported
 from jitid.ledger.leak import Kin, LeakFilter
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.secret import Secret, fingerprint

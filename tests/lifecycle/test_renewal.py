@@ -6,7 +6,7 @@ import pytest
 
 from jitid.authority import operations as ops
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.ledger.protocol import Filter
+from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.process import Process

@@ -7,7 +7,7 @@ import pytest
 from jitid.auditing import LogFilter
 from jitid.authority.operations import Inspect, ReadLog, Retire, Revoke
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.revocation import Ended
 from jitid.secret import Secret
 from tests.builders import NOW, Made, World

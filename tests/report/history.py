@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from jitid.credential import State
 from jitid.identifier import parse_id
-from jitid.ledger.protocol import Selection, Transaction
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import Selection
 from jitid.task import SENSITIVITIES
 from tests.builders import DAY, Row, World, put
 

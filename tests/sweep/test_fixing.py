@@ -6,7 +6,8 @@ import pytest
 
 from jitid.authority.operations import ForeseeFix, Renew, Sweep
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.ledger.protocol import Selection, Snapshot
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Selection
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.sweep import remedies

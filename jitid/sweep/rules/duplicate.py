@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote as word
 
 from jitid.identifier import identity_id
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.ledger.selecting import LIVE
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight

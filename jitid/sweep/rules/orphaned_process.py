@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from jitid.identifier import identity_id
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
 from jitid.process import Liveness, Process
 from jitid.processes import liveness, this_process

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.identifier import credential_id, identity_id
-from jitid.ledger.protocol import Selection
+from jitid.ledger.records import Selection
 from jitid.lifetime import format_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
