@@ -57,6 +57,11 @@ class _Credential(NamedTuple):
     def lifetime(self) -> int:
         return self.expires_at - self.issued_at
 
+    @property
+    def stands(self) -> int:
+        """For how long it was to live, up to where a successor stands for it."""
+        return min(self.expires_at, self.superseded_at or self.expires_at) - self.issued_at
+
     def lives_at(self, now: int) -> bool:
         return self.issued_at <= now < self.death
 
@@ -96,7 +101,7 @@ def counted(path: Path, now: int, since: int) -> Survey:
             Sensitive(
                 name,
                 sum(each.sensitivity == name for each in alive),
-                sum(each.sensitivity == name and each.lifetime > LIMITS[name] for each in alive),
+                sum(each.sensitivity == name and each.stands > LIMITS[name] for each in alive),
             )
             for name in SENSITIVITIES
         ),
