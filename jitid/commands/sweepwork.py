@@ -114,7 +114,7 @@ class Work:
             if not self.ended:
                 raise
             raise PartialError(
-                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} credentials had ended before "
+                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} had ended before "
                 f"(sweep {self.name})",
                 "what leaked is proved dead by the next sweep --fix",
             ) from error

@@ -126,7 +126,7 @@ def fix(
                 if not ended:
                     raise
                 raise PartialError(
-                    f"{error.message.removesuffix('; nothing was changed')}; {ended} credentials had ended before "
+                    f"{error.message.removesuffix('; nothing was changed')}; {ended} had ended before "
                     f"(sweep {sweep})",
                     f"what has ended: jitid audit log --members --sweep {sweep}",
                 ) from error

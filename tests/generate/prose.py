@@ -273,21 +273,24 @@ does not; their limits are the settings that begin with `sweep_`, which no envir
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
-never counts as clean.
+never counts as clean, nor do rows that contradict themselves, as only an edited ledger has them. A command that ends
+more than the setting max has --max with the number that is foreseen.
 
 With --fix, what is found is ended inside the transaction that finds it, at most a thousand findings at a time; so
 two sweeps at once end nothing twice, and what a sweep that was killed has left the next one ends. It is counted
 beforehand: where more than --max would end and nobody confirms it, nothing ends, the findings are told all the same,
 and the status is 10, or 9 where nothing is grave enough. Each audit event names the sweep and the rule. What has ended
 is looked at again: `proof` says how many of it a verifier that asks this ledger still takes. Leaks of which nothing
-is alive any more are proved dead.
+is alive any more are proved dead. What could not be ended is told as not examined. Where a sweep breaks off, the output
+says so (in JSON `broken_off`) and FILE is as it was; what has ended is shown by jitid-audit-log(1) with --sweep.
 
 A baseline is a file of JSON lines. A finding that is in it is `known`: it does not count for the status, and --fix
 leaves it alone. It is news again when it is graver, or about more credentials. What is critical never becomes known.
 
 The audit log is read on from the last signed head that a sweep has kept, in the file `audit.head` of the ledger's
 folder and where --head-out says; from its beginning where neither is there, or the file of --head-out is new. Every
-head that is there must fit. What earlier sweeps have verified is read again by jitid-audit-verify(1).""",
+head that is there must fit; one that cannot be read is a finding until it is put away. What
+earlier sweeps have verified is read again by jitid-audit-verify(1).""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\
