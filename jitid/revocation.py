@@ -29,8 +29,6 @@ class Ended(NamedTuple):
     """The audit event that names them."""
     task: str | None = None
     """The task that was retired."""
-    already_ended_at: int | None = None
-    """When an earlier call had retired it."""
     unproved: str | None = None
     """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 
@@ -96,10 +94,10 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
         raise _no_task(name)
     radius, digest = transaction.end(Selection(tasks=(name,)), State.RETIRED)
     if task.ended_at is not None and not radius.credentials:
-        return Ended(radius, 0, None, name, task.ended_at)
+        return Ended(radius, 0, None, name)
     transaction.end_task(task.key)
     event = transaction.append("retire", {"task": name, "reason": reason, **_counts(radius), "ended": digest})
-    return Ended(radius, radius.credentials, event.seq, name, task.ended_at)
+    return Ended(radius, radius.credentials, event.seq, name)
 
 
 def preview_retire(snapshot: Snapshot, name: str) -> Ended:
@@ -112,7 +110,7 @@ def preview_retire(snapshot: Snapshot, name: str) -> Ended:
     task = snapshot.find_task(name)
     if task is None:
         raise _no_task(name)
-    return Ended(snapshot.measure(Selection(tasks=(name,))), 0, None, name, task.ended_at)
+    return Ended(snapshot.measure(Selection(tasks=(name,))), 0, None, name)
 
 
 def guard(radius: Radius, most: int) -> None:

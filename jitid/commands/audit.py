@@ -19,6 +19,7 @@ from jitid.formats.view import View
 from jitid.lifetime import parse_time
 from jitid.name import check_delegator, check_name
 from jitid.strictjson import loads
+from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ def export(given: Globals, out: options.PrivateOut = None) -> None:
     JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
     event is a message of RFC 5424 on a line of its own.
     """
+    if given.format not in (None, *EXPORTS):
+        raise UsageError(f"{quote(given.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
     syslog = given.format == "syslog"
     if syslog:
         given.format = None

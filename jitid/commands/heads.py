@@ -30,6 +30,8 @@ def kept_heads(own: str, other: str | None) -> tuple[tuple[str, str], ...]:
             if path == other:
                 reason = (error.strerror or "error").lower()
                 raise UsageError(f"the signed head cannot be read from {path}: {reason}") from error
+            # What is in the place of the ledger's own vouches for nothing, as one that is empty.
+            found.append((path, ""))
     return tuple(found)
 
 

@@ -206,9 +206,6 @@ TokenArgument = Annotated[
         metavar="[FILE]", help="A file with a token; standard input if absent or `-`.", show_default=False
     ),
 ]
-TokenFile = Annotated[
-    str | None, _option("--token-file", metavar="FILE", text="A file with a token; `-` is standard input.")
-]
 RenewedFile = Annotated[
     str | None,
     _option(

@@ -73,7 +73,7 @@ def tell_orphans(given: Globals, found: Sequence[Credential]) -> None:
     for row in found[:_TOLD]:
         given.warn(
             f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(row.expires_at)}: {given.command(f'jitid revoke {row.id}')}"
+            f"{format_time(_last(row))}: {given.command(f'jitid revoke {row.id}')}"
         )
     if len(found) > _TOLD:
         rest = given.command("jitid list --process gone --field id")
@@ -103,8 +103,13 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "ended_at": time(row.ended_at),
         "signed_by": row.signed_by,
         "process": process_state(row, now),
-        "left": format_duration(row.expires_at - now) if row.state_at(now) is State.ACTIVE else None,
+        "left": format_duration(_last(row) - now) if row.state_at(now) is State.ACTIVE else None,
     }
+
+
+def _last(row: Credential) -> int:
+    """Return when a live credential dies at the latest: a successor may take over before it expires."""
+    return row.expires_at if row.superseded_at is None else min(row.superseded_at, row.expires_at)
 
 
 def actor_claim(trust_domain: str, row: Credential, lineage: list[Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     )
     if (known := values.get("--baseline")) is not None:
         if known == "-":
-            raise UsageError("nobody gives a baseline to standard input at night", "name a file")
+            raise UsageError("a scheduled sweep has no standard input to read a baseline from", "name a file")
         deque(entries(known, new=bool(values.get("--update-baseline"))), maxlen=0)
 
 

@@ -132,7 +132,7 @@ def _people(report: Report) -> str:
     else:
         told = (
             f"{counted(people.identities, 'identity', 'identities')} of {counted(people.people, 'person', 'people')}. "
-            f"The most has {people.highest_delegator}: {count(people.highest)}."
+            f"{people.highest_delegator} has most: {count(people.highest)}."
         )
         big = f'<p class="big">{shown(mean(own))}<span class="unit"> to 1</span></p>'
     return _card(

@@ -48,7 +48,7 @@ footer p + p { margin-top: 8px; }
   dl.tiles { grid-template-columns: repeat(2, 1fr); }
   .tiles div { padding: 12px 14px; }
   .tiles dd { font-size: 22px; }
-  .big { font-size: 46px; }
+  .big:not(.none) { font-size: 46px; }
 }
 @media print {
   footer { margin-top: 20px; }

@@ -71,7 +71,9 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                expires_at INTEGER NOT NULL)""",
         "CREATE INDEX honoured_until ON honoured (expires_at)",
         """INSERT INTO honoured SELECT ended_event, count(*), min(ended_at), max(expires_at) FROM credential
-            WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL GROUP BY ended_event""",
+            WHERE ended_as IN ('revoked', 'retired', 'superseded') AND claims_hash IS NOT NULL
+              AND typeof(ended_event) = 'integer' AND typeof(ended_at) = 'integer' AND typeof(expires_at) = 'integer'
+            GROUP BY ended_event""",
         # They have got more columns below, so that a count needs no row.
         "DROP INDEX IF EXISTS live_by_task",
         "DROP INDEX IF EXISTS live_by_delegator",

@@ -166,7 +166,7 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     row = db.execute(
         f"""SELECT count(*), count(DISTINCT c.task), count(DISTINCT c.delegator),
-                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at END), count(c.claims_hash)
+                   max(CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + 0 END), count(c.claims_hash)
               FROM {doomed_credentials(identities)} AND {LIVE}""",
         {"now": now},
     ).fetchone()

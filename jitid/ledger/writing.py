@@ -141,7 +141,10 @@ class SqlTransaction(SqlSnapshot):
     def _keep_honoured(self, seq: int, credentials: int, ended_at: int, expires_at: int) -> None:
         """Record what an event ended that verifiers which do not ask the ledger still take."""
         self._db.execute(
-            "INSERT INTO honoured VALUES (:seq, :credentials, :ended_at, :expires_at)",
+            # Whatever an edited ledger says of an event that is still to come, it keeps nobody from ending something.
+            """INSERT INTO honoured VALUES (:seq, :credentials, :ended_at, :expires_at) ON CONFLICT (event) DO UPDATE
+               SET credentials = excluded.credentials, ended_at = excluded.ended_at,
+                   expires_at = excluded.expires_at""",
             {"seq": seq, "credentials": credentials, "ended_at": ended_at, "expires_at": expires_at},
         )
 
@@ -224,7 +227,7 @@ class SqlTransaction(SqlSnapshot):
         return done
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
-        """Record that these credentials leaked, pointing to the next event; those known from that source stay."""
+        """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
         return leaks.add(self._db, credentials, source, reported_at, now=self._now, event=self.next_seq())
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:

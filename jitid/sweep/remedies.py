@@ -124,6 +124,9 @@ def fix(
                     yield from _looked_at_again(ledger, one)
             except (StorageError, ClockError, TooManyError) as error:
                 if not ended:
+                    if type(error) is StorageError:
+                        # Where a commit is in doubt, what it was about is named by this alone.
+                        error.hint = f"what ended nevertheless: jitid audit log --members --sweep {sweep}"
                     raise
                 raise PartialError(
                     f"{error.message.removesuffix('; nothing was changed')}; {ended} had ended before "

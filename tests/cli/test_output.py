@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.lifetime import parse_duration
 from tests.real import Shell, command, need, tmpfs
 
 ISSUE = ("issue", "--task", "T", "--delegator", "alice")
@@ -278,3 +279,11 @@ def test_only_system_calls_that_write_the_token_come_after_the_commit(shell: She
     assert len(writes) == 1
     assert max(syncs) < writes[0]
     assert calls[writes[0]].endswith(f"= {len(done.stdout)}")
+
+
+def test_what_has_a_successor_is_left_no_longer_than_beside_it(shell: Shell) -> None:
+    shell.good("issue", "--task", "SUCCEEDED", "--delegator", "alice", "--ttl", "1h", "--out", "token")
+    shell.good("renew", "--token-file", "token")
+    left = shell.good("list", "--live", "--task", "SUCCEEDED", "--field", "left").split()
+    old, new = sorted(map(parse_duration, left))
+    assert old <= 30 < new

@@ -240,6 +240,13 @@ def test_a_pipe_where_the_ledgers_own_head_should_be_is_told_and_waited_for_by_n
     assert row["rule"] == "audit-gap"
 
 
+def test_a_folder_where_the_ledgers_own_head_should_be_is_told(shell: Shell) -> None:
+    issued(shell, "T1")
+    (shell.ledger / folder.VERIFIED).mkdir(mode=0o700)
+    (row,) = found(shell, status=10)
+    assert row["rule"] == "audit-gap"
+
+
 def test_a_baseline_cannot_be_put_on_standard_input(shell: Shell) -> None:
     orphans(shell, 1)
     done = shell.run(

@@ -53,6 +53,17 @@ def test_what_an_event_ends_early(
     assert honoured(place) == [(event, 2, NOW + 300, NOW + 900)]
 
 
+def test_what_an_edited_ledger_says_of_events_to_come_hinders_nobody(place: Place) -> None:
+    made(place)
+    with place.ledger.read() as snapshot:
+        event = snapshot.head().seq + 1
+    with place.ledger.write() as transaction:
+        list(transaction.ask("INSERT INTO honoured VALUES (:event, 7, 7, 7)", {"event": event}))
+        transaction.end(Selection(tasks=("T1",)), State.REVOKED)
+        assert transaction.append("note", {}).seq == event
+    assert honoured(place) == [(event, 3, NOW, NOW + 900)]
+
+
 def test_one_that_ends_alone(place: Place) -> None:
     key = made(place)
     with place.ledger.write() as transaction:

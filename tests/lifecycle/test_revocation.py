@@ -10,7 +10,7 @@ from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.ledger.records import Selection
 from jitid.revocation import Ended
 from jitid.secret import Secret
-from tests.builders import NOW, Made, World
+from tests.builders import NOW, Made, World, edit
 from tests.values.hostile import NAUGHTY
 
 
@@ -98,6 +98,14 @@ def test_a_token_names_its_identity(world: World) -> None:
     assert live(world, chain) == [False, False]
 
 
+def test_what_has_a_time_that_is_none_ends_all_the_same(world: World) -> None:
+    made = world.issue()
+    edit(world.path, "UPDATE credential SET expires_at = 'never'")
+    assert world.authority.perform(Revoke(selection=Selection(ids=(made.id,)), most=None)).credentials == 1
+    with world.ledger.read() as snapshot:
+        assert list(snapshot.ask("SELECT credentials, expires_at FROM honoured", {})) == [(1, 0)]
+
+
 def test_a_forged_token_revokes_nothing(world: World) -> None:
     made = world.issue()
     forged = made.token[:-4] + "AAAA"
@@ -120,7 +128,7 @@ def test_retiring_twice_changes_nothing(world: World) -> None:
     world.retire("T1")
     head = world.head()
     world.clock.now += 60
-    assert world.retire("T1") == Ended(world.retire("T1").radius, 0, None, "T1", NOW)
+    assert world.retire("T1") == Ended(world.retire("T1").radius, 0, None, "T1")
     assert world.head() == head
 
 

@@ -197,7 +197,7 @@ def test_a_leak_that_was_renewed_is_found_by_what_was_made_with_it(world: World)
     world.clock.now += 60
     head = world.head()
     (finding,) = found(world, "leaked-live")
-    assert (finding.subject, finding.severity, finding.credentials) == (leaked.jti, Severity.HIGH, 2)
+    assert (finding.subject, finding.severity, finding.credentials) == (leaked.jti, Severity.CRITICAL, 2)
     assert finding.summary == (
         "the opaque of planner on T1 was reported as leaked 1m ago (`a log`); it ended, and what was made with it "
         "lives until 2026-11-24T12:15:00Z: 1 successor, 1 delegated"

@@ -58,7 +58,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         yield _finding(
             sight.now,
             told,
-            Severity.HIGH,
+            Severity.CRITICAL,
             f"; it ended, and what was made with it lives until {format_time(until)}: {many}",
             credentials=own + delegated,
             evidence={
@@ -102,8 +102,8 @@ RULE = Rule(
     severity=Severity.CRITICAL,
     group=Group.VALID,
     owasp=("NHI2",),
-    title="leaked, and still valid",
-    reports="a credential that was reported as leaked (`jitid leak add`) and is still valid; as high, one that has "
+    title="leaked, and still alive",
+    reports="a credential that was reported as leaked (`jitid leak add`) and is still valid, and one that has "
     "ended while its identity lives on: whoever had it may have renewed it, or delegated from it",
     spares="one of whose identity nothing is alive, nor of what descends from it; and one whose report was closed",
     examines="credentials with an open report of a leak, their successors and what was delegated",
