@@ -24,6 +24,8 @@ class KeyChange(NamedTuple):
     radius: Radius | None
     """What ended with a revoked key."""
     event: int | None
+    unproved: str | None = None
+    """Why what leaked of it is not proved dead, where that could not be done."""
 
 
 def rotate(transaction: Transaction, keyring: Keyring, algorithm: str) -> KeyChange:

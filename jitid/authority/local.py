@@ -325,5 +325,5 @@ class LocalAuthority:
         for kid in spent:
             self._keyring.forget(kid)
         if isinstance(operation, ops.RevokeKey):
-            self._prove()
+            change = change._replace(unproved=self._prove())
         return change

@@ -223,12 +223,14 @@ def _proof(done: Remedied) -> str:
 def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
     """Yield records as rows of one shape; with `coverage` for formats that have no other place for it.
 
-    To be `quiet` is to tell of it only where something was not examined.
+    To be `quiet` is to tell of it only where something was not examined, and of no finding that is for information
+    alone: cron sends by mail whatever is written.
     """
     whole = False
     for record in records:
         if "state" in record:
-            yield record
+            if not (quiet and record["state"] == "open" and record["severity"] == "info"):
+                yield record
         elif "summary" in record:
             whole = True
         elif coverage:

@@ -9,7 +9,7 @@ from jitid.authority.operations import ListKeys, PublishKeys, Revoke, RevokeKey,
 from jitid.commands import rows
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS as FORESEEN
-from jitid.commands.revoke import check_reason, most_of, tell
+from jitid.commands.revoke import check_reason, most_of, tell, unproved
 from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
@@ -106,6 +106,8 @@ def revoke(
             accept_clock=given.accept_clock,
         )
     )
+    if change.unproved is not None:
+        given.warn(unproved(change.unproved))
     if given.field is None and given.format_name() is None:
         output.write(_sentence(change))
         return

@@ -141,7 +141,7 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
     if given.field is not None or given.format_name() is not None:
         given.show(View("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
         if ended.unproved is not None:
-            given.warn(_unproved(ended.unproved))
+            given.warn(unproved(ended.unproved))
     else:
         output.write(sentence(ended, dry_run=dry_run) + "\n")
 
@@ -172,8 +172,9 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
         text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
     else:
         text = "nothing was live: it had ended already"
-    return text if ended.unproved is None else f"{text}; {_unproved(ended.unproved)}"
+    return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
 
 
-def _unproved(why: str) -> str:
+def unproved(why: str) -> str:
+    """Return the sentence for what has ended while its proof could not be made."""
     return f"what leaked of it is not proved dead: {why}"

@@ -59,7 +59,7 @@ def sweep(
     Nothing is changed without --fix, which ends orphans and what leaked; what other rules find it ends only
     if --rule names them. Exit status 10 says that something is left at or above --fail-on, 11 that something
     could not be examined; the output says what. --list-rules explains each rule. --format takes sarif,
-    prometheus and html as well. With --quiet, lines tell of nothing that was examined completely.
+    prometheus and html as well. With --quiet, lines tell of nothing that was examined completely, and of no `info`.
     """
     own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out)

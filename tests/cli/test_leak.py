@@ -153,6 +153,10 @@ def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
     done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--field", "state")
     assert (done.returncode, done.stdout) == (9, "revoked\n")
     assert "error: what ended is not proved dead: " in done.stderr
+    (key,) = json.loads(incident.shell.good("keys", "list", "--format", "json"))["items"]
+    done = incident.shell.run("keys", "revoke", key["kid"])
+    assert done.returncode == 0
+    assert "warning: what leaked of it is not proved dead: " in done.stderr
     edit(incident.shell.ledger, "DROP TRIGGER refuses")
     incident.shell.good("retire", "T")
     assert None not in [row["proved_at"] for row in incident.listed()]

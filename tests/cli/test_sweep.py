@@ -478,7 +478,12 @@ def test_to_be_quiet_is_to_say_nothing_when_all_is_well(shell: Shell) -> None:
     issued(shell, "T1")
     done = shell.run("sweep", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
+    issued(shell, "T2")
+    shell.good("retire", "T2")
+    assert "offline-valid" in shell.good("sweep", "--field", "rule")
+    done = shell.run("sweep", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    edit(shell.ledger, "INSERT INTO process SELECT min(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
     done = shell.run("sweep", "--quiet")
     assert (done.returncode, done.stdout.count("\n")) == (11, 1)
 
