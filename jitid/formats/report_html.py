@@ -106,8 +106,8 @@ def _leaked(report: Report) -> str:
         )
         told = (
             f"{count(leaks.aged_valid)} of {counted(leaks.aged, 'secret')} that worked when reported at least five "
-            f"days ago. Since then {count(leaks.young_dead)} more are dead already, {count(leaks.young_valid)} still "
-            f"valid. {before} reported, and {'is' if one else 'are'} not counted."
+            f"days ago. Of those reported since then, dead already: {count(leaks.young_dead)}, still valid: "
+            f"{count(leaks.young_valid)}. {before} reported, and {'is' if one else 'are'} not counted."
         )
     title = "Leaked secrets still valid five days after the report"
     return _card(
