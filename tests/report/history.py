@@ -99,11 +99,17 @@ def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> l
     ]
 
 
+def _database(transaction: Transaction) -> sqlite3.Connection:
+    """Return where a transaction writes: histories have pasts that no command makes."""
+    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]  # no protocol has it: tests alone may
+    return db
+
+
 def _renew(transaction: Transaction, row: Row, overlap: int) -> None:
     (old, *_) = transaction.find_credentials_of(parse_id(row.id)[1])
     transaction.supersede(row.identity, old.kind, transaction.now + overlap)
     _, key = transaction.next_keys()
-    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]
+    db = _database(transaction)
     db.execute(
         """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, issued_at, expires_at, fingerprint,
                                    event, task, delegator)
@@ -121,7 +127,7 @@ def _end(transaction: Transaction, selection: Selection, state: State) -> None:
 
 def _leak(transaction: Transaction, row: Row, step: dict[str, Any]) -> None:
     now = transaction.now
-    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]
+    db = _database(transaction)
     db.execute(
         """INSERT INTO leak (credential, source, reported_at, added_at, event, proved_at) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT DO NOTHING""",
@@ -138,7 +144,7 @@ def _leak(transaction: Transaction, row: Row, step: dict[str, Any]) -> None:
 
 
 def _close(transaction: Transaction, row: Row) -> None:
-    db: sqlite3.Connection = transaction._db  # type: ignore[attr-defined]
+    db = _database(transaction)
     db.execute(
         "UPDATE leak SET closed_at = ?, closed_event = ? WHERE credential = ? AND closed_at IS NULL",
         (transaction.now, transaction.next_seq(), row.key),
