@@ -199,7 +199,7 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -227,14 +227,14 @@ complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'T
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -301,7 +301,7 @@ complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
-complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield left\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield delegator_state\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid tree
 complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -429,10 +429,10 @@ complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\t
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

@@ -72,6 +72,8 @@ class Credential(NamedTuple):
     """From when on a successor stands for it; it may still be to come."""
     process: Process | None
     """The process that the identity was given to, if it is bound to one."""
+    delegator_state: str = "unverified"
+    """What the directory says of the delegator now: `known`, `disabled`, or `unverified` if it has no such one."""
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

@@ -282,8 +282,10 @@ def _terms(config: Config, path: str) -> Terms:
     from jitid import strictjson
     from jitid.policy.cedar import Policy
     from jitid.request import Terms
+    from jitid.settings import zone
 
     files = policy_files(config, path)
+    zone_name = config.text("timezone") or "UTC"
     return Terms(
         Policy(files),
         strictjson.dumps(files),
@@ -296,5 +298,8 @@ def _terms(config: Config, path: str) -> Terms:
         config.scope_floors,
         config.audience_floors,
         config.number("overlap"),
+        config.text("delegators") == "known",
+        zone(zone_name),
+        None if zone_name == "UTC" else zone_name,
         config.algorithms,
     )

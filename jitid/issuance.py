@@ -41,6 +41,8 @@ class Issued(NamedTuple):
     agent: str
     delegator: str
     delegator_proof: str
+    delegator_state: str
+    """`known`, or `unverified` if the directory has no such delegator."""
     parent: str | None
     depth: int
     kind: str
@@ -99,6 +101,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
     return (
         transaction.now == foreseen.now
         and transaction.find_task(plan.draft.task) == plan.task
+        and transaction.entry(plan.draft.delegator, plan.draft.agent) == plan.entry
         and (key is None or current_key_of(transaction, key.algorithm) == key)
     )
 
@@ -239,6 +242,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     seq + len(events),
                     one.plan.task.key,
                     delegator,
+                    one.plan.recurring,
                 )
             )
         digest = audit.issued_digest(
@@ -268,6 +272,7 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         draft.agent,
         draft.delegator,
         draft.delegator_proof,
+        "unverified" if plan.entry.delegator is None else "known",
         plan.parent.id if plan.parent else None,
         draft.depth,
         request.kind,

@@ -107,15 +107,19 @@ def lifetime(
     notes: list[str],
     *,
     stated: bool,
+    agents: tuple[int, str] | None = None,
 ) -> tuple[int, str | None]:
     """Return the least of what was asked, what the policy allows, and what task and parent leave; and what limits it.
 
-    What the policy allows is counted from the first issue of the identity, which has `lived` for so many seconds.
+    `agents` is what the record of the agent allows for one credential, with its words. What the policy allows is
+    counted from the first issue of the identity, which has `lived` for so many seconds.
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
         since = " counted from the first issue" if lived else ""
         limits.insert(0, (decision.max_ttl - lived, f"rule `{decision.ttl_rule}`{since}"))
+    if agents is not None:
+        limits.append(agents)
     if until_parents_end is not None:
         limits.append((until_parents_end, "the parent's expiry"))
     least, why = min(limits)

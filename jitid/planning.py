@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from jitid import introspection, narrowing, strictjson
+from jitid import governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.issuers.protocol import Draft
+from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_time
@@ -24,6 +25,8 @@ class Plan(NamedTuple):
     """What will be recorded."""
 
     draft: Draft
+    entry: Entry
+    """What the directory said."""
     task: Task | None
     """None if the task is opened by this issue."""
     task_sensitivity: str
@@ -36,6 +39,11 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
     maximum: int
     """Until when it may be renewed at most, as far as policy and task go."""
+
+    @property
+    def recurring(self) -> int | None:
+        """The record of the agent, if it is registered."""
+        return None if self.entry.agent is None else self.entry.agent.key
 
 
 def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) -> Plan:
@@ -51,6 +59,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof = _delegator(request, parent, terms.caller)
+    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
+    delegator, proof = _resolved(snapshot, entry, request, delegator, proof, terms.caller)
+    standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
     if name is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
@@ -79,10 +90,24 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         "audiences": None if audiences == (names.issuer,) else list(audiences),
         "ttl": ttl,
         "policy": terms.policy.digest,
+        "standing": governance.told(standing),
+        "zone": terms.zone_name,
         "process": None if request.process is None else request.process._asdict(),
     }
     if task is not None:
         must_be_open(task, now, facts)
+    governance.must_not_object(
+        governance.objections(entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now)
+        + governance.beyond_limits(
+            entry.agent,
+            request.kind,
+            audiences,
+            terms.audiences or (names.issuer,),
+            entry.live,
+            request.copies,
+        ),
+        facts,
+    )
     if parent is not None:
         scopes = narrowing.attenuated(
             parent.id,
@@ -94,6 +119,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
             notes,
             allow_narrower=request.allow_narrower,
         )
+    scopes = governance.permitted_scopes(
+        entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
+    )
     asked = PolicyRequest(
         request.agent,
         delegator,
@@ -107,6 +135,8 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         audiences,
         ttl,
         now,
+        standing,
+        terms.zone,
     )
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:
@@ -121,6 +151,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
         0,
         notes,
         stated=request.ttl is not None,
+        agents=governance.longest(entry.agent),
     )
     lineage = above.lineage if above else []
     draft = Draft(
@@ -143,6 +174,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
     facts |= granted(facts, decision, ttl, lifetime)
     return Plan(
         draft,
+        entry,
         task,
         opened.sensitivity,
         opened.deadline,
@@ -189,17 +221,38 @@ def _delegator(request: IssueRequest, parent: Credential | None, caller: str) ->
             )
         return parent.delegator, "parent"
     if request.proved_delegator is not None:
-        if request.delegator not in (None, request.proved_delegator):
-            raise UsageError(
-                f"the ID token proves {quote(request.proved_delegator)}, not {quote(str(request.delegator))}",
-                "leave --delegator out",
-            )
         return request.proved_delegator, "oidc"
     if request.delegator is None:
         raise UsageError("no delegator is named", "say for whom the agent acts, such as --delegator alice")
     if request.delegator.startswith("agent:"):
         raise UsageError("an agent delegates by its own credential only", "give its token with --parent-file")
     return request.delegator, "os-user" if request.delegator == f"user:{caller}" else "asserted"
+
+
+def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
+    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
+    subject = request.proved_subject
+    return delegator if subject is None or not snapshot.is_delegator(subject) else subject
+
+
+def _resolved(
+    snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, caller: str
+) -> tuple[str, str]:
+    """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
+    stated = request.delegator
+    name = delegator if entry.delegator is None else entry.delegator.name
+    if (
+        proof == "oidc"
+        and stated is not None
+        and stated not in (delegator, name)
+        and snapshot.own_name(stated) != name
+    ):
+        raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
+    if entry.delegator is None:
+        return delegator, proof
+    if proof == "asserted" and snapshot.own_name(f"user:{caller}") == name:
+        proof = "os-user"
+    return name, proof
 
 
 def _task(

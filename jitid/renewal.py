@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jitid import audit, introspection, narrowing, planning
+from jitid import audit, governance, introspection, narrowing, planning
 from jitid.credential import Credential, Kind, State
 from jitid.delegation import Grant
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
@@ -33,6 +33,8 @@ class _Renewal(NamedTuple):
     facts: Mapping[str, Any]
     notes: tuple[str, ...]
     maximum: int
+    recurring: int | None
+    """The record of the agent, if it is registered."""
 
 
 def renew(
@@ -78,6 +80,7 @@ def renew(
                 transaction.next_seq(),
                 task.key,
                 transaction.term(draft.delegator),
+                renewal.recurring,
             )
         ],
     )
@@ -98,6 +101,7 @@ def renew(
         draft.agent,
         draft.delegator,
         draft.delegator_proof,
+        predecessor.delegator_state,
         predecessor.parent,
         draft.depth,
         kind.value,
@@ -168,6 +172,8 @@ def _plan(
     judged = most_sensitive(
         predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
     )
+    entry = transaction.entry(predecessor.delegator, predecessor.agent)
+    standing = governance.standing_of(entry)
     facts: dict[str, Any] = {
         "task": predecessor.task,
         "agent": predecessor.agent,
@@ -184,7 +190,18 @@ def _plan(
         "audiences": None if audiences == (names.issuer,) else list(audiences),
         "ttl": ttl,
         "policy": terms.policy.digest,
+        "standing": governance.told(standing),
+        "zone": terms.zone_name,
     }
+    usual = terms.audiences or (names.issuer,)
+    governance.must_not_object(
+        governance.objections(
+            entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
+        )
+        # It takes the place of one that lives.
+        + governance.beyond_limits(entry.agent, predecessor.kind, audiences, usual, 0, 0),
+        facts,
+    )
     until_parents_end = None
     if lineage:
         holds = _held_by(lineage[0])
@@ -199,6 +216,9 @@ def _plan(
             notes,
             allow_narrower=request.allow_narrower,
         )
+    scopes = governance.permitted_scopes(
+        entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
+    )
     decision = terms.policy.decide(
         PolicyRequest(
             predecessor.agent,
@@ -213,6 +233,8 @@ def _plan(
             audiences,
             ttl,
             now,
+            standing,
+            terms.zone,
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
@@ -227,6 +249,7 @@ def _plan(
         max(now - first, 0),  # the clock may have been set back since
         notes,
         stated=request.ttl is not None,
+        agents=governance.longest(entry.agent),
     )
     # Whoever asks for a short one gets it; otherwise a successor that lives no longer is of no use.
     if lifetime <= 0 or (limit is not None and now + lifetime <= predecessor.expires_at):
@@ -249,9 +272,10 @@ def _plan(
         now,
         now + lifetime,
     )
+    recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
-    return _Renewal(draft, decision, facts, tuple(notes), maximum)
+    return _Renewal(draft, decision, facts, tuple(notes), maximum, recurring)
 
 
 def _held_by(parent: Ancestor) -> Grant:

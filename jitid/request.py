@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import NamedTuple
 
 from jitid.policy.cedar import Policy
@@ -33,6 +34,8 @@ class IssueRequest(NamedTuple):
     """The token that delegates."""
     proved_delegator: str | None = None
     """Whom an ID token of a configured issuer proved to ask."""
+    proved_subject: str | None = None
+    """The `iss` and `sub` of that token, with a space between."""
     allow_narrower: bool = False
     copies: int = 1
     process: Process | None = None
@@ -67,6 +70,11 @@ class Terms(NamedTuple):
     audience_floors: Mapping[str, str] = {}
     overlap: int = 30
     """How long a credential still works when a successor has been made."""
+    known_delegators_only: bool = False
+    """Whether nobody may delegate whom the directory does not have."""
+    zone: tzinfo | None = None
+    """Where the policy's `hour`, `minute` and `weekday` are told; None for UTC."""
+    zone_name: str | None = None
     algorithms: Mapping[str, str] = {}
     """By audience: the signature algorithm that it demands."""
 

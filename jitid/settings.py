@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
 from jitid.task import SENSITIVITIES
 from jitid.text import quote
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 Value = str | int | tuple[str, ...] | None
 """Durations are seconds; lists are tuples of text; None is "not set"."""
@@ -23,9 +26,12 @@ Kind = Literal[
     "sensitivity",
     "format",
     "colour",
+    "delegators",
+    "time zone",
 ]
 
 FORMATS = ("table", "tsv", "json", "jsonl", "csv")
+DELEGATORS = ("any", "known")
 COLOURS = ("auto", "always", "never")
 ALGORITHMS = ("EdDSA", "ES256")
 
@@ -114,6 +120,20 @@ SETTINGS: dict[str, Setting] = {
             environment=False,
         ),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
+        Setting(
+            "delegators",
+            "delegators",
+            "whether `any` delegator may ask, or only `known` ones of the directory",
+            "any",
+            environment=False,
+        ),
+        Setting(
+            "timezone",
+            "time zone",
+            "where the policy's hour, minute and weekday are told (IANA name)",
+            "UTC",
+            environment=False,
+        ),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
         Setting("format", "format", "how data is shown", project="yes"),
         Setting("color", "colour", "when to use colours", "auto", project="yes"),
@@ -195,8 +215,30 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             return one_of(_text(raw), FORMATS)
         case "colour":
             return one_of(_text(raw), COLOURS)
+        case "delegators":
+            return one_of(_text(raw), DELEGATORS)
+        case "time zone":
+            name = _text(raw)
+            zone(name)
+            return name
         case _:
             assert_never(kind)
+
+
+def zone(name: str) -> tzinfo | None:
+    """Return the time zone of an IANA name; None for UTC, which needs no table. Raises ConfigurationError."""
+    if name == "UTC":
+        return None
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        # A name with `..` or NUL is refused as a path would be.
+        raise ConfigurationError(
+            f"there is no time zone {quote(name)} on this machine",
+            "write an IANA name, such as Europe/Berlin; Debian has them in the package tzdata",
+        ) from None
 
 
 def one_of(text: object, allowed: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ LAYERS = (
     {"authority"},
     {"sweep", "report"},
     {
+        "governance",
         "issuance",
         "planning",
         "minting",
@@ -40,7 +41,7 @@ LAYERS = (
     },
     {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
     {"policy"},
-    {"credential", "task", "agent", "audit", "process"},
+    {"credential", "task", "agent", "audit", "delegator", "process"},
     {
         "delegation",
         "scope",

@@ -217,7 +217,11 @@ class LocalAuthority:
             now = snapshot.now
         token = operation.delegator_token.reveal()
         proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
-        return [request._replace(proved_delegator=proof.delegator) for request in operation.requests]
+        subject = f"{proof.issuer} {proof.subject}"
+        return [
+            request._replace(proved_delegator=proof.delegator, proved_subject=subject)
+            for request in operation.requests
+        ]
 
     def _renew(self, operation: ops.Renew) -> Issued:
         from jitid import renewal
@@ -266,7 +270,10 @@ class LocalAuthority:
             raise NotFoundError(
                 f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list"
             )
-        return operation.selection._replace(ids=(*operation.selection.ids, *found))
+        delegators = [name for stated in operation.selection.delegators for name in snapshot.names_of(stated)]
+        return operation.selection._replace(
+            ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
+        )
 
     def _retire(self, operation: ops.Retire) -> Ended:
         from jitid import revocation

@@ -55,6 +55,22 @@ class Operation(Generic[Result]):
         return f"{type(self).__name__}({values})"
 
 
+class DirectoryOperation(Operation[Result]):
+    """One on delegators and agents; they are in `directory_operations.py`, and `directing.py` performs them."""
+
+
+class PolicyOperation(Operation[Result]):
+    """One on policies and decisions; they are in `policy_operations.py`, and `judging.py` performs them."""
+
+
+class UseOperation(Operation[Result]):
+    """One on the use of credentials; they are in `use_operations.py`, and `using.py` performs them."""
+
+
+class ApprovalOperation(Operation[Result]):
+    """One on approvals; they are in `approval_operations.py`, and `approving.py` performs them."""
+
+
 class Issue(Operation["list[Issued]"]):
     """Issue credentials: all of the requests or, if one is refused, none."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jitid.audit import Event, Head
 from jitid.credential import Credential, State
 from jitid.ledger.condition import Condition
+from jitid.ledger.directory import DirectorySnapshot, DirectoryTransaction
 from jitid.ledger.leak import LeakSnapshot, LeakTransaction
 from jitid.ledger.records import (
     Ancestor,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from jitid.ledger.survey import Survey
 
 
-class Snapshot(LeakSnapshot, Protocol):
+class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
     @property
@@ -145,7 +146,7 @@ class Snapshot(LeakSnapshot, Protocol):
         """
 
 
-class Transaction(Snapshot, LeakTransaction, Protocol):
+class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
     closed: list[Closed]

@@ -14,6 +14,7 @@ from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
 from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
+from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.lifetime import check_times
 from jitid.process import Process
 from jitid.task import Task
@@ -26,7 +27,8 @@ _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
            i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
-           pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept
+           pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept,
+           CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -36,7 +38,9 @@ _CREDENTIAL = """
       LEFT JOIN identity p ON p.id = i.parent
       LEFT JOIN term pa ON pa.id = p.agent
       LEFT JOIN signing_key k ON k.id = c.signed_by
-      LEFT JOIN process pr ON pr.identity = i.id"""
+      LEFT JOIN process pr ON pr.identity = i.id
+      LEFT JOIN delegator_name dn ON dn.name = d.text
+      LEFT JOIN delegator dr ON dr.id = dn.delegator"""
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
@@ -73,9 +77,10 @@ def _task(row: Any) -> Task:
 def _from_row(row: Any) -> Credential:
     (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
     (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *rest) = rest
-    *terms, host, boot, namespace, pid, started, kept = rest
+    *terms, host, boot, namespace, pid, started, kept, delegator_state = rest
     check_times(*terms[1:4], terms[-1])
     terms.append(None if host is None else Process(host, boot, namespace, pid, started, bool(kept)))
+    terms.append(delegator_state)
     return Credential(
         key,
         credential_id(jti),
@@ -98,7 +103,7 @@ def _from_row(row: Any) -> Credential:
     )
 
 
-class SqlSnapshot(SqlAuditLog, SqlLeaks):
+class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
     """A consistent view of a ledger that speaks SQL."""
 
     def __init__(self, db: Any, names: Names, now: int) -> None:

@@ -46,6 +46,8 @@ class CredentialRow(NamedTuple):
     event: int
     task: int
     delegator: int
+    recurring: int | None = None
+    """The record of a registered agent."""
 
 
 class SigningKey(NamedTuple):

@@ -78,6 +78,49 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "DROP INDEX IF EXISTS live_by_task",
         "DROP INDEX IF EXISTS live_by_delegator",
     ),
+    (
+        # Without scopes, what they may hand out is left to the policy alone. Who came with an import may go with one.
+        """CREATE TABLE delegator (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sensitivity TEXT NOT NULL, scopes TEXT, manager TEXT,
+               imported INTEGER NOT NULL, added_at INTEGER NOT NULL, disabled_at INTEGER, event INTEGER NOT NULL)""",
+        # All their names, their own among them: one look-up finds whoever is meant.
+        "CREATE TABLE delegator_name (name TEXT PRIMARY KEY, delegator INTEGER NOT NULL REFERENCES delegator)",
+        "CREATE INDEX delegator_name_of ON delegator_name (delegator)",
+        """CREATE TABLE delegator_group (
+               delegator INTEGER NOT NULL REFERENCES delegator, name TEXT NOT NULL, PRIMARY KEY (delegator, name))""",
+        "CREATE INDEX delegator_group_name ON delegator_group (name)",
+        """CREATE TABLE agent (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, purpose TEXT NOT NULL,
+               scopes TEXT NOT NULL, audiences TEXT NOT NULL, kinds TEXT NOT NULL, max_ttl INTEGER NOT NULL,
+               concurrency INTEGER, review_at INTEGER NOT NULL, registered_at INTEGER NOT NULL, reviewed_at INTEGER,
+               suspended_at INTEGER, suspended_as TEXT, unregistered_at INTEGER, event INTEGER NOT NULL)""",
+        "CREATE INDEX agent_owner ON agent (owner)",
+        # The record of the registered agent that holds it, so that those alive can be counted at each issue.
+        "ALTER TABLE credential ADD COLUMN recurring INTEGER REFERENCES agent",
+        # A request that a policy permits once it is approved; `digest` is of the exact request.
+        """CREATE TABLE approval (
+               id INTEGER PRIMARY KEY, uid BLOB NOT NULL UNIQUE, digest BLOB NOT NULL, request BLOB NOT NULL,
+               delegator TEXT NOT NULL, asked_by TEXT NOT NULL, asked_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+               ended_at INTEGER, ended_as TEXT, identity INTEGER REFERENCES identity, event INTEGER NOT NULL,
+               ended_event INTEGER)""",
+        "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
+        "CREATE INDEX approval_identity ON approval (identity) WHERE identity IS NOT NULL",
+        # What each group that must approve has said; a group nobody has spoken for has no approver.
+        """CREATE TABLE approval_group (
+               approval INTEGER NOT NULL REFERENCES approval, name TEXT NOT NULL, approver TEXT, proof TEXT,
+               granted INTEGER, decided_at INTEGER, expires_at INTEGER, event INTEGER, PRIMARY KEY (approval, name))""",
+        # What credentials were used for, as enforcement points asked; `credential` is empty for what is none of ours.
+        """CREATE TABLE action (
+               id INTEGER PRIMARY KEY, at INTEGER NOT NULL, credential INTEGER REFERENCES credential,
+               action INTEGER NOT NULL REFERENCES term, resource TEXT NOT NULL, scope TEXT, allowed INTEGER NOT NULL,
+               reason TEXT NOT NULL, event INTEGER NOT NULL)""",
+        "CREATE INDEX action_at ON action (at)",
+        "CREATE INDEX action_credential ON action (credential) WHERE credential IS NOT NULL",
+        # The same rolled up, so that no question about use reads every action.
+        """CREATE TABLE used (
+               identity INTEGER NOT NULL REFERENCES identity, scope TEXT NOT NULL, first_at INTEGER NOT NULL,
+               last_at INTEGER NOT NULL, uses INTEGER NOT NULL, PRIMARY KEY (identity, scope))""",
+    ),
 )
 
 LIVE_INDEXES = {
@@ -88,6 +131,8 @@ LIVE_INDEXES = {
     "live_by_expiry": "CREATE INDEX live_by_expiry ON credential (expires_at) WHERE ended_at IS NULL",
     "live_superseded": """CREATE INDEX live_superseded ON credential (superseded_at)
         WHERE ended_at IS NULL AND superseded_at IS NOT NULL""",
+    "live_recurring": """CREATE INDEX live_recurring ON credential (recurring)
+        WHERE ended_at IS NULL AND recurring IS NOT NULL""",
     "live_pending": """CREATE INDEX live_pending ON credential (issued_at)
         WHERE ended_at IS NULL AND fingerprint IS NULL""",
 }

@@ -45,7 +45,14 @@ _BY_TREE = """SELECT id FROM (
     SELECT id FROM below)"""
 
 
-def _placeholders(prefix: str, values: Sequence[str], into: dict[str, Any]) -> str:
+_ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
+    UNION SELECT t.id FROM delegator_name stated CROSS JOIN delegator_name n CROSS JOIN term t
+     WHERE stated.name = :delegator AND n.delegator = stated.delegator AND t.text = n.name"""
+"""The names of the delegator who has a name, as terms: also from before they were known to be one."""
+
+
+def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> str:
+    """Return placeholders for values, which are put by their names into a dictionary."""
     names = []
     for number, value in enumerate(values):
         into[f"{prefix}{number}"] = value
@@ -64,13 +71,13 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
     if selection.trees:
         found.append(_BY_TREE)
     if selection.tasks:
-        names = _placeholders("task", selection.tasks, values)
+        names = placeholders("task", selection.tasks, values)
         found.append(f"SELECT i.id FROM identity i JOIN task t ON t.id = i.task WHERE t.name IN ({names})")
     if selection.agents:
-        names = _placeholders("agent", selection.agents, values)
+        names = placeholders("agent", selection.agents, values)
         found.append(f"SELECT i.id FROM identity i JOIN term a ON a.id = i.agent WHERE a.text IN ({names})")
     if selection.kids:
-        names = _placeholders("kid", selection.kids, values)
+        names = placeholders("kid", selection.kids, values)
         found.append(
             f"SELECT c.identity FROM credential c JOIN signing_key k ON k.id = c.signed_by WHERE k.kid IN ({names})"
         )
@@ -81,7 +88,7 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
         )
         parts = []
         if roots:
-            names = _placeholders("root", roots, values)
+            names = placeholders("root", roots, values)
             # All below an identity has the same root delegator: the index on the living finds all that can die.
             parts.append(
                 f"SELECT i.id FROM identity i JOIN term d ON d.id = i.delegator WHERE d.text IN ({names})"
@@ -90,7 +97,7 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
                           WHERE d.text IN ({names}) AND c.ended_at IS NULL"""
             )
         if agents:
-            names = _placeholders("by", agents, values)
+            names = placeholders("by", agents, values)
             parts.append(
                 f"""SELECT i.id FROM term a JOIN identity p ON p.agent = a.id JOIN identity i ON i.parent = p.id
                      WHERE a.text IN ({names})"""
@@ -211,7 +218,7 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     if chosen.delegator is not None and chosen.delegator.startswith("agent:"):
         must("pa.text = :delegator", "delegator", chosen.delegator.removeprefix("agent:"))
     else:
-        must("c.delegator = (SELECT id FROM term WHERE text = :delegator)", "delegator", chosen.delegator)
+        must(f"c.delegator IN ({_ONE_PERSON})", "delegator", chosen.delegator)
     must("c.kind = :kind", "kind", chosen.kind)
     must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
     must("i.proof = :proof", "proof", chosen.delegator_proof)

@@ -8,9 +8,11 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jitid.agent import Agent
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
-from jitid.ledger import leaks, selecting
+from jitid.delegator import Delegator
+from jitid.ledger import leaks, selecting, sqldirectory
 from jitid.ledger.leak import Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
@@ -93,8 +95,8 @@ class SqlTransaction(SqlSnapshot):
         self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
         self._db.executemany(
             """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, details, issued_at, expires_at,
-                                       fingerprint, claims_hash, signed_by, event, task, delegator)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                       fingerprint, claims_hash, signed_by, event, task, delegator, recurring)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             credentials,
         )
 
@@ -237,6 +239,14 @@ class SqlTransaction(SqlSnapshot):
     def close_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Close leaks that are open, pointing to the next event; return number and jti of each that was."""
         return leaks.close(self._db, numbers, now=self._now, event=self.next_seq())
+
+    def put_delegators(self, delegators: Iterable[Delegator]) -> None:
+        """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
+        sqldirectory.put_delegators(self._db, delegators, self.next_seq())
+
+    def put_agents(self, agents: Iterable[Agent]) -> None:
+        """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""
+        sqldirectory.put_agents(self._db, agents, self.next_seq())
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

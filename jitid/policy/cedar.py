@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cedarpy
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
-from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity
-from jitid.policy.reason import denied, permitted, scopes_denied
-from jitid.policy.source import Rule, integers, line_of, read_rules, statements
+from jitid.policy.questions import Question, Questions
+from jitid.policy.reason import denied, permitted, scopes_denied, unapproved
+from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
-
-# No policy needs a hierarchy yet. Cedar reads this as fast as it takes a handle of its own.
-_NO_ENTITIES = "[]"
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
-
-
-class _Question(NamedTuple):
-    """All that an answer depends on, besides the policies; what no rule looks at is left blank."""
-
-    action: str
-    agent: str
-    resource_type: str
-    resource: str
-    facts: tuple[str, ...]
-    values: tuple[object, ...]
-
-    def for_cedar(self) -> dict[str, Any]:
-        context = {name: _cedar(value) for name, value in zip(self.facts, self.values, strict=True)}
-        # As objects, names need no quoting, and cost a third of what Cedar's parser takes for `Agent::"x"`.
-        return {
-            "principal": {"type": "Agent", "id": self.agent},
-            "action": {"type": "Action", "id": self.action},
-            "resource": {"type": self.resource_type, "id": self.resource},
-            "context": _encode(context),
-        }
-
-
-def _cedar(value: object) -> object:
-    return {"__entity": value._asdict()} if isinstance(value, Entity) else value
 
 
 class _Answer(NamedTuple):
@@ -59,7 +28,9 @@ class _Answer(NamedTuple):
 class Policy:
     """A set of Cedar policies that answers requests; it reads no clock and no file.
 
-    Each policy has a unique `@id`, and a permitting one may bound the lifetime with `@max_ttl("15m")`.
+    Each policy has a unique `@id`, and a permitting one may bound the lifetime with `@max_ttl("15m")`. With
+    `@approval("GROUP")` a permitting one permits only what somebody of the group approves, and a forbidding one
+    forbids only what nobody of it does.
     """
 
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
@@ -74,13 +45,11 @@ class Policy:
         self._by_name = {rule.name: rule for rule in self._rules}
         self.permits = any(rule.effect == "permit" for rule in self._rules)
         """Whether there is a rule that permits anything at all."""
-        self._known: dict[_Question, _Answer] = {}
-        self._looks_at = frozenset().union(*(rule.looks_at for rule in self._rules))
-        self._issue_facts = self._asked("issue")
-        grant_facts = self._asked("grant")
-        self._grant_facts = {name: fact for name, fact in grant_facts.items() if name not in SCOPE_FACTS}
-        self._issue_names = tuple(self._issue_facts)
-        self._grant_names = (*self._grant_facts, *(name for name in SCOPE_FACTS if name in grant_facts))
+        self._known: dict[Question, _Answer] = {}
+        self._questions = Questions(self._rules)
+        self._groups = frozenset(rule.approval for rule in self._rules if rule.approval is not None)
+        about_use = [rule.effect for rule in self._rules if "authorize" in rule.facts]
+        self._asks_use, self._permits_use = bool(about_use), "permit" in about_use
 
     def decide(
         self,
@@ -89,14 +58,51 @@ class Policy:
         narrow: bool = False,
         explain: bool = True,
         fixed: frozenset[str] = frozenset(),
+        approved: frozenset[str] = frozenset(),
     ) -> Decision:
         """Return the decision about a request; an error or a doubt is a denial, never an exception.
 
         A refused scope denies the whole, unless `narrow` takes what is permitted; then at least one must be.
         With `explain`, a denial names the nearest request that would pass; `fixed` names the fields of the
-        request that cannot change.
+        request that cannot change. `approved` are the groups that approve of the request.
         """
-        issue, *scopes = self._ask(request)
+        decision = self._decide(request, narrow, approved)
+        if decision.permit:
+            return decision
+        needs = self._needed(request, narrow, approved)
+        if needs:
+            return decision._replace(needs=needs, reason=unapproved(request, needs, decision.rules))
+        if not explain:
+            return decision
+        # Denials are rare, and permitted requests should not pay for loading this.
+        from jitid.policy.nearest import nearest_request
+
+        nearest = nearest_request(
+            request,
+            refused=[refusal.scope for refusal in decision.refused],
+            passes=lambda other: self._decide(other, narrow, approved).permit,
+            facts={name for rule in self._rules for facts in rule.facts.values() for name in facts},
+            numbers={number for _, text in self._files for number in integers(text)},
+            fixed=fixed,
+        )
+        return decision._replace(nearest=nearest)
+
+    def permits_use(
+        self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
+    ) -> Refusal | None:
+        """Return why a credential may not be used for the request's `action` on a resource; None if it may.
+
+        Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
+        """
+        if not self._asks_use:
+            return None
+        (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
+        if answer.permitted or (not self._permits_use and answer.rules == (DEFAULT_DENY,)):
+            return None
+        return Refusal(resource, answer.rules)
+
+    def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
+        issue, *scopes = self._ask(self._questions.about(request, approved))
         refused = []
         granted = []
         permitting = list(issue.rules)
@@ -107,13 +113,11 @@ class Policy:
             else:
                 refused.append(Refusal(scope, answer.rules))
         if not issue.permitted:
-            reason = denied(request, issue.rules, issue.trouble)
-            return self._denial(request, issue.rules, refused, reason, narrow, explain, fixed)
+            return self._denial(issue.rules, refused, denied(request, issue.rules, issue.trouble))
         if refused and not (narrow and granted):
             rules = tuple(sorted({name for refusal in refused for name in refusal.rules}))
             first = next(answer for answer in scopes if not answer.permitted)
-            reason = scopes_denied(request, refused, first.trouble)
-            return self._denial(request, rules, refused, reason, narrow, explain, fixed)
+            return self._denial(rules, refused, scopes_denied(request, refused, first.trouble))
         max_ttl, ttl_rule = None, None
         for name in permitting:
             bound = self._by_name[name].max_ttl
@@ -128,13 +132,39 @@ class Policy:
             ttl_rule=ttl_rule,
             policy=self.digest,
             reason=permitted(issue.rules, refused),
+            needs=(),
             nearest=None,
         )
+
+    def _needed(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> tuple[str, ...]:
+        """Return the groups whose approval is what a refused request lacks; none if that is not all."""
+        open_groups = self._groups - approved
+        if not open_groups or not self._decide(request, narrow, approved | open_groups).permit:
+            return ()
+        needed: set[str] = set()
+        before = self._ask(self._questions.about(request, approved))
+        after = self._ask(self._questions.about(request, approved | open_groups))
+        for refused, permitted_ in zip(before, after, strict=True):
+            if refused.permitted or not permitted_.permitted:
+                continue
+            forbidding = {self._approval(name) for name in refused.rules} - {None}
+            needed |= {group for group in forbidding if group is not None}
+            # One permission is enough: the first one that asks nobody, or else the first that asks somebody.
+            asks = [self._approval(name) for name in permitted_.rules]
+            plain = [group for group in asks if group is None or group in approved | needed]
+            if not plain and asks[0] is not None:
+                needed.add(asks[0])
+        enough = self._decide(request, narrow, approved | needed).permit
+        return tuple(sorted(needed if enough else open_groups))
+
+    def _approval(self, name: str) -> str | None:
+        rule = self._by_name.get(name)
+        return None if rule is None else rule.approval
 
     def _add(self, file: str, text: str) -> None:
         try:
             # Each file must parse by itself: two halves of a policy in two files are two errors.
-            added = self._set.with_added_str(text)
+            added = self._set.with_added_str(guarded(text))
         except ValueError as error:
             raise ConfigurationError(f"{quote(file)}{_where(text)}: {safe(str(error))}") from None
         rules = read_rules(file, text)
@@ -150,18 +180,13 @@ class Policy:
         self._rules += rules
         self._set = added
 
-    def _asked(self, action: str) -> dict[str, Callable[[PolicyRequest], object]]:
-        asked = {name for rule in self._rules for name in rule.facts.get(action, ())}
-        return {name: fact for name, fact in FACTS.items() if name in asked}
-
-    def _ask(self, request: PolicyRequest) -> list[_Answer]:
-        questions = self._questions(request)
+    def _ask(self, questions: list[Question]) -> list[_Answer]:
         answers = {question: self._known.get(question) for question in questions}
         new = [question for question, answer in answers.items() if answer is None]
         if new:
             try:
                 asked = [question.for_cedar() for question in new]
-                responses = cedarpy.is_authorized_batch(asked, self._set, _NO_ENTITIES)
+                responses = cedarpy.is_authorized_batch(asked, self._set, new[0].entities)
             except ValueError as error:
                 # Text that is no Unicode, for one, does not even reach Cedar.
                 return [_no_answer(error)] * len(questions)
@@ -170,25 +195,6 @@ class Policy:
             for question, response in zip(new, responses, strict=True):
                 answers[question] = self._known[question] = self._answer(response)
         return [answer for question in questions if (answer := answers[question]) is not None]
-
-    def _questions(self, request: PolicyRequest) -> list[_Question]:
-        agent = self._name("principal", request.agent)
-        task = self._name("resource", request.task)
-        values = tuple([fact(request) for fact in self._issue_facts.values()])
-        questions = [_Question("issue", agent, "Task", task, self._issue_names, values)]
-        if request.scopes:
-            values = tuple([fact(request) for fact in self._grant_facts.values()])
-            for scope in request.scopes:
-                own = tuple([SCOPE_FACTS[name](scope) for name in self._grant_names[len(values) :]])
-                resource = self._name("resource", scope)
-                questions.append(
-                    _Question("grant", agent, "Scope", resource, self._grant_names, values + own)
-                )
-        return questions
-
-    def _name(self, variable: str, name: str) -> str:
-        """Return a name if a rule may look at it; text that Cedar may not take is left for it to refuse."""
-        return name if variable in self._looks_at or not name.isascii() else ""
 
     def _answer(self, response: cedarpy.AuthzResult) -> _Answer:
         diagnostics = response.diagnostics
@@ -211,29 +217,7 @@ class Policy:
         }
         return tuple(sorted(names)) or (EVALUATION_ERROR,)
 
-    def _denial(
-        self,
-        request: PolicyRequest,
-        rules: tuple[str, ...],
-        refused: list[Refusal],
-        reason: str,
-        narrow: bool,
-        explain: bool,
-        fixed: frozenset[str],
-    ) -> Decision:
-        nearest = None
-        if explain:
-            # Denials are rare, and permitted requests should not pay for loading this.
-            from jitid.policy.nearest import nearest_request
-
-            nearest = nearest_request(
-                request,
-                refused=[refusal.scope for refusal in refused],
-                passes=lambda other: self.decide(other, narrow=narrow, explain=False).permit,
-                facts={name for rule in self._rules for facts in rule.facts.values() for name in facts},
-                numbers={number for _, text in self._files for number in integers(text)},
-                fixed=fixed,
-            )
+    def _denial(self, rules: tuple[str, ...], refused: list[Refusal], reason: str) -> Decision:
         return Decision(
             permit=False,
             rules=rules,
@@ -243,7 +227,8 @@ class Policy:
             ttl_rule=None,
             policy=self.digest,
             reason=reason,
-            nearest=nearest,
+            needs=(),
+            nearest=None,
         )
 
 

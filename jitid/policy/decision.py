@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import NamedTuple
 
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
 SENSITIVITIES = ("low", "moderate", "high", "critical")
+
+
+class Standing(NamedTuple):
+    """What the directory says of a delegator and of an agent, as far as policies can ask."""
+
+    known: bool = False
+    """Whether the directory has the delegator."""
+    groups: tuple[str, ...] = ()
+    """The delegator's groups, sorted."""
+    manager: str | None = None
+    """The delegator's manager, as `user:bob`."""
+    registered: bool = False
+    """Whether the agent is registered: a recurring one."""
+    owner: str | None = None
+    """Who owns a registered agent, as `user:bob`."""
+
+
+STRANGERS = Standing()
+"""An unknown delegator and an ephemeral agent."""
 
 
 class PolicyRequest(NamedTuple):
@@ -29,6 +49,13 @@ class PolicyRequest(NamedTuple):
     """Requested, in seconds, before anything shortens it."""
     now: int
     """Seconds since the epoch."""
+    standing: Standing = STRANGERS
+    zone: tzinfo | None = None
+    """Where `hour`, `minute` and `weekday` are told; None for UTC."""
+    action: str = ""
+    """What the credential is used for (`authorize`); empty for an issue."""
+    used: str = "{}"
+    """What an enforcement point says of the use: a JSON object as text."""
 
 
 class Refusal(NamedTuple):
@@ -56,5 +83,7 @@ class Decision(NamedTuple):
     policy: str
     """SHA-256 of the policy files, in hexadecimal."""
     reason: str
+    needs: tuple[str, ...]
+    """The groups whose approval would make it pass; none if that is not what it lacks."""
     nearest: str | None
     """What to change so that the same request would pass; None if it passes, or if nothing was found."""

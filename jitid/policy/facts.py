@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from jitid.policy.decision import PolicyRequest
@@ -15,14 +16,22 @@ class Entity(NamedTuple):
     id: str
 
 
+class Record(NamedTuple):
+    """A JSON object as text, as a value that can be a key."""
+
+    text: str
+
+
 # Cedar spends one to two microseconds on each member of a context, and fourteen on an entity: more than on
 # judging it. So a question carries only the facts that some policy asks for, and the others cost nothing.
 # jitid.cedarschema declares the same names; a test compares the two.
 FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "agent": lambda request: request.agent,
+    "agent_registered": lambda request: request.standing.registered,
     "delegator": lambda request: Entity("Delegator", request.delegator),
     "delegator_name": lambda request: request.delegator,
     "delegator_kind": lambda request: request.delegator.partition(":")[0],
+    "delegator_known": lambda request: request.standing.known,
     "delegator_proof": lambda request: request.delegator_proof,
     "task": lambda request: request.task,
     "purpose": lambda request: request.purpose or "",
@@ -33,10 +42,12 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "lifetime": lambda request: request.lifetime,
     "audiences": lambda request: tuple(request.audiences),
     "now": lambda request: request.now,
-    "hour": lambda request: request.now // 3600 % 24,
-    "minute": lambda request: request.now // 60 % 60,
+    "hour": lambda request: _local(request) // 3600 % 24,
+    "minute": lambda request: _local(request) // 60 % 60,
     # ISO 8601: Monday is 1. The epoch fell on a Thursday.
-    "weekday": lambda request: (request.now // 86400 + 3) % 7 + 1,
+    "weekday": lambda request: (_local(request) // 86400 + 3) % 7 + 1,
+    "action": lambda request: request.action,
+    "use": lambda request: Record(request.used),
     "scope": lambda _: "",
     "wildcard": lambda request: any("*" in scope for scope in request.scopes),
 }
@@ -51,3 +62,11 @@ SCOPE_FACTS: Mapping[str, Callable[[str], object]] = {
 def has_purpose(request: PolicyRequest) -> bool:
     """Say whether the request gives a purpose that is more than blanks."""
     return bool(request.purpose and request.purpose.strip())
+
+
+def _local(request: PolicyRequest) -> int:
+    """Return the time of the request as its zone tells it, as if that were UTC."""
+    if request.zone is None:
+        return request.now
+    offset = datetime.fromtimestamp(request.now, request.zone).utcoffset()
+    return request.now if offset is None else request.now + int(offset.total_seconds())

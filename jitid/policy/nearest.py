@@ -41,6 +41,7 @@ def nearest_request(
         ("scopes", None, _scopes(request, refused)),
         ("lifetime", {"lifetime"}, _lifetime(request, numbers)),
         ("delegator_proof", {"delegator_proof"}, _proof(request)),
+        ("standing", {"delegator_known", "delegator"}, _known(request)),
         ("audiences", {"audiences"}, _audiences(request)),
         ("kind", {"kind"}, _kind(request)),
         ("sensitivity", {"sensitivity"}, _sensitivity(request)),
@@ -105,6 +106,14 @@ def _proof(request: PolicyRequest) -> Iterator[_Change]:
     if request.delegator.startswith("user:"):
         yield _set("with your own login name as --delegator", delegator_proof="os-user")
     yield _set("with --delegator-token-file FILE", delegator_proof="oidc")
+
+
+def _known(request: PolicyRequest) -> Iterator[_Change]:
+    if not request.standing.known:
+        yield _set(
+            f"once the directory has the delegator (jitid delegator add {request.delegator})",
+            standing=request.standing._replace(known=True),
+        )
 
 
 def _audiences(request: PolicyRequest) -> Iterator[_Change]:

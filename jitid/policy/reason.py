@@ -26,6 +26,13 @@ def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: s
     return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_what(request)}"
 
 
+def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
+    """Return the reason of a denial that an approval would lift."""
+    who = " and ".join(quote(group) for group in groups)
+    by = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
+    return f"it needs the approval of {who}{by}: {_what(request)}"
+
+
 def _because(rules: Sequence[str], trouble: str) -> str:
     if trouble:
         return f"{_named(rules)} gave no answer, which is a refusal ({trouble})"

@@ -20,7 +20,7 @@ from jitid.text import quote
 # Cedar's tokens: a comment ends at CR or LF, a string holds escapes, all else is a word or one character.
 TOKEN = re.compile(r'//[^\n\r]*|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]')
 
-ACTIONS = ("issue", "grant")
+ACTIONS = ("issue", "grant", "authorize")
 ALL_FACTS = frozenset(FACTS)
 RULE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
 RESERVED = (DEFAULT_DENY, EVALUATION_ERROR)
@@ -35,6 +35,8 @@ class Rule(NamedTuple):
     """`permit` or `forbid`."""
     max_ttl: int | None
     """Seconds, from `@max_ttl`."""
+    approval: str | None
+    """The group whose approval makes a permitting rule permit, and a forbidding one step aside, from `@approval`."""
     facts: dict[str, frozenset[str]]
     """The facts it may read, for each action that it may apply to."""
     looks_at: frozenset[str]
@@ -82,6 +84,26 @@ def statements(text: str) -> list[str]:
     return [*found, text[start:]]
 
 
+def guarded(text: str) -> str:
+    """Return a text that Cedar has accepted with each `@approval` made a condition on the context's `approved`."""
+    if "approval" not in text:
+        return text
+    return "".join(_guarded(statement) for statement in statements(text))
+
+
+def _guarded(statement: str) -> str:
+    tokens = [token for token in TOKEN.findall(statement) if not token.startswith("//")]
+    if ";" not in tokens:
+        return statement
+    annotations, at = _annotations(tokens)
+    if "approval" not in annotations:
+        return statement
+    group = annotations["approval"]
+    word = "when" if tokens[at] == "permit" else "unless"
+    # The semicolon is the statement's last character: a comment after it belongs to the next one.
+    return f'{statement[:-1]}\n{word} {{ context.approved.contains("{group}") }};'
+
+
 def integers(text: str) -> set[int]:
     """Return the integers that a text compares with."""
     return {int(token) for token in TOKEN.findall(text) if token.isdecimal() and len(token) < 19}
@@ -97,7 +119,8 @@ def _statements(tokens: list[str]) -> Iterator[list[str]]:
             statement.append(token)
 
 
-def _rule(file: str, tokens: list[str]) -> Rule:
+def _annotations(tokens: list[str]) -> tuple[dict[str, str], int]:
+    """Return the annotations of a statement, and where its effect stands."""
     annotations = {}
     at = 0
     while tokens[at] == "@":
@@ -107,6 +130,11 @@ def _rule(file: str, tokens: list[str]) -> Rule:
         else:
             annotations[tokens[at + 1]] = ""
             at += 2
+    return annotations, at
+
+
+def _rule(file: str, tokens: list[str]) -> Rule:
+    annotations, at = _annotations(tokens)
     effect = tokens[at]
     # The head holds no parenthesis but its own.
     body = tokens.index(")", at)
@@ -117,7 +145,13 @@ def _rule(file: str, tokens: list[str]) -> Rule:
         one for one in ("principal", "resource") if _looks_at(one, tokens[at:body], tokens[body:])
     )
     return Rule(
-        name, file, effect, _max_ttl(name, effect, annotations), dict.fromkeys(actions, facts), looks_at
+        name,
+        file,
+        effect,
+        _max_ttl(name, effect, annotations),
+        _approval(name, annotations),
+        dict.fromkeys(actions, facts),
+        looks_at,
     )
 
 
@@ -141,6 +175,17 @@ def _max_ttl(name: str, effect: str, annotations: dict[str, str]) -> int | None:
         return parse_duration(text)
     except UsageError as error:
         raise ConfigurationError(f"rule `{name}`: `@max_ttl`: {error.message}") from None
+
+
+def _approval(name: str, annotations: dict[str, str]) -> str | None:
+    group = annotations.get("approval")
+    if group is None:
+        return None
+    if not group.strip() or len(group) > 128 or "\\" in group or not group.isprintable():
+        raise ConfigurationError(
+            f"rule `{name}`: `@approval` names no group; write the name of one, such as `security`, without escapes"
+        )
+    return group
 
 
 def _actions(head: list[str]) -> tuple[str, ...]:

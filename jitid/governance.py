@@ -1,0 +1,211 @@
+"""What the directory says of a request, besides the policy: who may delegate at all, and within which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid.agent import Agent, AgentState
+from jitid.delegator import Delegator
+from jitid.errors import PolicyDeniedError
+from jitid.ledger.directory import Entry
+from jitid.lifetime import format_time
+from jitid.policy.decision import STRANGERS, Standing
+from jitid.scope import Scope, uncovered
+from jitid.task import most_sensitive
+from jitid.text import quote
+
+
+class Objection(NamedTuple):
+    """Why the directory refuses something."""
+
+    rule: str
+    reason: str
+    hint: str
+
+
+def standing_of(entry: Entry) -> Standing:
+    """Return what policies can ask about a delegator and an agent."""
+    delegator, agent = entry.delegator, entry.agent
+    if delegator is None and agent is None:
+        return STRANGERS
+    registered = agent is not None and agent.unregistered_at is None
+    return Standing(
+        delegator is not None,
+        () if delegator is None else delegator.groups,
+        None if delegator is None else delegator.manager,
+        registered,
+        agent.owner if agent is not None and registered else None,
+    )
+
+
+def told(standing: Standing) -> dict[str, Any] | None:
+    """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
+    fields = standing._asdict()
+    found = {name: value for name, value in fields.items() if value != getattr(STRANGERS, name)}
+    return {name: list(value) if name == "groups" else value for name, value in found.items()} or None
+
+
+def read_standing(facts: Mapping[str, Any] | None) -> Standing:
+    """Return the standing that an audit event tells of."""
+    facts = facts or {}
+    return STRANGERS._replace(**{**facts, "groups": tuple(facts.get("groups", ()))})
+
+
+def objections(
+    entry: Entry,
+    delegator: str,
+    sensitivity: str,
+    *,
+    known_only: bool,
+    now: int,
+) -> list[Objection]:
+    """Return why nothing at all is issued for this delegator or to this agent now; none if something may be."""
+    found = []
+    person, agent = entry.delegator, entry.agent
+    if person is None:
+        if known_only:
+            found.append(
+                Objection(
+                    "delegator-unknown",
+                    f"the directory has no {quote(delegator)}, and the setting `delegators` takes known ones only",
+                    f"add them: jitid delegator add {delegator}",
+                )
+            )
+    elif person.disabled_at is not None:
+        found.append(
+            Objection(
+                "delegator-disabled",
+                f"{quote(person.name)} was disabled at {format_time(person.disabled_at)}",
+                f"name another delegator; or, if they may delegate again: jitid delegator enable {person.name}",
+            )
+        )
+    elif most_sensitive(sensitivity, person.sensitivity) != person.sensitivity:
+        found.append(
+            Objection(
+                "delegator-sensitivity",
+                f"{quote(person.name)} may hand out up to {person.sensitivity}, and this is {sensitivity}",
+                "name a delegator who may hand out more",
+            )
+        )
+    if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
+        found.append(_out_of_service(agent, now))
+    return found
+
+
+def _out_of_service(agent: Agent, now: int) -> Objection:
+    name, state = quote(agent.name), agent.state_at(now)
+    if state is AgentState.SUSPENDED:
+        why = f" ({quote(agent.suspended_as)})" if agent.suspended_as else ""
+        return Objection(
+            "agent-suspended",
+            f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{why}",
+            f"once it is in order again: jitid agent resume {agent.name}",
+        )
+    if state is AgentState.UNREGISTERED:
+        return Objection(
+            "agent-unregistered",
+            f"agent {name} was unregistered at {format_time(agent.unregistered_at or 0)}",
+            f"use another name for another agent; or register it again: jitid agent register {agent.name}",
+        )
+    return Objection(
+        "agent-overdue",
+        f"agent {name} was due for review at {format_time(agent.review_at)}",
+        f"its owner {agent.owner} reviews it: jitid agent review {agent.name}",
+    )
+
+
+def beyond_limits(
+    agent: Agent | None, kind: str, audiences: Sequence[str], usual: Sequence[str], live: int, more: int
+) -> list[Objection]:
+    """Return what a registered agent may not be given: `more` identities beside `live` ones, for these audiences.
+
+    `usual` are the audiences of an agent that has none of its own.
+    """
+    found: list[Objection] = []
+    if agent is None:
+        return found
+    name = quote(agent.name)
+    if kind not in agent.kinds:
+        kinds = ", ".join(agent.kinds)
+        found.append(
+            Objection("agent-kind", f"agent {name} is given {kinds} only", f"ask for one of: {kinds}")
+        )
+    allowed = agent.audiences or usual
+    foreign = [audience for audience in audiences if audience not in allowed]
+    if foreign:
+        found.append(
+            Objection(
+                "agent-audience",
+                f"agent {name} is not given anything for {', '.join(map(quote, foreign[:5]))}",
+                f"ask for one of: {', '.join(allowed)}",
+            )
+        )
+    if agent.concurrency is not None and live + more > agent.concurrency:
+        found.append(
+            Objection(
+                "agent-concurrency",
+                f"agent {name} has {live} live identities of at most {agent.concurrency}",
+                "wait until one has ended, or end one: jitid list --live --agent " + agent.name,
+            )
+        )
+    return found
+
+
+def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> None:
+    """Refuse what the directory objects to.
+
+    Raises:
+        PolicyDeniedError: there is an objection.
+
+    """
+    if not found:
+        return
+    rules = [one.rule for one in found]
+    reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
+    raise PolicyDeniedError(f"denied: {reason}", found[0].hint, {**facts, "rules": rules, "reason": reason})
+
+
+def permitted_scopes(
+    person: Delegator | None,
+    agent: Agent | None,
+    scopes: tuple[Scope, ...],
+    facts: Mapping[str, Any],
+    notes: list[str],
+    *,
+    allow_narrower: bool,
+) -> tuple[Scope, ...]:
+    """Return the scopes that the delegator may hand out and the agent may hold.
+
+    Raises:
+        PolicyDeniedError: one of them is beyond that; or all are, with `allow_narrower`.
+
+    """
+    limits: list[tuple[str, Sequence[str], str]] = []
+    if person is not None and person.entitlements is not None:
+        limits.append(
+            ("delegator-entitlement", person.entitlements, f"{quote(person.name)} may not hand it out")
+        )
+    if agent is not None:
+        limits.append(("agent-scope", agent.scopes, f"agent {quote(agent.name)} may not hold it"))
+    for rule, held, why in limits:
+        wider = uncovered([Scope(scope) for scope in held], scopes)
+        kept = tuple(scope for scope in scopes if scope not in wider)
+        if not wider:
+            continue
+        if not (allow_narrower and kept):
+            which = ", ".join(quote(scope) for scope in wider[:5])
+            objection = Objection(
+                rule,
+                f"{why}: scope {which}",
+                f"what would pass: the same within {', '.join(map(quote, held[:10])) or 'no scope at all'}",
+            )
+            must_not_object([objection], facts)
+        notes.extend(f"without scope {quote(scope)}: {why} (rule `{rule}`)" for scope in wider)
+        scopes = kept
+    return scopes
+
+
+def longest(agent: Agent | None) -> tuple[int, str] | None:
+    """Return the longest lifetime of a registered agent's credential, in seconds, and the words for it."""
+    return None if agent is None else (agent.max_ttl, f"the record of agent {quote(agent.name)}")

@@ -1,0 +1,59 @@
+"""What a ledger answers about delegators and recurring agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from jitid.agent import Agent
+from jitid.delegator import Delegator
+
+
+class Entry(NamedTuple):
+    """What the directory has of a delegator and of an agent, as far as an issue is decided by it."""
+
+    delegator: Delegator | None
+    """Without aliases: an issue asks for whom a name stands, not for the other names."""
+    agent: Agent | None
+    live: int
+    """How many identities of the agent live, if it has a limit of that; otherwise 0."""
+
+
+class DirectorySnapshot(Protocol):
+    """The part of a consistent view that is about the directory."""
+
+    def entry(self, delegator: str, agent: str) -> Entry:
+        """Return what the directory has of a delegator, by any of their names, and of an agent."""
+
+    def find_delegator(self, name: str) -> Delegator | None:
+        """Return the delegator who has that name or alias; whole, with their aliases."""
+
+    def delegators(
+        self, *, group: str | None, disabled: bool | None, after: str | None, limit: int
+    ) -> list[Delegator]:
+        """Return delegators in the order of their names."""
+
+    def is_delegator(self, name: str) -> bool:
+        """Tell whether somebody in the directory has that name or alias."""
+
+    def own_name(self, name: str) -> str:
+        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
+
+    def find_agent(self, name: str) -> Agent | None:
+        """Return the record of an agent, also one that has ended."""
+
+    def agents(self, *, owner: Sequence[str], after: str | None, limit: int) -> list[Agent]:
+        """Return records of agents in the order of their names; of these owners if any are named."""
+
+
+class DirectoryTransaction(Protocol):
+    """The part of a durable change that is about the directory; each points to the next event."""
+
+    def put_delegators(self, delegators: Iterable[Delegator]) -> None:
+        """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
+
+    def put_agents(self, agents: Iterable[Agent]) -> None:
+        """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""
