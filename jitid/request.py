@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.policy.cedar import Policy
 from jitid.process import Process
 from jitid.scope import Scope
 from jitid.secret import Secret
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 
 class IssueRequest(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 from jitid.policy.decision import PolicyRequest
@@ -68,5 +67,7 @@ def _local(request: PolicyRequest) -> int:
     """Return the time of the request as its zone tells it, as if that were UTC."""
     if request.zone is None:
         return request.now
+    from datetime import datetime
+
     offset = datetime.fromtimestamp(request.now, request.zone).utcoffset()
     return request.now if offset is None else request.now + int(offset.total_seconds())

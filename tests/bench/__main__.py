@@ -15,6 +15,7 @@ from tests.bench import (
     bulk,
     completion,
     contention,
+    governing,
     issue,
     million,
     report,
@@ -41,6 +42,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "million": million.rows,
     "sweep": sweep.rows,
     "report": report.rows,
+    "governing": governing.rows,
 }
 
 
