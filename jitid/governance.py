@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 from jitid.errors import PolicyDeniedError
-from jitid.ledger.directory import Entry
+from jitid.ledger.directory import DirectorySnapshot, Entry
 from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.scope import Scope, uncovered
@@ -91,6 +91,16 @@ def objections(
     if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
         found.append(_out_of_service(agent, now))
     return found
+
+
+def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:
+    """Return which of the agents that delegate, or through which it is delegated, are out of service."""
+    records = map(snapshot.find_agent, dict.fromkeys(agents))
+    return [
+        _out_of_service(record, now)
+        for record in records
+        if record is not None and record.state_at(now) is not AgentState.REGISTERED
+    ]
 
 
 def _out_of_service(agent: Agent, now: int) -> Objection:

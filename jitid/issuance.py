@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -160,10 +161,14 @@ def _settled(
             found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found
 
-    settled = []
+    settled: list[Settled] = []
+    planned: Counter[str] = Counter()
     for position, request in enumerate(requests):
         try:
-            settled.append(_opened(transaction, _settle(transaction, names, request, terms, mint_for)))
+            beside = planned[request.agent]
+            one = _settle(transaction, names, request, terms, mint_for, beside)
+            settled.append(_opened(transaction, one))
+            planned[request.agent] += request.copies
         except JitidError as error:
             error.position = position
             raise
@@ -185,8 +190,9 @@ def _settle(
     request: IssueRequest,
     terms: Terms,
     mint_for: Callable[[Kind, str], Mint],
+    beside: int = 0,
 ) -> Settled:
-    plan = planning.plan(snapshot, names, request, terms)
+    plan = planning.plan(snapshot, names, request, terms, beside)
     mint = mint_for(Kind(request.kind), terms.algorithm_for(plan.draft.audiences))
     raw = new_ids(request.copies)
     return Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])

@@ -46,8 +46,10 @@ class Plan(NamedTuple):
         return None if self.entry.agent is None else self.entry.agent.key
 
 
-def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) -> Plan:
+def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, beside: int = 0) -> Plan:
     """Return what a request comes to at the time of the snapshot.
+
+    `beside` are the identities that the same transaction gives to the same agent, and that are not recorded yet.
 
     Raises:
         PolicyDeniedError: the policy, the parent's grant or the end of the task refuses it.
@@ -103,9 +105,10 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) 
             request.kind,
             audiences,
             terms.audiences or (names.issuer,),
-            entry.live,
+            entry.live + beside,
             request.copies,
-        ),
+        )
+        + governance.chain_objections(snapshot, _chain(above), now),
         facts,
     )
     if parent is not None:
@@ -229,6 +232,11 @@ def _delegator(request: IssueRequest, parent: Credential | None, caller: str) ->
     return request.delegator, "os-user" if request.delegator == f"user:{caller}" else "asserted"
 
 
+def _chain(above: introspection.Verified | None) -> list[str]:
+    """Return the agents through which an identity is delegated."""
+    return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
+
+
 def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
     """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
     subject = request.proved_subject
@@ -248,7 +256,8 @@ def _resolved(
         and snapshot.own_name(stated) != name
     ):
         raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
-    if entry.delegator is None:
+    # A chain keeps the name that its root has.
+    if entry.delegator is None or proof == "parent":
         return delegator, proof
     if proof == "asserted" and snapshot.own_name(f"user:{caller}") == name:
         proof = "os-user"

@@ -199,7 +199,8 @@ def _plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, predecessor.kind, audiences, usual, 0, 0),
+        + governance.beyond_limits(entry.agent, predecessor.kind, audiences, usual, 0, 0)
+        + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
     )
     until_parents_end = None
