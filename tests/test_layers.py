@@ -33,6 +33,8 @@ LAYERS = (
         "revocation",
         "rotation",
         "introspection",
+        "recognition",
+        "authorization",
         "auditing",
         "examination",
         "tracing",

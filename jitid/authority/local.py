@@ -13,6 +13,7 @@ from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -100,6 +101,10 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.UseOperation():
+                from jitid.authority import using
+
+                return using.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 
@@ -152,6 +157,14 @@ class LocalAuthority:
                     return rotation.published(snapshot)
                 case _:
                     assert_never(operation)
+
+    @property
+    def _inside(self) -> Inside:
+        from jitid.authority.inside import Inside
+
+        return Inside(
+            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+        )
 
     @property
     def _agreed(self) -> Terms:

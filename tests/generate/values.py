@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    actions,
     audit,
+    authorize,
     completion,
     doctor,
     findings,
@@ -63,6 +65,7 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "ACTION": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
@@ -127,6 +130,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "run": (),
     "renew": requesting.FIELDS,
     "verify": (),
+    "authorize": authorize.FIELDS,
     "inspect": inspect.FIELDS,
     "list": (*rows.CREDENTIAL, "left"),
     "tree": tree.FIELDS,
@@ -141,7 +145,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
-    "audit log": (*audit.LOG, "members"),
+    "audit log": tuple(dict.fromkeys((*audit.LOG, "members", *actions.FIELDS))),
     "audit head": (),
     "audit verify": audit.VERIFIED,
     "audit export": (),
