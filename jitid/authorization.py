@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from jitid import governance, strictjson
@@ -15,7 +15,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
 from jitid.ledger.use import NewUse
 from jitid.lifetime import format_duration
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.decision import Decision, PolicyRequest
 from jitid.recognition import Held
 from jitid.request import Terms
 from jitid.scope import Scope, covers, has_wildcard, parse_scope
@@ -142,15 +142,23 @@ def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]
 
     One does if it covers the action alone, for whatever resource; or `ACTION:RESOURCE`, where that is a scope.
     """
-    held = [Scope(scope) for scope in scopes]
     try:
         right = parse_scope(f"{action}:{resource}")
     except UsageError:
-        found = []
-    else:
-        found = [scope for scope in held if covers(scope, right)]
-    found += [scope for scope in held if covers(scope, action)]
-    return found if len(found) < 2 else sorted(found, key=lambda scope: ("*" in scope, -scope.count(":")))
+        right = action
+    found = [
+        Scope(scope)
+        for scope in scopes
+        if scope in (right, action)
+        or ("*" in scope and (covers(Scope(scope), right) or covers(Scope(scope), action)))
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda scope: ("*" in scope, -scope.count(":")))
+    return found
+
+
+def _what(asked: Asked) -> str:
+    return f"{quote(asked.action)} on {quote(asked.resource)}"
 
 
 class _Denial(NamedTuple):
@@ -170,10 +178,13 @@ class _Bench:
         agents: Mapping[str, Agent],
     ) -> None:
         self._snapshot = snapshot
+        self._now = snapshot.now
         self._terms = terms
         self._usual = terms.audiences or (names.issuer,)
         self._people = people
         self._agents = agents
+        self._objections: dict[Hashable, list[governance.Objection]] = {}
+        self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
     def verdict(self, asked: Asked, held: Held) -> Verdict:
         """Decide on one action."""
@@ -194,26 +205,11 @@ class _Bench:
         self, credential: Credential, lineage: Sequence[Ancestor], asked: Asked, scopes: Sequence[Scope]
     ) -> _Denial | None:
         """Return what refuses an action whatever the policy says: the scopes, or the directory."""
-        what = f"{quote(asked.action)} on {quote(asked.resource)}"
         if not scopes:
-            return _Denial((NO_SCOPE,), f"no scope of the credential covers {what}")
+            return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
         entry = self._entry(credential)
-        found = governance.objections(
-            entry,
-            credential.delegator,
-            credential.sensitivity,
-            known_only=self._terms.known_delegators_only,
-            now=self._snapshot.now,
-        )
-        # It takes the place of nothing, and nothing is added beside it.
-        found += governance.beyond_limits(
-            entry.agent, credential.kind, credential.audiences, self._usual, 0, 0
-        )
-        found += governance.out_of_service(
-            map(self._agents.get, dict.fromkeys(one.agent for one in lineage)), self._snapshot.now
-        )
-        found += [
-            governance.Objection(rule, f"{why}: {what}", "")
+        found = self._objections_to(entry, credential, lineage) + [
+            governance.Objection(rule, f"{why}: {_what(asked)}", "")
             for rule, held, why in governance.limits(entry.delegator, entry.agent)
             if not covering(held, asked.action, asked.resource)
         ]
@@ -222,11 +218,39 @@ class _Bench:
         reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
         return _Denial(tuple([one.rule for one in found]), reason)
 
+    def _objections_to(
+        self, entry: Entry, credential: Credential, lineage: Sequence[Ancestor]
+    ) -> list[governance.Objection]:
+        chain = tuple([one.agent for one in lineage])
+        key = (
+            credential.delegator,
+            credential.agent,
+            credential.sensitivity,
+            credential.kind,
+            credential.audiences,
+            chain,
+        )
+        found = self._objections.get(key)
+        if found is None:
+            found = governance.objections(
+                entry,
+                credential.delegator,
+                credential.sensitivity,
+                known_only=self._terms.known_delegators_only,
+                now=self._now,
+            )
+            # Nothing is added beside what it lives by already.
+            found += governance.beyond_limits(
+                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0
+            )
+            found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
+            self._objections[key] = found
+        return found
+
     def _decided(
         self, credential: Credential, held: Held, asked: Asked, scopes: Sequence[Scope]
     ) -> tuple[Scope | None, tuple[str, ...], _Denial | None]:
         """Return what the policy says now: by which scope and which rules, or why not."""
-        policy, now = self._terms.policy, self._snapshot.now
         request = PolicyRequest(
             credential.agent,
             credential.delegator,
@@ -239,33 +263,45 @@ class _Bench:
             tuple(scopes),
             credential.audiences,
             credential.expires_at - credential.issued_at,
-            now,
+            self._now,
             governance.standing_of(self._entry(credential)),
             self._terms.zone,
         )
-        approved: frozenset[str] = frozenset()
-        decision = policy.decide(request, narrow=True, explain=False)
-        if decision.needs:
-            approved = self._snapshot.approvers_of(credential.identity_key)
-            decision = policy.decide(request, narrow=True, explain=False, approved=approved)
+        decision, approved = self._decision(credential, request)
         if not decision.permit:
             return scopes[0], (), _Denial(decision.rules, decision.reason)
         scope = Scope(decision.granted[0])
-        age = now - credential.issued_at
+        age = self._now - credential.issued_at
         if decision.max_ttl is not None and age >= decision.max_ttl:
             reason = (
                 f"rule `{decision.ttl_rule}` gives {format_duration(decision.max_ttl)} at most, and the credential "
                 f"was issued {format_duration(age)} ago"
             )
             return scope, (), _Denial((str(decision.ttl_rule),), reason)
-        used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
-        refusal = policy.permits_use(used, asked.resource, approved)
-        if refusal is not None and policy.asks_approval and not approved:
-            approved = self._snapshot.approvers_of(credential.identity_key)
-            refusal = policy.permits_use(used, asked.resource, approved) if approved else refusal
-        if refusal is not None:
-            return scope, (), _Denial(refusal.rules, refusal.reason)
+        policy = self._terms.policy
+        if policy.asks_use:
+            used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
+            refusal = policy.permits_use(used, asked.resource, approved)
+            if refusal is not None and policy.asks_approval and not approved:
+                approved = self._snapshot.approvers_of(credential.identity_key)
+                refusal = policy.permits_use(used, asked.resource, approved) if approved else refusal
+            if refusal is not None:
+                return scope, (), _Denial(refusal.rules, refusal.reason)
         return scope, decision.rules, None
+
+    def _decision(self, credential: Credential, request: PolicyRequest) -> tuple[Decision, frozenset[str]]:
+        """Return what the policy says of issue and scopes, and the groups that it was told have approved."""
+        found = self._decisions.get(request)
+        if found is not None:
+            return found
+        policy, approved = self._terms.policy, frozenset[str]()
+        decision = policy.decide(request, narrow=True, explain=False)
+        if decision.needs:
+            # What one identity was approved for, another was not.
+            approved = self._snapshot.approvers_of(credential.identity_key)
+            return policy.decide(request, narrow=True, explain=False, approved=approved), approved
+        self._decisions[request] = decision, approved
+        return decision, approved
 
     def _entry(self, credential: Credential) -> Entry:
         return Entry(self._people.get(credential.delegator), self._agents.get(credential.agent), 0)

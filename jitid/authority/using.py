@@ -29,14 +29,15 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> ops.Decided:
     # What is slow needs no lock: whoever writes meanwhile is waited for no longer than it takes to record this.
     with ledger.read() as snapshot:
         keys = recognition.keys_of(snapshot)
-        presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
-        held = recognition.hold(snapshot, names, presented, audiences)
+    presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
+    with ledger.read() as snapshot:
+        held = recognition.hold(snapshot, presented, audiences)
         verdicts = authorization.judge(snapshot, names, terms, asked, held)
         seen = snapshot.head().seq, snapshot.now
     with ledger.write(accept_clock=operation.accept_clock) as transaction:
         # Every change has its event, and what was dead already may have been recorded as dead just now.
         if (transaction.next_seq() - 1 - len(transaction.closed), transaction.now) != seen:
-            held = recognition.hold(transaction, names, presented, audiences)
+            held = recognition.hold(transaction, presented, audiences)
             verdicts = authorization.judge(transaction, names, terms, asked, held)
         used = transaction.add_uses(
             [authorization.record_of(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)]

@@ -58,7 +58,9 @@ class Policy:
         self.asks_approval = bool(self._groups)
         """Whether there is a rule that depends on somebody's approval."""
         about_use = [rule.effect for rule in self._rules if "authorize" in rule.facts]
-        self._asks_use, self._permits_use = bool(about_use), "permit" in about_use
+        self.asks_use = bool(about_use)
+        """Whether there is a rule about the use of what was issued."""
+        self._permits_use = "permit" in about_use
 
     def decide(
         self,
@@ -103,7 +105,7 @@ class Policy:
 
         Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
         """
-        if not self._asks_use:
+        if not self.asks_use:
             return None
         (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
         if answer.permitted or (not self._permits_use and answer.rules == (DEFAULT_DENY,)):
