@@ -117,8 +117,8 @@ def judge(
             for name in (credential.agent, *(one.agent for one in lineage))
         }
     )
-    bench = _Bench(snapshot, names, terms, people, agents)
-    return [bench.verdict(one, with_) for one, with_ in zip(asked, held, strict=True)]
+    judging = _Judge(snapshot, names, terms, people, agents)
+    return [judging.verdict(one, its) for one, its in zip(asked, held, strict=True)]
 
 
 def record_of(asked: Asked, verdict: Verdict) -> NewUse:
@@ -166,7 +166,7 @@ class _Denial(NamedTuple):
     reason: str
 
 
-class _Bench:
+class _Judge:
     """Decides on many actions at one time; what they have in common is asked once."""
 
     def __init__(

@@ -56,17 +56,17 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
             "answers are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",
         )
-    bench = _Bench(given, audiences)
+    deciding = _Deciding(given, audiences)
     lines = incoming.Lines("the list of actions")
     spoilt = 0
     while some := lines.some():
         read = [_read(line) for line in some]
         spoilt += sum(one.error is not None for one in read)
-        output.write("".join(bench.answers(read)))
-        if bench.over is not None:
-            raise bench.over
-    if bench.failed is not None:
-        raise bench.failed
+        output.write("".join(deciding.answers(read)))
+        if deciding.over is not None:
+            raise deciding.over
+    if deciding.failed is not None:
+        raise deciding.failed
     if spoilt:
         raise PartialError(
             f"{spoilt} line{'' if spoilt == 1 else 's'} could not be meant, and nothing was recorded of "
@@ -75,7 +75,7 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
         )
 
 
-class _Bench:
+class _Deciding:
     """Decides by the ledger and the policy as they are there now."""
 
     def __init__(self, given: Globals, audiences: tuple[str, ...]) -> None:
@@ -112,7 +112,11 @@ class _Bench:
         ]
 
     def _decide(self, asked: tuple[Asked, ...]) -> Decided:
-        self._check()
+        try:
+            self._check()
+        except JitidError as error:
+            self.over = error
+            raise
         self._follow_policy()
         # A clock that has jumped is believed once, and not whenever it jumps again.
         operation = Authorize(asked=asked, audiences=self._audiences, accept_clock=self._accept_clock)
