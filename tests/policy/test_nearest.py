@@ -10,7 +10,15 @@ from hypothesis import given
 from jitid.lifetime import parse_duration, parse_time
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
-from tests.policy.asking import DEFAULT, KNOWN, NOON, PERMIT_ALL, policy, request, requests
+from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
+
+
+OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
+
+
+def once(name: str) -> str:
+    """Return the advice to have a delegator added."""
+    return f"once `{name}` is in the directory (jitid delegator add {name})"
 
 
 def follow(asked: PolicyRequest, advice: str) -> PolicyRequest:
@@ -38,12 +46,11 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
             return asked._replace(delegator="user:tester", delegator_proof="os-user")
         case ["once", "that"]:
             assert asked.delegator == "user:tester"
-            assert part == "once that is in the directory (jitid delegator add)"
+            assert part == OWN_LOGIN_ONCE
             return asked._replace(standing=asked.standing._replace(known=True))
         case ["once", _]:
             # To add somebody makes nobody else known.
-            name = asked.delegator
-            assert part == f"once `{name}` is in the directory (jitid delegator add {name})"
+            assert part == once(asked.delegator)
             return asked._replace(standing=asked.standing._replace(known=True))
         case ["without", "--scope"]:
             gone = set(re.findall(r"`(.*?)`", part))
@@ -111,8 +118,7 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
         (
             {"sensitivity": "high", "standing": STRANGERS},
             set(),
-            "the same once `user:alice@example.com` is in the directory"
-            " (jitid delegator add user:alice@example.com)",
+            f"the same {once('user:alice@example.com')}",
         ),
         (
             {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
@@ -122,15 +128,13 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
         (
             {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
             {"sensitivity"},
-            "the same with your own login name as --delegator and once that is in the directory"
-            " (jitid delegator add)",
+            f"the same with your own login name as --delegator and {OWN_LOGIN_ONCE}",
         ),
         (
             {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"}
             | {"delegator": "system:ci"},
             {"sensitivity"},
-            "the same with --delegator-token-file FILE and once `system:ci` is in the directory"
-            " (jitid delegator add system:ci)",
+            f"the same with --delegator-token-file FILE and {once('system:ci')}",
         ),
         ({"sensitivity": "high", "purpose": None}, {"sensitivity", "purpose"}, None),
         (
@@ -167,8 +171,7 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
         (
             "!context.delegator_known",
             {"standing": STRANGERS},
-            "the same once `user:alice@example.com` is in the directory"
-            " (jitid delegator add user:alice@example.com)",
+            f"the same {once('user:alice@example.com')}",
         ),
         (
             '!(context.delegator in Group::"crew")',
