@@ -12,7 +12,6 @@ from jitid.policy.cedar import Policy
 from jitid.policy.decision import STRANGERS, PolicyRequest
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 
-
 OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
 
 
