@@ -221,9 +221,7 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
         ) from error
 
 
-def who_delegates(
-    snapshot: Snapshot, request: IssueRequest, parent: Credential | None, caller: str
-) -> Who:
+def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, caller: str) -> Who:
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
