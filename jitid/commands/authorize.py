@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid import strictjson
 from jitid.authority.use_operations import Authorize
-from jitid.authorization import EMPTY, Asked, Verdict, check_action, check_context, check_resource
+from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
+from jitid.commands.verdicts import FIELDS, row_of
 from jitid.environment import open_authority
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.view import View
@@ -17,22 +18,6 @@ from jitid.name import check_audience
 if TYPE_CHECKING:
     from jitid.commands import options
 
-FIELDS: tuple[str, ...] = (
-    "decision",
-    "reason",
-    "rules",
-    "scope",
-    "identity",
-    "jti",
-    "agent",
-    "delegator",
-    "chain",
-    "task",
-    "action",
-    "resource",
-    "at",
-    "event",
-)
 _LONGEST_CONTEXT = 1 << 16
 """So many bytes of a context are read; in its one spelling it may be shorter."""
 
@@ -81,33 +66,6 @@ def authorize(
     given.show(View("jitid.authorize/1", shown, [row], one=True))
     if not verdict.allowed:
         given.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
-
-
-def row_of(asked: Asked, verdict: Verdict, at: str | None, event: int) -> dict[str, Any]:
-    """Return what became of an action by the names of `FIELDS`."""
-    credential = verdict.credential
-    return {
-        "decision": "allow" if verdict.allowed else "deny",
-        "reason": verdict.reason,
-        "rules": verdict.rules,
-        "scope": verdict.scope,
-        "identity": None if credential is None else credential.id,
-        "jti": None if credential is None else credential.jti,
-        "agent": None if credential is None else credential.agent,
-        "delegator": None if credential is None else credential.delegator,
-        "chain": None
-        if credential is None
-        else (
-            credential.delegator,
-            *(one.agent for one in reversed(verdict.lineage)),
-            credential.agent,
-        ),
-        "task": None if credential is None else credential.task,
-        "action": asked.action,
-        "resource": asked.resource,
-        "at": at,
-        "event": event,
-    }
 
 
 def _context(text: str, token_file: str) -> str:

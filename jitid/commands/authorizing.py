@@ -10,7 +10,7 @@ from jitid import strictjson
 from jitid.authority.use_operations import Authorize, Decided
 from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.commands import incoming, rows
-from jitid.commands.authorize import row_of
+from jitid.commands.verdicts import row_of
 from jitid.environment import open_authority, policy_mark, standing
 from jitid.errors import ConfigurationError, JitidError, PartialError, StorageError, UsageError
 from jitid.formats import output

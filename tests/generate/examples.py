@@ -146,13 +146,14 @@ jitid leak close 1 --reason 'the page was taken down'""",
     "authorize": (
         Example(
             "In a script that is about to do something for an agent:",
-            """jitid authorize --token-file planner.jwt --action repo:acme \\
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
     --resource web > decision && ./deploy""",
             tried=False,
         ),
         Example(
             "What was decided, and why:",
-            "jitid authorize --token-file coder.jwt --action repo:acme --resource web",
+            """jitid authorize --token-file coder.jwt \\
+    --action repo:acme --resource web""",
         ),
         Example(
             "With what the enforcement point knows, for policies that ask for it:",
@@ -166,8 +167,9 @@ jitid leak close 1 --reason 'the page was taken down'""",
         ),
         Example(
             "A line of such requests, and its answer:",
-            """printf '{"id":1,"token":"%s","action":"repo:acme","resource":"web"}\\n' \\
-    "$(cat coder.jwt)" | jitid authorize --batch""",
+            """TOKEN=$(cat coder.jwt)
+echo '{"token":"'$TOKEN'","action":"repo:acme","resource":"web"}' |
+    jitid authorize --batch""",
         ),
     ),
     "inspect": (
@@ -267,8 +269,8 @@ jitid sweep --baseline known.jsonl""",
             "jitid audit log --at 2026-03-02T14:03:00Z --action s3:GetObject",
         ),
         Example(
-            "All that was done on a task, with whatever was refused:",
-            "jitid audit log --task INC-4821 --since 2026-01-01T00:00:00Z --action repo:acme",
+            "What was tried on a task, allowed or not:",
+            "jitid audit log --task INC-4821 --action repo:acme",
         ),
         Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
         Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 from jitid.commands import (
     actions,
     audit,
-    authorize,
     completion,
     doctor,
     findings,
@@ -23,6 +22,7 @@ from jitid.commands import (
     sweep,
     task,
     tree,
+    verdicts,
 )
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
@@ -130,7 +130,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "run": (),
     "renew": requesting.FIELDS,
     "verify": (),
-    "authorize": authorize.FIELDS,
+    "authorize": verdicts.FIELDS,
     "inspect": inspect.FIELDS,
     "list": (*rows.CREDENTIAL, "left"),
     "tree": tree.FIELDS,
