@@ -13,7 +13,6 @@ from jitid.errors import UsageError
 from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
-from jitid.ledger.use import NewUse
 from jitid.lifetime import format_duration
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.recognition import Held
@@ -90,7 +89,7 @@ def check_resource(text: str) -> str:
 
 
 def check_context(value: object) -> str:
-    """Return a context in its one spelling. Raise UsageError for what is no JSON object, or too long."""
+    """Return a context in its one spelling. Raise UsageError for what is no short JSON object, and for a token."""
     if not isinstance(value, dict):
         raise UsageError("the context is no JSON object", 'such as {"ip": "192.0.2.1"}')
     try:
@@ -99,6 +98,7 @@ def check_context(value: object) -> str:
         raise UsageError(f"the context cannot be kept: {error}") from error
     if len(text) > LONGEST:
         raise UsageError(f"the context has {len(text)} bytes, more than {LONGEST}")
+    refuse_token(text, "the context")
     return text
 
 
@@ -119,22 +119,6 @@ def judge(
     )
     judging = _Judge(snapshot, names, terms, people, agents)
     return [judging.verdict(one, its) for one, its in zip(asked, held, strict=True)]
-
-
-def record_of(asked: Asked, verdict: Verdict) -> NewUse:
-    """Return an action as the ledger keeps it."""
-    credential = verdict.credential
-    return NewUse(
-        None if credential is None else credential.key,
-        None if credential is None else credential.identity_key,
-        None if credential is None else credential.jti,
-        asked.action,
-        asked.resource,
-        verdict.scope,
-        verdict.allowed,
-        verdict.rules,
-        verdict.reason,
-    )
 
 
 def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:

@@ -35,6 +35,7 @@ LAYERS = (
         "introspection",
         "recognition",
         "authorization",
+        "usage",
         "auditing",
         "examination",
         "tracing",

@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import UseOperation
 
 if TYPE_CHECKING:
-    from jitid.authorization import Asked, Verdict
+    from jitid.authorization import Asked
     from jitid.ledger.records import Ancestor
     from jitid.ledger.use import Use, UseFilter
+    from jitid.usage import Recorded
 
 
-class Decided(NamedTuple):
-    """What became of actions that were asked about together."""
-
-    verdicts: list[Verdict]
-    at: int
-    """When they were recorded, in seconds since the epoch."""
-    event: int
-    """The audit event that accounts for them."""
-
-
-class Authorize(UseOperation["Decided"]):
+class Authorize(UseOperation["Recorded"]):
     """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
 
     asked: tuple[Asked, ...]

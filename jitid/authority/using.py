@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_never, cast
 
-from jitid import authorization, recognition
+from jitid import recognition, usage
 from jitid.authority import use_operations as ops
 from jitid.authority.inside import Inside
 from jitid.authority.operations import UseOperation
@@ -22,38 +22,18 @@ def perform(inside: Inside, operation: UseOperation[Any]) -> object:
             assert_never(one)
 
 
-def _authorize(inside: Inside, operation: ops.Authorize) -> ops.Decided:
+def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
     ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
     names = ledger.names
     audiences = operation.audiences or inside.audiences or (names.issuer,)
-    # What is slow needs no lock: whoever writes meanwhile is waited for no longer than it takes to record this.
     with ledger.read() as snapshot:
         keys = recognition.keys_of(snapshot)
+    # What is slow needs no lock: others write meanwhile.
     presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
     with ledger.read() as snapshot:
-        held = recognition.hold(snapshot, presented, audiences)
-        verdicts = authorization.judge(snapshot, names, terms, asked, held)
-        seen = snapshot.head().seq, snapshot.now
+        foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
     with ledger.write(accept_clock=operation.accept_clock) as transaction:
-        # Every change has its event, and what was dead already may have been recorded as dead just now.
-        if (transaction.next_seq() - 1 - len(transaction.closed), transaction.now) != seen:
-            held = recognition.hold(transaction, presented, audiences)
-            verdicts = authorization.judge(transaction, names, terms, asked, held)
-        used = transaction.add_uses(
-            [authorization.record_of(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)]
-        )
-        transaction.keep_policy(terms.policy.digest, terms.policy_text)
-        event = transaction.append(
-            "use",
-            {
-                "count": len(verdicts),
-                "allowed": sum([verdict.allowed for verdict in verdicts]),
-                "used": used,
-                "policy": terms.policy.digest,
-                "zone": terms.zone_name,
-            },
-        )
-        return ops.Decided(verdicts, transaction.now, event.seq)
+        return usage.record(transaction, names, terms, asked, foreseen, audiences)
 
 
 def _list(inside: Inside, operation: ops.ListUses) -> ops.UsePage:

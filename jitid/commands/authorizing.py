@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import strictjson
-from jitid.authority.use_operations import Authorize, Decided
+from jitid.authority.use_operations import Authorize
 from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.commands import incoming, rows
 from jitid.commands.verdicts import row_of
@@ -21,6 +21,7 @@ from jitid.text import quote, refuse_token
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
+    from jitid.usage import Recorded
 
 _MEMBERS = ("token", "action", "resource", "context", "id")
 _LONGEST_ID = 256
@@ -111,7 +112,7 @@ class _Deciding:
             for one in read
         ]
 
-    def _decide(self, asked: tuple[Asked, ...]) -> Decided:
+    def _decide(self, asked: tuple[Asked, ...]) -> Recorded:
         try:
             self._check()
         except JitidError as error:
