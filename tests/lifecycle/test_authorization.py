@@ -206,62 +206,29 @@ def test_each_of_many_has_its_own_answer(lenient: World) -> None:
 # The directory.
 
 
-def _disable(world: World) -> None:
-    world.know(disabled_at=NOW)
+CHANGES: list[tuple[str, dict[str, Any], str]] = [
+    ("know", {"disabled_at": NOW}, "delegator-disabled"),
+    ("know", {"sensitivity": "low"}, "delegator-sensitivity"),
+    ("know", {"entitlements": ("repo:read:acme/api", "log:*")}, "delegator-entitlement"),
+    ("know", {"entitlements": ()}, "delegator-entitlement"),
+    ("register", {"suspended_at": NOW}, "agent-suspended"),
+    ("register", {"unregistered_at": NOW}, "agent-unregistered"),
+    ("register", {"review_at": NOW}, "agent-overdue"),
+    ("register", {"kinds": ("opaque",)}, "agent-kind"),
+    ("register", {"audiences": ("urn:a",)}, "agent-audience"),
+    ("register", {"scopes": ("log:*",)}, "agent-scope"),
+]
 
 
-def _lower(world: World) -> None:
-    world.know(sensitivity="low")
-
-
-def _entitle_less(world: World) -> None:
-    world.know(entitlements=("repo:read:acme/api", "log:*"))
-
-
-def _suspend(world: World) -> None:
-    world.register(suspended_at=NOW)
-
-
-def _unregister(world: World) -> None:
-    world.register(unregistered_at=NOW)
-
-
-def _overdue(world: World) -> None:
-    world.register(review_at=NOW)
-
-
-def _other_kind(world: World) -> None:
-    world.register(kinds=("opaque",))
-
-
-def _other_audience(world: World) -> None:
-    world.register(audiences=("urn:a",))
-
-
-def _other_scope(world: World) -> None:
-    world.register(scopes=("log:*",))
-
-
-CHANGES = {
-    _disable: "delegator-disabled",
-    _lower: "delegator-sensitivity",
-    _entitle_less: "delegator-entitlement",
-    _suspend: "agent-suspended",
-    _unregister: "agent-unregistered",
-    _overdue: "agent-overdue",
-    _other_kind: "agent-kind",
-    _other_audience: "agent-audience",
-    _other_scope: "agent-scope",
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_the_directory_says_now_binds(change: Any, world: World) -> None:
+@pytest.mark.parametrize(("verb", "fields", "rule"), CHANGES)
+def test_what_the_directory_says_now_binds(
+    verb: str, fields: dict[str, Any], rule: str, world: World
+) -> None:
     """Whatever it said when the credential was issued."""
     made = world.issue(scopes=("repo:*",))
     assert verdict(world, made).allowed
-    change(world)
-    assert rules(world, made) == (CHANGES[change],)
+    getattr(world, verb)(**fields)
+    assert rules(world, made) == (rule,)
 
 
 def test_a_limit_is_asked_for_the_action_and_not_for_the_scope(world: World) -> None:
