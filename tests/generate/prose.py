@@ -186,7 +186,9 @@ A right is an action, or an action and a resource. An action is written as a sco
 resource; or if it covers `ACTION:RESOURCE`, where that can be a scope. So `s3:GetObject` and `s3:*` cover
 that action on every resource, `repo:read:acme/*` covers `repo:read` on `acme/web`, and `repo:*:acme/web` any
 action `repo:ANYTHING` on `acme/web`. A resource with two colons in a row, as in many names of AWS, is in no scope:
-for those the action alone counts, and a policy may look at the resource.
+for those the action alone counts, and a policy may look at the resource. Names are compared as text: whoever asks
+brings a resource into the one form that it has, since `acme/*` covers `acme/../other` too, and takes no action
+that is the beginning of another, since `repo` on `read:acme` is the same right as `repo:read` on `acme`.
 
 What is asked is whether the credential would be issued now, and used so: whether the token, its task and all that
 it descends from are alive; whether the directory takes delegator, agent and chain as they are; whether their limits
