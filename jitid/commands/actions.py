@@ -37,6 +37,7 @@ FIELDS = (
     "event",
 )
 BRIEF = ("at", "decision", "agent", "delegator", "action", "resource")
+"""What fits on a terminal of 80 columns with short names, without what was asked for by name."""
 _AROUND = 60
 """Seconds before and after a time, unless it is said how many."""
 
@@ -90,7 +91,8 @@ def show(
             limit=most,
         )
     )
-    shown = rows.columns(given, FIELDS, BRIEF)
+    asked = {"agent": chosen.agent, "action": action, "resource": resource}
+    shown = rows.columns(given, FIELDS, tuple(name for name in BRIEF if asked.get(name) is None))
     told = (_row(one, page) for one in page.uses)
     given.show(View("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in told)))
     if limit is None and len(page.uses) == DEFAULT_LIMIT:
