@@ -18,7 +18,7 @@ ROOT = Path(jitid.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli", "commandline", "completing", "plain", "plain_table"},
-    {"commands", "server"},
+    {"commands", "server", "mcp"},
     {"environment", "checkup", "config", "configfile", "settings", "places", "shipped", "formats"},
     {"authority"},
     {"sweep", "report"},
@@ -38,6 +38,7 @@ LAYERS = (
         "tracing",
         "exposure",
         "leaks",
+        "handback",
     },
     {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
     {"policy"},

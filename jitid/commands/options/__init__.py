@@ -9,3 +9,4 @@ from jitid.commands.options.ending import *  # noqa: F403 - one namespace for al
 from jitid.commands.options.issuing import *  # noqa: F403 - as above
 from jitid.commands.options.keeping import *  # noqa: F403 - as above
 from jitid.commands.options.looking import *  # noqa: F403 - as above
+from jitid.commands.options.serving import *  # noqa: F403 - as above
