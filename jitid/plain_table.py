@@ -61,6 +61,12 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--on-exit": ("on_exit", "text", ""),
         "--grace": ("grace", "text", ""),
     }, (("command", "texts", True),)),
+    "mcp": ({
+        "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),
+        "--most": ("most", "number", ""),
+        "--rate": ("rate", "number", ""),
+        "--keep": ("keep", "flag", ""),
+    }, ()),
     "renew": ({
         "--token-file": ("token_file", "text", ""),
         "--ttl": ("ttl", "text", ""),
