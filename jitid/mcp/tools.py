@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Result, Revoke
@@ -242,12 +243,12 @@ class Tools:
             authority.close()
 
     def _must_have_a_turn(self) -> None:
-        seconds = self._pace.take()
+        seconds = ceil(self._pace.take() * 10) / 10
         if seconds:
             raise LimitError(
                 f"too many calls that write to the ledger: more than {self._limits.rate} a second",
-                f"try again in {seconds:.1f} s",
-                round(seconds, 3),
+                f"try again in {seconds} s",
+                seconds,
             )
 
     def _must_have_room(self) -> None:
@@ -259,7 +260,7 @@ class Tools:
             f"{self._limits.most} identities are out, which is the most",
             f"hand back one that is no longer needed (hand_back), or try again after {format_time(first)}, when the "
             "next one expires",
-            max(round(first - time.time(), 3), 1),
+            max(ceil(first - time.time()), 1),
         )
 
     def _drop_expired(self) -> None:
