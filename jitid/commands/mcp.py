@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING
 
+from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.errors import UsageError
 from jitid.formats import output
@@ -34,7 +37,7 @@ def mcp(
     """
     from jitid.mcp import messages
     from jitid.mcp.server import Server
-    from jitid.mcp.tools import Limits, Tools, check_token_file
+    from jitid.mcp.session import Limits, Session
 
     given.expect_own_form("json")
     limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
@@ -43,19 +46,19 @@ def mcp(
             "nothing says which credential is the agent's own",
             "name the file of its token with --token-file; `jitid run` names one in JITID_PARENT_FILE",
         )
-    check_token_file(token_file)
+    _check_token_file(token_file)
     # What is wrong with the configuration is told before a client waits for answers.
     given.config()
-    tools = Tools(given, token_file, limits)
-    server = Server(given, tools)
+    session = Session(given, token_file, limits)
+    server = Server(given, session)
     try:
         for line in messages.lines():
             answer = server.answer(line)
             if answer is not None:
                 output.write(answer + "\n")
-                tools.handed.shown()
+                session.handed.shown()
     finally:
-        tools.end()
+        session.end()
 
 
 def _number(stated: int | None, option: str, usual: int) -> int:
@@ -64,3 +67,17 @@ def _number(stated: int | None, option: str, usual: int) -> int:
     if not 1 <= stated <= _HIGHEST:
         raise UsageError(f"{option} is a number from 1 to {_HIGHEST}")
     return stated
+
+
+def _check_token_file(path: str) -> None:
+    """Check that there is a token in the file, and that it can be read more than once. Raises UsageError."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        mode = stat.S_IFREG  # whoever reads it says why it cannot be read
+    if path == "-" or not stat.S_ISREG(mode):
+        raise UsageError(
+            "the agent's own token must be in a file: it is read anew for each call",
+            "`jitid run` has one, and names it in JITID_PARENT_FILE",
+        )
+    reading.token(path, "the agent's own token")

@@ -53,7 +53,7 @@ class HandedOut:
         """Note that the answer was written."""
         self._unshown = None
 
-    def add(self, issued: Issued) -> Handed:
+    def add(self, issued: Issued) -> None:
         """Write the token of what was issued to a file of its own, mode 0600 in a folder 0700.
 
         Raises OutputError and StorageError; it is among those handed out all the same, since it may live.
@@ -68,8 +68,7 @@ class HandedOut:
             self._folder = private_folder()
         path = os.path.join(self._folder, one.id)
         write_private(path, f"{credential.secret.reveal()}\n".encode())
-        one = self._by_id[one.id] = one._replace(token_file=path)
-        return one
+        self._by_id[one.id] = one._replace(token_file=path)
 
     def drop(self, id_: str) -> None:
         """Forget one that has ended, with its file; one that was not handed out here is no error."""
@@ -96,12 +95,8 @@ class HandedOut:
             else:
                 self._by_id[one.id] = one._replace(expires_at=expires_at)
 
-    def close(self, *, keep: bool) -> None:
-        """Remove the files and their folder; `keep` leaves those of the identities that live on."""
-        if not keep:
-            for id_ in list(self._by_id):
-                self.drop(id_)
+    def close(self) -> None:
+        """Remove the folder, unless there are files left of what lives on."""
         if self._folder is not None:
-            # A folder that is not empty stays.
             with suppress(OSError):
                 os.rmdir(self._folder)

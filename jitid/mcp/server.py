@@ -10,7 +10,9 @@ from jitid.errors import JitidError
 from jitid.formats import output
 from jitid.mcp import messages, schema
 from jitid.mcp.messages import MessageError, Request
-from jitid.mcp.tools import TOOLS, LimitError, Tools, in_terms_of_tools
+from jitid.mcp.session import LimitError, Session
+from jitid.mcp.telling import in_terms_of_tools
+from jitid.mcp.tools import TOOLS
 from jitid.text import safe
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ _INSTRUCTIONS = (
 class Server:
     """Answers one client."""
 
-    def __init__(self, given: Globals, tools: Tools) -> None:
+    def __init__(self, given: Globals, session: Session) -> None:
         self._given = given
-        self._tools = tools
+        self._session = session
         self._version: str | None = None
         """What was agreed on."""
 
@@ -94,7 +96,7 @@ class Server:
             raise MessageError(messages.INVALID_PARAMS, "`arguments` is no object", request.id)
         try:
             schema.check(arguments, tool.takes)
-            return _content(tool.perform(self._tools, arguments))
+            return _content(tool.perform(self._session, arguments))
         except JitidError as error:
             # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
             return {**_content({"error": _error(error)}), "isError": True}
