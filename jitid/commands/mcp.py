@@ -51,6 +51,8 @@ def mcp(
     given.config()
     session = Session(given, token_file, limits)
     server = Server(given, session)
+    if os.isatty(0):
+        given.note("waiting for a client's messages on standard input, each on a line of its own")
     try:
         for line in messages.lines():
             answer = server.answer(line)
