@@ -1,4 +1,4 @@
-"""The word of an approver: granting, denying, and taking back what was granted."""
+"""The word of an approver, who grants a request or denies it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from jitid.approval import about, find, objections, requested, somebody
 from jitid.delegator import Delegator
 from jitid.errors import UsageError
 from jitid.governance import Objection
-from jitid.identifier import approval_id
 from jitid.ledger.approval import Approval, ApprovalState
 from jitid.ledger.protocol import Transaction
 from jitid.lifetime import format_duration, format_time
@@ -109,14 +108,6 @@ def deny(
     return find(transaction, id_), event.seq
 
 
-def withdraw(transaction: Transaction, name: str) -> int:
-    """Take back all that somebody, by their own name, has granted and nobody has used; return of how many requests."""
-    found = [approval_id(uid) for uid in transaction.approvals.withdraw(name)]
-    if found:
-        transaction.append("approval-withdraw", {"approver": name, "count": len(found), "approvals": found})
-    return len(found)
-
-
 def _speaking(
     transaction: Transaction, id_: str, approver: Approver, group: str | None, reason: str | None
 ) -> tuple[Approval, Delegator, list[str]]:
@@ -190,6 +181,8 @@ def _must_be_open(approval: Approval, now: int) -> None:
             how = "was denied"
         case ApprovalState.EXPIRED:
             how = "expired"
+        case ApprovalState.WITHDRAWN:
+            how = "was withdrawn with its delegator"
         case _:
             assert_never(state)
     when = format_time(approval.expires_at if approval.ended_at is None else approval.ended_at)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jitid.delegator import Delegator
     from jitid.ledger.approval import Approval, ApprovalFilter
     from jitid.secret import Secret
+    from jitid.task import Task
 
 
 class ApprovalPage(NamedTuple):
@@ -41,8 +42,8 @@ class ApprovalDetails(NamedTuple):
     now: int
     delegator: Delegator | None
     """The one for whom it is asked, if the directory knows them."""
-    task_is_new: bool
-    """Whether what is asked for would open its task."""
+    task: Task | None
+    """None if what is asked for would open it."""
     event: Mapping[str, Any]
     """The audit event that tells of it."""
     ended_event: Mapping[str, Any] | None

@@ -88,7 +88,7 @@ def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
         found,
         snapshot.now,
         snapshot.find_delegator(found.delegator),
-        snapshot.find_task(request["task"]) is None,
+        snapshot.find_task(request["task"]),
         event,
         None if found.ended_event is None else _event(snapshot, found.ended_event),
         rules,

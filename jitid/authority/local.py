@@ -110,7 +110,7 @@ class LocalAuthority:
             case ops.ApprovalOperation():
                 from jitid.authority import approving
 
-                return approving.perform(self._inside, operation)
+                return approving.perform(self._inside(), operation)
             case _:
                 return self._look(operation)
 
@@ -164,7 +164,6 @@ class LocalAuthority:
                 case _:
                     assert_never(operation)
 
-    @property
     def _inside(self) -> Inside:
         return Inside(
             self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
@@ -234,7 +233,7 @@ class LocalAuthority:
         """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        proof = self._inside.proof(operation.delegator_token)
+        proof = self._inside().proof(operation.delegator_token)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)

@@ -18,6 +18,8 @@ class ApprovalState(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     """Nobody used it in time."""
+    WITHDRAWN = "withdrawn"
+    """The delegator for whom it was asked was disabled."""
 
 
 class Word(NamedTuple):
@@ -137,9 +139,6 @@ class ApprovalTransaction(ApprovalSnapshot, Protocol):
 
     def use(self, key: int, identity: int, event: int) -> None:
         """Record that a request was used for an identity, which that event issues."""
-
-    def withdraw(self, approver: str) -> list[bytes]:
-        """Take back what somebody has granted and nobody has used; return the ids of those requests, in order."""
 
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""

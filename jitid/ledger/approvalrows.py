@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
 from jitid.ledger.approval import Approval, ApprovalSnapshot, ApprovalState
 
-MARKS = (b'"op":"approval-', b'"op":"accept-clock"')
+MARKS = (
+    b'"op":"approval-',
+    b'"op":"delegator-disable"',
+    b'"op":"delegator-import"',
+    b'"op":"accept-clock"',
+)
 """What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
 
-_Word = tuple[str, str, int, int, int | None, int]
-"""Approver, proof, 1 for a grant, time, its end, event."""
+_END_OF_TIME = 1 << 62
+
+
+class _Said(NamedTuple):
+    """What somebody said for a group, as its row has it."""
+
+    approver: str
+    proof: str
+    granted: int
+    decided_at: int
+    expires_at: int | None
+    event: int
 
 
 class _Told:
@@ -27,23 +43,25 @@ class _Told:
             event["until"],
             seq,
         )
-        self.words: dict[str, _Word | None] = dict.fromkeys(event["groups"])
         self.until: int = event["until"]
+        self.words: dict[str, _Said | None] = dict.fromkeys(event["groups"])
         self.end: tuple[str, int, int] | None = None
-
-    def silence(self, approver: str) -> None:
-        """Take back what somebody has said."""
-        for group, word in self.words.items():
-            if word is not None and word[0] == approver:
-                self.words[group] = None
 
     def speak(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take what somebody says."""
         until = event.get("until")
-        word = (event["approver"], event["proof"], int(until is not None), event["at"], until, seq)
-        self.words |= dict.fromkeys(event["groups"], word)
+        said = _Said(event["approver"], event["proof"], int(until is not None), event["at"], until, seq)
+        self.words |= dict.fromkeys(event["groups"], said)
         if until is None:
             self.end = (ApprovalState.DENIED.value, event["at"], seq)
+
+    def granted_at(self, at: int) -> dict[str, str]:
+        """Return who had granted it at a time, by group."""
+        return {
+            group: said.approver
+            for group, said in self.words.items()
+            if said is not None and said.expires_at is not None and said.decided_at <= at < said.expires_at
+        }
 
 
 class ApprovalRows:
@@ -54,6 +72,10 @@ class ApprovalRows:
         self._told: dict[str, _Told] = {}
         self._latest = now
         """The latest time there ever was: a clock may have been set back."""
+        self._withdrawn: dict[tuple[int, int], int] = {}
+        """How many requests were withdrawn by an event, by its number and time."""
+        self._silenced: list[tuple[int, str | None]] = []
+        """Events by which grants of somebody were withdrawn, or of several."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take what an event tells.
@@ -65,11 +87,13 @@ class ApprovalRows:
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
+            case "delegator-disable" | "delegator-import":
+                if "requests" in event:
+                    self._withdrawn[seq, event["at"]] = event["requests"]
+                if "grants" in event:
+                    self._silenced.append((seq, event.get("delegator")))
             case "approval-request":
                 self._told[event["approval"]] = _Told(seq, event)
-            case "approval-withdraw":
-                for id_ in event["approvals"]:
-                    self._open(seq, id_).silence(event["approver"])
             case _:
                 self._open(seq, event["approval"], event["digest"]).speak(seq, event)
 
@@ -80,16 +104,11 @@ class ApprovalRows:
             IntegrityError: nobody had granted it, or it was over.
 
         """
-        at = event["at"]
         one = self._open(seq, event["approval"])
-        grants = {
-            group: word[0]
-            for group, word in one.words.items()
-            if word is not None and word[4] is not None and word[3] <= at < word[4]
-        }
-        if grants != event["approvers"] or grants.keys() != one.words.keys() or at >= one.until:
+        grants = one.granted_at(event["at"])
+        if grants != event["approvers"] or grants.keys() != one.words.keys() or event["at"] >= one.until:
             raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
-        one.end = (ApprovalState.USED.value, at, seq)
+        one.end = (ApprovalState.USED.value, event["at"], seq)
 
     def must_be_done(self) -> None:
         """Compare the rows.
@@ -98,14 +117,22 @@ class ApprovalRows:
             IntegrityError: one of them was edited, removed or inserted.
 
         """
+        withdrawn: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
             told = self._told.pop(row.id, None)
             if told is None:
                 raise IntegrityError(f"the ledger has a request {row.id} that no event tells of")
+            end = _end_of(row)
+            if end is not None and end[0] == ApprovalState.WITHDRAWN.value and told.end is None:
+                withdrawn[end[2], end[1]] += 1
+            elif not self._has_ended_so(end, told):
+                raise IntegrityError(f"request {row.id} has not ended as its events say")
             if not self._is_as_told(row, told):
                 raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
         for id_ in self._told:
             raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
+        if withdrawn != self._withdrawn:
+            raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
 
     def _open(self, seq: int, id_: str, digest: str | None = None) -> _Told:
         found = self._told.get(id_)
@@ -113,40 +140,38 @@ class ApprovalRows:
             raise IntegrityError(f"event {seq} is about a request that was not open")
         return found
 
-    def _is_as_told(self, row: Approval, told: _Told) -> bool:
-        request = (
-            row.digest.hex(),
-            row.delegator,
-            row.asked_by,
-            row.asked_at,
-            row.expires_at,
-            row.event,
+    def _has_ended_so(self, end: tuple[Any, ...] | None, told: _Told) -> bool:
+        if end is None or told.end is not None:
+            return end == told.end
+        # What has run out is closed by whoever comes by.
+        return (
+            end[2] is not None
+            and end[:2] == (ApprovalState.EXPIRED.value, told.until)
+            and told.until <= self._latest
         )
-        end = None if row.ended_as is None else (row.ended_as, row.ended_at, row.ended_event)
-        if told.end is None and end is not None:
-            # What has run out is closed by whoever comes by.
-            end_is_told = end[:2] == (ApprovalState.EXPIRED.value, told.until) and told.until <= self._latest
-        else:
-            end_is_told = end == told.end
+
+    def _is_as_told(self, row: Approval, told: _Told) -> bool:
+        request = (row.digest.hex(), row.delegator, row.asked_by, row.asked_at, row.expires_at, row.event)
         used = told.end is not None and told.end[0] == ApprovalState.USED.value
+        words = {word.group: None if word.granted is None else _Said._make(word[1:7]) for word in row.words}
         return (
             request == told.request
-            and end_is_told
             and (row.identity is not None) == used
-            and self._words_are_told(row, told.words)
+            and words.keys() == told.words.keys()
+            and all(
+                words[group] == said or (words[group] is None and said is not None and self._is_over(said))
+                for group, said in told.words.items()
+            )
         )
 
-    def _words_are_told(self, row: Approval, told: Mapping[str, _Word | None]) -> bool:
-        said = {
-            word.group: None
-            if word.approver is None
-            else (word.approver, word.proof, word.granted, word.decided_at, word.expires_at, word.event)
-            for word in row.words
-        }
-        return said.keys() == told.keys() and all(
-            said[group] == word or (said[group] is None and self._has_run_out(word))
-            for group, word in told.items()
+    def _is_over(self, said: _Said) -> bool:
+        """Tell whether a grant has run out, or was withdrawn with its approver."""
+        until = _END_OF_TIME if said.expires_at is None else said.expires_at
+        return until <= self._latest or any(
+            seq > said.event and name in (None, said.approver) for seq, name in self._silenced
         )
 
-    def _has_run_out(self, word: _Word | None) -> bool:
-        return word is not None and word[4] is not None and word[4] <= self._latest
+
+def _end_of(row: Approval) -> tuple[Any, ...] | None:
+    end = (row.ended_as, row.ended_at, row.ended_event)
+    return None if end == (None, None, None) else end

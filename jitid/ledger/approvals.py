@@ -138,19 +138,6 @@ class SqlApprovalChanges(SqlApprovals):
         )
         assert done.rowcount == 1, "what has ended ends once"
 
-    def withdraw(self, approver: str) -> list[bytes]:
-        """Take back what somebody has granted and nobody has used; return the ids of those requests, in order."""
-        values = {"approver": approver, "now": self._now}
-        meant = f"""g.approver = :approver AND {_RUNS}
-            AND g.approval IN (SELECT p.id FROM approval p WHERE {_LIVE})"""
-        rows = self._db.execute(
-            f"""SELECT DISTINCT p.id, p.uid FROM approval_group g JOIN approval p ON p.id = g.approval
-                 WHERE {meant} ORDER BY p.id""",
-            values,
-        ).fetchall()
-        self._silence(meant, values)
-        return [uid for _, uid in rows]
-
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""
         self._db.execute(
@@ -158,18 +145,13 @@ class SqlApprovalChanges(SqlApprovals):
                 WHERE ended_at IS NULL AND expires_at <= :now""",
             {"state": ApprovalState.EXPIRED.value, "event": self._next_seq(), "now": self._now},
         )
-        self._silence(
-            """g.granted = 1 AND g.expires_at <= :now
-            AND g.approval IN (SELECT p.id FROM approval p WHERE p.ended_at IS NULL)""",
-            {"now": self._now},
-        )
-
-    def _silence(self, meant: str, values: dict[str, Any]) -> None:
-        """Let groups be as if they had said nothing; the audit log has what they said."""
+        # They are as if nothing had been said; the audit log has what was.
         self._db.execute(
-            f"""UPDATE approval_group AS g SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
-                       expires_at = NULL, event = NULL WHERE {meant}""",
-            values,
+            """UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
+                      expires_at = NULL, event = NULL
+                WHERE granted = 1 AND expires_at <= :now
+                  AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL)""",
+            {"now": self._now},
         )
 
 

@@ -63,14 +63,14 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if any(mark in body for mark in approvalrows.MARKS):
+            self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
         elif b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
             self._leaks.check(seq, strictjson.loads(body, "audit event"))
-        elif any(mark in body for mark in approvalrows.MARKS):
-            self._approvals.check(seq, strictjson.loads(body, "audit event"))
         elif b'"kid":"' in body:
             self._keys.add(strictjson.loads(body, "audit event")["kid"])
 
