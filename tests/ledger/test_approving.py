@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from jitid.delegator import Delegator
-from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState
+from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.ledger.protocol import Transaction
 from tests.builders import DAY, NOW, put
 from tests.ledger.places import Place
@@ -83,8 +83,8 @@ def test_a_grant_holds_until_its_time_and_while_its_approver_is_of_the_group(pla
         transaction.approvals.speak(key, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
     finance, security = _found(place, 1).words
-    assert finance == ("finance", None, None, None, None, None, None, 0)
-    assert security == ("security", "user:bob", "oidc", 1, NOW, NOW + 60, event, 1)
+    assert finance == Word("finance", None, None, None, None, None, None, 0)
+    assert security == Word("security", "user:bob", "oidc", 1, NOW, NOW + 60, event, 1)
     assert (security.holds_at(NOW + 59), security.holds_at(NOW + 60)) == (True, False)
     assert _found(place, 1).missing_at(NOW) == ("finance",)
 

@@ -32,9 +32,9 @@ forbid (principal, action == Action::"grant", resource) when { context.scope lik
 @id("prod-needs-finance") @approval("finance")
 forbid (principal, action == Action::"grant", resource) when { context.scope like "prod:*" };
 """
-PAY = {"agent": "payer", "scopes": ["pay:out"]}
+PAY: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out"]}
 """What security has to approve of."""
-BOTH = {"agent": "payer", "scopes": ["pay:out", "prod:db"]}
+BOTH: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out", "prod:db"]}
 
 
 def person(name: str, *groups: str, **more: Any) -> Delegator:

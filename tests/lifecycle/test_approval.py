@@ -137,7 +137,7 @@ def test_the_same_scopes_in_another_order_are_the_same_request(office: Office) -
     office.issue(agent="payer", scopes=["pay:out", "pay:in", "pay:in"])
 
 
-OTHER = {
+OTHER: dict[str, dict[str, Any]] = {
     "task": {"task": "T2"},
     "agent": {"agent": "coder"},
     "delegator": {"delegator": "user:mallory"},
@@ -160,7 +160,7 @@ OTHER = {
 @pytest.mark.parametrize("other", OTHER)
 def test_another_request_is_another(other: str, office: Office) -> None:
     """A grant is bound to the exact request: nothing in it can be changed."""
-    plain = {**PAY, "purpose": "pay", "details": [{"type": "payment", "limit": 1}]}
+    plain: dict[str, Any] = {**PAY, "purpose": "pay", "details": [{"type": "payment", "limit": 1}]}
     id_ = office.ask(**plain)
     office.grant(id_)
     assert office.ask(**plain | OTHER[other]) != id_
@@ -239,7 +239,7 @@ def test_copies_are_one_request(office: Office) -> None:
 
 
 def test_all_that_a_list_lacks_is_asked_for_together(office: Office) -> None:
-    lines = [{**PAY, "task": "A"}, {"task": "B"}, {**BOTH, "task": "C"}]
+    lines: list[dict[str, Any]] = [{**PAY, "task": "A"}, {"task": "B"}, {**BOTH, "task": "C"}]
     with pytest.raises(ApprovalNeededError) as caught:
         _issue_all(office, *lines)
     assert caught.value.position == 0

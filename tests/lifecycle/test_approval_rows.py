@@ -10,7 +10,7 @@ import pytest
 
 from jitid.authority.approval_operations import ShowApproval
 from jitid.errors import IntegrityError
-from jitid.ledger.approval import ApprovalState
+from jitid.ledger.approval import Approval, ApprovalState
 from tests.builders import DAY, NOW, edit
 from tests.lifecycle.office import BOTH, PAY, Office
 
@@ -89,7 +89,7 @@ def test_what_nobody_edited_is_as_its_events_say(office: Office) -> None:
     office.check()
 
 
-def _rows(office: Office) -> list[object]:
+def _rows(office: Office) -> list[Approval]:
     with office.ledger.read() as snapshot:
         return list(snapshot.approvals.all())
 
@@ -102,8 +102,10 @@ _OTHER = sha256(b"{}").hexdigest()
     [
         "DELETE FROM approval WHERE id = 5",
         "DELETE FROM approval_group WHERE approval = 4 AND name = 'finance'",
-        "INSERT INTO approval SELECT 9, x'00', digest, request, delegator, asked_by, asked_at, expires_at, ended_at,"
-        " ended_as, identity, event, ended_event FROM approval WHERE id = 5",
+        (
+            "INSERT INTO approval SELECT 9, x'00', digest, request, delegator, asked_by, asked_at, expires_at, ended_at,"
+            " ended_as, identity, event, ended_event FROM approval WHERE id = 5"
+        ),
         "INSERT INTO approval_group (approval, name) VALUES (5, 'finance')",
         f"UPDATE approval SET digest = x'{_OTHER}', request = CAST('{{}}' AS BLOB) WHERE id = 5",
         "UPDATE approval SET delegator = 'user:dave' WHERE id = 5",
@@ -112,8 +114,10 @@ _OTHER = sha256(b"{}").hexdigest()
         "UPDATE approval SET expires_at = expires_at + 1 WHERE id = 5",
         "UPDATE approval SET event = event + 1 WHERE id = 5",
         "UPDATE approval SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE ended_as = 'used'",
-        "UPDATE approval SET ended_at = NULL, ended_as = NULL, ended_event = NULL, identity = NULL"
-        " WHERE ended_as = 'used'",
+        (
+            "UPDATE approval SET ended_at = NULL, ended_as = NULL, ended_event = NULL, identity = NULL"
+            " WHERE ended_as = 'used'"
+        ),
         "UPDATE approval SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE ended_as = 'denied'",
         "UPDATE approval SET ended_as = 'used' WHERE ended_as = 'expired'",
         "UPDATE approval SET ended_at = expires_at, ended_as = 'expired', ended_event = 1 WHERE id = 5",
@@ -128,8 +132,10 @@ _OTHER = sha256(b"{}").hexdigest()
         "UPDATE approval_group SET event = event - 1 WHERE approval = 4 AND name = 'security'",
         "UPDATE approval_group SET granted = 1 WHERE granted = 0",
         "UPDATE approval_group SET granted = 'yes' WHERE granted = 0",
-        "UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL, expires_at = NULL,"
-        " event = NULL WHERE approval = 4",
+        (
+            "UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL, expires_at = NULL,"
+            " event = NULL WHERE approval = 4"
+        ),
         f"{FORGED} WHERE approval = 5",
     ],
 )
