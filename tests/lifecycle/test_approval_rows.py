@@ -103,8 +103,8 @@ _OTHER = sha256(b"{}").hexdigest()
         "DELETE FROM approval WHERE id = 5",
         "DELETE FROM approval_group WHERE approval = 4 AND name = 'finance'",
         (
-            "INSERT INTO approval SELECT 9, x'00', digest, request, delegator, asked_by, asked_at, expires_at, ended_at,"
-            " ended_as, identity, event, ended_event FROM approval WHERE id = 5"
+            "INSERT INTO approval SELECT 9, x'00', digest, request, delegator, asked_by, asked_at, expires_at,"
+            " ended_at, ended_as, identity, event, ended_event FROM approval WHERE id = 5"
         ),
         "INSERT INTO approval_group (approval, name) VALUES (5, 'finance')",
         f"UPDATE approval SET digest = x'{_OTHER}', request = CAST('{{}}' AS BLOB) WHERE id = 5",
@@ -133,8 +133,8 @@ _OTHER = sha256(b"{}").hexdigest()
         "UPDATE approval_group SET granted = 1 WHERE granted = 0",
         "UPDATE approval_group SET granted = 'yes' WHERE granted = 0",
         (
-            "UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL, expires_at = NULL,"
-            " event = NULL WHERE approval = 4"
+            "UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,"
+            " expires_at = NULL, event = NULL WHERE approval = 4"
         ),
         f"{FORGED} WHERE approval = 5",
     ],
