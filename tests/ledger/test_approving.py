@@ -6,10 +6,9 @@ from hashlib import sha256
 
 import pytest
 
-from jitid.delegator import Delegator
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.ledger.protocol import Transaction
-from tests.builders import DAY, NOW, put
+from tests.builders import DAY, NOW, put, put_delegator
 from tests.ledger.places import Place
 
 REQUEST = b'{"agent":"a","copies":1,"delegator":"user:alice","task":"T"}'
@@ -28,12 +27,6 @@ def _ask(
     assert found is not None
     transaction.append("approval-request", {})
     return found.key
-
-
-def _know(transaction: Transaction, name: str, *groups: str, disabled_at: int | None = None) -> None:
-    transaction.put_delegators(
-        [Delegator(0, name, "critical", None, groups, None, (), False, NOW, disabled_at)]
-    )
 
 
 def _found(place: Place, number: int) -> Approval:
@@ -77,7 +70,7 @@ def test_alike_is_exactly_that_request_while_it_lives(place: Place) -> None:
 
 def test_a_grant_holds_until_its_time_and_while_its_approver_is_of_the_group(place: Place) -> None:
     with place.ledger.write() as transaction:
-        _know(transaction, "user:bob", "security")
+        put_delegator(transaction, "user:bob", groups=("security",))
         key = _ask(transaction, 1, "security", "finance")
         event = transaction.next_seq()
         transaction.approvals.speak(key, ["security"], "user:bob", "oidc", NOW + 60)
@@ -94,7 +87,7 @@ def test_a_grant_does_not_hold_once_its_approver_may_not_give_it(
     place: Place, groups: tuple[str, ...], disabled_at: int | None
 ) -> None:
     with place.ledger.write() as transaction:
-        _know(transaction, "user:bob", *groups, disabled_at=disabled_at)
+        put_delegator(transaction, "user:bob", groups=groups, disabled_at=disabled_at)
         key = _ask(transaction, 1)
         transaction.approvals.speak(key, ["security"], "user:bob", "oidc", NOW + 60)
         transaction.append("approval-grant", {})
@@ -125,7 +118,7 @@ def test_nothing_is_used_twice(place: Place) -> None:
 
 def test_requests_are_listed_the_newest_first_by_what_they_are(place: Place) -> None:
     with place.ledger.write() as transaction:
-        _know(transaction, "user:bob", "security")
+        put_delegator(transaction, "user:bob", groups=("security",))
         _ask(transaction, 1)
         granted = _ask(transaction, 2, "security", "finance")
         transaction.approvals.speak(granted, ["security"], "user:bob", "oidc", NOW + 60)
@@ -154,7 +147,7 @@ def test_requests_are_listed_the_newest_first_by_what_they_are(place: Place) -> 
 
 def test_what_has_run_out_is_closed_with_the_next_event(place: Place) -> None:
     with place.ledger.write() as transaction:
-        _know(transaction, "user:bob", "security")
+        put_delegator(transaction, "user:bob", groups=("security",))
         _ask(transaction, 1, until=NOW + 60)
         key = _ask(transaction, 2)
         transaction.approvals.speak(key, ["security"], "user:bob", "oidc", NOW + 60)
@@ -170,7 +163,7 @@ def test_what_has_run_out_is_closed_with_the_next_event(place: Place) -> None:
 
 def test_a_clock_that_is_set_back_brings_nothing_to_life(place: Place) -> None:
     with place.ledger.write() as transaction:
-        _know(transaction, "user:bob", "security")
+        put_delegator(transaction, "user:bob", groups=("security",))
         key = _ask(transaction, 1, until=NOW + 4 * DAY)
         transaction.approvals.speak(key, ["security"], "user:bob", "oidc", NOW + 60)
         _ask(transaction, 2, until=NOW + 60)

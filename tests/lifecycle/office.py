@@ -15,10 +15,8 @@ from jitid.authority.approval_operations import (
     GrantApproval,
     ListApprovals,
 )
-from jitid.delegator import Delegator
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState
-from jitid.ledger.protocol import Transaction
 from jitid.oidc import OidcIssuer
 from jitid.secret import Secret
 from tests.builders import NOW, World
@@ -37,12 +35,6 @@ PAY: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out"]}
 BOTH: dict[str, Any] = {"agent": "payer", "scopes": ["pay:out", "prod:db"]}
 
 
-def person(name: str, *groups: str, **more: Any) -> Delegator:
-    """Return somebody whom the directory is to know."""
-    plain = Delegator(0, name, "critical", None, groups, None, (), False, NOW, None)
-    return plain._replace(**more)
-
-
 class Office(World):
     """A ledger over which alice asks, and bob and carol decide; the processes run under the login `tester`."""
 
@@ -51,25 +43,10 @@ class Office(World):
         keys.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
         issuer = OidcIssuer(ISSUER, str(keys), "jitid")
         super().__init__(path, policy=[("p.cedar", policy)], oidc=[issuer], **terms)
-        self.know(
-            person("user:alice", "security", aliases=("user:al", f"{ISSUER} alice-1")),
-            person("user:bob", "security"),
-            person("user:carol", "finance", "security"),
-            person("user:dave", "finance"),
-        )
-
-    def know(self, *people: Delegator) -> None:
-        """Put people into the directory, in the place of those who have their names."""
-        with self.ledger.write() as transaction:
-            transaction.put_delegators([_known(transaction, one) for one in people])
-            transaction.append("delegator-change", {"delegator": people[0].name})
-
-    def change(self, name: str, **fields: Any) -> None:
-        """Change somebody in the directory."""
-        with self.ledger.read() as snapshot:
-            found = snapshot.find_delegator(name)
-        assert found is not None
-        self.know(found._replace(**fields))
+        self.know("user:alice", groups=("security",), aliases=("user:al", f"{ISSUER} alice-1"))
+        self.know("user:bob", groups=("security",))
+        self.know("user:carol", groups=("finance", "security"))
+        self.know("user:dave", groups=("finance",))
 
     def ask(self, **fields: Any) -> str:
         """Insist that a request needs an approval; return the id under which it is recorded."""
@@ -120,8 +97,3 @@ def id_token(subject: str, **changes: Any) -> Secret:
     """Return an ID token that is good for long."""
     claims = {"iss": ISSUER, "aud": "jitid", "sub": subject, "iat": 0, "exp": NOW + 10**9, **changes}
     return Secret.single(signed.token({"alg": "EdDSA", "typ": "JWT", "kid": "k1"}, claims, signed.ED25519))
-
-
-def _known(transaction: Transaction, one: Delegator) -> Delegator:
-    found = transaction.find_delegator(one.name)
-    return one if found is None else one._replace(key=found.key)

@@ -25,7 +25,7 @@ from jitid.policy.cedar import Policy
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.builders import DAY, NOW, Made, request
-from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token, person
+from tests.lifecycle.office import BOTH, ISSUER, PAY, POLICY, Office, id_token
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_dry_run_asks_nobody(office: Office) -> None:
 
 
 def test_what_is_refused_for_another_reason_too_asks_nobody(office: Office) -> None:
-    office.change("user:alice", disabled_at=NOW)
+    office.know("user:alice", disabled_at=NOW)
     with pytest.raises(PolicyDeniedError) as caught:
         office.issue(**PAY)
     assert not isinstance(caught.value, ApprovalNeededError)
@@ -335,7 +335,7 @@ def test_an_expired_request_stays_so_when_the_clock_is_set_back(office: Office) 
 
 def test_who_is_proved_by_their_login_may_approve(office: Office) -> None:
     id_ = office.ask(**PAY)
-    office.know(person("user:eve", "security"))
+    office.know("user:eve", groups=("security",))
     office.terms = office.terms._replace(caller="eve")
     office.reopen()
     done = office.authority.perform(GrantApproval(id=id_))
@@ -343,7 +343,7 @@ def test_who_is_proved_by_their_login_may_approve(office: Office) -> None:
 
 
 def test_an_approver_is_known_by_the_subject_of_an_id_token(office: Office) -> None:
-    office.change("user:bob", aliases=(f"{ISSUER} 4711",))
+    office.know("user:bob", aliases=(f"{ISSUER} 4711",))
     id_ = office.ask(**PAY)
     assert office.grant(id_, "4711").approval.words[0].approver == "user:bob"
 
@@ -356,7 +356,7 @@ def test_a_stranger_may_not_approve(office: Office) -> None:
 
 def test_who_is_disabled_may_not_approve(office: Office) -> None:
     id_ = office.ask(**PAY)
-    office.change("user:bob", disabled_at=NOW)
+    office.know("user:bob", disabled_at=NOW)
     assert office.refused(id_, "bob") == ("approver-disabled",)
 
 
@@ -382,14 +382,14 @@ def test_whoever_asks_by_an_alias_may_not_approve(office: Office) -> None:
 def test_who_asks_by_an_id_token_may_not_approve_once_they_are_known(office: Office) -> None:
     """Whom the directory did not know when they asked may get that name afterwards."""
     id_ = office.ask(**PAY, delegator=None, delegator_token=id_token("zoe-1"))
-    office.know(person("user:zoe", "security", aliases=(f"{ISSUER} zoe-1",)))
+    office.know("user:zoe", groups=("security",), aliases=(f"{ISSUER} zoe-1",))
     assert office.refused(id_, "zoe-1") == ("approver-requester",)
 
 
 @pytest.mark.parametrize("who", [None, "tester"])
 def test_the_login_that_asks_may_not_approve(who: str | None, office: Office) -> None:
     """An agent runs under somebody's login; neither that nor its owner's ID token makes it an approver of its own."""
-    office.know(person("user:tester", "security"))
+    office.know("user:tester", groups=("security",))
     id_ = office.ask(**PAY)
     assert office.refused(id_, who) == ("approver-requester",)
 
@@ -403,7 +403,7 @@ def test_nobody_up_the_chain_may_approve(office: Office) -> None:
     middle = office.issue(parent=lead.token, agent="middle", scopes=["pay:*"])
     id_ = office.ask(parent=middle.token, agent="payer", scopes=["pay:out"])
     assert office.refused(id_, "alice") == ("approver-requester",)
-    office.know(person("user:frank", "security", aliases=("agent:lead",)))
+    office.know("user:frank", groups=("security",), aliases=("agent:lead",))
     assert office.refused(id_, "frank") == ("approver-requester",)
     office.grant(id_)
 
@@ -427,11 +427,11 @@ def test_there_is_nothing_to_say_about_what_is_unknown(office: Office) -> None:
 
 
 def _disable(office: Office) -> None:
-    office.change("user:bob", disabled_at=NOW)
+    office.know("user:bob", disabled_at=NOW)
 
 
 def _leave(office: Office) -> None:
-    office.change("user:bob", groups=("finance",))
+    office.know("user:bob", groups=("finance",))
 
 
 @pytest.mark.parametrize("change", [_disable, _leave])
@@ -453,7 +453,7 @@ def test_a_grant_counts_only_while_its_approver_may_give_it(
 def test_a_grant_does_not_count_for_whom_it_turns_out_to_be_their_own(office: Office) -> None:
     id_ = office.ask(**PAY, delegator=None, delegator_token=id_token("zoe-1"))
     office.grant(id_)
-    office.change("user:bob", aliases=(f"{ISSUER} zoe-1",))
+    office.know("user:bob", aliases=(f"{ISSUER} zoe-1",))
     office.ask(**PAY, delegator=None, delegator_token=id_token("zoe-1"))
 
 

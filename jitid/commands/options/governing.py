@@ -10,7 +10,7 @@ from jitid.commands.options.declaring import option
 
 # approve
 ApprovalId = Annotated[
-    str, typer.Argument(metavar="REQUEST", help="The id of a request, apr_….", show_default=False)
+    str, typer.Argument(metavar="REQUEST", help="The id of a request for approval.", show_default=False)
 ]
 WaitingApprovals = Annotated[
     bool, option("--open", metavar=None, text="Only those that wait for somebody's word.")
