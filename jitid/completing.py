@@ -258,8 +258,9 @@ def _approvals(db: sqlite3.Connection, current: str) -> Candidates:
     )
     for raw, delegator, groups in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
-            told = _is_name(delegator) and isinstance(groups, str) and groups.isprintable()
-            yield "apr_" + _base32(raw), f"for {delegator}, by {groups[:60]}" if told else ""
+            named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
+            told = f"for {delegator}, by {groups[:60]}" if named and _is_name(delegator) else ""
+            yield "apr_" + _base32(raw), told
 
 
 def _alike(current: str) -> dict[str, object]:
