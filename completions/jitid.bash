@@ -4,13 +4,14 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents delegators keys files folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents delegators keys approvals files folders command setting,
+# joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp renew verify inspect trace leak list tree revoke retire sweep report task audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -18,6 +19,9 @@ __jitid_table() {
         ;;
     'leak')
         verbs='add list show close'
+        ;;
+    'approve')
+        verbs='list show grant deny'
         ;;
     'audit')
         verbs='log head verify export'
@@ -35,10 +39,10 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --wait=nothing --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing $everywhere"
         arguments='command+'
         ;;
     'mcp')
@@ -73,6 +77,21 @@ __jitid_table() {
     'leak close')
         options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
         arguments='ids+'
+        ;;
+    'approve list')
+        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until $everywhere"
+        ;;
+    'approve show')
+        options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,chain,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
+        arguments='approvals'
+        ;;
+    'approve grant')
+        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve deny')
+        options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
         ;;
     'list')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
@@ -143,10 +162,10 @@ __jitid_table() {
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,timeout,format,color'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,timeout,format,color'
         ;;
     'config set')
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,timeout,format,color setting'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,timeout,format,color setting'
         ;;
     'config path')
         ;;
@@ -266,7 +285,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | delegators | keys)
+        ids | tasks | agents | delegators | keys | approvals)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
-    set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'approve' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -130,6 +130,7 @@ complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid:
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
+complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -154,6 +155,12 @@ complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours l
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
+
+# jitid approve
+complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
+complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
@@ -200,6 +207,7 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
@@ -221,6 +229,7 @@ complete -c jitid -n '__jitid_at "run" --env' -l env -x -d 'Give the command its
 complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete_directories)' -d 'Keep the token in the file DIR/token instead of in memory'
 complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
+complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid mcp
@@ -283,6 +292,32 @@ complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; ke
 complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
 complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
+
+# jitid approve list
+complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
+complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
+complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
+complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield' -d 'Print this field only, one value a line'
+
+# jitid approve show
+complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield chain\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid approve grant
+complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
+complete -c jitid -n '__jitid_at "approve grant" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve grant" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "approve grant" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve grant" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid approve deny
+complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
+complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -436,10 +471,10 @@ complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\t
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

@@ -24,6 +24,8 @@ LAYERS = (
     {"sweep", "report"},
     {
         "governance",
+        "approval",
+        "consent",
         "issuance",
         "planning",
         "minting",

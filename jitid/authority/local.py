@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
-from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
+from jitid.authority.inside import Inside
+from jitid.errors import (
+    ApprovalNeededError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+)
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Selection
@@ -103,6 +110,10 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.ApprovalOperation():
+                from jitid.authority import approving
+
+                return approving.perform(self._inside(), operation)
             case _:
                 return self._look(operation)
 
@@ -156,6 +167,11 @@ class LocalAuthority:
                 case _:
                     assert_never(operation)
 
+    def _inside(self) -> Inside:
+        return Inside(
+            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+        )
+
     @property
     def _agreed(self) -> Terms:
         if self._terms is None:
@@ -179,6 +195,12 @@ class LocalAuthority:
             foreseen = self._foreseen(operation, requests, terms)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+        except ApprovalNeededError as denial:
+            from jitid import approval
+
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                approval.ask(transaction, denial, terms)
+            raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             first = operation.requests[0]
             self._record_denial(
@@ -214,12 +236,7 @@ class LocalAuthority:
         """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        from jitid import oidc
-
-        with self._ledger.read() as snapshot:
-            now = snapshot.now
-        token = operation.delegator_token.reveal()
-        proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
+        proof = self._inside().proof(operation.delegator_token)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)

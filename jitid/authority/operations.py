@@ -421,4 +421,5 @@ AnyOperation = (
     | ForeseeFix
     | Fix
     | MakeReport
+    | ApprovalOperation[Any]
 )

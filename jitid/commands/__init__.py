@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),
     "leak close": ("leak:close", "Close leaks: somebody is done with them."),
+    "approve list": ("approve:list_", "List requests for approval."),
+    "approve show": ("approve:show", "Tell all that an approver has to know about a request."),
+    "approve grant": ("approve:grant", "Grant a request: what it asks for can be issued once."),
+    "approve deny": ("approve:deny", "Deny a request, granted or not, and end it."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (
@@ -66,6 +70,7 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "approve": "See who asks for an approval, and grant or deny it.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
     "schedule": "Let systemd or cron run `jitid sweep`.",

@@ -28,6 +28,7 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.survey import Survey
 
 
@@ -37,6 +38,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -151,6 +156,10 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):
 
     closed: list[Closed]
     """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval, and what becomes of them."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

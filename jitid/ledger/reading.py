@@ -21,6 +21,7 @@ from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.survey import Survey
 
 _CREDENTIAL = """
@@ -114,6 +115,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval; loaded by those alone who have one."""
+        from jitid.ledger.approvals import SqlApprovals
+
+        return SqlApprovals(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.

@@ -41,7 +41,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "issue": {
         0: "The token was handed out.",
         2: "",
-        4: "The policy, the parent's grant or the end of the task refuses it.",
+        4: "The policy, the parent's grant or the end of the task refuses it; or it lacks an approval, or nobody gave "
+        "one in time.",
         **_CHANGED,
         8: "The parent's token or the ID token is not valid.",
         9: "Many were asked for, and only the first of them were issued.",
@@ -89,6 +90,26 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "There is no such leak; nothing was changed.",
         **_CHANGED,
         74: "They are closed, and the output could not be written.",
+    },
+    "approve list": _LOOKS,
+    "approve show": {**_LOOKS, 3: "There is no such request."},
+    "approve grant": {
+        0: "It is granted, now or before.",
+        2: "The request has ended, or the line cannot be meant; nothing was changed.",
+        3: "There is no such request.",
+        4: "You may not grant it; the message names the rule.",
+        **_CHANGED,
+        8: "The ID token is not valid.",
+        74: "It is granted, and the output could not be written.",
+    },
+    "approve deny": {
+        0: "It is denied, now or before.",
+        2: "The request has ended, or the line cannot be meant; nothing was changed.",
+        3: "There is no such request.",
+        4: "You have no say in it; the message names the rule.",
+        **_CHANGED,
+        8: "The ID token is not valid.",
+        74: "It is denied, and the output could not be written.",
     },
     "doctor": {
         0: "All is well, warnings aside.",

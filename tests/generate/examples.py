@@ -74,6 +74,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             tried=False,
         ),
         Example(
+            "Wait for somebody to approve of it, where the policy wants that:",
+            """jitid issue --task PAY-7 --delegator alice --scope pay:out \\
+    --wait 10m --out payer.jwt""",
+        ),
+        Example(
             "A hundred copies, and one for each line of a list:",
             """(umask 077; jitid issue --task LOAD-3 --delegator system:ci \\
     --count 100 > tokens.jsonl)
@@ -150,6 +155,32 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
             "End what leaked, and be done with it:",
             """jitid revoke "$(jitid leak show 1 --field jti)"
 jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
+    "approve list": (
+        Example("What waits for the word of security:", "jitid approve list --open --group security"),
+        Example("What became of all that was ever asked for:", "jitid approve list --all --format csv"),
+    ),
+    "approve show": (
+        Example(
+            "All about a request, with the rule that asks:",
+            'jitid approve show "$REQUEST"',
+            tried=False,
+        ),
+    ),
+    "approve grant": (
+        Example(
+            "Grant it for five minutes, as your ID token proves you:",
+            """jitid approve grant "$REQUEST" --for 5m \\
+    --reason 'change 4711' --delegator-token-file id.token""",
+            tried=False,
+        ),
+    ),
+    "approve deny": (
+        Example(
+            "Deny it, and say why:",
+            """jitid approve deny "$REQUEST" --reason 'not before the audit'""",
+            tried=False,
         ),
     ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
@@ -359,6 +390,10 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    "approve list": ("approve show", "approve grant", "approve deny"),
+    "approve show": ("approve list", "approve grant", "approve deny", "issue"),
+    "approve grant": ("approve list", "approve show", "approve deny", "issue"),
+    "approve deny": ("approve list", "approve show", "approve grant", "revoke"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),

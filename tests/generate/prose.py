@@ -152,7 +152,15 @@ is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
-thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
+thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
+sensitivity and deadline, kind, scopes, audiences, details, lifetime, parent, and the number of copies. Whatever
+differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
+(jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
+holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
+--from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
+--allow-narrower nobody is asked as long as something is left.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
@@ -160,7 +168,8 @@ given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE 
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
-private folder by itself. With --env the token is not renewed, and the command is ended when it expires.
+private folder by itself. With --env the token is not renewed, and the command is ended when it expires; nor is a
+token that was issued by an approval (jitid-issue(1)).
 
 Signals are passed on to the command, and to it alone: what it has started is its own to end. A key at the
 terminal reaches both of them by the terminal. Whoever signals a whole process group, as `timeout` does,
@@ -210,7 +219,34 @@ Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. Th
 
 If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
 shows it, and `jitid sweep` finds it.""",
+    "approve list": """\
+`missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
+empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and
+the group is missing again. A request waits for as long as the setting `approval_patience` says, for a day.""",
+    "approve show": """\
+On a terminal the rules stand beneath it with their text, as it was when they asked; elsewhere they are in `rules`.
+`words` is what each group has said. `deadline` is that of the task, counted from its opening unless a time was
+stated. The purpose is the words of whoever asks, and so is everything else that nobody proved: `delegator_proof`
+says how the delegator was.""",
+    "approve grant": """\
+An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
+`approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
+for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
+
+With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
+`approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
+whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
+and of the group by then.
+
+Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
+under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
+tokens, which agents do not get.""",
+    "approve deny": """\
+Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
+Who waits for it is told at once, with the reason.""",
     "renew": """\
+What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
+
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
 successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
 with the older token while that works, supersedes all earlier ones.""",

@@ -97,6 +97,9 @@ def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
 
 ARGUMENTS = {
     "inspect": ["x"],
+    "approve show": ["x"],
+    "approve grant": ["x"],
+    "approve deny": ["x"],
     "leak show": ["1"],
     "leak close": ["1"],
     "retire": ["x"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    approvalrows,
     audit,
     completion,
     doctor,
@@ -34,7 +35,9 @@ from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
-Source = Literal["ids", "tasks", "agents", "delegators", "keys", "files", "folders", "command", "setting"]
+Source = Literal[
+    "ids", "tasks", "agents", "delegators", "keys", "approvals", "files", "folders", "command", "setting"
+]
 
 
 class Value(NamedTuple):
@@ -50,6 +53,7 @@ TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
 DELEGATORS = Value(sources=("delegators",))
 KEYS = Value(sources=("keys",))
+APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -82,6 +86,8 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
+    "GROUP": NOTHING,
+    "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -139,6 +145,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "approve list": approvalrows.FIELDS,
+    "approve show": approvalrows.DETAILS,
+    "approve grant": approvalrows.DECIDED,
+    "approve deny": approvalrows.DECIDED,
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
