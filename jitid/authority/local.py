@@ -13,6 +13,7 @@ from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -100,6 +101,10 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.DirectoryOperation():
+                from jitid.authority import directing
+
+                return directing.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 
@@ -152,6 +157,14 @@ class LocalAuthority:
                     return rotation.published(snapshot)
                 case _:
                     assert_never(operation)
+
+    @property
+    def _inside(self) -> Inside:
+        from jitid.authority.inside import Inside
+
+        return Inside(
+            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+        )
 
     @property
     def _agreed(self) -> Terms:
@@ -286,20 +299,9 @@ class LocalAuthority:
         return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
-        """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
+        from jitid.authority.proving import prove
 
-        What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
-        """
-        try:
-            with self._ledger.read() as snapshot:
-                if not snapshot.unproved_leaks(0, 1):
-                    return None
-            from jitid import leaks
-
-            leaks.prove(self._ledger)
-        except JitidError as error:
-            return error.message.removesuffix("; nothing was changed")
-        return None
+        return prove(self._ledger)
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks
