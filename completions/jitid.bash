@@ -4,7 +4,8 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents delegators keys files folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators keys files folders command setting,
+# joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
@@ -305,7 +306,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | delegators | keys)
+        ids | tasks | agents | records | delegators | keys)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"
