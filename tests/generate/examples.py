@@ -121,7 +121,7 @@ jitid agent suspend crawler --reason 'reads what it should not'""",
         Example(
             "Ask what the policy would say, and change nothing:",
             """jitid issue --task DEPLOY-7 --delegator "$(id -un)" \\
-    --sensitivity high --purpose 'roll out 1.2' \\
+    --sensitivity moderate --purpose 'roll out 1.2' \\
     --scope prod:web --dry-run""",
         ),
         Example(
