@@ -422,4 +422,5 @@ AnyOperation = (
     | Fix
     | MakeReport
     | ApprovalOperation[Any]
+    | DirectoryOperation[Any]
 )

@@ -29,6 +29,7 @@ from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
+    from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.survey import Survey
 
 
@@ -149,6 +150,19 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
         `since` is the midnight at which the trend begins; `limits` are the longest lifetimes in seconds by sensitivity.
         """
+
+    def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
+        """Return the past of agents since a time: of these names, or of all that there are.
+
+        A name recurs that had so many `tasks`, or was given identities on so many `days`. Of all names at most so
+        many are told: first those that have a record, then those that recur, then the others, by their identities.
+        """
+
+    def is_agent(self, name: str) -> bool:
+        """Tell whether anything was ever issued to an agent of that name."""
+
+    def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
+        """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
 
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):

@@ -367,6 +367,76 @@ The audit log is read on from the last signed head that a sweep has kept, in the
 folder and where --head-out says; from its beginning where neither is there, or the file of --head-out is new. Every
 head that is there must fit; one that cannot be read is a finding until it is put away. What
 earlier sweeps have verified is read again by jitid-audit-verify(1).""",
+    "agent register": """\
+Without a record an agent is ephemeral, and is issued whatever the policy permits. With one, nothing is issued to it,
+or renewed, that its record does not allow: each scope must be covered by one of the record, each audience be among
+those of the record (without any: the setting `audience`, or the ledger's issuer), the kind be among its kinds; what
+would live longer is shortened; and no more identities of it live at once than `concurrency` says. Nothing is issued
+while it is suspended or its review is overdue; nor does it delegate then.
+
+The owner must be known to the directory, by any of their names, and not disabled. If they have entitlements, the scopes
+must be within those: the rule `delegator-entitlement` refuses others.
+
+What lives under the name already counts from then on, and stays as it was issued. An agent that was unregistered is
+registered anew in the record that it had.""",
+    "agent change": """\
+To have something else reviewed at another time is no change: `jitid agent review` does that. The owner, or the scopes,
+are checked as by `jitid agent register` if either is stated.""",
+    "agent show": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `issues` are the
+latest five credentials under its name.""",
+    "agent list": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `last_issued_at` is
+when its latest identity was given a credential for the last time.""",
+    "agent review": """\
+A suspended agent stays suspended. Who has reviewed it is in the audit log, with what there was to look at.""",
+    "agent suspend": """\
+Whatever holds a credential under its name ends, and everything below that, in the transaction that suspends it: who
+asks at the same moment is refused, or ends with it. At a terminal, more than --max is asked about instead of refused.
+Verifiers that do not ask the ledger honour a signed token until it expires; the answer says until when.""",
+    "agent unregister": """\
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the answer says until when. The record stays, and says when it ended.""",
+    "agent classify": """\
+What counts is what was issued in the last --days days of UTC, 90 unless it is said, the present one included. A name
+recurs if it had at least five tasks in them, or was issued identities on at least three of the days; the settings
+`recurs_tasks` and `recurs_days` say otherwise. Then:
+
+A name without a record that recurs should `register`. One that does not should `stay ephemeral`, and so should the name
+`agent`, which is that of whoever states none.
+
+A record should `stay registered` as long as something is issued under it. It should `unregister` when nothing was
+issued, nor was it registered, for so many days; or for three times the longest interval that there was between two days
+with an issue, if that is less, and at least for 14 days.
+
+`command` registers the agent with the least that all of its past would have needed: the scopes that were used, if
+enforcement points reported the use of anything of it (`scopes_from` is `used`), otherwise those that were granted;
+audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, in whole minutes; and
+as many identities as were alive at the same second. More than ten scopes that differ in one segment alone, such as
+`tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the delegator behind most of it, and no more than
+a suggestion; `why` says what keeps them from it. The purpose is that of its latest task.
+
+`run_time` is from the issue of an identity to the end of its last credential, over those that have ended; `p50` and
+`p95` are by nearest rank. `interval` is the median of the days from one day with an issue to the next. `delegated` is
+how many identities the delegator was behind. `live` counts identities.
+
+At most --limit names are told, 1000 unless it is said: those with a record, then those that recur, then the others, by
+the number of their identities.""",
+    "agent suggest": """\
+What is looked at is the last --days days of UTC, 90 unless it is said. Where enforcement points reported the use of
+anything of the agent, all is about the identities that were used, and about those scopes; where none did, it is about
+all that was issued.
+
+The policy of an agent are two rules. One permits an issue for the delegators that there were, proved as they were, up
+to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
+scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
+setting `timezone` tells them. `@max_ttl` is the longest that an identity took from its first issue to its last use, or
+to its end. Scopes stand letter by letter; where more than ten without a wildcard differ in one segment alone, what they
+have in common stands for them.
+
+Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
+away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it
+first: what was seen may not be all that is needed, nor all of it right. Rules that forbid hold beside it as ever.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\
