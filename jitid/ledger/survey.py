@@ -77,8 +77,12 @@ class Use(NamedTuple):
     renewed: int
     delegated: int
     """From how many of them another identity was delegated."""
+    authorized: int
+    """How many were allowed something, as enforcement points reported."""
     never: int
-    """How many were neither."""
+    """How many were nothing of this."""
+    unknown: int
+    """How many of those may have been used all the same: for their audiences no use was reported since their issue."""
 
 
 class Retirement(NamedTuple):
@@ -154,6 +158,8 @@ class Totals(NamedTuple):
     """Root delegators of whom something is alive."""
     agents: int
     """Agents of whom something is alive."""
+    agents_registered: int
+    """How many of those are registered."""
 
 
 class Survey(NamedTuple):

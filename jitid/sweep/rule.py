@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid.audit import Head
-from jitid.errors import IntegrityError
+from jitid.errors import IntegrityError, UsageError
+from jitid.ledger import usereports
 from jitid.ledger.condition import ClockReading
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
+from jitid.scope import Scope, parse_scope
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.limits import Limits
 
@@ -44,6 +46,10 @@ _SUSPECTS = (
     "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
 )
 
+_KNOWN_USE = f"""
+    SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
+      FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""
+
 
 class Group(StrEnum):
     """What sort of thing a rule reports."""
@@ -54,6 +60,8 @@ class Group(StrEnum):
     """Taken somewhere, and it should not be."""
     SPRAWL = "sprawl"
     """More, or for longer, than anybody needs."""
+    GOVERNANCE = "governance"
+    """Not, or no longer, what the directory and the policy say."""
     HEALTH = "health"
     """The ledger itself."""
 
@@ -86,6 +94,7 @@ class Sight:
         self._marks: dict[str, int] = {}
         self._doubts = [0] * len(_DOUBTS)
         self._census: tuple[int, tuple[str, ...]] | None = None
+        self._reported: bool | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -167,6 +176,25 @@ class Sight:
             self.mark([rule])
         return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
 
+    def examine_use(self) -> bool:
+        """Find out for which audiences use is reported, and say what a rule about use examines.
+
+        The temporary table `reporting` has them then; of what is for others it is not known whether it is used. Return
+        whether use is reported at all.
+        """
+        if self._reported is None:
+            self._reported = usereports.find(self.ask, LIVE)
+        if not self._reported:
+            self.examined("not known: use is reported nowhere")
+            return False
+        ((live, known),) = self.ask(_KNOWN_USE)
+        if known < live:
+            self.examined(
+                f"{known} of {live} live credentials; of the others it is not known whether they are used: since their "
+                "issue no use was reported for their audiences"
+            )
+        return True
+
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         deque(self.snapshot.ask(statement, values), maxlen=0)
 
@@ -184,6 +212,14 @@ class Sight:
         self._examined = None
         self._missed = []
         return said
+
+
+def scopes_of(text: str) -> tuple[Scope, ...]:
+    """Return the scopes that a row of the ledger has. Raises ValueError for what is none."""
+    try:
+        return tuple(map(parse_scope, text.split()))
+    except UsageError as error:
+        raise ValueError(error.message) from error
 
 
 def _no_values(_: Limits) -> Mapping[str, Any]:
