@@ -199,7 +199,7 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -227,7 +227,7 @@ complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'T
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
@@ -301,7 +301,7 @@ complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
-complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield delegator_state\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield left\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid tree
 complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from jitid import audit, strictjson
+from jitid.agent import Agent
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.credential import Credential
+from jitid.delegator import Delegator
 from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
 from jitid.ledger import folder, sqlite
@@ -134,6 +137,60 @@ def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]
     return chain
 
 
+def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
+    """Record a delegator who may hand out everything, with some fields changed; tells of it in no event."""
+    plain = Delegator(
+        key=0,
+        name=name,
+        sensitivity="critical",
+        entitlements=None,
+        groups=(),
+        manager=None,
+        aliases=(),
+        imported=False,
+        added_at=transaction.now,
+        disabled_at=None,
+    )
+    transaction.put_delegators([plain._replace(**fields)])
+    found = transaction.find_delegator(name)
+    assert found is not None
+    return found
+
+
+def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
+    """Record an agent of user:alice's that may hold everything, with some fields changed; tells of it in no event."""
+    plain = Agent(
+        key=0,
+        name=name,
+        owner="user:alice",
+        purpose="nightly triage",
+        scopes=("*", "*:*", "*:*:*"),
+        audiences=(),
+        kinds=("jwt", "opaque"),
+        max_ttl=DAY,
+        concurrency=None,
+        review_at=transaction.now + 90 * DAY,
+        registered_at=transaction.now,
+        reviewed_at=None,
+        suspended_at=None,
+        suspended_as=None,
+        unregistered_at=None,
+    )
+    transaction.put_agents([plain._replace(**fields)])
+    found = transaction.find_agent(name)
+    assert found is not None
+    return found
+
+
+def know(path: Path, *names: str) -> None:
+    """Put delegators into the directory of the ledger in a folder, beside whoever else uses it."""
+    ledger = open_sqlite(path, time.time)
+    with ledger.write() as transaction:
+        for name in names:
+            put_delegator(transaction, name)
+    ledger.close()
+
+
 def make_folder(path: Path, *, policy: Iterable[tuple[str, str]] = (), now: int = NOW) -> Path:
     """Make a ledger's folder as the first use does."""
     folder.create(str(path), NAMES, list(policy) or default_files(), by="tester", now=now)
@@ -226,6 +283,16 @@ class World:
         (issued,) = self.authority.perform(ops.Issue(requests=(request(**fields),), **more))
         (one,) = issued.credentials
         return Made(one.secret.reveal(), one.id, one.jti, issued)
+
+    def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
+        """Put a delegator into the directory, in the place of the one with that key if one is given."""
+        with self.ledger.write() as transaction:
+            return put_delegator(transaction, name, **fields)
+
+    def register(self, name: str = "planner", **fields: Any) -> Agent:
+        """Register a recurring agent, in the place of the one with that key if one is given."""
+        with self.ledger.write() as transaction:
+            return put_agent(transaction, name, **fields)
 
     def chain(self, length: int, **fields: Any) -> list[Made]:
         """Issue a root and what it delegates, each to the next, until there are `length` of them."""

@@ -32,7 +32,6 @@ FIELDS = (
     "agent",
     "delegator",
     "delegator_proof",
-    "delegator_state",
     "parent",
     "depth",
     "kind",
@@ -41,6 +40,7 @@ FIELDS = (
     "audiences",
     "issued_at",
     "expires_at",
+    "delegator_state",
 )
 
 
@@ -178,7 +178,6 @@ def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) 
         "agent": issued.agent,
         "delegator": issued.delegator,
         "delegator_proof": issued.delegator_proof,
-        "delegator_state": issued.delegator_state,
         "parent": issued.parent,
         "depth": issued.depth,
         "kind": issued.kind,
@@ -187,4 +186,5 @@ def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) 
         "audiences": issued.audiences,
         "issued_at": format_time(issued.issued_at),
         "expires_at": format_time(issued.expires_at),
+        "delegator_state": issued.delegator_state,
     }

@@ -65,7 +65,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example(
             "Ask what the policy would say, and change nothing:",
             """jitid issue --task DEPLOY-7 --delegator "$(id -un)" \\
-    --sensitivity high --purpose 'roll out 1.2' \\
+    --sensitivity moderate --purpose 'roll out 1.2' \\
     --scope prod:web --dry-run""",
         ),
         Example(

@@ -76,8 +76,18 @@ def test_a_name_is_proved_by_the_callers_own_login_only(world: World, delegator:
 
 
 def test_what_nobody_proved_is_worth_no_more_than_moderate(world: World) -> None:
-    assert "asserted-up-to-moderate" in denied(world, sensitivity="high", purpose="x")
+    for name in ("user:alice", "user:tester"):
+        world.know(name)
+    assert denied(world, sensitivity="high", purpose="x") == ("asserted-up-to-moderate",)
     assert world.issue(delegator="user:tester", sensitivity="high", purpose="x", task="T2")
+
+
+def test_whom_the_directory_does_not_have_is_worth_no_more_than_moderate(world: World) -> None:
+    strict = {"delegator": "user:tester", "sensitivity": "high", "purpose": "x"}
+    assert denied(world, **strict) == ("unknown-up-to-moderate",)
+    assert world.issue(delegator="user:tester", task="T2").issued.delegator_state == "unverified"
+    world.know("user:tester")
+    assert world.issue(**strict).issued.delegator_state == "known"
 
 
 def test_an_agent_delegates_by_its_own_token_only(world: World) -> None:
@@ -255,6 +265,7 @@ def test_a_floor_holds_for_its_audience(world: World) -> None:
 
 
 def test_a_child_on_another_task_is_no_less_sensitive_than_its_parent(world: World) -> None:
+    world.know("user:tester")
     parent = world.issue(delegator="user:tester", sensitivity="critical", purpose="x")
     child = world.issue(parent=parent.token, task="T2", sensitivity="low")
     assert child.issued.sensitivity == "critical"
@@ -266,6 +277,7 @@ def test_a_child_on_another_task_is_no_less_sensitive_than_its_parent(world: Wor
 def test_a_chain_ends_at_the_depth_that_its_sensitivity_allows(
     world: World, sensitivity: str, depth: int
 ) -> None:
+    world.know("user:tester")
     chain = world.chain(depth + 1, delegator="user:tester", sensitivity=sensitivity, purpose="x")
     assert chain[-1].issued.depth == depth
     assert denied(world, parent=chain[-1].token) == ("depth-limit",)

@@ -34,9 +34,11 @@ from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
 from jitid.pasted import search_pasted
+from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
+from jitid.settings import zone
 from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
@@ -100,14 +102,24 @@ def test_no_event_is_told_that_the_code_has_no_word_for() -> None:
 
 def _eventful(world: World) -> None:
     """Make an event of every sort, with every fact that it can have."""
-    world.terms = world.terms._replace(algorithms={"urn:es256": "ES256"})
+    world.terms = world.terms._replace(
+        algorithms={"urn:es256": "ES256"}, zone=zone("Asia/Kolkata"), zone_name="Asia/Kolkata"
+    )
+    world.know("user:tester", groups=("crew",), manager="user:boss")
+    world.register("nightly", owner="user:tester")
     parent = world.issue(scopes=("repo:*",), purpose="why", ttl=7200, audiences=("urn:a", "urn:b"))
     world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
     world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
     world.issue(audiences=("urn:es256",))
     with pytest.raises(PolicyDeniedError):
         world.issue(task="T2", sensitivity="high")
-    strict = {"task": "T2", "sensitivity": "high", "purpose": "why", "delegator": "user:tester"}
+    strict = {
+        "task": "T2",
+        "sensitivity": "high",
+        "purpose": "why",
+        "delegator": "user:tester",
+        "agent": "nightly",
+    }
     world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
     bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
     for ttl in (None, 7200):
@@ -158,6 +170,16 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     told["renew"] |= told["issue"] & seen["renew"]
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told
+
+
+def test_what_a_standing_tells_is_told(tmp_path: Path) -> None:
+    told = set(macros(items(EVENTS)["issue"], "Li"))
+    with World(tmp_path / "ledger") as world:
+        _eventful(world)
+        (standing,) = [
+            event["standing"] for event in world.events() if "agent" in event and "standing" in event
+        ]
+    assert standing.keys() == set(Standing._fields) <= told
 
 
 def test_the_lines_of_an_export_are_as_told(tmp_path: Path) -> None:
