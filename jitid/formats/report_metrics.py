@@ -105,7 +105,7 @@ def _metrics(report: Report) -> Iterator[Metric]:
     )
     yield _one(
         "identities_use_unknown",
-        "Those of them that may be in use all the same, since for their audiences no use is reported",
+        "Live identities without use on record for whose audiences no use is reported",
         use.unknown,
     )
     yield _one(

@@ -13,7 +13,7 @@ from jitid.identifier import parse_id
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Selection
 from jitid.task import SENSITIVITIES
-from tests.builders import DAY, Row, World, put
+from tests.builders import DAY, Row, World, put, put_agent, put_delegator
 
 _tasks = st.sampled_from(["T1", "T2", "T3"]) | st.integers(10, 24).map(lambda number: f"T{number}")
 _issues = st.fixed_dictionaries(
@@ -192,13 +192,13 @@ def _use(transaction: Transaction, row: Row, *, allowed: bool) -> None:
 
 def _put_delegator(transaction: Transaction, step: dict[str, Any]) -> None:
     now = transaction.now
-    one = transaction.find_delegator(step["name"]) or delegator(step["name"], now)
+    one = transaction.find_delegator(step["name"]) or put_delegator(transaction, step["name"])
     transaction.put_delegators([one._replace(disabled_at=now if step["disabled"] else None)])
     transaction.append("delegator-change", {})
 
 
 def _put_agent(transaction: Transaction, step: dict[str, Any]) -> None:
     now = transaction.now
-    one = transaction.find_agent(step["name"]) or agent(step["name"], now)
+    one = transaction.find_agent(step["name"]) or put_agent(transaction, step["name"])
     transaction.put_agents([one._replace(unregistered_at=now if step["unregistered"] else None)])
     transaction.append("agent-change", {})

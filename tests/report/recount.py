@@ -84,7 +84,7 @@ def counted(path: Path, now: int, since: int) -> Survey:
         name: times for name, *times in db.execute("SELECT name, registered_at, unregistered_at FROM agent")
     }
     credentials = [
-        _Credential(*row, _state(people.get(row[8]), now), _record(agents.get(row[9]), now))
+        _Credential._make([*row, _state(people.get(row[8]), now), _record(agents.get(row[9]), now)])
         for row in db.execute(
             """SELECT c.id, c.identity, c.kind, c.issued_at, c.expires_at, c.ended_at, c.superseded_at, t.name, d.text,
                       a.text, i.sensitivity, i.proof, i.parent, c.claims_hash IS NOT NULL, au.text
@@ -92,9 +92,7 @@ def counted(path: Path, now: int, since: int) -> Survey:
                  JOIN term d ON d.id = c.delegator JOIN term a ON a.id = i.agent JOIN term au ON au.id = c.audiences"""
         )
     ]
-    used = db.execute(
-        "SELECT identity, first_at, last_at FROM used WHERE first_at <= ?", (now,)
-    ).fetchall()
+    used = db.execute("SELECT identity, first_at, last_at FROM used WHERE first_at <= ?", (now,)).fetchall()
     actions = db.execute("SELECT credential, at FROM action WHERE at <= ?", (now,)).fetchall()
     tasks = db.execute(
         "SELECT name, opened_at, deadline, ended_at FROM task WHERE opened_at <= ?", (now,)
@@ -208,7 +206,9 @@ def _people(alive: list[_Credential]) -> People:
     return People(len(held), held.total(), most, name)
 
 
-def _use(born: list[_Credential], alive: list[_Credential], used: list[Any], actions: list[Any], now: int) -> Use:
+def _use(
+    born: list[_Credential], alive: list[_Credential], used: list[Any], actions: list[Any], now: int
+) -> Use:
     times = Counter(each.identity for each in born)
     parents = {each.parent for each in born}
     living = {each.identity for each in alive}
