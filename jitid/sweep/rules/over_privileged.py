@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote as word
 
 from jitid.ledger.selecting import LIVE
-from jitid.scope import uncovered
+from jitid.scope import Scope, covers, normalise, uncovered
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
 
@@ -34,8 +34,20 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "entitlements": list(entitlements),
                     "uncovered": list(wider),
                 },
-                remedy=f"jitid agent show {word(agent)}",
+                remedy=_remedy(agent, _within(held, entitlements)),
             )
+
+
+def _within(held: Iterable[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
+    """Return what a record may allow at most: of the scopes that it has, what the owner may hand out."""
+    both = [scope for scope in held if not uncovered(entitlements, [scope])]
+    return normalise((*both, *(one for one in entitlements if any(covers(scope, one) for scope in held))))
+
+
+def _remedy(agent: str, scopes: Sequence[Scope]) -> str:
+    if not scopes:
+        return f"jitid agent suspend {word(agent)}"
+    return " ".join(["jitid agent change", word(agent), *(f"--scope {word(scope)}" for scope in scopes)])
 
 
 RULE = Rule(

@@ -35,14 +35,10 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=disabled_at,
             credentials=credentials,
             evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
-            remedy=_remedy(agent, suspended=suspended, left=left),
+            # To suspend it ends what it holds, again too.
+            remedy=f"jitid agent {'unregister' if left else 'suspend'} {word(agent)}",
+            revokes=credentials,
         )
-
-
-def _remedy(agent: str, *, suspended: bool, left: bool) -> str:
-    if not suspended:
-        return f"jitid agent suspend {word(agent)}"
-    return f"jitid agent unregister {word(agent)}" if left else f"jitid revoke --agent {word(agent)}"
 
 
 RULE = Rule(
