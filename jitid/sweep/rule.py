@@ -95,6 +95,7 @@ class Sight:
         self._doubts = [0] * len(_DOUBTS)
         self._census: tuple[int, tuple[str, ...]] | None = None
         self._reported: bool | None = None
+        self._use_examined: str | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
 
@@ -184,16 +185,19 @@ class Sight:
         """
         if self._reported is None:
             self._reported = usereports.find(self.ask, LIVE)
-        if not self._reported:
-            self.examined("not known: use is reported nowhere")
-            return False
+            self._use_examined = self._tell_use() if self._reported else "not known: use is reported nowhere"
+        if self._use_examined is not None:
+            self.examined(self._use_examined)
+        return self._reported
+
+    def _tell_use(self) -> str | None:
         ((live, known),) = self.ask(_KNOWN_USE)
-        if known < live:
-            self.examined(
-                f"{known} of {live} live credentials; of the others it is not known whether they are used: since their "
-                "issue no use was reported for their audiences"
-            )
-        return True
+        if known == live:
+            return None
+        return (
+            f"{known} of {live} live credentials; of the others it is not known whether they are used: since their "
+            "issue no use was reported for their audiences"
+        )
 
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         deque(self.snapshot.ask(statement, values), maxlen=0)

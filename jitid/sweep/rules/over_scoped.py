@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from shlex import quote as word
+from typing import NamedTuple
 
 from jitid.ledger.selecting import LIVE
-from jitid.scope import overlap
+from jitid.scope import Scope, overlap
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
 
@@ -22,36 +23,52 @@ _USES = f"""
              WHERE {_RIPE} AND u.identity = c.identity
              GROUP BY i.agent, c.scopes, u.scope) held
      CROSS JOIN term a WHERE a.id = held.agent ORDER BY a.text, held.scopes, held.used"""
-_SIZE = f"""
-    SELECT count(*), min(c.issued_at) FROM identity i CROSS JOIN credential c CROSS JOIN reporting r
-     WHERE {_RIPE} AND i.agent = (SELECT id FROM term WHERE text = :agent) AND c.scopes = :scopes
-       AND EXISTS (SELECT 1 FROM used u WHERE u.identity = i.id)"""
+_SIZES = f"""
+    SELECT a.text, held.scopes, held.credentials, held.first
+      FROM (SELECT i.agent AS agent, c.scopes AS scopes, count(*) AS credentials, min(c.issued_at) AS first
+              FROM credential c CROSS JOIN reporting r CROSS JOIN identity i
+             WHERE {_RIPE} AND EXISTS (SELECT 1 FROM used u WHERE u.identity = c.identity)
+             GROUP BY i.agent, c.scopes) held
+     CROSS JOIN term a WHERE a.id = held.agent"""
+
+
+class _Unused(NamedTuple):
+    held: tuple[Scope, ...]
+    used: list[Scope]
+    unused: list[Scope]
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
     if not sight.examine_use():
         return
     before = sight.now - sight.limits.unused
+    # What covers what is no question for SQL; of agents and their sets of scopes there are few.
+    found: dict[tuple[str, str], _Unused] = {}
     for (agent, text), rows in groupby(sight.ask(_USES, before=before), itemgetter(0, 1)):
         held = scopes_of(text)
         used = [scope for *_, told in rows for scope in scopes_of(told)]
         unused = [scope for scope in held if not any(overlap(scope, one) for one in used)]
         if unused:
-            ((credentials, first),) = sight.ask(_SIZE, before=before, agent=agent, scopes=text)
-            yield RULE.finding(
-                f"{agent}: {text}",
-                f"{agent} uses {', '.join(used)}, and nothing has used {', '.join(unused)}, which it holds too",
-                since=first,
-                credentials=credentials,
-                evidence={
-                    "agent": agent,
-                    "scopes": list(held),
-                    "used": used,
-                    "unused": unused,
-                    "first_issued_at": first,
-                },
-                remedy=f"jitid agent suggest {word(agent)}",
-            )
+            found[agent, text] = _Unused(held, used, unused)
+    if not found:
+        return
+    sizes = {(agent, text): size for agent, text, *size in sight.ask(_SIZES, before=before)}
+    for (agent, text), (held, used, unused) in found.items():
+        credentials, first = sizes[agent, text]
+        yield RULE.finding(
+            f"{agent}: {text}",
+            f"{agent} uses {', '.join(used)}, and nothing has used {', '.join(unused)}, which it holds too",
+            since=first,
+            credentials=credentials,
+            evidence={
+                "agent": agent,
+                "scopes": list(held),
+                "used": used,
+                "unused": unused,
+                "first_issued_at": first,
+            },
+            remedy=f"jitid agent suggest {word(agent)}",
+        )
 
 
 RULE = Rule(
