@@ -50,8 +50,8 @@ COUNTED_AS_USE = (
 """What the ledger can see of the use of an identity."""
 
 RECORDED_NOW = (
-    "of a time that has passed, the states of delegators and the records of agents are told as far as they have not "
-    "changed since: who was enabled, or registered, again counts so for then too"
+    "of a time that has passed, the states of delegators and the records of agents are told by what the directory has "
+    "now: what was undone since, such as a disabling, is not seen"
 )
 """What a report of the past cannot tell of the directory."""
 

@@ -39,13 +39,10 @@ def nobody(report: Report) -> str:
 
 def use_unknown(report: Report) -> str | None:
     """Return of how many identities without use on record it is not known that they are not used; None if of none."""
-    use = report.survey.use
-    if not use.unknown:
+    unknown = report.survey.use.unknown
+    if not unknown:
         return None
-    which = (
-        "it" if use.never == 1 else "any of them" if use.unknown == use.never else f"{use.unknown:,} of them"
-    )
-    return f"of {which} it is not known whether it was used: no use was reported for its audience"
+    return f"not known of {unknown:,}: since their issue no use was reported for their audiences"
 
 
 def document(report: Report) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _tiles(report: Report) -> str:
         (
             "No use on record",
             percent(report.never_used),
-            f"{count(report.survey.use.never)} live identities"
+            counted(report.survey.use.never, "live identity", "live identities")
             + (f"; not known: {count(unknown)}" if (unknown := report.survey.use.unknown) else ""),
         ),
         (

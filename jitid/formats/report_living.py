@@ -79,7 +79,7 @@ def _use(report: Report) -> str:
         ("Use", "Live", "Share"),
         [(name, count(each), percent(each / use.identities)) for name, (each, _) in known.items()],
     )
-    return card(title, plot, f'<p class="small soft">{prose(told)}</p>', folded("As a table", data))
+    return card(title, f'<p class="small soft">{prose(told)}</p>', plot, folded("As a table", data))
 
 
 def directory(report: Report) -> str:
@@ -112,4 +112,4 @@ def _counted(title: str, key: str, parts: list[Bar], whole: int, told: str = "")
     more = f'<p class="small soft">{shown(told)}</p>' if told and whole else ""
     if not whole:
         return card(title, '<p class="small soft">None.</p>')
-    return card(title, bars(key, title, read_out(parts), parts, whole), more)
+    return card(title, more, bars(key, title, read_out(parts), parts, whole))

@@ -70,10 +70,10 @@ RULE = Rule(
     group=Group.ORPHAN,
     owasp=("NHI1",),
     title="alive after its delegator",
-    reports="a root delegator who was disabled, or whom the directory lacks where only known ones may ask "
+    reports="a delegator who was disabled, or whom the directory lacks where only known ones may ask "
     "(delegators), while something that descends from them lives",
     spares="somebody unknown where any delegator may ask, and whoever was disabled with nothing alive",
-    examines="root delegators of live credentials",
+    examines="delegators of live credentials",
     find=_find,
     mended=True,
 )
