@@ -16,7 +16,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
 from jitid.scope import Scope, parse_scope
-from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
 
 _DOUBTS = (
@@ -95,9 +95,10 @@ class Sight:
         self._doubts = [0] * len(_DOUBTS)
         self._census: tuple[int, tuple[str, ...]] | None = None
         self._reported: bool | None = None
-        self._use_examined: str | None = None
+        self._use_unknown: str | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
+        self._unknown: str | None = None
 
     @property
     def now(self) -> int:
@@ -178,25 +179,24 @@ class Sight:
         return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
 
     def examine_use(self) -> bool:
-        """Find out for which audiences use is reported, and say what a rule about use examines.
+        """Find out for which audiences use is reported, and say of the rest that its use is not known.
 
-        The temporary table `reporting` has them then; of what is for others it is not known whether it is used. Return
-        whether use is reported at all.
+        The temporary table `reporting` has them then. Return whether use is reported at all.
         """
         if self._reported is None:
             self._reported = usereports.find(self.ask, LIVE)
-            self._use_examined = self._tell_use() if self._reported else "not known: use is reported nowhere"
-        if self._use_examined is not None:
-            self.examined(self._use_examined)
+            self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
+        if self._use_unknown is not None:
+            self.not_known(self._use_unknown)
         return self._reported
 
-    def _tell_use(self) -> str | None:
+    def _unreported(self) -> str | None:
         ((live, known),) = self.ask(_KNOWN_USE)
         if known == live:
             return None
         return (
-            f"{known} of {live} live credentials; of the others it is not known whether they are used: since their "
-            "issue no use was reported for their audiences"
+            f"whether {live - known} of {live} live credentials are used: since their issue no use was reported for "
+            "their audiences"
         )
 
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -210,10 +210,14 @@ class Sight:
         """Say that the rule could not examine something, and why: it then never counts as clean."""
         self._missed.append(why)
 
-    def told(self, otherwise: str) -> tuple[str, tuple[str, ...]]:
-        """Return what the last rule has said of its coverage, and forget it."""
-        said = self._examined or otherwise, tuple(self._missed)
-        self._examined = None
+    def not_known(self, what: str) -> None:
+        """Say what the rule cannot know, since the ledger is not told: it then does not count as clean either."""
+        self._unknown = what
+
+    def told(self, rule: Rule) -> Coverage:
+        """Return what a rule has said of its coverage, and forget it."""
+        said = Coverage(rule.name, self._examined or rule.examines, tuple(self._missed), self._unknown)
+        self._examined = self._unknown = None
         self._missed = []
         return said
 

@@ -203,7 +203,9 @@ names a total.
 An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
 verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
 which it is not known that there was none, since for their audiences no use was reported after their issue
-(jitid-sweep(1) tells when one is). A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+(jitid-sweep(1) tells when one is).
+
+A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
 as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
 secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
@@ -287,8 +289,8 @@ ends it.
 Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
 was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
 those credentials the rules never-used and over-scoped say anything. Of the others it is not known whether they are
-used: what such a rule has examined says how many those are, or `not known: use is reported nowhere`. That is neither a
-finding nor a reason for the status 11, and no proof that all is in order.
+used: every output says how many those are, or `not known: use is reported nowhere` (in JSON `unknown`). That is neither
+a finding nor a reason for the status 11, and does not count as examined completely either.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined

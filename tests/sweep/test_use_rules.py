@@ -15,11 +15,11 @@ RULES = ("never-used", "over-scoped")
 API, DB = ("urn:api",), ("urn:db",)
 
 
-def examined(world: World, rule: str = "never-used") -> str:
-    """Return what a rule says that it has examined; nothing was missed."""
+def unknown(world: World, rule: str = "never-used") -> str | None:
+    """Return what a rule says that it cannot know; nothing was missed."""
     (told,) = [each for each in swept(world, rule) if isinstance(each, Coverage)]
     assert told.complete
-    return told.examined
+    return told.unknown
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -27,7 +27,7 @@ def test_where_nothing_reports_use_nothing_is_known_and_nothing_missed(world: Wo
     world.issue(scopes=("a", "b"))
     world.clock.now += 600
     assert found(world, rule) == []
-    assert examined(world, rule) == "not known: use is reported nowhere"
+    assert unknown(world, rule) == "use is reported nowhere"
 
 
 def test_of_an_audience_that_reports_nothing_it_is_said_that_nobody_knows(world: World) -> None:
@@ -37,9 +37,8 @@ def test_of_an_audience_that_reports_nothing_it_is_said_that_nobody_knows(world:
     world.clock.now += 600
     use(world, busy.jti, "")
     assert [each.subject for each in found(world, "never-used")] == [idle.id]
-    assert examined(world) == (
-        "2 of 5 live credentials; of the others it is not known whether they are used: since their issue no use was "
-        "reported for their audiences"
+    assert unknown(world) == (
+        "whether 3 of 5 live credentials are used: since their issue no use was reported for their audiences"
     )
 
 
@@ -59,9 +58,10 @@ def test_what_was_issued_after_the_last_report_is_not_known(world: World) -> Non
     late = world.issue(task="T2", audiences=API)
     world.clock.now += 600
     assert found(world, "never-used") == []
-    assert examined(world).startswith("1 of 2 live credentials; of the others it is not known")
+    assert str(unknown(world)).startswith("whether 1 of 2 live credentials are used")
     use(world, busy.jti, "")
     assert [each.subject for each in found(world, "never-used")] == [late.id]
+    assert unknown(world) is None
 
 
 def test_of_several_audiences_each_must_report(world: World) -> None:
