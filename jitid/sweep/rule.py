@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.audit import Head
 from jitid.errors import IntegrityError, UsageError
@@ -18,6 +18,9 @@ from jitid.ledger.selecting import LIVE
 from jitid.scope import Scope, parse_scope
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
+
+if TYPE_CHECKING:
+    from jitid.request import Terms
 
 _DOUBTS = (
     (
@@ -78,10 +81,12 @@ class Sight:
         remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
         *,
         reread: bool = True,
+        terms: Callable[[], Terms] | None = None,
     ) -> None:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
-        What they vouch for is read again only if that is asked for.
+        What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
+        issued now; without it no rule can ask for them.
         """
         self.snapshot = snapshot
         self.names = names
@@ -89,6 +94,7 @@ class Sight:
         self.limits = limits
         self.remembered = remembered
         self.reread = reread
+        self._terms = terms
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
@@ -104,6 +110,12 @@ class Sight:
     def now(self) -> int:
         """The time that is judged by, in seconds since the epoch."""
         return self.snapshot.now
+
+    @property
+    def terms(self) -> Terms:
+        """The terms on which something would be issued now. Raises what reading policy and configuration raises."""
+        assert self._terms is not None
+        return self._terms()
 
     def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
         """Yield the rows that answer a question in portable SQL; `:now` is there."""
