@@ -95,14 +95,16 @@ def foresee(
     return Foreseen(snapshot.now, settled, minted)
 
 
-def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
+def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
     plan = foreseen.settled.plan
+    draft = plan.draft
     key = foreseen.settled.mint.key
     return (
         transaction.now == foreseen.now
-        and transaction.find_task(plan.draft.task) == plan.task
-        and transaction.entry(plan.draft.delegator, plan.draft.agent) == plan.entry
+        and transaction.find_task(draft.task) == plan.task
+        and planning.who_delegates(transaction, foreseen.settled.request, None, terms.caller)
+        == (draft.delegator, draft.delegator_proof, plan.entry)
         and (key is None or current_key_of(transaction, key.algorithm) == key)
     )
 
@@ -126,7 +128,7 @@ def issue(
         UsageError: a request cannot be meant.
 
     """
-    if foreseen is not None and _still_holds(transaction, foreseen):
+    if foreseen is not None and _still_holds(transaction, foreseen, terms):
         settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
     else:
         settled = _settled(transaction, names, requests, terms, keyring)

@@ -21,6 +21,14 @@ from jitid.task import Task
 from jitid.text import check_text, quote
 
 
+class Who(NamedTuple):
+    """Who delegates, by their own name, and what the directory has of them and of the agent."""
+
+    delegator: str
+    proof: str
+    entry: Entry
+
+
 class Plan(NamedTuple):
     """What will be recorded."""
 
@@ -60,9 +68,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
     now = snapshot.now
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof = _delegator(request, parent, terms.caller)
-    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
-    delegator, proof = _resolved(snapshot, entry, request, delegator, proof, terms.caller)
+    delegator, proof, entry = who_delegates(snapshot, request, parent, terms.caller)
     standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
     if name is None:
@@ -215,6 +221,18 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
         ) from error
 
 
+def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, caller: str) -> Who:
+    """Return who delegates as the directory is now, under whatever name they were stated or proved.
+
+    Raises:
+        UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
+
+    """
+    delegator, proof = _delegator(request, parent, caller)
+    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
+    return _resolved(snapshot, entry, request, delegator, proof, caller)
+
+
 def _delegator(request: IssueRequest, parent: Credential | None, caller: str) -> tuple[str, str]:
     """Return who delegates and how that was proved."""
     if parent is not None:
@@ -245,7 +263,7 @@ def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
 
 def _resolved(
     snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, caller: str
-) -> tuple[str, str]:
+) -> Who:
     """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
     stated = request.delegator
     name = delegator if entry.delegator is None else entry.delegator.name
@@ -258,10 +276,10 @@ def _resolved(
         raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
     # A chain keeps the name that its root has.
     if entry.delegator is None or proof == "parent":
-        return delegator, proof
+        return Who(delegator, proof, entry)
     if proof == "asserted" and snapshot.own_name(f"user:{caller}") == name:
         proof = "os-user"
-    return name, proof
+    return Who(name, proof, entry)
 
 
 def _task(

@@ -137,8 +137,8 @@ def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]
     return chain
 
 
-def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
-    """Record a delegator who may hand out everything, with some fields changed; tells of it in no event."""
+def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
+    """Return a delegator who may hand out everything, with some fields changed."""
     plain = Delegator(
         key=0,
         name=name,
@@ -148,17 +148,23 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
         manager=None,
         aliases=(),
         imported=False,
-        added_at=transaction.now,
+        added_at=NOW,
         disabled_at=None,
     )
-    transaction.put_delegators([plain._replace(**fields)])
-    found = transaction.find_delegator(name)
-    assert found is not None
-    return found
+    return plain._replace(**fields)
 
 
-def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
-    """Record an agent of user:alice's that may hold everything, with some fields changed; tells of it in no event."""
+def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
+    """Record a delegator, with some fields changed if they are there already; tells of it in no event."""
+    found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
+    transaction.put_delegators([found._replace(**fields)])
+    now_there = transaction.find_delegator(name)
+    assert now_there is not None
+    return now_there
+
+
+def recurring_agent(name: str = "planner", **fields: Any) -> Agent:
+    """Return a registered agent of user:alice's that may hold everything, with some fields changed."""
     plain = Agent(
         key=0,
         name=name,
@@ -169,17 +175,24 @@ def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) ->
         kinds=("jwt", "opaque"),
         max_ttl=DAY,
         concurrency=None,
-        review_at=transaction.now + 90 * DAY,
-        registered_at=transaction.now,
+        review_at=NOW + 90 * DAY,
+        registered_at=NOW,
         reviewed_at=None,
         suspended_at=None,
         suspended_as=None,
         unregistered_at=None,
     )
-    transaction.put_agents([plain._replace(**fields)])
-    found = transaction.find_agent(name)
-    assert found is not None
-    return found
+    return plain._replace(**fields)
+
+
+def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
+    """Record a recurring agent, with some fields changed if it is there already; tells of it in no event."""
+    now = transaction.now
+    found = transaction.find_agent(name) or recurring_agent(name, registered_at=now, review_at=now + 90 * DAY)
+    transaction.put_agents([found._replace(**fields)])
+    now_there = transaction.find_agent(name)
+    assert now_there is not None
+    return now_there
 
 
 def know(path: Path, *names: str) -> None:
@@ -285,12 +298,12 @@ class World:
         return Made(one.secret.reveal(), one.id, one.jti, issued)
 
     def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
-        """Put a delegator into the directory, in the place of the one with that key if one is given."""
+        """Put a delegator into the directory, or change some fields of theirs."""
         with self.ledger.write() as transaction:
             return put_delegator(transaction, name, **fields)
 
     def register(self, name: str = "planner", **fields: Any) -> Agent:
-        """Register a recurring agent, in the place of the one with that key if one is given."""
+        """Register a recurring agent, or change some fields of its record."""
         with self.ledger.write() as transaction:
             return put_agent(transaction, name, **fields)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Filter
-from jitid.oidc import OidcIssuer
 from jitid.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.tokens import signed
@@ -97,14 +95,6 @@ def test_an_agent_delegates_by_its_own_token_only(world: World) -> None:
     with pytest.raises(UsageError):
         world.issue(parent=parent.token, delegator="user:bob")
     assert world.issue(parent=parent.token).issued.delegator_proof == "parent"
-
-
-@pytest.fixture
-def oidc(tmp_path: Path) -> World:
-    """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
-    jwks = tmp_path / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
-    return World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")])
 
 
 def id_token(**changes: Any) -> Secret:

@@ -173,6 +173,11 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
             f"the same {once('user:alice@example.com')}",
         ),
         (
+            "!context.delegator.known",
+            {"standing": STRANGERS},
+            f"the same {once('user:alice@example.com')}",
+        ),
+        (
             '!(context.delegator in Group::"crew")',
             {"standing": STRANGERS},
             None,
