@@ -9,10 +9,9 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.ledger.directory import DirectoryCounts
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
-from jitid.ledger.survey import Survey
+from jitid.ledger.survey import DirectoryCounts, Survey
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits

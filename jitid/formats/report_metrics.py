@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.formats import prometheus
 from jitid.formats.report_document import rounded
-from jitid.ledger.directory import DirectoryCounts
-from jitid.ledger.survey import Breakdown, Spread
+from jitid.ledger.survey import Breakdown, DirectoryCounts, Spread
 from jitid.lifetime import format_time
 from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
 from jitid.sweep.finding import Finding

@@ -19,24 +19,6 @@ class Entry(NamedTuple):
     """How many identities of the agent live, if it has a limit of that; otherwise 0."""
 
 
-class DirectoryCounts(NamedTuple):
-    """How many delegators and agents the directory has; of the past it does not tell."""
-
-    delegators: int
-    disabled: int
-    """How many of them were disabled."""
-    agents: int
-    """Agents that are registered, in whatever state; those that were unregistered do not count."""
-    overdue: int
-    """How many of those may get nothing, since their review date has passed."""
-    suspended: int
-    """How many of those may get nothing, since they were suspended."""
-    owners: int
-    """Delegators who own one of those."""
-    ownerless: int
-    """How many of those agents have an owner who was disabled, or whom the directory lacks."""
-
-
 class DirectorySnapshot(Protocol):
     """The part of a consistent view that is about the directory."""
 
@@ -62,9 +44,6 @@ class DirectorySnapshot(Protocol):
 
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
-
-    def count_directory(self) -> DirectoryCounts:
-        """Return how many delegators and agents there are, by their state."""
 
     def agents(self, *, owner: Sequence[str], after: str | None, limit: int) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""

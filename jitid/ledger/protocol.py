@@ -28,7 +28,7 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
-    from jitid.ledger.survey import Survey
+    from jitid.ledger.survey import DirectoryCounts, Survey
 
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
@@ -144,6 +144,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
         `since` is the midnight at which the trend begins; `limits` are the longest lifetimes in seconds by sensitivity.
         """
+
+    def count_directory(self) -> DirectoryCounts:
+        """Return how many delegators and agents the directory has now, by their state."""
 
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):

@@ -9,19 +9,13 @@ from typing import Any
 from jitid.agent import Agent
 from jitid.delegator import Delegator
 from jitid.ledger import selecting
-from jitid.ledger.directory import DirectoryCounts, Entry
+from jitid.ledger.directory import Entry
 
 _DELEGATOR = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at
       FROM delegator d"""
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at
       FROM agent r"""
-_COUNTS = """
-    SELECT count(*), count(CASE WHEN r.suspended_at IS NULL AND r.review_at <= :now THEN 1 END),
-           count(r.suspended_at), count(DISTINCT coalesce(o.name, r.owner)),
-           count(CASE WHEN o.id IS NULL OR o.disabled_at IS NOT NULL THEN 1 END)
-      FROM agent r LEFT JOIN delegator_name n ON n.name = r.owner LEFT JOIN delegator o ON o.id = n.delegator
-     WHERE r.unregistered_at IS NULL"""
 _AT_ONCE = 500
 
 
@@ -125,11 +119,6 @@ class SqlDirectory:
             where += f" AND r.owner IN ({selecting.placeholders('owner', owner, values)})"
         rows = self._db.execute(f"{_AGENT} WHERE 1 = 1{where} ORDER BY r.name LIMIT :limit", values)
         return [_agent(row) for row in rows]
-
-    def count_directory(self) -> DirectoryCounts:
-        """Return how many delegators and agents there are, by their state."""
-        people = self._db.execute("SELECT count(*), count(disabled_at) FROM delegator").fetchone()
-        return DirectoryCounts(*people, *self._db.execute(_COUNTS, {"now": self._now}).fetchone())
 
     def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
         """Return delegators with their groups and aliases, which are read for many at once."""

@@ -162,6 +162,24 @@ class Totals(NamedTuple):
     """How many of those are registered."""
 
 
+class DirectoryCounts(NamedTuple):
+    """How many delegators and agents the directory has; of the past it does not tell."""
+
+    delegators: int
+    disabled: int
+    """How many of them were disabled."""
+    agents: int
+    """Agents that are registered, in whatever state; those that were unregistered do not count."""
+    overdue: int
+    """How many of those may get nothing, since their review date has passed."""
+    suspended: int
+    """How many of those may get nothing, since they were suspended."""
+    owners: int
+    """Delegators who own one of those."""
+    ownerless: int
+    """How many of those agents have an owner who was disabled, or whom the directory lacks."""
+
+
 class Survey(NamedTuple):
     """The state of a ledger at one time."""
 

@@ -11,6 +11,7 @@ from jitid.ledger.selecting import LIVE
 from jitid.ledger.survey import (
     Band,
     Breakdown,
+    DirectoryCounts,
     Part,
     People,
     Sensitive,
@@ -66,6 +67,19 @@ _PROPERTIES = {
     "agent_record": (_AGENT_RECORD, None),
 }
 """How the living are counted by each property, and where its numbers have their names."""
+
+_COUNTS = """
+    SELECT count(*), count(CASE WHEN r.suspended_at IS NULL AND r.review_at <= :now THEN 1 END),
+           count(r.suspended_at), count(DISTINCT coalesce(o.name, r.owner)),
+           count(CASE WHEN o.id IS NULL OR o.disabled_at IS NOT NULL THEN 1 END)
+      FROM agent r LEFT JOIN delegator_name n ON n.name = r.owner LEFT JOIN delegator o ON o.id = n.delegator
+     WHERE r.unregistered_at IS NULL"""
+
+
+def count_directory(db: Any, now: int) -> DirectoryCounts:
+    """Return how many delegators and agents the directory has, by their state."""
+    people = db.execute("SELECT count(*), count(disabled_at) FROM delegator").fetchone()
+    return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": now}).fetchone())
 
 
 def survey(db: Any, at: int | None, now: int, since: int, limits: Mapping[str, int]) -> Survey:
