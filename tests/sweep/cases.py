@@ -263,7 +263,7 @@ CASES: dict[str, Case] = {
         lambda world: (_bound(world, this_process()), _bound(world, _gone(kept=True))),
         1,
     ),
-    "orphaned-delegator": Case(_disabled, _disabled_with_nothing_alive, 1),
+    "orphaned-delegator": Case(_disabled, _disabled_with_nothing_alive, 1, edited=True),
     "pending": Case(lambda world: _pending(world, 61), lambda world: _pending(world, 59), 1),
     "leaked-live": Case(_leaked, _not_leaked_any_more, 1, edited=True),
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
@@ -280,12 +280,15 @@ CASES: dict[str, Case] = {
         lambda world: (_puts(world, sensitivity="high", proof="oidc"), _puts(world, sensitivity="moderate")),
         1,
     ),
-    "ownerless": Case(_ownerless, _owned, 1),
-    "review-overdue": Case(lambda world: _unreviewed(world, 0), lambda world: _unreviewed(world, -1), 1),
+    "ownerless": Case(_ownerless, _owned, 1, edited=True),
+    "review-overdue": Case(
+        lambda world: _unreviewed(world, 0), lambda world: _unreviewed(world, -1), 1, edited=True
+    ),
     "over-privileged": Case(
         lambda world: _privileged(world, "repo:*:read", "deploy:web:*"),
         lambda world: _privileged(world, "repo:*:read", "deploy:*"),
         1,
+        edited=True,
     ),
     "never-used": Case(_unused, _in_use, 1, edited=True),
     "over-scoped": Case(

@@ -114,7 +114,7 @@ def test_a_review_counts_for_agents_in_service_alone(world: World) -> None:
     [
         (("repo:*:*",), ("repo:acme:read", "deploy:web"), ("repo:acme:read",)),
         (("a", "b"), ("b", "c"), ("b",)),
-        (("repo:acme:*", "x"), ("repo:*:read", "x"), ("x",)),
+        (("repo:acme:*", "x"), ("repo:*:read", "x"), ("repo:acme:read", "x")),
         (("a",), (), ()),
         (("a",), ("b",), ()),
     ],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.ledger.selecting import LIVE
-from jitid.scope import Scope, covers, normalise, uncovered
+from jitid.scope import Scope, common, normalise, uncovered
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
 
@@ -38,10 +38,10 @@ def _find(sight: Sight) -> Iterator[Finding]:
             )
 
 
-def _within(held: Iterable[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
-    """Return what a record may allow at most: of the scopes that it has, what the owner may hand out."""
-    both = [scope for scope in held if not uncovered(entitlements, [scope])]
-    return normalise((*both, *(one for one in entitlements if any(covers(scope, one) for scope in held))))
+def _within(held: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
+    """Return what a record may allow at most: of what it allows, what the owner may hand out."""
+    both = [common(scope, one) for scope in held for one in entitlements]
+    return normalise(scope for scope in both if scope is not None)
 
 
 def _remedy(agent: str, scopes: Sequence[Scope]) -> str:
