@@ -30,7 +30,7 @@ from jitid.task import Task
 if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.past import Pasts, Practice
-    from jitid.ledger.survey import Survey
+    from jitid.ledger.survey import DirectoryCounts, Survey
 
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
@@ -163,6 +163,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
     def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
         """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
+
+    def count_directory(self) -> DirectoryCounts:
+        """Return how many delegators and agents the directory has now, by their state."""
 
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):

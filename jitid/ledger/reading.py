@@ -23,7 +23,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.past import Pasts, Practice
-    from jitid.ledger.survey import Survey
+    from jitid.ledger.survey import DirectoryCounts, Survey
 
 _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -380,3 +380,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
         from jitid.ledger import practising
 
         return practising.practices(self._db, since, agent, task)
+
+    def count_directory(self) -> DirectoryCounts:
+        """Return how many delegators and agents the directory has, by their state."""
+        from jitid.ledger import surveying
+
+        return surveying.count_directory(self._db, self._now)

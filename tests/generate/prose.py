@@ -267,11 +267,21 @@ Each figure is told as it was at one time: now, or --at TIME. Then a credential 
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
 that has passed, and so is `prometheus`.
 
+Live credentials are told by the state of their root delegator (`known`, `unverified`, `disabled`) and by the record of
+their agent (`registered`, `ephemeral`); beside that stands how many delegators and agents the directory has, how many
+of the agents are overdue for review, suspended, or without an owner who may delegate. Of a time that has passed, states
+and records are told by what the directory has now: when somebody was added, disabled, registered or unregistered for
+the last time. What was undone since, such as a disabling, is not seen, and what the directory had is left out.
+
 Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`; JSON is the whole report. --field
 names a total.
 
-An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
-the ledger. A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
+verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
+which it is not known that there was none, since for their audiences no use was reported after their issue
+(jitid-sweep(1) tells when one is).
+
+A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
 as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
 secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
@@ -340,12 +350,23 @@ Closing says that somebody has looked at it, and why that was enough: that the r
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
 that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
     "sweep": """\
-The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
-parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
-be: reported as leaked and alive, by themselves or by what was made with them, ended and still honoured by verifiers
-that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than anybody needs. The rest is
-about the ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it
-does not; their limits are the settings that begin with `sweep_`, which no environment variable sets.
+The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
+parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
+valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
+still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
+their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
+reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
+environment variable sets.
+
+Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
+ends it.
+
+Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
+was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
+those credentials the rules never-used and over-scoped say anything. Of the others it is not known whether they are
+used: every output says how many those are, or `not known: use is reported nowhere` (in JSON `unknown`). That is neither
+a finding nor a reason for the status 11, and does not count as examined completely either.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
