@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
+from jitid.authority.inside import Inside
+from jitid.authority.proving import prove
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
@@ -100,8 +102,17 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.DirectoryOperation():
+                from jitid.authority import directing
+
+                return directing.perform(self._inside(), operation)
             case _:
                 return self._look(operation)
+
+    def _inside(self) -> Inside:
+        return Inside(
+            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+        )
 
     def _look(
         self,
@@ -257,7 +268,7 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             selection = self._selection(transaction, operation)
             ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
-        return ended._replace(unproved=self._prove())
+        return ended._replace(unproved=prove(self._ledger))
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
@@ -283,23 +294,7 @@ class LocalAuthority:
                 return revocation.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             ended = revocation.retire(transaction, operation.task, operation.reason)
-        return ended._replace(unproved=self._prove())
-
-    def _prove(self) -> str | None:
-        """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
-
-        What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
-        """
-        try:
-            with self._ledger.read() as snapshot:
-                if not snapshot.unproved_leaks(0, 1):
-                    return None
-            from jitid import leaks
-
-            leaks.prove(self._ledger)
-        except JitidError as error:
-            return error.message.removesuffix("; nothing was changed")
-        return None
+        return ended._replace(unproved=prove(self._ledger))
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks
@@ -332,5 +327,5 @@ class LocalAuthority:
         for kid in spent:
             self._keyring.forget(kid)
         if isinstance(operation, ops.RevokeKey):
-            change = change._replace(unproved=self._prove())
+            change = change._replace(unproved=prove(self._ledger))
         return change

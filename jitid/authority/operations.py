@@ -409,4 +409,5 @@ AnyOperation = (
     | ForeseeFix
     | Fix
     | MakeReport
+    | DirectoryOperation[Any]
 )

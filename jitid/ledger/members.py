@@ -26,6 +26,8 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "delegator-disable": "revoked",
+    "delegator-import": "revoked",
 }
 _CLOSING = frozenset({"expire", "supersede"})
 """Events that record ends of which each had a time of its own."""
