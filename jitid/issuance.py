@@ -102,7 +102,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
     return (
         transaction.now == foreseen.now
         and transaction.find_task(plan.draft.task) == plan.task
-        and transaction.entry(plan.draft.delegator, plan.draft.agent) == plan.entry
+        and planning.entry_of(transaction, foreseen.settled.request) == plan.entry
         and (key is None or current_key_of(transaction, key.algorithm) == key)
     )
 

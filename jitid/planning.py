@@ -61,7 +61,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
     delegator, proof = _delegator(request, parent, terms.caller)
-    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
+    entry = _entry(snapshot, request, delegator)
     delegator, proof = _resolved(snapshot, entry, request, delegator, proof, terms.caller)
     standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
@@ -237,10 +237,16 @@ def _chain(above: introspection.Verified | None) -> list[str]:
     return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
 
 
-def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
-    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
+def entry_of(snapshot: Snapshot, request: IssueRequest) -> Entry:
+    """Return what the directory has for a request without a parent, whoever has the names that it states by now."""
+    return _entry(snapshot, request, request.proved_delegator or request.delegator or "")
+
+
+def _entry(snapshot: Snapshot, request: IssueRequest, delegator: str) -> Entry:
+    """Return what the directory has: by an ID token's subject if somebody has that, otherwise by the name."""
     subject = request.proved_subject
-    return delegator if subject is None or not snapshot.is_delegator(subject) else subject
+    known_as = delegator if subject is None or not snapshot.is_delegator(subject) else subject
+    return snapshot.entry(known_as, request.agent)
 
 
 def _resolved(

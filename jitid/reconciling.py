@@ -58,7 +58,9 @@ class Reconciled(NamedTuple):
     @property
     def anything(self) -> bool:
         """Whether anything is different afterwards."""
-        return any(one.number for one in (self.added, self.changed, self.enabled, self.disabled, self.missing))
+        return any(
+            one.number for one in (self.added, self.changed, self.enabled, self.disabled, self.missing)
+        )
 
     @property
     def leaving(self) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
 from jitid.authority.operations import Revoke
 from jitid.commands import reading, rows
+from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
@@ -21,6 +21,7 @@ from jitid.text import check_text
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.ledger.records import Radius
     from jitid.revocation import Ended
 
 FIELDS = (
@@ -93,18 +94,13 @@ def revoke(
 
 def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
     """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
-    if operation.most is None or operation.dry_run or given.no_input or not (os.isatty(0) and os.isatty(2)):
+    if operation.most is None or operation.dry_run or not can_ask(given):
         return authority.perform(operation)
     preview = Revoke(selection=operation.selection, tokens=operation.tokens, most=None, dry_run=True)
     radius = authority.perform(preview).radius
     if radius.credentials <= operation.most:
         return authority.perform(operation)
-    output.say(f"jitid: this would end {revocation.blast(radius)}")
-    output.say(
-        f"jitid: type the number of credentials, {radius.credentials}, to end them; anything else ends none"
-    )
-    if reading.answer() != str(radius.credentials):
-        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+    confirm_end(radius)
     return authority.perform(
         Revoke(
             selection=operation.selection,
@@ -113,6 +109,16 @@ def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
             most=radius.credentials,
             accept_clock=operation.accept_clock,
         )
+    )
+
+
+def confirm_end(radius: Radius) -> None:
+    """Ask whether so much is to end. Raises UsageError unless it is confirmed."""
+    number = radius.credentials
+    confirm(
+        f"end {revocation.blast(radius)}",
+        number,
+        f"the number of credentials, {number}, to end them; anything else ends none",
     )
 
 

@@ -16,6 +16,8 @@ from jitid.text import quote
 
 POLICY_ALONE = "(policy)"
 """What stands in a cell of entitlements where the policy alone decides; no scope has such characters."""
+NO_SCOPE = "(none)"
+"""What stands there where no scope at all may be handed out; a blank cell says the same."""
 
 _KNOWN = (
     "name",
@@ -54,10 +56,10 @@ def read(lines: Iterable[str]) -> Roster:
         place = f"line {number}"
         if not any(cells):
             continue
-        if len(cells) != len(columns):
+        if len(cells) != len(first[1]):
             raise misplaced(
                 place,
-                f"it has {len(cells)} cells, and the header names {len(columns)} columns",
+                f"it has {len(cells)} cells, and the header names {len(first[1])} columns",
                 "quote a cell that has a comma in it",
             )
         with at(place):
@@ -173,6 +175,8 @@ def _manager(cell: str) -> str | None:
 def _entitlements(cell: str) -> tuple[str, ...] | None:
     if cell == POLICY_ALONE:
         return None
+    if cell == NO_SCOPE:
+        return ()
     return stated.entitlements(tuple([scope for value in _values(cell) for scope in value.split()]))
 
 

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 from jitid.commands import (
     audit,
     completion,
+    delegatorimport,
+    delegatorrows,
     doctor,
     findings,
     found,
@@ -16,6 +18,7 @@ from jitid.commands import (
     report,
     requesting,
     revoke,
+    rosterfile,
     rows,
     run,
     sweep,
@@ -34,7 +37,9 @@ from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
-Source = Literal["ids", "tasks", "agents", "delegators", "keys", "files", "folders", "command", "setting"]
+Source = Literal[
+    "ids", "tasks", "agents", "delegators", "known", "keys", "files", "folders", "command", "setting"
+]
 
 
 class Value(NamedTuple):
@@ -49,6 +54,8 @@ IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
 DELEGATORS = Value(sources=("delegators",))
+KNOWN = Value(sources=("known",))
+"""Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
@@ -72,6 +79,8 @@ METAVARS: dict[str, Value] = {
     "DURATION": NOTHING,
     "FILE": FILES,
     "FMT": _words(*FORMATS),
+    "FORM": _words(*rosterfile.FORMS),
+    "GROUP": NOTHING,
     "ID": IDS,
     "ID|FILE": Value(sources=("ids", "files")),
     "JSON": NOTHING,
@@ -87,6 +96,7 @@ METAVARS: dict[str, Value] = {
     "SHAPE": _words(*tree.SHAPES),
     "SHELL": _words(*SHELLS),
     "STATE": _words(*State),
+    "SUBJECT": NOTHING,
     "TASK": TASKS,
     "TEXT": NOTHING,
     "TIME": NOTHING,
@@ -99,9 +109,12 @@ METAVARS: dict[str, Value] = {
 
 OPTIONS: dict[str, Value] = {
     "--agent": AGENTS,
+    "--alias": NOTHING,
     "--delegator": DELEGATORS,
+    "--manager": DELEGATORS,
     "--operation": NOTHING,
     "--profile": NOTHING,
+    "--remove-alias": NOTHING,
     "--task": TASKS,
 }
 """By the option, whatever the verb."""
@@ -111,6 +124,12 @@ VERBS: dict[tuple[str, str], Value] = {
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
     ("config set", "VALUE"): SETTING,
+    ("delegator add", "NAME"): DELEGATORS,
+    ("delegator change", "NAME"): KNOWN,
+    ("delegator disable", "NAME"): KNOWN,
+    ("delegator enable", "NAME"): KNOWN,
+    ("delegator show", "NAME"): KNOWN,
+    ("delegator list", "--after"): KNOWN,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
@@ -141,6 +160,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "delegator add": delegatorrows.EDITED,
+    "delegator change": delegatorrows.EDITED,
+    "delegator disable": delegatorrows.DISABLED,
+    "delegator enable": delegatorrows.ENABLED,
+    "delegator show": delegatorrows.DETAILS,
+    "delegator list": delegatorrows.FIELDS,
+    "delegator import": delegatorimport.FIELDS,
     "audit log": (*audit.LOG, "members"),
     "audit head": (),
     "audit verify": audit.VERIFIED,
