@@ -228,9 +228,10 @@ def must_find(snapshot: Snapshot, name: str) -> Delegator:
     """Return the delegator who has that name or alias. Raises NotFoundError."""
     found = snapshot.find_delegator(name)
     if found is None:
+        # A subject of ID tokens is no name to add somebody by.
+        to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
         raise NotFoundError(
-            f"the directory has no delegator {quote(name)}; nothing was changed",
-            f"see jitid delegator list; or add them: jitid delegator add {quote(name)[1:-1]}",
+            f"the directory has no delegator {quote(name)}", f"see: jitid delegator list{to_add}"
         )
     return found
 

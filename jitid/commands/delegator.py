@@ -21,6 +21,7 @@ from jitid.roster import stated
 from jitid.roster.stated import KEEP, Stated
 
 if TYPE_CHECKING:
+    from jitid.authority.operations import Operation, Result
     from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.delegators import Disabled, Edited
@@ -62,7 +63,7 @@ def add(
         ),
         accept_clock=given.accept_clock,
     )
-    done = open_or_create_authority(given.config(), given.note).perform(operation)
+    done = _performed(given, open_or_create_authority(given.config(), given.note), operation)
     _show_edited(given, done, f"added {done.delegator.name} (audit event {done.event})")
 
 
@@ -116,7 +117,7 @@ def change(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
     operation = ops.ChangeDelegator(name=stated.check_alias(name), edit=edit, accept_clock=given.accept_clock)
-    done = open_authority(given.config()).perform(operation)
+    done = _performed(given, open_authority(given.config()), operation)
     own = done.delegator.name
     if not done.changed:
         _show_edited(given, done, f"nothing to change: {own} is so already")
@@ -245,6 +246,15 @@ def list_(
         given.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
         )
+
+
+def _performed(given: Globals, authority: Authority, operation: Operation[Result]) -> Result:
+    """Perform an operation; a command that an error names finds the same ledger as this one."""
+    try:
+        return authority.perform(operation)
+    except UsageError as error:
+        error.hint = error.hint and given.command(error.hint)
+        raise
 
 
 def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tuple[str, ...]:

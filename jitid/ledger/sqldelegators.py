@@ -21,14 +21,15 @@ _AT_ONCE = 500
 def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delegator:
     """Return a delegator from a row, their groups and their aliases."""
     key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external = row
+    # In the order of code points, whatever the database takes for order.
     return Delegator(
         key,
         name,
         sensitivity,
         None if scopes is None else tuple(scopes.split()),
-        tuple(groups),
+        tuple(sorted(groups)),
         manager,
-        tuple(aliases),
+        tuple(sorted(aliases)),
         bool(imported),
         added_at,
         disabled_at,

@@ -28,6 +28,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     for task, delegator, agent in NAMES:
         shell.good("issue", "--task", task, "--delegator", delegator, "--agent", agent)
     shell.good("retire", "INC:2/a@b+c")
+    shell.good("delegator", "add", "alice@example.com", "--subject", "https://id.example 1")
     (home / ".config" / "jitid").mkdir(parents=True)
     configuration = f'ledger = "{shell.ledger}"\n[profile.elsewhere]\nledger = "{home}/other"\n'
     (home / ".config" / "jitid" / "config.toml").write_text(configuration)
