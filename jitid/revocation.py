@@ -150,7 +150,7 @@ def _check(selection: Selection) -> None:
 
 
 def check_reason(reason: str | None) -> None:
-    """Raise UsageError for a reason that cannot be kept."""
+    """Raise UsageError for a reason that cannot be kept, or that holds a token."""
     if reason is not None:
         check_text(reason, "the reason")
 
@@ -171,7 +171,7 @@ def _no_task(name: str) -> NotFoundError:
 
 
 def counts(radius: Radius) -> dict[str, Any]:
-    """Return how much ended, as audit events have it."""
+    """Return what the event says that ends so much, besides the digest."""
     return {"count": radius.credentials, "identities": radius.identities}
 
 

@@ -12,7 +12,7 @@ from jitid.delegators import Disabled
 from jitid.reconciling import Reconciled
 
 
-def perform(inside: Inside, operation: ops.AnyDelegatorOperation) -> object:
+def perform(inside: Inside, operation: ops.DelegatorOperation) -> object:
     """Perform an operation on delegators."""
     ledger = inside.ledger
     match operation:

@@ -79,7 +79,7 @@ class ImportDelegators(DirectoryOperation["Reconciled"]):
     accept_clock: bool = False
 
 
-AnyDelegatorOperation = (
+DelegatorOperation = (
     AddDelegator
     | ChangeDelegator
     | DisableDelegator

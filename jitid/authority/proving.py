@@ -1,4 +1,4 @@
-"""The proof that what leaked is dead, made whenever something has ended."""
+"""What follows whatever has ended something: the proof that what leaked of it is dead."""
 
 from __future__ import annotations
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import directory_operations as ops
+from jitid.authority import delegator_operations as ops
 from jitid.commands import delegatorrows, rows
-from jitid.commands.asking import can_ask
 from jitid.commands.delegatorrows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
 from jitid.commands.globals import Globals
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
-from jitid.commands.revoke import check_reason, confirm_end, most_of, unproved
+from jitid.commands.revoke import check_reason, confirmed, most_of, unproved
 from jitid.delegators import Amendment, Edit
 from jitid.environment import open_authority, open_or_create_authority
 from jitid.errors import UsageError
@@ -133,7 +132,7 @@ def change(
 def disable(
     given: Globals,
     name: options.KnownDelegator,
-    keep_live: options.KeepLive = False,
+    keep_live: options.KeepDescended = False,
     reason: options.Reason = None,
     dry_run: options.DryRun = False,
     max_: options.Max = None,
@@ -204,7 +203,7 @@ def show(given: Globals, name: options.KnownDelegator) -> None:
 
 def list_(
     given: Globals,
-    group: options.OfGroup = None,
+    group: options.InGroup = None,
     disabled: options.OnlyDisabled = False,
     enabled: options.OnlyEnabled = False,
     after: options.AfterDelegator = None,
@@ -282,18 +281,17 @@ def _show_edited(given: Globals, done: Edited, sentence: str) -> None:
 
 def _disable(given: Globals, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
     """Disable somebody; at a terminal, ask before ending more than allowed without --yes."""
-    if operation.most is None or operation.dry_run or operation.keep_live or not can_ask(given):
-        return authority.perform(operation)
-    foreseen = authority.perform(ops.DisableDelegator(name=operation.name, most=None, dry_run=True))
-    radius = foreseen.departure.radius
-    if radius.credentials <= operation.most:
-        return authority.perform(operation)
-    confirm_end(radius)
+    most = operation.most
+    preview = ops.DisableDelegator(name=operation.name, most=None, dry_run=True)
+    if not (operation.dry_run or operation.keep_live):
+        most = confirmed(given, most, lambda: authority.perform(preview).departure.radius)
     return authority.perform(
         ops.DisableDelegator(
             name=operation.name,
+            keep_live=operation.keep_live,
             reason=operation.reason,
-            most=radius.credentials,
+            most=most,
+            dry_run=operation.dry_run,
             accept_clock=operation.accept_clock,
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid import reconciling
-from jitid.authority.directory_operations import ImportDelegators
+from jitid.authority.delegator_operations import ImportDelegators
 from jitid.commands import delegatorrows, rosterfile, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals

@@ -19,6 +19,8 @@ from jitid.name import check_delegator, check_name
 from jitid.text import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.ledger.records import Radius
@@ -94,32 +96,42 @@ def revoke(
 
 def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
     """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
-    if operation.most is None or operation.dry_run or not can_ask(given):
-        return authority.perform(operation)
-    preview = Revoke(selection=operation.selection, tokens=operation.tokens, most=None, dry_run=True)
-    radius = authority.perform(preview).radius
-    if radius.credentials <= operation.most:
-        return authority.perform(operation)
-    confirm_end(radius)
+    selection, tokens = operation.selection, operation.tokens
+    preview = Revoke(selection=selection, tokens=tokens, most=None, dry_run=True)
+    most = operation.most
+    if not operation.dry_run:
+        most = confirmed(given, most, lambda: authority.perform(preview).radius)
     return authority.perform(
         Revoke(
-            selection=operation.selection,
-            tokens=operation.tokens,
+            selection=selection,
+            tokens=tokens,
             reason=operation.reason,
-            most=radius.credentials,
+            most=most,
+            dry_run=operation.dry_run,
             accept_clock=operation.accept_clock,
         )
     )
 
 
-def confirm_end(radius: Radius) -> None:
-    """Ask whether so much is to end. Raises UsageError unless it is confirmed."""
+def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
+    """Return how many may end: at a terminal, all that `foresee` tells of if somebody types how many that are.
+
+    Raises:
+        UsageError: they typed something else.
+
+    """
+    if most is None or not can_ask(given):
+        return most
+    radius = foresee()
     number = radius.credentials
+    if number <= most:
+        return most
     confirm(
         f"end {revocation.blast(radius)}",
         number,
         f"the number of credentials, {number}, to end them; anything else ends none",
     )
+    return number
 
 
 def most_of(given: Globals, stated: int | None) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    advising,
+    agent,
+    agentrows,
+    approvalrows,
     audit,
     completion,
     delegatorimport,
@@ -38,7 +42,18 @@ from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
 Source = Literal[
-    "ids", "tasks", "agents", "delegators", "known", "keys", "files", "folders", "command", "setting"
+    "ids",
+    "tasks",
+    "agents",
+    "records",
+    "delegators",
+    "known",
+    "keys",
+    "approvals",
+    "files",
+    "folders",
+    "command",
+    "setting",
 ]
 
 
@@ -53,10 +68,13 @@ NOTHING = Value()
 IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
+RECORDS = Value(sources=("records",))
+"""Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
 KNOWN = Value(sources=("known",))
 """Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
+APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -75,6 +93,7 @@ METAVARS: dict[str, Value] = {
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
+    "DELEGATOR": DELEGATORS,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,
@@ -91,6 +110,7 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
+    "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -120,6 +140,14 @@ OPTIONS: dict[str, Value] = {
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    **{
+        (f"agent {verb}", "NAME"): RECORDS
+        for verb in ("change", "show", "review", "suspend", "resume", "unregister")
+    },
+    **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
+    ("agent change", "--clear"): _words(*agent.CLEARED),
+    ("agent list", "--after"): RECORDS,
+    ("agent list", "--state"): _words(*agent.STATES),
     ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
@@ -144,6 +172,7 @@ VERBS: dict[tuple[str, str], Value] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
+    "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "inspect": inspect.FIELDS,
@@ -157,6 +186,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "approve list": approvalrows.FIELDS,
+    "approve show": approvalrows.DETAILS,
+    "approve grant": approvalrows.DECIDED,
+    "approve deny": approvalrows.DECIDED,
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
@@ -167,6 +200,16 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "delegator show": delegatorrows.DETAILS,
     "delegator list": delegatorrows.FIELDS,
     "delegator import": delegatorimport.FIELDS,
+    "agent register": agentrows.KEPT,
+    "agent change": agentrows.KEPT,
+    "agent show": agentrows.DETAILS,
+    "agent list": agentrows.FIELDS,
+    "agent review": (*agentrows.FIELDS, "event"),
+    "agent suspend": agentrows.WITHDRAWN,
+    "agent resume": agentrows.KEPT,
+    "agent unregister": agentrows.WITHDRAWN,
+    "agent classify": advising.CLASSIFIED,
+    "agent suggest": advising.SUGGESTED,
     "audit log": (*audit.LOG, "members"),
     "audit head": (),
     "audit verify": audit.VERIFIED,

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.agent import Agent
-from jitid.authority import directory_operations as ops
+from jitid.authority import delegator_operations as ops
 from jitid.delegator import Delegator
 from jitid.delegators import Disabled, Edit, Edited
 from jitid.reconciling import Reconciled, Source

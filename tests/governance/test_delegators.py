@@ -8,7 +8,7 @@ import pytest
 
 from jitid import issuance
 from jitid.auditing import LogFilter
-from jitid.authority import directory_operations as ops
+from jitid.authority import delegator_operations as ops
 from jitid.authority.operations import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.delegators import Amendment
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.authority import directory_operations as ops
+from jitid.authority import delegator_operations as ops
 from jitid.authority.operations import Inspect
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
