@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 # `jitid.name` and `jitid.identifier` say the same; loading them costs as much as all that is done here.
 _NAME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
@@ -31,8 +32,9 @@ Candidates = Iterator[tuple[str, str]]
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
-    The arguments are what to complete (ids, tasks, agents, delegators, keys), the word so far, and the words before it.
-    Whatever is wrong, there are no candidates: a TAB is no place for an error.
+    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
+    approvals), the word so far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place
+    for an error.
     """
     try:
         what, current, *words = arguments
@@ -180,6 +182,11 @@ def _tasks(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _agents(db: sqlite3.Connection, current: str) -> Candidates:
+    try:  # noqa: SIM105 - contextlib takes its time at each TAB
+        yield from _records(db, current)
+    except sqlite3.OperationalError:
+        # A ledger that an older jitid made has no such table until somebody opens it.
+        pass
     yield from _recent(db, "agent", current)
     yield from _told_nothing(
         db.execute(
@@ -191,17 +198,43 @@ def _agents(db: sqlite3.Connection, current: str) -> Candidates:
     )
 
 
+def _records(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the agents that are registered, and then those that were."""
+    now = time.time()
+    for name, owner, review_at, suspended_at, unregistered_at in db.execute(
+        """SELECT name, owner, review_at, suspended_at, unregistered_at FROM agent
+            WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
+        _alike(current),
+    ):
+        # `jitid.agent` says the same.
+        state = "overdue" if now >= review_at else "registered"
+        if suspended_at is not None:
+            state = "suspended"
+        if unregistered_at is not None:
+            state = "unregistered"
+        yield name, f"{state}, {owner}" if _is_name(owner) else state
+
+
 def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
     if current.startswith("agent:"):
         for name, told in _agents(db, current.removeprefix("agent:")):
             yield f"agent:{name}", told
         return
+    yield from _people(lambda begun: chain(_of_kind(db, begun), _in_directory(db, begun)), current)
+
+
+def _known(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _people(lambda begun: _in_directory(db, begun), current)
+
+
+def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
+    """Yield the names that begin as the word does, spelled as it was begun."""
     for kind in ("user:", "system:"):
         if kind.startswith(current) or current.startswith(kind):
-            yield from _of_kind(db, max(kind, current, key=len))
+            yield from of_kind(max(kind, current, key=len))
     if current and ":" not in current:
         # A bare name means `user:`.
-        for name, told in _of_kind(db, f"user:{current}"):
+        for name, told in of_kind(f"user:{current}"):
             bare = name.removeprefix("user:")
             if ":" not in bare:
                 yield bare, told
@@ -219,6 +252,26 @@ def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
             _alike(current),
         )
     )
+
+
+def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the names and aliases of delegators, and what they are; nothing in a ledger without a directory."""
+    try:
+        rows = db.execute(
+            """SELECT n.name, d.name, d.sensitivity, d.disabled_at FROM delegator_name AS n
+                 JOIN delegator AS d ON d.id = n.delegator
+                WHERE n.name >= :first AND n.name < :end ORDER BY n.name LIMIT :most""",
+            _alike(current),
+        )
+    except sqlite3.OperationalError:
+        # A schema from before there was one.
+        return
+    for name, own, sensitivity, disabled_at in rows:
+        if not (_is_name(name) and _is_name(own)):
+            continue
+        known = f"up to {sensitivity}" if _is_name(sensitivity) else "known"
+        state = known if disabled_at is None else "disabled"
+        yield name, state if name == own else f"{own}, {state}"
 
 
 def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
@@ -245,6 +298,23 @@ def _keys(db: sqlite3.Connection, current: str) -> Candidates:
         yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
 
 
+def _approvals(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the ids of requests that wait for somebody's word, or can still be used; the newest first."""
+    first, last = _range(current[len("apr_") :])
+    rows = db.execute(
+        """SELECT uid, delegator, (SELECT group_concat(name, ', ') FROM approval_group WHERE approval = approval.id)
+             FROM approval
+            WHERE ended_at IS NULL AND expires_at > :now AND uid BETWEEN :first AND :last
+            ORDER BY uid DESC LIMIT :most""",
+        {"now": time.time(), "first": first, "last": last, "most": MOST},
+    )
+    for raw, delegator, groups in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
+            told = f"for {delegator}, by {groups[:60]}" if named and _is_name(delegator) else ""
+            yield "apr_" + _base32(raw), told
+
+
 def _alike(current: str) -> dict[str, object]:
     # What follows every character of a name ends the range of those that begin alike.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
@@ -260,8 +330,11 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "ids": _ids,
     "tasks": _tasks,
     "agents": _agents,
+    "records": _records,
     "delegators": _delegators,
+    "known": _known,
     "keys": _keys,
+    "approvals": _approvals,
 }
 
 WHAT = tuple(_CANDIDATES)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
+    from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
@@ -57,7 +58,7 @@ class Operation(Generic[Result]):
 
 
 class DirectoryOperation(Operation[Result]):
-    """One on delegators and agents; they are in `directory_operations.py`, and `directing.py` performs them."""
+    """One on delegators and agents; they are in `delegator_operations.py`, and `directing.py` performs them."""
 
 
 class PolicyOperation(Operation[Result]):
@@ -213,6 +214,16 @@ class Revoke(Operation["Ended"]):
     most: int | None
     """How many live credentials may end; None for any number."""
     dry_run: bool = False
+    accept_clock: bool = False
+
+
+class HandBack(Operation["HandedBack"]):
+    """End the identity of whoever holds a token, or one that descends from it."""
+
+    token: Secret
+    """The holder's own credential, which is the right to do so."""
+    id: str
+    reason: str | None = None
     accept_clock: bool = False
 
 
@@ -395,6 +406,7 @@ AnyOperation = (
     | ListCredentials
     | ShowTree
     | Revoke
+    | HandBack
     | Retire
     | ListTasks
     | ShowTask
@@ -412,5 +424,7 @@ AnyOperation = (
     | ForeseeFix
     | Fix
     | MakeReport
+    | ApprovalOperation[Any]
+    | DirectoryOperation[Any]
     | UseOperation[Any]
 )

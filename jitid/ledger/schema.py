@@ -82,7 +82,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Without scopes, what they may hand out is left to the policy alone. Who came with an import may go with one.
         """CREATE TABLE delegator (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sensitivity TEXT NOT NULL, scopes TEXT, manager TEXT,
-               imported INTEGER NOT NULL, added_at INTEGER NOT NULL, disabled_at INTEGER, event INTEGER NOT NULL)""",
+               imported INTEGER NOT NULL, external TEXT UNIQUE, added_at INTEGER NOT NULL, disabled_at INTEGER,
+               event INTEGER NOT NULL)""",
         # All their names, their own among them: one look-up finds whoever is meant.
         "CREATE TABLE delegator_name (name TEXT PRIMARY KEY, delegator INTEGER NOT NULL REFERENCES delegator)",
         "CREATE INDEX delegator_name_of ON delegator_name (delegator)",
@@ -105,6 +106,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                ended_event INTEGER)""",
         "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
         "CREATE INDEX approval_identity ON approval (identity) WHERE identity IS NOT NULL",
+        # By the event that issued what it approved of, which may be several copies.
+        "CREATE INDEX approval_used ON approval (ended_event) WHERE identity IS NOT NULL",
         # What each group that must approve has said; a group nobody has spoken for has no approver.
         """CREATE TABLE approval_group (
                approval INTEGER NOT NULL REFERENCES approval, name TEXT NOT NULL, approver TEXT, proof TEXT,

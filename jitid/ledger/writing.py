@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.agent import Agent
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.delegator import Delegator
-from jitid.ledger import leaks, selecting, sqldirectory, sqluse
+from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger.directory import Ties
 from jitid.ledger.leak import Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
@@ -20,6 +21,9 @@ from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.ledger.use import NewUse
 from jitid.process import Process
 from jitid.task import Task
+
+if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalTransaction
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -48,6 +52,13 @@ class SqlTransaction(SqlSnapshot):
         self._appended = False
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval, and what becomes of them."""
+        from jitid.ledger.approvals import SqlApprovalChanges
+
+        return SqlApprovalChanges(self._db, self._now, self.next_seq)
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
@@ -243,7 +254,14 @@ class SqlTransaction(SqlSnapshot):
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
-        sqldirectory.put_delegators(self._db, delegators, self.next_seq())
+        sqldelegators.put_delegators(self._db, delegators, self.next_seq())
+
+    def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
+        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        names = list(names)
+        ties = self.ties(names)
+        leaving.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
+        return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid import completing, name
-from jitid.identifier import credential_id, identity_id
+from jitid.identifier import approval_id, credential_id, identity_id, parse_approval_id
 from jitid.ledger.schema import APPLICATION_ID
 from tests.builders import World, edit, make_folder, put
 from tests.completion.asking import lines, names, rows
@@ -45,7 +45,26 @@ def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
 )
 def test_delegators_are_spelled_as_they_were_begun(ledger: Path, current: str, expected: list[str]) -> None:
     """A bare name means `user:`, and is completed bare."""
-    assert lines(ledger, "delegators", current) == expected
+    assert names(ledger, "delegators", current) == expected
+
+
+def test_known_delegators_tell_who_they_are(ledger: Path) -> None:
+    edit(ledger, "INSERT INTO delegator_name VALUES ('user:al', 1)")
+    assert lines(ledger, "known") == [
+        "user:al\tuser:alice@example.com, up to critical",
+        "user:alice@example.com\tup to critical",
+    ]
+    assert names(ledger, "delegators", "user:al") == ["user:alice@example.com", "user:al"]
+    assert names(ledger, "known", "al") == ["al", "alice@example.com"]
+    assert names(ledger, "known", "system:") == []
+    edit(ledger, "UPDATE delegator SET disabled_at = 1")
+    assert lines(ledger, "known", "user:alice") == ["user:alice@example.com\tdisabled"]
+
+
+def test_a_ledger_from_before_there_was_a_directory_has_its_delegators(ledger: Path) -> None:
+    edit(ledger, "DROP TABLE delegator_name")
+    assert names(ledger, "delegators") == ["user:bob", "user:alice@example.com", "system:ci"]
+    assert names(ledger, "known") == []
 
 
 def test_ids_are_those_of_identities_the_newest_first_and_say_whose_they_are(ledger: Path) -> None:
@@ -64,6 +83,21 @@ def test_ids_of_credentials_come_where_one_is_begun(ledger: Path, begun: str) ->
 def test_an_id_that_stands_on_the_line_is_not_offered_again(ledger: Path) -> None:
     newest, *others = names(ledger, "ids")
     assert names(ledger, "ids", "jid_", "revoke", newest) == others
+
+
+def test_requests_that_can_still_be_granted_come_the_newest_first_and_say_whose_they_are(
+    ledger: Path,
+) -> None:
+    newest, other = [approval_id(raw) for (raw,) in rows(ledger, "SELECT uid FROM approval ORDER BY id DESC")]  # type: ignore[arg-type]
+    assert lines(ledger, "approvals") == [f"{one}\tfor user:bob, by security" for one in (newest, other)]
+    assert names(ledger, "approvals", other[:-1]) in ([other], [newest, other])
+    edit(
+        ledger,
+        f"UPDATE approval SET ended_at = 1, ended_as = 'denied' WHERE uid = x'{parse_approval_id(newest).hex()}'",
+    )
+    assert names(ledger, "approvals", "apr_") == [other]
+    edit(ledger, "UPDATE approval SET expires_at = 1")
+    assert names(ledger, "approvals") == []
 
 
 def test_keys_tell_their_state(ledger: Path) -> None:

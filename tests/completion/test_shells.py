@@ -56,6 +56,8 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
         ("jitid list --field exp", ["expires_at"]),
         ("jitid --field exp", []),
         ("jitid list --sort=-is", ["-issued_at"]),
+        ("jitid delegator show us", ["user:alice@example.com"]),
+        ("jitid delegator import x --as s", ["scim"]),
         ("jitid config get ", list(SETTINGS)),
         ("jitid config set color ", ["auto", "always", "never"]),
         ("jitid config set purpose ", []),
@@ -122,6 +124,11 @@ def test_ids_the_newest_first(shell: Completing, filled: Shell, line: str) -> No
 def test_an_id_is_offered_once(shell: Completing, filled: Shell) -> None:
     newest, *others = filled.good("list", "--field", "id").split()
     assert shell.candidates(f"jitid revoke {newest} jid_") == others
+
+
+def test_the_ids_of_requests(shell: Completing, filled: Shell) -> None:
+    newest, other = filled.good("approve", "list", "--field", "approval").split()
+    assert shell.candidates("jitid approve grant ") == [newest, other]
 
 
 def test_the_ids_of_keys(shell: Completing, filled: Shell) -> None:

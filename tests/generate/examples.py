@@ -46,6 +46,62 @@ jitid audit verify""",
 """Those of jitid(1) itself."""
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
+    "agent register": (
+        Example(
+            "An agent that alice answers for:",
+            """jitid agent register release-bot --owner alice \\
+    --purpose 'rolls out what was released' --scope 'deploy:*' \\
+    --kind jwt --max-ttl 15m --concurrency 3""",
+        ),
+    ),
+    "agent change": (
+        Example("Shorter lives, and a kind less:", "jitid agent change crawler --max-ttl 10m --kind opaque"),
+        Example(
+            "No scopes any more, and any number of it at once:",
+            "jitid agent change crawler --clear scope --clear concurrency",
+        ),
+    ),
+    "agent show": (
+        Example("All about one:", "jitid agent show crawler"),
+        Example("Who answers for it:", "jitid agent show crawler --field owner"),
+    ),
+    "agent list": (
+        Example(
+            "Those that are issued nothing until somebody reviews them:", "jitid agent list --state overdue"
+        ),
+        Example("What alice answers for:", "jitid agent list --owner alice"),
+    ),
+    "agent review": (Example("Look at it, and again in a month:", "jitid agent review crawler --next 30d"),),
+    "agent suspend": (
+        Example(
+            "First what would end with it:",
+            """jitid agent suspend crawler --dry-run
+jitid agent suspend crawler --reason 'reads what it should not'""",
+        ),
+    ),
+    "agent resume": (Example("Once it is in order again:", "jitid agent resume crawler"),),
+    "agent unregister": (
+        Example(
+            "Its work is done, and what it is at may be finished:",
+            "jitid agent unregister crawler --keep-live --reason 'replaced'",
+        ),
+    ),
+    "agent classify": (
+        Example("What should be done, and why:", "jitid agent classify"),
+        Example(
+            "The commands alone, to be looked at and run:",
+            "jitid agent classify --field command | grep register > register.sh",
+            tried=False,
+        ),
+        Example("One agent in all its numbers:", "jitid agent classify planner --format json"),
+    ),
+    "agent suggest": (
+        Example(
+            "A policy for one agent, from the last month:",
+            "jitid agent suggest planner --days 30 > planner.cedar",
+        ),
+        Example("A policy for all agents of a task that went well:", "jitid agent suggest --task INC-4821"),
+    ),
     "issue": (
         Example(
             "A credential for alice's task; nothing but the token goes to the variable:",
@@ -74,6 +130,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             tried=False,
         ),
         Example(
+            "Wait for somebody to approve of it, where the policy wants that:",
+            """jitid issue --task PAY-7 --delegator alice --scope pay:out \\
+    --wait 10m --out payer.jwt""",
+        ),
+        Example(
             "A hundred copies, and one for each line of a list:",
             """(umask 077; jitid issue --task LOAD-3 --delegator system:ci \\
     --count 100 > tokens.jsonl)
@@ -91,6 +152,31 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "With ten seconds to finish in when its time is over:",
             """jitid run --task INC-4821 --delegator alice --grace 10s \\
     -- ./agent.sh""",
+        ),
+    ),
+    "mcp": (
+        Example(
+            "What the client of an agent reads, and the agent under an identity from which its server delegates:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}
+END
+jitid run --task INC-4821 --delegator alice \\
+    --scope 'repo:*' -- ./agent.sh    # starts jitid mcp""",
+        ),
+        Example(
+            "For a client that hands no variables on, the token in a file of a name that is known before:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args":
+  ["mcp", "--token-file", "/run/user/1000/agent/token"]}}}
+END
+jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
+    --file /run/user/1000/agent -- ./agent.sh  # jitid mcp""",
+            tried=False,
+        ),
+        Example(
+            "Whether it answers, by hand:",
+            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
+    jitid mcp --token-file planner.jwt""",
         ),
     ),
     "renew": (
@@ -120,11 +206,112 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
         Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
     ),
     "leak show": (Example("All about one:", "jitid leak show 1"),),
+    "delegator add": (
+        Example(
+            "Alice may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
+            """jitid delegator add alice --entitlement 'deploy:*' --group sre \\
+    --alias alice@example.com""",
+        ),
+        Example(
+            "Who somebody is in the ID tokens of an issuer, and whom they report to:",
+            """jitid delegator add bob --manager alice \\
+    --subject 'https://id.example 00u1a2b3c'""",
+        ),
+    ),
+    "delegator change": (
+        Example(
+            "Into another team, with one right more:",
+            """jitid delegator add carol --entitlement 'log:*' --group support
+jitid delegator change carol --entitlement 'deploy:staging' \\
+    --group sre --remove-group support""",
+        ),
+        Example(
+            "Exactly these groups, and entitlements no longer:",
+            """jitid delegator add dave --entitlement 'log:*' --group night
+jitid delegator change dave --no-groups --group day --policy-alone""",
+        ),
+    ),
+    "delegator disable": (
+        Example(
+            "Somebody leaves; what would end is shown first:",
+            """jitid delegator add erin
+jitid delegator disable erin --dry-run
+jitid delegator disable erin --reason 'has left'""",
+        ),
+        Example(
+            "Nobody is to be given anything for mallory, whom the directory does not know:",
+            "jitid delegator add mallory && jitid delegator disable mallory",
+        ),
+    ),
+    "delegator enable": (
+        Example(
+            "Back again:",
+            """jitid delegator add frank && jitid delegator disable frank
+jitid delegator enable frank --reason 'back from leave'""",
+        ),
+    ),
+    "delegator show": (
+        Example(
+            "All about one, by any of their names:",
+            """jitid delegator add grace --alias grace@example.com
+jitid delegator show grace@example.com""",
+        ),
+    ),
+    "delegator list": (
+        Example("Who is in a group:", "jitid delegator list --group sre"),
+        Example(
+            "Everybody, for another ledger:",
+            "jitid delegator list --limit 1000000 --format jsonl > people.jsonl",
+        ),
+    ),
+    "delegator import": (
+        Example(
+            "From a spreadsheet; what would be changed is shown first:",
+            """printf '%s\\n' 'name,entitlements,groups,manager' \\
+    'heidi,deploy:*;log:*,sre;on call,ivan' \\
+    'ivan,,leads,' > people.csv
+jitid delegator import people.csv --dry-run
+jitid delegator import people.csv""",
+        ),
+        Example(
+            "Each night all users of an identity provider, and nobody else who came with it:",
+            """curl -fsS -H @scim.header \\
+    'https://id.example/scim/v2/Users?count=100000' |
+    jitid delegator import - --as scim --full --max 20""",
+            tried=False,
+        ),
+    ),
     "leak close": (
         Example(
             "End what leaked, and be done with it:",
             """jitid revoke "$(jitid leak show 1 --field jti)"
 jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
+    "approve list": (
+        Example("What waits for the word of security:", "jitid approve list --open --group security"),
+        Example("What became of all that was ever asked for:", "jitid approve list --all --format csv"),
+    ),
+    "approve show": (
+        Example(
+            "All about a request, with the rule that asks:",
+            'jitid approve show "$REQUEST"',
+            tried=False,
+        ),
+    ),
+    "approve grant": (
+        Example(
+            "Grant it for five minutes, as your ID token proves you:",
+            """jitid approve grant "$REQUEST" --for 5m \\
+    --reason 'change 4711' --delegator-token-file id.token""",
+            tried=False,
+        ),
+    ),
+    "approve deny": (
+        Example(
+            "Deny it, and say why:",
+            """jitid approve deny "$REQUEST" --reason 'not before the audit'""",
+            tried=False,
         ),
     ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
@@ -361,15 +548,41 @@ sudo systemctl start jitid-sweep.timer""",
     "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
 }
 
+_DELEGATORS = (
+    "delegator add",
+    "delegator change",
+    "delegator disable",
+    "delegator enable",
+    "delegator show",
+    "delegator list",
+    "delegator import",
+)
+
 RELATED: Mapping[str, tuple[str, ...]] = {
+    "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
+    "agent change": ("agent register", "agent show", "agent review"),
+    "agent show": ("agent list", "agent review", "list"),
+    "agent list": ("agent show", "agent review", "agent classify"),
+    "agent review": ("agent show", "agent list", "agent change"),
+    "agent suspend": ("agent resume", "agent unregister", "revoke"),
+    "agent resume": ("agent suspend", "agent review"),
+    "agent unregister": ("agent register", "agent suspend", "revoke"),
+    "agent classify": ("agent register", "agent unregister", "agent suggest"),
+    "agent suggest": ("agent classify", "agent register"),
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
-    "run": ("issue", "renew", "retire", "revoke"),
+    "run": ("issue", "mcp", "renew", "retire", "revoke"),
+    "mcp": ("issue", "run", "renew", "revoke", "list"),
     "renew": ("issue", "run", "inspect"),
     "trace": ("leak add", "inspect", "revoke", "keys revoke"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
+    "approve list": ("approve show", "approve grant", "approve deny"),
+    "approve show": ("approve list", "approve grant", "approve deny", "issue"),
+    "approve grant": ("approve list", "approve show", "approve deny", "issue"),
+    "approve deny": ("approve list", "approve show", "approve grant", "revoke"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),

@@ -152,7 +152,15 @@ is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
-thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
+thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
+sensitivity and deadline, kind, scopes, audiences, details, lifetime, parent, and the number of copies. Whatever
+differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
+(jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
+holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
+--from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
+--allow-narrower nobody is asked as long as something is left.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
@@ -160,7 +168,8 @@ given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE 
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
-private folder by itself. With --env the token is not renewed, and the command is ended when it expires.
+private folder by itself. With --env the token is not renewed, and the command is ended when it expires; nor is a
+token that was issued by an approval (jitid-issue(1)).
 
 Signals are passed on to the command, and to it alone: what it has started is its own to end. A key at the
 terminal reaches both of them by the terminal. Whoever signals a whole process group, as `timeout` does,
@@ -170,7 +179,74 @@ If `jitid run` itself is killed, the command is killed with it, on Linux, and it
 expiry. Then `jitid list` and `jitid doctor` tell that the process is gone, where it can be seen, and how to
 end what it had. Not killed with it are processes that the command has started, and a command that has gained
 another user's rights, which cannot be signalled either; the identity ends for all of them.""",
+    "mcp": """\
+FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
+the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
+puts the token where a client's configuration can name it.
+
+`whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
+not handed back.
+
+`request_identity` takes `agent`, and `scopes`, `audiences`, `ttl`, `purpose` and `task` if they are needed, which mean
+what the options of jitid-issue(1) mean. It is the issue that `jitid issue` would do with --parent-file FILE: decided by
+the policy, within what the agent's own credential holds, recorded alike. With a `task` of its own it opens a sub-task,
+as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with
+the token.
+
+`what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
+with what would be granted, or the reason and the nearest that would pass.
+
+`hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
+descends from it; anything else is refused and recorded, whether the ledger knows it or not.
+
+A token file has the mode 0600, in a new folder of the mode 0700 under $XDG_RUNTIME_DIR, $TMPDIR or /tmp. It goes when
+its identity is handed back, when that has expired, and at the end. An identity given here is not renewed by the server:
+it lives until its own expiry, which is at most that of the agent's credential as it was then. Whoever has its file may
+renew it (jitid-renew(1)). With --keep both identities and files are left.
+
+At most --most identities are out at a time. Calls that write to the ledger (`request_identity` and `hand_back`, refused
+ones too) are done at most --rate times a second on the average, and after a rest ten seconds' worth of them at once. A
+call beyond these limits is refused before the ledger is touched; the answer says when to try again. Calls are
+answered one after the other.
+
+What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
+and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
+such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
+JSON-RPC.
+
+Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
+2025-06-18 and 2025-11-25 of the protocol are spoken.
+
+If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
+shows it, and `jitid sweep` finds it.""",
+    "approve list": """\
+`missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
+empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and
+the group is missing again. A request waits for as long as the setting `approval_patience` says, for a day.""",
+    "approve show": """\
+On a terminal the rules stand beneath it with their text, as it was when they asked; elsewhere they are in `rules`.
+`words` is what each group has said. `deadline` is that of the task, counted from its opening unless a time was
+stated. The purpose is the words of whoever asks, and so is everything else that nobody proved: `delegator_proof`
+says how the delegator was.""",
+    "approve grant": """\
+An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
+`approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
+for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
+
+With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
+`approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
+whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
+and of the group by then.
+
+Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
+under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
+tokens, which agents do not get.""",
+    "approve deny": """\
+Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
+Who waits for it is told at once, with the reason.""",
     "renew": """\
+What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
+
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
 successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
 with the older token while that works, supersedes all earlier ones.""",
@@ -229,11 +305,21 @@ Each figure is told as it was at one time: now, or --at TIME. Then a credential 
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
 that has passed, and so is `prometheus`.
 
+Live credentials are told by the state of their root delegator (`known`, `unverified`, `disabled`) and by the record of
+their agent (`registered`, `ephemeral`); beside that stands how many delegators and agents the directory has, how many
+of the agents are overdue for review, suspended, or without an owner who may delegate. Of a time that has passed, states
+and records are told by what the directory has now: when somebody was added, disabled, registered or unregistered for
+the last time. What was undone since, such as a disabling, is not seen, and what the directory had is left out.
+
 Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`; JSON is the whole report. --field
 names a total.
 
-An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
-the ledger. A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
+verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
+which it is not known that there was none, since for their audiences no use was reported after their issue
+(jitid-sweep(1) tells when one is).
+
+A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
 as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
 secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
@@ -301,13 +387,97 @@ leaked, and does not show those.""",
 Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
 that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
+    "delegator add": """\
+A delegator whom the directory does not know may ask too, as far as the policy lets whoever is unverified, unless the
+setting `delegators` is `known`. Of one whom it knows, this is asked at each issue and renewal before the policy is:
+whether they are disabled, whether the task is more sensitive than --sensitivity, and whether their entitlements cover
+each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
+
+A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
+is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),
+jitid-revoke(1) and jitid-delegator-disable(1) meet all their names.
+
+A group has 1 to 128 printable characters. The order of entitlements does not matter; one that another one covers is
+left out. The manager need not be in the directory.""",
+    "delegator change": """\
+To take a right away takes nothing from what was issued: it is refused when that is renewed, and ends with
+jitid-revoke(1). The audit event has what was changed as it was and as it is.""",
+    "delegator disable": """\
+All of it is one transaction and one audit event. Nothing more is issued for them, nor renewed, under any of their
+names; an issue that was decided when they were not disabled, and not committed, is refused.
+
+Agents are suspended with their owner, so that nothing more is issued to them, whoever asks. What such an agent holds
+for another delegator already lives on, and a note says so: that one asked for it, and jitid-revoke(1) with --agent
+ends it. With --keep-live what descends from the delegator lives on too; to disable them again without it ends that.
+
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the preview and the answer say until when that is. Of what was reported as leaked and is dead
+then it is proved that the ledger refuses it.
+
+Whom the directory does not know cannot be disabled: add them first, and nothing is issued for them, whatever the
+policy says.""",
+    "delegator enable": """\
+A note names each agent that stays suspended, and the command that resumes it.""",
+    "delegator show": """\
+`live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
+are suspended. `requests` are their requests for approval that are open, `grants` what they approved and nobody has
+used yet: with them, jitid-delegator-disable(1) withdraws these.
+
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none.""",
+    "delegator list": """\
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none. jitid-delegator-import(1) takes CSV and JSON lines as they are printed here.""",
+    "delegator import": """\
+All is one transaction and one audit event, which has the SHA-256 of FILE. Nothing changes if nothing is different. Of
+whom the list says something, that becomes so; what it does not tell of stays as it is, or is as for one of whom nothing
+is stated. Whoever is in the list has come with an import from then on. With --full, those who have, are not disabled
+and are not in the list are disabled: the list must then have everybody, and one that names nobody is refused.
+
+Whom the list says to be active is enabled, also whoever was disabled by hand: disable them where the list comes from
+too. Where it does not say, whoever is disabled stays so, and a note says so.
+
+A name that the directory has as an alias is the person who has that alias, unless the list gives it to somebody else;
+an alias may move from one to another. One that is somebody's who is not in the list is refused.
+
+`csv` has a header, with the columns `name` and any of `entitlements`, `sensitivity`, `groups`, `manager`, `aliases`,
+`external_id`, and one of `active`, `disabled` (true or false) and `state` (enabled or disabled). Cells are parted by
+commas, or by semicolons where the header has no comma. Several values in a cell are parted by semicolons, entitlements
+by blanks too; a value with a semicolon in it stands between quotes. A blank cell says that there is none: no
+entitlement at all, unless it is `(policy)`. A column that is not there, as opposed to a blank cell, says nothing.
+
+`scim` has users of SCIM 2.0 (RFC 7643, section 4.1): a list response, an array, or one after another. `userName` is
+the name, the addresses in `emails` are aliases, the `display` or `value` of each in `groups` is a group, the `value`
+of each in `entitlements` a scope, `active` says whether they are enabled, and the manager of the enterprise extension
+is found by `value` or `$ref` among the ids of the list and of the directory. A user whom the directory knows by `id`
+is the same person under another user name: they keep their name here, and the new one becomes an alias. Of groups,
+addresses, entitlements and managers, a user without any has none if another one of the list has some; where nobody
+has any, the list does not tell of them. Subjects of ID tokens stay as they are. An address that is no name here is
+left out. A list response that says there are more users than it has is refused with --full.
+
+`jsonl` has an object a line, as jitid-delegator-list(1) prints it, with the member `name` and any of the columns above;
+lists are arrays. `null` for `entitlements` leaves it to the policy alone. `imported` says whether they have come with
+an import.
+
+An error names the line, or the place in the list as in `.Resources[3]`.""",
     "sweep": """\
-The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
-parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
-be: reported as leaked and alive, by themselves or by what was made with them, ended and still honoured by verifiers
-that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than anybody needs. The rest is
-about the ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it
-does not; their limits are the settings that begin with `sweep_`, which no environment variable sets.
+The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
+parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
+valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
+still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
+their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
+reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
+environment variable sets.
+
+Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
+ends it.
+
+Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
+was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
+those credentials the rules never-used and over-scoped say anything. Of the others it is not known whether they are
+used: every output says how many those are, or `not known: use is reported nowhere` (in JSON `unknown`). That is neither
+a finding nor a reason for the status 11, and does not count as examined completely either.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
@@ -329,6 +499,76 @@ The audit log is read on from the last signed head that a sweep has kept, in the
 folder and where --head-out says; from its beginning where neither is there, or the file of --head-out is new. Every
 head that is there must fit; one that cannot be read is a finding until it is put away. What
 earlier sweeps have verified is read again by jitid-audit-verify(1).""",
+    "agent register": """\
+Without a record an agent is ephemeral, and is issued whatever the policy permits. With one, nothing is issued to it,
+or renewed, that its record does not allow: each scope must be covered by one of the record, each audience be among
+those of the record (without any: the setting `audience`, or the ledger's issuer), the kind be among its kinds; what
+would live longer is shortened; and no more identities of it live at once than `concurrency` says. Nothing is issued
+while it is suspended or its review is overdue; nor does it delegate then.
+
+The owner must be known to the directory, by any of their names, and not disabled. If they have entitlements, the scopes
+must be within those: the rule `delegator-entitlement` refuses others.
+
+What lives under the name already counts from then on, and stays as it was issued. An agent that was unregistered is
+registered anew in the record that it had.""",
+    "agent change": """\
+To have something else reviewed at another time is no change: `jitid agent review` does that. The owner, or the scopes,
+are checked as by `jitid agent register` if either is stated.""",
+    "agent show": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `issues` are the
+latest five credentials under its name.""",
+    "agent list": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `last_issued_at` is
+when its latest identity was given a credential for the last time.""",
+    "agent review": """\
+A suspended agent stays suspended. Who has reviewed it is in the audit log, with what there was to look at.""",
+    "agent suspend": """\
+Whatever holds a credential under its name ends, and everything below that, in the transaction that suspends it: who
+asks at the same moment is refused, or ends with it. At a terminal, more than --max is asked about instead of refused.
+Verifiers that do not ask the ledger honour a signed token until it expires; the answer says until when.""",
+    "agent unregister": """\
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the answer says until when. The record stays, and says when it ended.""",
+    "agent classify": """\
+What counts is what was issued in the last --days days of UTC, 90 unless it is said, the present one included. A name
+recurs if it had at least five tasks in them, or was issued identities on at least three of the days; the settings
+`recurs_tasks` and `recurs_days` say otherwise. Then:
+
+A name without a record that recurs should `register`. One that does not should `stay ephemeral`, and so should the name
+`agent`, which is that of whoever states none.
+
+A record should `stay registered` as long as something is issued under it. It should `unregister` when nothing was
+issued, nor was it registered, for so many days; or for three times the longest interval that there was between two days
+with an issue, if that is less, and at least for 14 days.
+
+`command` registers the agent with the least that all of its past would have needed: the scopes that were used, if
+enforcement points reported the use of anything of it (`scopes_from` is `used`), otherwise those that were granted;
+audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, in whole minutes; and
+as many identities as were alive at the same second. More than ten scopes that differ in one segment alone, such as
+`tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the delegator behind most of it, and no more than
+a suggestion; `why` says what keeps them from it. The purpose is that of its latest task.
+
+`run_time` is from the issue of an identity to the end of its last credential, over those that have ended; `p50` and
+`p95` are by nearest rank. `interval` is the median of the days from one day with an issue to the next. `delegated` is
+how many identities the delegator was behind. `live` counts identities.
+
+At most --limit names are told, 1000 unless it is said: those with a record, then those that recur, then the others, by
+the number of their identities.""",
+    "agent suggest": """\
+What is looked at is the last --days days of UTC, 90 unless it is said. Where enforcement points reported the use of
+anything of the agent, all is about the identities that were used, and about those scopes; where none did, it is about
+all that was issued.
+
+The policy of an agent are two rules. One permits an issue for the delegators that there were, proved as they were, up
+to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
+scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
+setting `timezone` tells them. `@max_ttl` is the longest that an identity took from its first issue to its last use, or
+to its end. Scopes stand letter by letter; where more than ten without a wildcard differ in one segment alone, what they
+have in common stands for them.
+
+Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
+away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it
+first: what was seen may not be all that is needed, nor all of it right. Rules that forbid hold beside it as ever.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\

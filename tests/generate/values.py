@@ -6,8 +6,14 @@ from typing import Literal, NamedTuple
 
 from jitid.commands import (
     actions,
+    advising,
+    agent,
+    agentrows,
+    approvalrows,
     audit,
     completion,
+    delegatorimport,
+    delegatorrows,
     doctor,
     findings,
     found,
@@ -17,6 +23,7 @@ from jitid.commands import (
     report,
     requesting,
     revoke,
+    rosterfile,
     rows,
     run,
     sweep,
@@ -36,7 +43,20 @@ from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
-Source = Literal["ids", "tasks", "agents", "delegators", "keys", "files", "folders", "command", "setting"]
+Source = Literal[
+    "ids",
+    "tasks",
+    "agents",
+    "records",
+    "delegators",
+    "known",
+    "keys",
+    "approvals",
+    "files",
+    "folders",
+    "command",
+    "setting",
+]
 
 
 class Value(NamedTuple):
@@ -50,8 +70,13 @@ NOTHING = Value()
 IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
+RECORDS = Value(sources=("records",))
+"""Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
+KNOWN = Value(sources=("known",))
+"""Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
+APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -71,10 +96,13 @@ METAVARS: dict[str, Value] = {
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
+    "DELEGATOR": DELEGATORS,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,
     "FMT": _words(*FORMATS),
+    "FORM": _words(*rosterfile.FORMS),
+    "GROUP": NOTHING,
     "ID": IDS,
     "ID|FILE": Value(sources=("ids", "files")),
     "JSON": NOTHING,
@@ -85,11 +113,13 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
+    "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
     "SHELL": _words(*SHELLS),
     "STATE": _words(*State),
+    "SUBJECT": NOTHING,
     "TASK": TASKS,
     "TEXT": NOTHING,
     "TIME": NOTHING,
@@ -102,18 +132,35 @@ METAVARS: dict[str, Value] = {
 
 OPTIONS: dict[str, Value] = {
     "--agent": AGENTS,
+    "--alias": NOTHING,
     "--delegator": DELEGATORS,
+    "--manager": DELEGATORS,
     "--operation": NOTHING,
     "--profile": NOTHING,
+    "--remove-alias": NOTHING,
     "--task": TASKS,
 }
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    **{
+        (f"agent {verb}", "NAME"): RECORDS
+        for verb in ("change", "show", "review", "suspend", "resume", "unregister")
+    },
+    **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
+    ("agent change", "--clear"): _words(*agent.CLEARED),
+    ("agent list", "--after"): RECORDS,
+    ("agent list", "--state"): _words(*agent.STATES),
     ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
     ("config set", "VALUE"): SETTING,
+    ("delegator add", "NAME"): DELEGATORS,
+    ("delegator change", "NAME"): KNOWN,
+    ("delegator disable", "NAME"): KNOWN,
+    ("delegator enable", "NAME"): KNOWN,
+    ("delegator show", "NAME"): KNOWN,
+    ("delegator list", "--after"): KNOWN,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
@@ -128,6 +175,7 @@ VERBS: dict[tuple[str, str], Value] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
+    "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "authorize": verdicts.FIELDS,
@@ -142,9 +190,30 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "approve list": approvalrows.FIELDS,
+    "approve show": approvalrows.DETAILS,
+    "approve grant": approvalrows.DECIDED,
+    "approve deny": approvalrows.DECIDED,
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "delegator add": delegatorrows.EDITED,
+    "delegator change": delegatorrows.EDITED,
+    "delegator disable": delegatorrows.DISABLED,
+    "delegator enable": delegatorrows.ENABLED,
+    "delegator show": delegatorrows.DETAILS,
+    "delegator list": delegatorrows.FIELDS,
+    "delegator import": delegatorimport.FIELDS,
+    "agent register": agentrows.KEPT,
+    "agent change": agentrows.KEPT,
+    "agent show": agentrows.DETAILS,
+    "agent list": agentrows.FIELDS,
+    "agent review": (*agentrows.FIELDS, "event"),
+    "agent suspend": agentrows.WITHDRAWN,
+    "agent resume": agentrows.KEPT,
+    "agent unregister": agentrows.WITHDRAWN,
+    "agent classify": advising.CLASSIFIED,
+    "agent suggest": advising.SUGGESTED,
     "audit log": tuple(dict.fromkeys((*audit.LOG, "members", *actions.FIELDS))),
     "audit head": (),
     "audit verify": audit.VERIFIED,
