@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import NOW, PERMIT_ALL, Made, World, edit
+from tests.builders import NOW, PERMIT_ALL, Made, World
+from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
 
 GRANT_ALL = (
@@ -367,59 +369,32 @@ def test_a_renewed_credential_is_used_as_the_first_was(world: World) -> None:
 
 # What somebody has approved of.
 
-_APPROVED = (
-    """INSERT INTO approval SELECT 1, zeroblob(16), zeroblob(32), zeroblob(0), 'user:alice', 'x', 0, 0, 0, 'used',
-              {identity}, 1, 1""",
-    "INSERT INTO approval_group VALUES (1, 'security', 'user:boss', 'asserted', {granted}, 0, 0, 1)",
-)
-
-
-def approve(world: World, made: Made, *, granted: bool = True) -> None:
-    """Record that a group approved of the issue of an identity, or did not."""
-    with world.ledger.read() as snapshot:
-        credential = snapshot.find_credentials_of(_uid(made))[-1]
-    edit(
-        world.path,
-        *(text.format(identity=credential.identity_key, granted=int(granted)) for text in _APPROVED),
-    )
-    world.reopen()
-
-
-def _uid(made: Made) -> bytes:
-    from jitid.identifier import parse_id
-
-    return parse_id(made.id)[1]
-
 
 @pytest.mark.parametrize("action", ["issue", "grant", "authorize"])
 @pytest.mark.parametrize("effect", ["permit", "forbid"])
 def test_what_was_approved_at_the_issue_is_approved_for_the_use(
-    action: str, effect: str, lenient: World
+    action: str, effect: str, tmp_path: Path
 ) -> None:
-    approved, denied, other = (lenient.issue(scopes=("repo:read",), task=f"T{number}") for number in range(3))
-    approve(lenient, approved)
-    plain = "".join(
-        f'@id("{name}s") permit (principal, action == Action::"{name}", resource);'
-        for name in ("issue", "grant", "authorize")
-        if effect == "forbid" or name != action
-    )
-    step_up = (
-        f'@id("step-up") @approval("security") {effect} (principal, action == Action::"{action}", resource);'
-    )
-    repoliced(lenient, plain, step_up)
-    assert verdict(lenient, approved).allowed
-    assert rules(lenient, other) == (("default-deny",) if effect == "permit" else ("step-up",))
-    done = decided(lenient, asked(other), asked(approved), asked(denied), asked(approved))
-    assert [one.allowed for one in done.verdicts] == [False, True, False, True]
-
-
-def test_what_a_group_refused_is_not_approved(lenient: World) -> None:
-    made = lenient.issue(scopes=("repo:read",))
-    approve(lenient, made, granted=False)
-    repoliced(
-        lenient, GRANT_ALL, '@id("step-up") @approval("security") forbid (principal, action, resource);'
-    )
-    assert rules(lenient, made) == ("step-up",)
+    with Office(tmp_path / "ledger") as office:
+        office.grant(office.ask(**PAY))
+        approved, other = office.issue(**PAY), office.issue(scopes=("repo:read",), task="T2")
+        plain = "".join(
+            f'@id("{name}s") permit (principal, action == Action::"{name}", resource);'
+            for name in ("issue", "grant", "authorize")
+            if effect == "forbid" or name != action
+        )
+        step_up = f"""@id("step-up") @approval("security")
+            {effect} (principal, action == Action::"{action}", resource);"""
+        repoliced(office, plain, step_up)
+        assert verdict(office, approved, "pay:out").allowed
+        assert rules(office, other) == (("default-deny",) if effect == "permit" else ("step-up",))
+        done = decided(office, asked(other), asked(approved, "pay:out"), asked(other))
+        assert [one.allowed for one in done.verdicts] == [False, True, False]
+        # It lasts as long as the identity does, though the grant itself was short-lived.
+        office.clock.now = approved.issued.expires_at - 1
+        assert verdict(office, approved, "pay:out").allowed
+        repoliced(office, plain, step_up.replace("security", "finance"))
+        assert not verdict(office, approved, "pay:out").allowed
 
 
 # What is asked.
