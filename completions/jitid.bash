@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace leak approve list tree revoke retire sweep report task audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -44,6 +44,9 @@ __jitid_table() {
     'run')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing $everywhere"
         arguments='command+'
+        ;;
+    'mcp')
+        options="--token-file=files --most=nothing --rate=nothing --keep $everywhere"
         ;;
     'renew')
         options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'approve' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -124,6 +124,7 @@ complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
 # jitid
 complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a task-scoped credential and print its token, alone on a line'
 complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identity of its own while it runs'
+complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
@@ -230,6 +231,12 @@ complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\to
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
+
+# jitid mcp
+complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'The token of the agent\'s own credential, read anew for each call'
+complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Give out at most N identities at a time (default 100)'
+complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Write to the ledger at most N times a second (default 5), and 10 N at once'
+complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'At the end, leave alive what was given and not handed back'
 
 # jitid renew
 complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'The token to renew; FILE is rewritten in place. Standard input if absent or `-`'

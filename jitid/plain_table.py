@@ -63,6 +63,12 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--grace": ("grace", "text", ""),
         "--wait": ("wait", "text", ""),
     }, (("command", "texts", True),)),
+    "mcp": ({
+        "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),
+        "--most": ("most", "number", ""),
+        "--rate": ("rate", "number", ""),
+        "--keep": ("keep", "flag", ""),
+    }, ()),
     "renew": ({
         "--token-file": ("token_file", "text", ""),
         "--ttl": ("ttl", "text", ""),

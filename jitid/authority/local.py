@@ -20,6 +20,7 @@ from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -80,6 +81,8 @@ class LocalAuthority:
                 return self._verify(operation)
             case ops.Revoke():
                 return self._revoke(operation)
+            case ops.HandBack():
+                return self._hand_back(operation)
             case ops.Retire():
                 return self._retire(operation)
             case ops.RotateKey() | ops.RevokeKey():
@@ -291,6 +294,19 @@ class LocalAuthority:
         return operation.selection._replace(
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
+
+    def _hand_back(self, operation: ops.HandBack) -> HandedBack:
+        from jitid import handback
+
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                found = handback.hand_back(
+                    transaction, self._ledger.names, operation.token.reveal(), operation.id, operation.reason
+                )
+        except (PolicyDeniedError, InvalidCredentialError) as denial:
+            self._record_denial(denial, {"hand_back": operation.id}, accept_clock=operation.accept_clock)
+            raise
+        return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
     def _retire(self, operation: ops.Retire) -> Ended:
         from jitid import revocation

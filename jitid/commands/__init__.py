@@ -8,6 +8,10 @@ from importlib import import_module
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
     "run": ("run:run", "Run a command that has an identity of its own while it runs."),
+    "mcp": (
+        "mcp:mcp",
+        "Serve an agent on standard input and output, by the Model Context Protocol.",
+    ),
     "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",

@@ -48,6 +48,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         9: "Many were asked for, and only the first of them were issued.",
         74: "The token could not be written; the credential was revoked.",
     },
+    "mcp": {
+        0: "Standard input has ended, and with it what was given, unless --keep.",
+        2: "The line or the configuration cannot be used, or FILE cannot be read.",
+        3: "The ledger does not know what was given: it was replaced.",
+        5: "What was given could not be ended; a warning says what. May be tried again.",
+        6: "",
+        7: "The same, for a ledger or a clock that is not as it must be.",
+        74: "An answer could not be written; what was just made is revoked.",
+    },
     "renew": {
         0: "The new token is printed, or FILE holds it.",
         2: "",

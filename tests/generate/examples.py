@@ -98,6 +98,31 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
     -- ./agent.sh""",
         ),
     ),
+    "mcp": (
+        Example(
+            "What the client of an agent reads, and the agent under an identity from which its server delegates:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}
+END
+jitid run --task INC-4821 --delegator alice \\
+    --scope 'repo:*' -- ./agent.sh    # starts jitid mcp""",
+        ),
+        Example(
+            "For a client that hands no variables on, the token in a file of a name that is known before:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args":
+  ["mcp", "--token-file", "/run/user/1000/agent/token"]}}}
+END
+jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
+    --file /run/user/1000/agent -- ./agent.sh  # jitid mcp""",
+            tried=False,
+        ),
+        Example(
+            "Whether it answers, by hand:",
+            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
+    jitid mcp --token-file planner.jwt""",
+        ),
+    ),
     "renew": (
         Example(
             "A later credential of the same identity, in the same file:",
@@ -357,7 +382,8 @@ sudo systemctl start jitid-sweep.timer""",
 
 RELATED: Mapping[str, tuple[str, ...]] = {
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
-    "run": ("issue", "renew", "retire", "revoke"),
+    "run": ("issue", "mcp", "renew", "retire", "revoke"),
+    "mcp": ("issue", "run", "renew", "revoke", "list"),
     "renew": ("issue", "run", "inspect"),
     "trace": ("leak add", "inspect", "revoke", "keys revoke"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),

@@ -204,6 +204,46 @@ tokens, which agents do not get.""",
     "approve deny": """\
 Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
 Who waits for it is told at once, with the reason.""",
+    "mcp": """\
+FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
+the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
+puts the token where a client's configuration can name it.
+
+`whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
+not handed back.
+
+`request_identity` takes `agent`, and `scopes`, `audiences`, `ttl`, `purpose` and `task` if they are needed, which mean
+what the options of jitid-issue(1) mean. It is the issue that `jitid issue` would do with --parent-file FILE: decided by
+the policy, within what the agent's own credential holds, recorded alike. With a `task` of its own it opens a sub-task,
+as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with
+the token.
+
+`what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
+with what would be granted, or the reason and the nearest that would pass.
+
+`hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
+descends from it; anything else is refused and recorded, whether the ledger knows it or not.
+
+A token file has the mode 0600, in a new folder of the mode 0700 under $XDG_RUNTIME_DIR, $TMPDIR or /tmp. It goes when
+its identity is handed back, when that has expired, and at the end. An identity given here is not renewed by the server:
+it lives until its own expiry, which is at most that of the agent's credential as it was then. Whoever has its file may
+renew it (jitid-renew(1)). With --keep both identities and files are left.
+
+At most --most identities are out at a time. Calls that write to the ledger (`request_identity` and `hand_back`, refused
+ones too) are done at most --rate times a second on the average, and after a rest ten seconds' worth of them at once. A
+call beyond these limits is refused before the ledger is touched; the answer says when to try again. Calls are
+answered one after the other.
+
+What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
+and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
+such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
+JSON-RPC.
+
+Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
+2025-06-18 and 2025-11-25 of the protocol are spoken.
+
+If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
+shows it, and `jitid sweep` finds it.""",
     "renew": """\
 What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
 

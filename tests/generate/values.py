@@ -131,6 +131,7 @@ VERBS: dict[tuple[str, str], Value] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
+    "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "inspect": inspect.FIELDS,

@@ -6,6 +6,7 @@ import ast
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from jitid.authority.operations import (
     CloseLeaks,
     ExportLog,
     Fix,
+    HandBack,
     Issue,
     ProveLeaks,
     Renew,
@@ -132,6 +134,10 @@ def _eventful(world: World) -> None:
     world.authority.perform(AbandonRenewal(jti=renewed.jti))
     with pytest.raises(InvalidCredentialError):
         world.authority.perform(Renew(request=RenewRequest(Secret.single("x.y.z"))))
+    child = world.issue(parent=bound.token, agent="coder")
+    for id_ in (child.id, parent.id):
+        with pytest.raises(PolicyDeniedError) if id_ == parent.id else nullcontext():
+            world.authority.perform(HandBack(token=Secret.single(bound.token), id=id_, reason="done"))
     low = world.issue(task="T6", sensitivity="low", scopes=("log:read",))
     world.terms = world.terms._replace(scope_floors={"log:read": "moderate"})
     world.reopen()
