@@ -166,7 +166,9 @@ def test_all_lines_of_a_list_that_lack_an_approval_are_asked_for_together(shell:
     done = shell.run(*line)
     assert done.returncode == 4
     assert "error: line 2: denied: it needs the approval of `security`" in done.stderr
-    for id_ in shell.waiting():
+    asked = shell.waiting()
+    assert shell.run(*line, "--dry-run").returncode == 4
+    for id_ in asked:
         shell.grant(id_)
     assert len(shell.good(*line).splitlines()) == 3
 
