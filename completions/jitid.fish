@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
-    set -l groups '' 'task' 'leak' 'approve' 'audit' 'keys' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --within --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -127,6 +127,7 @@ complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identi
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
+complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
@@ -138,6 +139,7 @@ complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identi
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
+complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
@@ -161,6 +163,18 @@ complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approv
 complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
 complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+
+# jitid agent
+complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
+complete -c jitid -n '__jitid_at "agent"' -a change -d 'Change what is recorded of an agent'
+complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a registered agent'
+complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
+complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
+complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
+complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
@@ -249,8 +263,17 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
+# jitid authorize
+complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
+complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
+complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
+complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
+complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -374,8 +397,8 @@ complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfie
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid sweep
-complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
-complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule over-privileged\\trule never-used\\trule over-scoped\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip over-privileged\\tskip never-used\\tskip over-scoped\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
 complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only what has been so since TIME (RFC 3339) or later'
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Findings that are in FILE are known, and no news'
@@ -395,7 +418,7 @@ complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time fr
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many days to tell the trend (default 30)'
 complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
 complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
@@ -406,6 +429,80 @@ complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tf
 # jitid task show
 complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid agent register
+complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent change
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
+complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent show
+complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield issues\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent list
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
+complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
+complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid agent review
+complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent suspend
+complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent unregister
+complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent classify
+complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+
+# jitid agent suggest
+complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
+complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
@@ -418,11 +515,15 @@ complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by th
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'
+complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions of around TIME (RFC 3339), instead of events'
+complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'So long before and after --at (default: 1m)'
+complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Actions of this name'
+complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Actions on just this resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
@@ -471,10 +572,10 @@ complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\t
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

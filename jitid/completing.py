@@ -31,9 +31,8 @@ Candidates = Iterator[tuple[str, str]]
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
-    The arguments are what to complete (ids, tasks, agents, delegators, keys, approvals), the word so far, and the
-    words before it.
-    Whatever is wrong, there are no candidates: a TAB is no place for an error.
+    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, keys, approvals), the word so
+    far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place for an error.
     """
     try:
         what, current, *words = arguments
@@ -181,6 +180,11 @@ def _tasks(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _agents(db: sqlite3.Connection, current: str) -> Candidates:
+    try:  # noqa: SIM105 - contextlib takes its time at each TAB
+        yield from _records(db, current)
+    except sqlite3.OperationalError:
+        # A ledger that an older jitid made has no such table until somebody opens it.
+        pass
     yield from _recent(db, "agent", current)
     yield from _told_nothing(
         db.execute(
@@ -190,6 +194,23 @@ def _agents(db: sqlite3.Connection, current: str) -> Candidates:
             _alike(current),
         )
     )
+
+
+def _records(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the agents that are registered, and then those that were."""
+    now = time.time()
+    for name, owner, review_at, suspended_at, unregistered_at in db.execute(
+        """SELECT name, owner, review_at, suspended_at, unregistered_at FROM agent
+            WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
+        _alike(current),
+    ):
+        # `jitid.agent` says the same.
+        state = "overdue" if now >= review_at else "registered"
+        if suspended_at is not None:
+            state = "suspended"
+        if unregistered_at is not None:
+            state = "unregistered"
+        yield name, f"{state}, {owner}" if _is_name(owner) else state
 
 
 def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
@@ -278,6 +299,7 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "ids": _ids,
     "tasks": _tasks,
     "agents": _agents,
+    "records": _records,
     "delegators": _delegators,
     "keys": _keys,
     "approvals": _approvals,

@@ -78,6 +78,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "verify": ({
         "--audience": ("audience", "texts", ""),
     }, (("file", "text", False),)),
+    "authorize": ({
+        "--token-file": ("token_file", "text", ""),
+        "--action": ("action", "text", ""),
+        "--resource": ("resource", "text", ""),
+        "--context": ("context", "text", ""),
+        "--audience": ("audience", "texts", ""),
+        "--batch": ("batch", "flag", ""),
+    }, ()),
     "inspect": ({
     }, (("subject", "text", False),)),
     "trace": ({
@@ -203,6 +211,61 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "task show": ({
     }, (("task", "text", True),)),
+    "agent register": ({
+        "--owner": ("owner", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--scope": ("scope", "texts", ""),
+        "--audience": ("audience", "texts", ""),
+        "--kind": ("kind", "texts", ""),
+        "--max-ttl": ("max_ttl", "text", ""),
+        "--concurrency": ("concurrency", "number", ""),
+        "--review": ("review", "text", ""),
+    }, (("name", "text", True),)),
+    "agent change": ({
+        "--owner": ("owner", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--scope": ("scope", "texts", ""),
+        "--audience": ("audience", "texts", ""),
+        "--kind": ("kind", "texts", ""),
+        "--max-ttl": ("max_ttl", "text", ""),
+        "--concurrency": ("concurrency", "number", ""),
+        "--clear": ("clear", "texts", ""),
+    }, (("name", "text", True),)),
+    "agent show": ({
+    }, (("name", "text", True),)),
+    "agent list": ({
+        "--owner": ("owner", "text", ""),
+        "--state": ("state", "text", ""),
+        "--limit": ("limit", "number", ""),
+        "--after": ("after", "text", ""),
+    }, ()),
+    "agent review": ({
+        "--next": ("next_", "text", ""),
+    }, (("name", "text", True),)),
+    "agent suspend": ({
+        "--keep-live": ("keep_live", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("name", "text", True),)),
+    "agent resume": ({
+    }, (("name", "text", True),)),
+    "agent unregister": ({
+        "--keep-live": ("keep_live", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("name", "text", True),)),
+    "agent classify": ({
+        "--days": ("days", "number", ""),
+        "--limit": ("limit", "number", ""),
+    }, (("names", "texts", False),)),
+    "agent suggest": ({
+        "--task": ("task", "text", ""),
+        "--days": ("days", "number", ""),
+    }, (("name", "text", False),)),
     "audit log": ({
         "--operation": ("operation", "text", ""),
         "--task": ("task", "text", ""),
@@ -214,6 +277,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--since": ("since", "text", ""),
         "--until": ("until", "text", ""),
         "--event": ("event", "number", ""),
+        "--at": ("at", "text", ""),
+        "--within": ("within", "text", ""),
+        "--action": ("action", "text", ""),
+        "--resource": ("resource", "text", ""),
         "--after": ("after", "number", ""),
         "--members": ("members", "flag", ""),
         "--limit": ("limit", "number", ""),

@@ -20,6 +20,7 @@ from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
@@ -99,7 +100,7 @@ class LocalAuthority:
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
                 from jitid.authority.sweeping import perform
 
-                return perform(self._ledger, self._keyring, operation)
+                return perform(self._ledger, self._keyring, operation, lambda: self._agreed)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
             case ops.ExportLog():
@@ -113,7 +114,15 @@ class LocalAuthority:
             case ops.ApprovalOperation():
                 from jitid.authority import approving
 
-                return approving.perform(self._inside(), operation)
+                return approving.perform(self._inside, operation)
+            case ops.DirectoryOperation():
+                from jitid.authority import directing
+
+                return directing.perform(self._inside, operation)
+            case ops.UseOperation():
+                from jitid.authority import using
+
+                return using.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 
@@ -167,7 +176,10 @@ class LocalAuthority:
                 case _:
                     assert_never(operation)
 
+    @property
     def _inside(self) -> Inside:
+        from jitid.authority.inside import Inside
+
         return Inside(
             self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
         )
@@ -236,7 +248,7 @@ class LocalAuthority:
         """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        proof = self._inside().proof(operation.delegator_token)
+        proof = self._inside.proof(operation.delegator_token)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)
@@ -319,20 +331,9 @@ class LocalAuthority:
         return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
-        """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
+        from jitid.authority.proving import prove
 
-        What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
-        """
-        try:
-            with self._ledger.read() as snapshot:
-                if not snapshot.unproved_leaks(0, 1):
-                    return None
-            from jitid import leaks
-
-            leaks.prove(self._ledger)
-        except JitidError as error:
-            return error.message.removesuffix("; nothing was changed")
-        return None
+        return prove(self._ledger)
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks

@@ -72,9 +72,7 @@ def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
     return ask
 
 
-def _wait(
-    given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int, ask: str
-) -> None:
+def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int, ask: str) -> None:
     check = standing(given.config())
     end = time.monotonic() + patience
     pause = _FIRST

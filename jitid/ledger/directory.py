@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from jitid.agent import Agent
+from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 
 
@@ -19,11 +19,26 @@ class Entry(NamedTuple):
     """How many identities of the agent live, if it has a limit of that; otherwise 0."""
 
 
+class Holding(NamedTuple):
+    """What a registered agent has been given."""
+
+    live: int
+    """How many identities of it live."""
+    last_issued_at: int | None
+    """When its latest identity was given a credential for the last time, in seconds since the epoch."""
+
+
 class DirectorySnapshot(Protocol):
     """The part of a consistent view that is about the directory."""
 
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
+
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
 
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator who has that name or alias; whole, with their aliases."""
@@ -45,8 +60,13 @@ class DirectorySnapshot(Protocol):
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
 
-    def agents(self, *, owner: Sequence[str], after: str | None, limit: int) -> list[Agent]:
+    def agents(
+        self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
+    ) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""
+
+    def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
+        """Return what each of these agents has been given, by its number."""
 
 
 class DirectoryTransaction(Protocol):

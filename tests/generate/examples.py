@@ -46,6 +46,62 @@ jitid audit verify""",
 """Those of jitid(1) itself."""
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
+    "agent register": (
+        Example(
+            "An agent that alice answers for:",
+            """jitid agent register release-bot --owner alice \\
+    --purpose 'rolls out what was released' --scope 'deploy:*' \\
+    --kind jwt --max-ttl 15m --concurrency 3""",
+        ),
+    ),
+    "agent change": (
+        Example("Shorter lives, and a kind less:", "jitid agent change crawler --max-ttl 10m --kind opaque"),
+        Example(
+            "No scopes any more, and any number of it at once:",
+            "jitid agent change crawler --clear scope --clear concurrency",
+        ),
+    ),
+    "agent show": (
+        Example("All about one:", "jitid agent show crawler"),
+        Example("Who answers for it:", "jitid agent show crawler --field owner"),
+    ),
+    "agent list": (
+        Example(
+            "Those that are issued nothing until somebody reviews them:", "jitid agent list --state overdue"
+        ),
+        Example("What alice answers for:", "jitid agent list --owner alice"),
+    ),
+    "agent review": (Example("Look at it, and again in a month:", "jitid agent review crawler --next 30d"),),
+    "agent suspend": (
+        Example(
+            "First what would end with it:",
+            """jitid agent suspend crawler --dry-run
+jitid agent suspend crawler --reason 'reads what it should not'""",
+        ),
+    ),
+    "agent resume": (Example("Once it is in order again:", "jitid agent resume crawler"),),
+    "agent unregister": (
+        Example(
+            "Its work is done, and what it is at may be finished:",
+            "jitid agent unregister crawler --keep-live --reason 'replaced'",
+        ),
+    ),
+    "agent classify": (
+        Example("What should be done, and why:", "jitid agent classify"),
+        Example(
+            "The commands alone, to be looked at and run:",
+            "jitid agent classify --field command | grep register > register.sh",
+            tried=False,
+        ),
+        Example("One agent in all its numbers:", "jitid agent classify planner --format json"),
+    ),
+    "agent suggest": (
+        Example(
+            "A policy for one agent, from the last month:",
+            "jitid agent suggest planner --days 30 > planner.cedar",
+        ),
+        Example("A policy for all agents of a task that went well:", "jitid agent suggest --task INC-4821"),
+    ),
     "issue": (
         Example(
             "A credential for alice's task; nothing but the token goes to the variable:",
@@ -199,6 +255,35 @@ jitid leak close 1 --reason 'the page was taken down'""",
             "jitid verify --audience https://api.example < api.jwt",
         ),
     ),
+    "authorize": (
+        Example(
+            "In a script that is about to do something for an agent:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web > decision && ./deploy""",
+            tried=False,
+        ),
+        Example(
+            "What was decided, and why:",
+            """jitid authorize --token-file coder.jwt \\
+    --action repo:acme --resource web""",
+        ),
+        Example(
+            "With what the enforcement point knows, for policies that ask for it:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web --context '{"ip":"192.0.2.1"}'""",
+        ),
+        Example(
+            "As a service beside an enforcement point, which writes lines and reads answers:",
+            "jitid authorize --batch < requests > answers",
+            tried=False,
+        ),
+        Example(
+            "A line of such requests, and its answer:",
+            """TOKEN=$(cat coder.jwt)
+echo '{"token":"'$TOKEN'","action":"repo:acme","resource":"web"}' |
+    jitid authorize --batch""",
+        ),
+    ),
     "inspect": (
         Example("What is this token, and who is behind it:", "jitid inspect planner.jwt"),
         Example("How many live on below it:", "jitid inspect planner.jwt --field live_descendants"),
@@ -291,6 +376,14 @@ jitid sweep --baseline known.jsonl""",
         Example(
             "Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"
         ),
+        Example(
+            "Who did this, and for whom:",
+            "jitid audit log --at 2026-03-02T14:03:00Z --action s3:GetObject",
+        ),
+        Example(
+            "What was tried on a task, allowed or not:",
+            "jitid audit log --task INC-4821 --action repo:acme",
+        ),
         Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
         Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),
     ),
@@ -381,6 +474,16 @@ sudo systemctl start jitid-sweep.timer""",
 }
 
 RELATED: Mapping[str, tuple[str, ...]] = {
+    "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
+    "agent change": ("agent register", "agent show", "agent review"),
+    "agent show": ("agent list", "agent review", "list"),
+    "agent list": ("agent show", "agent review", "agent classify"),
+    "agent review": ("agent show", "agent list", "agent change"),
+    "agent suspend": ("agent resume", "agent unregister", "revoke"),
+    "agent resume": ("agent suspend", "agent review"),
+    "agent unregister": ("agent register", "agent suspend", "revoke"),
+    "agent classify": ("agent register", "agent unregister", "agent suggest"),
+    "agent suggest": ("agent classify", "agent register"),
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
     "run": ("issue", "mcp", "renew", "retire", "revoke"),
     "mcp": ("issue", "run", "renew", "revoke", "list"),
@@ -397,7 +500,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),
-    "verify": ("inspect", "keys jwks"),
+    "verify": ("authorize", "inspect", "keys jwks"),
+    "authorize": ("verify", "inspect", "audit log", "issue"),
     "inspect": ("verify", "list", "tree", "trace", "audit log"),
     "list": ("inspect", "tree", "task list"),
     "tree": ("inspect", "list"),
@@ -407,7 +511,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "sweep": ("revoke", "report", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
-    "audit log": ("audit verify", "audit export", "inspect"),
+    "audit log": ("audit verify", "audit export", "authorize", "inspect"),
     "audit head": ("audit verify", "audit export"),
     "audit verify": ("audit head", "audit export", "audit log"),
     "audit export": ("audit verify", "audit head"),

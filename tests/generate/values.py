@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    actions,
+    advising,
+    agent,
+    agentrows,
     approvalrows,
     audit,
     completion,
@@ -22,6 +26,7 @@ from jitid.commands import (
     sweep,
     task,
     tree,
+    verdicts,
 )
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
@@ -36,7 +41,17 @@ from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
 Source = Literal[
-    "ids", "tasks", "agents", "delegators", "keys", "approvals", "files", "folders", "command", "setting"
+    "ids",
+    "tasks",
+    "agents",
+    "records",
+    "delegators",
+    "keys",
+    "approvals",
+    "files",
+    "folders",
+    "command",
+    "setting",
 ]
 
 
@@ -51,6 +66,8 @@ NOTHING = Value()
 IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
+RECORDS = Value(sources=("records",))
+"""Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
 KEYS = Value(sources=("keys",))
 APPROVALS = Value(sources=("approvals",))
@@ -67,11 +84,13 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "ACTION": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
+    "DELEGATOR": DELEGATORS,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,
@@ -113,6 +132,14 @@ OPTIONS: dict[str, Value] = {
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    **{
+        (f"agent {verb}", "NAME"): RECORDS
+        for verb in ("change", "show", "review", "suspend", "resume", "unregister")
+    },
+    **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
+    ("agent change", "--clear"): _words(*agent.CLEARED),
+    ("agent list", "--after"): RECORDS,
+    ("agent list", "--state"): _words(*agent.STATES),
     ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
@@ -134,6 +161,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
+    "authorize": verdicts.FIELDS,
     "inspect": inspect.FIELDS,
     "list": (*rows.CREDENTIAL, "left"),
     "tree": tree.FIELDS,
@@ -152,7 +180,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
-    "audit log": (*audit.LOG, "members"),
+    "agent register": agentrows.KEPT,
+    "agent change": agentrows.KEPT,
+    "agent show": agentrows.DETAILS,
+    "agent list": agentrows.FIELDS,
+    "agent review": (*agentrows.FIELDS, "event"),
+    "agent suspend": agentrows.WITHDRAWN,
+    "agent resume": agentrows.KEPT,
+    "agent unregister": agentrows.WITHDRAWN,
+    "agent classify": advising.CLASSIFIED,
+    "agent suggest": advising.SUGGESTED,
+    "audit log": tuple(dict.fromkeys((*audit.LOG, "members", *actions.FIELDS))),
     "audit head": (),
     "audit verify": audit.VERIFIED,
     "audit export": (),
