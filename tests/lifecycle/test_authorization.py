@@ -369,7 +369,7 @@ def test_a_renewed_credential_is_used_as_the_first_was(world: World) -> None:
 
 _APPROVED = (
     """INSERT INTO approval SELECT 1, zeroblob(16), zeroblob(32), zeroblob(0), 'user:alice', 'x', 0, 0, 0, 'used',
-              {identity}, 1, 1""",
+              {identity}, 1, {event}""",
     "INSERT INTO approval_group VALUES (1, 'security', 'user:boss', 'asserted', {granted}, 0, 0, 1)",
 )
 
@@ -380,7 +380,10 @@ def approve(world: World, made: Made, *, granted: bool = True) -> None:
         credential = snapshot.find_credentials_of(_uid(made))[-1]
     edit(
         world.path,
-        *(text.format(identity=credential.identity_key, granted=int(granted)) for text in _APPROVED),
+        *(
+            text.format(identity=credential.identity_key, event=credential.event, granted=int(granted))
+            for text in _APPROVED
+        ),
     )
     world.reopen()
 
