@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.authority.operations import Inspect, Renew
+from jitid.authority.approval_operations import GrantApproval
+from jitid.authority.operations import Inspect, Issue, Renew
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
     LONGEST,
@@ -20,7 +21,7 @@ from jitid.authorization import (
     check_resource,
     covering,
 )
-from jitid.errors import UsageError
+from jitid.errors import ApprovalNeededError, UsageError
 from jitid.ledger.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
@@ -29,7 +30,7 @@ from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import NOW, PERMIT_ALL, Made, World, edit
+from tests.builders import NOW, PERMIT_ALL, Made, World, request
 from tests.values.hostile import NAUGHTY
 
 GRANT_ALL = (
@@ -367,31 +368,28 @@ def test_a_renewed_credential_is_used_as_the_first_was(world: World) -> None:
 
 # What somebody has approved of.
 
-_APPROVED = (
-    """INSERT INTO approval SELECT 1, zeroblob(16), zeroblob(32), zeroblob(0), 'user:alice', 'x', 0, 0, 0, 'used',
-              {identity}, 1, {event}""",
-    "INSERT INTO approval_group VALUES (1, 'security', 'user:boss', 'asserted', {granted}, 0, 0, 1)",
-)
 
+def approved(world: World, **fields: Any) -> list[str]:
+    """Issue what somebody of security has approved of; return the tokens."""
+    world.know("user:boss", groups=("security",))
+    before = world.terms
+    asking = Policy([("0.cedar", '@id("ask") @approval("security") permit (principal, action, resource);')])
+    operation = Issue(requests=(request(**fields),))
 
-def approve(world: World, made: Made, *, granted: bool = True) -> None:
-    """Record that a group approved of the issue of an identity, or did not."""
-    with world.ledger.read() as snapshot:
-        credential = snapshot.find_credentials_of(_uid(made))[-1]
-    edit(
-        world.path,
-        *(
-            text.format(identity=credential.identity_key, event=credential.event, granted=int(granted))
-            for text in _APPROVED
-        ),
-    )
+    def under(caller: str) -> None:
+        world.terms = before._replace(policy=asking, caller=caller)
+        world.reopen()
+
+    under("tester")
+    with pytest.raises(ApprovalNeededError) as caught:
+        world.authority.perform(operation)
+    under("boss")
+    world.authority.perform(GrantApproval(id=caught.value.requests[0]))
+    under("tester")
+    (issued,) = world.authority.perform(operation)
+    world.terms = before
     world.reopen()
-
-
-def _uid(made: Made) -> bytes:
-    from jitid.identifier import parse_id
-
-    return parse_id(made.id)[1]
+    return [one.secret.reveal() for one in issued.credentials]
 
 
 @pytest.mark.parametrize("action", ["issue", "grant", "authorize"])
@@ -399,8 +397,8 @@ def _uid(made: Made) -> bytes:
 def test_what_was_approved_at_the_issue_is_approved_for_the_use(
     action: str, effect: str, lenient: World
 ) -> None:
-    approved, denied, other = (lenient.issue(scopes=("repo:read",), task=f"T{number}") for number in range(3))
-    approve(lenient, approved)
+    one, copy = approved(lenient, scopes=("repo:read",), copies=2)
+    other = lenient.issue(scopes=("repo:read",), task="T2")
     plain = "".join(
         f'@id("{name}s") permit (principal, action == Action::"{name}", resource);'
         for name in ("issue", "grant", "authorize")
@@ -410,19 +408,10 @@ def test_what_was_approved_at_the_issue_is_approved_for_the_use(
         f'@id("step-up") @approval("security") {effect} (principal, action == Action::"{action}", resource);'
     )
     repoliced(lenient, plain, step_up)
-    assert verdict(lenient, approved).allowed
+    assert verdict(lenient, one).allowed
     assert rules(lenient, other) == (("default-deny",) if effect == "permit" else ("step-up",))
-    done = decided(lenient, asked(other), asked(approved), asked(denied), asked(approved))
-    assert [one.allowed for one in done.verdicts] == [False, True, False, True]
-
-
-def test_what_a_group_refused_is_not_approved(lenient: World) -> None:
-    made = lenient.issue(scopes=("repo:read",))
-    approve(lenient, made, granted=False)
-    repoliced(
-        lenient, GRANT_ALL, '@id("step-up") @approval("security") forbid (principal, action, resource);'
-    )
-    assert rules(lenient, made) == ("step-up",)
+    done = decided(lenient, asked(other), asked(one), asked(other), asked(copy))
+    assert [each.allowed for each in done.verdicts] == [False, True, False, True]
 
 
 # What is asked.
