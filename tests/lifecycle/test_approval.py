@@ -11,6 +11,7 @@ import pytest
 from jitid import issuance
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
+from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -446,6 +447,34 @@ def test_a_grant_counts_only_while_its_approver_may_give_it(
     office.grant(id_, "carol")
     assert office.issue(**PAY)
     assert office.events()[-1]["approvers"] == {"security": "user:carol"}
+    office.check()
+
+
+def test_what_somebody_granted_goes_with_them(office: Office) -> None:
+    """Enabling them again does not bring it back."""
+    id_ = office.ask(**BOTH)
+    office.grant(id_)
+    office.grant(id_, "dave")
+    office.authority.perform(DisableDelegator(name="user:bob", most=None))
+    assert office.events()[-1]["grants"] == 1
+    office.authority.perform(EnableDelegator(name="user:bob"))
+    assert office.found(id_).missing_at(NOW) == ("security",)
+    office.check()
+    office.grant(id_)
+    office.issue(**BOTH)
+    office.check()
+
+
+def test_what_is_asked_for_somebody_is_withdrawn_with_them(office: Office) -> None:
+    id_, other = office.ask(**PAY), office.ask(**PAY, delegator="user:dave", task="T2")
+    office.grant(id_)
+    office.authority.perform(DisableDelegator(name="user:al", most=None))
+    assert office.state(id_) is ApprovalState.WITHDRAWN
+    assert office.state(other) is ApprovalState.OPEN
+    with pytest.raises(UsageError, match="was withdrawn"):
+        office.grant(id_)
+    office.authority.perform(EnableDelegator(name="user:alice"))
+    assert office.ask(**PAY) != id_
     office.check()
 
 
