@@ -208,13 +208,13 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
     "leak show": (Example("All about one:", "jitid leak show 1"),),
     "delegator add": (
         Example(
-            "Alice may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
-            """jitid delegator add alice --entitlement 'deploy:*' --group sre \\
-    --alias alice@example.com""",
+            "Ada may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
+            """jitid delegator add ada --entitlement 'deploy:*' --group sre \\
+    --alias ada@example.com""",
         ),
         Example(
             "Who somebody is in the ID tokens of an issuer, and whom they report to:",
-            """jitid delegator add bob --manager alice \\
+            """jitid delegator add bob --manager ada \\
     --subject 'https://id.example 00u1a2b3c'""",
         ),
     ),
