@@ -69,13 +69,14 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if b'"issued":"' in body:
+            self._check_issued(seq, strictjson.loads(body, "audit event"))
+            return
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
-        if b'"issued":"' in body:
-            self._check_issued(seq, strictjson.loads(body, "audit event"))
-        elif b'"ended":"' in body:
+        if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
             self._leaks.check(seq, strictjson.loads(body, "audit event"))
