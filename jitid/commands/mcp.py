@@ -60,7 +60,11 @@ def mcp(
                 output.write(answer + "\n")
                 session.handed.shown()
     finally:
-        session.end()
+        # A signal may come before the first of these has begun; after that, none is heard, and it is done only once.
+        try:
+            session.end()
+        finally:
+            session.end()
 
 
 def _number(stated: int | None, option: str, usual: int) -> int:
