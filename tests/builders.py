@@ -303,9 +303,19 @@ class World:
             return put_delegator(transaction, name, **fields)
 
     def register(self, name: str = "planner", **fields: Any) -> Agent:
-        """Register a recurring agent, or change some fields of its record."""
+        """Register a recurring agent, or change some fields of its record; the events tell of all of it."""
         with self.ledger.write() as transaction:
-            return put_agent(transaction, name, **fields)
+            agent = put_agent(transaction, name, **{"registered_at": transaction.now, **fields})
+            stated = {
+                field: getattr(agent, field) for field in ("owner", "purpose", "max_ttl", "concurrency")
+            }
+            stated |= {field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds")}
+            transaction.append("agent-register", {"agent": name, **stated, "review": agent.review_at})
+            if agent.suspended_at is not None:
+                transaction.append("agent-suspend", {"agent": name, "reason": agent.suspended_as, "kept": 0})
+            if agent.unregistered_at is not None:
+                transaction.append("agent-unregister", {"agent": name, "kept": 0})
+            return agent
 
     def chain(self, length: int, **fields: Any) -> list[Made]:
         """Issue a root and what it delegates, each to the next, until there are `length` of them."""

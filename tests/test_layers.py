@@ -24,6 +24,8 @@ LAYERS = (
     {"sweep", "report"},
     {
         "governance",
+        "approval",
+        "consent",
         "issuance",
         "planning",
         "minting",
@@ -39,6 +41,9 @@ LAYERS = (
         "exposure",
         "leaks",
         "handback",
+        "mining",
+        "recurrence",
+        "registry",
     },
     {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
     {"policy"},

@@ -421,4 +421,6 @@ AnyOperation = (
     | ForeseeFix
     | Fix
     | MakeReport
+    | ApprovalOperation[Any]
+    | DirectoryOperation[Any]
 )
