@@ -36,8 +36,9 @@ def mcp(
     When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
     """
     from jitid.mcp import messages
+    from jitid.mcp.limits import Limits
     from jitid.mcp.server import Server
-    from jitid.mcp.session import Limits, Session
+    from jitid.mcp.session import Session
 
     given.expect_own_form("json")
     limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
