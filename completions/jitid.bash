@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task agent audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify authorize inspect trace leak approve list tree revoke retire sweep report task agent audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -58,8 +58,11 @@ __jitid_table() {
         options="--audience+=nothing $everywhere"
         arguments='files'
         ;;
+    'authorize')
+        options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
+        ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,decision,ended,kid,process $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process $everywhere"
         arguments='ids/files'
         ;;
     'trace')
@@ -164,7 +167,7 @@ __jitid_table() {
         arguments='agents'
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit head')
         options="--out=files $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --within --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -127,6 +127,7 @@ complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identi
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
+complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
@@ -262,8 +263,17 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
+# jitid authorize
+complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
+complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
+complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
+complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
+complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -505,11 +515,15 @@ complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by th
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'
+complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions of around TIME (RFC 3339), instead of events'
+complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'So long before and after --at (default: 1m)'
+complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Actions of this name'
+complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Actions on just this resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'

@@ -119,6 +119,10 @@ class LocalAuthority:
                 from jitid.authority import directing
 
                 return directing.perform(self._inside, operation)
+            case ops.UseOperation():
+                from jitid.authority import using
+
+                return using.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 

@@ -68,6 +68,27 @@ class SqlDirectory:
             ).fetchone()
         return Entry(found, record, live)
 
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+        found = dict(
+            selecting.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names)
+        )
+        keys = set(found.values())
+        groups: dict[int, list[str]] = {}
+        for key, name in selecting.alike(
+            self._db, "SELECT delegator, name FROM delegator_group WHERE delegator", keys
+        ):
+            groups.setdefault(key, []).append(name)
+        people = {
+            row[0]: _delegator(row, tuple(sorted(groups.get(row[0], ()))), ())
+            for row in selecting.alike(self._db, f"{_DELEGATOR} WHERE d.id", keys)
+        }
+        return {name: people[key] for name, key in found.items()}
+
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
+        return {row[1]: _agent(row) for row in selecting.alike(self._db, f"{_AGENT} WHERE r.name", names)}
+
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator who has that name or alias; whole, with their aliases."""
         rows = self._db.execute(
