@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
-from jitid.authority.inside import Inside
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,

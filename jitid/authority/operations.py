@@ -58,7 +58,7 @@ class Operation(Generic[Result]):
 
 
 class DirectoryOperation(Operation[Result]):
-    """One on delegators and agents; they are in `directory_operations.py`, and `directing.py` performs them."""
+    """One on delegators and agents; they are in `delegator_operations.py`, and `directing.py` performs them."""
 
 
 class PolicyOperation(Operation[Result]):

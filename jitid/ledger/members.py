@@ -26,6 +26,8 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "delegator-disable": "revoked",
+    "delegator-import": "revoked",
     "agent-suspend": "revoked",
     "agent-unregister": "revoked",
 }

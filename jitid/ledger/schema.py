@@ -82,7 +82,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Without scopes, what they may hand out is left to the policy alone. Who came with an import may go with one.
         """CREATE TABLE delegator (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sensitivity TEXT NOT NULL, scopes TEXT, manager TEXT,
-               imported INTEGER NOT NULL, added_at INTEGER NOT NULL, disabled_at INTEGER, event INTEGER NOT NULL)""",
+               imported INTEGER NOT NULL, external TEXT UNIQUE, added_at INTEGER NOT NULL, disabled_at INTEGER,
+               event INTEGER NOT NULL)""",
         # All their names, their own among them: one look-up finds whoever is meant.
         "CREATE TABLE delegator_name (name TEXT PRIMARY KEY, delegator INTEGER NOT NULL REFERENCES delegator)",
         "CREATE INDEX delegator_name_of ON delegator_name (delegator)",

@@ -12,7 +12,8 @@ from jitid.agent import Agent
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.delegator import Delegator
-from jitid.ledger import leaks, selecting, sqldirectory, sqluse
+from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger.directory import Ties
 from jitid.ledger.leak import Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
@@ -253,7 +254,14 @@ class SqlTransaction(SqlSnapshot):
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
-        sqldirectory.put_delegators(self._db, delegators, self.next_seq())
+        sqldelegators.put_delegators(self._db, delegators, self.next_seq())
+
+    def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
+        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        names = list(names)
+        ties = self.ties(names)
+        leaving.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
+        return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""

@@ -206,6 +206,81 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
         Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
     ),
     "leak show": (Example("All about one:", "jitid leak show 1"),),
+    "delegator add": (
+        Example(
+            "Ada may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
+            """jitid delegator add ada --entitlement 'deploy:*' --group sre \\
+    --alias ada@example.com""",
+        ),
+        Example(
+            "Who somebody is in the ID tokens of an issuer, and whom they report to:",
+            """jitid delegator add bob --manager ada \\
+    --subject 'https://id.example 00u1a2b3c'""",
+        ),
+    ),
+    "delegator change": (
+        Example(
+            "Into another team, with one right more:",
+            """jitid delegator add carol --entitlement 'log:*' --group support
+jitid delegator change carol --entitlement 'deploy:staging' \\
+    --group sre --remove-group support""",
+        ),
+        Example(
+            "Exactly these groups, and entitlements no longer:",
+            """jitid delegator add dave --entitlement 'log:*' --group night
+jitid delegator change dave --no-groups --group day --policy-alone""",
+        ),
+    ),
+    "delegator disable": (
+        Example(
+            "Somebody leaves; what would end is shown first:",
+            """jitid delegator add erin
+jitid delegator disable erin --dry-run
+jitid delegator disable erin --reason 'has left'""",
+        ),
+        Example(
+            "Nobody is to be given anything for mallory, whom the directory does not know:",
+            "jitid delegator add mallory && jitid delegator disable mallory",
+        ),
+    ),
+    "delegator enable": (
+        Example(
+            "Back again:",
+            """jitid delegator add frank && jitid delegator disable frank
+jitid delegator enable frank --reason 'back from leave'""",
+        ),
+    ),
+    "delegator show": (
+        Example(
+            "All about one, by any of their names:",
+            """jitid delegator add grace --alias grace@example.com
+jitid delegator show grace@example.com""",
+        ),
+    ),
+    "delegator list": (
+        Example("Who is in a group:", "jitid delegator list --group sre"),
+        Example(
+            "Everybody, for another ledger:",
+            "jitid delegator list --limit 1000000 --format jsonl > people.jsonl",
+        ),
+    ),
+    "delegator import": (
+        Example(
+            "From a spreadsheet; what would be changed is shown first:",
+            """printf '%s\\n' 'name,entitlements,groups,manager' \\
+    'heidi,deploy:*;log:*,sre;on call,ivan' \\
+    'ivan,,leads,' > people.csv
+jitid delegator import people.csv --dry-run
+jitid delegator import people.csv""",
+        ),
+        Example(
+            "Each night all users of an identity provider, and nobody else who came with it:",
+            """curl -fsS -H @scim.header \\
+    'https://id.example/scim/v2/Users?count=100000' |
+    jitid delegator import - --as scim --full --max 20""",
+            tried=False,
+        ),
+    ),
     "leak close": (
         Example(
             "End what leaked, and be done with it:",
@@ -473,6 +548,16 @@ sudo systemctl start jitid-sweep.timer""",
     "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
 }
 
+_DELEGATORS = (
+    "delegator add",
+    "delegator change",
+    "delegator disable",
+    "delegator enable",
+    "delegator show",
+    "delegator list",
+    "delegator import",
+)
+
 RELATED: Mapping[str, tuple[str, ...]] = {
     "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
     "agent change": ("agent register", "agent show", "agent review"),
@@ -493,6 +578,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
     "approve list": ("approve show", "approve grant", "approve deny"),
     "approve show": ("approve list", "approve grant", "approve deny", "issue"),
     "approve grant": ("approve list", "approve show", "approve deny", "issue"),

@@ -386,6 +386,79 @@ leaked, and does not show those.""",
 Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
 that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
+    "delegator add": """\
+A delegator whom the directory does not know may ask too, as far as the policy lets whoever is unverified, unless the
+setting `delegators` is `known`. Of one whom it knows, this is asked at each issue and renewal before the policy is:
+whether they are disabled, whether the task is more sensitive than --sensitivity, and whether their entitlements cover
+each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
+
+A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
+is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),
+jitid-revoke(1) and jitid-delegator-disable(1) meet all their names.
+
+A group has 1 to 128 printable characters. The order of entitlements does not matter; one that another one covers is
+left out. The manager need not be in the directory.""",
+    "delegator change": """\
+To take a right away takes nothing from what was issued: it is refused when that is renewed, and ends with
+jitid-revoke(1). The audit event has what was changed as it was and as it is.""",
+    "delegator disable": """\
+All of it is one transaction and one audit event. Nothing more is issued for them, nor renewed, under any of their
+names; an issue that was decided when they were not disabled, and not committed, is refused.
+
+Agents are suspended with their owner, so that nothing more is issued to them, whoever asks. What such an agent holds
+for another delegator already lives on, and a note says so: that one asked for it, and jitid-revoke(1) with --agent
+ends it. With --keep-live what descends from the delegator lives on too; to disable them again without it ends that.
+
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the preview and the answer say until when that is. Of what was reported as leaked and is dead
+then it is proved that the ledger refuses it.
+
+Whom the directory does not know cannot be disabled: add them first, and nothing is issued for them, whatever the
+policy says.""",
+    "delegator enable": """\
+A note names each agent that stays suspended, and the command that resumes it.""",
+    "delegator show": """\
+`live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
+are suspended. `requests` are their requests for approval that are open, `grants` what they approved and nobody has
+used yet: with them, jitid-delegator-disable(1) withdraws these.
+
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none.""",
+    "delegator list": """\
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none. jitid-delegator-import(1) takes CSV and JSON lines as they are printed here.""",
+    "delegator import": """\
+All is one transaction and one audit event, which has the SHA-256 of FILE. Nothing changes if nothing is different. Of
+whom the list says something, that becomes so; what it does not tell of stays as it is, or is as for one of whom nothing
+is stated. Whoever is in the list has come with an import from then on. With --full, those who have, are not disabled
+and are not in the list are disabled: the list must then have everybody, and one that names nobody is refused.
+
+Whom the list says to be active is enabled, also whoever was disabled by hand: disable them where the list comes from
+too. Where it does not say, whoever is disabled stays so, and a note says so.
+
+A name that the directory has as an alias is the person who has that alias, unless the list gives it to somebody else;
+an alias may move from one to another. One that is somebody's who is not in the list is refused.
+
+`csv` has a header, with the columns `name` and any of `entitlements`, `sensitivity`, `groups`, `manager`, `aliases`,
+`external_id`, and one of `active`, `disabled` (true or false) and `state` (enabled or disabled). Cells are parted by
+commas, or by semicolons where the header has no comma. Several values in a cell are parted by semicolons, entitlements
+by blanks too; a value with a semicolon in it stands between quotes. A blank cell says that there is none: no
+entitlement at all, unless it is `(policy)`. A column that is not there, as opposed to a blank cell, says nothing.
+
+`scim` has users of SCIM 2.0 (RFC 7643, section 4.1): a list response, an array, or one after another. `userName` is
+the name, the addresses in `emails` are aliases, the `display` or `value` of each in `groups` is a group, the `value`
+of each in `entitlements` a scope, `active` says whether they are enabled, and the manager of the enterprise extension
+is found by `value` or `$ref` among the ids of the list and of the directory. A user whom the directory knows by `id`
+is the same person under another user name: they keep their name here, and the new one becomes an alias. Of groups,
+addresses, entitlements and managers, a user without any has none if another one of the list has some; where nobody
+has any, the list does not tell of them. Subjects of ID tokens stay as they are. An address that is no name here is
+left out. A list response that says there are more users than it has is refused with --full.
+
+`jsonl` has an object a line, as jitid-delegator-list(1) prints it, with the member `name` and any of the columns above;
+lists are arrays. `null` for `entitlements` leaves it to the policy alone. `imported` says whether they have come with
+an import.
+
+An error names the line, or the place in the list as in `.Resources[3]`.""",
     "sweep": """\
 The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
 parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
