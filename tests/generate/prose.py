@@ -210,9 +210,10 @@ call beyond these limits is refused before the ledger is touched; the answer say
 answered one after the other.
 
 What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
-and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
-such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
-JSON-RPC.
+and, where a limit is the reason, `retry_after_seconds`. Where the policy wants an approval, `approvals` has the ids of
+the requests for it: once they are granted, the same call passes. A credential of the agent's that has expired or was
+revoked is such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are
+errors of JSON-RPC.
 
 Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
 2025-06-18 and 2025-11-25 of the protocol are spoken.
