@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task delegator agent audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify authorize inspect trace leak approve list tree revoke retire sweep report task delegator agent audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -61,8 +61,11 @@ __jitid_table() {
         options="--audience+=nothing $everywhere"
         arguments='files'
         ;;
+    'authorize')
+        options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
+        ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,decision,ended,kid,process $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process $everywhere"
         arguments='ids/files'
         ;;
     'trace')
@@ -115,10 +118,10 @@ __jitid_table() {
         arguments='tasks'
         ;;
     'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,over-privileged,never-used,over-scoped,key-overdue,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,over-privileged,never-used,over-scoped,key-overdue,audit-gap,clock --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
         ;;
     'report')
-        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents $everywhere"
+        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
         ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
@@ -194,7 +197,7 @@ __jitid_table() {
         arguments='agents'
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit head')
         options="--out=files $everywhere"
@@ -234,10 +237,10 @@ __jitid_table() {
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color'
         ;;
     'config set')
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color setting'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color setting'
         ;;
     'config path')
         ;;

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --within --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -127,6 +127,7 @@ complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identi
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
+complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
@@ -272,8 +273,17 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
+# jitid authorize
+complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
+complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
+complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
+complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
+complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -397,8 +407,8 @@ complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfie
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid sweep
-complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
-complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule over-privileged\\trule never-used\\trule over-scoped\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip over-privileged\\tskip never-used\\tskip over-scoped\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
 complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only what has been so since TIME (RFC 3339) or later'
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Findings that are in FILE are known, and no news'
@@ -418,7 +428,7 @@ complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time fr
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many days to tell the trend (default 30)'
 complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
 complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
@@ -580,11 +590,15 @@ complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by th
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'
+complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions of around TIME (RFC 3339), instead of events'
+complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'So long before and after --at (default: 1m)'
+complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Actions of this name'
+complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Actions on just this resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
@@ -633,10 +647,10 @@ complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\t
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

@@ -64,6 +64,18 @@ def standing(config: Config) -> Callable[[], None]:
     return check
 
 
+def policy_mark(config: Config) -> object:
+    """Return what is another as soon as a file is put into the folder of the policy, changed there or taken away."""
+    place = config.text("policy") or os.path.join(ledger_path(config), folder.POLICY)
+    try:
+        with os.scandir(place) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        # What is wrong with it, whoever reads it will say.
+        return None
+    return sorted((name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in found)
+
+
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
     """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
 
@@ -167,7 +179,8 @@ def sweep_limits(config: Config) -> Limits:
     """Return from where on the configuration takes something for a finding."""
     from jitid.sweep.limits import Limits
 
-    return Limits._make(config.get(f"sweep_{name}") for name in Limits._fields)
+    own = {name: config.get(f"sweep_{name}") for name in Limits._fields if name != "known_only"}
+    return Limits(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
 
 
 def sweep_head(config: Config) -> str:
@@ -205,6 +218,10 @@ def caller() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def _known_only(config: Config) -> bool:
+    return config.text("delegators") == "known"
 
 
 def _new_names(config: Config) -> Names:
@@ -298,7 +315,7 @@ def _terms(config: Config, path: str) -> Terms:
         config.scope_floors,
         config.audience_floors,
         config.number("overlap"),
-        config.text("delegators") == "known",
+        _known_only(config),
         zone(zone_name),
         None if zone_name == "UTC" else zone_name,
         config.algorithms,

@@ -78,6 +78,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "verify": ({
         "--audience": ("audience", "texts", ""),
     }, (("file", "text", False),)),
+    "authorize": ({
+        "--token-file": ("token_file", "text", ""),
+        "--action": ("action", "text", ""),
+        "--resource": ("resource", "text", ""),
+        "--context": ("context", "text", ""),
+        "--audience": ("audience", "texts", ""),
+        "--batch": ("batch", "flag", ""),
+    }, ()),
     "inspect": ({
     }, (("subject", "text", False),)),
     "trace": ({
@@ -321,6 +329,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--since": ("since", "text", ""),
         "--until": ("until", "text", ""),
         "--event": ("event", "number", ""),
+        "--at": ("at", "text", ""),
+        "--within": ("within", "text", ""),
+        "--action": ("action", "text", ""),
+        "--resource": ("resource", "text", ""),
         "--after": ("after", "number", ""),
         "--members": ("members", "flag", ""),
         "--limit": ("limit", "number", ""),

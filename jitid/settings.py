@@ -119,6 +119,13 @@ SETTINGS: dict[str, Setting] = {
             "moderate",
             environment=False,
         ),
+        Setting(
+            "sweep_unused",
+            "duration",
+            "how long a credential may live without use, where use is reported",
+            300,
+            environment=False,
+        ),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
         Setting(
             "delegators",

@@ -99,7 +99,7 @@ class LocalAuthority:
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
                 from jitid.authority.sweeping import perform
 
-                return perform(self._ledger, self._keyring, operation)
+                return perform(self._ledger, self._keyring, operation, lambda: self._agreed)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
             case ops.ExportLog():
@@ -118,6 +118,10 @@ class LocalAuthority:
                 from jitid.authority import directing
 
                 return directing.perform(self._inside, operation)
+            case ops.UseOperation():
+                from jitid.authority import using
+
+                return using.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 

@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "verify:verify",
         "Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.",
     ),
+    "authorize": (
+        "authorize:authorize",
+        "Say whether a token may be used for an action now, and record the action.",
+    ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
     "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
     "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),

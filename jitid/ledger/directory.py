@@ -57,6 +57,12 @@ class DirectorySnapshot(Protocol):
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
 
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
+
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator who has that name or alias; whole, with their aliases."""
 

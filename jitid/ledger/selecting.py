@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from jitid.identifier import parse_id
@@ -10,6 +11,9 @@ from jitid.ledger.records import Filter, Radius, Selection
 
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""
+
+_AT_ONCE = 500
+"""So many values one statement asks about."""
 
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
@@ -61,6 +65,15 @@ def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> st
         into[f"{prefix}{number}"] = value
         names.append(f":{prefix}{number}")
     return ", ".join(names)
+
+
+def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the rows that answer a question, which ends in the name of a column, for each of many values of that."""
+    # A statement takes some thousands of values at most, and one that was asked before need not be parsed again.
+    given = iter(values)
+    while chunk := list(islice(given, _AT_ONCE)):
+        chunk += chunk[:1] * (_AT_ONCE - len(chunk)) if len(chunk) > 1 else []
+        yield from db.execute(f"{question} IN ({', '.join('?' * len(chunk))})", chunk)
 
 
 def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool) -> list[str]:
@@ -229,8 +242,8 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
     must("i.proof = :proof", "proof", chosen.delegator_proof)
     must("t.purpose = :purpose", "purpose", chosen.purpose)
-    must(_among("c.scopes", "scope"), "scope", chosen.scope)
-    must(_among("au.text", "audience"), "audience", chosen.audience)
+    must(among("c.scopes", "scope"), "scope", chosen.scope)
+    must(among("au.text", "audience"), "audience", chosen.audience)
     must("i.depth = :depth", "depth", chosen.depth)
     must("k.kid = :kid", "kid", chosen.signed_by)
     must("c.issued_at >= :issued_since", "issued_since", chosen.issued_since)
@@ -266,6 +279,6 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     return where, values, selective
 
 
-def _among(column: str, name: str) -> str:
+def among(column: str, name: str) -> str:
     """Return the condition that a value is one of the words of a column, letter by letter (LIKE would not see case)."""
     return f"replace(' ' || {column} || ' ', ' ' || :{name} || ' ', '') <> ' ' || {column} || ' '"

@@ -62,6 +62,23 @@ class SqlDelegators:
             ).fetchall()
             yield from self._whole(rows)
 
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+        found = dict(
+            selecting.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names)
+        )
+        keys = set(found.values())
+        groups: dict[int, list[str]] = {}
+        for key, name in selecting.alike(
+            self._db, "SELECT delegator, name FROM delegator_group WHERE delegator", keys
+        ):
+            groups.setdefault(key, []).append(name)
+        people = {
+            row[0]: delegator(row, groups.get(row[0], ()), ())
+            for row in selecting.alike(self._db, f"{WITHOUT_NAMES} WHERE d.id", keys)
+        }
+        return {name: people[key] for name, key in found.items()}
+
     def delegators(
         self, *, group: str | None, disabled: bool | None, after: str | None, limit: int
     ) -> list[Delegator]:

@@ -65,6 +65,10 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
             ).fetchone()
         return Entry(found, record, live)
 
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
+        return {row[1]: _agent(row) for row in selecting.alike(self._db, f"{_AGENT} WHERE r.name", names)}
+
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
         row = self._db.execute(f"{_AGENT} WHERE r.name = :name", {"name": name}).fetchone()

@@ -157,6 +157,17 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "completion install": {**_SETTINGS, 74: "A file could not be written."},
     "completion show": _SETTINGS,
     "verify": {0: "The token is valid.", 2: "", **_READ, 8: "The token is not valid."},
+    "authorize": {
+        0: "Allowed; with --batch, each line has its answer.",
+        2: "",
+        4: "Denied: by the policy, the directory, or for want of a scope.",
+        5: "Storage: the action could not be recorded, and is denied; may be tried again.",
+        6: "",
+        7: "Integrity: the ledger is damaged, or the clock has jumped; the action is denied.",
+        8: "Denied: the token is not valid.",
+        9: "With --batch: some lines could not be meant; their answers say why.",
+        74: "The answer could not be written; the action is recorded.",
+    },
     "inspect": {
         0: "It is told, dead or alive.",
         2: "",

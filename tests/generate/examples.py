@@ -208,13 +208,13 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
     "leak show": (Example("All about one:", "jitid leak show 1"),),
     "delegator add": (
         Example(
-            "Alice may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
-            """jitid delegator add alice --entitlement 'deploy:*' --group sre \\
-    --alias alice@example.com""",
+            "Ada may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
+            """jitid delegator add ada --entitlement 'deploy:*' --group sre \\
+    --alias ada@example.com""",
         ),
         Example(
             "Who somebody is in the ID tokens of an issuer, and whom they report to:",
-            """jitid delegator add bob --manager alice \\
+            """jitid delegator add bob --manager ada \\
     --subject 'https://id.example 00u1a2b3c'""",
         ),
     ),
@@ -330,6 +330,35 @@ jitid leak close 1 --reason 'the page was taken down'""",
             "jitid verify --audience https://api.example < api.jwt",
         ),
     ),
+    "authorize": (
+        Example(
+            "In a script that is about to do something for an agent:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web > decision && ./deploy""",
+            tried=False,
+        ),
+        Example(
+            "What was decided, and why:",
+            """jitid authorize --token-file coder.jwt \\
+    --action repo:acme --resource web""",
+        ),
+        Example(
+            "With what the enforcement point knows, for policies that ask for it:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web --context '{"ip":"192.0.2.1"}'""",
+        ),
+        Example(
+            "As a service beside an enforcement point, which writes lines and reads answers:",
+            "jitid authorize --batch < requests > answers",
+            tried=False,
+        ),
+        Example(
+            "A line of such requests, and its answer:",
+            """TOKEN=$(cat coder.jwt)
+echo '{"token":"'$TOKEN'","action":"repo:acme","resource":"web"}' |
+    jitid authorize --batch""",
+        ),
+    ),
     "inspect": (
         Example("What is this token, and who is behind it:", "jitid inspect planner.jwt"),
         Example("How many live on below it:", "jitid inspect planner.jwt --field live_descendants"),
@@ -421,6 +450,14 @@ jitid sweep --baseline known.jsonl""",
         ),
         Example(
             "Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"
+        ),
+        Example(
+            "Who did this, and for whom:",
+            "jitid audit log --at 2026-03-02T14:03:00Z --action s3:GetObject",
+        ),
+        Example(
+            "What was tried on a task, allowed or not:",
+            "jitid audit log --task INC-4821 --action repo:acme",
         ),
         Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
         Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),
@@ -549,7 +586,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),
-    "verify": ("inspect", "keys jwks"),
+    "verify": ("authorize", "inspect", "keys jwks"),
+    "authorize": ("verify", "inspect", "audit log", "issue"),
     "inspect": ("verify", "list", "tree", "trace", "audit log"),
     "list": ("inspect", "tree", "task list"),
     "tree": ("inspect", "list"),
@@ -559,7 +597,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "sweep": ("revoke", "report", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
-    "audit log": ("audit verify", "audit export", "inspect"),
+    "audit log": ("audit verify", "audit export", "authorize", "inspect"),
     "audit head": ("audit verify", "audit export"),
     "audit verify": ("audit head", "audit export", "audit log"),
     "audit export": ("audit verify", "audit head"),

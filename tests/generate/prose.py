@@ -253,6 +253,42 @@ with the older token while that works, supersedes all earlier ones.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
 issuer where that is not set.""",
+    "authorize": """\
+Without --audience the token must be meant for one of those that the setting `audience` names, or for the ledger's
+issuer where that is not set.
+
+A right is an action, or an action and a resource. An action is written as a scope is, without a `*`:
+`s3:GetObject`. A scope of the credential covers the use of it if it covers the action alone, and then for whatever
+resource; or if it covers `ACTION:RESOURCE`, where that can be a scope. So `s3:GetObject` and `s3:*` cover
+that action on every resource, `repo:read:acme/*` covers `repo:read` on `acme/web`, and `repo:*:acme/web` any
+action `repo:ANYTHING` on `acme/web`. A resource with two colons in a row, as in many names of AWS, is in no scope:
+for those the action alone counts, and a policy may look at the resource.
+
+What is asked is whether the credential would be issued now, and used so: whether the token, its task and all that
+it descends from are alive; whether the directory takes delegator, agent and chain as they are; whether their limits
+cover the action, as a scope would; whether the policy permits the issue, with the lifetime that the credential was
+given, and the scope; whether that is younger than the policy lets it become; and whether the rules about
+`Action::"authorize"` permit the action on the resource. Approvals that were given at the issue count. A rule reads
+the context as `context.use`. Without a rule that permits `Action::"authorize"`, what may be issued may be used
+unless one forbids it.
+
+In the answer, `reason` says why an action is denied, and `rules` names the rules of the policy or
+the directory, or has `scope` where no scope covers the action. `identity` is the id of
+the identity. Whatever is not answered with `allow` is denied.
+
+Each action is recorded before it is answered, allowed or denied, with whoever held the token, the action, the
+resource, the scope that covers it and the reason; a token of nobody's is recorded without a holder, and the context
+not at all. What cannot be recorded is denied. `jitid audit log --at TIME` shows the records, jitid-audit-verify(1)
+holds them against the audit log, and jitid-inspect(1) tells which scopes an identity has used. What the command
+line cannot mean, such as an action with a `*`, is an error and no action.
+
+With --batch, lines that are there together are decided together, a thousand at most and those of one second at most,
+and are answered in their order when all of them are recorded. So whoever waits for each answer has it at once. A line
+has at most 64 KiB, a resource 4096 bytes, and so has a context. `id`, text or a whole number, comes back in the
+answer. A line that cannot be meant is answered with `deny`, its number `line` and an `error`, and nothing of it
+is recorded; so is each whose action could not be. A ledger that is busy or full is tried again with the next
+lines. A policy that was changed is read anew within a second; other settings are those of the start. Answers
+that nobody reads end it.""",
     "list": """\
 The field `left`, how long it still lives, is shown on a terminal, and wherever --field asks for it.""",
     "revoke": """\
@@ -267,11 +303,21 @@ Each figure is told as it was at one time: now, or --at TIME. Then a credential 
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
 that has passed, and so is `prometheus`.
 
+Live credentials are told by the state of their root delegator (`known`, `unverified`, `disabled`) and by the record of
+their agent (`registered`, `ephemeral`); beside that stands how many delegators and agents the directory has, how many
+of the agents are overdue for review, suspended, or without an owner who may delegate. Of a time that has passed, states
+and records are told by what the directory has now: when somebody was added, disabled, registered or unregistered for
+the last time. What was undone since, such as a disabling, is not seen, and what the directory had is left out.
+
 Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`; JSON is the whole report. --field
 names a total.
 
-An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
-the ledger. A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
+verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
+which it is not known that there was none, since for their audiences no use was reported after their issue
+(jitid-sweep(1) tells when one is).
+
+A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
 as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
 secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
@@ -413,12 +459,23 @@ an import.
 
 An error names the line, or the place in the list as in `.Resources[3]`.""",
     "sweep": """\
-The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
-parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
-be: reported as leaked and alive, by themselves or by what was made with them, ended and still honoured by verifiers
-that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than anybody needs. The rest is
-about the ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it
-does not; their limits are the settings that begin with `sweep_`, which no environment variable sets.
+The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
+parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
+valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
+still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
+their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
+reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
+environment variable sets.
+
+Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
+ends it.
+
+Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
+was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
+those credentials the rules never-used and over-scoped say anything. Of the others it is not known whether they are
+used: every output says how many those are, or `not known: use is reported nowhere` (in JSON `unknown`). That is neither
+a finding nor a reason for the status 11, and does not count as examined completely either.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined
@@ -518,7 +575,13 @@ their ids, or with something above them, names no task: look for it with --opera
 that jitid-inspect(1) tells. Without --after and --since, --limit gives the oldest ones, and --follow begins
 with the newest ten.
 
-With --members there is the field `members` too.""",
+With --members there is the field `members` too.
+
+What is shown with --at, --action or --resource has the fields at, decision, agent, delegator, chain, task, purpose,
+action, resource, scope, rules, reason, id, jti and event, and comes in the order of its time, at most 1000 unless
+--limit says how many. With --at it is what was recorded at most --within before or after; with --event, what that
+one accounts for. --task, --agent, --delegator, --rule, --since and --until narrow it further.
+What a token that is none of this ledger's was used for has neither agent nor task.""",
     "audit export": """\
 As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a denial, 5 if it ends something
 or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    actions,
     advising,
     agent,
     agentrows,
@@ -28,6 +29,7 @@ from jitid.commands import (
     sweep,
     task,
     tree,
+    verdicts,
 )
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
@@ -88,6 +90,7 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "ACTION": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
@@ -175,6 +178,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
+    "authorize": verdicts.FIELDS,
     "inspect": inspect.FIELDS,
     "list": (*rows.CREDENTIAL, "left"),
     "tree": tree.FIELDS,
@@ -210,7 +214,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "agent unregister": agentrows.WITHDRAWN,
     "agent classify": advising.CLASSIFIED,
     "agent suggest": advising.SUGGESTED,
-    "audit log": (*audit.LOG, "members"),
+    "audit log": tuple(dict.fromkeys((*audit.LOG, "members", *actions.FIELDS))),
     "audit head": (),
     "audit verify": audit.VERIFIED,
     "audit export": (),
