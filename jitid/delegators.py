@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from jitid import departing
 from jitid.agent import Agent
@@ -11,6 +11,7 @@ from jitid.delegator import Delegator
 from jitid.departing import Departure
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.directory import Ties
+from jitid.ledger.enrolled import TOLD, told
 from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import check_reason, guard
@@ -18,8 +19,6 @@ from jitid.roster.stated import Stated, few, merged
 from jitid.text import quote
 
 _ALL = 1 << 31
-_TOLD = ("sensitivity", "entitlements", "groups", "manager", "aliases")
-"""What events tell of a delegator."""
 
 
 class Amendment(NamedTuple):
@@ -106,8 +105,18 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
     new = _resolved(transaction, merged(stated, None, transaction.now))
     _must_be_free(transaction, new)
     transaction.put_delegators([new])
-    event = transaction.append("delegator-add", {"delegator": new.name, **_facts(new)})
-    return Edited(new, _TOLD, _live(transaction, new), event.seq)
+    facts = told(new)
+    event = transaction.append(
+        "delegator-add",
+        {
+            "delegator": new.name,
+            **facts,
+            # That there are no entitlements is told: without the fact the policy alone decides.
+            "groups": facts["groups"] or None,
+            "aliases": facts["aliases"] or None,
+        },
+    )
+    return Edited(new, TOLD, _live(transaction, new), event.seq)
 
 
 def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
@@ -120,12 +129,12 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
     """
     before = must_find(transaction, name)
     new = _resolved(transaction, _edited(before, edit))
-    changed = tuple(field for field in _TOLD if getattr(new, field) != getattr(before, field))
+    changed = tuple(field for field in TOLD if getattr(new, field) != getattr(before, field))
     if not changed:
         return Edited(before, (), 0, None)
     _must_be_free(transaction, new)
     transaction.put_delegators([new])
-    now, was = _facts(new), _facts(before)
+    now, was = told(new), told(before)
     event = transaction.append(
         "delegator-change",
         {
@@ -189,6 +198,7 @@ def disable(
             "delegator": found.name,
             "reason": reason,
             "kept_live": keep_live or None,
+            "again": True if found.disabled_at is not None else None,
             **departure.facts(),
         },
     )
@@ -213,7 +223,9 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
     if found.disabled_at is None:
         return Enabled(found, suspended, None)
     transaction.put_delegators([found._replace(disabled_at=None)])
-    event = transaction.append("delegator-enable", {"delegator": found.name, "reason": reason})
+    event = transaction.append(
+        "delegator-enable", {"delegator": found.name, "since": found.disabled_at, "reason": reason}
+    )
     return Enabled(found, suspended, event.seq)
 
 
@@ -273,13 +285,3 @@ def taken(name: str, own: str) -> UsageError:
         f"{quote(name)} is an alias of {quote(own)}; nothing was changed",
         f"if it is theirs no longer: jitid delegator change {own} --remove-alias '{name}'",
     )
-
-
-def _facts(delegator: Delegator) -> Mapping[str, Any]:
-    return {
-        "sensitivity": delegator.sensitivity,
-        "entitlements": None if delegator.entitlements is None else list(delegator.entitlements),
-        "groups": list(delegator.groups),
-        "manager": delegator.manager,
-        "aliases": list(delegator.aliases),
-    }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jitid import departing
 from jitid.comparing import Comparison, compare
 from jitid.departing import Departure
+from jitid.ledger import enrolled
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import TooManyError, blast, check_reason
 from jitid.roster.stated import Roster
@@ -119,6 +120,7 @@ def reconcile(
             "people": told.people,
             **{name: getattr(told, name).number or None for name in SORTS},
             "members": departing.named(found.members()),
+            "directory": enrolled.digest(transaction),
             **told.departure.facts(),
         },
     )

@@ -10,7 +10,7 @@ from typing import Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import approvalrows, leakrows, registered, userows
+from jitid.ledger import approvalrows, enrolled, leakrows, registered, userows
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -46,6 +46,7 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
+        self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot)
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
@@ -76,6 +77,8 @@ class Members:
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
+        if enrolled.MARK in body:
+            self._delegators.take(seq, strictjson.loads(body, "audit event"))
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
@@ -97,6 +100,7 @@ class Members:
         self._leaks.must_be_done()
         self._approvals.must_be_done()
         self._agents.must_be_done()
+        self._delegators.must_be_done()
         self._uses.must_be_done()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))

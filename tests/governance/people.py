@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
 from jitid.agent import Agent
 from jitid.authority import delegator_operations as ops
 from jitid.delegator import Delegator
 from jitid.delegators import Disabled, Edit, Edited
+from jitid.identifier import approval_id
 from jitid.reconciling import Reconciled, Source
 from jitid.roster import csv
 from jitid.roster.stated import Roster, Stated
-from tests.builders import DAY, World
+from tests.builders import World
 
+_numbers = count(1)
 NOBODY = sha256(b"").hexdigest()
 
 
@@ -56,25 +59,8 @@ def everybody(world: World) -> dict[str, Delegator]:
 
 
 def register(world: World, name: str, owner: str, **fields: Any) -> None:
-    """Register an agent, as far as a delegator's end is about one."""
-    now = world.clock.now
-    plain: dict[str, Any] = {
-        "purpose": "tests",
-        "scopes": ("*", "deploy:*"),
-        "audiences": (),
-        "kinds": ("jwt", "opaque"),
-        "max_ttl": DAY,
-        "concurrency": None,
-        "review_at": now + 90 * DAY,
-        "registered_at": now,
-        "reviewed_at": None,
-        "suspended_at": None,
-        "suspended_as": None,
-        "unregistered_at": None,
-    }
-    with world.ledger.write() as transaction:
-        transaction.put_agents([Agent(0, name, f"user:{owner}", **{**plain, **fields})])
-        transaction.append("agent-register", {"agent": name})
+    """Register an agent that may hold what it likes."""
+    world.register(name, owner=f"user:{owner}", **fields)
 
 
 def agent(world: World, name: str) -> Agent:
@@ -85,24 +71,31 @@ def agent(world: World, name: str) -> Agent:
     return found
 
 
-def ask(world: World, delegator: str, *, approver: str | None = None, granted: bool = True) -> int:
-    """Record an open request for approval, and perhaps what somebody said to it; return its number."""
+def ask(world: World, delegator: str, *, approver: str | None = None, granted: bool = True) -> str:
+    """Record an open request for approval, and perhaps what somebody said to it; return its id."""
+    body = f"request {next(_numbers)}".encode()
+    uid = sha256(body).digest()[:16]
+    id_ = approval_id(uid)
+    about = {"approval": id_, "digest": sha256(body).hexdigest()}
     now = world.clock.now
     with world.ledger.write() as transaction:
-        seq = transaction.next_seq()
-        db = transaction._db
-        key = db.execute(
-            """INSERT INTO approval (uid, digest, request, delegator, asked_by, asked_at, expires_at, event)
-               VALUES (randomblob(16), randomblob(32), x'7b7d', ?, ?, ?, ?, ?)""",
-            (delegator, "tester", now, now + 3600, seq),
-        ).lastrowid
+        transaction.approvals.ask(uid, body, delegator, "tester", now + 3600, ["security"])
+        asked = {"delegator": delegator, "asked_by": "tester", "until": now + 3600, "groups": ["security"]}
+        transaction.append("approval-request", {**about, **asked})
         if approver is not None:
-            db.execute(
-                "INSERT INTO approval_group VALUES (?, 'security', ?, 'os-user', ?, ?, ?, ?)",
-                (key, approver, int(granted), now, now + 600, seq),
-            )
-        transaction.append("approval-request", {"delegator": delegator})
-    return int(key)
+            found = transaction.approvals.find(uid)
+            assert found is not None
+            until = now + 600 if granted else None
+            transaction.approvals.speak(found.key, ["security"], approver, "oidc", until)
+            said = {"groups": ["security"], "approver": approver, "proof": "oidc", "until": until}
+            transaction.append("approval-grant" if granted else "approval-deny", {**about, **said})
+    return id_
+
+
+def requests(world: World) -> dict[str, tuple[str | None, str | None]]:
+    """Return of each request for approval how it has ended, and who has spoken."""
+    with world.ledger.read() as snapshot:
+        return {one.id: (one.ended_as, one.words[0].approver) for one in snapshot.approvals.all()}
 
 
 def rows(world: World, question: str, **values: Any) -> list[tuple[Any, ...]]:

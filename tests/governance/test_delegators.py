@@ -11,14 +11,25 @@ from jitid.auditing import LogFilter
 from jitid.authority import delegator_operations as ops
 from jitid.authority.operations import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.delegators import Amendment
-from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.records import Filter
 from jitid.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
-from tests.governance.people import add, agent, ask, change, disable, enable, everybody, register, rows
+from tests.governance.people import (
+    add,
+    agent,
+    ask,
+    bring,
+    change,
+    disable,
+    enable,
+    everybody,
+    register,
+    requests,
+)
 
 SUBJECT = "https://id.example 1234"
 
@@ -241,20 +252,26 @@ def test_many_agents_are_told_by_their_number_and_digest(world: World) -> None:
 
 def test_their_requests_and_unused_grants_are_withdrawn(world: World) -> None:
     add(world, "alice")
+    over = ask(world, "user:alice")
+    world.clock.now += 3600
     mine = ask(world, "user:alice", approver="user:carol")
     granted = ask(world, "user:bob", approver="user:alice")
     refused = ask(world, "user:bob", approver="user:alice", granted=False)
     carols = ask(world, "user:bob", approver="user:carol")
-    edit(world.path, f"UPDATE approval SET expires_at = {NOW} WHERE id = {ask(world, 'user:alice')}")
     done = disable(world, "alice")
     assert (done.departure.ties.requests, done.departure.ties.grants) == (1, 1)
-    ended = rows(world, "SELECT id, ended_as, ended_event FROM approval WHERE ended_at IS NOT NULL")
-    assert ended == [(mine, "withdrawn", done.event)]
-    spoken = dict(rows(world, "SELECT approval, approver FROM approval_group"))
-    assert spoken == {mine: "user:carol", granted: None, refused: "user:alice", carols: "user:carol"}
+    found = requests(world)
+    assert found.pop(over)[0] != "withdrawn"
+    assert found == {
+        mine: ("withdrawn", "user:carol"),
+        granted: (None, None),
+        refused: ("denied", "user:alice"),
+        carols: (None, "user:carol"),
+    }
     event = world.events()[-1]
     assert (event["requests"], event["grants"]) == (1, 1)
     assert disable(world, "alice").event is None
+    world.check()
 
 
 def test_what_leaked_of_theirs_is_proved_dead(world: World) -> None:
@@ -321,3 +338,54 @@ def test_they_are_listed_by_group_and_state_and_page_by_page(world: World) -> No
     assert names(disabled=False, group="odd") == ["d3"]
     assert names(after="user:d1", limit=2) == ["d2", "d3"]
     assert names(group='no "such" group') == []
+
+
+def _busy(world: World) -> None:
+    """Leave delegators who have been through everything that single events do."""
+    add(world, "alice", entitlements=(), groups=("a", "b"), aliases=("user:al",))
+    add(world, "bob", manager="user:alice")
+    change(world, "alice", groups=Amendment(add=("c",), remove=("a",)), aliases=Amendment(clear=True))
+    world.clock.now += 5
+    disable(world, "bob")
+    disable(world, "alice", keep_live=True)
+    world.clock.now += 5
+    enable(world, "alice")
+    change(world, "bob", policy_alone=True, sensitivity="low", no_manager=True)
+    add(world, "carol")
+
+
+def test_the_directory_is_as_its_events_say(world: World) -> None:
+    _busy(world)
+    world.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE delegator SET scopes = NULL WHERE name = 'user:alice'",
+        "UPDATE delegator SET sensitivity = 'critical' WHERE name = 'user:bob'",
+        "UPDATE delegator SET disabled_at = NULL WHERE name = 'user:bob'",
+        "UPDATE delegator SET disabled_at = disabled_at - 1 WHERE name = 'user:bob'",
+        "UPDATE delegator SET disabled_at = 1 WHERE name = 'user:carol'",
+        "UPDATE delegator SET manager = 'user:mallory' WHERE name = 'user:carol'",
+        "UPDATE delegator SET imported = 1 WHERE name = 'user:carol'",
+        "UPDATE delegator SET added_at = 1 WHERE name = 'user:carol'",
+        "UPDATE delegator SET external = '7' WHERE name = 'user:carol'",
+        "INSERT INTO delegator_group VALUES (1, 'security')",
+        "DELETE FROM delegator_group WHERE name = 'c'",
+        "INSERT INTO delegator_name VALUES ('user:mallory', 1)",
+        "UPDATE delegator SET name = 'user:mallory' WHERE name = 'user:carol'",
+        "DELETE FROM delegator WHERE name = 'user:carol'",
+        "INSERT INTO delegator VALUES (9, 'user:mallory', 'critical', NULL, NULL, 0, NULL, 1, NULL, 1)",
+    ],
+)
+@pytest.mark.parametrize("imported", [False, True])
+def test_a_directory_that_somebody_edited_is_found(world: World, statement: str, *, imported: bool) -> None:
+    _busy(world)
+    if imported:
+        bring(world, "name", "dave")
+        change(world, "carol", sensitivity="high")
+        world.check()
+    edit(world.path, statement)
+    with pytest.raises(IntegrityError):
+        world.check()

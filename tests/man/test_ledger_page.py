@@ -14,6 +14,7 @@ import pytest
 
 import jitid
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
+from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.operations import (
     AbandonRenewal,
     AddLeaks,
@@ -50,6 +51,7 @@ from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.cli import transcripts
+from tests.governance import people
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.real import need
 
@@ -157,6 +159,7 @@ def _eventful(world: World) -> None:
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
+    _keep_delegators(world)
     world.issue(task="T3", ttl=60)
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
@@ -169,6 +172,27 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
+
+
+def _keep_delegators(world: World) -> None:
+    """Make an event of everything that is done to delegators, by hand and by lists."""
+    for name in ("edgar", "gus"):
+        world.issue(delegator=f"user:{name}", task="T10", sensitivity="low")
+    whole = {"entitlements": ("a:*",), "groups": ("g",), "manager": "user:boss", "aliases": ("user:ed",)}
+    people.add(world, "edgar", **whole)
+    people.change(world, "edgar", sensitivity="low")
+    header = "name,groups,active"
+    people.bring(world, header, "fay,,true", "gus,,true", "hal,,false", "ida,,true")
+    for name in ("edgar", "gus"):
+        world.register(f"bot-of-{name}", owner=f"user:{name}")
+        people.ask(world, f"user:{name}")
+        people.ask(world, "user:zoe", approver=f"user:{name}")
+    people.disable(world, "edgar", keep_live=True)
+    people.disable(world, "edgar", reason="left")
+    world.authority.perform(EnableDelegator(name="user:edgar", reason="back"))
+    people.bring(
+        world, header, "fay,g,true", "gus,,false", "hal,,true", "new,,true", full=True, reason="nightly"
+    )
 
 
 def _ask_for_approvals(world: World) -> None:
