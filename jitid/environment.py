@@ -167,7 +167,8 @@ def sweep_limits(config: Config) -> Limits:
     """Return from where on the configuration takes something for a finding."""
     from jitid.sweep.limits import Limits
 
-    return Limits._make(config.get(f"sweep_{name}") for name in Limits._fields)
+    own = {name: config.get(f"sweep_{name}") for name in Limits._fields if name != "known_only"}
+    return Limits(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
 
 
 def sweep_head(config: Config) -> str:
@@ -205,6 +206,10 @@ def caller() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
+
+
+def _known_only(config: Config) -> bool:
+    return config.text("delegators") == "known"
 
 
 def _new_names(config: Config) -> Names:
@@ -298,8 +303,10 @@ def _terms(config: Config, path: str) -> Terms:
         config.scope_floors,
         config.audience_floors,
         config.number("overlap"),
-        config.text("delegators") == "known",
+        _known_only(config),
         zone(zone_name),
         None if zone_name == "UTC" else zone_name,
         config.algorithms,
+        config.number("approval_lifetime"),
+        config.number("approval_patience"),
     )

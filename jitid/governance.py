@@ -39,6 +39,11 @@ def standing_of(entry: Entry) -> Standing:
     )
 
 
+def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str:
+    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
+    return name if subject is None or not snapshot.is_delegator(subject) else subject
+
+
 def told(standing: Standing) -> dict[str, Any] | None:
     """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
     fields = standing._asdict()

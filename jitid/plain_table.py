@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--count": ("count", "number", ""),
         "--from-file": ("from_file", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
+        "--wait": ("wait", "text", ""),
     }, ()),
     "run": ({
         "--task": ("task", "text", "JITID_TASK"),
@@ -60,7 +61,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--file": ("file", "text", ""),
         "--on-exit": ("on_exit", "text", ""),
         "--grace": ("grace", "text", ""),
+        "--wait": ("wait", "text", ""),
     }, (("command", "texts", True),)),
+    "mcp": ({
+        "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),
+        "--most": ("most", "number", ""),
+        "--rate": ("rate", "number", ""),
+        "--keep": ("keep", "flag", ""),
+    }, ()),
     "renew": ({
         "--token-file": ("token_file", "text", ""),
         "--ttl": ("ttl", "text", ""),
@@ -103,6 +111,25 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--reason": ("reason", "text", ""),
         "--yes": ("yes", "flag", ""),
     }, (("leaks", "texts", True),)),
+    "approve list": ({
+        "--open": ("open_", "flag", ""),
+        "--all": ("all_", "flag", ""),
+        "--group": ("group", "text", ""),
+        "--limit": ("limit", "number", ""),
+    }, ()),
+    "approve show": ({
+    }, (("request", "text", True),)),
+    "approve grant": ({
+        "--for": ("for_", "text", ""),
+        "--group": ("group", "text", ""),
+        "--reason": ("reason", "text", ""),
+        "--delegator-token-file": ("delegator_token_file", "text", ""),
+    }, (("request", "text", True),)),
+    "approve deny": ({
+        "--group": ("group", "text", ""),
+        "--reason": ("reason", "text", ""),
+        "--delegator-token-file": ("delegator_token_file", "text", ""),
+    }, (("request", "text", True),)),
     "list": ({
         "--task": ("task", "text", ""),
         "--delegator": ("delegator", "text", ""),

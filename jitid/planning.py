@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
@@ -19,6 +19,9 @@ from jitid.request import IssueRequest, Terms
 from jitid.scope import normalise
 from jitid.task import Task
 from jitid.text import check_text, quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.approval import Approval
 
 
 class Who(NamedTuple):
@@ -47,6 +50,8 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
     maximum: int
     """Until when it may be renewed at most, as far as policy and task go."""
+    approval: Approval | None
+    """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
 
     @property
     def recurring(self) -> int | None:
@@ -151,6 +156,14 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
     if task is not None or sensitivity != opened.sensitivity:
         settled.add("sensitivity")
     decision = terms.policy.decide(asked, narrow=request.allow_narrower, fixed=frozenset(settled))
+    approval = None
+    if decision.needs:
+        from jitid import approval as approvals
+
+        exactly = approvals.exact(asked, request, opened, parent.id if parent else None, _chain(above))
+        approval, decision = approvals.decide(
+            snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
+        )
     must_permit(decision, facts, notes)
     lifetime, _ = narrowing.lifetime(
         ttl,
@@ -181,6 +194,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
         now + lifetime,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
     return Plan(
         draft,
         entry,
@@ -192,7 +206,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
         terms.policy_text,
         facts,
         tuple(notes),
-        opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl),
+        # An approval is used once, and each renewal would need another.
+        maximum if approval is None else draft.expires_at,
+        approval,
     )
 
 
@@ -229,7 +245,8 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
 
     """
     delegator, proof = _delegator(request, parent, caller)
-    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
+    known_as = governance.known_as(snapshot, delegator, request.proved_subject)
+    entry = snapshot.entry(known_as, request.agent)
     return _resolved(snapshot, entry, request, delegator, proof, caller)
 
 
@@ -253,12 +270,6 @@ def _delegator(request: IssueRequest, parent: Credential | None, caller: str) ->
 def _chain(above: introspection.Verified | None) -> list[str]:
     """Return the agents through which an identity is delegated."""
     return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
-
-
-def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
-    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
-    subject = request.proved_subject
-    return delegator if subject is None or not snapshot.is_delegator(subject) else subject
 
 
 def _resolved(

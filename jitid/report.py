@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jitid.errors import UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
-from jitid.ledger.survey import Survey
+from jitid.ledger.survey import DirectoryCounts, Survey
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
@@ -44,9 +44,15 @@ JUDGED_BY_LEDGER = (
 """What the figures about leaked secrets leave out."""
 
 COUNTED_AS_USE = (
-    "renewed, or delegated from; what verifiers elsewhere accept is not recorded, and not counted"
+    "renewed, delegated from, or allowed something by `authorize`; what others accept unasked is not recorded"
 )
 """What the ledger can see of the use of an identity."""
+
+RECORDED_NOW = (
+    "of a time that has passed, the states of delegators and the records of agents are told by what the directory has "
+    "now: what was undone since, such as a disabling, is not seen"
+)
+"""What a report of the past cannot tell of the directory."""
 
 
 class Report(NamedTuple):
@@ -65,11 +71,18 @@ class Report(NamedTuple):
     """What a sweep finds, the gravest first; None for the past, where no sweep can look."""
     missed: tuple[str, ...]
     """What the sweep could not examine, and why: then `offenders` may not be all."""
+    directory: DirectoryCounts | None
+    """What the directory has; None for the past, of which it does not tell."""
 
     @property
     def never_used(self) -> float | None:
-        """The share of the live identities that were never used; None if nothing is alive."""
+        """The share of the live identities without use on record; None if nothing is alive."""
         return _share(self.survey.use.never, self.survey.use.identities)
+
+    @property
+    def use_unknown(self) -> float | None:
+        """The share of the live identities of which nobody knows whether they were used; None if nothing is alive."""
+        return _share(self.survey.use.unknown, self.survey.use.identities)
 
     @property
     def standing(self) -> int:
@@ -126,10 +139,11 @@ def make(
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
     survey = snapshot.survey(at, since, standing)
     if then < now:
-        return Report(then, True, names.uuid, standing, survey, None, ())
+        return Report(then, True, names.uuid, standing, survey, None, (), None)
     missed: list[str] = []
     offenders = gravest(_findings(found, missed))
-    return Report(then, False, names.uuid, standing, survey, offenders, tuple(missed))
+    directory = snapshot.count_directory()
+    return Report(then, False, names.uuid, standing, survey, offenders, tuple(missed), directory)
 
 
 def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:

@@ -77,11 +77,23 @@ def covers(parent: Scope, child: Scope) -> bool:
 
 def overlap(first: Scope, second: Scope) -> bool:
     """Tell whether some right is covered by both."""
+    return common(first, second) is not None
+
+
+def common(first: Scope, second: Scope) -> Scope | None:
+    """Return the scope that covers just what both cover; None if that is nothing."""
     ours, theirs = first.split(":"), second.split(":")
-    return len(ours) == len(theirs) and all(
-        covers(Scope(one), Scope(other)) or covers(Scope(other), Scope(one))
-        for one, other in zip(ours, theirs, strict=True)
-    )
+    if len(ours) != len(theirs):
+        return None
+    narrower = []
+    for one, other in zip(ours, theirs, strict=True):
+        if covers(Scope(one), Scope(other)):
+            narrower.append(other)
+        elif covers(Scope(other), Scope(one)):
+            narrower.append(one)
+        else:
+            return None
+    return Scope(":".join(narrower))
 
 
 def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:

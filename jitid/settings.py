@@ -119,6 +119,13 @@ SETTINGS: dict[str, Setting] = {
             "moderate",
             environment=False,
         ),
+        Setting(
+            "sweep_unused",
+            "duration",
+            "how long a credential may live without use, where use is reported",
+            300,
+            environment=False,
+        ),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
         Setting(
             "delegators",
@@ -132,6 +139,20 @@ SETTINGS: dict[str, Setting] = {
             "time zone",
             "where the policy's hour, minute and weekday are told (IANA name)",
             "UTC",
+            environment=False,
+        ),
+        Setting(
+            "approval_lifetime",
+            "duration",
+            "how long an approval may be used at most once it is granted",
+            900,
+            environment=False,
+        ),
+        Setting(
+            "approval_patience",
+            "duration",
+            "how long a request for approval waits for its answer",
+            86_400,
             environment=False,
         ),
         Setting(

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
-from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
+from jitid.authority.inside import Inside
+from jitid.errors import (
+    ApprovalNeededError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+)
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Selection
@@ -14,6 +21,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
+    from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -74,6 +82,8 @@ class LocalAuthority:
                 return self._verify(operation)
             case ops.Revoke():
                 return self._revoke(operation)
+            case ops.HandBack():
+                return self._hand_back(operation)
             case ops.Retire():
                 return self._retire(operation)
             case ops.RotateKey() | ops.RevokeKey():
@@ -90,7 +100,7 @@ class LocalAuthority:
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
                 from jitid.authority.sweeping import perform
 
-                return perform(self._ledger, self._keyring, operation)
+                return perform(self._ledger, self._keyring, operation, lambda: self._agreed)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
             case ops.ExportLog():
@@ -101,6 +111,10 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.ApprovalOperation():
+                from jitid.authority import approving
+
+                return approving.perform(self._inside, operation)
             case ops.DirectoryOperation():
                 from jitid.authority import directing
 
@@ -189,6 +203,12 @@ class LocalAuthority:
             foreseen = self._foreseen(operation, requests, terms)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+        except ApprovalNeededError as denial:
+            from jitid import approval
+
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                approval.ask(transaction, denial, terms)
+            raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             first = operation.requests[0]
             self._record_denial(
@@ -224,12 +244,7 @@ class LocalAuthority:
         """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        from jitid import oidc
-
-        with self._ledger.read() as snapshot:
-            now = snapshot.now
-        token = operation.delegator_token.reveal()
-        proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
+        proof = self._inside.proof(operation.delegator_token)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)
@@ -287,6 +302,19 @@ class LocalAuthority:
         return operation.selection._replace(
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
+
+    def _hand_back(self, operation: ops.HandBack) -> HandedBack:
+        from jitid import handback
+
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                found = handback.hand_back(
+                    transaction, self._ledger.names, operation.token.reveal(), operation.id, operation.reason
+                )
+        except (PolicyDeniedError, InvalidCredentialError) as denial:
+            self._record_denial(denial, {"hand_back": operation.id}, accept_clock=operation.accept_clock)
+            raise
+        return found._replace(ended=found.ended._replace(unproved=self._prove()))
 
     def _retire(self, operation: ops.Retire) -> Ended:
         from jitid import revocation

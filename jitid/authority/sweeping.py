@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from jitid import auditing
 from jitid.audit import Head
@@ -21,28 +22,38 @@ from jitid.sweep.rule import Rule, Sight
 from jitid.sweep.rules import rule_of
 from jitid.sweep.sweeping import check_clock, found, sweep
 
+if TYPE_CHECKING:
+    from jitid.request import Terms
+
 
 def perform(
-    ledger: Ledger, keyring: Keyring, operation: ops.Sweep | ops.ForeseeFix | ops.Fix
+    ledger: Ledger,
+    keyring: Keyring,
+    operation: ops.Sweep | ops.ForeseeFix | ops.Fix,
+    terms: Callable[[], Terms],
 ) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied | Unfixed]:
-    """Perform an operation of a sweep."""
+    """Perform an operation of a sweep; `terms` are those on which something would be issued now."""
     rules = [rule_of(name) for name in operation.rules]
     match operation:
         case ops.Sweep():
-            return _sweep(ledger, keyring, operation, rules)
+            return _sweep(ledger, keyring, operation, rules, terms)
         case ops.ForeseeFix():
             with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, snapshot, accept_clock=operation.accept_clock)
+                sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=operation.accept_clock)
                 foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
                 # What is due to be recorded is dead, and counts for nothing.
                 closing = tuple(rule.name for rule in rules if rule.closes)
                 return foreseen._replace(rules=(*foreseen.rules, *closing))
         case ops.Fix():
-            return _fix(ledger, operation, rules)
+            return _fix(ledger, operation, rules, terms)
 
 
 def _sweep(
-    ledger: Ledger, keyring: Keyring, operation: ops.Sweep, rules: Sequence[Rule]
+    ledger: Ledger,
+    keyring: Keyring,
+    operation: ops.Sweep,
+    rules: Sequence[Rule],
+    terms: Callable[[], Terms],
 ) -> Iterator[Finding | Coverage | Swept]:
     names = ledger.names
     with ledger.read() as snapshot:
@@ -51,6 +62,7 @@ def _sweep(
         sight = _look(
             ledger,
             operation.limits,
+            terms,
             snapshot,
             accept_clock=operation.accept_clock,
             remembered=remembered,
@@ -66,19 +78,21 @@ def _sweep(
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _fix(ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+def _fix(
+    ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule], terms: Callable[[], Terms]
+) -> Iterator[Remedied | Unfixed]:
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
             due: list[Finding] = []
             with ledger.read() as snapshot:
-                sight = _look(ledger, operation.limits, snapshot, accept_clock=accept_clock)
+                sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=accept_clock)
                 # If it cannot be asked, the sweep that follows tells so.
                 with suppress(IntegrityError):
                     due = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
             for finding in due:
                 yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
-    look = partial(_look, ledger, operation.limits, accept_clock=accept_clock)
+    look = partial(_look, ledger, operation.limits, terms, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
         look,
@@ -105,6 +119,7 @@ def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | Integri
 def _look(
     ledger: Ledger,
     limits: Limits,
+    terms: Callable[[], Terms],
     snapshot: Snapshot,
     *,
     accept_clock: bool,
@@ -115,4 +130,4 @@ def _look(
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)
-    return Sight(snapshot, ledger.names, clock, limits, remembered, reread=reread)
+    return Sight(snapshot, ledger.names, clock, limits, remembered, reread=reread, terms=terms)

@@ -8,6 +8,10 @@ from importlib import import_module
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
     "run": ("run:run", "Run a command that has an identity of its own while it runs."),
+    "mcp": (
+        "mcp:mcp",
+        "Serve an agent on standard input and output, by the Model Context Protocol.",
+    ),
     "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",
@@ -19,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),
     "leak close": ("leak:close", "Close leaks: somebody is done with them."),
+    "approve list": ("approve:list_", "List requests for approval."),
+    "approve show": ("approve:show", "Tell all that an approver has to know about a request."),
+    "approve grant": ("approve:grant", "Grant a request: what it asks for can be issued once."),
+    "approve deny": ("approve:deny", "Deny a request, granted or not, and end it."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (
@@ -75,6 +83,7 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "approve": "See who asks for an approval, and grant or deny it.",
     "agent": "Register agents that recur, review and suspend them, and see which do.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows
+from jitid.formats.swept import FindingRow, FindingState, Summary, SweptRow, SweptRows, covered
 from jitid.lifetime import format_time
 from jitid.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
 from jitid.sweep.rules import rule_of
@@ -99,6 +99,7 @@ class Telling:
                             "examined": each.examined,
                             "complete": not missed,
                             "missed": missed,
+                            "unknown": each.unknown,
                         }
                     }
                 case Swept():
@@ -236,7 +237,7 @@ def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator
         elif coverage:
             told = record["coverage"]
             if not quiet:
-                yield {"state": "examined", "rule": told["rule"], "summary": told["examined"]}
+                yield {"state": "examined", "rule": told["rule"], "summary": covered(told)}
             for why in told["missed"]:
                 yield {"state": "missed", "rule": told["rule"], "summary": why}
     if coverage and not whole:

@@ -10,7 +10,7 @@ from jitid.formats.grouped import Closing, Group, grouped
 from jitid.formats.page import CLOSING, opening, prose
 from jitid.formats.page import text as _shown
 from jitid.formats.page_style import BASE
-from jitid.formats.swept import Command, FindingRow, RuleInfo, Summary, SweptRows, as_it_is
+from jitid.formats.swept import Command, FindingRow, RuleInfo, Summary, SweptRows, as_it_is, covered
 from jitid.lifetime import format_duration
 
 MOST = 200
@@ -121,7 +121,7 @@ def _examined(closing: Closing) -> Iterator[str]:
     yield '<thead><tr><th scope="col">rule</th><th scope="col">examined</th></tr></thead>\n<tbody>\n'
     for each in closing.coverage:
         missed = "".join(f'<p class="high">Not examined: {_shown(reason)}</p>' for reason in each["missed"])
-        yield f'<tr><th scope="row">{_shown(each["rule"])}</th><td>{_shown(each["examined"])}{missed}</td></tr>\n'
+        yield f'<tr><th scope="row">{_shown(each["rule"])}</th><td>{_shown(covered(each))}{missed}</td></tr>\n'
     yield "</tbody>\n</table>\n</section>\n"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from jitid.formats.cell import cell
 from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import Command, FindingRow, RuleInfo, SweptRows, as_it_is
+from jitid.formats.swept import Command, FindingRow, RuleInfo, SweptRows, as_it_is, covered
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -76,12 +76,18 @@ class _Page:
     def closing(self, closing: Closing) -> Iterator[str]:
         if self._verbose:
             for each in closing.coverage:
-                yield from self._wrapped(f"examined for {each['rule']}: {each['examined']}", 0, hang=2)
+                yield from self._wrapped(f"examined for {each['rule']}: {covered(each)}", 0, hang=2)
         elif closing.coverage:
-            whole = sum(each["complete"] for each in closing.coverage)
+            whole = sum(each["complete"] and each["unknown"] is None for each in closing.coverage)
             asked = counted(len(closing.coverage), "rule")
             all_ = "all" if whole == len(closing.coverage) else whole
             yield from self._wrapped(f"{asked} asked, {all_} examined completely", 0, hang=2)
+            unknown: dict[str, list[str]] = {}
+            for each in closing.coverage:
+                if each["unknown"] is not None:
+                    unknown.setdefault(each["unknown"], []).append(each["rule"])
+            for what, names in unknown.items():
+                yield from self._wrapped(f"not known for {', '.join(names)}: {what}", 0, hang=2)
         for each in closing.coverage:
             for reason in each["missed"]:
                 lines = list(self._wrapped(f"not examined for {each['rule']}: {reason}", 0, hang=2))

@@ -21,6 +21,16 @@ def prose(words: str) -> str:
     return "".join([f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)])
 
 
+def sentence(words: str) -> str:
+    """Return words with a capital at their beginning."""
+    return words[:1].upper() + words[1:]
+
+
+def card(title: str, *inner: str) -> str:
+    """Return a part of a page with its own heading."""
+    return f'<section class="card"><h3>{text(title)}</h3>{"".join(inner)}</section>'
+
+
 def opening(title: str, style: str) -> str:
     """Return the beginning of a document, up to its body.
 

@@ -56,6 +56,11 @@ def bars(key: str, title: str, told: str, parts: Sequence[Bar], whole: float) ->
     )
 
 
+def read_out(parts: Sequence[Bar]) -> str:
+    """Return a plot in words."""
+    return "; ".join([f"{part.name}: {part.shown}" for part in parts]) + "."
+
+
 def columns(key: str, title: str, told: str, parts: Sequence[Column], mark: str = "bar") -> str:
     """Return columns side by side over an axis with the first and the last name; the highest one says its value."""
     most = max((part.value for part in parts), default=0)

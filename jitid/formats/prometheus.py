@@ -54,6 +54,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     credentials: Counter[str] = Counter({rule.name: 0 for rule in rules})
     ended: Counter[str] = Counter({rule.name: 0 for rule in rules})
     complete: dict[str, int] = {}
+    unknown: dict[str, int] = {}
     at: list[int] = []
     event: int | None = None
     for row in rows:
@@ -67,6 +68,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
                 ended[row["rule"]] += row["ended_credentials"] or 0
         elif "coverage" in row:
             complete[row["coverage"]["rule"]] = int(row["coverage"]["complete"])
+            unknown[row["coverage"]["rule"]] = int(row["coverage"]["unknown"] is not None)
         else:
             at.append(parse_time(row["summary"]["at"]))
     yield from family(
@@ -89,6 +91,11 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
         "jitid_sweep_complete",
         "Whether the last sweep has examined all that the rule looks at.",
         _by_rule(complete),
+    )
+    yield from family(
+        "jitid_sweep_unknown",
+        "Whether there is something that the rule cannot know, since the ledger is not told, as of use.",
+        _by_rule(unknown),
     )
     yield from family(
         "jitid_sweep_timestamp_seconds",

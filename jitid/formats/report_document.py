@@ -10,6 +10,7 @@ from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    RECORDED_NOW,
     VALID_AFTER_FIVE_DAYS,
     Published,
     Report,
@@ -18,6 +19,8 @@ from jitid.sweep.finding import Finding
 
 NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"
 NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"
+
+NO_DIRECTORY_THEN = "what the directory has is counted for the present; a report of the past leaves it out"
 
 NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
 
@@ -32,6 +35,14 @@ def nobody(report: Report) -> str:
         return NOTHING_ALIVE
     whose = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
     return f"no person has a live identity; {whose}"
+
+
+def use_unknown(report: Report) -> str | None:
+    """Return of how many identities without use on record it is not known that they are not used; None if of none."""
+    unknown = report.survey.use.unknown
+    if not unknown:
+        return None
+    return f"not known of {unknown:,}: since their issue no use was reported for their audiences"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -69,12 +80,21 @@ def document(report: Report) -> dict[str, Any]:
             "at_once": retirement.at_once,
             "still_live": retirement.still_live,
         },
-        "use": {**use._asdict(), "never_share": rounded(report.never_used), "counted": COUNTED_AS_USE},
+        "use": {
+            **use._asdict(),
+            "never_share": rounded(report.never_used),
+            "unknown_share": rounded(report.use_unknown),
+            "counted": COUNTED_AS_USE,
+        },
+        "directory": None if report.directory is None else report.directory._asdict(),
         "leaks": _leaks(report),
         "trend": [_day(day) for day in survey.trend],
         "offenders": None if report.offenders is None else [_offender(each) for each in report.offenders],
         **(
-            {"offenders_note": NO_OFFENDERS_THEN}
+            {
+                "offenders_note": NO_OFFENDERS_THEN,
+                "directory_note": f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}",
+            }
             if report.offenders is None
             else {"not_examined": report.missed}
         ),

@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import folded, page, prose, table
+from jitid.formats.page import card, folded, page, prose, sentence, table
 from jitid.formats.page import text as shown
-from jitid.formats.plot import Bar, Column, bars, columns
+from jitid.formats.plot import Bar, Column, bars, columns, read_out
 from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_ALIVE, NOTHING_FOUND, nobody
+from jitid.formats.report_living import composition, directory
 from jitid.formats.report_style import STYLE
-from jitid.ledger.survey import Breakdown, Day, Spread
+from jitid.ledger.survey import Day, Spread
 from jitid.lifetime import format_time
 from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    RECORDED_NOW,
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
 
-# In this order: those with few names make one row of cards, those with many another.
-_HEADINGS = {
-    "kind": "By kind",
-    "sensitivity": "By sensitivity",
-    "delegator_proof": "By proof of the delegator",
-    "task": "By task",
-    "agent": "By agent",
-    "delegator": "By root delegator",
-}
 _TREND = {
     "live": ("Alive at the end of the day", "bar"),
     "issued": ("Issued", "bar"),
@@ -51,7 +44,9 @@ def text(report: Report) -> Iterator[str]:
             f"<h2>The last {counted(len(report.survey.trend), 'day')}</h2>",
             _trend(report),
             "<h2>What is alive</h2>",
-            f'<div class="grid">{"".join(_composition(report))}</div>',
+            f'<div class="grid">{"".join(composition(report))}</div>',
+            "<h2>Who answers for it</h2>",
+            directory(report),
             "<h2>How long it lives</h2>",
             f'<div class="two">{_lifetimes(report)}{_standing(report)}',
             f"{_after_the_task(report)}{_exposure(report)}</div>",
@@ -73,14 +68,6 @@ def _header(report: Report) -> str:
 def _clock(seconds: int) -> str:
     stamp = format_time(seconds)
     return f"{stamp[:10]}, {stamp[11:19]} UTC"
-
-
-def _card(title: str, *inner: str) -> str:
-    return f'<section class="card"><h3>{shown(title)}</h3>{"".join(inner)}</section>'
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 def _leaked(report: Report) -> str:
@@ -110,10 +97,10 @@ def _leaked(report: Report) -> str:
             f"{count(leaks.young_valid)}. {before} reported, and {'is' if one else 'are'} not counted."
         )
     title = "Leaked secrets still valid five days after the report"
-    return _card(
+    return card(
         title,
         big,
-        bars("leaked", title, _read_out(parts), parts, 100),
+        bars("leaked", title, read_out(parts), parts, 100),
         f'<p class="small soft">{shown(told)}</p>',
     )
 
@@ -127,7 +114,7 @@ def _people(report: Report) -> str:
         parts.insert(0, Bar("This ledger, mean", own, mean(own), "warn" if own > published.value else "bar"))
     whole = max(part.value for part in parts)
     if own is None:
-        told = f"{_sentence(nobody(report))}."
+        told = f"{sentence(nobody(report))}."
         big = f'<p class="big none">{"no person has one" if report.survey.totals.live else NOTHING_ALIVE}</p>'
     else:
         told = (
@@ -135,10 +122,10 @@ def _people(report: Report) -> str:
             f"{people.highest_delegator} has most: {count(people.highest)}."
         )
         big = f'<p class="big">{shown(mean(own))}<span class="unit"> to 1</span></p>'
-    return _card(
+    return card(
         title,
         big,
-        bars("people", title, _read_out(parts), parts, whole),
+        bars("people", title, read_out(parts), parts, whole),
         f'<p class="small soft">{shown(told)}</p>',
     )
 
@@ -149,14 +136,19 @@ def _tiles(report: Report) -> str:
     tiles = (
         ("Live credentials", count(totals.live), f"of {count(totals.issued)} ever issued"),
         ("Live identities", count(totals.live_identities), f"of {count(totals.identities)} ever made"),
-        ("Agents", count(totals.agents), "of whom something is alive"),
+        (
+            "Agents",
+            count(totals.agents),
+            f"of whom something is alive; {count(totals.agents_registered)} registered",
+        ),
         ("Root delegators", count(totals.delegators), "of whom something is alive"),
         ("Open tasks", count(totals.tasks_open), overdue),
         ("Standing", percent(report.standing_share), f"{count(report.standing)} live longer than allowed"),
         (
             "No use on record",
             percent(report.never_used),
-            f"{count(report.survey.use.never)} live identities",
+            counted(report.survey.use.never, "live identity", "live identities")
+            + (f"; not known: {count(unknown)}" if (unknown := report.survey.use.unknown) else ""),
         ),
         (
             "Leaked and valid",
@@ -174,10 +166,10 @@ def _tiles(report: Report) -> str:
 
 def _offenders(report: Report) -> str:
     if report.offenders is None:
-        return f'<p class="card soft">{prose(_sentence(NO_OFFENDERS_THEN))}.</p>'
+        return f'<p class="card soft">{prose(sentence(NO_OFFENDERS_THEN))}.</p>'
     missed = "".join([f'<p class="small bad missed">Not examined: {shown(why)}</p>' for why in report.missed])
     if not report.offenders:
-        return f'<p class="card soft">{prose(_sentence(NOTHING_FOUND))}.</p>{missed}'
+        return f'<p class="card soft">{prose(sentence(NOTHING_FOUND))}.</p>{missed}'
     lines = []
     for each in report.offenders:
         remedy = "" if each.remedy is None else f"<code>{shown(each.remedy)}</code>"
@@ -198,7 +190,7 @@ def _trend(report: Report) -> str:
         whole = "" if name == "live" else f" {count(sum(values))} in all."
         told = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
         cards.append(
-            _card(title, f'<p class="small soft">{shown(told)}</p>', columns(name, title, told, parts, mark))
+            card(title, f'<p class="small soft">{shown(told)}</p>', columns(name, title, told, parts, mark))
         )
     data = table(
         "By day of UTC; the last day goes up to the time of the report.",
@@ -212,35 +204,6 @@ def _date(day: Day) -> str:
     return format_time(day.start)[:10]
 
 
-def _composition(report: Report) -> Iterator[str]:
-    every = report.survey.live_by
-    for name, title in _HEADINGS.items():
-        found = every[name]
-        if not found.live:
-            yield _card(title, '<p class="small soft">Nothing is alive.</p>')
-            continue
-        parts = [Bar(part.name, part.live, _share(part.live, found.live)) for part in found.top]
-        if found.others.live:
-            parts.append(
-                Bar(found.others.name, found.others.live, _share(found.others.live, found.live), "other")
-            )
-        plot = bars(f"by-{name}", f"Live credentials {title.lower()}", _read_out(parts), parts, found.live)
-        yield _card(title, plot, folded("As a table", _table(name, found)))
-
-
-def _table(name: str, found: Breakdown) -> str:
-    parts = [*found.top, *([found.others] if found.others.live else [])]
-    rows: list[tuple[object, ...]] = [
-        (part.name, count(part.live), percent(part.live / found.live)) for part in parts
-    ]
-    head = name.replace("_", " ").capitalize()
-    return table("Live credentials, and their share.", (head, "Live", "Share"), rows)
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{count(part)} · {percent(part / whole)}"
-
-
 def _lifetimes(report: Report) -> str:
     survey = report.survey
     title = "Granted lifetime of the live"
@@ -248,8 +211,8 @@ def _lifetimes(report: Report) -> str:
     for band, below in zip(survey.bands, (None, *(band.up_to for band in survey.bands)), strict=False):
         name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(below)}"
         parts.append(Bar(name, band.live, count(band.live)))
-    plot = bars("lifetimes", title, _read_out(parts), parts, max(survey.totals.live, 1))
-    return _card(title, plot, _facts(survey.lifetimes))
+    plot = bars("lifetimes", title, read_out(parts), parts, max(survey.totals.live, 1))
+    return card(title, plot, _facts(survey.lifetimes))
 
 
 def _standing(report: Report) -> str:
@@ -261,9 +224,9 @@ def _standing(report: Report) -> str:
         share = each.standing / each.live if each.live else 0
         parts.append(Bar(f"{each.sensitivity}, over {limit}", share, told, "warn"))
         rows.append((each.sensitivity, limit, count(each.live), count(each.standing)))
-    plot = bars("standing", title, _read_out(parts), parts, 1)
+    plot = bars("standing", title, read_out(parts), parts, 1)
     data = table("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
-    return _card(title, plot, folded("As a table", data))
+    return card(title, plot, folded("As a table", data))
 
 
 def _after_the_task(report: Report) -> str:
@@ -277,8 +240,8 @@ def _after_the_task(report: Report) -> str:
         Bar("Something still alive", retirement.still_live, count(retirement.still_live), "warn"),
     ]
     told = f"{counted(ended, 'task')} retired or past the deadline."
-    plot = bars("after", title, _read_out(parts), parts, max(ended, 1))
-    return _card(title, f'<p class="small soft">{told}</p>', plot, _facts(retirement.delays))
+    plot = bars("after", title, read_out(parts), parts, max(ended, 1))
+    return card(title, f'<p class="small soft">{told}</p>', plot, _facts(retirement.delays))
 
 
 def _exposure(report: Report) -> str:
@@ -296,19 +259,14 @@ def _exposure(report: Report) -> str:
         told += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
     if leaks.oldest_valid is not None:
         told += f" The oldest that is valid has been known for {duration(leaks.oldest_valid)}."
-    plot = bars("exposure", title, _read_out(parts), parts, max(leaks.secrets, 1))
-    return _card(title, f'<p class="small soft">{told}</p>', plot, _facts(leaks.exposure))
+    plot = bars("exposure", title, read_out(parts), parts, max(leaks.secrets, 1))
+    return card(title, f'<p class="small soft">{told}</p>', plot, _facts(leaks.exposure))
 
 
 def _facts(spread: Spread) -> str:
     pairs = (("Median", spread.p50), ("95th percentile", spread.p95), ("Longest", spread.longest))
     inner = "".join([f"<dt>{name}</dt><dd>{shown(duration(value))}</dd>" for name, value in pairs])
     return f'<dl class="facts small">{inner}</dl>'
-
-
-def _read_out(parts: list[Bar]) -> str:
-    """Return a plot in words."""
-    return "; ".join([f"{part.name}: {part.shown}" for part in parts]) + "."
 
 
 def _footer(report: Report) -> str:
@@ -320,8 +278,5 @@ def _footer(report: Report) -> str:
     ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
     offline = counted(report.survey.leaks.offline, "secret")
     judged = f"{JUDGED_BY_LEDGER.capitalize()}; so it is with {offline}."
-    return (
-        "<footer>"
-        + "".join([f'<p class="small soft">{shown(each)}</p>' for each in (published, used, ranks, judged)])
-        + "</footer>"
-    )
+    told = (published, used, ranks, judged, *((f"{sentence(RECORDED_NOW)}.",) if report.past else ()))
+    return "<footer>" + "".join([f'<p class="small soft">{prose(each)}</p>' for each in told]) + "</footer>"

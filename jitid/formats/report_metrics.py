@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.formats import prometheus
 from jitid.formats.report_document import rounded
-from jitid.ledger.survey import Breakdown, Spread
+from jitid.ledger.survey import Breakdown, DirectoryCounts, Spread
 from jitid.lifetime import format_time
 from jitid.report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Published, Report
 from jitid.sweep.finding import Finding
@@ -63,6 +63,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield Metric("tasks", "Tasks by state", tuple(Sample({"state": name}, n) for name, n in states.items()))
     yield _one("delegators_live", "Root delegators of whom something is alive", totals.delegators)
     yield _one("agents_live", "Agents of whom something is alive", totals.agents)
+    yield _one(
+        "agents_live_registered", "Registered agents of whom something is alive", totals.agents_registered
+    )
     for name, found in survey.live_by.items():
         if name not in _NAMED:
             yield _top(name, found)
@@ -88,12 +91,29 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one(
         "tasks_ended_with_live", "Tasks that are over and have something alive", survey.retirement.still_live
     )
-    yield _one("identities_never_used", "Live identities neither renewed nor delegated from", use.never)
+    yield _one("identities_authorized", "Live identities that were allowed something", use.authorized)
+    yield _one(
+        "identities_never_used",
+        "Live identities neither renewed nor delegated from nor allowed anything",
+        use.never,
+    )
     yield _one(
         "identities_never_used_ratio",
-        "Share of the live identities neither renewed nor delegated from",
+        "Share of the live identities neither renewed nor delegated from nor allowed anything",
         rounded(report.never_used),
     )
+    yield _one(
+        "identities_use_unknown",
+        "Live identities without use on record for whose audiences no use is reported",
+        use.unknown,
+    )
+    yield _one(
+        "identities_use_unknown_ratio",
+        "Share of the live identities of which it is not known whether they are used",
+        rounded(report.use_unknown),
+    )
+    if report.directory is not None:
+        yield from _directory(report.directory)
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)
     yield _one("leaked_secrets_valid", "Leaked secrets that still work", leaks.valid)
     yield _one(
@@ -143,6 +163,31 @@ def _metrics(report: Report) -> Iterator[Metric]:
     young = {"dead": leaks.young_dead, "valid": leaks.young_valid}
     samples = tuple(Sample({"state": name}, n) for name, n in young.items())
     yield Metric("leaked_secrets_young", "Leaked secrets reported less than five days ago", samples)
+
+
+def _directory(counts: DirectoryCounts) -> Iterator[Metric]:
+    people = {"known": counts.delegators - counts.disabled, "disabled": counts.disabled}
+    yield Metric(
+        "directory_delegators",
+        "Delegators that the directory has",
+        tuple(Sample({"state": name}, n) for name, n in people.items()),
+    )
+    agents = {
+        "registered": counts.agents - counts.overdue - counts.suspended,
+        "overdue": counts.overdue,
+        "suspended": counts.suspended,
+    }
+    yield Metric(
+        "directory_agents",
+        "Agents that are registered",
+        tuple(Sample({"state": name}, n) for name, n in agents.items()),
+    )
+    yield _one("directory_owners", "Delegators who own a registered agent", counts.owners)
+    yield _one(
+        "directory_agents_ownerless",
+        "Registered agents whose owner was disabled or is not in the directory",
+        counts.ownerless,
+    )
 
 
 def _once(report: Report) -> Iterator[Metric]:

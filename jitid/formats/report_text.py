@@ -11,7 +11,15 @@ from rich.text import Text
 
 from jitid.formats.cell import cell
 from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.report_document import NO_OFFENDERS_THEN, NO_OLD_LEAK, NOTHING_ALIVE, NOTHING_FOUND, nobody
+from jitid.formats.report_document import (
+    NO_DIRECTORY_THEN,
+    NO_OFFENDERS_THEN,
+    NO_OLD_LEAK,
+    NOTHING_ALIVE,
+    NOTHING_FOUND,
+    nobody,
+    use_unknown,
+)
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.ledger.survey import Day, Spread
 from jitid.lifetime import format_time
@@ -19,6 +27,7 @@ from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    RECORDED_NOW,
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
@@ -59,6 +68,8 @@ def text(report: Report, colour: bool) -> Iterator[str]:
         yield page.heading(f"Live credentials by {name.replace('_', ' ')}")
         parts = [*found.top, *([found.others] if found.others.live else [])]
         yield page.bars([(part.name, part.live) for part in parts], found.live)
+    yield page.heading("Directory")
+    yield from _directory(report, page)
     yield page.heading(f"Last {counted(len(report.survey.trend), 'day')} of UTC")
     yield from _left_out(report, page)
     yield page.trend(report)
@@ -74,14 +85,35 @@ def _totals(report: Report) -> Figures:
     )
     live = counted(totals.live_identities, "identity", "identities")
     yield "alive", f"{counted(totals.live, 'credential')} of {live}"
-    yield "of", f"{counted(totals.agents, 'agent')} for {counted(totals.delegators, 'delegator')}"
+    agents = f"{counted(totals.agents, 'agent')} ({count(totals.agents_registered)} registered)"
+    yield "of", f"{agents} for {counted(totals.delegators, 'delegator')}"
     overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
     yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
     if report.never_used is None:
-        yield "never used", NOTHING_ALIVE
+        yield "no use on record", NOTHING_ALIVE
         return
     never = f"{percent(report.never_used)} of the live identities ({count(report.survey.use.never)})"
-    yield "never used", f"{never}; counted as use: {COUNTED_AS_USE}"
+    unknown = use_unknown(report)
+    yield "no use on record", never if unknown is None else f"{never}; {unknown}"
+    yield "counted as use", COUNTED_AS_USE
+
+
+def _directory(report: Report, page: _Page) -> Iterator[str]:
+    found = report.directory
+    if found is None:
+        yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
+        return
+    overdue = f"{count(found.overdue)} overdue for review, {count(found.suspended)} suspended"
+    yield page.figures(
+        (
+            ("delegators", f"{count(found.delegators)}, {count(found.disabled)} of them disabled"),
+            ("agents", f"{count(found.agents)} registered; {overdue}"),
+            (
+                "owners",
+                f"{count(found.owners)}; {counted(found.ownerless, 'agent')} without one who may delegate",
+            ),
+        )
+    )
 
 
 def _people(report: Report) -> Figures:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from jitid import __version__
 from jitid.formats.json import dumps
-from jitid.formats.swept import Examined, FindingRow, RuleInfo, Summary, SweptRows
+from jitid.formats.swept import Examined, FindingRow, RuleInfo, Summary, SweptRows, covered
 from jitid.text import safe
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -127,7 +127,7 @@ def _invocation(
         # Rows that break off are those of a sweep that did.
         "executionSuccessful": summary is not None and summary["complete"],
         "toolExecutionNotifications": missed,
-        "properties": {"examined": {each["rule"]: each["examined"] for each in coverage}},
+        "properties": {"examined": {each["rule"]: covered(each) for each in coverage}},
     }
     if summary is not None:
         invocation["endTimeUtc"] = summary["at"]

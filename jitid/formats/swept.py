@@ -55,6 +55,14 @@ class Examined(TypedDict):
     complete: bool
     missed: Sequence[str]
     """What could not be examined, and why."""
+    unknown: str | None
+    """What the ledger is not told: neither clean, nor for lack of looking."""
+
+
+def covered(examined: Examined) -> str:
+    """Return what was examined, with what nobody can know of it."""
+    unknown = examined["unknown"]
+    return examined["examined"] if unknown is None else f"{examined['examined']}; not known: {unknown}"
 
 
 @final

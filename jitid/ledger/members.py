@@ -10,7 +10,7 @@ from typing import Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import leakrows, registered
+from jitid.ledger import approvalrows, leakrows, registered
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -42,6 +42,7 @@ class Members:
         self._issued = _Rows(snapshot.issued_members(), "issued")
         self._ended = _Rows(snapshot.ended_members(), "ended")
         self._leaks = leakrows.LeakMembers(snapshot)
+        self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
@@ -65,6 +66,8 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if any(mark in body for mark in approvalrows.MARKS):
+            self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
@@ -86,6 +89,7 @@ class Members:
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
+        self._approvals.must_be_done()
         self._agents.must_be_done()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
@@ -117,6 +121,8 @@ class Members:
             raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
         if "replaced" in event:
             self._check_replaced(seq, event["replaced"])
+        if "approval" in event:
+            self._approvals.use(seq, event)
         self.count += len(rows)
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:

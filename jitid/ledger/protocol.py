@@ -28,8 +28,9 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.past import Pasts, Practice
-    from jitid.ledger.survey import Survey
+    from jitid.ledger.survey import DirectoryCounts, Survey
 
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
@@ -38,6 +39,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -159,12 +164,19 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
     def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
         """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
 
+    def count_directory(self) -> DirectoryCounts:
+        """Return how many delegators and agents the directory has now, by their state."""
+
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
     closed: list[Closed]
     """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval, and what becomes of them."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

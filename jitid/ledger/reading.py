@@ -21,8 +21,9 @@ from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.past import Pasts, Practice
-    from jitid.ledger.survey import Survey
+    from jitid.ledger.survey import DirectoryCounts, Survey
 
 _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -115,6 +116,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval; loaded by those alone who have one."""
+        from jitid.ledger.approvals import SqlApprovals
+
+        return SqlApprovals(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
@@ -372,3 +380,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
         from jitid.ledger import practising
 
         return practising.practices(self._db, since, agent, task)
+
+    def count_directory(self) -> DirectoryCounts:
+        """Return how many delegators and agents the directory has, by their state."""
+        from jitid.ledger import surveying
+
+        return surveying.count_directory(self._db, self._now)

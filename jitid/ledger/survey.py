@@ -77,8 +77,12 @@ class Use(NamedTuple):
     renewed: int
     delegated: int
     """From how many of them another identity was delegated."""
+    authorized: int
+    """How many were allowed something, as enforcement points reported."""
     never: int
-    """How many were neither."""
+    """How many were nothing of this."""
+    unknown: int
+    """How many of those may have been used all the same: for their audiences no use was reported since their issue."""
 
 
 class Retirement(NamedTuple):
@@ -154,6 +158,26 @@ class Totals(NamedTuple):
     """Root delegators of whom something is alive."""
     agents: int
     """Agents of whom something is alive."""
+    agents_registered: int
+    """How many of those are registered."""
+
+
+class DirectoryCounts(NamedTuple):
+    """How many delegators and agents the directory has; of the past it does not tell."""
+
+    delegators: int
+    disabled: int
+    """How many of them were disabled."""
+    agents: int
+    """Agents that are registered, in whatever state; those that were unregistered do not count."""
+    overdue: int
+    """How many of those may get nothing, since their review date has passed."""
+    suspended: int
+    """How many of those may get nothing, since they were suspended."""
+    owners: int
+    """Delegators who own one of those."""
+    ownerless: int
+    """How many of those agents have an owner who was disabled, or whom the directory lacks."""
 
 
 class Survey(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitid.ledger import usereports
 from jitid.ledger.lifespans import LIVED, Asked, leaks, retirement, trend
 from jitid.ledger.selecting import LIVE
 from jitid.ledger.survey import (
     Band,
     Breakdown,
+    DirectoryCounts,
     Part,
     People,
     Sensitive,
@@ -33,11 +35,26 @@ _TABLES = {
     # Identities with more than one credential: the only ones that can count twice.
     "renewed": "identity INTEGER PRIMARY KEY, live BIGINT",
     "handing": "identity INTEGER PRIMARY KEY",
+    "authorized": "identity INTEGER PRIMARY KEY",
     "leaked": """credential INTEGER PRIMARY KEY, reported BIGINT, proved BIGINT, closed INTEGER, death BIGINT,
         identity INTEGER, signed_until BIGINT""",
     "measured": "value BIGINT, n BIGINT",
 }
 
+# What a record says of itself now is taken for any time: of what was undone since nothing is left.
+_REGISTERED = "r.registered_at <= :now AND (r.unregistered_at IS NULL OR r.unregistered_at > :now)"
+_DELEGATOR_STATE = """
+    SELECT states.name AS name, sum(states.n) AS n
+      FROM (SELECT CASE WHEN r.id IS NULL OR r.added_at > :now THEN 'unverified'
+                        WHEN r.disabled_at <= :now THEN 'disabled' ELSE 'known' END AS name, l.n AS n
+              FROM living_delegator l JOIN term d ON d.id = l.delegator
+              LEFT JOIN delegator_name x ON x.name = d.text LEFT JOIN delegator r ON r.id = x.delegator) AS states
+     GROUP BY states.name"""
+_AGENT_RECORD = f"""
+    SELECT records.name AS name, sum(records.n) AS n
+      FROM (SELECT CASE WHEN {_REGISTERED} THEN 'registered' ELSE 'ephemeral' END AS name, l.n AS n
+              FROM living l JOIN term a ON a.id = l.agent LEFT JOIN agent r ON r.name = a.text) AS records
+     GROUP BY records.name"""
 _GROUPED = "SELECT {column} AS name, sum(n) AS n FROM living GROUP BY {column}"
 _PROPERTIES = {
     "kind": (_GROUPED.format(column="kind"), None),
@@ -46,8 +63,23 @@ _PROPERTIES = {
     "delegator": ("SELECT delegator AS name, n FROM living_delegator", "SELECT id, text AS name FROM term"),
     "sensitivity": (_GROUPED.format(column="sensitivity"), None),
     "delegator_proof": (_GROUPED.format(column="proof"), None),
+    "delegator_state": (_DELEGATOR_STATE, None),
+    "agent_record": (_AGENT_RECORD, None),
 }
 """How the living are counted by each property, and where its numbers have their names."""
+
+_COUNTS = """
+    SELECT count(*), count(CASE WHEN r.suspended_at IS NULL AND r.review_at <= :now THEN 1 END),
+           count(r.suspended_at), count(DISTINCT coalesce(o.name, r.owner)),
+           count(CASE WHEN o.id IS NULL OR o.disabled_at IS NOT NULL THEN 1 END)
+      FROM agent r LEFT JOIN delegator_name n ON n.name = r.owner LEFT JOIN delegator o ON o.id = n.delegator
+     WHERE r.unregistered_at IS NULL"""
+
+
+def count_directory(db: Any, now: int) -> DirectoryCounts:
+    """Return how many delegators and agents the directory has, by their state."""
+    people = db.execute("SELECT count(*), count(disabled_at) FROM delegator").fetchone()
+    return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": now}).fetchone())
 
 
 def survey(db: Any, at: int | None, now: int, since: int, limits: Mapping[str, int]) -> Survey:
@@ -125,6 +157,13 @@ class _Surveying:
             f"""INSERT INTO handing
                 SELECT DISTINCT i.parent FROM identity i WHERE i.parent IS NOT NULL {born if self._past else ""}"""
         )
+        self._reported = usereports.find(self._asked.all, self._alive)
+        if self._asked.all("SELECT 1 FROM used LIMIT 1"):
+            self._asked.all(
+                f"""INSERT INTO authorized
+                    SELECT DISTINCT c.identity FROM credential c CROSS JOIN used u
+                     WHERE {self._alive} AND u.identity = c.identity AND u.first_at <= :now"""
+            )
 
     def _totals(self) -> Totals:
         issued = "c.issued_at <= :now" if self._past else "1 = 1"
@@ -135,6 +174,10 @@ class _Surveying:
             else "SELECT count(*) FROM identity"
         )
         live, agents = self._asked.one("SELECT coalesce(sum(n), 0), count(DISTINCT agent) FROM living")
+        (registered,) = self._asked.one(
+            f"""SELECT count(*) FROM agent r CROSS JOIN term a
+                 WHERE {_REGISTERED} AND a.text = r.name AND a.id IN (SELECT agent FROM living)"""
+        )
         (delegators,) = self._asked.one("SELECT count(*) FROM living_delegator")
         (twice,) = self._asked.one("SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1")
         tasks = self._asked.one(
@@ -149,7 +192,17 @@ class _Surveying:
         every, opened, overdue, ended = map(int, tasks)
         held = int(live - twice)
         return Totals(
-            credentials, identities, int(live), held, every, opened, overdue, ended, delegators, agents
+            credentials,
+            identities,
+            int(live),
+            held,
+            every,
+            opened,
+            overdue,
+            ended,
+            delegators,
+            agents,
+            registered,
         )
 
     def _breakdown(self, counted: str, names: str | None) -> Breakdown:
@@ -202,12 +255,29 @@ class _Surveying:
         handing = f"""SELECT h.identity FROM handing h
                        WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = h.identity AND {self._alive})"""
         renewed = "SELECT identity FROM renewed WHERE live > 0"
-        live, twice, renewals, delegated, used = self._asked.one(
+        allowed = "SELECT identity FROM authorized"
+        live, twice, renewals, delegated, authorized, used = self._asked.one(
             f"""SELECT (SELECT coalesce(sum(n), 0) FROM living),
                        (SELECT coalesce(sum(live - 1), 0) FROM renewed WHERE live > 1),
                        (SELECT count(*) FROM renewed WHERE live > 0),
                        (SELECT count(*) FROM ({handing}) AS delegated),
-                       (SELECT count(*) FROM ({renewed} UNION {handing}) AS used)"""
+                       (SELECT count(*) FROM authorized),
+                       (SELECT count(*) FROM ({renewed} UNION {handing} UNION {allowed}) AS used)"""
         )
         identities = int(live - twice)
-        return Use(identities, renewals, delegated, identities - used)
+        never = identities - used
+        return Use(identities, renewals, delegated, authorized, never, self._unknown(never))
+
+    def _unknown(self, never: int) -> int:
+        """Return of how many identities that seem unused it is not known that they are."""
+        if not self._reported:
+            return never
+        # Each of them has one credential: more of them are a renewal.
+        (unknown,) = self._asked.one(
+            f"""SELECT count(*) FROM credential c LEFT JOIN reporting p ON p.audiences = c.audiences
+                 WHERE {self._alive} AND (p.until IS NULL OR p.until < c.issued_at)
+                   AND c.identity NOT IN (SELECT identity FROM renewed)
+                   AND c.identity NOT IN (SELECT identity FROM handing)
+                   AND c.identity NOT IN (SELECT identity FROM authorized)"""
+        )
+        return int(unknown)

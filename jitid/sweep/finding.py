@@ -67,6 +67,8 @@ class Coverage(NamedTuple):
     """In words: `450,000 live credentials`."""
     missed: tuple[str, ...]
     """What could not be examined, and why; nothing if all was."""
+    unknown: str | None = None
+    """What the ledger is not told, and nobody can know from it: neither clean, nor for lack of looking."""
 
     @property
     def complete(self) -> bool:

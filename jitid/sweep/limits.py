@@ -27,6 +27,10 @@ class Limits(NamedTuple):
     """How long a key may sign."""
     asserted: str = "moderate"
     """Up to which sensitivity a delegator may be merely asserted."""
+    unused: int = 300
+    """How long a credential may live before it is used, or before its scopes are."""
+    known_only: bool = False
+    """Whether nobody may delegate whom the directory does not have (the setting `delegators`)."""
 
     def standing(self, sensitivity: str) -> int:
         """Return the longest lifetime in order for a sensitivity."""

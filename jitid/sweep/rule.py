@@ -6,16 +6,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.audit import Head
-from jitid.errors import IntegrityError
+from jitid.errors import IntegrityError, UsageError
+from jitid.ledger import usereports
 from jitid.ledger.condition import ClockReading
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, Selection
 from jitid.ledger.selecting import LIVE
-from jitid.sweep.finding import Finding, Severity
+from jitid.scope import Scope, parse_scope
+from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
+
+if TYPE_CHECKING:
+    from jitid.request import Terms
 
 _DOUBTS = (
     (
@@ -44,6 +49,10 @@ _SUSPECTS = (
     "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
 )
 
+_KNOWN_USE = f"""
+    SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
+      FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""
+
 
 class Group(StrEnum):
     """What sort of thing a rule reports."""
@@ -54,6 +63,8 @@ class Group(StrEnum):
     """Taken somewhere, and it should not be."""
     SPRAWL = "sprawl"
     """More, or for longer, than anybody needs."""
+    GOVERNANCE = "governance"
+    """Not, or no longer, what the directory and the policy say."""
     HEALTH = "health"
     """The ledger itself."""
 
@@ -70,10 +81,12 @@ class Sight:
         remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
         *,
         reread: bool = True,
+        terms: Callable[[], Terms] | None = None,
     ) -> None:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
-        What they vouch for is read again only if that is asked for.
+        What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
+        issued now; without it no rule can ask for them.
         """
         self.snapshot = snapshot
         self.names = names
@@ -81,18 +94,28 @@ class Sight:
         self.limits = limits
         self.remembered = remembered
         self.reread = reread
+        self._terms = terms
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
         self._doubts = [0] * len(_DOUBTS)
         self._census: tuple[int, tuple[str, ...]] | None = None
+        self._reported: bool | None = None
+        self._use_unknown: str | None = None
         self._examined: str | None = None
         self._missed: list[str] = []
+        self._unknown: str | None = None
 
     @property
     def now(self) -> int:
         """The time that is judged by, in seconds since the epoch."""
         return self.snapshot.now
+
+    @property
+    def terms(self) -> Terms:
+        """The terms on which something would be issued now. Raises what reading policy and configuration raises."""
+        assert self._terms is not None
+        return self._terms()
 
     def ask(self, question: str, **values: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever a driver takes
         """Yield the rows that answer a question in portable SQL; `:now` is there."""
@@ -167,6 +190,27 @@ class Sight:
             self.mark([rule])
         return self.ask(question, **rule.values(self.limits), mark=self._marks[rule.name])
 
+    def examine_use(self) -> bool:
+        """Find out for which audiences use is reported, and say of the rest that its use is not known.
+
+        The temporary table `reporting` has them then. Return whether use is reported at all.
+        """
+        if self._reported is None:
+            self._reported = usereports.find(self.ask, LIVE)
+            self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
+        if self._use_unknown is not None:
+            self.not_known(self._use_unknown)
+        return self._reported
+
+    def _unreported(self) -> str | None:
+        ((live, known),) = self.ask(_KNOWN_USE)
+        if known == live:
+            return None
+        return (
+            f"whether {live - known} of {live} live credentials are used: since their issue no use was reported for "
+            "their audiences"
+        )
+
     def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         deque(self.snapshot.ask(statement, values), maxlen=0)
 
@@ -178,12 +222,24 @@ class Sight:
         """Say that the rule could not examine something, and why: it then never counts as clean."""
         self._missed.append(why)
 
-    def told(self, otherwise: str) -> tuple[str, tuple[str, ...]]:
-        """Return what the last rule has said of its coverage, and forget it."""
-        said = self._examined or otherwise, tuple(self._missed)
-        self._examined = None
+    def not_known(self, what: str) -> None:
+        """Say what the rule cannot know, since the ledger is not told: it then does not count as clean either."""
+        self._unknown = what
+
+    def told(self, rule: Rule) -> Coverage:
+        """Return what a rule has said of its coverage, and forget it."""
+        said = Coverage(rule.name, self._examined or rule.examines, tuple(self._missed), self._unknown)
+        self._examined = self._unknown = None
         self._missed = []
         return said
+
+
+def scopes_of(text: str) -> tuple[Scope, ...]:
+    """Return the scopes that a row of the ledger has. Raises ValueError for what is none."""
+    try:
+        return tuple(map(parse_scope, text.split()))
+    except UsageError as error:
+        raise ValueError(error.message) from error
 
 
 def _no_values(_: Limits) -> Mapping[str, Any]:

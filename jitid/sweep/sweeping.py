@@ -38,8 +38,7 @@ def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Itera
         if rule.group is not Group.HEALTH:
             for doubt in doubts:
                 sight.missed(doubt)
-        examined, missed = sight.told(rule.examines)
-        yield Coverage(rule.name, examined, missed)
+        yield sight.told(rule)
 
 
 def found(rule: Rule, sight: Sight) -> Generator[Finding, None, None]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jitid.ledger import folder
+from jitid.sweep.rules import NAMES
 from tests.builders import edit
 from tests.real import Shell, command, need, need_root, tmpfs
 
@@ -71,7 +72,7 @@ def test_a_clean_ledger_ends_with_0_and_says_what_was_examined(shell: Shell) -> 
     done = shell.run("sweep", "--format", "json")
     told = document(done.stdout)
     assert (done.returncode, done.stderr, told["findings"]) == (0, "", [])
-    assert len(told["coverage"]) == 14
+    assert len(told["coverage"]) == len(NAMES)
     assert all(each["complete"] for each in told["coverage"])
     assert told["summary"]["live"] == 1
 

@@ -73,7 +73,7 @@ def ended(**more: Any) -> FindingRow:
 SWEEP = "01936f0e-0000-7000-8000-000000000000"
 
 
-def coverage(rule: str, *missed: str) -> CoverageRow:
+def coverage(rule: str, *missed: str, unknown: str | None = None) -> CoverageRow:
     """Return the end of a rule's findings."""
     return {
         "coverage": {
@@ -81,6 +81,7 @@ def coverage(rule: str, *missed: str) -> CoverageRow:
             "examined": "450,000 live credentials",
             "complete": not missed,
             "missed": list(missed),
+            "unknown": unknown,
         }
     }
 

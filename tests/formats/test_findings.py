@@ -105,6 +105,23 @@ def test_what_was_examined_and_what_not_stands_at_the_end() -> None:
     assert "broke off" in plain([finding()])
 
 
+def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
+    """It is said in every format, and once for all rules of which it is so."""
+    *rows, end = whole([])
+    unknown = [coverage(name, unknown="use is reported nowhere") for name in ("never-used", "over-scoped")]
+    told: list[SweptRow] = [*rows, *unknown, end]
+    text = plain(told)
+    assert "5 rules asked, 3 examined completely" in text
+    assert "not known for never-used, over-scoped: use is reported nowhere" in text
+    assert "incomplete" not in text
+    for other in (plain(told, verbose=True), page(told), "".join(sarif.text(told, RULES))):
+        assert other.count("450,000 live credentials; not known: use is reported nowhere") == 2
+    metrics = "".join(prometheus.text(told, RULES))
+    assert 'jitid_sweep_unknown{rule="never-used"} 1' in metrics
+    assert 'jitid_sweep_unknown{rule="standing"} 0' in metrics
+    assert 'jitid_sweep_complete{rule="never-used"} 1' in metrics
+
+
 # Pages.
 
 

@@ -130,6 +130,11 @@ jitid agent suspend crawler --reason 'reads what it should not'""",
             tried=False,
         ),
         Example(
+            "Wait for somebody to approve of it, where the policy wants that:",
+            """jitid issue --task PAY-7 --delegator alice --scope pay:out \\
+    --wait 10m --out payer.jwt""",
+        ),
+        Example(
             "A hundred copies, and one for each line of a list:",
             """(umask 077; jitid issue --task LOAD-3 --delegator system:ci \\
     --count 100 > tokens.jsonl)
@@ -147,6 +152,31 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "With ten seconds to finish in when its time is over:",
             """jitid run --task INC-4821 --delegator alice --grace 10s \\
     -- ./agent.sh""",
+        ),
+    ),
+    "mcp": (
+        Example(
+            "What the client of an agent reads, and the agent under an identity from which its server delegates:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}
+END
+jitid run --task INC-4821 --delegator alice \\
+    --scope 'repo:*' -- ./agent.sh    # starts jitid mcp""",
+        ),
+        Example(
+            "For a client that hands no variables on, the token in a file of a name that is known before:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args":
+  ["mcp", "--token-file", "/run/user/1000/agent/token"]}}}
+END
+jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
+    --file /run/user/1000/agent -- ./agent.sh  # jitid mcp""",
+            tried=False,
+        ),
+        Example(
+            "Whether it answers, by hand:",
+            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
+    jitid mcp --token-file planner.jwt""",
         ),
     ),
     "renew": (
@@ -181,6 +211,32 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "End what leaked, and be done with it:",
             """jitid revoke "$(jitid leak show 1 --field jti)"
 jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
+    "approve list": (
+        Example("What waits for the word of security:", "jitid approve list --open --group security"),
+        Example("What became of all that was ever asked for:", "jitid approve list --all --format csv"),
+    ),
+    "approve show": (
+        Example(
+            "All about a request, with the rule that asks:",
+            'jitid approve show "$REQUEST"',
+            tried=False,
+        ),
+    ),
+    "approve grant": (
+        Example(
+            "Grant it for five minutes, as your ID token proves you:",
+            """jitid approve grant "$REQUEST" --for 5m \\
+    --reason 'change 4711' --delegator-token-file id.token""",
+            tried=False,
+        ),
+    ),
+    "approve deny": (
+        Example(
+            "Deny it, and say why:",
+            """jitid approve deny "$REQUEST" --reason 'not before the audit'""",
+            tried=False,
         ),
     ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
@@ -392,13 +448,18 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "agent classify": ("agent register", "agent unregister", "agent suggest"),
     "agent suggest": ("agent classify", "agent register"),
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
-    "run": ("issue", "renew", "retire", "revoke"),
+    "run": ("issue", "mcp", "renew", "retire", "revoke"),
+    "mcp": ("issue", "run", "renew", "revoke", "list"),
     "renew": ("issue", "run", "inspect"),
     "trace": ("leak add", "inspect", "revoke", "keys revoke"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    "approve list": ("approve show", "approve grant", "approve deny"),
+    "approve show": ("approve list", "approve grant", "approve deny", "issue"),
+    "approve grant": ("approve list", "approve show", "approve deny", "issue"),
+    "approve deny": ("approve list", "approve show", "approve grant", "revoke"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),

@@ -152,7 +152,15 @@ is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
-thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
+thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
+sensitivity and deadline, kind, scopes, audiences, details, lifetime, parent, and the number of copies. Whatever
+differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
+(jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
+holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
+--from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
+--allow-narrower nobody is asked as long as something is left.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
@@ -160,7 +168,8 @@ given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE 
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
-private folder by itself. With --env the token is not renewed, and the command is ended when it expires.
+private folder by itself. With --env the token is not renewed, and the command is ended when it expires; nor is a
+token that was issued by an approval (jitid-issue(1)).
 
 Signals are passed on to the command, and to it alone: what it has started is its own to end. A key at the
 terminal reaches both of them by the terminal. Whoever signals a whole process group, as `timeout` does,
@@ -170,7 +179,74 @@ If `jitid run` itself is killed, the command is killed with it, on Linux, and it
 expiry. Then `jitid list` and `jitid doctor` tell that the process is gone, where it can be seen, and how to
 end what it had. Not killed with it are processes that the command has started, and a command that has gained
 another user's rights, which cannot be signalled either; the identity ends for all of them.""",
+    "mcp": """\
+FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
+the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
+puts the token where a client's configuration can name it.
+
+`whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
+not handed back.
+
+`request_identity` takes `agent`, and `scopes`, `audiences`, `ttl`, `purpose` and `task` if they are needed, which mean
+what the options of jitid-issue(1) mean. It is the issue that `jitid issue` would do with --parent-file FILE: decided by
+the policy, within what the agent's own credential holds, recorded alike. With a `task` of its own it opens a sub-task,
+as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with
+the token.
+
+`what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
+with what would be granted, or the reason and the nearest that would pass.
+
+`hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
+descends from it; anything else is refused and recorded, whether the ledger knows it or not.
+
+A token file has the mode 0600, in a new folder of the mode 0700 under $XDG_RUNTIME_DIR, $TMPDIR or /tmp. It goes when
+its identity is handed back, when that has expired, and at the end. An identity given here is not renewed by the server:
+it lives until its own expiry, which is at most that of the agent's credential as it was then. Whoever has its file may
+renew it (jitid-renew(1)). With --keep both identities and files are left.
+
+At most --most identities are out at a time. Calls that write to the ledger (`request_identity` and `hand_back`, refused
+ones too) are done at most --rate times a second on the average, and after a rest ten seconds' worth of them at once. A
+call beyond these limits is refused before the ledger is touched; the answer says when to try again. Calls are
+answered one after the other.
+
+What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
+and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
+such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
+JSON-RPC.
+
+Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
+2025-06-18 and 2025-11-25 of the protocol are spoken.
+
+If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
+shows it, and `jitid sweep` finds it.""",
+    "approve list": """\
+`missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
+empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and
+the group is missing again. A request waits for as long as the setting `approval_patience` says, for a day.""",
+    "approve show": """\
+On a terminal the rules stand beneath it with their text, as it was when they asked; elsewhere they are in `rules`.
+`words` is what each group has said. `deadline` is that of the task, counted from its opening unless a time was
+stated. The purpose is the words of whoever asks, and so is everything else that nobody proved: `delegator_proof`
+says how the delegator was.""",
+    "approve grant": """\
+An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
+`approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
+for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
+
+With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
+`approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
+whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
+and of the group by then.
+
+Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
+under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
+tokens, which agents do not get.""",
+    "approve deny": """\
+Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
+Who waits for it is told at once, with the reason.""",
     "renew": """\
+What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
+
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
 successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
 with the older token while that works, supersedes all earlier ones.""",
@@ -191,11 +267,21 @@ Each figure is told as it was at one time: now, or --at TIME. Then a credential 
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time
 that has passed, and so is `prometheus`.
 
+Live credentials are told by the state of their root delegator (`known`, `unverified`, `disabled`) and by the record of
+their agent (`registered`, `ephemeral`); beside that stands how many delegators and agents the directory has, how many
+of the agents are overdue for review, suspended, or without an owner who may delegate. Of a time that has passed, states
+and records are told by what the directory has now: when somebody was added, disabled, registered or unregistered for
+the last time. What was undone since, such as a disabling, is not seen, and what the directory had is left out.
+
 Lines and CSV have a figure each, with the fields `metric`, `labels` and `value`; JSON is the whole report. --field
 names a total.
 
-An identity counts as used if it was renewed or delegated from: what verifiers elsewhere accept is not recorded in
-the ledger. A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
+An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
+verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
+which it is not known that there was none, since for their audiences no use was reported after their issue
+(jitid-sweep(1) tells when one is).
+
+A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
 as the ledger judges it: the percentage is over the ones that worked when they were reported at least five days ago. A
 secret that was renewed is dead when its overlap is over, while its identity lives on by the successor, or by what was
@@ -264,12 +350,23 @@ Closing says that somebody has looked at it, and why that was enough: that the r
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
 that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
     "sweep": """\
-The rules are in four groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
-parent is dead, the wrapper of `run` is gone, or they were never confirmed. Others are valid where they should not
-be: reported as leaked and alive, by themselves or by what was made with them, ended and still honoured by verifiers
-that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than anybody needs. The rest is
-about the ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it
-does not; their limits are the settings that begin with `sweep_`, which no environment variable sets.
+The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
+parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
+valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
+still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
+their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
+reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
+environment variable sets.
+
+Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
+ends it.
+
+Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
+was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
+those credentials the rules never-used and over-scoped say anything. Of the others it is not known whether they are
+used: every output says how many those are, or `not known: use is reported nowhere` (in JSON `unknown`). That is neither
+a finding nor a reason for the status 11, and does not count as examined completely either.
 
 Each finding has its evidence and the command that ends it. What was examined and what was not, and why, is part of
 every output: as rows whose state is `examined` or `missed` where there is no other place. What cannot be examined

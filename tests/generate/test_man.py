@@ -101,6 +101,9 @@ ARGUMENTS = {
         for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")
     },
     "inspect": ["x"],
+    "approve show": ["x"],
+    "approve grant": ["x"],
+    "approve deny": ["x"],
     "leak show": ["1"],
     "leak close": ["1"],
     "retire": ["x"],

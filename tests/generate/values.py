@@ -8,6 +8,7 @@ from jitid.commands import (
     advising,
     agent,
     agentrows,
+    approvalrows,
     audit,
     completion,
     doctor,
@@ -38,7 +39,17 @@ from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
 Source = Literal[
-    "ids", "tasks", "agents", "records", "delegators", "keys", "files", "folders", "command", "setting"
+    "ids",
+    "tasks",
+    "agents",
+    "records",
+    "delegators",
+    "keys",
+    "approvals",
+    "files",
+    "folders",
+    "command",
+    "setting",
 ]
 
 
@@ -57,6 +68,7 @@ RECORDS = Value(sources=("records",))
 """Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
 KEYS = Value(sources=("keys",))
+APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -90,6 +102,8 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
+    "GROUP": NOTHING,
+    "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -141,6 +155,7 @@ VERBS: dict[tuple[str, str], Value] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
+    "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "inspect": inspect.FIELDS,
@@ -154,6 +169,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "approve list": approvalrows.FIELDS,
+    "approve show": approvalrows.DETAILS,
+    "approve grant": approvalrows.DECIDED,
+    "approve deny": approvalrows.DECIDED,
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,

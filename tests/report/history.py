@@ -13,7 +13,7 @@ from jitid.identifier import parse_id
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Selection
 from jitid.task import SENSITIVITIES
-from tests.builders import DAY, Row, World, put
+from tests.builders import DAY, Row, World, put, put_agent, put_delegator
 
 _tasks = st.sampled_from(["T1", "T2", "T3"]) | st.integers(10, 24).map(lambda number: f"T{number}")
 _issues = st.fixed_dictionaries(
@@ -27,6 +27,7 @@ _issues = st.fixed_dictionaries(
         "sensitivity": st.sampled_from(SENSITIVITIES),
         "proof": st.sampled_from(["asserted", "os-user", "oidc"]),
         "ttl": st.sampled_from([60, 300, 301, 900, 3_600, 28_800, DAY, 9 * DAY]),
+        "audiences": st.sampled_from(["urn:a", "urn:b", "urn:a urn:b"]),
         "below": st.booleans(),
     }
 )
@@ -54,6 +55,21 @@ _steps = st.one_of(
         }
     ),
     st.fixed_dictionaries({"do": st.just("close"), "which": st.integers(0, 40)}),
+    st.fixed_dictionaries({"do": st.just("use"), "which": st.integers(0, 40), "allowed": st.booleans()}),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("delegator"),
+            "name": st.sampled_from(["user:alice", "user:bob"]),
+            "disabled": st.booleans(),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("agent"),
+            "name": st.sampled_from(["planner", "coder"]),
+            "unregistered": st.booleans(),
+        }
+    ),
 )
 histories = st.lists(_steps, min_size=12, max_size=40)
 
@@ -85,10 +101,16 @@ def live_through(world: World, steps: Iterable[dict[str, Any]]) -> None:
                     _leak(transaction, rows[step["which"] % len(rows)], step)
                 case "close" if rows:
                     _close(transaction, rows[step["which"] % len(rows)])
+                case "use" if rows:
+                    _use(transaction, rows[step["which"] % len(rows)], allowed=step["allowed"])
+                case "delegator":
+                    _put_delegator(transaction, step)
+                case "agent":
+                    _put_agent(transaction, step)
 
 
 def _issue(transaction: Transaction, rows: list[Row], step: dict[str, Any]) -> list[Row]:
-    names = ("task", "agent", "delegator", "kind", "sensitivity", "proof", "ttl")
+    names = ("task", "agent", "delegator", "kind", "sensitivity", "proof", "ttl", "audiences")
     return [
         put(
             transaction,
@@ -150,3 +172,33 @@ def _close(transaction: Transaction, row: Row) -> None:
         (transaction.now, transaction.next_seq(), row.key),
     )
     transaction.append("leak-close", {})
+
+
+def _use(transaction: Transaction, row: Row, *, allowed: bool) -> None:
+    now, db = transaction.now, _database(transaction)
+    db.execute(
+        """INSERT INTO action (at, credential, action, resource, scope, allowed, reason, event)
+           VALUES (?, ?, 1, 'r', 's', ?, '', ?)""",
+        (now, row.key, int(allowed), transaction.next_seq()),
+    )
+    if allowed:
+        db.execute(
+            """INSERT INTO used (identity, scope, first_at, last_at, uses) VALUES (?, 's', ?, ?, 1)
+               ON CONFLICT (identity, scope) DO UPDATE SET last_at = excluded.last_at, uses = used.uses + 1""",
+            (row.identity, now, now),
+        )
+    transaction.append("use", {})
+
+
+def _put_delegator(transaction: Transaction, step: dict[str, Any]) -> None:
+    now = transaction.now
+    one = transaction.find_delegator(step["name"]) or put_delegator(transaction, step["name"])
+    transaction.put_delegators([one._replace(disabled_at=now if step["disabled"] else None)])
+    transaction.append("delegator-change", {})
+
+
+def _put_agent(transaction: Transaction, step: dict[str, Any]) -> None:
+    now = transaction.now
+    one = transaction.find_agent(step["name"]) or put_agent(transaction, step["name"])
+    transaction.put_agents([one._replace(unregistered_at=now if step["unregistered"] else None)])
+    transaction.append("agent-change", {})

@@ -99,7 +99,7 @@ def lifeless(report: Report) -> Report:
             totals=type(survey.totals)(*[0] * len(survey.totals)),
             live_by=nothing,
             sensitive=tuple(each._replace(live=0, standing=0) for each in survey.sensitive),
-            use=type(survey.use)(0, 0, 0, 0),
+            use=type(survey.use)(*[0] * len(survey.use)),
             leaks=survey.leaks._replace(secrets=0, valid=0, aged=0, aged_valid=0),
             trend=survey.trend[-1:],
         ),

@@ -47,6 +47,9 @@ class _Credential(NamedTuple):
     delegator_proof: str
     parent: int | None
     signed: bool
+    audiences: str
+    delegator_state: str
+    agent_record: str
 
     @property
     def death(self) -> int:
@@ -70,15 +73,27 @@ class _Credential(NamedTuple):
 def counted(path: Path, now: int, since: int) -> Survey:
     """Return what a survey of the ledger in `path` must come to at `now`."""
     db = sqlite3.connect(path / folder.DATABASE)
+    people = {
+        name: times
+        for name, *times in db.execute(
+            """SELECT n.name, d.added_at, d.disabled_at
+                 FROM delegator d JOIN delegator_name n ON n.delegator = d.id"""
+        )
+    }
+    agents = {
+        name: times for name, *times in db.execute("SELECT name, registered_at, unregistered_at FROM agent")
+    }
     credentials = [
-        _Credential(*row)
+        _Credential._make([*row, _state(people.get(row[8]), now), _record(agents.get(row[9]), now)])
         for row in db.execute(
             """SELECT c.id, c.identity, c.kind, c.issued_at, c.expires_at, c.ended_at, c.superseded_at, t.name, d.text,
-                      a.text, i.sensitivity, i.proof, i.parent, c.claims_hash IS NOT NULL
+                      a.text, i.sensitivity, i.proof, i.parent, c.claims_hash IS NOT NULL, au.text
                  FROM credential c JOIN identity i ON i.id = c.identity JOIN task t ON t.id = c.task
-                 JOIN term d ON d.id = c.delegator JOIN term a ON a.id = i.agent"""
+                 JOIN term d ON d.id = c.delegator JOIN term a ON a.id = i.agent JOIN term au ON au.id = c.audiences"""
         )
     ]
+    used = db.execute("SELECT identity, first_at, last_at FROM used WHERE first_at <= ?", (now,)).fetchall()
+    actions = db.execute("SELECT credential, at FROM action WHERE at <= ?", (now,)).fetchall()
     tasks = db.execute(
         "SELECT name, opened_at, deadline, ended_at FROM task WHERE opened_at <= ?", (now,)
     ).fetchall()
@@ -96,7 +111,16 @@ def counted(path: Path, now: int, since: int) -> Survey:
         _totals(born, alive, tasks, now),
         {
             name: _breakdown([getattr(each, name) for each in alive])
-            for name in ("kind", "task", "agent", "delegator", "sensitivity", "delegator_proof")
+            for name in (
+                "kind",
+                "task",
+                "agent",
+                "delegator",
+                "sensitivity",
+                "delegator_proof",
+                "delegator_state",
+                "agent_record",
+            )
         },
         tuple(
             Sensitive(
@@ -109,11 +133,23 @@ def counted(path: Path, now: int, since: int) -> Survey:
         _spread([each.lifetime for each in alive]),
         _bands(alive),
         _people(alive),
-        _use(born, alive),
+        _use(born, alive, used, actions, now),
         _retirement(born, tasks, now),
         _leaks({each.key: each for each in credentials}, reported, leaks, now),
         _trend(born, reported, now, since),
     )
+
+
+def _state(times: list[int | None] | None, now: int) -> str:
+    if times is None or times[0] is None or times[0] > now:
+        return "unverified"
+    return "disabled" if times[1] is not None and times[1] <= now else "known"
+
+
+def _record(times: list[int | None] | None, now: int) -> str:
+    if times is None or times[0] is None or times[0] > now:
+        return "ephemeral"
+    return "ephemeral" if times[1] is not None and times[1] <= now else "registered"
 
 
 def _totals(born: list[_Credential], alive: list[_Credential], tasks: list[Any], now: int) -> Totals:
@@ -130,6 +166,7 @@ def _totals(born: list[_Credential], alive: list[_Credential], tasks: list[Any],
         ended,
         len({each.delegator for each in alive}),
         len({each.agent for each in alive}),
+        len({each.agent for each in alive if each.agent_record == "registered"}),
     )
 
 
@@ -169,13 +206,34 @@ def _people(alive: list[_Credential]) -> People:
     return People(len(held), held.total(), most, name)
 
 
-def _use(born: list[_Credential], alive: list[_Credential]) -> Use:
+def _use(
+    born: list[_Credential], alive: list[_Credential], used: list[Any], actions: list[Any], now: int
+) -> Use:
     times = Counter(each.identity for each in born)
     parents = {each.parent for each in born}
     living = {each.identity for each in alive}
     renewed = {each for each in living if times[each] > 1}
     delegated = living & parents
-    return Use(len(living), len(renewed), len(delegated), len(living - renewed - delegated))
+    authorized = living & {identity for identity, _, _ in used}
+    by_key = {each.key: each for each in born}
+    told = [(by_key[key].audiences, at) for key, at in actions]
+    for identity, first, last in used:
+        held = [each for each in alive if each.identity == identity]
+        told += [(each.audiences, last if last <= now else first) for each in held]
+    never = [
+        each
+        for each in alive
+        if each.identity not in renewed and each.identity not in delegated and each.identity not in authorized
+    ]
+    unknown = [
+        each
+        for each in never
+        if any(
+            max((at for audience, at in told if audience == word), default=-1) < each.issued_at
+            for word in each.audiences.split()
+        )
+    ]
+    return Use(len(living), len(renewed), len(delegated), len(authorized), len(never), len(unknown))
 
 
 def _retirement(born: list[_Credential], tasks: list[Any], now: int) -> Retirement:

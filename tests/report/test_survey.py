@@ -113,7 +113,7 @@ def test_a_renewed_identity_counts_once_and_for_its_own_delegator(tmp_path: Path
             survey = snapshot.survey(None, midnight(NOW, 1), LIMITS)
     assert (survey.totals.live, survey.totals.live_identities) == (6, 3)
     assert survey.people == People(2, 3, 2, "user:a")
-    assert survey.use == Use(3, 3, 0, 0)
+    assert survey.use == Use(3, 3, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("at", [NOW + 1, NOW - 1, 0])

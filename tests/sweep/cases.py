@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jitid.authority.operations import Renew
+from jitid.identifier import parse_id
 from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NOW, Row, World, edit, put
+from tests.builders import DAY, NAMES, NOW, Row, World, edit, put
 
 
 class Case(NamedTuple):
@@ -87,8 +88,6 @@ def _not_leaked_any_more(world: World) -> None:
 
 def leak(world: World, jti: str, *, at: int = NOW, closed: bool = False) -> None:
     """Record that a credential has leaked."""
-    from jitid.identifier import parse_id
-
     edit(
         world.path,
         f"""INSERT INTO leak (credential, source, reported_at, added_at, event, closed_at)
@@ -166,6 +165,96 @@ def _late(world: World, seconds: int) -> str:
     return "ledger"
 
 
+def _disabled(world: World) -> str:
+    world.issue(delegator="user:bob")
+    world.know("user:bob", disabled_at=NOW - 60)
+    return "user:bob"
+
+
+def _disabled_with_nothing_alive(world: World) -> None:
+    world.revoke(world.issue(delegator="user:bob").id)
+    world.know("user:bob", disabled_at=NOW - 60)
+    world.issue(delegator="user:stranger")
+
+
+def _ownerless(world: World) -> str:
+    world.know("user:bob", disabled_at=NOW - 60)
+    world.issue(agent="nightly")
+    world.register("nightly", owner="user:bob")
+    return "nightly"
+
+
+def _owned(world: World) -> None:
+    world.know("user:bob", aliases=("user:robert",))
+    world.register("nightly", owner="user:robert")
+    world.register("over", owner="user:nobody", unregistered_at=NOW)
+
+
+def _unreviewed(world: World, late: int) -> str:
+    world.issue(agent="nightly")
+    world.register("nightly", review_at=NOW + 60)
+    world.clock.now += 60 + late
+    return "nightly"
+
+
+def _privileged(world: World, *entitlements: str) -> str:
+    world.know("user:alice", entitlements=entitlements)
+    world.issue(agent="nightly")
+    world.register("nightly", scopes=("deploy:web", "repo:acme:read"))
+    # Who has no entitlements stated may hand out what the policy permits.
+    world.know("user:bob")
+    world.register("weekly", owner="user:bob", scopes=("deploy:*",))
+    return "nightly"
+
+
+def use(world: World, jti: str, scope: str, *, allowed: bool = True) -> None:
+    """Record that a credential was used, or denied its use, now."""
+    key = f"(SELECT id FROM credential WHERE jti = x'{parse_id(jti)[1].hex()}')"
+    now = world.clock.now
+    edit(
+        world.path,
+        f"""INSERT INTO action (at, credential, action, resource, scope, allowed, reason, event)
+            SELECT {now}, {key}, 1, 'r', '{scope}', {int(allowed)}, '', 1""",
+        *[
+            f"""INSERT INTO used (identity, scope, first_at, last_at, uses)
+                SELECT identity, '{scope}', {now}, {now}, 1 FROM credential WHERE id = {key}
+                ON CONFLICT (identity, scope) DO UPDATE SET last_at = excluded.last_at, uses = used.uses + 1"""
+        ]
+        * allowed,
+    )
+
+
+def _unused(world: World) -> str:
+    idle, busy = (world.issue(task=task, audiences=("urn:api",)) for task in ("T1", "T2"))
+    world.clock.now += 301
+    use(world, busy.jti, "")
+    return idle.id
+
+
+def _in_use(world: World) -> None:
+    parent = world.issue(kind="opaque", task="T2")
+    child = world.issue(parent=parent.token, agent="coder")
+    world.issue(task="T3", audiences=(NAMES.issuer, "urn:elsewhere"))
+    renewed = world.issue(kind="opaque", task="T4")
+    world.authority.perform(Renew(request=RenewRequest(Secret.single(renewed.token))))
+    world.clock.now += 301
+    for task in ("T5", "T6"):
+        busy = world.issue(task=task)
+    world.clock.now += 60
+    for one in (child, busy):
+        use(world, one.jti, "")
+
+
+def _scoped(world: World, *uses: str) -> str:
+    """Use each of two credentials of an agent with the same scopes for one of them."""
+    scopes = ("repo:acme:read", "repo:acme:write")
+    made = [world.issue(agent="nightly", task=task, scopes=scopes) for task in ("T1", "T2")]
+    world.clock.now += 301
+    for one, scope in zip(made, uses, strict=True):
+        use(world, one.jti, scope)
+    return f"nightly: {' '.join(scopes)}"
+
+
 CASES: dict[str, Case] = {
     "orphaned-task": Case(_overdue, _over, 1, edited=True),
     "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),
@@ -174,6 +263,7 @@ CASES: dict[str, Case] = {
         lambda world: (_bound(world, this_process()), _bound(world, _gone(kept=True))),
         1,
     ),
+    "orphaned-delegator": Case(_disabled, _disabled_with_nothing_alive, 1, edited=True),
     "pending": Case(lambda world: _pending(world, 61), lambda world: _pending(world, 59), 1),
     "leaked-live": Case(_leaked, _not_leaked_any_more, 1, edited=True),
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
@@ -189,6 +279,23 @@ CASES: dict[str, Case] = {
         _stated,
         lambda world: (_puts(world, sensitivity="high", proof="oidc"), _puts(world, sensitivity="moderate")),
         1,
+    ),
+    "ownerless": Case(_ownerless, _owned, 1, edited=True),
+    "review-overdue": Case(
+        lambda world: _unreviewed(world, 0), lambda world: _unreviewed(world, -1), 1, edited=True
+    ),
+    "over-privileged": Case(
+        lambda world: _privileged(world, "repo:*:read", "deploy:web:*"),
+        lambda world: _privileged(world, "repo:*:read", "deploy:*"),
+        1,
+        edited=True,
+    ),
+    "never-used": Case(_unused, _in_use, 1, edited=True),
+    "over-scoped": Case(
+        lambda world: _scoped(world, "repo:acme:read", "repo:acme:read"),
+        lambda world: _scoped(world, "repo:acme:read", "repo:acme:write"),
+        2,
+        edited=True,
     ),
     "key-overdue": Case(_overdue_key, _retired_key, 0, edited=True),
     "audit-gap": Case(_broken, lambda world: world.issue(), 0, edited=True),

@@ -48,8 +48,10 @@ def test_a_rule_spares_the_nearest_that_is_in_order(world: World, name: str) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_finds_nothing_in_a_new_ledger(world: World, name: str) -> None:
+    examined = rule_of(name).examines if name != "audit-gap" else "audit events 1 to 1"
+    unknown = "use is reported nowhere" if name in ("never-used", "over-scoped") else None
     assert [each for each in swept(world, name) if isinstance(each, Coverage)] == [
-        Coverage(name, rule_of(name).examines if name != "audit-gap" else "audit events 1 to 1", ())
+        Coverage(name, examined, (), unknown)
     ]
     assert found(world, name) == []
 
@@ -126,13 +128,14 @@ def test_a_rule_is_a_file_of_its_own() -> None:
 
 
 def test_the_limits_are_settings_with_the_same_defaults() -> None:
-    for name, value in Limits()._asdict().items():
+    limits = Limits()._asdict()
+    # That is whom the policy lets delegate, and no setting of the sweep alone.
+    assert limits.pop("known_only") == (SETTINGS["delegators"].default == "known")
+    for name, value in limits.items():
         assert SETTINGS[f"sweep_{name}"].default == value
         # What is not seen on the line must not hide a finding.
         assert not SETTINGS[f"sweep_{name}"].environment
-    assert {name for name in SETTINGS if name.startswith("sweep_")} == {
-        f"sweep_{name}" for name in Limits._fields
-    }
+    assert {name for name in SETTINGS if name.startswith("sweep_")} == {f"sweep_{name}" for name in limits}
 
 
 @pytest.mark.parametrize("name", NAMES)

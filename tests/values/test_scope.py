@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.scope import Scope, covers, gathered, has_wildcard, normalise, parse_scope, uncovered
+from jitid.scope import (
+    Scope,
+    common,
+    covers,
+    gathered,
+    has_wildcard,
+    normalise,
+    overlap,
+    parse_scope,
+    uncovered,
+)
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 # Two letters and short segments make most pairs of scopes related to each other.
@@ -56,6 +66,21 @@ def _meaning(scope: Scope) -> set[str]:
 def test_covering_is_inclusion_of_what_is_meant(parent: Scope, child: Scope) -> None:
     """The rule on text agrees with an enumeration of the literals behind it."""
     assert covers(parent, child) == (_meaning(parent) >= _meaning(child))
+
+
+@given(scopes, scopes, scopes)
+def test_what_two_scopes_have_in_common_covers_just_what_both_cover(
+    first: Scope, second: Scope, third: Scope
+) -> None:
+    """The greatest of the lower bounds, if there is one."""
+    both = common(first, second)
+    assert both == common(second, first)
+    assert overlap(first, second) == (both is not None)
+    if both is not None:
+        assert covers(first, both)
+        assert covers(second, both)
+    within = both is not None and covers(both, third)
+    assert within == (covers(first, third) and covers(second, third))
 
 
 @pytest.mark.parametrize(

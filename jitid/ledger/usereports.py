@@ -1,0 +1,63 @@
+"""For which audiences use is reported: only of their credentials is it known that nobody has used them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+RECENT = 10_000
+"""So many of the latest actions are looked at, besides the use of whatever lives."""
+
+_TABLE = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS reporting (audiences INTEGER PRIMARY KEY, until BIGINT NOT NULL)"
+)
+
+# Of a credential with several audiences nobody knows which of them has told of its use.
+_TOLD = """
+    SELECT t.text, max(told.at)
+      FROM (SELECT c.audiences AS audiences, CASE WHEN u.last_at <= :now THEN u.last_at ELSE u.first_at END AS at
+              FROM credential c CROSS JOIN used u
+             WHERE {alive} AND u.identity = c.identity AND u.first_at <= :now
+            UNION ALL
+            SELECT c.audiences, latest.at
+              FROM (SELECT credential, at FROM action WHERE at <= :now ORDER BY at DESC LIMIT {recent}) latest
+             CROSS JOIN credential c WHERE c.id = latest.credential) told
+     CROSS JOIN term t
+     WHERE t.id = told.audiences AND t.text NOT LIKE '% %' GROUP BY t.text"""
+
+Ask = Callable[..., Iterable[Any]]
+"""Asks a question in portable SQL, which has its values by name and `:now`."""
+
+
+def find(ask: Ask, alive: str) -> bool:
+    """Fill the temporary table `reporting`: for each audience, until when use was reported; tell whether it was at all.
+
+    A row's `audiences` is what credentials have there; of several audiences each must report. What was issued by
+    `until` would have been seen if it had been used. `alive` is the condition on a credential `c` to be alive.
+    """
+    list(ask(_TABLE))
+    list(ask("DELETE FROM reporting"))
+    if not any(list(ask(f"SELECT 1 FROM {table} LIMIT 1")) for table in ("action", "used")):
+        return False
+    told = dict(ask(_TOLD.format(alive=alive, recent=RECENT)))
+    if not told:
+        return False
+    for audience, until in told.items():
+        _insert(ask, audience, until)
+    # Names have no spaces: these are lists of audiences, and subjects of ID tokens.
+    for key, text in list(ask("SELECT id, text FROM term WHERE text LIKE '% %'")):
+        times = [told.get(word) for word in text.split(" ")]
+        known = [time for time in times if time is not None]
+        if len(known) == len(times):
+            list(ask("INSERT INTO reporting VALUES (:key, :until)", key=key, until=min(known)))
+    return True
+
+
+def _insert(ask: Ask, audience: str, until: int) -> None:
+    list(
+        ask(
+            "INSERT INTO reporting SELECT id, :until FROM term WHERE text = :audience",
+            audience=audience,
+            until=until,
+        )
+    )

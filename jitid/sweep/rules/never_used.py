@@ -1,0 +1,68 @@
+"""Alive for a while, and nobody has used it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import identity_id
+from jitid.ledger.records import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_duration, format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+# Whoever renews it or delegates from it needs it too.
+_QUESTION = f"""
+    SELECT i.uid, c.kind, c.issued_at, coalesce(c.superseded_at, c.expires_at), a.text, t.name, au.text, r.until
+      FROM credential c CROSS JOIN reporting r CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term au
+     CROSS JOIN task t
+     WHERE {LIVE} AND c.issued_at < :before AND c.fingerprint IS NOT NULL
+       AND r.audiences = c.audiences AND r.until >= c.issued_at
+       AND NOT EXISTS (SELECT 1 FROM used u WHERE u.identity = c.identity)
+       AND NOT EXISTS (SELECT 1 FROM credential o WHERE o.identity = c.identity AND o.id <> c.id)
+       AND NOT EXISTS (SELECT 1 FROM identity b WHERE b.parent = c.identity)
+       AND i.id = c.identity AND a.id = i.agent AND au.id = c.audiences AND t.id = i.task"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    limit = sight.limits.unused
+    if not sight.examine_use():
+        return
+    for uid, kind, issued_at, expires_at, agent, task, audiences, until in sight.ask(
+        _QUESTION, before=sight.now - limit
+    ):
+        identity = identity_id(uid)
+        yield RULE.finding(
+            identity,
+            f"the {kind} of {agent} on {task} was issued at {format_time(issued_at)}, and nobody has used it in "
+            f"{format_duration(limit)}; it lives until {format_time(expires_at)}",
+            since=issued_at,
+            credentials=1,
+            evidence={
+                "agent": agent,
+                "task": task,
+                "kind": kind,
+                "audiences": audiences.split(),
+                "issued_at": issued_at,
+                "expires_at": expires_at,
+                "limit_seconds": limit,
+                "others_used_at": until,
+            },
+            remedy=f"jitid revoke {identity}",
+            ends=Selection(ids=(identity,)),
+        )
+
+
+RULE = Rule(
+    name="never-used",
+    severity=Severity.LOW,
+    group=Group.SPRAWL,
+    owasp=("NHI1",),
+    title="alive, and not used",
+    reports="a live credential that nobody has used for longer than sweep_unused since its issue, while use is "
+    "reported for its audience",
+    spares="one that was renewed or delegated from, one that is younger, and whatever is for an audience that reports "
+    "no use: of that it is not known",
+    examines="live credentials for audiences that report use",
+    find=_find,
+)

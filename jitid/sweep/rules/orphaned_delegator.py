@@ -1,0 +1,79 @@
+"""Alive, and whoever delegated it may not delegate any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from shlex import quote as word
+
+from jitid.ledger.records import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+# By each of their names: an alias was none yet, perhaps, when something was issued under it.
+_DISABLED = f"""
+    SELECT r.name, r.disabled_at, d.text, count(*), max(coalesce(c.superseded_at, c.expires_at))
+      FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c
+     WHERE r.disabled_at IS NOT NULL AND n.delegator = r.id AND d.text = n.name AND c.delegator = d.id AND {LIVE}
+     GROUP BY r.name, r.disabled_at, d.text ORDER BY r.name, d.text"""
+_UNKNOWN = f"""
+    SELECT d.text, live.credentials, live.last
+      FROM (SELECT c.delegator AS delegator, count(*) AS credentials,
+                   max(coalesce(c.superseded_at, c.expires_at)) AS last
+              FROM credential c WHERE {LIVE} GROUP BY c.delegator) live
+     CROSS JOIN term d
+     WHERE d.id = live.delegator AND NOT EXISTS (SELECT 1 FROM delegator_name n WHERE n.name = d.text)"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for (name, disabled_at), rows in groupby(sight.ask(_DISABLED), itemgetter(0, 1)):
+        held = [row[2:] for row in rows]
+        yield _finding(
+            name,
+            f"{name} was disabled at {format_time(disabled_at)}",
+            tuple(stated for stated, _, _ in held),
+            sum(credentials for _, credentials, _ in held),
+            max(last for _, _, last in held),
+            disabled_at,
+        )
+    if sight.limits.known_only:
+        for name, credentials, last in sight.ask(_UNKNOWN):
+            why = f"the directory has no {name}, and only known delegators may ask"
+            yield _finding(name, why, (name,), credentials, last, None)
+
+
+def _finding(
+    name: str, why: str, names: tuple[str, ...], credentials: int, last: int, disabled_at: int | None
+) -> Finding:
+    return RULE.finding(
+        name,
+        f"{why}; what descends from them lives until {format_time(last)}",
+        since=disabled_at,
+        credentials=credentials,
+        evidence={
+            "state": "unverified" if disabled_at is None else "disabled",
+            "names": list(names),
+            "disabled_at": disabled_at,
+            "last_expires_at": last,
+        },
+        remedy=f"jitid revoke --delegator {word(name)}",
+        ends=Selection(delegators=names),
+    )
+
+
+RULE = Rule(
+    name="orphaned-delegator",
+    severity=Severity.HIGH,
+    group=Group.ORPHAN,
+    owasp=("NHI1",),
+    title="alive after its delegator",
+    reports="a delegator who was disabled, or whom the directory lacks where only known ones may ask "
+    "(delegators), while something that descends from them lives",
+    spares="somebody unknown where any delegator may ask, and whoever was disabled with nothing alive",
+    examines="delegators of live credentials",
+    find=_find,
+    mended=True,
+)

@@ -1,0 +1,63 @@
+"""A record that allows an agent more than its owner may hand out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from shlex import quote as word
+
+from jitid.ledger.selecting import LIVE
+from jitid.scope import Scope, common, normalise, uncovered
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight, scopes_of
+
+_QUESTION = f"""
+    SELECT r.name, r.owner, r.scopes, o.scopes,
+           (SELECT count(*) FROM credential c WHERE c.recurring = r.id AND {LIVE})
+      FROM agent r CROSS JOIN delegator_name n CROSS JOIN delegator o
+     WHERE r.unregistered_at IS NULL AND r.suspended_at IS NULL AND r.scopes <> ''
+       AND n.name = r.owner AND o.id = n.delegator AND o.scopes IS NOT NULL ORDER BY r.name"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    # What covers what is no question for SQL; of records there are few.
+    for agent, owner, allowed, entitled, credentials in sight.ask(_QUESTION):
+        held, entitlements = scopes_of(allowed), scopes_of(entitled)
+        wider = uncovered(entitlements, held)
+        if wider:
+            yield RULE.finding(
+                agent,
+                f"the record of {agent} allows {', '.join(wider)}, which {owner}, who owns it, may not hand out",
+                credentials=credentials,
+                evidence={
+                    "owner": owner,
+                    "scopes": list(held),
+                    "entitlements": list(entitlements),
+                    "uncovered": list(wider),
+                },
+                remedy=_remedy(agent, _within(held, entitlements)),
+            )
+
+
+def _within(held: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
+    """Return what a record may allow at most: of what it allows, what the owner may hand out."""
+    both = [common(scope, one) for scope in held for one in entitlements]
+    return normalise(scope for scope in both if scope is not None)
+
+
+def _remedy(agent: str, scopes: Sequence[Scope]) -> str:
+    if not scopes:
+        return f"jitid agent suspend {word(agent)}"
+    return " ".join(["jitid agent change", word(agent), *(f"--scope {word(scope)}" for scope in scopes)])
+
+
+RULE = Rule(
+    name="over-privileged",
+    severity=Severity.MEDIUM,
+    group=Group.GOVERNANCE,
+    owasp=("NHI5",),
+    title="an agent that may more than its owner",
+    reports="a registered agent whose record allows scopes that its owner's entitlements do not cover",
+    spares="one whose owner has no entitlements stated, so that the policy alone decides, and one that is suspended",
+    examines="scopes of registered agents against the entitlements of their owners",
+    find=_find,
+)

@@ -1,0 +1,86 @@
+"""Scopes that were given, and that nothing has used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from shlex import quote as word
+from typing import NamedTuple
+
+from jitid.ledger.selecting import LIVE
+from jitid.scope import Scope, overlap
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight, scopes_of
+
+_RIPE = f"""{LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
+       AND r.audiences = c.audiences AND r.until >= c.issued_at AND i.id = c.identity"""
+# By agent and scopes: what one identity of many has used, those that are like it may need.
+_USES = f"""
+    SELECT a.text, held.scopes, held.used
+      FROM (SELECT i.agent AS agent, c.scopes AS scopes, u.scope AS used
+              FROM credential c CROSS JOIN reporting r CROSS JOIN used u CROSS JOIN identity i
+             WHERE {_RIPE} AND u.identity = c.identity
+             GROUP BY i.agent, c.scopes, u.scope) held
+     CROSS JOIN term a WHERE a.id = held.agent ORDER BY a.text, held.scopes, held.used"""
+_SIZES = f"""
+    SELECT a.text, held.scopes, held.credentials, held.first
+      FROM (SELECT i.agent AS agent, c.scopes AS scopes, count(*) AS credentials, min(c.issued_at) AS first
+              FROM credential c CROSS JOIN reporting r CROSS JOIN identity i
+             WHERE {_RIPE} AND EXISTS (SELECT 1 FROM used u WHERE u.identity = c.identity)
+             GROUP BY i.agent, c.scopes) held
+     CROSS JOIN term a WHERE a.id = held.agent"""
+
+
+class _Unused(NamedTuple):
+    held: tuple[Scope, ...]
+    used: list[Scope]
+    unused: list[Scope]
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    if not sight.examine_use():
+        return
+    before = sight.now - sight.limits.unused
+    # What covers what is no question for SQL; of agents and their sets of scopes there are few.
+    found: dict[tuple[str, str], _Unused] = {}
+    for (agent, text), rows in groupby(sight.ask(_USES, before=before), itemgetter(0, 1)):
+        held = scopes_of(text)
+        used = [scope for *_, told in rows for scope in scopes_of(told)]
+        unused = [scope for scope in held if not any(overlap(scope, one) for one in used)]
+        if unused:
+            found[agent, text] = _Unused(held, used, unused)
+    if not found:
+        return
+    sizes = {(agent, text): size for agent, text, *size in sight.ask(_SIZES, before=before)}
+    for (agent, text), (held, used, unused) in found.items():
+        credentials, first = sizes[agent, text]
+        yield RULE.finding(
+            f"{agent}: {text}",
+            f"{agent} uses {', '.join(used)}, and nothing has used {', '.join(unused)}, which it holds too",
+            since=first,
+            credentials=credentials,
+            evidence={
+                "agent": agent,
+                "scopes": list(held),
+                "used": used,
+                "unused": unused,
+                "first_issued_at": first,
+            },
+            remedy=f"jitid agent suggest {word(agent)}",
+        )
+
+
+RULE = Rule(
+    name="over-scoped",
+    severity=Severity.LOW,
+    group=Group.SPRAWL,
+    owasp=("NHI5",),
+    title="scopes that nobody uses",
+    reports="scopes of an agent's live credentials that none of those with the same scopes has used for longer than "
+    "sweep_unused, while others were",
+    spares="credentials that were not used at all, and whatever is for an audience that reports no use: of that it is "
+    "not known",
+    examines="scopes of live credentials for audiences that report use",
+    find=_find,
+)

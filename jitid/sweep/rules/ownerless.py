@@ -1,0 +1,54 @@
+"""A registered agent for which nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote as word
+
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = f"""
+    SELECT r.name, r.owner, r.suspended_at, o.disabled_at,
+           (SELECT count(*) FROM credential c WHERE c.recurring = r.id AND {LIVE})
+      FROM agent r LEFT JOIN delegator_name n ON n.name = r.owner LEFT JOIN delegator o ON o.id = n.delegator
+     WHERE r.unregistered_at IS NULL AND (o.id IS NULL OR o.disabled_at IS NOT NULL) ORDER BY r.name"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for agent, owner, suspended_at, disabled_at, credentials in sight.ask(_QUESTION):
+        suspended = suspended_at is not None
+        who = (
+            f"{owner}, who owns {agent}, is not in the directory"
+            if disabled_at is None
+            else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
+        )
+        state = f"; the agent is suspended since {format_time(suspended_at)}" if suspended else ""
+        # Of a suspended one nothing new can come: what is left to do is less urgent.
+        left = suspended and not credentials
+        yield RULE.finding(
+            agent,
+            f"{who}{state}",
+            severity=Severity.LOW if left else RULE.severity,
+            since=disabled_at,
+            credentials=credentials,
+            evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
+            # To suspend it ends what it holds, again too.
+            remedy=f"jitid agent {'unregister' if left else 'suspend'} {word(agent)}",
+            revokes=credentials,
+        )
+
+
+RULE = Rule(
+    name="ownerless",
+    severity=Severity.HIGH,
+    group=Group.GOVERNANCE,
+    owasp=("NHI1",),
+    title="an agent without an owner",
+    reports="a registered agent whose owner was disabled, or is not in the directory",
+    spares="one that was unregistered, and one whose owner is known by another name",
+    examines="owners of registered agents",
+    find=_find,
+)

@@ -1,0 +1,43 @@
+"""A registered agent whose review is due, and was not done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote as word
+
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_QUESTION = f"""
+    SELECT r.name, r.owner, r.review_at, r.reviewed_at,
+           (SELECT count(*) FROM credential c WHERE c.recurring = r.id AND {LIVE})
+      FROM agent r
+     WHERE r.review_at <= :now AND r.unregistered_at IS NULL AND r.suspended_at IS NULL ORDER BY r.name"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    for agent, owner, review_at, reviewed_at, credentials in sight.ask(_QUESTION):
+        yield RULE.finding(
+            agent,
+            f"{agent} was to be reviewed until {format_time(review_at)}: nothing is issued to it before {owner} has "
+            "reviewed it",
+            since=review_at,
+            credentials=credentials,
+            evidence={"owner": owner, "review_at": review_at, "reviewed_at": reviewed_at},
+            remedy=f"jitid agent review {word(agent)}",
+        )
+
+
+RULE = Rule(
+    name="review-overdue",
+    severity=Severity.MEDIUM,
+    group=Group.GOVERNANCE,
+    owasp=("NHI1",),
+    title="an agent that nobody has reviewed",
+    reports="a registered agent whose review date has passed",
+    spares="one that is suspended or was unregistered, and one whose review is still to come",
+    examines="review dates of registered agents",
+    find=_find,
+)
