@@ -9,9 +9,16 @@ from typing import NamedTuple
 import cedarpy
 
 from jitid.errors import ConfigurationError
-from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
+from jitid.policy.decision import (
+    DEFAULT_DENY,
+    EVALUATION_ERROR,
+    Decision,
+    Misuse,
+    PolicyRequest,
+    Refusal,
+)
 from jitid.policy.questions import Question, Questions
-from jitid.policy.reason import denied, permitted, scopes_denied, unapproved
+from jitid.policy.reason import denied, misused, permitted, scopes_denied, unapproved
 from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
 
@@ -48,8 +55,12 @@ class Policy:
         self._known: dict[Question, _Answer] = {}
         self._questions = Questions(self._rules)
         self._groups = frozenset(rule.approval for rule in self._rules if rule.approval is not None)
+        self.asks_approval = bool(self._groups)
+        """Whether there is a rule that depends on somebody's approval."""
         about_use = [rule.effect for rule in self._rules if "authorize" in rule.facts]
-        self._asks_use, self._permits_use = bool(about_use), "permit" in about_use
+        self.asks_use = bool(about_use)
+        """Whether there is a rule about the use of what was issued."""
+        self._permits_use = "permit" in about_use
 
     def decide(
         self,
@@ -89,17 +100,17 @@ class Policy:
 
     def permits_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
-    ) -> Refusal | None:
+    ) -> Misuse | None:
         """Return why a credential may not be used for the request's `action` on a resource; None if it may.
 
         Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
         """
-        if not self._asks_use:
+        if not self.asks_use:
             return None
         (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
         if answer.permitted or (not self._permits_use and answer.rules == (DEFAULT_DENY,)):
             return None
-        return Refusal(resource, answer.rules)
+        return Misuse(answer.rules, misused(request, resource, answer.rules, answer.trouble))
 
     def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
         issue, *scopes = self._ask(self._questions.about(request, approved))

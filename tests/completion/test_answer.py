@@ -45,7 +45,26 @@ def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
 )
 def test_delegators_are_spelled_as_they_were_begun(ledger: Path, current: str, expected: list[str]) -> None:
     """A bare name means `user:`, and is completed bare."""
-    assert lines(ledger, "delegators", current) == expected
+    assert names(ledger, "delegators", current) == expected
+
+
+def test_known_delegators_tell_who_they_are(ledger: Path) -> None:
+    edit(ledger, "INSERT INTO delegator_name VALUES ('user:al', 1)")
+    assert lines(ledger, "known") == [
+        "user:al\tuser:alice@example.com, up to critical",
+        "user:alice@example.com\tup to critical",
+    ]
+    assert names(ledger, "delegators", "user:al") == ["user:alice@example.com", "user:al"]
+    assert names(ledger, "known", "al") == ["al", "alice@example.com"]
+    assert names(ledger, "known", "system:") == []
+    edit(ledger, "UPDATE delegator SET disabled_at = 1")
+    assert lines(ledger, "known", "user:alice") == ["user:alice@example.com\tdisabled"]
+
+
+def test_a_ledger_from_before_there_was_a_directory_has_its_delegators(ledger: Path) -> None:
+    edit(ledger, "DROP TABLE delegator_name")
+    assert names(ledger, "delegators") == ["user:bob", "user:alice@example.com", "system:ci"]
+    assert names(ledger, "known") == []
 
 
 def test_ids_are_those_of_identities_the_newest_first_and_say_whose_they_are(ledger: Path) -> None:

@@ -56,6 +56,8 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
         ("jitid list --field exp", ["expires_at"]),
         ("jitid --field exp", []),
         ("jitid list --sort=-is", ["-issued_at"]),
+        ("jitid delegator show us", ["user:alice@example.com"]),
+        ("jitid delegator import x --as s", ["scim"]),
         ("jitid config get ", list(SETTINGS)),
         ("jitid config set color ", ["auto", "always", "never"]),
         ("jitid config set purpose ", []),

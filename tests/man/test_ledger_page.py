@@ -29,6 +29,8 @@ from jitid.authority.operations import (
     RotateKey,
     SignHead,
 )
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked
 from jitid.credential import State
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.jws import b64url_decode
@@ -41,6 +43,7 @@ from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import RenewRequest
+from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import loads
@@ -149,6 +152,8 @@ def _eventful(world: World) -> None:
     world.authority.perform(AddLeaks(finds=leaked, report=report))
     world.clock.now += 30
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
+    asked = Asked(Secret.single(parent.token), Scope("repo:read"), "acme")
+    world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
