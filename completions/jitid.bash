@@ -158,11 +158,11 @@ __jitid_table() {
         arguments='files'
         ;;
     'agent register')
-        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent change')
-        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent show')
@@ -170,7 +170,7 @@ __jitid_table() {
         arguments='records'
         ;;
     'agent list')
-        options="--owner=delegators --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
         ;;
     'agent review')
         options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,event $everywhere"

@@ -506,7 +506,7 @@ complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'p
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
 
 # jitid agent register
-complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
 complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
@@ -518,7 +518,7 @@ complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'age
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
 # jitid agent change
-complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
 complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
@@ -534,7 +534,7 @@ complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\
 complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent list
-complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
 complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
 complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'

@@ -25,8 +25,31 @@ def test_open_tasks_come_first_the_newest_of_them_first(ledger: Path) -> None:
     ]
 
 
-def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
-    assert lines(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
+def test_agents_come_in_the_order_of_their_last_work_after_those_that_are_registered(ledger: Path) -> None:
+    known = "bot-3\tregistered, user:alice@example.com"
+    assert lines(ledger, "agents") == [known, "bot-1", "bot-2"]
+    assert lines(ledger, "records") == [known]
+    assert lines(ledger, "delegators", "agent:bot-3") == [f"agent:{known}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ("review_at = 1", "overdue"),
+        ("suspended_at = 1, review_at = 1", "suspended"),
+        ("unregistered_at = 2, suspended_at = 1", "unregistered"),
+    ],
+)
+def test_records_tell_their_state(ledger: Path, change: str, state: str) -> None:
+    edit(ledger, f"UPDATE agent SET {change}")
+    assert lines(ledger, "records", "bot") == [f"bot-3\t{state}, user:alice@example.com"]
+
+
+def test_agents_of_a_ledger_without_records_come_all_the_same(ledger: Path) -> None:
+    """An older jitid made it, and nobody has opened it since."""
+    edit(ledger, "DROP TABLE agent")
+    assert names(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
+    assert names(ledger, "records") == []
 
 
 @pytest.mark.parametrize(
@@ -37,7 +60,7 @@ def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
         ("us", ["user:bob", "user:alice@example.com"]),
         ("sy", ["system:ci"]),
         ("ali", ["alice@example.com"]),
-        ("agent:bot-3", ["agent:bot-3"]),
+        ("agent:bot-2", ["agent:bot-2"]),
         ("ci", []),
         ("bot", []),
         ("root:", []),

@@ -162,7 +162,7 @@ $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid con
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
-$ jitid delegator add alice > added; jitid agent register crawler --owner alice --purpose crawling > registered
+$ known user:alice; jitid agent register crawler --owner alice --purpose crawling > registered
 """
 
 

@@ -96,7 +96,7 @@ METAVARS: dict[str, Value] = {
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
-    "DELEGATOR": DELEGATORS,
+    "DELEGATOR": KNOWN,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,

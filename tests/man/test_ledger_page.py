@@ -52,6 +52,7 @@ from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.cli import transcripts
 from tests.governance import people
+from tests.lifecycle import test_registry as registry
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.real import need
 
@@ -160,6 +161,7 @@ def _eventful(world: World) -> None:
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
     _keep_delegators(world)
+    _keep_agents(world)
     world.issue(task="T3", ttl=60)
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
@@ -193,6 +195,26 @@ def _keep_delegators(world: World) -> None:
     people.bring(
         world, header, "fay,g,true", "gus,,false", "hal,,true", "new,,true", full=True, reason="nightly"
     )
+
+
+def _keep_agents(world: World) -> None:
+    """Make an event of everything that is done to records of agents."""
+    world.issue(agent="bot", task="T11")
+    registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2)
+    world.know("user:tester", entitlements=())
+    with pytest.raises(PolicyDeniedError):
+        registry.change(world, "bot", scopes=("repo:x", "repo:y"))
+    registry.review(world, "bot")
+    everything = {"scopes": (), "audiences": ("urn:a",), "kinds": ("jwt",), "max_ttl": 60, "concurrency": 3}
+    registry.change(world, "bot", owner="user:bob", purpose="other", **everything)
+    registry.change(world, "bot", unlimited=True, audiences=())
+    registry.suspend(world, "bot", reason="odd", keep_live=True)
+    registry.resume(world, "bot")
+    registry.suspend(world, "bot", reason="odd")
+    registry.unregister(world, "bot", reason="done", keep_live=True)
+    registry.register(world, "bot", owner="user:bob")
+    registry.unregister(world, "bot", reason="done")
+    world.know("user:tester", entitlements=None)
 
 
 def _ask_for_approvals(world: World) -> None:
