@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import cedarpy
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
+from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import denied, permitted, scopes_denied, unapproved
 from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
@@ -17,6 +19,9 @@ from jitid.text import quote, safe
 
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
+
+
+_AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
 
 class _Answer(NamedTuple):
@@ -75,7 +80,7 @@ class Policy:
         if not explain:
             return decision
         # Denials are rare, and permitted requests should not pay for loading this.
-        from jitid.policy.nearest import nearest_request
+        from jitid.policy.nearest import MOST_QUESTIONS, nearest_request
 
         nearest = nearest_request(
             request,
@@ -84,6 +89,7 @@ class Policy:
             facts={name for rule in self._rules for facts in rule.facts.values() for name in facts},
             numbers={number for _, text in self._files for number in integers(text)},
             fixed=fixed,
+            most=max(MOST_QUESTIONS * 100 // max(len(self._rules), 100), 20),
         )
         return decision._replace(nearest=nearest)
 
@@ -162,6 +168,9 @@ class Policy:
         return None if rule is None else rule.approval
 
     def _add(self, file: str, text: str) -> None:
+        if (number := too_deep(text)) is not None:
+            place = f"{quote(file)}, line {line_of(text, number)}"
+            raise ConfigurationError(f"{place}: {NESTED}")
         try:
             # Each file must parse by itself: two halves of a policy in two files are two errors.
             added = self._set.with_added_str(guarded(text))
@@ -210,11 +219,8 @@ class Policy:
 
     def _at_fault(self, errors: list[str]) -> tuple[str, ...]:
         # Cedar numbers the policies in the order in which they were read.
-        names = {
-            rule.name
-            for number, rule in enumerate(self._rules)
-            if any(error.startswith(f"error while evaluating policy `policy{number}`:") for error in errors)
-        }
+        found = (_AT_FAULT.match(error) for error in errors)
+        names = {self._rules[int(match[1])].name for match in found if match is not None}
         return tuple(sorted(names)) or (EVALUATION_ERROR,)
 
     def _denial(self, rules: tuple[str, ...], refused: list[Refusal], reason: str) -> Decision:

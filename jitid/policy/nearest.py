@@ -12,7 +12,7 @@ from jitid.policy.facts import has_purpose, local_time
 from jitid.text import quote
 
 MOST_QUESTIONS = 1000
-"""Asking so often takes some 50 ms; a denial does not wait longer for its advice."""
+"""Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -32,11 +32,12 @@ def nearest_request(
     facts: Collection[str],
     numbers: Collection[int],
     fixed: Collection[str],
+    most: int,
 ) -> str | None:
     """Return what to change for the request to pass, or None; fewer changes come first, then lesser ones.
 
     `refused` are the scopes refused on their own account, `facts` those that the policy reads, `numbers` what
-    it compares with, and `fixed` the fields of the request that must stay.
+    it compares with, `fixed` the fields of the request that must stay, and `most` how many questions are put.
     """
     changes = (
         ("purpose", {"purpose", "has_purpose"}, _purpose(request)),
@@ -56,7 +57,7 @@ def nearest_request(
         for field, read, alternatives in changes
         if field not in fixed and (read is None or not read.isdisjoint(facts))
     ]
-    for chosen in islice(_sets(open_changes), MOST_QUESTIONS):
+    for chosen in islice(_sets(open_changes), most):
         other = request
         for change in chosen:
             other = change.apply(other)
