@@ -4,6 +4,10 @@ from __future__ import annotations
 
 DEFAULT_NAME = "default.cedar"
 SCHEMA_NAME = "jitid.cedarschema"
+USE_NAME = "use.cedarschema"
+"""The file beside policies that declares what enforcement points say of a use."""
+
+_NO_USE = "type Use = {};"
 
 
 def default_files() -> tuple[tuple[str, str], ...]:
@@ -11,9 +15,10 @@ def default_files() -> tuple[tuple[str, str], ...]:
     return ((DEFAULT_NAME, _read(DEFAULT_NAME)),)
 
 
-def schema() -> str:
-    """Return the Cedar schema that a policy can be validated against."""
-    return _read(SCHEMA_NAME)
+def schema(use: str | None = None) -> str:
+    """Return the Cedar schema that a policy can be validated against; `use` declares a `type Use` of its own."""
+    shipped = _read(SCHEMA_NAME)
+    return shipped if use is None else f"{shipped.replace(_NO_USE, '')}\n{use}"
 
 
 def _read(name: str) -> str:

@@ -116,7 +116,9 @@ def test_a_group_may_have_any_name_without_escapes(group: str) -> None:
     assert asked.decide(request(), approved=frozenset({group})).permit
 
 
-@pytest.mark.parametrize("annotation", ["@approval", '@approval("")', '@approval("  ")', r'@approval("a\"b")'])
+@pytest.mark.parametrize(
+    "annotation", ["@approval", '@approval("")', '@approval("  ")', r'@approval("a\"b")']
+)
 def test_an_approval_by_nobody_is_refused(annotation: str) -> None:
     with pytest.raises(ConfigurationError, match="`@approval` names no group"):
         policy(f'@id("r") {annotation} permit (principal, action, resource);')

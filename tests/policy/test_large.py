@@ -77,7 +77,9 @@ def test_many_rules_that_cannot_be_evaluated_are_all_named() -> None:
     ],
 )
 def test_what_would_exhaust_the_stack_is_refused_with_its_place(condition: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"`2.cedar`, line 3: a rule is nested more than 100 brackets"):
+    with pytest.raises(
+        ConfigurationError, match=r"`2.cedar`, line 3: a rule is nested more than 100 brackets"
+    ):
         policy(PERMIT_ALL, "// one\n" + PERMIT_ALL.replace("all", "x") + RULE.format(condition))
 
 
@@ -112,7 +114,9 @@ def test_brackets_in_strings_and_comments_are_none() -> None:
 pieces = st.lists(st.sampled_from(["(", ")", "[", "]", "{", "}", "()", "x", '"("', "// (\n", ";", "if"]))
 
 
-@given(pieces=pieces, repeated=st.sampled_from(["(", "[{", "()(", "if ", '"("', "x"]), times=st.integers(0, 600))
+@given(
+    pieces=pieces, repeated=st.sampled_from(["(", "[{", "()(", "if ", '"("', "x"]), times=st.integers(0, 600)
+)
 def test_depth_is_that_of_the_tokens(pieces: list[str], repeated: str, times: int) -> None:
     """The quick look never passes what the exact one refuses."""
     closing = repeated.translate(str.maketrans("([{", ")]}"))[::-1] * (times if "(" in pieces else 0)
@@ -122,7 +126,7 @@ def test_depth_is_that_of_the_tokens(pieces: list[str], repeated: str, times: in
         + closing
         + " ".join(pieces[len(pieces) // 2 :])
     )
-    level = deepest = choices = number = 0
+    level = choices = number = 0
     expected = None
     for token in TOKEN.findall(text):
         if token == ";":

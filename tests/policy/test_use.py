@@ -73,6 +73,17 @@ def test_what_cedar_cannot_take_is_refused(use: str) -> None:
     assert asked.permits_use(USE._replace(used=use), LOGS) == Refusal(LOGS, ("evaluation-error",))
 
 
+def test_an_address_is_written_as_cedar_writes_it() -> None:
+    """The validator takes no other: `ip(context.use.ip)` is not literal."""
+    text = """@id("address") permit (principal, action == Action::"authorize", resource)
+        when { context.use has ip && context.use.ip.isInRange(ip("10.0.0.0/8")) };"""
+    asked = policy(PERMIT_ISSUE, text)
+    for address, rules in (("10.1.2.3", None), ("192.168.0.1", ("default-deny",))):
+        used = json.dumps({"ip": {"__extn": {"fn": "ip", "arg": address}}})
+        refusal = asked.permits_use(USE._replace(used=used), LOGS)
+        assert (refusal and refusal.rules) == rules
+
+
 def test_an_approval_counts_for_use_as_well() -> None:
     asked = policy(PERMIT_ISSUE, READS.replace("permit", '@approval("sre") permit', 1))
     assert asked.permits_use(USE, LOGS) == Refusal(LOGS, ("default-deny",))

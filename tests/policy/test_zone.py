@@ -53,9 +53,7 @@ def test_a_zone_tells_its_own_time(zone: ZoneInfo | None, at: str, local: tuple[
     assert tuple(FACTS[name](asked) for name in ("hour", "minute", "weekday")) == local
 
 
-@given(
-    now=st.integers(0, 4_000_000_000), zone=st.sampled_from([BERLIN, NEW_YORK, KOLKATA, LORD_HOWE, None])
-)
+@given(now=st.integers(0, 4_000_000_000), zone=st.sampled_from([BERLIN, NEW_YORK, KOLKATA, LORD_HOWE, None]))
 def test_every_second_is_told_as_the_calendar_has_it(now: int, zone: ZoneInfo | None) -> None:
     asked = request(now=now, zone=zone)
     local = datetime.fromtimestamp(now, zone or UTC)
