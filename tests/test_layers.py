@@ -30,6 +30,7 @@ LAYERS = (
         "narrowing",
         "request",
         "renewal",
+        "replaying",
         "revocation",
         "rotation",
         "introspection",

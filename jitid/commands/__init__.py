@@ -28,6 +28,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retire": ("retire:retire", "End a task, with every identity and credential of it."),
     "sweep": ("sweep:sweep", "Find what should not be alive, and end it with --fix."),
     "report": ("report:report", "Tell the state of identity sprawl."),
+    "explain": (
+        "explain:explain",
+        "Explain a decision: its inputs, its rules, and what would be decided now.",
+    ),
+    "policy check": ("policy:check", "Check that policies are in order: their syntax, and by the schema."),
+    "policy test": ("policy:test", "Try a policy with cases: what is asked, and what the answer is to be."),
+    "policy show": (
+        "policy:show",
+        "Show a policy: its rules, what each one does and what it looks at, or the text of one.",
+    ),
+    "policy init": (
+        "policy:init",
+        "Begin a policy of your own: write an example with its cases into a folder that is new or empty.",
+    ),
+    "policy diff": ("policy:diff", "Replay what was decided under two policies, and tell what changes."),
     "task list": ("task:list_", "List tasks, newest first."),
     "task show": ("task:show", "Show one task."),
     "audit log": ("audit:log", "Show audit events, oldest first."),
@@ -62,6 +77,7 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "policy": "Check, try, show, begin and compare policies.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
     "schedule": "Let systemd or cron run `jitid sweep`.",

@@ -1,4 +1,4 @@
-"""The policy that jitid ships, as the files beside this module."""
+"""The policies that jitid ships, as the files beside this module."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ _NO_USE = "type Use = {};"
 def default_files() -> tuple[tuple[str, str], ...]:
     """Return the (file name, text) pairs of the default policy, as `Policy` takes them."""
     return ((DEFAULT_NAME, _read(DEFAULT_NAME)),)
+
+
+def example_files() -> tuple[tuple[str, str], ...]:
+    """Return the (file name, text) pairs of an example: a policy, its cases, and what it knows of uses."""
+    names = ("release.cedar", "release.test.toml", USE_NAME)
+    return tuple((name, _read(f"example/{name}")) for name in names)
 
 
 def schema(use: str | None = None) -> str:

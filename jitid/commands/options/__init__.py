@@ -6,6 +6,7 @@ A selector or a guard rail has no environment variable: what ends credentials st
 """
 
 from jitid.commands.options.ending import *  # noqa: F403 - one namespace for all verbs
+from jitid.commands.options.governing import *  # noqa: F403 - as above
 from jitid.commands.options.issuing import *  # noqa: F403 - as above
 from jitid.commands.options.keeping import *  # noqa: F403 - as above
 from jitid.commands.options.looking import *  # noqa: F403 - as above
