@@ -4,13 +4,14 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents delegators keys files folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators keys approvals files folders command setting,
+# joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run renew verify inspect trace leak list tree revoke retire sweep report task audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task agent audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -18,6 +19,12 @@ __jitid_table() {
         ;;
     'leak')
         verbs='add list show close'
+        ;;
+    'approve')
+        verbs='list show grant deny'
+        ;;
+    'agent')
+        verbs='register change show list review suspend resume unregister classify suggest'
         ;;
     'audit')
         verbs='log head verify export'
@@ -35,14 +42,17 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --field=:token,id,jti,task,agent,delegator,delegator_proof,delegator_state,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --wait=nothing --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing $everywhere"
         arguments='command+'
         ;;
+    'mcp')
+        options="--token-file=files --most=nothing --rate=nothing --keep $everywhere"
+        ;;
     'renew')
-        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,delegator_state,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at $everywhere"
+        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
         ;;
     'verify')
         options="--audience+=nothing $everywhere"
@@ -71,8 +81,23 @@ __jitid_table() {
         options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
         arguments='ids+'
         ;;
+    'approve list')
+        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until $everywhere"
+        ;;
+    'approve show')
+        options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,chain,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
+        arguments='approvals'
+        ;;
+    'approve grant')
+        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve deny')
+        options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,delegator_state,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,left $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
         ;;
     'tree')
         options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"
@@ -98,6 +123,45 @@ __jitid_table() {
     'task show')
         options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
         arguments='tasks'
+        ;;
+    'agent register')
+        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
+        arguments='agents'
+        ;;
+    'agent change')
+        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
+        arguments='records'
+        ;;
+    'agent show')
+        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,issues $everywhere"
+        arguments='records'
+        ;;
+    'agent list')
+        options="--owner=delegators --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
+        ;;
+    'agent review')
+        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,event $everywhere"
+        arguments='records'
+        ;;
+    'agent suspend')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run $everywhere"
+        arguments='records'
+        ;;
+    'agent resume')
+        options="--field=:agent,state,owner,live,review_at,event $everywhere"
+        arguments='records'
+        ;;
+    'agent unregister')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run $everywhere"
+        arguments='records'
+        ;;
+    'agent classify')
+        options="--days=nothing --limit=nothing --field=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
+        arguments='agents+'
+        ;;
+    'agent suggest')
+        options="--task=tasks --days=nothing --field=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
+        arguments='agents'
         ;;
     'audit log')
         options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
@@ -140,10 +204,10 @@ __jitid_table() {
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,timeout,format,color'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color'
         ;;
     'config set')
-        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,timeout,format,color setting'
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color setting'
         ;;
     'config path')
         ;;
@@ -263,7 +327,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | delegators | keys)
+        ids | tasks | agents | records | delegators | keys | approvals)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

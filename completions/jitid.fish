@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --env --file --on-exit --grace --token-file --reason --max --source --at --since --until --limit --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --operation --by --sweep --event --expect-head --algorithm --every --name --shell
-    set -l groups '' 'task' 'leak' 'audit' 'keys' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -124,11 +124,13 @@ complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
 # jitid
 complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a task-scoped credential and print its token, alone on a line'
 complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identity of its own while it runs'
+complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
+complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -136,6 +138,7 @@ complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identi
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
+complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
@@ -153,6 +156,24 @@ complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours l
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
+
+# jitid approve
+complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
+complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+
+# jitid agent
+complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
+complete -c jitid -n '__jitid_at "agent"' -a change -d 'Change what is recorded of an agent'
+complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a registered agent'
+complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
+complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
+complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
+complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
@@ -199,7 +220,8 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -220,14 +242,21 @@ complete -c jitid -n '__jitid_at "run" --env' -l env -x -d 'Give the command its
 complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete_directories)' -d 'Keep the token in the file DIR/token instead of in memory'
 complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
+complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
+
+# jitid mcp
+complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'The token of the agent\'s own credential, read anew for each call'
+complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Give out at most N identities at a time (default 100)'
+complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Write to the ledger at most N times a second (default 5), and 10 N at once'
+complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'At the end, leave alive what was given and not handed back'
 
 # jitid renew
 complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'The token to renew; FILE is rewritten in place. Standard input if absent or `-`'
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield delegator_state\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
@@ -277,6 +306,32 @@ complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what 
 complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
 
+# jitid approve list
+complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
+complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
+complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
+complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield' -d 'Print this field only, one value a line'
+
+# jitid approve show
+complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield chain\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid approve grant
+complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
+complete -c jitid -n '__jitid_at "approve grant" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve grant" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "approve grant" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve grant" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid approve deny
+complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
+complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
 complete -c jitid -n '__jitid_at "list" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
@@ -301,7 +356,7 @@ complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
-complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield delegator_state\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield left\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid tree
 complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -364,6 +419,80 @@ complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tf
 # jitid task show
 complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid agent register
+complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent change
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
+complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent show
+complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield issues\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent list
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
+complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
+complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid agent review
+complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent suspend
+complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent unregister
+complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent classify
+complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+
+# jitid agent suggest
+complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
+complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
@@ -429,10 +558,10 @@ complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\t
 
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey timeout\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
 # jitid config path

@@ -31,8 +31,8 @@ Candidates = Iterator[tuple[str, str]]
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
-    The arguments are what to complete (ids, tasks, agents, delegators, keys), the word so far, and the words before it.
-    Whatever is wrong, there are no candidates: a TAB is no place for an error.
+    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, keys, approvals), the word so
+    far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place for an error.
     """
     try:
         what, current, *words = arguments
@@ -180,6 +180,11 @@ def _tasks(db: sqlite3.Connection, current: str) -> Candidates:
 
 
 def _agents(db: sqlite3.Connection, current: str) -> Candidates:
+    try:  # noqa: SIM105 - contextlib takes its time at each TAB
+        yield from _records(db, current)
+    except sqlite3.OperationalError:
+        # A ledger that an older jitid made has no such table until somebody opens it.
+        pass
     yield from _recent(db, "agent", current)
     yield from _told_nothing(
         db.execute(
@@ -189,6 +194,23 @@ def _agents(db: sqlite3.Connection, current: str) -> Candidates:
             _alike(current),
         )
     )
+
+
+def _records(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the agents that are registered, and then those that were."""
+    now = time.time()
+    for name, owner, review_at, suspended_at, unregistered_at in db.execute(
+        """SELECT name, owner, review_at, suspended_at, unregistered_at FROM agent
+            WHERE name >= :first AND name < :end ORDER BY unregistered_at IS NOT NULL, name LIMIT :most""",
+        _alike(current),
+    ):
+        # `jitid.agent` says the same.
+        state = "overdue" if now >= review_at else "registered"
+        if suspended_at is not None:
+            state = "suspended"
+        if unregistered_at is not None:
+            state = "unregistered"
+        yield name, f"{state}, {owner}" if _is_name(owner) else state
 
 
 def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
@@ -245,6 +267,23 @@ def _keys(db: sqlite3.Connection, current: str) -> Candidates:
         yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
 
 
+def _approvals(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the ids of requests that wait for somebody's word, or can still be used; the newest first."""
+    first, last = _range(current[len("apr_") :])
+    rows = db.execute(
+        """SELECT uid, delegator, (SELECT group_concat(name, ', ') FROM approval_group WHERE approval = approval.id)
+             FROM approval
+            WHERE ended_at IS NULL AND expires_at > :now AND uid BETWEEN :first AND :last
+            ORDER BY uid DESC LIMIT :most""",
+        {"now": time.time(), "first": first, "last": last, "most": MOST},
+    )
+    for raw, delegator, groups in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
+            told = f"for {delegator}, by {groups[:60]}" if named and _is_name(delegator) else ""
+            yield "apr_" + _base32(raw), told
+
+
 def _alike(current: str) -> dict[str, object]:
     # What follows every character of a name ends the range of those that begin alike.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
@@ -260,8 +299,10 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "ids": _ids,
     "tasks": _tasks,
     "agents": _agents,
+    "records": _records,
     "delegators": _delegators,
     "keys": _keys,
+    "approvals": _approvals,
 }
 
 WHAT = tuple(_CANDIDATES)

@@ -313,4 +313,6 @@ def _terms(config: Config, path: str) -> Terms:
         zone(zone_name),
         None if zone_name == "UTC" else zone_name,
         config.algorithms,
+        config.number("approval_lifetime"),
+        config.number("approval_patience"),
     )

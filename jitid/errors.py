@@ -90,6 +90,34 @@ class PolicyDeniedError(JitidError):
         """What the audit log keeps of the denial: who asked for what, and which rules refused it."""
 
 
+class ApprovalNeededError(PolicyDeniedError):
+    """The policy permits it as soon as others approve; what they must approve of is recorded with the denial."""
+
+    code = "needs_approval"
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None,
+        facts: Mapping[str, Any],
+        *,
+        exact: bytes,
+        groups: tuple[str, ...],
+        asking: tuple[str, ...],
+    ) -> None:
+        super().__init__(message, hint, facts)
+        self.exact = exact
+        """The exact request, as its approval is bound to it."""
+        self.groups = groups
+        """Somebody of each of these has to approve."""
+        self.asking = asking
+        """The rules that ask for it."""
+        self.others: list[ApprovalNeededError] = []
+        """Those of other requests that were made together with it."""
+        self.requests: tuple[str, ...] = ()
+        """The ids under which they are recorded, this one's first; none before that, and in a dry run."""
+
+
 class StorageError(JitidError):
     """The ledger is out of reach, busy, full or read-only; trying again may help."""
 

@@ -39,6 +39,11 @@ def standing_of(entry: Entry) -> Standing:
     )
 
 
+def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str:
+    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
+    return name if subject is None or not snapshot.is_delegator(subject) else subject
+
+
 def told(standing: Standing) -> dict[str, Any] | None:
     """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
     fields = standing._asdict()
@@ -73,13 +78,7 @@ def objections(
                 )
             )
     elif person.disabled_at is not None:
-        found.append(
-            Objection(
-                "delegator-disabled",
-                f"{quote(person.name)} was disabled at {format_time(person.disabled_at)}",
-                f"name another delegator; or, if they may delegate again: jitid delegator enable {person.name}",
-            )
-        )
+        found.append(disabled(person))
     elif most_sensitive(sensitivity, person.sensitivity) != person.sensitivity:
         found.append(
             Objection(
@@ -91,6 +90,15 @@ def objections(
     if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
         found.append(_out_of_service(agent, now))
     return found
+
+
+def disabled(person: Delegator) -> Objection:
+    """Return why nothing is done for a delegator who was disabled."""
+    return Objection(
+        "delegator-disabled",
+        f"{quote(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
+        f"name another delegator; or, if they may delegate again: jitid delegator enable {person.name}",
+    )
 
 
 def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:

@@ -1,4 +1,4 @@
-"""Identifiers of identities and credentials: UUIDv7, so written that the order of text is that of time."""
+"""Identifiers of identities, credentials and requests for approval: UUIDv7 in texts whose order is that of time."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ def credential_id(raw: bytes) -> str:
     return "jti_" + _base32(raw)
 
 
+def approval_id(raw: bytes) -> str:
+    """Return the 16 bytes of a request for approval as text: `apr_` and 26 characters of base32hex."""
+    return "apr_" + _base32(raw)
+
+
 def _base32(raw: bytes) -> str:
     if len(raw) != 16:
         raise ValueError("an identifier has 16 bytes")
@@ -89,11 +94,22 @@ def parse_id(text: str) -> tuple[Literal["jid", "jti"], bytes]:
     else:
         # Somebody may have pasted a token here; it is not shown.
         raise UsageError("not an id of an identity (jid_…) or of a credential (jti_…)")
-    digits = text[4:]
+    return kind, _raw(text)
+
+
+def parse_approval_id(text: str) -> bytes:
+    """Return the 16 bytes of a request for approval; it has one spelling too. Raise UsageError for anything else."""
+    if not text.startswith("apr_"):
+        raise UsageError("not an id of a request for approval (apr_…)", "see: jitid approve list")
+    return _raw(text)
+
+
+def _raw(text: str) -> bytes:
+    kind, digits = text[:3], text[4:]
     # The check comes before `int`, which also reads signs, spaces, underscores, capitals and foreign digits.
     if len(digits) != _LENGTH or digits.strip(_DIGITS):
         raise UsageError(f"{quote(text)} is no id: {kind}_ is followed by 26 characters of 0-9 and a-v")
     bits = int(digits, 32)
     if bits & 0b11:
         raise UsageError(f"{quote(text)} is no id: its last character cannot stand there")
-    return kind, (bits >> 2).to_bytes(16)
+    return (bits >> 2).to_bytes(16)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jitid import audit, planning
 from jitid.credential import Kind
-from jitid.errors import JitidError, UsageError
+from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, identity_id
 from jitid.issuers.protocol import Draft, Ids, Minted
 from jitid.keyring import Keyring
@@ -91,18 +91,23 @@ def foresee(
     if request.kind == Kind.JWT and key is None:
         return None
     settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key))
+    if settled.plan.approval is not None:
+        # Whether it can still be used, only the transaction that uses it can tell.
+        return None
     (minted,) = make([settled])
     return Foreseen(snapshot.now, settled, minted)
 
 
-def _still_holds(transaction: Transaction, foreseen: Foreseen) -> bool:
+def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
     plan = foreseen.settled.plan
+    draft = plan.draft
     key = foreseen.settled.mint.key
     return (
         transaction.now == foreseen.now
-        and transaction.find_task(plan.draft.task) == plan.task
-        and transaction.entry(plan.draft.delegator, plan.draft.agent) == plan.entry
+        and transaction.find_task(draft.task) == plan.task
+        and planning.who_delegates(transaction, foreseen.settled.request, None, terms.caller)
+        == (draft.delegator, draft.delegator_proof, plan.entry)
         and (key is None or current_key_of(transaction, key.algorithm) == key)
     )
 
@@ -126,7 +131,7 @@ def issue(
         UsageError: a request cannot be meant.
 
     """
-    if foreseen is not None and _still_holds(transaction, foreseen):
+    if foreseen is not None and _still_holds(transaction, foreseen, terms):
         settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
     else:
         settled = _settled(transaction, names, requests, terms, keyring)
@@ -163,16 +168,38 @@ def _settled(
 
     settled: list[Settled] = []
     planned: Counter[str] = Counter()
+    unapproved: list[ApprovalNeededError] = []
     for position, request in enumerate(requests):
         try:
             beside = planned[request.agent]
             one = _settle(transaction, names, request, terms, mint_for, beside)
+            _must_be_used_once(one, settled)
             settled.append(_opened(transaction, one))
             planned[request.agent] += request.copies
+        except ApprovalNeededError as error:
+            # What else of it lacks an approval is asked for together with it.
+            error.position = position
+            unapproved.append(error)
         except JitidError as error:
             error.position = position
             raise
+    if unapproved:
+        unapproved[0].others = unapproved[1:]
+        raise unapproved[0]
     return settled
+
+
+def _must_be_used_once(one: Settled, settled: Sequence[Settled]) -> None:
+    """Refuse to use an approval for two requests of one transaction. Raises PolicyDeniedError."""
+    approval = one.plan.approval
+    if approval is None or approval not in [other.plan.approval for other in settled]:
+        return
+    reason = f"rule `approval-once`: {approval.id} approves of this request once, and an earlier line uses it"
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        "several copies are one request to approve of: ask for them with --count",
+        {**one.plan.facts, "approval": approval.id, "rules": ["approval-once"], "reason": reason},
+    )
 
 
 def _opened(transaction: Transaction, one: Settled) -> Settled:
@@ -204,6 +231,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     identities: list[IdentityRow] = []
     credentials: list[CredentialRow] = []
     bound: list[tuple[int, Process]] = []
+    used: list[tuple[int, int, int]] = []
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
@@ -212,6 +240,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             transaction.term, (draft.delegator, draft.agent, " ".join(draft.audiences))
         )
         scopes = " ".join(draft.scopes)
+        if one.plan.approval is not None:
+            used.append((one.plan.approval.key, identity_key + len(identities), seq + len(events)))
         parent = one.plan.parent.identity_key if one.plan.parent else None
         signed_by = one.mint.key.key if one.mint.key else None
         for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
@@ -258,6 +288,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     transaction.add(identities, credentials)
     for identity, process in bound:
         transaction.bind(identity, process)
+    for approval, identity, event in used:
+        transaction.approvals.use(approval, identity, event)
     for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
         transaction.keep_policy(digest, text)
     for facts in events:

@@ -100,6 +100,22 @@ def parse_time(text: str) -> int:
     return seconds
 
 
+def parse_moment(text: str, what: str, since: str) -> tuple[int | None, int | None]:
+    """Return a time, in seconds since the epoch, or a duration; the other one is None.
+
+    Raise UsageError for what is neither; it says `what` it is, and since when a duration is counted.
+    """
+    try:
+        if "T" in text.upper()[8:11]:
+            return parse_time(text), None
+        return None, parse_duration(text)
+    except UsageError as error:
+        raise UsageError(
+            f"{what} {quote(text)} is neither a duration nor a time",
+            f"write 2h or 1d12h, counted from {since}, or 2026-11-24T12:00:00Z",
+        ) from error
+
+
 def _epoch(text: str) -> int | None:
     if not text.isascii() or len(text) < 20:
         return None

@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--count": ("count", "number", ""),
         "--from-file": ("from_file", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
+        "--wait": ("wait", "text", ""),
     }, ()),
     "run": ({
         "--task": ("task", "text", "JITID_TASK"),
@@ -60,7 +61,14 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--file": ("file", "text", ""),
         "--on-exit": ("on_exit", "text", ""),
         "--grace": ("grace", "text", ""),
+        "--wait": ("wait", "text", ""),
     }, (("command", "texts", True),)),
+    "mcp": ({
+        "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),
+        "--most": ("most", "number", ""),
+        "--rate": ("rate", "number", ""),
+        "--keep": ("keep", "flag", ""),
+    }, ()),
     "renew": ({
         "--token-file": ("token_file", "text", ""),
         "--ttl": ("ttl", "text", ""),
@@ -103,6 +111,25 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--reason": ("reason", "text", ""),
         "--yes": ("yes", "flag", ""),
     }, (("leaks", "texts", True),)),
+    "approve list": ({
+        "--open": ("open_", "flag", ""),
+        "--all": ("all_", "flag", ""),
+        "--group": ("group", "text", ""),
+        "--limit": ("limit", "number", ""),
+    }, ()),
+    "approve show": ({
+    }, (("request", "text", True),)),
+    "approve grant": ({
+        "--for": ("for_", "text", ""),
+        "--group": ("group", "text", ""),
+        "--reason": ("reason", "text", ""),
+        "--delegator-token-file": ("delegator_token_file", "text", ""),
+    }, (("request", "text", True),)),
+    "approve deny": ({
+        "--group": ("group", "text", ""),
+        "--reason": ("reason", "text", ""),
+        "--delegator-token-file": ("delegator_token_file", "text", ""),
+    }, (("request", "text", True),)),
     "list": ({
         "--task": ("task", "text", ""),
         "--delegator": ("delegator", "text", ""),
@@ -176,6 +203,61 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "task show": ({
     }, (("task", "text", True),)),
+    "agent register": ({
+        "--owner": ("owner", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--scope": ("scope", "texts", ""),
+        "--audience": ("audience", "texts", ""),
+        "--kind": ("kind", "texts", ""),
+        "--max-ttl": ("max_ttl", "text", ""),
+        "--concurrency": ("concurrency", "number", ""),
+        "--review": ("review", "text", ""),
+    }, (("name", "text", True),)),
+    "agent change": ({
+        "--owner": ("owner", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--scope": ("scope", "texts", ""),
+        "--audience": ("audience", "texts", ""),
+        "--kind": ("kind", "texts", ""),
+        "--max-ttl": ("max_ttl", "text", ""),
+        "--concurrency": ("concurrency", "number", ""),
+        "--clear": ("clear", "texts", ""),
+    }, (("name", "text", True),)),
+    "agent show": ({
+    }, (("name", "text", True),)),
+    "agent list": ({
+        "--owner": ("owner", "text", ""),
+        "--state": ("state", "text", ""),
+        "--limit": ("limit", "number", ""),
+        "--after": ("after", "text", ""),
+    }, ()),
+    "agent review": ({
+        "--next": ("next_", "text", ""),
+    }, (("name", "text", True),)),
+    "agent suspend": ({
+        "--keep-live": ("keep_live", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("name", "text", True),)),
+    "agent resume": ({
+    }, (("name", "text", True),)),
+    "agent unregister": ({
+        "--keep-live": ("keep_live", "flag", ""),
+        "--reason": ("reason", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
+    }, (("name", "text", True),)),
+    "agent classify": ({
+        "--days": ("days", "number", ""),
+        "--limit": ("limit", "number", ""),
+    }, (("names", "texts", False),)),
+    "agent suggest": ({
+        "--task": ("task", "text", ""),
+        "--days": ("days", "number", ""),
+    }, (("name", "text", False),)),
     "audit log": ({
         "--operation": ("operation", "text", ""),
         "--task": ("task", "text", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
@@ -19,6 +19,17 @@ from jitid.request import IssueRequest, Terms
 from jitid.scope import normalise
 from jitid.task import Task
 from jitid.text import check_text, quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.approval import Approval
+
+
+class Who(NamedTuple):
+    """Who delegates, by their own name, and what the directory has of them and of the agent."""
+
+    delegator: str
+    proof: str
+    entry: Entry
 
 
 class Plan(NamedTuple):
@@ -39,6 +50,8 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
     maximum: int
     """Until when it may be renewed at most, as far as policy and task go."""
+    approval: Approval | None
+    """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
 
     @property
     def recurring(self) -> int | None:
@@ -60,9 +73,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
     now = snapshot.now
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof = _delegator(request, parent, terms.caller)
-    entry = snapshot.entry(_known_as(snapshot, request, delegator), request.agent)
-    delegator, proof = _resolved(snapshot, entry, request, delegator, proof, terms.caller)
+    delegator, proof, entry = who_delegates(snapshot, request, parent, terms.caller)
     standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
     if name is None:
@@ -145,6 +156,14 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
     if task is not None or sensitivity != opened.sensitivity:
         settled.add("sensitivity")
     decision = terms.policy.decide(asked, narrow=request.allow_narrower, fixed=frozenset(settled))
+    approval = None
+    if decision.needs:
+        from jitid import approval as approvals
+
+        exactly = approvals.exact(asked, request, opened, parent.id if parent else None, _chain(above))
+        approval, decision = approvals.decide(
+            snapshot, terms, asked, exactly, decision, facts, notes, narrow=request.allow_narrower
+        )
     must_permit(decision, facts, notes)
     lifetime, _ = narrowing.lifetime(
         ttl,
@@ -175,6 +194,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
         now + lifetime,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
     return Plan(
         draft,
         entry,
@@ -186,7 +206,9 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
         terms.policy_text,
         facts,
         tuple(notes),
-        opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl),
+        # An approval is used once, and each renewal would need another.
+        maximum if approval is None else draft.expires_at,
+        approval,
     )
 
 
@@ -215,6 +237,19 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
         ) from error
 
 
+def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, caller: str) -> Who:
+    """Return who delegates as the directory is now, under whatever name they were stated or proved.
+
+    Raises:
+        UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
+
+    """
+    delegator, proof = _delegator(request, parent, caller)
+    known_as = governance.known_as(snapshot, delegator, request.proved_subject)
+    entry = snapshot.entry(known_as, request.agent)
+    return _resolved(snapshot, entry, request, delegator, proof, caller)
+
+
 def _delegator(request: IssueRequest, parent: Credential | None, caller: str) -> tuple[str, str]:
     """Return who delegates and how that was proved."""
     if parent is not None:
@@ -237,15 +272,9 @@ def _chain(above: introspection.Verified | None) -> list[str]:
     return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
 
 
-def _known_as(snapshot: Snapshot, request: IssueRequest, delegator: str) -> str:
-    """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
-    subject = request.proved_subject
-    return delegator if subject is None or not snapshot.is_delegator(subject) else subject
-
-
 def _resolved(
     snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, caller: str
-) -> tuple[str, str]:
+) -> Who:
     """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
     stated = request.delegator
     name = delegator if entry.delegator is None else entry.delegator.name
@@ -258,10 +287,10 @@ def _resolved(
         raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
     # A chain keeps the name that its root has.
     if entry.delegator is None or proof == "parent":
-        return delegator, proof
+        return Who(delegator, proof, entry)
     if proof == "asserted" and snapshot.own_name(f"user:{caller}") == name:
         proof = "os-user"
-    return name, proof
+    return Who(name, proof, entry)
 
 
 def _task(

@@ -240,6 +240,8 @@ def _plan(
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
     )
+    if decision.needs:
+        _refuse_unapproved(decision, facts)
     planning.must_permit(decision, facts, notes)
     first = transaction.first_issued_at(predecessor.identity_key)
     lifetime, limit = narrowing.lifetime(
@@ -289,6 +291,15 @@ def _held_by(parent: Ancestor) -> Grant:
         [text for details in parent.details for text in narrowing.detail_texts(details)],
         parent.expires_at,
         parent.depth,
+    )
+
+
+def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any]) -> None:
+    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to renew"
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        "what goes on for longer is asked for anew: jitid issue",
+        {**facts, "rules": list(decision.rules), "reason": reason},
     )
 
 

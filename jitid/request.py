@@ -79,6 +79,10 @@ class Terms(NamedTuple):
     zone_name: str | None = None
     algorithms: Mapping[str, str] = {}
     """By audience: the signature algorithm that it demands."""
+    approval_lifetime: int = 900
+    """How long an approval may be used at most."""
+    approval_patience: int = 86_400
+    """How long a request for approval stays open."""
 
     def algorithm_for(self, audiences: Sequence[str]) -> str:
         """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""

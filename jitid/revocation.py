@@ -67,7 +67,7 @@ def revoke(
 
     """
     _check(selection)
-    _check_reason(reason)
+    check_reason(reason)
     if most is not None:
         guard(transaction.measure(selection), most)
     radius, digest = transaction.end(selection, State.REVOKED)
@@ -76,7 +76,7 @@ def revoke(
         return Ended(radius, 0, None)
     event = transaction.append(
         "revoke",
-        {"selection": _facts(selection), "reason": reason, **facts, **_counts(radius), "ended": digest},
+        {"selection": _facts(selection), "reason": reason, **facts, **counts(radius), "ended": digest},
     )
     return Ended(radius, radius.credentials, event.seq)
 
@@ -88,7 +88,7 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
         NotFoundError: there never was such a task.
 
     """
-    _check_reason(reason)
+    check_reason(reason)
     task = transaction.find_task(name)
     if task is None:
         raise _no_task(name)
@@ -96,7 +96,7 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
     if task.ended_at is not None and not radius.credentials:
         return Ended(radius, 0, None, name)
     transaction.end_task(task.key)
-    event = transaction.append("retire", {"task": name, "reason": reason, **_counts(radius), "ended": digest})
+    event = transaction.append("retire", {"task": name, "reason": reason, **counts(radius), "ended": digest})
     return Ended(radius, radius.credentials, event.seq, name)
 
 
@@ -149,7 +149,8 @@ def _check(selection: Selection) -> None:
         )
 
 
-def _check_reason(reason: str | None) -> None:
+def check_reason(reason: str | None) -> None:
+    """Raise UsageError for a reason that cannot be kept, or that holds a token."""
     if reason is not None:
         check_text(reason, "the reason")
 
@@ -169,7 +170,8 @@ def _no_task(name: str) -> NotFoundError:
     )
 
 
-def _counts(radius: Radius) -> dict[str, Any]:
+def counts(radius: Radius) -> dict[str, Any]:
+    """Return what the event says that ends so much, besides the digest."""
     return {"count": radius.credentials, "identities": radius.identities}
 
 

@@ -14,6 +14,9 @@ Scope = NewType("Scope", str)
 MAX_LENGTH = 256
 MAX_SEGMENTS = 16
 
+ALIKE = 10
+"""So many scopes that differ in one segment alone are kept apart."""
+
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+-:*"
 _SHAPE = "write SEGMENT:SEGMENT…, of letters, digits and ._@/+-; a segment may be or end in *"
 
@@ -102,3 +105,40 @@ def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, .
     return tuple(
         scope for scope in child if scope not in held and not any(covers(wide, scope) for wide in patterns)
     )
+
+
+def gathered(scopes: Iterable[Scope], alike: int = ALIKE) -> tuple[Scope, ...]:
+    """Return scopes that cover all of these, in their normal form; those that name something of each task become one.
+
+    More than `alike` that differ in one segment alone are put together: that segment becomes what all of them begin
+    with there, and `*`. So `tickets:INC-1:write`, `tickets:INC-2:write` and so on become `tickets:INC-*:write`.
+    """
+    found = set(scopes)
+    again = True
+    while again:
+        again = False
+        for place in range(MAX_SEGMENTS):
+            groups: dict[tuple[str, ...], list[str]] = {}
+            for scope in found:
+                segments = scope.split(":")
+                if place < len(segments):
+                    rest = (*segments[:place], "*", *segments[place + 1 :])
+                    groups.setdefault(rest, []).append(segments[place])
+            for rest, parts in groups.items():
+                if len(parts) > alike:
+                    found.difference_update(_filled(rest, place, part) for part in parts)
+                    found.add(_filled(rest, place, f"{_beginning(parts)}*"))
+                    again = True
+    return normalise(found)
+
+
+def _filled(rest: tuple[str, ...], place: int, part: str) -> Scope:
+    return Scope(":".join((*rest[:place], part, *rest[place + 1 :])))
+
+
+def _beginning(parts: Sequence[str]) -> str:
+    """Return what all of these begin with, which are different: so that the `*` of a pattern is no part of it."""
+    # What the first and the last of a sorted list begin with, all between them do.
+    first, last = min(parts), max(parts)
+    pairs = zip(first, last, strict=False)
+    return first[: next((at for at, (one, other) in enumerate(pairs) if one != other), len(first))]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from jitid import audit, strictjson
+from jitid.agent import Agent
 from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.credential import Credential
+from jitid.delegator import Delegator
 from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
 from jitid.ledger import folder, sqlite
@@ -134,6 +137,73 @@ def put_chain(transaction: Transaction, length: int, **fields: Any) -> list[Row]
     return chain
 
 
+def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
+    """Return a delegator who may hand out everything, with some fields changed."""
+    plain = Delegator(
+        key=0,
+        name=name,
+        sensitivity="critical",
+        entitlements=None,
+        groups=(),
+        manager=None,
+        aliases=(),
+        imported=False,
+        added_at=NOW,
+        disabled_at=None,
+    )
+    return plain._replace(**fields)
+
+
+def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
+    """Record a delegator, with some fields changed if they are there already; tells of it in no event."""
+    found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
+    transaction.put_delegators([found._replace(**fields)])
+    now_there = transaction.find_delegator(name)
+    assert now_there is not None
+    return now_there
+
+
+def recurring_agent(name: str = "planner", **fields: Any) -> Agent:
+    """Return a registered agent of user:alice's that may hold everything, with some fields changed."""
+    plain = Agent(
+        key=0,
+        name=name,
+        owner="user:alice",
+        purpose="nightly triage",
+        scopes=("*", "*:*", "*:*:*"),
+        audiences=(),
+        kinds=("jwt", "opaque"),
+        max_ttl=DAY,
+        concurrency=None,
+        review_at=NOW + 90 * DAY,
+        registered_at=NOW,
+        reviewed_at=None,
+        suspended_at=None,
+        suspended_as=None,
+        unregistered_at=None,
+    )
+    return plain._replace(**fields)
+
+
+def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) -> Agent:
+    """Record a recurring agent, with some fields changed if it is there already; tells of it in no event."""
+    now = transaction.now
+    found = transaction.find_agent(name) or recurring_agent(name, registered_at=now, review_at=now + 90 * DAY)
+    transaction.put_agents([found._replace(**fields)])
+    now_there = transaction.find_agent(name)
+    assert now_there is not None
+    return now_there
+
+
+def know(path: Path, *names: str) -> None:
+    """Put delegators into the directory of the ledger in a folder, beside whoever else uses it."""
+    ledger = open_sqlite(path, time.time)
+    with ledger.write() as transaction:
+        for name in names:
+            put_delegator(transaction, name)
+    ledger.close()
+
+
 def make_folder(path: Path, *, policy: Iterable[tuple[str, str]] = (), now: int = NOW) -> Path:
     """Make a ledger's folder as the first use does."""
     folder.create(str(path), NAMES, list(policy) or default_files(), by="tester", now=now)
@@ -226,6 +296,26 @@ class World:
         (issued,) = self.authority.perform(ops.Issue(requests=(request(**fields),), **more))
         (one,) = issued.credentials
         return Made(one.secret.reveal(), one.id, one.jti, issued)
+
+    def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
+        """Put a delegator into the directory, or change some fields of theirs."""
+        with self.ledger.write() as transaction:
+            return put_delegator(transaction, name, **fields)
+
+    def register(self, name: str = "planner", **fields: Any) -> Agent:
+        """Register a recurring agent, or change some fields of its record; the events tell of all of it."""
+        with self.ledger.write() as transaction:
+            agent = put_agent(transaction, name, **{"registered_at": transaction.now, **fields})
+            stated = {
+                field: getattr(agent, field) for field in ("owner", "purpose", "max_ttl", "concurrency")
+            }
+            stated |= {field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds")}
+            transaction.append("agent-register", {"agent": name, **stated, "review": agent.review_at})
+            if agent.suspended_at is not None:
+                transaction.append("agent-suspend", {"agent": name, "reason": agent.suspended_as, "kept": 0})
+            if agent.unregistered_at is not None:
+                transaction.append("agent-unregister", {"agent": name, "kept": 0})
+            return agent
 
     def chain(self, length: int, **fields: Any) -> list[Made]:
         """Issue a root and what it delegates, each to the next, until there are `length` of them."""

@@ -9,8 +9,9 @@ from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger
 
 if TYPE_CHECKING:
-    from jitid.oidc import OidcIssuer
+    from jitid.oidc import OidcIssuer, Proof
     from jitid.request import Terms
+    from jitid.secret import Secret
 
 
 class Inside(NamedTuple):
@@ -25,3 +26,16 @@ class Inside(NamedTuple):
     oidc: Callable[[], Sequence[OidcIssuer]]
     timeout: float
     """Seconds, for what is fetched from issuers of ID tokens."""
+
+    def proof(self, token: Secret) -> Proof:
+        """Return whom an ID token proves; asking its issuer takes no lock.
+
+        Raises:
+            InvalidCredentialError: it proves nobody.
+
+        """
+        from jitid import oidc
+
+        with self.ledger.read() as snapshot:
+            now = snapshot.now
+        return oidc.verify_id_token(token.reveal(), self.oidc(), now, timeout=self.timeout)

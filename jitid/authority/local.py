@@ -6,13 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
-from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, PolicyDeniedError
+from jitid.authority.inside import Inside
+from jitid.errors import (
+    ApprovalNeededError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    PolicyDeniedError,
+)
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -73,6 +82,8 @@ class LocalAuthority:
                 return self._verify(operation)
             case ops.Revoke():
                 return self._revoke(operation)
+            case ops.HandBack():
+                return self._hand_back(operation)
             case ops.Retire():
                 return self._retire(operation)
             case ops.RotateKey() | ops.RevokeKey():
@@ -100,6 +111,14 @@ class LocalAuthority:
                 from jitid.authority.reporting import make
 
                 return make(self._ledger, operation)
+            case ops.ApprovalOperation():
+                from jitid.authority import approving
+
+                return approving.perform(self._inside, operation)
+            case ops.DirectoryOperation():
+                from jitid.authority import directing
+
+                return directing.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 
@@ -154,6 +173,14 @@ class LocalAuthority:
                     assert_never(operation)
 
     @property
+    def _inside(self) -> Inside:
+        from jitid.authority.inside import Inside
+
+        return Inside(
+            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+        )
+
+    @property
     def _agreed(self) -> Terms:
         if self._terms is None:
             self._terms = self._read_terms()
@@ -176,6 +203,12 @@ class LocalAuthority:
             foreseen = self._foreseen(operation, requests, terms)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+        except ApprovalNeededError as denial:
+            from jitid import approval
+
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                approval.ask(transaction, denial, terms)
+            raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             first = operation.requests[0]
             self._record_denial(
@@ -211,12 +244,7 @@ class LocalAuthority:
         """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        from jitid import oidc
-
-        with self._ledger.read() as snapshot:
-            now = snapshot.now
-        token = operation.delegator_token.reveal()
-        proof = oidc.verify_id_token(token, self._oidc(), now, timeout=self._timeout)
+        proof = self._inside.proof(operation.delegator_token)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)
@@ -275,6 +303,19 @@ class LocalAuthority:
             ids=(*operation.selection.ids, *found), delegators=tuple(dict.fromkeys(delegators))
         )
 
+    def _hand_back(self, operation: ops.HandBack) -> HandedBack:
+        from jitid import handback
+
+        try:
+            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                found = handback.hand_back(
+                    transaction, self._ledger.names, operation.token.reveal(), operation.id, operation.reason
+                )
+        except (PolicyDeniedError, InvalidCredentialError) as denial:
+            self._record_denial(denial, {"hand_back": operation.id}, accept_clock=operation.accept_clock)
+            raise
+        return found._replace(ended=found.ended._replace(unproved=self._prove()))
+
     def _retire(self, operation: ops.Retire) -> Ended:
         from jitid import revocation
 
@@ -286,20 +327,9 @@ class LocalAuthority:
         return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
-        """Prove what leaked and is dead by now, once something ended; return why not, if that cannot be done.
+        from jitid.authority.proving import prove
 
-        What has ended has ended, whatever becomes of its proof: the next one that is made is made of this too.
-        """
-        try:
-            with self._ledger.read() as snapshot:
-                if not snapshot.unproved_leaks(0, 1):
-                    return None
-            from jitid import leaks
-
-            leaks.prove(self._ledger)
-        except JitidError as error:
-            return error.message.removesuffix("; nothing was changed")
-        return None
+        return prove(self._ledger)
 
     def _change_leaks(self, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
         from jitid import leaks

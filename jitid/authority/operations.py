@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.examination import Check
     from jitid.exposure import LeakDetails, LeakPage
+    from jitid.handback import HandedBack
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
@@ -213,6 +214,16 @@ class Revoke(Operation["Ended"]):
     accept_clock: bool = False
 
 
+class HandBack(Operation["HandedBack"]):
+    """End the identity of whoever holds a token, or one that descends from it."""
+
+    token: Secret
+    """The holder's own credential, which is the right to do so."""
+    id: str
+    reason: str | None = None
+    accept_clock: bool = False
+
+
 class Retire(Operation["Ended"]):
     """End a task."""
 
@@ -392,6 +403,7 @@ AnyOperation = (
     | ListCredentials
     | ShowTree
     | Revoke
+    | HandBack
     | Retire
     | ListTasks
     | ShowTask
@@ -409,4 +421,6 @@ AnyOperation = (
     | ForeseeFix
     | Fix
     | MakeReport
+    | ApprovalOperation[Any]
+    | DirectoryOperation[Any]
 )

@@ -8,6 +8,10 @@ from importlib import import_module
 COMMANDS: dict[str, tuple[str, str]] = {
     "issue": ("issue:issue", "Issue a task-scoped credential and print its token, alone on a line."),
     "run": ("run:run", "Run a command that has an identity of its own while it runs."),
+    "mcp": (
+        "mcp:mcp",
+        "Serve an agent on standard input and output, by the Model Context Protocol.",
+    ),
     "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",
@@ -19,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),
     "leak close": ("leak:close", "Close leaks: somebody is done with them."),
+    "approve list": ("approve:list_", "List requests for approval."),
+    "approve show": ("approve:show", "Tell all that an approver has to know about a request."),
+    "approve grant": ("approve:grant", "Grant a request: what it asks for can be issued once."),
+    "approve deny": ("approve:deny", "Deny a request, granted or not, and end it."),
     "list": ("list:list_", "List credentials."),
     "tree": ("tree:tree", "Show who delegated to whom."),
     "revoke": (
@@ -45,6 +53,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy diff": ("policy:diff", "Replay what was decided under two policies, and tell what changes."),
     "task list": ("task:list_", "List tasks, newest first."),
     "task show": ("task:show", "Show one task."),
+    "agent register": ("agent:register", "Register an agent that recurs."),
+    "agent change": ("agent:change", "Change what is recorded of an agent."),
+    "agent show": ("agent:show", "Tell everything about a registered agent."),
+    "agent list": ("agent:list_", "List registered agents."),
+    "agent review": ("agent:review", "Record that somebody has looked at an agent, and show what it holds."),
+    "agent suspend": (
+        "agent:suspend",
+        "Issue nothing to an agent until it is resumed, and end what it holds.",
+    ),
+    "agent resume": ("agent:resume", "Let a suspended agent be issued to again."),
+    "agent unregister": ("agent:unregister", "End the record of an agent, and what it holds."),
+    "agent classify": ("advising:classify", "Say for each agent's name whether it should be registered."),
+    "agent suggest": ("advising:suggest", "Write the policy that permits an agent what it needs."),
     "audit log": ("audit:log", "Show audit events, oldest first."),
     "audit head": ("audit:head", "Print the signed last link of the audit chain."),
     "audit verify": ("audit:verify", "Check the audit chain, and the ledger's rows against it."),
@@ -77,6 +98,8 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "approve": "See who asks for an approval, and grant or deny it.",
+    "agent": "Register agents that recur, review and suspend them, and see which do.",
     "policy": "Check, try, show, begin and compare policies.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",

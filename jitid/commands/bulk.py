@@ -13,7 +13,7 @@ from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.requesting import hand_out, request_from, row_of
 from jitid.environment import open_for_issue, open_for_preview
-from jitid.errors import JitidError, PartialError, UsageError
+from jitid.errors import ApprovalNeededError, JitidError, PartialError, UsageError
 from jitid.formats import output
 from jitid.issuance import MOST_AT_ONCE
 
@@ -38,6 +38,7 @@ def issue(
     from_file: str | None,
     out: str | None,
     dry_run: bool,
+    patience: int | None,
 ) -> None:
     """Issue many credentials and write a JSON line for each.
 
@@ -75,7 +76,12 @@ def issue(
             with _naming_the_line(batch):
                 # The first lines are read before the first use makes a ledger for them.
                 authority = authority or open_for_issue(config, operation, given.note)
-                issued = authority.perform(operation)
+                try:
+                    issued = authority.perform(operation)
+                except ApprovalNeededError as denial:
+                    from jitid.commands import waiting
+
+                    authority, issued = waiting.approved(given, authority, denial, operation, patience)
             _hand_out(given, authority, operation.requests, issued, notes)
             done += sum(request.copies for request in operation.requests)
             _progress(given, done, count)

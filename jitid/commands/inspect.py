@@ -117,7 +117,7 @@ def _row(found: Inspection) -> dict[str, Any]:
             "event": credential.event,
             **{
                 name: event[name]
-                for name in ("rules", "policy", "ttl", "lifetime", "refused", "by")
+                for name in ("rules", "policy", "ttl", "lifetime", "refused", "by", "approval", "approvers")
                 if name in event
             },
         },

@@ -9,9 +9,10 @@ from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.commands.requesting import FIELDS, hand_out, row_of, stated_request
 from jitid.environment import open_for_issue, open_for_preview
+from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.lifetime import format_duration
+from jitid.lifetime import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -50,6 +51,7 @@ def issue(
     count: options.Count = None,
     from_file: options.FromFile = None,
     dry_run: options.DryRun = False,
+    wait: options.Wait = None,
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
 
@@ -57,9 +59,15 @@ def issue(
     The delegator is a claim unless it is proved: by your own login, by an ID token, or by a parent's token.
     The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
     JSON line for each credential.
+
+    Where the policy wants an approval, the request for it gets an id, and this ends with status 4, or waits for as
+    long as --wait says. Once it is granted, the same line issues.
     """
     given.expect(DECISION if dry_run and count is None and from_file is None else FIELDS)
     reading.check_one_stdin(parent_file, from_file, delegator_token_file)
+    if dry_run and wait is not None:
+        raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
+    patience = None if wait is None else parse_duration(wait)
     config = given.config()
     request, proof = stated_request(
         given,
@@ -83,7 +91,16 @@ def issue(
     if count is not None or from_file is not None:
         from jitid.commands import bulk
 
-        bulk.issue(given, request, proof, count=count, from_file=from_file, out=out, dry_run=dry_run)
+        bulk.issue(
+            given,
+            request,
+            proof,
+            count=count,
+            from_file=from_file,
+            out=out,
+            dry_run=dry_run,
+            patience=patience,
+        )
         return
     if dry_run:
         (foreseen,) = open_for_preview(config).perform(
@@ -93,7 +110,12 @@ def issue(
         return
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     authority = open_for_issue(config, operation, given.note)
-    (issued,) = authority.perform(operation)
+    try:
+        (issued,) = authority.perform(operation)
+    except ApprovalNeededError as denial:
+        from jitid.commands import waiting
+
+        authority, (issued,) = waiting.approved(given, authority, denial, operation, patience)
     hand_out(given, authority, [issued], lambda: _show(given, issued, out))
     for note in issued.notes:
         given.note(note)

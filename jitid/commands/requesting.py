@@ -10,7 +10,7 @@ from jitid.commands.globals import Globals
 from jitid.credential import Kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
-from jitid.lifetime import format_time, parse_duration, parse_time
+from jitid.lifetime import format_time, parse_duration, parse_moment
 from jitid.name import check_audience, check_delegator, check_name
 from jitid.request import IssueRequest
 from jitid.scope import parse_scope
@@ -32,7 +32,6 @@ FIELDS = (
     "agent",
     "delegator",
     "delegator_proof",
-    "delegator_state",
     "parent",
     "depth",
     "kind",
@@ -41,6 +40,7 @@ FIELDS = (
     "audiences",
     "issued_at",
     "expires_at",
+    "delegator_state",
 )
 
 
@@ -78,7 +78,9 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         UsageError: a value cannot be meant.
 
     """
-    deadline, deadline_after = _deadline(stated["deadline"])
+    deadline = deadline_after = None
+    if stated["deadline"] is not None:
+        deadline, deadline_after = parse_moment(stated["deadline"], "the deadline", "the task's opening")
     sensitivity = stated["sensitivity"]
     if sensitivity is not None and sensitivity not in SENSITIVITIES:
         raise UsageError(
@@ -105,20 +107,6 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         details=tuple(_detail(text) for text in stated["detail"] or ()),
         parent=parent,
     )
-
-
-def _deadline(text: str | None) -> tuple[int | None, int | None]:
-    if text is None:
-        return None, None
-    try:
-        if "T" in text.upper()[8:11]:
-            return parse_time(text), None
-        return None, parse_duration(text)
-    except UsageError as error:
-        raise UsageError(
-            f"the deadline {quote(text)} is neither a duration nor a time",
-            "write 2h or 1d12h, counted from the task's opening, or 2026-11-24T12:00:00Z",
-        ) from error
 
 
 def _detail(text: str) -> str:
@@ -178,7 +166,6 @@ def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) 
         "agent": issued.agent,
         "delegator": issued.delegator,
         "delegator_proof": issued.delegator_proof,
-        "delegator_state": issued.delegator_state,
         "parent": issued.parent,
         "depth": issued.depth,
         "kind": issued.kind,
@@ -187,4 +174,5 @@ def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) 
         "audiences": issued.audiences,
         "issued_at": format_time(issued.issued_at),
         "expires_at": format_time(issued.expires_at),
+        "delegator_state": issued.delegator_state,
     }

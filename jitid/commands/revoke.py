@@ -19,8 +19,11 @@ from jitid.name import check_delegator, check_name
 from jitid.text import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.ledger.records import Radius
     from jitid.revocation import Ended
 
 FIELDS = (
@@ -93,27 +96,42 @@ def revoke(
 
 def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
     """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
-    if operation.most is None or operation.dry_run or given.no_input or not (os.isatty(0) and os.isatty(2)):
-        return authority.perform(operation)
-    preview = Revoke(selection=operation.selection, tokens=operation.tokens, most=None, dry_run=True)
-    radius = authority.perform(preview).radius
-    if radius.credentials <= operation.most:
-        return authority.perform(operation)
+    selection, tokens = operation.selection, operation.tokens
+    preview = Revoke(selection=selection, tokens=tokens, most=None, dry_run=True)
+    most = operation.most
+    if not operation.dry_run:
+        most = confirmed(given, most, lambda: authority.perform(preview).radius)
+    return authority.perform(
+        Revoke(
+            selection=selection,
+            tokens=tokens,
+            reason=operation.reason,
+            most=most,
+            dry_run=operation.dry_run,
+            accept_clock=operation.accept_clock,
+        )
+    )
+
+
+def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
+    """Return how many may end: at a terminal, all that `foresee` tells of if somebody types how many that are.
+
+    Raises:
+        UsageError: they typed something else.
+
+    """
+    if most is None or given.no_input or not (os.isatty(0) and os.isatty(2)):
+        return most
+    radius = foresee()
+    if radius.credentials <= most:
+        return most
     output.say(f"jitid: this would end {revocation.blast(radius)}")
     output.say(
         f"jitid: type the number of credentials, {radius.credentials}, to end them; anything else ends none"
     )
     if reading.answer() != str(radius.credentials):
         raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
-    return authority.perform(
-        Revoke(
-            selection=operation.selection,
-            tokens=operation.tokens,
-            reason=operation.reason,
-            most=radius.credentials,
-            accept_clock=operation.accept_clock,
-        )
-    )
+    return radius.credentials
 
 
 def most_of(given: Globals, stated: int | None) -> int:

@@ -22,7 +22,6 @@ CREDENTIAL = (
     "delegator",
     "delegated_by",
     "delegator_proof",
-    "delegator_state",
     "kind",
     "state",
     "sensitivity",
@@ -36,6 +35,8 @@ CREDENTIAL = (
     "ended_at",
     "signed_by",
     "process",
+    # A new one comes last: scripts and remedies take them by their number.
+    "delegator_state",
 )
 BRIEF = ("id", "task", "agent", "delegator", "state", "left")
 """What fits on a terminal of 80 columns; `left` is how long it still lives."""
@@ -91,7 +92,6 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "delegator": row.delegator,
         "delegated_by": row.delegated_by,
         "delegator_proof": row.delegator_proof,
-        "delegator_state": row.delegator_state,
         "kind": row.kind,
         "state": row.state_at(now).value,
         "sensitivity": row.sensitivity,
@@ -105,6 +105,7 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "ended_at": time(row.ended_at),
         "signed_by": row.signed_by,
         "process": process_state(row, now),
+        "delegator_state": row.delegator_state,
         "left": format_duration(_last(row) - now) if row.state_at(now) is State.ACTIVE else None,
     }
 

@@ -13,7 +13,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.holding import Hold
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_for_issue
-from jitid.errors import ExitStatus, UsageError
+from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
 from jitid.lifetime import format_duration, format_time, parse_duration, parse_time
 from jitid.name import MAX_NAME
@@ -58,6 +58,7 @@ def run(
     file: options.TokenFolder = None,
     on_exit: options.OnExit = None,
     grace: options.Grace = None,
+    wait: options.Wait = None,
 ) -> None:
     """Run a command that has an identity of its own while it runs.
 
@@ -71,6 +72,7 @@ def run(
     _check(given, env, file, on_exit)
     reading.check_one_stdin(parent_file, delegator_token_file)
     seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
+    patience = None if wait is None else parse_duration(wait)
     program = children.find(command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
         given,
@@ -103,7 +105,12 @@ def run(
     started = _Start(given, command, program, place, variable=env, parent_file=parent_file)
     try:
         authority = open_for_issue(given.config(), operation, given.note)
-        (issued,) = authority.perform(operation)
+        try:
+            (issued,) = authority.perform(operation)
+        except ApprovalNeededError as denial:
+            from jitid.commands import waiting
+
+            authority, (issued,) = waiting.approved(given, authority, denial, operation, patience)
         hand_out(given, authority, [issued], lambda: started.start(issued, request))
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.

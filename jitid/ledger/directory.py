@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from jitid.agent import Agent
+from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 
 
@@ -17,6 +17,15 @@ class Entry(NamedTuple):
     agent: Agent | None
     live: int
     """How many identities of the agent live, if it has a limit of that; otherwise 0."""
+
+
+class Holding(NamedTuple):
+    """What a registered agent has been given."""
+
+    live: int
+    """How many identities of it live."""
+    last_issued_at: int | None
+    """When its latest identity was given a credential for the last time, in seconds since the epoch."""
 
 
 class DirectorySnapshot(Protocol):
@@ -45,8 +54,13 @@ class DirectorySnapshot(Protocol):
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
 
-    def agents(self, *, owner: Sequence[str], after: str | None, limit: int) -> list[Agent]:
+    def agents(
+        self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
+    ) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""
+
+    def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
+        """Return what each of these agents has been given, by its number."""
 
 
 class DirectoryTransaction(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import leakrows
+from jitid.ledger import approvalrows, leakrows, registered
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -26,6 +26,8 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "agent-suspend": "revoked",
+    "agent-unregister": "revoked",
 }
 _CLOSING = frozenset({"expire", "supersede"})
 """Events that record ends of which each had a time of its own."""
@@ -40,6 +42,8 @@ class Members:
         self._issued = _Rows(snapshot.issued_members(), "issued")
         self._ended = _Rows(snapshot.ended_members(), "ended")
         self._leaks = leakrows.LeakMembers(snapshot)
+        self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
+        self._agents = registered.AgentMembers(snapshot)
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
@@ -62,6 +66,10 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if any(mark in body for mark in approvalrows.MARKS):
+            self._approvals.check(seq, strictjson.loads(body, "audit event"))
+        if registered.MARK in body:
+            self._agents.take(strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
         elif b'"ended":"' in body:
@@ -81,6 +89,8 @@ class Members:
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
+        self._approvals.must_be_done()
+        self._agents.must_be_done()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -111,6 +121,8 @@ class Members:
             raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
         if "replaced" in event:
             self._check_replaced(seq, event["replaced"])
+        if "approval" in event:
+            self._approvals.use(seq, event)
         self.count += len(rows)
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:

@@ -28,6 +28,8 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
+    from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.survey import Survey
 
@@ -38,6 +40,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -152,12 +158,29 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
         `since` is the midnight at which the trend begins; `limits` are the longest lifetimes in seconds by sensitivity.
         """
 
+    def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
+        """Return the past of agents since a time: of these names, or of all that there are.
+
+        A name recurs that had so many `tasks`, or was given identities on so many `days`. Of all names at most so
+        many are told: first those that have a record, then those that recur, then the others, by their identities.
+        """
+
+    def is_agent(self, name: str) -> bool:
+        """Tell whether anything was ever issued to an agent of that name."""
+
+    def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
+        """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
+
 
 class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
     closed: list[Closed]
     """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval, and what becomes of them."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

@@ -21,6 +21,8 @@ from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalSnapshot
+    from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.survey import Survey
 
@@ -117,6 +119,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
+
+    @property
+    def approvals(self) -> ApprovalSnapshot:
+        """The requests for approval; loaded by those alone who have one."""
+        from jitid.ledger.approvals import SqlApprovals
+
+        return SqlApprovals(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.
@@ -373,3 +382,22 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
         from jitid.ledger import surveying
 
         return surveying.survey(self._db, at, self._now, since, limits)
+
+    def pasts(self, since: int, *, names: Sequence[str] = (), tasks: int, days: int, most: int) -> Pasts:
+        """Return the past of agents since a time: of these names, or of all that there are."""
+        from jitid.ledger import recurring
+
+        return recurring.pasts(self._db, self._now, since, names, tasks, days, most)
+
+    def is_agent(self, name: str) -> bool:
+        """Tell whether anything was ever issued to an agent of that name."""
+        row = self._one(
+            "SELECT 1 FROM term t JOIN identity i ON i.agent = t.id WHERE t.text = :name LIMIT 1", name=name
+        )
+        return row is not None
+
+    def practices(self, since: int, agent: str | None, task: str | None) -> list[Practice]:
+        """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
+        from jitid.ledger import practising
+
+        return practising.practices(self._db, since, agent, task)

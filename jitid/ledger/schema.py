@@ -105,6 +105,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                ended_event INTEGER)""",
         "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
         "CREATE INDEX approval_identity ON approval (identity) WHERE identity IS NOT NULL",
+        # By the event that issued what it approved of, which may be several copies.
+        "CREATE INDEX approval_used ON approval (ended_event) WHERE identity IS NOT NULL",
         # What each group that must approve has said; a group nobody has spoken for has no approver.
         """CREATE TABLE approval_group (
                approval INTEGER NOT NULL REFERENCES approval, name TEXT NOT NULL, approver TEXT, proof TEXT,

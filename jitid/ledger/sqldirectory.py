@@ -6,16 +6,23 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from jitid.agent import Agent
+from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 from jitid.ledger import selecting
-from jitid.ledger.directory import Entry
+from jitid.ledger.directory import Entry, Holding
 
 _DELEGATOR = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at
       FROM delegator d"""
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at
       FROM agent r"""
+_IN_STATE = {
+    AgentState.REGISTERED: "r.unregistered_at IS NULL AND r.suspended_at IS NULL AND r.review_at > :now",
+    AgentState.OVERDUE: "r.unregistered_at IS NULL AND r.suspended_at IS NULL AND r.review_at <= :now",
+    AgentState.SUSPENDED: "r.unregistered_at IS NULL AND r.suspended_at IS NOT NULL",
+    AgentState.UNREGISTERED: "r.unregistered_at IS NOT NULL",
+}
+"""As `Agent.state_at` tells it."""
 _AT_ONCE = 500
 
 
@@ -111,14 +118,42 @@ class SqlDirectory:
         row = self._db.execute(f"{_AGENT} WHERE r.name = :name", {"name": name}).fetchone()
         return None if row is None else _agent(row)
 
-    def agents(self, *, owner: Sequence[str], after: str | None, limit: int) -> list[Agent]:
+    def agents(
+        self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
+    ) -> list[Agent]:
         """Return records of agents in the order of their names; of these owners if any are named."""
-        values: dict[str, Any] = {"after": after, "limit": limit}
+        values: dict[str, Any] = {"after": after, "limit": limit, "now": self._now}
         where = "" if after is None else " AND r.name > :after"
         if owner:
             where += f" AND r.owner IN ({selecting.placeholders('owner', owner, values)})"
+        if state is not None:
+            where += f" AND {_IN_STATE[state]}"
         rows = self._db.execute(f"{_AGENT} WHERE 1 = 1{where} ORDER BY r.name LIMIT :limit", values)
         return [_agent(row) for row in rows]
+
+    def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
+        """Return what each of these agents has been given, by its number."""
+        found: dict[int, Holding] = {}
+        keys = iter([agent.key for agent in agents])
+        while chunk := list(islice(keys, _AT_ONCE)):
+            values: dict[str, Any] = {"now": self._now}
+            among = selecting.placeholders("key", chunk, values)
+            live = dict(
+                self._db.execute(
+                    f"""SELECT c.recurring, count(DISTINCT c.identity) FROM credential c
+                         WHERE c.recurring IN ({among}) AND {selecting.LIVE} GROUP BY c.recurring""",
+                    values,
+                )
+            )
+            for key, last in self._db.execute(
+                f"""SELECT r.id, (SELECT max(c.issued_at) FROM credential c
+                                   WHERE c.identity = (SELECT i.id FROM term t JOIN identity i ON i.agent = t.id
+                                                        WHERE t.text = r.name ORDER BY i.id DESC LIMIT 1))
+                      FROM agent r WHERE r.id IN ({among})""",
+                values,
+            ):
+                found[key] = Holding(live.get(key, 0), last)
+        return found
 
     def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
         """Return delegators with their groups and aliases, which are read for many at once."""

@@ -253,6 +253,7 @@ class _Writing:
                 self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._known)
                 while self._transaction.close_due(_DUE_AT_ONCE, self._facts):
                     pass
+                self._transaction.approvals.close_expired()
                 closed = self._transaction.closed
                 self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
                 self._transaction.closed = closed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.agent import Agent
 from jitid.audit import Event, Head, encode, ended_digest, link
@@ -19,6 +19,9 @@ from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radi
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.process import Process
 from jitid.task import Task
+
+if TYPE_CHECKING:
+    from jitid.ledger.approval import ApprovalTransaction
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -47,6 +50,13 @@ class SqlTransaction(SqlSnapshot):
         self._appended = False
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval, and what becomes of them."""
+        from jitid.ledger.approvals import SqlApprovalChanges
+
+        return SqlApprovalChanges(self._db, self._now, self.next_seq)
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

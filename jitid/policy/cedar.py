@@ -199,6 +199,17 @@ class Policy:
         enough = self._decide(request, narrow, approved | needed).permit
         return tuple(sorted(needed if enough else open_groups))
 
+    def asking(self, request: PolicyRequest, groups: frozenset[str]) -> tuple[str, ...]:
+        """Return the rules that permit a request only once these groups approve, or forbid it until they do."""
+        asked = [
+            answer
+            for approved in (frozenset[str](), groups)
+            for answer in self._ask(self._questions.about(request, approved))
+        ]
+        return tuple(
+            sorted({name for answer in asked for name in answer.rules if self._approval(name) in groups})
+        )
+
     def _approval(self, name: str) -> str | None:
         rule = self._by_name.get(name)
         return None if rule is None else rule.approval

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations, islice, product
+from shlex import quote as word
 from typing import Any, NamedTuple
 
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.decision import SENSITIVITIES, PolicyRequest
 from jitid.policy.facts import has_purpose, local_time
-from jitid.text import quote
+from jitid.text import quote, safe
 
 MOST_QUESTIONS = 1000
 """Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
@@ -112,11 +113,23 @@ def _proof(request: PolicyRequest) -> Iterator[_Change]:
 
 
 def _known(request: PolicyRequest) -> Iterator[_Change]:
-    if not request.standing.known:
-        yield _set(
-            f"once the directory has the delegator (jitid delegator add {request.delegator})",
-            standing=request.standing._replace(known=True),
-        )
+    # An agent delegates by its own credential: the directory has people and systems.
+    if request.standing.known or request.delegator.startswith("agent:"):
+        return
+    known = request.standing._replace(known=True)
+
+    def is_another(other: PolicyRequest) -> bool:
+        # Whoever names their own login instead names somebody else, and it is them that must be known.
+        return other.delegator_proof == "os-user" != request.delegator_proof
+
+    yield _Change(
+        f"once {quote(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
+        lambda other: other if is_another(other) else other._replace(standing=known),
+    )
+    yield _Change(
+        "once that is in the directory (jitid delegator add)",
+        lambda other: other._replace(standing=known) if is_another(other) else other,
+    )
 
 
 def _audiences(request: PolicyRequest) -> Iterator[_Change]:

@@ -8,7 +8,7 @@ grammar, and every doubt is settled towards more: a rule that may apply does, a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
@@ -97,6 +97,19 @@ def statements(text: str) -> list[str]:
             found.append(text[start : match.end()])
             start = match.end()
     return [*found, text[start:]]
+
+
+def text_of(files: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | None:
+    """Return the file of the rule of that name, and its text without the comments around it; None without such a rule.
+
+    The texts must be those of a policy that was accepted.
+    """
+    for file, text in files:
+        for rule, statement in zip(read_rules(file, text), statements(text), strict=False):
+            if rule.name == name:
+                begin = next(match.start() for match in TOKEN.finditer(statement) if match[0][:2] != "//")
+                return file, statement[begin:]
+    return None
 
 
 def guarded(text: str) -> str:

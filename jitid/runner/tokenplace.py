@@ -36,7 +36,7 @@ def open_place(folder: str | None) -> TokenPlace:
     """
     if folder is not None:
         return _Folder(folder)
-    return _Memory() if _has_memory_files() else _Folder(_private_folder(), ours=True)
+    return _Memory() if _has_memory_files() else _Folder(private_folder(), ours=True)
 
 
 def _has_memory_files() -> bool:
@@ -147,8 +147,11 @@ def _tidy(folder: str) -> None:
             os.unlink(os.path.join(folder, name))
 
 
-def _private_folder() -> str:
-    """Return a new folder that only this user can enter, in memory if the system has such a place."""
+def private_folder() -> str:
+    """Return a new folder that only this user can enter, in memory if the system has such a place.
+
+    Raises StorageError where there is no such place.
+    """
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108 - 0700 and new
         if not parent or not parent.startswith("/"):
             continue
@@ -158,4 +161,4 @@ def _private_folder() -> str:
         except OSError:
             continue
         return folder
-    raise StorageError("there is no place for a private file", "name one with --file DIR")
+    raise StorageError("there is no place for a private file", "let XDG_RUNTIME_DIR or TMPDIR name one")

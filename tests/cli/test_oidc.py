@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders import know
 from tests.real import Shell
 from tests.tokens.signed import P256, jwk, token
 
@@ -38,6 +39,8 @@ def id_token(shell: Shell, **more: Any) -> str:
 def test_an_id_token_proves_the_delegator(shell: Shell) -> None:
     """What is proved may do more than what is asserted."""
     line = ("issue", "--task", "T", "--sensitivity", "high", "--purpose", "p", "--kind", "opaque")
+    assert shell.run(*line, "--delegator", "system:repo-acme").returncode == 4
+    know(shell.ledger, "system:repo-acme")
     assert shell.run(*line, "--delegator", "system:repo-acme").returncode == 4
     shell.good(*line, "--delegator-token-file", id_token(shell), "--out", "a.tok")
     assert shell.good("inspect", "a.tok", "--field", "sub") == "system:repo-acme\n"

@@ -16,6 +16,7 @@ with `> `
 taken for
   something else is written after `| `: one that starts with a mark or `#`, and a blank one.
 - `? N` is the exit status where it is not 0.
+- `known NAME` puts a delegator into the directory of the ledger in the home folder.
 - Blank lines and lines that start with `#` stay where they are and mean nothing.
 
 All commands of a transcript run in one new working directory with a new home folder. What differs from run
@@ -219,6 +220,13 @@ def _prepare(folder: Path) -> dict[str, str]:
         "from jitid.__main__ import main\nsys.argv[0] = 'jitid'\nmain()\n"
     )
     command.chmod(0o755)
+    known = folder / "bin" / "known"
+    known.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\nsys.path[:1] = {[str(root), str(Path(__file__).parents[2])]!r}\n"
+        "from tests.builders import know\n"
+        "know(pathlib.Path.home() / '.local/share/jitid', *sys.argv[1:])\n"
+    )
+    known.chmod(0o755)
     return {
         "HOME": str(folder / "home"),
         "PATH": f"{folder / 'bin'}:{_programs()}",

@@ -17,6 +17,9 @@ NAMES = (
 )
 """Task, delegator and agent of each credential, in the order of issue."""
 
+POLICY = """@id("pay") @approval("security")
+forbid (principal, action == Action::"grant", resource) when { context.scope like "pay:*" };"""
+
 AS_FILLED = "as-filled"
 
 
@@ -28,6 +31,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     for task, delegator, agent in NAMES:
         shell.good("issue", "--task", task, "--delegator", delegator, "--agent", agent)
     shell.good("retire", "INC:2/a@b+c")
+    (shell.ledger / "policy" / "pay.cedar").write_text(POLICY)
+    for scope in ("pay:in", "pay:out"):
+        words = ("issue", "--task", "PAY", "--delegator", "bob", "--agent", "bot-1", "--scope", scope)
+        assert shell.run(*words).returncode == 4
     (home / ".config" / "jitid").mkdir(parents=True)
     configuration = f'ledger = "{shell.ledger}"\n[profile.elsewhere]\nledger = "{home}/other"\n'
     (home / ".config" / "jitid" / "config.toml").write_text(configuration)

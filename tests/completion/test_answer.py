@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid import completing, name
-from jitid.identifier import credential_id, identity_id
+from jitid.identifier import approval_id, credential_id, identity_id, parse_approval_id
 from jitid.ledger.schema import APPLICATION_ID
 from tests.builders import World, edit, make_folder, put
 from tests.completion.asking import lines, names, rows
@@ -64,6 +64,21 @@ def test_ids_of_credentials_come_where_one_is_begun(ledger: Path, begun: str) ->
 def test_an_id_that_stands_on_the_line_is_not_offered_again(ledger: Path) -> None:
     newest, *others = names(ledger, "ids")
     assert names(ledger, "ids", "jid_", "revoke", newest) == others
+
+
+def test_requests_that_can_still_be_granted_come_the_newest_first_and_say_whose_they_are(
+    ledger: Path,
+) -> None:
+    newest, other = [approval_id(raw) for (raw,) in rows(ledger, "SELECT uid FROM approval ORDER BY id DESC")]  # type: ignore[arg-type]
+    assert lines(ledger, "approvals") == [f"{one}\tfor user:bob, by security" for one in (newest, other)]
+    assert names(ledger, "approvals", other[:-1]) in ([other], [newest, other])
+    edit(
+        ledger,
+        f"UPDATE approval SET ended_at = 1, ended_as = 'denied' WHERE uid = x'{parse_approval_id(newest).hex()}'",
+    )
+    assert names(ledger, "approvals", "apr_") == [other]
+    edit(ledger, "UPDATE approval SET expires_at = 1")
+    assert names(ledger, "approvals") == []
 
 
 def test_keys_tell_their_state(ledger: Path) -> None:

@@ -124,6 +124,11 @@ def test_an_id_is_offered_once(shell: Completing, filled: Shell) -> None:
     assert shell.candidates(f"jitid revoke {newest} jid_") == others
 
 
+def test_the_ids_of_requests(shell: Completing, filled: Shell) -> None:
+    newest, other = filled.good("approve", "list", "--field", "approval").split()
+    assert shell.candidates("jitid approve grant ") == [newest, other]
+
+
 def test_the_ids_of_keys(shell: Completing, filled: Shell) -> None:
     (kid,) = filled.good("keys", "list", "--field", "kid").split()
     assert shell.completed(f"jitid list --signed-by {kid[:5]}").rstrip() == f"jitid list --signed-by {kid}"

@@ -63,6 +63,9 @@ def test_only_plain_names_leave_a_ledger_that_was_edited(ledger: Path, hostile: 
         db.execute(f"UPDATE term SET text = 'user:' || {text} WHERE text = 'user:bob'", (value,))
         db.execute(f"UPDATE signing_key SET kid = {text}, algorithm = {text}", (value, value))
         db.execute(f"UPDATE identity SET uid = {text} WHERE id = 4", (value,))
+        db.execute(f"UPDATE approval SET uid = {text} WHERE id = 1", (value,))
+        db.execute(f"UPDATE approval SET delegator = {text}", (value,))
+        db.execute(f"UPDATE approval_group SET name = {text}", (value,))
     for what in completing.WHAT:
         for line in lines(ledger, what):
             candidate, _, told = line.partition("\t")

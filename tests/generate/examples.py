@@ -46,6 +46,62 @@ jitid audit verify""",
 """Those of jitid(1) itself."""
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
+    "agent register": (
+        Example(
+            "An agent that alice answers for:",
+            """jitid agent register release-bot --owner alice \\
+    --purpose 'rolls out what was released' --scope 'deploy:*' \\
+    --kind jwt --max-ttl 15m --concurrency 3""",
+        ),
+    ),
+    "agent change": (
+        Example("Shorter lives, and a kind less:", "jitid agent change crawler --max-ttl 10m --kind opaque"),
+        Example(
+            "No scopes any more, and any number of it at once:",
+            "jitid agent change crawler --clear scope --clear concurrency",
+        ),
+    ),
+    "agent show": (
+        Example("All about one:", "jitid agent show crawler"),
+        Example("Who answers for it:", "jitid agent show crawler --field owner"),
+    ),
+    "agent list": (
+        Example(
+            "Those that are issued nothing until somebody reviews them:", "jitid agent list --state overdue"
+        ),
+        Example("What alice answers for:", "jitid agent list --owner alice"),
+    ),
+    "agent review": (Example("Look at it, and again in a month:", "jitid agent review crawler --next 30d"),),
+    "agent suspend": (
+        Example(
+            "First what would end with it:",
+            """jitid agent suspend crawler --dry-run
+jitid agent suspend crawler --reason 'reads what it should not'""",
+        ),
+    ),
+    "agent resume": (Example("Once it is in order again:", "jitid agent resume crawler"),),
+    "agent unregister": (
+        Example(
+            "Its work is done, and what it is at may be finished:",
+            "jitid agent unregister crawler --keep-live --reason 'replaced'",
+        ),
+    ),
+    "agent classify": (
+        Example("What should be done, and why:", "jitid agent classify"),
+        Example(
+            "The commands alone, to be looked at and run:",
+            "jitid agent classify --field command | grep register > register.sh",
+            tried=False,
+        ),
+        Example("One agent in all its numbers:", "jitid agent classify planner --format json"),
+    ),
+    "agent suggest": (
+        Example(
+            "A policy for one agent, from the last month:",
+            "jitid agent suggest planner --days 30 > planner.cedar",
+        ),
+        Example("A policy for all agents of a task that went well:", "jitid agent suggest --task INC-4821"),
+    ),
     "issue": (
         Example(
             "A credential for alice's task; nothing but the token goes to the variable:",
@@ -65,13 +121,18 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example(
             "Ask what the policy would say, and change nothing:",
             """jitid issue --task DEPLOY-7 --delegator "$(id -un)" \\
-    --sensitivity high --purpose 'roll out 1.2' \\
+    --sensitivity moderate --purpose 'roll out 1.2' \\
     --scope prod:web --dry-run""",
         ),
         Example(
             "Prove the delegator by the ID token of a CI system:",
             'jitid issue --task "$CI_JOB_ID" --delegator-token-file id.token',
             tried=False,
+        ),
+        Example(
+            "Wait for somebody to approve of it, where the policy wants that:",
+            """jitid issue --task PAY-7 --delegator alice --scope pay:out \\
+    --wait 10m --out payer.jwt""",
         ),
         Example(
             "A hundred copies, and one for each line of a list:",
@@ -91,6 +152,31 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "With ten seconds to finish in when its time is over:",
             """jitid run --task INC-4821 --delegator alice --grace 10s \\
     -- ./agent.sh""",
+        ),
+    ),
+    "mcp": (
+        Example(
+            "What the client of an agent reads, and the agent under an identity from which its server delegates:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args": ["mcp"]}}}
+END
+jitid run --task INC-4821 --delegator alice \\
+    --scope 'repo:*' -- ./agent.sh    # starts jitid mcp""",
+        ),
+        Example(
+            "For a client that hands no variables on, the token in a file of a name that is known before:",
+            """cat > .mcp.json <<'END'
+{"mcpServers": {"jitid": {"command": "jitid", "args":
+  ["mcp", "--token-file", "/run/user/1000/agent/token"]}}}
+END
+jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
+    --file /run/user/1000/agent -- ./agent.sh  # jitid mcp""",
+            tried=False,
+        ),
+        Example(
+            "Whether it answers, by hand:",
+            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
+    jitid mcp --token-file planner.jwt""",
         ),
     ),
     "renew": (
@@ -125,6 +211,32 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "End what leaked, and be done with it:",
             """jitid revoke "$(jitid leak show 1 --field jti)"
 jitid leak close 1 --reason 'the page was taken down'""",
+        ),
+    ),
+    "approve list": (
+        Example("What waits for the word of security:", "jitid approve list --open --group security"),
+        Example("What became of all that was ever asked for:", "jitid approve list --all --format csv"),
+    ),
+    "approve show": (
+        Example(
+            "All about a request, with the rule that asks:",
+            'jitid approve show "$REQUEST"',
+            tried=False,
+        ),
+    ),
+    "approve grant": (
+        Example(
+            "Grant it for five minutes, as your ID token proves you:",
+            """jitid approve grant "$REQUEST" --for 5m \\
+    --reason 'change 4711' --delegator-token-file id.token""",
+            tried=False,
+        ),
+    ),
+    "approve deny": (
+        Example(
+            "Deny it, and say why:",
+            """jitid approve deny "$REQUEST" --reason 'not before the audit'""",
+            tried=False,
         ),
     ),
     "doctor": (Example("See whether everything is as it must be:", "jitid doctor"),),
@@ -325,14 +437,29 @@ sudo systemctl start jitid-sweep.timer""",
 }
 
 RELATED: Mapping[str, tuple[str, ...]] = {
+    "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
+    "agent change": ("agent register", "agent show", "agent review"),
+    "agent show": ("agent list", "agent review", "list"),
+    "agent list": ("agent show", "agent review", "agent classify"),
+    "agent review": ("agent show", "agent list", "agent change"),
+    "agent suspend": ("agent resume", "agent unregister", "revoke"),
+    "agent resume": ("agent suspend", "agent review"),
+    "agent unregister": ("agent register", "agent suspend", "revoke"),
+    "agent classify": ("agent register", "agent unregister", "agent suggest"),
+    "agent suggest": ("agent classify", "agent register"),
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
-    "run": ("issue", "renew", "retire", "revoke"),
+    "run": ("issue", "mcp", "renew", "retire", "revoke"),
+    "mcp": ("issue", "run", "renew", "revoke", "list"),
     "renew": ("issue", "run", "inspect"),
     "trace": ("leak add", "inspect", "revoke", "keys revoke"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    "approve list": ("approve show", "approve grant", "approve deny"),
+    "approve show": ("approve list", "approve grant", "approve deny", "issue"),
+    "approve grant": ("approve list", "approve show", "approve deny", "issue"),
+    "approve deny": ("approve list", "approve show", "approve grant", "revoke"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),

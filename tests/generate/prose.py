@@ -152,7 +152,15 @@ is not heeded, and --delegator is an error.
 
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
-thousand credentials are one transaction: of the one that holds a bad line, nothing is done.""",
+thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
+sensitivity and deadline, kind, scopes, audiences, details, lifetime, parent, and the number of copies. Whatever
+differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
+(jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
+holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
+--from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
+--allow-narrower nobody is asked as long as something is left.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
@@ -160,7 +168,8 @@ given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE 
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a
-private folder by itself. With --env the token is not renewed, and the command is ended when it expires.
+private folder by itself. With --env the token is not renewed, and the command is ended when it expires; nor is a
+token that was issued by an approval (jitid-issue(1)).
 
 Signals are passed on to the command, and to it alone: what it has started is its own to end. A key at the
 terminal reaches both of them by the terminal. Whoever signals a whole process group, as `timeout` does,
@@ -170,7 +179,74 @@ If `jitid run` itself is killed, the command is killed with it, on Linux, and it
 expiry. Then `jitid list` and `jitid doctor` tell that the process is gone, where it can be seen, and how to
 end what it had. Not killed with it are processes that the command has started, and a command that has gained
 another user's rights, which cannot be signalled either; the identity ends for all of them.""",
+    "mcp": """\
+FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
+the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
+puts the token where a client's configuration can name it.
+
+`whoami` takes nothing. It tells identity, task, delegators, scopes, audiences and expiry, and what was given here and
+not handed back.
+
+`request_identity` takes `agent`, and `scopes`, `audiences`, `ttl`, `purpose` and `task` if they are needed, which mean
+what the options of jitid-issue(1) mean. It is the issue that `jitid issue` would do with --parent-file FILE: decided by
+the policy, within what the agent's own credential holds, recorded alike. With a `task` of its own it opens a sub-task,
+as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in `token_file` the path of a file with
+the token.
+
+`what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
+with what would be granted, or the reason and the nearest that would pass.
+
+`hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
+descends from it; anything else is refused and recorded, whether the ledger knows it or not.
+
+A token file has the mode 0600, in a new folder of the mode 0700 under $XDG_RUNTIME_DIR, $TMPDIR or /tmp. It goes when
+its identity is handed back, when that has expired, and at the end. An identity given here is not renewed by the server:
+it lives until its own expiry, which is at most that of the agent's credential as it was then. Whoever has its file may
+renew it (jitid-renew(1)). With --keep both identities and files are left.
+
+At most --most identities are out at a time. Calls that write to the ledger (`request_identity` and `hand_back`, refused
+ones too) are done at most --rate times a second on the average, and after a rest ten seconds' worth of them at once. A
+call beyond these limits is refused before the ledger is touched; the answer says when to try again. Calls are
+answered one after the other.
+
+What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
+and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
+such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
+JSON-RPC.
+
+Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
+2025-06-18 and 2025-11-25 of the protocol are spoken.
+
+If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
+shows it, and `jitid sweep` finds it.""",
+    "approve list": """\
+`missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
+empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and
+the group is missing again. A request waits for as long as the setting `approval_patience` says, for a day.""",
+    "approve show": """\
+On a terminal the rules stand beneath it with their text, as it was when they asked; elsewhere they are in `rules`.
+`words` is what each group has said. `deadline` is that of the task, counted from its opening unless a time was
+stated. The purpose is the words of whoever asks, and so is everything else that nobody proved: `delegator_proof`
+says how the delegator was.""",
+    "approve grant": """\
+An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
+`approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
+for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
+
+With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
+`approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
+whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
+and of the group by then.
+
+Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
+under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
+tokens, which agents do not get.""",
+    "approve deny": """\
+Who of any group that has to approve says no ends it. The one who asks can do so too, if they are of such a group.
+Who waits for it is told at once, with the reason.""",
     "renew": """\
+What was issued by an approval is not renewed where the policy still asks for one: an approval is for one credential.
+
 Whoever holds the token can renew it. FILE is replaced whole, and two who renew it take turns. If the
 successor cannot be handed out it ends at once, and the old token stands as before. A later renewal, also one
 with the older token while that works, supersedes all earlier ones.""",
@@ -291,6 +367,76 @@ The audit log is read on from the last signed head that a sweep has kept, in the
 folder and where --head-out says; from its beginning where neither is there, or the file of --head-out is new. Every
 head that is there must fit; one that cannot be read is a finding until it is put away. What
 earlier sweeps have verified is read again by jitid-audit-verify(1).""",
+    "agent register": """\
+Without a record an agent is ephemeral, and is issued whatever the policy permits. With one, nothing is issued to it,
+or renewed, that its record does not allow: each scope must be covered by one of the record, each audience be among
+those of the record (without any: the setting `audience`, or the ledger's issuer), the kind be among its kinds; what
+would live longer is shortened; and no more identities of it live at once than `concurrency` says. Nothing is issued
+while it is suspended or its review is overdue; nor does it delegate then.
+
+The owner must be known to the directory, by any of their names, and not disabled. If they have entitlements, the scopes
+must be within those: the rule `delegator-entitlement` refuses others.
+
+What lives under the name already counts from then on, and stays as it was issued. An agent that was unregistered is
+registered anew in the record that it had.""",
+    "agent change": """\
+To have something else reviewed at another time is no change: `jitid agent review` does that. The owner, or the scopes,
+are checked as by `jitid agent register` if either is stated.""",
+    "agent show": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `issues` are the
+latest five credentials under its name.""",
+    "agent list": """\
+`beyond` are those of its scopes that its owner may not hand out by now. `live` counts identities. `last_issued_at` is
+when its latest identity was given a credential for the last time.""",
+    "agent review": """\
+A suspended agent stays suspended. Who has reviewed it is in the audit log, with what there was to look at.""",
+    "agent suspend": """\
+Whatever holds a credential under its name ends, and everything below that, in the transaction that suspends it: who
+asks at the same moment is refused, or ends with it. At a terminal, more than --max is asked about instead of refused.
+Verifiers that do not ask the ledger honour a signed token until it expires; the answer says until when.""",
+    "agent unregister": """\
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the answer says until when. The record stays, and says when it ended.""",
+    "agent classify": """\
+What counts is what was issued in the last --days days of UTC, 90 unless it is said, the present one included. A name
+recurs if it had at least five tasks in them, or was issued identities on at least three of the days; the settings
+`recurs_tasks` and `recurs_days` say otherwise. Then:
+
+A name without a record that recurs should `register`. One that does not should `stay ephemeral`, and so should the name
+`agent`, which is that of whoever states none.
+
+A record should `stay registered` as long as something is issued under it. It should `unregister` when nothing was
+issued, nor was it registered, for so many days; or for three times the longest interval that there was between two days
+with an issue, if that is less, and at least for 14 days.
+
+`command` registers the agent with the least that all of its past would have needed: the scopes that were used, if
+enforcement points reported the use of anything of it (`scopes_from` is `used`), otherwise those that were granted;
+audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, in whole minutes; and
+as many identities as were alive at the same second. More than ten scopes that differ in one segment alone, such as
+`tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the delegator behind most of it, and no more than
+a suggestion; `why` says what keeps them from it. The purpose is that of its latest task.
+
+`run_time` is from the issue of an identity to the end of its last credential, over those that have ended; `p50` and
+`p95` are by nearest rank. `interval` is the median of the days from one day with an issue to the next. `delegated` is
+how many identities the delegator was behind. `live` counts identities.
+
+At most --limit names are told, 1000 unless it is said: those with a record, then those that recur, then the others, by
+the number of their identities.""",
+    "agent suggest": """\
+What is looked at is the last --days days of UTC, 90 unless it is said. Where enforcement points reported the use of
+anything of the agent, all is about the identities that were used, and about those scopes; where none did, it is about
+all that was issued.
+
+The policy of an agent are two rules. One permits an issue for the delegators that there were, proved as they were, up
+to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
+scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
+setting `timezone` tells them. `@max_ttl` is the longest that an identity took from its first issue to its last use, or
+to its end. Scopes stand letter by letter; where more than ten without a wildcard differ in one segment alone, what they
+have in common stands for them.
+
+Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
+away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it
+first: what was seen may not be all that is needed, nor all of it right. Rules that forbid hold beside it as ever.""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\

@@ -96,7 +96,14 @@ def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
 
 
 ARGUMENTS = {
+    **{
+        f"agent {verb}": ["x"]
+        for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")
+    },
     "inspect": ["x"],
+    "approve show": ["x"],
+    "approve grant": ["x"],
+    "approve deny": ["x"],
     "leak show": ["1"],
     "leak close": ["1"],
     "retire": ["x"],
@@ -149,6 +156,7 @@ $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid con
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
+$ jitid delegator add alice > added; jitid agent register crawler --owner alice --purpose crawling > registered
 """
 
 

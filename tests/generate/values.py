@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    advising,
+    agent,
+    agentrows,
+    approvalrows,
     audit,
     completion,
     doctor,
@@ -34,7 +38,19 @@ from jitid.sweep.rules import NAMES
 from jitid.task import SENSITIVITIES
 from tests.generate.tree import Argument, Option, Verb
 
-Source = Literal["ids", "tasks", "agents", "delegators", "keys", "files", "folders", "command", "setting"]
+Source = Literal[
+    "ids",
+    "tasks",
+    "agents",
+    "records",
+    "delegators",
+    "keys",
+    "approvals",
+    "files",
+    "folders",
+    "command",
+    "setting",
+]
 
 
 class Value(NamedTuple):
@@ -48,8 +64,11 @@ NOTHING = Value()
 IDS = Value(sources=("ids",))
 TASKS = Value(sources=("tasks",))
 AGENTS = Value(sources=("agents",))
+RECORDS = Value(sources=("records",))
+"""Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
 KEYS = Value(sources=("keys",))
+APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -68,6 +87,7 @@ METAVARS: dict[str, Value] = {
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
+    "DELEGATOR": DELEGATORS,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,
@@ -82,6 +102,8 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
+    "GROUP": NOTHING,
+    "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
@@ -107,6 +129,14 @@ OPTIONS: dict[str, Value] = {
 """By the option, whatever the verb."""
 
 VERBS: dict[tuple[str, str], Value] = {
+    **{
+        (f"agent {verb}", "NAME"): RECORDS
+        for verb in ("change", "show", "review", "suspend", "resume", "unregister")
+    },
+    **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
+    ("agent change", "--clear"): _words(*agent.CLEARED),
+    ("agent list", "--after"): RECORDS,
+    ("agent list", "--state"): _words(*agent.STATES),
     ("audit export", "--format"): _words(*audit.EXPORTS),
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
@@ -125,6 +155,7 @@ VERBS: dict[tuple[str, str], Value] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
+    "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "inspect": inspect.FIELDS,
@@ -138,9 +169,23 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "approve list": approvalrows.FIELDS,
+    "approve show": approvalrows.DETAILS,
+    "approve grant": approvalrows.DECIDED,
+    "approve deny": approvalrows.DECIDED,
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "agent register": agentrows.KEPT,
+    "agent change": agentrows.KEPT,
+    "agent show": agentrows.DETAILS,
+    "agent list": agentrows.FIELDS,
+    "agent review": (*agentrows.FIELDS, "event"),
+    "agent suspend": agentrows.WITHDRAWN,
+    "agent resume": agentrows.KEPT,
+    "agent unregister": agentrows.WITHDRAWN,
+    "agent classify": advising.CLASSIFIED,
+    "agent suggest": advising.SUGGESTED,
     "audit log": (*audit.LOG, "members"),
     "audit head": (),
     "audit verify": audit.VERIFIED,

@@ -29,6 +29,18 @@ _UNDONE = {
         "CREATE INDEX live_by_task ON credential (task, expires_at) WHERE ended_at IS NULL",
         "CREATE INDEX live_by_delegator ON credential (delegator) WHERE ended_at IS NULL",
     ),
+    4: (
+        "DROP TABLE used",
+        "DROP TABLE action",
+        "DROP TABLE approval_group",
+        "DROP TABLE approval",
+        "DROP INDEX live_recurring",
+        "ALTER TABLE credential DROP COLUMN recurring",
+        "DROP TABLE agent",
+        "DROP TABLE delegator_group",
+        "DROP TABLE delegator_name",
+        "DROP TABLE delegator",
+    ),
 }
 
 
@@ -80,7 +92,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         with world.ledger.read() as snapshot:
             before = list(snapshot.ask("SELECT * FROM honoured", {}))
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
-    edit(path, *_UNDONE[3], "PRAGMA user_version = 2")
+    edit(path, *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
 

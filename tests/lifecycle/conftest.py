@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jitid.oidc import OidcIssuer
 from tests.builders import PERMIT_ALL, World
+from tests.tokens import signed
 
 
 @pytest.fixture
@@ -22,3 +25,11 @@ def lenient(tmp_path: Path) -> Iterator[World]:
     """Return a new ledger under a policy that permits everything."""
     with World(tmp_path / "ledger", policy=PERMIT_ALL) as world:
         yield world
+
+
+@pytest.fixture
+def oidc(tmp_path: Path) -> World:
+    """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
+    return World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")])

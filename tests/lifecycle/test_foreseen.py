@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,16 +13,18 @@ from jitid.errors import PolicyDeniedError
 from jitid.issuance import Foreseen, Issued
 from jitid.keyring import Keyring
 from jitid.ledger import folder
-from tests.builders import World, request
+from tests.builders import NOW, World, request
 
 
 def _keyring(world: World) -> Keyring:
     return folder.keyring(str(world.path))
 
 
-def _foresee(world: World) -> Foreseen:
+def _foresee(world: World, delegator: str = "user:alice") -> Foreseen:
     with world.ledger.read() as snapshot:
-        foreseen = issuance.foresee(snapshot, world.ledger.names, request(), world.terms, _keyring(world))
+        foreseen = issuance.foresee(
+            snapshot, world.ledger.names, request(delegator=delegator), world.terms, _keyring(world)
+        )
     assert foreseen is not None
     return foreseen
 
@@ -66,7 +69,21 @@ def _open_the_task(world: World) -> None:
     world.issue()
 
 
-@pytest.mark.parametrize("change", [_wait, _rotate, _open_the_task])
+def _know(world: World) -> None:
+    world.know()
+
+
+def _have_the_name_of_another(world: World) -> None:
+    world.know("user:bob", aliases=("user:alice",))
+
+
+def _register(world: World) -> None:
+    world.register()
+
+
+@pytest.mark.parametrize(
+    "change", [_wait, _rotate, _open_the_task, _know, _have_the_name_of_another, _register]
+)
 def test_a_plan_that_no_longer_holds_is_made_again(world: World, change: Callable[[World], None]) -> None:
     foreseen = _foresee(world)
     change(world)
@@ -82,6 +99,76 @@ def test_what_was_foreseen_for_a_task_that_has_ended_is_refused(world: World) ->
     world.retire("T1")
     with pytest.raises(PolicyDeniedError):
         _issue(world, foreseen)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"disabled_at": NOW},
+        {"sensitivity": "low"},
+        {"groups": ("crew",)},
+        {"manager": "user:bob"},
+        {"entitlements": ()},
+        {"aliases": ()},
+        {"aliases": ("user:al",)},
+    ],
+    ids=str,
+)
+def test_a_plan_does_not_hold_for_a_delegator_who_has_changed(world: World, change: dict[str, Any]) -> None:
+    """Proved by the login of the caller, under a name that is not their own."""
+    world.know(aliases=("user:al", "user:tester"))
+    foreseen = _foresee(world, "user:al")
+    draft = foreseen.settled.plan.draft
+    assert (draft.delegator, draft.delegator_proof) == ("user:alice", "os-user")
+    world.know(**change)
+    if change.keys() & {"disabled_at", "sensitivity"}:
+        with pytest.raises(PolicyDeniedError, match="rule `delegator-"):
+            _issue(world, foreseen)
+        return
+    issued = _issue(world, foreseen)
+    assert _token(issued) != _foreseen_token(foreseen)
+    known = change.get("aliases") != ()
+    assert issued.delegator == ("user:alice" if known else "user:al")
+    assert issued.delegator_proof == ("asserted" if "aliases" in change else "os-user")
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"suspended_at": NOW}, "agent-suspended"),
+        ({"unregistered_at": NOW}, "agent-unregistered"),
+        ({"review_at": NOW}, "agent-overdue"),
+        ({"kinds": ("opaque",)}, "agent-kind"),
+        ({"audiences": ("urn:other",)}, "agent-audience"),
+        ({"concurrency": 0}, "agent-concurrency"),
+    ],
+)
+def test_a_plan_does_not_hold_for_an_agent_whose_record_has_changed(
+    world: World, change: dict[str, Any], rule: str
+) -> None:
+    world.register()
+    foreseen = _foresee(world)
+    world.register(**change)
+    with pytest.raises(PolicyDeniedError, match=f"rule `{rule}`"):
+        _issue(world, foreseen)
+
+
+def test_a_plan_does_not_hold_once_the_agent_lives_as_often_as_it_may(world: World) -> None:
+    world.register(concurrency=1)
+    foreseen = _foresee(world)
+    world.issue(task="T2")
+    with pytest.raises(PolicyDeniedError, match="rule `agent-concurrency`"):
+        _issue(world, foreseen)
+
+
+def test_a_plan_holds_whoever_else_has_changed(world: World) -> None:
+    world.know(aliases=("user:al",))
+    world.register(concurrency=9)
+    foreseen = _foresee(world, "user:al")
+    world.know("user:bob", disabled_at=NOW)
+    world.register("coder", suspended_at=NOW)
+    assert _token(_issue(world, foreseen)) == _foreseen_token(foreseen)
 
 
 def test_nothing_is_foreseen_below_a_parent(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from jitid import jws
 from jitid.authority.operations import Inspect, Issue, ListCredentials
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.ledger.records import Filter
-from jitid.oidc import OidcIssuer
 from jitid.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.tokens import signed
@@ -76,8 +74,18 @@ def test_a_name_is_proved_by_the_callers_own_login_only(world: World, delegator:
 
 
 def test_what_nobody_proved_is_worth_no_more_than_moderate(world: World) -> None:
-    assert "asserted-up-to-moderate" in denied(world, sensitivity="high", purpose="x")
+    for name in ("user:alice", "user:tester"):
+        world.know(name)
+    assert denied(world, sensitivity="high", purpose="x") == ("asserted-up-to-moderate",)
     assert world.issue(delegator="user:tester", sensitivity="high", purpose="x", task="T2")
+
+
+def test_whom_the_directory_does_not_have_is_worth_no_more_than_moderate(world: World) -> None:
+    strict = {"delegator": "user:tester", "sensitivity": "high", "purpose": "x"}
+    assert denied(world, **strict) == ("unknown-up-to-moderate",)
+    assert world.issue(delegator="user:tester", task="T2").issued.delegator_state == "unverified"
+    world.know("user:tester")
+    assert world.issue(**strict).issued.delegator_state == "known"
 
 
 def test_an_agent_delegates_by_its_own_token_only(world: World) -> None:
@@ -87,14 +95,6 @@ def test_an_agent_delegates_by_its_own_token_only(world: World) -> None:
     with pytest.raises(UsageError):
         world.issue(parent=parent.token, delegator="user:bob")
     assert world.issue(parent=parent.token).issued.delegator_proof == "parent"
-
-
-@pytest.fixture
-def oidc(tmp_path: Path) -> World:
-    """Return a ledger that takes the ID tokens of one issuer, whose keys are in a file."""
-    jwks = tmp_path / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
-    return World(tmp_path / "ledger", oidc=[OidcIssuer("https://id.example", str(jwks), "jitid")])
 
 
 def id_token(**changes: Any) -> Secret:
@@ -255,6 +255,7 @@ def test_a_floor_holds_for_its_audience(world: World) -> None:
 
 
 def test_a_child_on_another_task_is_no_less_sensitive_than_its_parent(world: World) -> None:
+    world.know("user:tester")
     parent = world.issue(delegator="user:tester", sensitivity="critical", purpose="x")
     child = world.issue(parent=parent.token, task="T2", sensitivity="low")
     assert child.issued.sensitivity == "critical"
@@ -266,6 +267,7 @@ def test_a_child_on_another_task_is_no_less_sensitive_than_its_parent(world: Wor
 def test_a_chain_ends_at_the_depth_that_its_sensitivity_allows(
     world: World, sensitivity: str, depth: int
 ) -> None:
+    world.know("user:tester")
     chain = world.chain(depth + 1, delegator="user:tester", sensitivity=sensitivity, purpose="x")
     assert chain[-1].issued.depth == depth
     assert denied(world, parent=chain[-1].token) == ("depth-limit",)

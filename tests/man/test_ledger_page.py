@@ -6,18 +6,21 @@ import ast
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import jitid
+from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.operations import (
     AbandonRenewal,
     AddLeaks,
     CloseLeaks,
     ExportLog,
     Fix,
+    HandBack,
     Issue,
     ProveLeaks,
     Renew,
@@ -27,16 +30,19 @@ from jitid.authority.operations import (
     SignHead,
 )
 from jitid.credential import State
-from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.jws import b64url_decode
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
 from jitid.pasted import search_pasted
+from jitid.policy.cedar import Policy
+from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
+from jitid.settings import zone
 from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
@@ -100,14 +106,24 @@ def test_no_event_is_told_that_the_code_has_no_word_for() -> None:
 
 def _eventful(world: World) -> None:
     """Make an event of every sort, with every fact that it can have."""
-    world.terms = world.terms._replace(algorithms={"urn:es256": "ES256"})
+    world.terms = world.terms._replace(
+        algorithms={"urn:es256": "ES256"}, zone=zone("Asia/Kolkata"), zone_name="Asia/Kolkata"
+    )
+    world.know("user:tester", groups=("crew",), manager="user:boss")
+    world.register("nightly", owner="user:tester")
     parent = world.issue(scopes=("repo:*",), purpose="why", ttl=7200, audiences=("urn:a", "urn:b"))
     world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
     world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
     world.issue(audiences=("urn:es256",))
     with pytest.raises(PolicyDeniedError):
         world.issue(task="T2", sensitivity="high")
-    strict = {"task": "T2", "sensitivity": "high", "purpose": "why", "delegator": "user:tester"}
+    strict = {
+        "task": "T2",
+        "sensitivity": "high",
+        "purpose": "why",
+        "delegator": "user:tester",
+        "agent": "nightly",
+    }
     world.issue(**strict, scopes=("repo:*", "log:read"), allow_narrower=True)
     bound = world.issue(process=Process("host", "boot", 1, 2, 3, kept=False))
     for ttl in (None, 7200):
@@ -118,6 +134,10 @@ def _eventful(world: World) -> None:
     world.authority.perform(AbandonRenewal(jti=renewed.jti))
     with pytest.raises(InvalidCredentialError):
         world.authority.perform(Renew(request=RenewRequest(Secret.single("x.y.z"))))
+    child = world.issue(parent=bound.token, agent="coder")
+    for id_ in (child.id, parent.id):
+        with pytest.raises(PolicyDeniedError) if id_ == parent.id else nullcontext():
+            world.authority.perform(HandBack(token=Secret.single(bound.token), id=id_, reason="done"))
     low = world.issue(task="T6", sensitivity="low", scopes=("log:read",))
     world.terms = world.terms._replace(scope_floors={"log:read": "moderate"})
     world.reopen()
@@ -131,6 +151,7 @@ def _eventful(world: World) -> None:
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
+    _ask_for_approvals(world)
     world.issue(task="T3", ttl=60)
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
@@ -143,6 +164,31 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
+
+
+def _ask_for_approvals(world: World) -> None:
+    """Make an event of everything that is said about requests for approval."""
+    terms = world.terms
+    asking = '@id("ask") @approval("crew") permit (principal, action, resource);'
+
+    def under(caller: str) -> None:
+        world.terms = terms._replace(policy=Policy([("p.cedar", asking)]), caller=caller)
+        world.reopen()
+
+    world.know("user:bob", groups=("crew",))
+    for task, operation in (("T8", GrantApproval), ("T9", DenyApproval)):
+        under("tester")
+        with pytest.raises(ApprovalNeededError) as caught:
+            world.issue(task=task)
+        (id_,) = caught.value.requests
+        with pytest.raises(PolicyDeniedError):
+            world.authority.perform(GrantApproval(id=id_))
+        under("bob")
+        world.authority.perform(operation(id=id_, reason="because"))
+    under("tester")
+    world.issue(task="T8")
+    world.terms = terms
+    world.reopen()
 
 
 def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None:
@@ -158,6 +204,16 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     told["renew"] |= told["issue"] & seen["renew"]
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told
+
+
+def test_what_a_standing_tells_is_told(tmp_path: Path) -> None:
+    told = set(macros(items(EVENTS)["issue"], "Li"))
+    with World(tmp_path / "ledger") as world:
+        _eventful(world)
+        (standing,) = [
+            event["standing"] for event in world.events() if "agent" in event and "standing" in event
+        ]
+    assert standing.keys() == set(Standing._fields) <= told
 
 
 def test_the_lines_of_an_export_are_as_told(tmp_path: Path) -> None:

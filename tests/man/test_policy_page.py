@@ -35,6 +35,11 @@ BESIDE: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({"scopes": ("prod:*",), "agent": "deploy-bot"}, True),
         ({"scopes": ("repo:read",)}, True),
     ],
+    "production-needs-security": [
+        ({"scopes": ("prod:web",)}, False),
+        ({"scopes": ("*:web",)}, False),
+        ({"scopes": ("repo:read",)}, True),
+    ],
     "critical-in-working-hours": [
         ({"sensitivity": "critical"}, True),
         ({"sensitivity": "critical", "now": NOON - 5 * HOUR}, True),
@@ -90,6 +95,14 @@ def test_an_example_decides_beside_the_default_policy(name: str) -> None:
         # Where it says no, it is the example that says so.
         assert expected or decision.rules == (name,)
         assert DEFAULT.decide(request(**fields), explain=False).permit, fields
+
+
+def test_what_an_example_wants_approved_passes_then() -> None:
+    name = "production-needs-security"
+    policy = Policy([*default_files(), (f"{name}.cedar", EXAMPLES[name])])
+    asked = request(scopes=("prod:web",))
+    assert policy.decide(asked).needs == ("security",)
+    assert policy.decide(asked, approved=frozenset({"security"})).permit
 
 
 @pytest.mark.parametrize("name", ALONE)

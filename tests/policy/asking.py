@@ -7,19 +7,22 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.decision import STRANGERS, PolicyRequest, Standing
 from jitid.policy.default import default_files
 
 NOON = 1_795_521_600  # 2026-11-24T12:00:00Z, a Tuesday
 
 DEFAULT = Policy(default_files())
 
+KNOWN = Standing(known=True)
+"""A delegator whom the directory has, and an ephemeral agent."""
+
 PERMIT_ISSUE = '@id("issue") permit(principal, action == Action::"issue", resource);\n'
 PERMIT_ALL = '@id("all") permit(principal, action, resource);\n'
 
 
 def request(**fields: Any) -> PolicyRequest:
-    """Return a modest request that the default policy permits, with some fields changed."""
+    """Return a modest request of a known delegator that the default policy permits, with some fields changed."""
     plain = PolicyRequest(
         agent="planner",
         delegator="user:alice@example.com",
@@ -33,6 +36,7 @@ def request(**fields: Any) -> PolicyRequest:
         audiences=("urn:jitid:test",),
         lifetime=900,
         now=NOON,
+        standing=KNOWN,
     )
     return plain._replace(**fields)
 
@@ -54,4 +58,5 @@ requests = st.builds(
     audiences=st.lists(st.sampled_from(["urn:a", "urn:b", "urn:c"]), unique=True).map(tuple),
     lifetime=st.integers(1, 100_000),
     now=st.integers(0, 4_000_000_000),
+    standing=st.sampled_from([STRANGERS, KNOWN]),
 )

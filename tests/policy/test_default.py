@@ -7,13 +7,14 @@ from itertools import product
 import cedarpy
 import pytest
 
+from jitid.policy.decision import STRANGERS
 from jitid.policy.default import default_files, schema
 from jitid.policy.facts import FACTS
-from tests.policy.asking import DEFAULT, policy, request
+from tests.policy.asking import DEFAULT, KNOWN, policy, request
 
 HOUR, MINUTE = 3600, 60
 
-# sensitivity: longest lifetime, deepest hop, whether it needs a purpose, a proved delegator and plain scopes
+# sensitivity: longest lifetime, deepest hop, whether it needs a purpose, a delegator proved and known, and plain scopes
 LIMITS = {
     "low": (8 * HOUR, 5, False),
     "moderate": (1 * HOUR, 4, False),
@@ -25,6 +26,7 @@ CASES = list(
         range(8),
         ("asserted", "os-user", "parent", "oidc"),
         (None, "", " \t", "restore the index"),
+        (STRANGERS, KNOWN),
         ((), ("repo:read",), ("repo:*",), ("repo:read", "prod:x*")),
         (False, True),
     )
@@ -33,16 +35,21 @@ CASES = list(
 
 @pytest.mark.parametrize("sensitivity", LIMITS)
 def test_every_combination_is_decided_as_the_table_says(sensitivity: str) -> None:
-    """Depth, proof, purpose and wildcards, each with each."""
+    """Depth, proof, purpose, standing and wildcards, each with each."""
     max_ttl, deepest, strict = LIMITS[sensitivity]
-    for depth, proof, purpose, scopes, narrow in CASES:
+    for depth, proof, purpose, standing, scopes, narrow in CASES:
         asked = request(
-            sensitivity=sensitivity, depth=depth, delegator_proof=proof, purpose=purpose, scopes=scopes
+            sensitivity=sensitivity,
+            depth=depth,
+            delegator_proof=proof,
+            purpose=purpose,
+            standing=standing,
+            scopes=scopes,
         )
         expected = depth <= deepest
         granted = scopes
         if strict:
-            expected &= proof != "asserted" and purpose == "restore the index"
+            expected &= proof != "asserted" and purpose == "restore the index" and standing.known
             granted = tuple(scope for scope in scopes if not scope.endswith("*"))
         expected &= granted == scopes or (narrow and granted != ())
         decision = DEFAULT.decide(asked, narrow=narrow, explain=False)
@@ -66,6 +73,7 @@ def test_an_unknown_sensitivity_is_denied_by_default(sensitivity: str) -> None:
         ({"sensitivity": "low", "depth": 6}, "depth-limit"),
         ({"sensitivity": "high", "purpose": None}, "high-needs-purpose"),
         ({"sensitivity": "high", "delegator_proof": "asserted"}, "asserted-up-to-moderate"),
+        ({"sensitivity": "high", "standing": STRANGERS}, "unknown-up-to-moderate"),
         ({"sensitivity": "critical", "scopes": ("prod:*",)}, "high-no-wildcard"),
     ],
 )

@@ -9,8 +9,15 @@ from hypothesis import given
 
 from jitid.lifetime import parse_duration, parse_time
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest
+from jitid.policy.decision import STRANGERS, PolicyRequest
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
+
+OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
+
+
+def once(name: str) -> str:
+    """Return the advice to have a delegator added."""
+    return f"once `{name}` is in the directory (jitid delegator add {name})"
 
 
 def follow(asked: PolicyRequest, advice: str) -> PolicyRequest:
@@ -35,7 +42,15 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
         case ["with", "--delegator-token-file"]:
             return asked._replace(delegator_proof="oidc")
         case ["with", "your"]:
-            return asked._replace(delegator_proof="os-user")
+            return asked._replace(delegator="user:tester", delegator_proof="os-user")
+        case ["once", "that"]:
+            assert asked.delegator == "user:tester"
+            assert part == OWN_LOGIN_ONCE
+            return asked._replace(standing=asked.standing._replace(known=True))
+        case ["once", _]:
+            # To add somebody makes nobody else known.
+            assert part == once(asked.delegator)
+            return asked._replace(standing=asked.standing._replace(known=True))
         case ["without", "--scope"]:
             gone = set(re.findall(r"`(.*?)`", part))
             return asked._replace(scopes=tuple(scope for scope in asked.scopes if scope not in gone))
@@ -99,6 +114,27 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
             set(),
             "the same with --delegator-token-file FILE",
         ),
+        (
+            {"sensitivity": "high", "standing": STRANGERS},
+            set(),
+            f"the same {once('user:alice@example.com')}",
+        ),
+        (
+            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
+            set(),
+            "the same with --sensitivity moderate",
+        ),
+        (
+            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"},
+            {"sensitivity"},
+            f"the same with your own login name as --delegator and {OWN_LOGIN_ONCE}",
+        ),
+        (
+            {"sensitivity": "high", "standing": STRANGERS, "delegator_proof": "asserted"}
+            | {"delegator": "system:ci"},
+            {"sensitivity"},
+            f"the same with --delegator-token-file FILE and {once('system:ci')}",
+        ),
         ({"sensitivity": "high", "purpose": None}, {"sensitivity", "purpose"}, None),
         (
             {"sensitivity": "critical", "purpose": None, "delegator_proof": "asserted", "scopes": ("a:*",)}
@@ -130,6 +166,21 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
             'context.audiences.contains("urn:b")',
             {"audiences": ("urn:a", "urn:b")},
             "the same without --audience `urn:b`",
+        ),
+        (
+            "!context.delegator_known",
+            {"standing": STRANGERS},
+            f"the same {once('user:alice@example.com')}",
+        ),
+        (
+            "!context.delegator.known",
+            {"standing": STRANGERS},
+            f"the same {once('user:alice@example.com')}",
+        ),
+        (
+            '!(context.delegator in Group::"crew")',
+            {"standing": STRANGERS},
+            None,
         ),
         ('context.agent == "planner"', {}, None),
         ("true", {}, None),

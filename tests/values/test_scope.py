@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.scope import Scope, covers, has_wildcard, normalise, parse_scope, uncovered
+from jitid.scope import Scope, covers, gathered, has_wildcard, normalise, parse_scope, uncovered
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
 # Two letters and short segments make most pairs of scopes related to each other.
@@ -196,3 +196,33 @@ def test_the_limits_themselves_are_allowed() -> None:
     """256 characters and 16 segments."""
     assert parse_scope("a" * 256)
     assert parse_scope(":".join(["*"] * 16))
+
+
+@given(st.lists(scopes, max_size=12), st.integers(1, 4))
+def test_what_was_gathered_covers_what_it_was_gathered_from(given_: list[Scope], alike: int) -> None:
+    """It is in its normal form, and gathering it again finds nothing more to put together."""
+    found = gathered(given_, alike)
+    assert uncovered(found, given_) == ()
+    assert normalise(found) == found
+    assert gathered(found, alike) == found
+
+
+@given(st.lists(scopes, max_size=12, unique=True))
+def test_few_scopes_are_not_put_together(given_: list[Scope]) -> None:
+    assert gathered(given_, len(given_)) == normalise(given_)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([f"tickets:INC-{n}:write" for n in range(11)], ["tickets:INC-*:write"]),
+        ([f"tickets:INC-{n}:write" for n in range(10)], [f"tickets:INC-{n}:write" for n in range(10)]),
+        ([f"{n}:x" for n in range(11)] + ["x"], ["*:x", "x"]),
+        ([f"db:{n}:{m}" for n in "abcdefghijkl" for m in range(20)], ["db:*:*"]),
+        (["run", *(f"run{n}" for n in range(11))], ["run*"]),
+        ([f"run:a{'b' * n}*" for n in range(11)], ["run:a*"]),
+        ([f"{n}:{n}" for n in range(11)], sorted(f"{n}:{n}" for n in range(11))),
+    ],
+)
+def test_scopes_that_differ_in_one_segment_become_one(texts: list[str], expected: list[str]) -> None:
+    assert list(gathered(map(parse_scope, texts))) == expected

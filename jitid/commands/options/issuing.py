@@ -121,6 +121,10 @@ Command = Annotated[
     list[str],
     typer.Argument(metavar="CMD...", help="The command, after `--`.", show_default=False),
 ]
+Wait = Annotated[
+    str | None,
+    option("--wait", metavar="DURATION", text="Wait so long for an approval, if one is needed."),
+]
 PrivateOut = Annotated[
     str | None, option("--out", metavar="FILE", text="Write it to FILE, for its owner alone (0600).")
 ]

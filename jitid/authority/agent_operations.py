@@ -1,0 +1,137 @@
+"""The operations on recurring agents; `registering.py` performs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.operations import DirectoryOperation
+
+if TYPE_CHECKING:
+    from jitid.agent import AgentState
+    from jitid.credential import Credential
+    from jitid.mining import Suggestion
+    from jitid.recurrence import Classified, Rule
+    from jitid.registry import Described, Due, Kept, Stated, Withdrawn
+
+
+class RegisterAgent(DirectoryOperation["Kept"]):
+    """Record an agent that recurs."""
+
+    name: str
+    stated: Stated
+    due: Due
+    accept_clock: bool = False
+
+
+class ChangeAgent(DirectoryOperation["Kept"]):
+    """Change what is stated of an agent."""
+
+    name: str
+    stated: Stated
+    accept_clock: bool = False
+
+
+class ReviewAgent(DirectoryOperation["Kept"]):
+    """Record that somebody has looked at what an agent holds and may hold."""
+
+    name: str
+    due: Due
+    accept_clock: bool = False
+
+
+class ResumeAgent(DirectoryOperation["Kept"]):
+    """Let a suspended agent be issued to again."""
+
+    name: str
+    accept_clock: bool = False
+
+
+class SuspendAgent(DirectoryOperation["Withdrawn"]):
+    """Issue nothing more to an agent until it is resumed, and end what it holds."""
+
+    name: str
+    reason: str | None = None
+    keep_live: bool = False
+    """Let what it holds live on."""
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class UnregisterAgent(DirectoryOperation["Withdrawn"]):
+    """End the record of an agent, and what it holds."""
+
+    name: str
+    reason: str | None = None
+    keep_live: bool = False
+    most: int | None
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class AgentDetails(NamedTuple):
+    """All about an agent that is registered, or was."""
+
+    record: Described
+    issues: list[Credential]
+    """What it was given last, the newest first."""
+    now: int
+
+
+class ShowAgent(DirectoryOperation["AgentDetails"]):
+    """Tell everything about an agent."""
+
+    name: str
+    issues: int
+    """How many of the latest credentials are told."""
+
+
+class AgentPage(NamedTuple):
+    """Records of agents, and the time that their states are told for."""
+
+    records: list[Described]
+    now: int
+
+
+class ListAgents(DirectoryOperation["AgentPage"]):
+    """List records of agents in the order of their names, a page at a time."""
+
+    owner: str | None = None
+    """By any of their names."""
+    state: AgentState | None = None
+    after: str | None = None
+    limit: int
+
+
+class ClassifyAgents(DirectoryOperation["Classified"]):
+    """Say for each agent's name whether it should have a record, from what the ledger remembers of it."""
+
+    names: tuple[str, ...] = ()
+    """Empty: all of them."""
+    rule: Rule
+    limit: int
+
+
+class SuggestPolicy(DirectoryOperation["list[Suggestion]"]):
+    """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
+
+    agent: str | None = None
+    task: str | None = None
+    """Only what was issued on this task."""
+    days: int
+    """For how many days of UTC to look back, today included."""
+
+
+AgentOperation = (
+    RegisterAgent
+    | ChangeAgent
+    | ReviewAgent
+    | ResumeAgent
+    | SuspendAgent
+    | UnregisterAgent
+    | ShowAgent
+    | ListAgents
+    | ClassifyAgents
+    | SuggestPolicy
+)

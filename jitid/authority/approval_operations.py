@@ -1,0 +1,93 @@
+"""The operations on approvals: what each takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.operations import ApprovalOperation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jitid.delegator import Delegator
+    from jitid.ledger.approval import Approval, ApprovalFilter
+    from jitid.secret import Secret
+    from jitid.task import Task
+
+
+class ApprovalPage(NamedTuple):
+    """Requests for approval, and the time that their states are told for."""
+
+    approvals: list[Approval]
+    now: int
+
+
+class ListApprovals(ApprovalOperation["ApprovalPage"]):
+    """List requests, the newest first, a page at a time."""
+
+    chosen: ApprovalFilter
+    limit: int
+
+
+class FindApprovals(ApprovalOperation["ApprovalPage"]):
+    """Return requests by their ids."""
+
+    ids: tuple[str, ...]
+
+
+class ApprovalDetails(NamedTuple):
+    """A request with all that an approver has to know."""
+
+    approval: Approval
+    now: int
+    delegator: Delegator | None
+    """The one for whom it is asked, if the directory knows them."""
+    task: Task | None
+    """None if what is asked for would open it."""
+    event: Mapping[str, Any]
+    """The audit event that tells of it."""
+    ended_event: Mapping[str, Any] | None
+    rules: list[tuple[str, str, str]]
+    """Name, file and text of each rule that asks for the approval, as it was when it did."""
+
+
+class ShowApproval(ApprovalOperation["ApprovalDetails"]):
+    """Tell everything about a request."""
+
+    id: str
+
+
+class Decided(NamedTuple):
+    """What came of the word of an approver."""
+
+    approval: Approval
+    now: int
+    event: int | None
+    """The audit event; None if it was so already."""
+
+
+class GrantApproval(ApprovalOperation["Decided"]):
+    """Grant a request, in the name of whoever is proved to do so."""
+
+    id: str
+    group: str | None = None
+    """None for all of its groups that the approver belongs to."""
+    lifetime: int | None = None
+    """For how many seconds it may be used; None for as long as the configuration allows."""
+    reason: str | None = None
+    approver_token: Secret | None = None
+    """An ID token of a configured issuer that proves the approver; without one it is the login that does."""
+    accept_clock: bool = False
+
+
+class DenyApproval(ApprovalOperation["Decided"]):
+    """Deny a request, in the name of whoever is proved to do so."""
+
+    id: str
+    group: str | None = None
+    reason: str | None = None
+    approver_token: Secret | None = None
+    accept_clock: bool = False
+
+
+AnyApprovalOperation = ListApprovals | FindApprovals | ShowApproval | GrantApproval | DenyApproval

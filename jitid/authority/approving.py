@@ -1,0 +1,100 @@
+"""Performs the operations on approvals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid import approval, consent, strictjson
+from jitid.authority import approval_operations as ops
+from jitid.consent import Approver
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.identifier import parse_approval_id
+from jitid.policy.source import text_of
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import ApprovalOperation
+    from jitid.ledger.approval import Approval
+    from jitid.ledger.protocol import Snapshot
+
+
+def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
+    """Return the answer to an operation on approvals."""
+    given = cast("ops.AnyApprovalOperation", operation)
+    match given:
+        case ops.GrantApproval() | ops.DenyApproval():
+            return _decide(inside, given)
+        case ops.ListApprovals():
+            with inside.ledger.read() as snapshot:
+                return ops.ApprovalPage(snapshot.approvals.some(given.chosen, given.limit), snapshot.now)
+        case ops.FindApprovals():
+            with inside.ledger.read() as snapshot:
+                return ops.ApprovalPage([approval.find(snapshot, id_) for id_ in given.ids], snapshot.now)
+        case ops.ShowApproval():
+            with inside.ledger.read() as snapshot:
+                return _details(snapshot, approval.find(snapshot, given.id))
+        case _:
+            assert_never(given)
+
+
+def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:
+    """Let an approver speak; a refusal to listen is recorded as every denial is."""
+    parse_approval_id(operation.id)
+    terms = inside.terms()
+    try:
+        approver = _approver(inside, operation, terms.caller)
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            if isinstance(operation, ops.GrantApproval):
+                found, event = consent.grant(
+                    transaction,
+                    operation.id,
+                    approver,
+                    terms,
+                    group=operation.group,
+                    lifetime=operation.lifetime,
+                    reason=operation.reason,
+                )
+            else:
+                found, event = consent.deny(
+                    transaction, operation.id, approver, group=operation.group, reason=operation.reason
+                )
+            return ops.Decided(found, transaction.now, event)
+    except (PolicyDeniedError, InvalidCredentialError) as denial:
+        told = {"approval": operation.id, "reason": denial.message}
+        facts = denial.facts if isinstance(denial, PolicyDeniedError) else told
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            transaction.append("denial", facts)
+        raise
+
+
+def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, caller: str) -> Approver:
+    """Return who speaks, as an ID token or else the login proves it; nothing that is only said counts."""
+    if operation.approver_token is None:
+        return Approver(f"user:{caller}", "os-user", None)
+    proof = inside.proof(operation.approver_token)
+    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}")
+
+
+def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
+    request = approval.requested(found)
+    event = _event(snapshot, found.event) or {}
+    text = snapshot.policy_text(event.get("policy", ""))
+    files = [] if text is None else strictjson.loads(text, "policy")
+    rules = []
+    for name in event.get("asking", ()):
+        file, rule = text_of(files, name) or ("", "")
+        rules.append((name, file, rule))
+    return ops.ApprovalDetails(
+        found,
+        snapshot.now,
+        snapshot.find_delegator(found.delegator),
+        snapshot.find_task(request["task"]),
+        event,
+        None if found.ended_event is None else _event(snapshot, found.ended_event),
+        rules,
+    )
+
+
+def _event(snapshot: Snapshot, seq: int) -> dict[str, Any] | None:
+    event = snapshot.event(seq)
+    return None if event is None else event.document()

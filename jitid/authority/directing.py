@@ -1,0 +1,18 @@
+"""The operations on the directory, taken to those who perform them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.authority import agent_operations as agents
+from jitid.authority.inside import Inside
+from jitid.authority.operations import DirectoryOperation
+
+
+def perform(inside: Inside, operation: DirectoryOperation[Any]) -> object:
+    """Perform an operation on delegators or agents."""
+    if isinstance(operation, agents.AgentOperation):
+        from jitid.authority import registering
+
+        return registering.perform(inside, operation)
+    raise TypeError(f"nobody performs {operation!r}")

@@ -1,0 +1,113 @@
+"""The operations on recurring agents: each in a view or a transaction of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from jitid.authority import agent_operations as ops
+from jitid.authority.inside import Inside
+from jitid.authority.proving import prove
+from jitid.errors import NotFoundError, PolicyDeniedError
+from jitid.ledger.records import Filter
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
+    from jitid.registry import Kept, Withdrawn
+
+_Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
+
+
+def perform(inside: Inside, operation: ops.AgentOperation) -> object:
+    """Perform an operation on agents."""
+    match operation:
+        case ops.RegisterAgent() | ops.ChangeAgent() | ops.ReviewAgent() | ops.ResumeAgent():
+            return _keep(inside, operation)
+        case ops.SuspendAgent() | ops.UnregisterAgent():
+            return _withdraw(inside, operation)
+        case ops.ClassifyAgents():
+            from jitid import recurrence
+
+            with inside.ledger.read() as snapshot:
+                usual = tuple(inside.audiences) or (inside.ledger.names.issuer,)
+                return recurrence.classify(
+                    snapshot, operation.names, operation.rule, operation.limit, usual=usual
+                )
+        case ops.SuggestPolicy(agent=agent, task=task, days=days):
+            from jitid import mining
+
+            terms = inside.terms()
+            with inside.ledger.read() as snapshot:
+                return mining.suggest(
+                    snapshot, agent, task, days, zone=terms.zone, zone_name=terms.zone_name or "UTC"
+                )
+        case ops.ShowAgent():
+            with inside.ledger.read() as snapshot:
+                return _show(snapshot, operation)
+        case ops.ListAgents():
+            with inside.ledger.read() as snapshot:
+                return _list(snapshot, operation)
+        case _:
+            assert_never(operation)
+
+
+def _keep(inside: Inside, operation: _Keeping) -> Kept:
+    """Keep a record; what the directory refuses is an event of its own."""
+    from jitid import registry
+
+    name = operation.name
+    try:
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            match operation:
+                case ops.RegisterAgent(stated=stated, due=due):
+                    return registry.register(transaction, name, stated, due)
+                case ops.ChangeAgent(stated=stated):
+                    return registry.change(transaction, name, stated)
+                case ops.ReviewAgent(due=due):
+                    return registry.review(transaction, name, due)
+                case ops.ResumeAgent():
+                    return registry.resume(transaction, name)
+                case _:
+                    assert_never(operation)
+    except PolicyDeniedError as denial:
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            transaction.append("denial", denial.facts)
+        raise
+
+
+def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> Withdrawn:
+    from jitid import registry
+
+    name, keep_live = operation.name, operation.keep_live
+    for_good = isinstance(operation, ops.UnregisterAgent)
+    if operation.dry_run:
+        with inside.ledger.read() as snapshot:
+            return registry.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
+    withdraw = registry.unregister if for_good else registry.suspend
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        done = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
+    if not done.ended.credentials:
+        return done
+    return done._replace(ended=done.ended._replace(unproved=prove(inside.ledger)))
+
+
+def _show(snapshot: Snapshot, operation: ops.ShowAgent) -> ops.AgentDetails:
+    from jitid import registry
+
+    record = registry.record_of(snapshot, operation.name)
+    (described,) = registry.described(snapshot, [record])
+    issues = snapshot.credentials(
+        Filter(agent=record.name), "issued_at", descending=True, after=None, limit=operation.issues
+    )
+    return ops.AgentDetails(described, issues, snapshot.now)
+
+
+def _list(snapshot: Snapshot, operation: ops.ListAgents) -> ops.AgentPage:
+    from jitid import registry
+
+    # Whose name is unknown may own what was registered under it once.
+    owner = () if operation.owner is None else snapshot.names_of(operation.owner)
+    if operation.after is not None and snapshot.find_agent(operation.after) is None:
+        raise NotFoundError(f"there is no agent {quote(operation.after)} to continue after")
+    found = snapshot.agents(owner=owner, state=operation.state, after=operation.after, limit=operation.limit)
+    return ops.AgentPage(registry.described(snapshot, found), snapshot.now)

@@ -1,0 +1,332 @@
+"""`jitid agent`: register agents that recur, look at them, review them, and take them out of service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority import agent_operations as ops
+from jitid.commands import agentrows, revoke, rows
+from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
+from jitid.credential import Kind
+from jitid.environment import open_authority
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.lifetime import format_time, parse_duration, parse_moment
+from jitid.name import check_audience, check_delegator, check_name
+from jitid.registry import Due, Stated
+from jitid.scope import parse_scope
+from jitid.settings import nearest
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.registry import Kept
+
+STATES = ("registered", "overdue", "suspended", "unregistered")
+CLEARED = ("scope", "audience", "concurrency")
+_ISSUES = 5
+
+
+def register(
+    given: Globals,
+    name: options.AgentName,
+    owner: options.Owner = None,
+    purpose: options.AgentPurpose = None,
+    scope: options.AgentScopes = None,
+    audience: options.AgentAudiences = None,
+    kind: options.AgentKinds = None,
+    max_ttl: options.MaxTtl = None,
+    concurrency: options.Concurrency = None,
+    review: options.ReviewDue = None,
+) -> None:
+    """Register an agent that recurs.
+
+    Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
+    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue.
+    """
+    given.expect(agentrows.KEPT)
+    if owner is None or purpose is None:
+        raise UsageError(
+            "an agent needs an owner and a purpose; nothing was changed",
+            "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
+        )
+    operation = ops.RegisterAgent(
+        name=check_name(name, "agent"),
+        stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency),
+        due=_due(review),
+        accept_clock=given.accept_clock,
+    )
+    kept = open_authority(given.config()).perform(operation)
+    due = format_time(kept.agent.review_at)
+    _tell(given, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
+    if kept.live:
+        given.note(f"{kept.live} of its identities lived before: what they hold stays as it was issued")
+
+
+def change(
+    given: Globals,
+    name: options.AgentName,
+    owner: options.Owner = None,
+    purpose: options.AgentPurpose = None,
+    scope: options.AgentScopes = None,
+    audience: options.AgentAudiences = None,
+    kind: options.AgentKinds = None,
+    max_ttl: options.MaxTtl = None,
+    concurrency: options.Concurrency = None,
+    clear: options.Clear = None,
+) -> None:
+    """Change what is recorded of an agent.
+
+    What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
+    stays as it was issued, until it is renewed or ends.
+    """
+    given.expect(agentrows.KEPT)
+    stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency)
+    operation = ops.ChangeAgent(
+        name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=given.accept_clock
+    )
+    kept = open_authority(given.config()).perform(operation)
+    was_so = f"agent {kept.agent.name} is so already"
+    _tell(given, kept, was_so if kept.event is None else f"changed agent {kept.agent.name}")
+    if kept.event is not None and kept.live:
+        given.note(
+            f"{kept.live} of its identities live, and what they hold stays as it was issued; to end that: "
+            + given.command(f"jitid revoke --agent {kept.agent.name}")
+        )
+
+
+def show(given: Globals, name: options.AgentName) -> None:
+    """Tell everything about a registered agent.
+
+    That is its record, what its owner is now, how many identities of it live, and what it was issued last.
+    """
+    given.expect(agentrows.DETAILS)
+    operation = ops.ShowAgent(name=check_name(name, "agent"), issues=_ISSUES)
+    found = open_authority(given.config()).perform(operation)
+    row = agentrows.record(found.record, found.now)
+    issues = [rows.credential(each, found.now) for each in found.issues]
+    if not rows.by_eye(given):
+        row["issues"] = [{field: each[field] for field in agentrows.ISSUES} for each in issues]
+        given.show(View("jitid.agent/1", agentrows.DETAILS, [row], one=True))
+        return
+    _show_record(given, row)
+    if issues:
+        output.write("\n")
+        fields = agentrows.ISSUES if given.verbose else agentrows.BRIEF_ISSUES
+        given.show(
+            View("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
+        )
+
+
+def list_(
+    given: Globals,
+    owner: options.OfOwner = None,
+    state: options.OfAgentState = None,
+    limit: options.Limit = None,
+    after: options.AfterAgent = None,
+) -> None:
+    """List registered agents.
+
+    In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
+    is issued nothing until it is.
+    """
+    from jitid.agent import AgentState
+
+    given.expect(agentrows.FIELDS)
+    if state is not None and state not in STATES:
+        raise UsageError(f"{quote(state)} is no state of an agent", f"choose one of: {', '.join(STATES)}")
+    most = limit_of(limit)
+    operation = ops.ListAgents(
+        owner=None if owner is None else _delegator(owner),
+        state=None if state is None else AgentState(state),
+        after=None if after is None else check_name(after, "agent"),
+        limit=most,
+    )
+    page = open_authority(given.config()).perform(operation)
+    shown = rows.columns(given, agentrows.FIELDS, agentrows.BRIEF)
+    told = [agentrows.record(one, page.now) for one in page.records]
+    given.show(View("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in told]))
+    if limit is None and len(told) == most:
+        given.note(f"there may be more than {most}: go on with --after {told[-1]['agent']}")
+
+
+def review(given: Globals, name: options.AgentName, next_: options.NextReview = None) -> None:
+    """Record that somebody has looked at an agent, and show what it holds.
+
+    Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
+    themselves, and how many identities of it live.
+    """
+    given.expect((*agentrows.FIELDS, "event"))
+    authority = open_authority(given.config())
+    name = check_name(name, "agent")
+    kept = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=given.accept_clock))
+    found = authority.perform(ops.ShowAgent(name=name, issues=0))
+    row = {**agentrows.record(found.record, found.now), "event": kept.event}
+    if rows.by_eye(given):
+        _show_record(given, row)
+    else:
+        given.show(View("jitid.agent-review/1", (*agentrows.FIELDS, "event"), [row], one=True))
+    given.note(
+        f"reviewed agent {name}; the next review is due at {format_time(kept.agent.review_at)} "
+        f"(audit event {kept.event})"
+    )
+
+
+def resume(given: Globals, name: options.AgentName) -> None:
+    """Let a suspended agent be issued to again.
+
+    Its owner must be known, and not disabled.
+    """
+    given.expect(agentrows.KEPT)
+    operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=given.accept_clock)
+    kept = open_authority(given.config()).perform(operation)
+    name = kept.agent.name
+    _tell(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
+    if kept.now >= kept.agent.review_at:
+        given.note(f"its review is overdue: {given.command(f'jitid agent review {name}')}")
+
+
+def suspend(
+    given: Globals,
+    name: options.AgentName,
+    keep_live: options.KeepLive = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """Issue nothing to an agent until it is resumed, and end what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
+    configured) needs --yes.
+    """
+    _withdraw(given, "suspend", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+
+
+def unregister(
+    given: Globals,
+    name: options.AgentName,
+    keep_live: options.KeepLive = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.Yes = False,
+) -> None:
+    """End the record of an agent, and what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
+    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
+    """
+    _withdraw(given, "unregister", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+
+
+def _withdraw(
+    given: Globals,
+    verb: str,
+    name: str,
+    reason: str | None,
+    max_: int | None,
+    *,
+    keep_live: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    given.expect(agentrows.WITHDRAWN)
+    if keep_live and (yes or max_ is not None):
+        raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
+    kind = ops.SuspendAgent if verb == "suspend" else ops.UnregisterAgent
+    name, reason = check_name(name, "agent"), revoke.check_reason(reason)
+    most = None if yes else revoke.most_of(given, max_)
+    authority = open_authority(given.config())
+    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True)
+    if dry_run:
+        done = authority.perform(preview)
+    else:
+        if not keep_live:
+            most = revoke.confirmed(given, most, lambda: authority.perform(preview).ended.radius)
+        done = authority.perform(
+            kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=given.accept_clock)
+        )
+    if given.field is None and given.format_name() is None:
+        output.write(agentrows.sentence(done, verb, dry_run=dry_run) + "\n")
+        return
+    row = agentrows.withdrawn(done, dry_run=dry_run)
+    given.show(View(f"jitid.agent-{verb}/1", agentrows.WITHDRAWN, [row], one=True))
+    if done.ended.unproved is not None:
+        given.warn(revoke.unproved(done.ended.unproved))
+
+
+def _show_record(given: Globals, row: dict[str, object]) -> None:
+    """Show a record to somebody who looks at it, without what it does not have."""
+    seen = {field: value for field, value in row.items() if value not in (None, "", ())}
+    given.show(View("jitid.agent/1", tuple(seen), [seen], one=True))
+
+
+def _tell(given: Globals, kept: Kept, sentence: str) -> None:
+    """Say what was kept: in a sentence, or in the format that was asked for."""
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.agent-kept/1", agentrows.KEPT, [agentrows.kept(kept)], one=True))
+    else:
+        event = "" if kept.event is None else f" (audit event {kept.event})"
+        output.write(f"{sentence}{event}\n")
+
+
+def _stated(
+    owner: str | None,
+    purpose: str | None,
+    scope: list[str] | None,
+    audience: list[str] | None,
+    kind: list[str] | None,
+    max_ttl: str | None,
+    concurrency: int | None,
+) -> Stated:
+    """Return what options say of an agent. Raises UsageError for what cannot be meant."""
+    if purpose is not None and len(purpose) > 1_000:
+        raise UsageError("the purpose is longer than 1,000 characters")
+    if concurrency is not None and not 1 <= concurrency < 1 << 31:
+        raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+    kinds = None if kind is None else tuple(dict.fromkeys(kind))
+    for text in kinds or ():
+        if text not in tuple(Kind):
+            raise UsageError(f"{quote(text)} is no kind of credential", f"choose one of: {', '.join(Kind)}")
+    return Stated(
+        None if owner is None else _delegator(owner),
+        purpose,
+        None if scope is None else tuple(parse_scope(text) for text in scope),
+        None if audience is None else tuple(dict.fromkeys(check_audience(text) for text in audience)),
+        kinds,
+        None if max_ttl is None else parse_duration(max_ttl),
+        concurrency,
+    )
+
+
+def _cleared(stated: Stated, clear: list[str]) -> Stated:
+    """Return what is stated, with nothing in the place of what is to be cleared."""
+    both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
+    for what in clear:
+        if what not in CLEARED:
+            raise UsageError(f"{quote(what)} cannot be cleared", nearest(what, CLEARED))
+        if both[what] is not None:
+            raise UsageError(f"--clear {what} and --{what} contradict each other; nothing was changed")
+    if "scope" in clear:
+        stated = stated._replace(scopes=())
+    if "audience" in clear:
+        stated = stated._replace(audiences=())
+    return stated._replace(unlimited="concurrency" in clear)
+
+
+def _due(text: str | None) -> Due:
+    if text is None:
+        return Due()
+    at, after = parse_moment(text, "the review date", "now")
+    return Due(at) if after is None else Due(None, after)
+
+
+def _delegator(text: str) -> str:
+    """Return somebody who may own an agent. Raises UsageError for an agent, and for what is no name."""
+    name = check_delegator(text)
+    if name.startswith("agent:"):
+        raise UsageError("an agent owns no agent", "name the person or the system that answers for it")
+    return name

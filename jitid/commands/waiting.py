@@ -1,0 +1,146 @@
+"""What the verbs that issue do where an approval is lacking: they say how to get it, or wait for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jitid.approval import somebody
+from jitid.authority.approval_operations import FindApprovals, ShowApproval
+from jitid.environment import open_for_issue, standing
+from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError
+from jitid.ledger.approval import Approval, ApprovalState
+from jitid.lifetime import format_duration, format_time
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
+    from jitid.authority.operations import Issue
+    from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
+    from jitid.issuance import Issued
+
+_FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
+"""Seconds from one look at the ledger to the next, at first and at most, and how they grow."""
+
+
+def approved(
+    given: Globals,
+    authority: Authority,
+    denial: ApprovalNeededError,
+    operation: Issue,
+    patience: int | None,
+) -> tuple[LocalAuthority, list[Issued]]:
+    """Wait for the approvals that `operation` lacks, for `patience` seconds, and perform it with them.
+
+    Returns the authority that has performed it, which is opened anew: the policy counts as it is by then. Without
+    patience the denial says what to do.
+
+    Raises:
+        ApprovalNeededError: nobody has granted it in time, or somebody else has used the grant.
+        PolicyDeniedError: it was denied, or has expired.
+        StorageError: the ledger is no longer there.
+
+    """
+    _point(given, denial)
+    if patience is None or not denial.requests:
+        raise denial
+    given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
+    given.note(str(denial.hint).partition("; then")[0])
+    try:
+        _wait(given, authority, denial, patience)
+    finally:
+        authority.close()
+    anew = open_for_issue(given.config(), operation, given.note)
+    try:
+        return anew, anew.perform(operation)
+    except ApprovalNeededError as again:
+        _point(given, again)
+        raise
+
+
+def _point(given: Globals, denial: ApprovalNeededError) -> None:
+    """Let the command in a hint act on the ledger that this one acts on."""
+    if denial.requests and denial.hint is not None:
+        command = f"jitid approve grant {denial.requests[0]}"
+        denial.hint = denial.hint.replace(command, given.command(command))
+
+
+def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
+    check = standing(given.config())
+    end = time.monotonic() + patience
+    pause = _FIRST
+    shown = _Progress(given, denial)
+    try:
+        while True:
+            try:
+                check()
+                page = authority.perform(FindApprovals(ids=denial.requests))
+            except BusyError:
+                # Somebody has the ledger for himself for a while.
+                pass
+            else:
+                states = [one.state_at(page.now) for one in page.approvals]
+                _must_not_have_ended(authority, page.approvals, states)
+                if ApprovalState.OPEN not in states:
+                    return
+            left = end - time.monotonic()
+            if left <= 0:
+                denial.message += (
+                    f"; within {format_duration(patience)} nobody has granted it, and it stays open"
+                )
+                denial.hint = f"{str(denial.hint).partition('; then')[0]}; then repeat the same command"
+                raise denial
+            shown.tell(left)
+            time.sleep(min(pause, left))
+            pause = min(pause * _SLOWER, _LONGEST)
+    finally:
+        shown.done()
+
+
+def _must_not_have_ended(
+    authority: Authority, approvals: Sequence[Approval], states: Sequence[ApprovalState]
+) -> None:
+    """Refuse to go on where somebody has said no, or nobody anything. Raises PolicyDeniedError."""
+    for one, state in zip(approvals, states, strict=True):
+        if state is ApprovalState.EXPIRED:
+            raise PolicyDeniedError(
+                f"denied: request {one.id} expired at {format_time(one.expires_at)}, and nobody had granted it",
+                "the same command makes a new request",
+            )
+        if state is ApprovalState.WITHDRAWN:
+            raise PolicyDeniedError(
+                f"denied: request {one.id} was withdrawn: {quote(one.delegator)} was disabled",
+                "name another delegator",
+            )
+        if state is ApprovalState.DENIED:
+            event = authority.perform(ShowApproval(id=one.id)).ended_event or {}
+            why = f": {quote(event['reason'], 200)}" if event.get("reason") else ""
+            who = f"{quote(str(event.get('approver')))} for {', '.join(map(quote, event.get('groups', ())))}"
+            raise PolicyDeniedError(
+                f"denied: request {one.id} was denied by {who}{why}", "the same command makes a new request"
+            )
+
+
+class _Progress:
+    """Shows on standard error, if that is a terminal, how long something is still waited for."""
+
+    def __init__(self, given: Globals, denial: ApprovalNeededError) -> None:
+        self._wanted = os.isatty(2) and not given.quiet
+        self._what = safe(somebody(denial.groups))
+        self._shown = 0
+
+    def tell(self, left: float) -> None:
+        """Say how many seconds are left."""
+        if self._wanted:
+            text = f"jitid: waiting for {self._what}, {format_duration(max(int(left), 1))} left"
+            # What stood there may have been longer.
+            os.write(2, f"\r{text.ljust(self._shown)}".encode())
+            self._shown = len(text)
+
+    def done(self) -> None:
+        """End the line."""
+        if self._shown:
+            os.write(2, b"\n")

@@ -1,0 +1,189 @@
+"""The word of an approver, who grants a request or denies it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, assert_never
+
+from jitid import governance
+from jitid.approval import about, find, objections, requested, somebody
+from jitid.delegator import Delegator
+from jitid.errors import UsageError
+from jitid.governance import Objection
+from jitid.ledger.approval import Approval, ApprovalState
+from jitid.ledger.protocol import Transaction
+from jitid.lifetime import format_duration, format_time
+from jitid.request import Terms
+from jitid.text import check_text, quote
+
+
+class Approver(NamedTuple):
+    """Who wants to approve or to deny, as was proved."""
+
+    name: str
+    """With the kind: `user:bob`."""
+    proof: str
+    """`os-user` or `oidc`."""
+    subject: str | None
+    """Of an ID token: its `iss` and `sub` with a space between."""
+
+
+def grant(
+    transaction: Transaction,
+    id_: str,
+    approver: Approver,
+    terms: Terms,
+    *,
+    group: str | None = None,
+    lifetime: int | None = None,
+    reason: str | None = None,
+) -> tuple[Approval, int | None]:
+    """Let somebody grant a request for the groups that they belong to and that have not granted it yet, or for one.
+
+    Returns the request as it is then, and the number of the audit event; None if it was granted so already.
+
+    Raises:
+        NotFoundError: there is no such request.
+        UsageError: it has ended, or cannot be granted like that; nothing was changed.
+        PolicyDeniedError: this one may not grant it.
+
+    """
+    longest = terms.approval_lifetime
+    if lifetime is not None and lifetime > longest:
+        raise UsageError(
+            f"an approval holds for {format_duration(longest)} at most; nothing was changed",
+            f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
+        )
+    approval, person, groups = _speaking(transaction, id_, approver, group, reason)
+    _must_not_object(objections(approval, person), approval, approver)
+    missing = [each for each in groups if each in approval.missing_at(transaction.now)]
+    if not missing:
+        return approval, None
+    until = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
+    transaction.approvals.close_expired()
+    transaction.approvals.speak(approval.key, missing, person.name, approver.proof, until)
+    event = transaction.append(
+        "approval-grant",
+        {
+            **about(approval.id, approval.request),
+            "groups": missing,
+            "approver": person.name,
+            "proof": approver.proof,
+            "until": until,
+            "reason": reason,
+        },
+    )
+    return find(transaction, id_), event.seq
+
+
+def deny(
+    transaction: Transaction,
+    id_: str,
+    approver: Approver,
+    *,
+    group: str | None = None,
+    reason: str | None = None,
+) -> tuple[Approval, int | None]:
+    """Let somebody end a request that a group of theirs has to approve, also after it was granted.
+
+    Returns the request as it is then, and the number of the audit event; None if it was denied already. Raises what
+    `grant` raises.
+    """
+    known = find(transaction, id_)
+    if known.state_at(transaction.now) is ApprovalState.DENIED:
+        return known, None
+    approval, person, groups = _speaking(transaction, id_, approver, group, reason)
+    transaction.approvals.close_expired()
+    transaction.approvals.speak(approval.key, groups, person.name, approver.proof, None)
+    event = transaction.append(
+        "approval-deny",
+        {
+            **about(approval.id, approval.request),
+            "groups": groups,
+            "approver": person.name,
+            "proof": approver.proof,
+            "reason": reason,
+        },
+    )
+    return find(transaction, id_), event.seq
+
+
+def _speaking(
+    transaction: Transaction, id_: str, approver: Approver, group: str | None, reason: str | None
+) -> tuple[Approval, Delegator, list[str]]:
+    """Return the request that somebody wants to speak about, who that is, and for which groups.
+
+    Raises:
+        NotFoundError: there is no such request.
+        UsageError: it has ended, or the reason is none.
+        PolicyDeniedError: nobody knows who it is, or has no say in it.
+
+    """
+    if reason is not None:
+        check_text(reason, "the reason")
+    approval = find(transaction, id_)
+    _must_be_open(approval, transaction.now)
+    if group is not None and group not in approval.groups:
+        raise UsageError(
+            f"request {id_} does not need the approval of {quote(group)}; nothing was changed",
+            f"it needs that of {somebody(approval.groups)}",
+        )
+    person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
+    if person is None:
+        objection = Objection(
+            "approver-unknown",
+            f"the directory has no {quote(approver.name)}",
+            "an approver is a known delegator: jitid delegator list",
+        )
+    elif person.disabled_at is not None:
+        objection = Objection(
+            "approver-disabled",
+            f"{quote(person.name)} was disabled at {format_time(person.disabled_at)}",
+            "somebody else of the group has to decide",
+        )
+    else:
+        groups = [each for each in approval.groups if each in person.groups and group in (None, each)]
+        if groups:
+            return approval, person, groups
+        wanted = approval.groups if group is None else (group,)
+        objection = Objection(
+            "approver-group",
+            f"{quote(person.name)} is not of {' nor of '.join(map(quote, wanted))}",
+            f"ask {somebody(wanted)}",
+        )
+    _must_not_object([objection], approval, approver)
+    raise AssertionError("an objection refuses")
+
+
+def _must_not_object(found: Sequence[Objection], approval: Approval, approver: Approver) -> None:
+    if not found:
+        return
+    request = requested(approval)
+    facts = {
+        **{name: request[name] for name in ("task", "agent", "delegator")},
+        "approval": approval.id,
+        "approver": approver.name,
+        "proof": approver.proof,
+    }
+    governance.must_not_object(found, facts)
+
+
+def _must_be_open(approval: Approval, now: int) -> None:
+    """Refuse to speak about what has ended. Raises UsageError."""
+    state = approval.state_at(now)
+    hint = "the same request, made again, gets a new id"
+    match state:
+        case ApprovalState.OPEN | ApprovalState.GRANTED:
+            return
+        case ApprovalState.USED:
+            how, hint = "was used", f"what was issued with it can be ended: jitid revoke {approval.identity}"
+        case ApprovalState.DENIED:
+            how = "was denied"
+        case ApprovalState.EXPIRED:
+            how = "expired"
+        case ApprovalState.WITHDRAWN:
+            how = "was withdrawn with its delegator"
+        case _:
+            assert_never(state)
+    when = format_time(approval.expires_at if approval.ended_at is None else approval.ended_at)
+    raise UsageError(f"request {approval.id} {how} at {when}; nothing was changed", hint)

@@ -1,0 +1,70 @@
+"""Handing back: the holder of a credential ends its own identity, or one below it, and no other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jitid import introspection, revocation
+from jitid.credential import Credential
+from jitid.errors import PolicyDeniedError
+from jitid.identifier import parse_id
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Names, Selection
+from jitid.revocation import Ended
+
+RULE = "own-subtree"
+"""What refuses to end an identity that is not below the holder's; it stands in the place of a rule's name."""
+
+
+class HandedBack(NamedTuple):
+    """What handing back came to."""
+
+    id: str
+    """The identity, by whichever id it was named."""
+    ended: Ended
+
+
+def hand_back(
+    transaction: Transaction, names: Names, token: str, named: str, reason: str | None
+) -> HandedBack:
+    """End the identity that the id `named` stands for, with all below it, by the right of whoever holds `token`.
+
+    Raises:
+        UsageError: it is no id.
+        InvalidCredentialError: the token is not valid.
+        PolicyDeniedError: there is no such identity among the holder's own and those below it.
+
+    """
+    parse_id(named)
+    own = introspection.verify(transaction, names, token, None).credential
+    found = _found(transaction, named)
+    if found is None or not _is_below(transaction, found, own):
+        # Whether the ledger knows it is nothing that the holder has to learn.
+        refused = f"rule `{RULE}`: {named} is neither {own.id} nor an identity that descends from it"
+        raise PolicyDeniedError(
+            f"denied: {refused}; nothing was changed",
+            "only what was delegated from one's own credential can be handed back, and that itself",
+            {
+                "hand_back": named,
+                "holder": own.id,
+                "task": own.task,
+                "agent": own.agent,
+                "delegator": own.delegator,
+                "rules": [RULE],
+                "reason": refused,
+            },
+        )
+    ended = revocation.revoke(transaction, Selection(ids=(found.id,)), reason, None, {"holder": own.id})
+    return HandedBack(found.id, ended)
+
+
+def _found(snapshot: Snapshot, named: str) -> Credential | None:
+    found = snapshot.find_given([named], [])
+    return found[0] if found else None
+
+
+def _is_below(snapshot: Snapshot, found: Credential, own: Credential) -> bool:
+    """Tell whether an identity is `own` or hangs below it, dead or alive."""
+    return found.identity_key == own.identity_key or any(
+        ancestor.id == own.id for ancestor in snapshot.lineage(found.identity_key, snapshot.now)
+    )

@@ -1,0 +1,177 @@
+"""Rows of requests for approval compared with the audit events that tell of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jitid.errors import IntegrityError
+from jitid.ledger.approval import Approval, ApprovalSnapshot, ApprovalState
+
+MARKS = (
+    b'"op":"approval-',
+    b'"op":"delegator-disable"',
+    b'"op":"delegator-import"',
+    b'"op":"accept-clock"',
+)
+"""What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
+
+_END_OF_TIME = 1 << 62
+
+
+class _Said(NamedTuple):
+    """What somebody said for a group, as its row has it."""
+
+    approver: str
+    proof: str
+    granted: int
+    decided_at: int
+    expires_at: int | None
+    event: int
+
+
+class _Told:
+    """A request as the events tell of it."""
+
+    def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
+        self.request = (
+            event["digest"],
+            event["delegator"],
+            event["asked_by"],
+            event["at"],
+            event["until"],
+            seq,
+        )
+        self.until: int = event["until"]
+        self.words: dict[str, _Said | None] = dict.fromkeys(event["groups"])
+        self.end: tuple[str, int, int] | None = None
+
+    def speak(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take what somebody says."""
+        until = event.get("until")
+        said = _Said(event["approver"], event["proof"], int(until is not None), event["at"], until, seq)
+        self.words |= dict.fromkeys(event["groups"], said)
+        if until is None:
+            self.end = (ApprovalState.DENIED.value, event["at"], seq)
+
+    def granted_at(self, at: int) -> dict[str, str]:
+        """Return who had granted it at a time, by group."""
+        return {
+            group: said.approver
+            for group, said in self.words.items()
+            if said is not None and said.expires_at is not None and said.decided_at <= at < said.expires_at
+        }
+
+
+class ApprovalRows:
+    """Takes the events about approvals one by one, and says which rows are not as they tell."""
+
+    def __init__(self, snapshot: ApprovalSnapshot, now: int) -> None:
+        self._snapshot = snapshot
+        self._told: dict[str, _Told] = {}
+        self._latest = now
+        """The latest time there ever was: a clock may have been set back."""
+        self._withdrawn: dict[tuple[int, int], int] = {}
+        """How many requests were withdrawn by an event, by its number and time."""
+        self._silenced: list[tuple[int, str | None]] = []
+        """Events by which grants of somebody were withdrawn, or of several."""
+
+    def check(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take what an event tells.
+
+        Raises:
+            IntegrityError: it tells of something that was never asked for, or was over.
+
+        """
+        match event["op"]:
+            case "accept-clock":
+                self._latest = max(self._latest, event["at"] - event["jump"])
+            case "delegator-disable" | "delegator-import":
+                if "requests" in event:
+                    self._withdrawn[seq, event["at"]] = event["requests"]
+                if "grants" in event:
+                    self._silenced.append((seq, event.get("delegator")))
+            case "approval-request":
+                self._told[event["approval"]] = _Told(seq, event)
+            case _:
+                self._open(seq, event["approval"], event["digest"]).speak(seq, event)
+
+    def use(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take what an event tells that has used an approval.
+
+        Raises:
+            IntegrityError: nobody had granted it, or it was over.
+
+        """
+        one = self._open(seq, event["approval"])
+        grants = one.granted_at(event["at"])
+        if grants != event["approvers"] or grants.keys() != one.words.keys() or event["at"] >= one.until:
+            raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
+        one.end = (ApprovalState.USED.value, event["at"], seq)
+
+    def must_be_done(self) -> None:
+        """Compare the rows.
+
+        Raises:
+            IntegrityError: one of them was edited, removed or inserted.
+
+        """
+        withdrawn: Counter[tuple[int, int]] = Counter()
+        for row in self._snapshot.all():
+            told = self._told.pop(row.id, None)
+            if told is None:
+                raise IntegrityError(f"the ledger has a request {row.id} that no event tells of")
+            end = _end_of(row)
+            if end is not None and end[0] == ApprovalState.WITHDRAWN.value and told.end is None:
+                withdrawn[end[2], end[1]] += 1
+            elif not self._has_ended_so(end, told):
+                raise IntegrityError(f"request {row.id} has not ended as its events say")
+            if not self._is_as_told(row, told):
+                raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
+        for id_ in self._told:
+            raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
+        if withdrawn != self._withdrawn:
+            raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
+
+    def _open(self, seq: int, id_: str, digest: str | None = None) -> _Told:
+        found = self._told.get(id_)
+        if found is None or found.end is not None or digest not in (None, found.request[0]):
+            raise IntegrityError(f"event {seq} is about a request that was not open")
+        return found
+
+    def _has_ended_so(self, end: tuple[Any, ...] | None, told: _Told) -> bool:
+        if end is None or told.end is not None:
+            return end == told.end
+        # What has run out is closed by whoever comes by.
+        return (
+            end[2] is not None
+            and end[:2] == (ApprovalState.EXPIRED.value, told.until)
+            and told.until <= self._latest
+        )
+
+    def _is_as_told(self, row: Approval, told: _Told) -> bool:
+        request = (row.digest.hex(), row.delegator, row.asked_by, row.asked_at, row.expires_at, row.event)
+        used = told.end is not None and told.end[0] == ApprovalState.USED.value
+        words = {word.group: None if word.granted is None else _Said._make(word[1:7]) for word in row.words}
+        return (
+            request == told.request
+            and (row.identity is not None) == used
+            and words.keys() == told.words.keys()
+            and all(
+                words[group] == said or (words[group] is None and said is not None and self._is_over(said))
+                for group, said in told.words.items()
+            )
+        )
+
+    def _is_over(self, said: _Said) -> bool:
+        """Tell whether a grant has run out, or was withdrawn with its approver."""
+        until = _END_OF_TIME if said.expires_at is None else said.expires_at
+        return until <= self._latest or any(
+            seq > said.event and name in (None, said.approver) for seq, name in self._silenced
+        )
+
+
+def _end_of(row: Approval) -> tuple[Any, ...] | None:
+    end = (row.ended_as, row.ended_at, row.ended_event)
+    return None if end == (None, None, None) else end

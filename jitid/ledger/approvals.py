@@ -1,0 +1,177 @@
+"""Requests for approval, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.identifier import approval_id, identity_id
+from jitid.ledger import selecting
+from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
+from jitid.lifetime import check_times
+
+_APPROVAL = """
+    SELECT p.id, p.uid, p.digest, p.request, p.delegator, p.asked_by, p.asked_at, p.expires_at, p.ended_at,
+           p.ended_as, i.uid, p.event, p.ended_event
+      FROM approval p LEFT JOIN identity i ON i.id = p.identity"""
+_LIVE = "p.ended_at IS NULL AND p.expires_at > :now"
+_STANDS = """EXISTS (SELECT 1 FROM delegator d CROSS JOIN delegator_group m
+            WHERE d.name = g.approver AND d.disabled_at IS NULL AND m.delegator = d.id AND m.name = g.name)"""
+_WORD = f"""SELECT g.approval, g.name, g.approver, g.proof, g.granted, g.decided_at, g.expires_at, g.event, {_STANDS}
+      FROM approval_group g"""
+_RUNS = "g.granted = 1 AND g.expires_at > :now"
+_AT_ONCE = 500
+
+
+class SqlApprovals:
+    """What a view of a ledger that speaks SQL answers about requests for approval."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self._now = now
+
+    def find(self, uid: bytes) -> Approval | None:
+        """Return the request with that id (16 bytes)."""
+        return next(self._approvals("p.uid = :uid", {"uid": uid}), None)
+
+    def alike(self, digest: bytes) -> list[Approval]:
+        """Return those of exactly that request which have neither ended nor run out, the newest first."""
+        return list(self._approvals(f"p.digest = :digest AND {_LIVE} ORDER BY p.id DESC", {"digest": digest}))
+
+    def some(self, chosen: ApprovalFilter, limit: int) -> list[Approval]:
+        """Return requests, the newest first."""
+        of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
+        if chosen.waiting:
+            of_group += f" AND (g.granted IS NULL OR NOT ({_RUNS} AND {_STANDS}))"
+        conditions = {
+            _LIVE: chosen.live or chosen.waiting,
+            f"EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND {of_group})": (
+                chosen.waiting or chosen.group is not None
+            ),
+            "p.id < :before": chosen.before is not None,
+        }
+        where = " AND ".join(["1 = 1", *(condition for condition, holds in conditions.items() if holds)])
+        values = {"group": chosen.group, "before": chosen.before, "limit": limit}
+        return list(self._approvals(f"{where} ORDER BY p.id DESC LIMIT :limit", values))
+
+    def all(self) -> Iterator[Approval]:
+        """Yield every request, in order."""
+        return self._approvals("1 = 1 ORDER BY p.id", {})
+
+    def _approvals(self, where: str, values: dict[str, Any]) -> Iterator[Approval]:
+        rows = iter(self._db.execute(f"{_APPROVAL} WHERE {where}", {**values, "now": self._now}))
+        while chunk := list(islice(rows, _AT_ONCE)):
+            words: dict[int, list[Word]] = {}
+            named: dict[str, Any] = {}
+            among = selecting.placeholders("key", [row[0] for row in chunk], named)
+            for key, *said in self._db.execute(
+                f"{_WORD} WHERE g.approval IN ({among}) ORDER BY g.name", named
+            ):
+                words.setdefault(key, []).append(Word._make(said))
+            for row in chunk:
+                yield _approval(row, words.get(row[0], []))
+
+
+class SqlApprovalChanges(SqlApprovals):
+    """What a durable change of a ledger that speaks SQL does to requests for approval."""
+
+    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
+        super().__init__(db, now)
+        self._next_seq = next_seq
+
+    def ask(
+        self,
+        uid: bytes,
+        request: bytes,
+        delegator: str,
+        asked_by: str,
+        expires_at: int,
+        groups: Iterable[str],
+    ) -> None:
+        """Record a request."""
+        key = self._db.execute(
+            """INSERT INTO approval (uid, digest, request, delegator, asked_by, asked_at, expires_at, event)
+               VALUES (:uid, :digest, :request, :delegator, :asked_by, :now, :expires_at, :event)""",
+            {
+                "uid": uid,
+                "digest": sha256(request).digest(),
+                "request": request,
+                "delegator": delegator,
+                "asked_by": asked_by,
+                "now": self._now,
+                "expires_at": expires_at,
+                "event": self._next_seq(),
+            },
+        ).lastrowid
+        self._db.executemany(
+            "INSERT INTO approval_group (approval, name) VALUES (?, ?)", [(key, group) for group in groups]
+        )
+
+    def speak(
+        self, key: int, groups: Sequence[str], approver: str, proof: str, expires_at: int | None
+    ) -> None:
+        """Record what somebody says for these groups of a request: a grant until then, or no for ever."""
+        seq = self._next_seq()
+        self._db.executemany(
+            """UPDATE approval_group SET approver = ?, proof = ?, granted = ?, decided_at = ?, expires_at = ?, event = ?
+                WHERE approval = ? AND name = ?""",
+            [
+                (approver, proof, int(expires_at is not None), self._now, expires_at, seq, key, group)
+                for group in groups
+            ],
+        )
+        if expires_at is None:
+            self._end(key, ApprovalState.DENIED, None, seq)
+
+    def use(self, key: int, identity: int, event: int) -> None:
+        """Record that a request was used for an identity, which that event issues."""
+        self._end(key, ApprovalState.USED, identity, event)
+
+    def _end(self, key: int, state: ApprovalState, identity: int | None, event: int) -> None:
+        done = self._db.execute(
+            """UPDATE approval SET ended_at = :now, ended_as = :state, identity = :identity, ended_event = :event
+                WHERE id = :key AND ended_at IS NULL""",
+            {"now": self._now, "state": state.value, "identity": identity, "event": event, "key": key},
+        )
+        assert done.rowcount == 1, "what has ended ends once"
+
+    def close_expired(self) -> None:
+        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
+        self._db.execute(
+            """UPDATE approval SET ended_at = expires_at, ended_as = :state, ended_event = :event
+                WHERE ended_at IS NULL AND expires_at <= :now""",
+            {"state": ApprovalState.EXPIRED.value, "event": self._next_seq(), "now": self._now},
+        )
+        # They are as if nothing had been said; the audit log has what was.
+        self._db.execute(
+            """UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
+                      expires_at = NULL, event = NULL
+                WHERE granted = 1 AND expires_at <= :now
+                  AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL)""",
+            {"now": self._now},
+        )
+
+
+def _approval(row: Any, words: Sequence[Word]) -> Approval:
+    key, uid, digest, request, *rest = row
+    try:
+        *who, asked_at, expires_at, ended_at, ended_as, identity, event, ended_event = rest
+        times = asked_at, expires_at, ended_at
+        check_times(*times, *(at for word in words for at in (word.decided_at, word.expires_at)))
+        if ended_as is not None:
+            ApprovalState(ended_as)
+        if sha256(request).digest() != digest:
+            # What an approver is shown must be what is asked for.
+            raise IntegrityError(
+                f"the request {approval_id(uid)} was changed in the ledger", "run: jitid audit verify"
+            )
+        used_for = None if identity is None else identity_id(identity)
+        own = key, approval_id(uid), digest, request
+        return Approval._make((*own, *who, *times, ended_as, used_for, event, ended_event, tuple(words)))
+    except (TypeError, ValueError) as error:
+        raise IntegrityError(
+            "a request for approval in the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error

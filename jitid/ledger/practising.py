@@ -1,0 +1,140 @@
+"""What agents were permitted, and what of that they used, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jitid.ledger.lifespans import DEATH
+from jitid.ledger.past import Practice
+
+QUARTER = 900
+"""Seconds: every zone's hours begin with a quarter of an hour of UTC."""
+
+_TABLES = {
+    "mined": "identity INTEGER PRIMARY KEY, began BIGINT, ended BIGINT",
+    "reported": "identity INTEGER PRIMARY KEY, last BIGINT, uses BIGINT",
+}
+
+
+def practices(db: Any, since: int, agent: str | None, task: str | None) -> list[Practice]:
+    """Return what an agent did since a time, what agents did on a task, or what one did on the other."""
+    return list(_Mining(db, since).practices(agent, task))
+
+
+class _Mining:
+    """Its temporary tables, and the time from which on it counts."""
+
+    def __init__(self, db: Any, since: int) -> None:
+        self._db = db
+        self._since = since
+        for name, columns in _TABLES.items():
+            db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
+
+    def practices(self, agent: str | None, task: str | None) -> Iterator[Practice]:
+        which = {"a.text = :agent": agent, "i.task = (SELECT id FROM task WHERE name = :task)": task}
+        where = " AND ".join(condition for condition, value in which.items() if value is not None)
+        agents = self._all(
+            f"""SELECT DISTINCT a.id, a.text FROM identity i JOIN term a ON a.id = i.agent
+                 WHERE {where} ORDER BY a.text""",
+            agent=agent,
+            task=task,
+        )
+        for key, name in agents:
+            try:
+                self._collect(key, task)
+                found = self._practice(name)
+            finally:
+                for table in _TABLES:
+                    self._db.execute(f"DELETE FROM {table}")
+            if found is not None:
+                yield found
+
+    def _collect(self, agent: int, task: str | None) -> None:
+        of_task = "" if task is None else "AND i.task = (SELECT id FROM task WHERE name = :task)"
+        self._all(
+            f"""INSERT INTO mined
+                SELECT i.id, min(c.issued_at), max({DEATH})
+                  FROM identity i CROSS JOIN credential c ON c.identity = i.id
+                 WHERE i.agent = :agent {of_task} AND c.issued_at >= :since GROUP BY i.id""",
+            agent=agent,
+            task=task,
+        )
+        self._all(
+            """INSERT INTO reported
+               SELECT m.identity, max(u.last_at), sum(u.uses)
+                 FROM mined m CROSS JOIN used u ON u.identity = m.identity GROUP BY m.identity"""
+        )
+
+    def _practice(self, name: str) -> Practice | None:
+        ((used, uses),) = self._all("SELECT count(*), coalesce(sum(uses), 0) FROM reported")
+        reported = bool(used)
+        if reported:
+            # What nobody used proves no need.
+            self._all("DELETE FROM mined WHERE identity NOT IN (SELECT identity FROM reported)")
+            self._all(
+                "UPDATE mined SET ended = (SELECT last FROM reported WHERE reported.identity = mined.identity)"
+            )
+        identities, longest, last = self._all(
+            "SELECT count(*), max(ended - began), max(CASE WHEN :used THEN ended END) FROM mined",
+            used=reported,
+        )[0]
+        if not identities:
+            return None
+        people = self._all(
+            """SELECT DISTINCT d.text, r.name, i.proof, i.sensitivity, i.depth
+                 FROM mined m CROSS JOIN identity i ON i.id = m.identity JOIN term d ON d.id = i.delegator
+                 LEFT JOIN delegator_name n ON n.name = d.text LEFT JOIN delegator r ON r.id = n.delegator"""
+        )
+        held = self._all(
+            """SELECT h.kind, au.text, h.scopes
+                 FROM (SELECT DISTINCT c.kind, c.audiences, c.scopes
+                         FROM mined m CROSS JOIN credential c ON c.identity = m.identity
+                        WHERE c.issued_at >= :since) AS h
+                 JOIN term au ON au.id = h.audiences"""
+        )
+        credentials, first, issued = self._all(
+            """SELECT count(*), min(c.issued_at), max(c.issued_at)
+                 FROM mined m CROSS JOIN credential c ON c.identity = m.identity WHERE c.issued_at >= :since"""
+        )[0]
+        scopes = {scope for _, _, texts in held for scope in texts.split()}
+        if reported:
+            scopes = {
+                scope
+                for (scope,) in self._all(
+                    "SELECT DISTINCT u.scope FROM mined m CROSS JOIN used u ON u.identity = m.identity"
+                )
+            }
+        return Practice(
+            name,
+            reported,
+            identities,
+            credentials,
+            int(uses),
+            first,
+            max(issued, last or issued),
+            frozenset(name for stated, own, *_ in people for name in (stated, own) if name is not None),
+            frozenset(proof for _, _, proof, _, _ in people),
+            frozenset(sensitivity for _, _, _, sensitivity, _ in people),
+            frozenset(kind for kind, _, _ in held),
+            frozenset(audience for _, audiences, _ in held for audience in audiences.split()),
+            max(depth for *_, depth in people),
+            frozenset(scopes),
+            frozenset(quarter for (quarter,) in self._quarters()),
+            max(longest, 1),
+        )
+
+    def _quarters(self) -> list[Any]:
+        return self._all(
+            f"""SELECT c.issued_at / {QUARTER}
+                  FROM mined m CROSS JOIN credential c ON c.identity = m.identity WHERE c.issued_at >= :since
+                UNION SELECT u.first_at / {QUARTER} FROM mined m CROSS JOIN used u ON u.identity = m.identity
+                UNION SELECT u.last_at / {QUARTER} FROM mined m CROSS JOIN used u ON u.identity = m.identity
+                UNION SELECT x.at / {QUARTER}
+                  FROM mined m CROSS JOIN credential c ON c.identity = m.identity
+                 CROSS JOIN action x ON x.credential = c.id WHERE x.allowed = 1"""
+        )
+
+    def _all(self, sql: str, **values: Any) -> list[Any]:
+        rows: list[Any] = self._db.execute(sql, {"since": self._since, **values}).fetchall()
+        return rows

@@ -1,0 +1,256 @@
+"""The pasts of agents, name by name, in a few passes over the credentials, in SQL.
+
+SQLite and PostgreSQL both take it, but for the one place that is marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jitid.ledger.lifespans import DEATH
+from jitid.ledger.past import Past, Pasts
+from jitid.ledger.selecting import MANY, placeholders
+from jitid.ledger.survey import Spread
+
+_DAY = 86_400
+_NO_SPREAD = Spread(0, None, None, None)
+
+_TABLES = {
+    # One row an identity, in the order in which all that follows asks for them. Where a table is not kept in the order
+    # of its key (PostgreSQL), the last two words are left out.
+    "life": """agent INTEGER, began BIGINT, identity INTEGER, ended BIGINT, longest BIGINT, task INTEGER,
+        delegator INTEGER, PRIMARY KEY (agent, began, identity)) WITHOUT ROWID""",
+    # Identities with more than one credential, the only ones whose credentials have to be put together.
+    "several": "identity INTEGER PRIMARY KEY)",
+    "seen": """agent INTEGER PRIMARY KEY, identities BIGINT, tasks BIGINT, days BIGINT, first BIGINT, last BIGINT,
+        longest BIGINT, live BIGINT, task INTEGER)""",
+    "chosen": "agent INTEGER PRIMARY KEY)",
+}
+_LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({DEATH} - c.issued_at), i.task, i.delegator"""
+"""A successor's predecessor ends no identity: its end is that of its last credential."""
+
+# Whoever reads a page of names does not wait for what is told of the others.
+_OF_CHOSEN = "chosen a CROSS JOIN life l ON l.agent = a.agent"
+
+
+def pasts(db: Any, now: int, since: int, names: Sequence[str], tasks: int, days: int, most: int) -> Pasts:
+    """Return the pasts of agents since a time, as `PastSnapshot` says; none of a name without identities since then."""
+    return _Looking(db, now, since).pasts(names, tasks, days, most)
+
+
+class _Looking:
+    """One look: its temporary tables, and the times that all questions are about."""
+
+    def __init__(self, db: Any, now: int, since: int) -> None:
+        self._db = db
+        self._times = {"now": now, "since": since}
+        for name, columns in _TABLES.items():
+            db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}")
+
+    def pasts(self, names: Sequence[str], tasks: int, days: int, most: int) -> Pasts:
+        """Return the pasts, those first that matter most."""
+        try:
+            self._collect(names)
+            values = {"tasks": tasks, "days": days, "most": most}
+            self._all(
+                f"""INSERT INTO chosen SELECT agent FROM (
+                        SELECT s.agent FROM seen s JOIN term t ON t.id = s.agent LEFT JOIN agent r ON r.name = t.text
+                         ORDER BY {_RANK} LIMIT :most) AS first""",
+                **values,
+            )
+            ((found, recurring),) = self._all(
+                f"SELECT count(*), coalesce(sum(CASE WHEN {_RECURS} THEN 1 ELSE 0 END), 0) FROM seen s",
+                **values,
+            )
+            return Pasts(list(self._told(values)), found, int(recurring))
+        finally:
+            for name in _TABLES:
+                self._db.execute(f"DELETE FROM {name}")
+
+    def _collect(self, names: Sequence[str]) -> None:
+        if names:
+            values: dict[str, Any] = {}
+            terms = f"SELECT id FROM term WHERE text IN ({placeholders('name', names, values)})"
+            self._all(
+                f"""INSERT INTO life {_LIVES}
+                      FROM identity i CROSS JOIN credential c ON c.identity = i.id
+                     WHERE c.issued_at >= :since AND i.agent IN ({terms}) GROUP BY i.id""",
+                **values,
+            )
+        else:
+            self._collect_all()
+        self._all(
+            f"""INSERT INTO seen
+                SELECT agent, count(*), count(DISTINCT task), count(DISTINCT began / {_DAY}), min(began), max(began),
+                       max(longest), sum(CASE WHEN ended > :now THEN 1 ELSE 0 END), max(task)
+                  FROM life GROUP BY agent"""
+        )
+
+    def _collect_all(self) -> None:
+        # In the order of the credentials: that of the identities, but for the few that have several.
+        self._all("INSERT INTO several SELECT identity FROM credential GROUP BY identity HAVING count(*) > 1")
+        self._all(
+            f"""INSERT INTO life
+                SELECT i.agent, c.issued_at, i.id, {DEATH}, {DEATH} - c.issued_at, i.task, i.delegator
+                  FROM credential c CROSS JOIN identity i ON i.id = c.identity
+                 WHERE c.issued_at >= :since
+                   AND NOT EXISTS (SELECT 1 FROM several WHERE several.identity = c.identity)
+                 ORDER BY 1, 2, 3"""
+        )
+        self._all(
+            f"""INSERT INTO life {_LIVES}
+                  FROM several s CROSS JOIN identity i ON i.id = s.identity
+                 CROSS JOIN credential c ON c.identity = s.identity
+                 WHERE c.issued_at >= :since GROUP BY i.id"""
+        )
+
+    def _told(self, values: dict[str, Any]) -> Iterator[Past]:
+        run_times = self._spreads("l.ended - l.began", "l.ended <= :now")
+        intervals = self._intervals()
+        concurrency = self._concurrency()
+        delegators = self._delegators()
+        granted = self._granted()
+        used = self._used()
+        for agent, name, identities, tasks, days, first, last, longest, live, purpose in self._all(
+            f"""SELECT s.agent, t.text, s.identities, s.tasks, s.days, s.first, s.last, s.longest, s.live,
+                       (SELECT purpose FROM task WHERE id = s.task)
+                  FROM chosen a JOIN seen s ON s.agent = a.agent JOIN term t ON t.id = s.agent
+                  LEFT JOIN agent r ON r.name = t.text
+                 ORDER BY {_RANK}""",
+            **values,
+        ):
+            kinds, audiences, scopes = granted[agent]
+            yield Past(
+                name,
+                identities,
+                tasks,
+                days,
+                first,
+                last,
+                int(live),
+                run_times.get(agent, _NO_SPREAD),
+                intervals.get(agent, _NO_SPREAD),
+                longest,
+                int(concurrency[agent]),
+                *delegators[agent],
+                purpose,
+                frozenset(kinds),
+                frozenset(audiences),
+                frozenset(scopes),
+                used.get(agent),
+            )
+
+    def _all(self, sql: str, **values: Any) -> list[Any]:
+        rows: list[Any] = self._db.execute(sql, {**self._times, **values}).fetchall()
+        return rows
+
+    def _spreads(self, value: str, which: str) -> dict[int, Spread]:
+        """Return how a value of the chosen lives is spread, by agent and by nearest rank."""
+        return self._spread(
+            f"SELECT l.agent, {value}, count(*) FROM {_OF_CHOSEN} WHERE {which} GROUP BY l.agent, {value}"
+        )
+
+    def _intervals(self) -> dict[int, Spread]:
+        """Return how many days lay between those on which something was issued."""
+        return self._spread(
+            f"""SELECT agent, gap, count(*)
+                  FROM (SELECT agent, day - lag(day) OVER (PARTITION BY agent ORDER BY day) AS gap
+                          FROM (SELECT DISTINCT l.agent, l.began / {_DAY} AS day FROM {_OF_CHOSEN}) AS days) AS gaps
+                 WHERE gap IS NOT NULL GROUP BY agent, gap"""
+        )
+
+    def _spread(self, counted: str) -> dict[int, Spread]:
+        return {
+            agent: Spread(int(number), p50, p95, longest)
+            for agent, number, p50, p95, longest in self._all(
+                f"""WITH counted (agent, value, n) AS ({counted}),
+                    running AS (SELECT agent, value, sum(n) OVER (PARTITION BY agent ORDER BY value) AS upto,
+                                       sum(n) OVER (PARTITION BY agent) AS whole
+                                  FROM counted)
+                    SELECT agent, max(whole), min(CASE WHEN 2 * upto >= whole THEN value END),
+                           min(CASE WHEN 100 * upto >= 95 * whole THEN value END), max(value)
+                      FROM running GROUP BY agent"""
+            )
+        }
+
+    def _concurrency(self) -> dict[int, int]:
+        # Each agent's by itself: the lives of one are in the order of their beginning already. What begins as another
+        # ends comes after it; but whatever lived at all lived for a second.
+        return dict(
+            self._all(
+                """SELECT a.agent, (
+                       SELECT max(n)
+                         FROM (SELECT sum(step) OVER (ORDER BY at, step ROWS UNBOUNDED PRECEDING) AS n
+                                 FROM (SELECT began AS at, 1 AS step FROM life WHERE agent = a.agent
+                                       UNION ALL
+                                       SELECT CASE WHEN ended > began THEN ended ELSE began + 1 END, -1
+                                         FROM life WHERE agent = a.agent) AS steps) AS running)
+                     FROM chosen a"""
+            )
+        )
+
+    def _delegators(self) -> dict[int, tuple[int, str, int]]:
+        """Return how many delegators each agent had, and who was behind most identities, and how many."""
+        return {
+            agent: (people, name, n)
+            for agent, people, name, n in self._all(
+                f"""WITH counted AS (
+                        SELECT l.agent, l.delegator, count(*) AS n FROM {_OF_CHOSEN} GROUP BY l.agent, l.delegator),
+                    named AS (
+                        SELECT c.agent, coalesce(r.name, t.text) AS name, sum(c.n) AS n
+                          FROM counted c JOIN term t ON t.id = c.delegator
+                          LEFT JOIN delegator_name d ON d.name = t.text LEFT JOIN delegator r ON r.id = d.delegator
+                         GROUP BY c.agent, coalesce(r.name, t.text)),
+                    ranked AS (
+                        SELECT agent, name, n, count(*) OVER (PARTITION BY agent) AS people,
+                               row_number() OVER (PARTITION BY agent ORDER BY n DESC, name) AS place
+                          FROM named)
+                    SELECT agent, people, name, n FROM ranked WHERE place = 1"""
+            )
+        }
+
+    def _granted(self) -> dict[int, tuple[set[str], set[str], set[str]]]:
+        """Return the kinds, the audiences and the scopes that each agent was granted."""
+        found: dict[int, tuple[set[str], set[str], set[str]]] = {}
+        tables = (
+            f"{_OF_CHOSEN} CROSS JOIN credential c ON c.identity = l.identity"
+            if self._few()
+            else "credential c CROSS JOIN identity i ON i.id = c.identity CROSS JOIN chosen a ON a.agent = i.agent"
+        )
+        for agent, kind, audiences, scopes in self._all(
+            f"""SELECT g.agent, g.kind, t.text, g.scopes
+                  FROM (SELECT DISTINCT a.agent, c.kind, c.audiences, c.scopes FROM {tables}
+                         WHERE c.issued_at >= :since) AS g
+                  JOIN term t ON t.id = g.audiences"""
+        ):
+            kinds, meant, held = found.setdefault(agent, (set(), set(), set()))
+            kinds.add(kind)
+            meant.update(audiences.split())
+            held.update(scopes.split())
+        return found
+
+    def _used(self) -> dict[int, frozenset[str]]:
+        """Return the scopes that each agent used of whom use was reported."""
+        tables = (
+            "chosen a CROSS JOIN identity i ON i.agent = a.agent CROSS JOIN used u ON u.identity = i.id"
+            if self._few()
+            else "used u CROSS JOIN identity i ON i.id = u.identity CROSS JOIN chosen a ON a.agent = i.agent"
+        )
+        found: dict[int, set[str]] = {}
+        for agent, scope in self._all(
+            f"SELECT DISTINCT a.agent, u.scope FROM {tables} WHERE u.last_at >= :since"
+        ):
+            found.setdefault(agent, set()).add(scope)
+        return {agent: frozenset(scopes) for agent, scopes in found.items()}
+
+    def _few(self) -> bool:
+        """Tell whether looking up each of the chosen lives costs less than a pass over all rows."""
+        ((lives,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS some")
+        return bool(lives < MANY)
+
+
+_RECURS = "s.tasks >= :tasks OR s.days >= :days"
+_RANK = f"""CASE WHEN r.id IS NOT NULL AND r.unregistered_at IS NULL THEN 0 WHEN {_RECURS} THEN 1 ELSE 2 END,
+    s.identities DESC, t.text"""
+"""Names in the order in which they matter."""

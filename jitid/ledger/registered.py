@@ -1,0 +1,80 @@
+"""Records of agents compared with the audit events that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.agent import Agent
+from jitid.errors import IntegrityError
+from jitid.ledger.directory import DirectorySnapshot
+from jitid.text import quote
+
+MARK = b'"op":"agent-'
+"""What stands in each event about agents, and in no other: in a text the quotes would be escaped."""
+
+_EVERY = 1 << 31
+_LISTS = ("scopes", "audiences", "kinds")
+_STATING = ("agent-register", "agent-change")
+_STATED = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
+
+
+class AgentMembers:
+    """Takes the events about agents, and says at their end which records are not as those tell."""
+
+    def __init__(self, snapshot: DirectorySnapshot) -> None:
+        self._snapshot = snapshot
+        self._told: dict[str, dict[str, Any]] = {}
+        """What each record must say, by the agent's name and the names of its fields."""
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Go on with what one event tells."""
+        name, at = event["agent"], event["at"]
+        told = self._told.setdefault(name, dict.fromkeys(("concurrency", "suspended_at", "unregistered_at")))
+        told |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
+        match event["op"]:
+            case "agent-register":
+                told |= dict.fromkeys(("reviewed_at", "suspended_at", "suspended_as", "unregistered_at"))
+                told |= {
+                    "registered_at": at,
+                    "review_at": event["review"],
+                    "concurrency": event.get("concurrency"),
+                }
+            case "agent-change" if event.get("unlimited"):
+                told["concurrency"] = None
+            case "agent-review":
+                told |= {"reviewed_at": at, "review_at": event["review"]}
+            case "agent-suspend" if told["suspended_at"] is None:
+                told |= {"suspended_at": at, "suspended_as": event.get("reason")}
+            case "agent-resume":
+                told |= {"suspended_at": None, "suspended_as": None}
+            case "agent-unregister" if told["unregistered_at"] is None:
+                told["unregistered_at"] = at
+
+    def must_be_done(self) -> None:
+        """Compare the records.
+
+        Raises:
+            IntegrityError: one was edited, removed or inserted.
+
+        """
+        for agent in self._snapshot.agents(owner=(), after=None, limit=_EVERY):
+            told = self._told.pop(agent.name, None)
+            if told is None:
+                raise IntegrityError(
+                    f"the ledger has a record of agent {quote(agent.name)} that no event tells of"
+                )
+            if self._differs(agent, told):
+                raise IntegrityError(f"the record of agent {quote(agent.name)} is not as the events tell")
+        for name in self._told:
+            raise IntegrityError(f"events tell of agent {quote(name)}, and the ledger has no record of it")
+
+    def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:
+        found = agent._asdict()
+        # Events about its owner suspend an agent too; those do not say when.
+        free = ("suspended_at", "suspended_as") if told["suspended_at"] is None else ()
+        return any(
+            value != (list(found[field]) if field in _LISTS else found[field])
+            for field, value in told.items()
+            if field not in free
+        )

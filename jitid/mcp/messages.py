@@ -1,0 +1,150 @@
+"""Messages of JSON-RPC 2.0, one a line: read with a bound, judged strictly, and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import UsageError
+
+LONGEST = 1 << 16
+"""The longest message that is read, in bytes; of a longer one no more than this is ever held."""
+
+PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL_ERROR = (
+    -32700,
+    -32600,
+    -32601,
+    -32602,
+    -32603,
+)
+"""JSON-RPC 2.0, section 5.1."""
+
+_PIECE = 1 << 16
+_LONGEST_ID = 256
+"""An id goes back as it came, so that it is kept short, in characters."""
+
+Id = str | int | None
+
+
+class Request(NamedTuple):
+    """A request, or a notification, which nobody waits for an answer to."""
+
+    method: str
+    params: Mapping[str, Any]
+    id: Id
+    """None for a notification."""
+
+
+class MessageError(Exception):
+    """A message that cannot be answered as asked; the reason repeats nothing of it."""
+
+    def __init__(self, code: int, reason: str, id_: Id = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.id = id_
+        """Of the request, as far as it could be read."""
+
+
+def lines() -> Iterator[bytes | None]:
+    """Yield each line of standard input to its end, without the line break; None for one that is too long.
+
+    What comes after the last line break is a line as well. Blank lines are left out. Raises UsageError if standard
+    input cannot be read.
+    """
+    kept = bytearray()
+    too_long = False
+    while piece := _read():
+        *whole, last = piece.split(b"\n")
+        for part in whole:
+            kept += part
+            if too_long or len(kept) > LONGEST:
+                yield None
+            elif kept.strip():
+                yield bytes(kept)
+            kept.clear()
+            too_long = False
+        if not too_long:
+            kept += last
+        if len(kept) > LONGEST:
+            kept.clear()
+            too_long = True
+    if too_long:
+        yield None
+    elif kept.strip():
+        yield bytes(kept)
+
+
+def _read() -> bytes:
+    while True:
+        try:
+            return os.read(0, _PIECE)
+        except BlockingIOError:
+            # Somebody else made the shared terminal or pipe non-blocking.
+            select.select([0], [], [])
+        except OSError as error:
+            raise UsageError(
+                f"standard input cannot be read: {(error.strerror or 'error').lower()}",
+                "a client of the Model Context Protocol writes to it",
+            ) from error
+
+
+def read(line: bytes | None) -> Request | None:
+    """Return the request in a line; None for an answer, since nothing was asked here.
+
+    Raises MessageError for what is no request.
+    """
+    if line is None:
+        raise MessageError(INVALID_REQUEST, f"the message is longer than {LONGEST} bytes")
+    try:
+        message = strictjson.loads(line, "the message")
+    except strictjson.StrictJSONError as error:
+        raise MessageError(PARSE_ERROR, str(error)) from None
+    if isinstance(message, list):
+        raise MessageError(INVALID_REQUEST, "batches are not taken: write each message on a line of its own")
+    if not isinstance(message, dict):
+        raise MessageError(INVALID_REQUEST, "the message is no object")
+    id_ = message.get("id")
+    if not _is_id(id_):
+        id_ = None
+    if message.get("jsonrpc") != "2.0":
+        raise MessageError(INVALID_REQUEST, 'the member `jsonrpc` is not "2.0"', id_)
+    if "method" not in message and ("result" in message or "error" in message):
+        return None
+    if "id" in message and id_ is None:
+        raise MessageError(
+            INVALID_REQUEST,
+            f"the member `id` is neither an integer nor a text of at most {_LONGEST_ID} characters",
+        )
+    method, params = message.get("method"), message.get("params", {})
+    if not isinstance(method, str):
+        raise MessageError(INVALID_REQUEST, "the member `method` is no text", id_)
+    if not isinstance(params, dict):
+        raise MessageError(INVALID_PARAMS, "the member `params` is no object", id_)
+    return Request(method, params, id_)
+
+
+def _is_id(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_ID
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def answer(id_: Id, result: Mapping[str, Any]) -> str:
+    """Return the line that answers a request, without its line break."""
+    return dumps({"jsonrpc": "2.0", "id": id_, "result": result})
+
+
+def refusal(error: MessageError) -> str:
+    """Return the line that refuses a message, without its line break."""
+    told = {"code": error.code, "message": error.reason}
+    return dumps({"jsonrpc": "2.0", "id": error.id, "error": told})
+
+
+def dumps(value: object) -> str:
+    """Return a value as JSON on one line: ASCII alone, so that nothing in it acts on whoever looks at it."""
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,181 @@
+"""What the tools take and give, as JSON Schema; and the check of what is given to them against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+Schema = Mapping[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+_NUMBER: Schema = {"type": "integer"}
+_YES_OR_NO: Schema = {"type": "boolean"}
+
+
+def _text(description: str, longest: int) -> Schema:
+    return {"type": "string", "description": description, "minLength": 1, "maxLength": longest}
+
+
+def _texts(description: str, longest: int, most: int) -> Schema:
+    items = {"type": "string", "minLength": 1, "maxLength": longest}
+    # What is asked for goes into the audit log, whatever becomes of it.
+    return {"type": "array", "description": description, "items": items, "maxItems": most}
+
+
+def _takes(properties: Mapping[str, Schema], *required: str) -> Schema:
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": list(required)} if required else schema
+
+
+_ASKED: Mapping[str, Schema] = {
+    "agent": _text("Who is to act: the name of the sub-agent, such as test-runner.", 128),
+    "scopes": _texts(
+        "The rights it needs, each as segments between colons, such as repo:acme/web:read. A segment may be or end in "
+        "*. Each must be covered by one of your own. None: an identity alone.",
+        256,
+        64,
+    ),
+    "audiences": _texts(
+        "Who the credential is meant for, among your own audiences; left out: those.", 255, 16
+    ),
+    "ttl": _text("How long it lives, as 90s, 15m or 1h; never longer than your own credential.", 32),
+    "purpose": _text("Why, in a sentence; only with a new task, and left out: as yours.", 1_000),
+    "task": _text("The name of a sub-task, such as INC-4821/tests; left out: your own task.", 128),
+}
+
+REQUEST = _takes(_ASKED, "agent")
+QUESTION = _takes(_ASKED)
+ID = _takes({"id": _text("The id of the identity (jid_...) or of a credential of it (jti_...).", 64)}, "id")
+NOTHING = _takes({})
+
+_ERROR: Schema = {
+    "type": "object",
+    "description": "Why it was not done.",
+    "properties": {
+        "code": _TEXT,
+        "message": _TEXT,
+        "hint": _TEXT,
+        "retryable": _YES_OR_NO,
+        "retry_after_seconds": {"type": "number"},
+    },
+    "required": ["code", "message", "retryable"],
+}
+
+
+def _gives(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    """Return the schema of a result; an error stands in its place, which some clients check by the same schema."""
+    return {
+        "type": "object",
+        "properties": {**required, **optional, "error": _ERROR},
+        "anyOf": [{"required": list(required)}, {"required": ["error"]}],
+    }
+
+
+_GRANTED: Mapping[str, Schema] = {
+    "agent": _TEXT,
+    "task": _TEXT,
+    "sensitivity": _TEXT,
+    "scopes": _TEXTS,
+    "audiences": _TEXTS,
+    "depth": _NUMBER,
+    "expires_at": _TEXT,
+    "notes": _TEXTS,
+}
+
+ISSUED = _gives(
+    {"id": _TEXT, "jti": _TEXT, "token_file": _TEXT, "parent": _TEXT, "issued_at": _TEXT, **_GRANTED},
+)
+SELF = _gives(
+    {
+        "id": _TEXT,
+        "jti": _TEXT,
+        "agent": _TEXT,
+        "delegator": _TEXT,
+        "delegator_proof": _TEXT,
+        "chain": {
+            **_TEXTS,
+            "description": "Who delegated to whom, from the root delegator down to yourself.",
+        },
+        "task": _TEXT,
+        "sensitivity": _TEXT,
+        "scopes": _TEXTS,
+        "audiences": _TEXTS,
+        "depth": _NUMBER,
+        "issued_at": _TEXT,
+        "expires_at": _TEXT,
+        "task_deadline": _TEXT,
+        "most": {**_NUMBER, "description": "How many identities may be out at once."},
+        "handed_out": {
+            "type": "array",
+            "description": "What you have been given here and not handed back.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": _TEXT,
+                    "agent": _TEXT,
+                    "task": _TEXT,
+                    "scopes": _TEXTS,
+                    "expires_at": _TEXT,
+                    "token_file": _TEXT,
+                },
+                "required": ["id", "agent", "task", "scopes", "expires_at"],
+            },
+        },
+    },
+    purpose=_TEXT,
+    parent=_TEXT,
+    authorization_details={"type": "array", "items": {"type": "object"}},
+)
+DECISION = _gives(
+    {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},
+    hint={**_TEXT, "description": "What to change for it to pass."},
+    lifetime=_TEXT,
+    **_GRANTED,
+)
+HANDED_BACK = _gives(
+    {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
+    offline_until={
+        **_TEXT,
+        "description": "Until when a verifier that does not ask the ledger honours one of them.",
+    },
+)
+
+
+def check(arguments: Mapping[str, Any], schema: Schema) -> None:
+    """Hold the arguments of a call to the schema of its tool.
+
+    Raises UsageError for what does not fit; it repeats nothing of that, which may be a token.
+    """
+    properties: Mapping[str, Schema] = schema["properties"]
+    if not arguments.keys() <= properties.keys():
+        known = ", ".join(properties)
+        raise UsageError(
+            "there is an argument that this tool does not take",
+            f"it takes: {known}" if known else "it takes none",
+        )
+    for name in schema.get("required", ()):
+        if name not in arguments:
+            raise UsageError(f"the argument {quote(name)} is missing")
+    for name, value in arguments.items():
+        _check_value(value, properties[name], f"the argument {quote(name)}")
+
+
+def _check_value(value: object, schema: Schema, what: str) -> None:
+    if schema["type"] == "array":
+        if not isinstance(value, list):
+            raise UsageError(f"{what} is no array of texts")
+        if len(value) > schema["maxItems"]:
+            raise UsageError(f"{what} has {len(value)} texts, more than {schema['maxItems']}")
+        for each in value:
+            _check_value(each, schema["items"], f"what stands in {what}")
+        return
+    if not isinstance(value, str):
+        raise UsageError(f"{what} is no text")
+    if len(value) > schema["maxLength"]:
+        raise UsageError(f"{what} has {len(value)} characters, more than {schema['maxLength']}")
+    if not value.strip():
+        raise UsageError(f"{what} is blank", "an empty value is never taken for none: leave it out")

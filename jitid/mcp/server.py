@@ -1,0 +1,128 @@
+"""The server: what each method answers, in the order in which it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid import __version__
+from jitid.errors import JitidError
+from jitid.formats import output
+from jitid.mcp import messages, schema
+from jitid.mcp.messages import MessageError, Request
+from jitid.mcp.session import LimitError, Session
+from jitid.mcp.telling import in_terms_of_tools
+from jitid.mcp.tools import TOOLS
+from jitid.text import safe
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
+
+VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""The revisions of the protocol that are spoken, the oldest first; a client that wants another is offered the last."""
+
+_INSTRUCTIONS = (
+    "You act with an identity of your own, which somebody has delegated to you for one task. Before you start a "
+    "sub-agent or a program, ask for a narrower identity for it with request_identity, and hand it back with hand_back "
+    "when it is done. You get the path of a file with the token: give that path to the program, as its "
+    "JITID_PARENT_FILE or JITID_TOKEN_FILE, and never read or print the token."
+)
+
+
+class Server:
+    """Answers one client."""
+
+    def __init__(self, given: Globals, session: Session) -> None:
+        self._given = given
+        self._session = session
+        self._version: str | None = None
+        """What was agreed on."""
+
+    def answer(self, line: bytes | None) -> str | None:
+        """Return the line that answers a line, without its line break; None where nobody waits for an answer."""
+        try:
+            request = messages.read(line)
+            if request is None or request.id is None:
+                # Of all notifications there is none that would change anything: calls are answered in their order,
+                # so that nothing that could be cancelled has begun.
+                return None
+            return messages.answer(request.id, self._result(request))
+        except MessageError as error:
+            return messages.refusal(error)
+
+    def _result(self, request: Request) -> Mapping[str, Any]:
+        match request.method:
+            case "initialize":
+                return self._initialize(request)
+            case "ping":
+                return {}
+            case "tools/list" | "tools/call" if self._version is None:
+                raise MessageError(
+                    messages.INVALID_REQUEST, "the session begins with `initialize`", request.id
+                )
+            case "tools/list":
+                if request.params.get("cursor") is not None:
+                    raise MessageError(
+                        messages.INVALID_PARAMS, "there is one page, and no cursor", request.id
+                    )
+                return {"tools": [tool.listed() for tool in TOOLS.values()]}
+            case "tools/call":
+                return self._call(request)
+            case _:
+                raise MessageError(messages.NO_METHOD, "there is no such method", request.id)
+
+    def _initialize(self, request: Request) -> Mapping[str, Any]:
+        wanted = request.params.get("protocolVersion")
+        if not isinstance(wanted, str):
+            raise MessageError(messages.INVALID_PARAMS, "`protocolVersion` is no text", request.id)
+        if self._version is not None:
+            raise MessageError(messages.INVALID_REQUEST, "the session has begun already", request.id)
+        self._version = wanted if wanted in VERSIONS else VERSIONS[-1]
+        return {
+            "protocolVersion": self._version,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "jitid", "title": "jitid", "version": __version__},
+            "instructions": _INSTRUCTIONS,
+        }
+
+    def _call(self, request: Request) -> Mapping[str, Any]:
+        name, arguments = request.params.get("name"), request.params.get("arguments", {})
+        tool = TOOLS.get(name) if isinstance(name, str) else None
+        if tool is None:
+            raise MessageError(
+                messages.INVALID_PARAMS, f"there is no such tool; there are: {', '.join(TOOLS)}", request.id
+            )
+        if not isinstance(arguments, dict):
+            raise MessageError(messages.INVALID_PARAMS, "`arguments` is no object", request.id)
+        try:
+            schema.check(arguments, tool.takes)
+            return _content(tool.perform(self._session, arguments))
+        except JitidError as error:
+            # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
+            return {**_content({"error": _error(error)}), "isError": True}
+        except Exception as error:
+            if self._given.debug:
+                raise
+            output.say(f"jitid: error: internal error: {type(error).__name__}; this is a bug")
+            raise MessageError(
+                messages.INTERNAL_ERROR, "internal error: this is a bug of jitid", request.id
+            ) from error
+
+
+def _content(structured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a tool: as data, and as the same in text for clients that know no other."""
+    return {
+        "content": [{"type": "text", "text": messages.dumps(structured)}],
+        "structuredContent": structured,
+        "isError": False,
+    }
+
+
+def _error(error: JitidError) -> dict[str, Any]:
+    told: dict[str, Any] = {"code": error.code, "message": safe(error.message)}
+    if error.hint is not None:
+        told["hint"] = safe(in_terms_of_tools(error.hint))
+    told["retryable"] = error.retryable
+    if isinstance(error, LimitError):
+        told["retry_after_seconds"] = error.seconds
+    return told

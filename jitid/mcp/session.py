@@ -1,0 +1,243 @@
+"""What an agent does by its server: with its own credential, within limits, and with what it has been given."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Result, Revoke
+from jitid.commands import reading
+from jitid.commands.requesting import hand_out, request_from
+from jitid.environment import open_authority
+from jitid.errors import ExitStatus, InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.identifier import parse_id
+from jitid.ledger.records import Selection
+from jitid.lifetime import format_time
+from jitid.mcp import telling
+from jitid.mcp.handed import Handed, HandedOut
+from jitid.mcp.pace import Pace
+from jitid.processes import this_process
+
+if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
+    from jitid.commands.globals import Globals
+    from jitid.issuance import Issued
+    from jitid.request import IssueRequest
+    from jitid.secret import Secret
+
+_PATIENCE = 2.0
+"""Seconds that a call waits for the ledger; its agent can try again, and a signal waits no longer either."""
+
+_TOLD = 10
+"""So many identities that could not be ended are named one by one."""
+
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class LimitError(JitidError):
+    """The agent asks for more than it may, or faster; trying again later helps."""
+
+    code = "limit"
+    retryable = True
+
+    def __init__(self, message: str, hint: str, seconds: float) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
+        """In how many it helps."""
+
+
+class Limits(NamedTuple):
+    """How much an agent may have from one server."""
+
+    most: int
+    """How many identities may be out at once."""
+    rate: int
+    """How many times a second the ledger is written to, on the average."""
+    keep: bool
+    """What is out at the end lives on."""
+
+
+class Session:
+    """The agent whose own credential is in a file, from the beginning of its server to the end."""
+
+    def __init__(self, given: Globals, token_file: str, limits: Limits) -> None:
+        self._given = given
+        self._token_file = token_file
+        self._limits = limits
+        self._pace = Pace(limits.rate, time.monotonic)
+        self.handed = HandedOut()
+
+    def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell who the agent is and what it holds. Raises JitidError."""
+        found = self._perform(Inspect(token=self._own_token()))
+        if found.reason is not None:
+            raise _not_valid(found.reason)
+        self._drop_expired()
+        return {
+            **telling.own(found),
+            "most": self._limits.most,
+            "handed_out": [telling.handed(one) for one in self.handed.all()],
+        }
+
+    def what_may_i_do(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell whether a request would pass, changing nothing. Raises JitidError for one that cannot be meant."""
+        request = self._request({"agent": "agent", **arguments})
+        try:
+            (foreseen,) = self._perform(Issue(requests=(request,), dry_run=True))
+        except PolicyDeniedError as denial:
+            return telling.denial(denial)
+        return telling.foreseen(foreseen)
+
+    def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Delegate from the agent's own credential, and tell in which file the token is. Raises JitidError."""
+        request = self._request(arguments)
+        self._must_have_room()
+        self._must_have_a_turn()
+        request = request._replace(process=this_process(kept=self._limits.keep))
+        with self._opened() as authority:
+            issued = self._issue(authority, request)
+        (one,) = self.handed.unshown()
+        return {**telling.granted(issued), **telling.handed(one), "jti": one.jti, **telling.born(issued)}
+
+    def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """End the agent's own identity or one below it. Raises JitidError."""
+        named = arguments["id"]
+        parse_id(named)
+        token = self._own_token()
+        self._must_have_a_turn()
+        done = self._perform(
+            HandBack(token=token, id=named, reason="handed back", accept_clock=self._given.accept_clock)
+        )
+        self.handed.drop(done.id)
+        if done.ended.unproved is not None:
+            self._given.warn(f"what leaked of {done.id} is not proved dead: {done.ended.unproved}")
+        return telling.handed_back(done)
+
+    def end(self) -> None:
+        """End what is out, unless it is to be kept, and remove its files; what cannot be done is said.
+
+        What was made for an answer that nobody has got ends in any case. From here on signals wait: a client that has
+        closed its end sends them soon.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        doomed = self.handed.unshown() if self._limits.keep else self.handed.all()
+        if doomed:
+            self._revoke(doomed)
+        for one in doomed:
+            self.handed.drop(one.id)
+        self.handed.close()
+
+    def _issue(self, authority: LocalAuthority, request: IssueRequest) -> Issued:
+        operation = Issue(requests=(request,), accept_clock=self._given.accept_clock)
+        # What has been made must be known here before a signal can end the process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            (issued,) = authority.perform(operation)
+            hand_out(self._given, authority, [issued], lambda: self.handed.add(issued))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return issued
+
+    def _revoke(self, doomed: list[Handed]) -> None:
+        ids = tuple(one.id for one in doomed)
+        try:
+            open_authority(self._given.config()).perform(
+                Revoke(
+                    selection=Selection(ids=ids),
+                    reason="its MCP server ended",
+                    most=None,
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - nobody else could tell the user which ones live on
+            reason, status = type(error).__name__, ExitStatus.BUG
+            if isinstance(error, JitidError):
+                reason, status = error.message, error.exit_status
+            last = format_time(max(one.expires_at for one in doomed))
+            which = (
+                f"jitid revoke {' '.join(ids)}"
+                if len(ids) <= _TOLD
+                else "jitid list --process gone --field id | jitid revoke --ids-file -"
+            )
+            self._given.warn(
+                f"{len(ids)} of the identities that were handed out could not be ended: {reason}; the last one lives "
+                f"until {last}: {self._given.command(which)}"
+            )
+            self._given.status = status
+
+    def _request(self, arguments: Mapping[str, Any]) -> IssueRequest:
+        """Return the request that the arguments of a tool make. Raises UsageError."""
+        stated = {
+            "task": arguments.get("task"),
+            "delegator": None,
+            "agent": arguments["agent"],
+            "kind": None,
+            "scope": arguments.get("scopes"),
+            "audience": arguments.get("audiences"),
+            "ttl": arguments.get("ttl"),
+            "purpose": arguments.get("purpose"),
+            "sensitivity": None,
+            "deadline": None,
+            "detail": None,
+        }
+        return request_from(stated, self._own_token())
+
+    def _own_token(self) -> Secret:
+        # Anew each time: `run` renews it in place.
+        return reading.token(self._token_file, "the agent's own token")
+
+    @contextmanager
+    def _opened(self) -> Iterator[LocalAuthority]:
+        """Open the authority for one call, as a command does: today's policy counts, and the ledger that is there."""
+        authority = open_authority(self._given.config(), patience=_PATIENCE)
+        try:
+            yield authority
+        except InvalidCredentialError as error:
+            # Only the agent's own credential is ever presented.
+            raise _not_valid(error.message) from error
+        finally:
+            authority.close()
+
+    def _perform(self, operation: Operation[Result]) -> Result:
+        with self._opened() as authority:
+            return authority.perform(operation)
+
+    def _must_have_a_turn(self) -> None:
+        seconds = ceil(self._pace.take() * 10) / 10
+        if seconds:
+            raise LimitError(
+                f"too many calls that write to the ledger: more than {self._limits.rate} a second",
+                f"try again in {seconds} s",
+                seconds,
+            )
+
+    def _must_have_room(self) -> None:
+        self._drop_expired()
+        if len(self.handed) < self._limits.most:
+            return
+        first = min(one.expires_at for one in self.handed.all())
+        raise LimitError(
+            f"{self._limits.most} identities are out, which is the most",
+            f"hand back one that is no longer needed (hand_back), or try again after {format_time(first)}, when the "
+            "next one expires",
+            max(ceil(first - time.time()), 1),
+        )
+
+    def _drop_expired(self) -> None:
+        def expiry_of(id_: str) -> int | None:
+            found = self._perform(Inspect(id=id_))
+            return found.credential.expires_at if found.active else None
+
+        self.handed.drop_expired(time.time(), expiry_of)
+
+
+def _not_valid(reason: str) -> InvalidCredentialError:
+    reason = reason.removeprefix("the parent's credential is not valid: ")
+    return InvalidCredentialError(
+        f"your own credential is not valid: {reason}",
+        "nothing can be asked for with it: whoever started you has to renew it, or give you another one",
+    )

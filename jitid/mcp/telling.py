@@ -1,0 +1,123 @@
+"""What the tools answer, by the names that their schemas have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.lifetime import format_duration, format_time
+
+if TYPE_CHECKING:
+    from jitid.authority.operations import Inspection
+    from jitid.errors import PolicyDeniedError
+    from jitid.handback import HandedBack
+    from jitid.issuance import Issued
+    from jitid.mcp.handed import Handed
+
+_ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
+"""The options of `issue` that are arguments of a tool, too."""
+
+
+def own(found: Inspection) -> dict[str, Any]:
+    """Tell of the agent's own credential."""
+    from jitid import strictjson
+
+    credential = found.credential
+    return {
+        "id": credential.id,
+        "jti": credential.jti,
+        "agent": credential.agent,
+        "delegator": credential.delegator,
+        "delegator_proof": credential.delegator_proof,
+        "chain": [credential.delegator, *(one.agent for one in reversed(found.lineage)), credential.agent],
+        "task": credential.task,
+        "task_deadline": format_time(found.task.deadline),
+        "sensitivity": credential.sensitivity,
+        "scopes": credential.scopes,
+        "audiences": credential.audiences,
+        "depth": credential.depth,
+        "issued_at": format_time(credential.issued_at),
+        "expires_at": format_time(credential.expires_at),
+        **_present(
+            purpose=credential.purpose,
+            parent=credential.parent,
+            authorization_details=None
+            if credential.details is None
+            else strictjson.loads(credential.details),
+        ),
+    }
+
+
+def handed(one: Handed) -> dict[str, Any]:
+    """Tell of an identity that is out."""
+    return {
+        "id": one.id,
+        "agent": one.agent,
+        "task": one.task,
+        "scopes": one.scopes,
+        "expires_at": format_time(one.expires_at),
+        **_present(token_file=one.token_file),
+    }
+
+
+def granted(issued: Issued) -> dict[str, Any]:
+    """Tell what was granted, or would be."""
+    return {
+        "agent": issued.agent,
+        "task": issued.task,
+        "sensitivity": issued.sensitivity,
+        "scopes": issued.scopes,
+        "audiences": issued.audiences,
+        "depth": issued.depth,
+        "expires_at": format_time(issued.expires_at),
+        "notes": [in_terms_of_tools(note) for note in issued.notes],
+    }
+
+
+def born(issued: Issued) -> dict[str, Any]:
+    """Tell from whom an identity descends, and since when."""
+    return {"parent": issued.parent, "issued_at": format_time(issued.issued_at)}
+
+
+def foreseen(issued: Issued) -> dict[str, Any]:
+    """Tell of a request that would pass."""
+    decision = issued.decision
+    return {
+        "permitted": True,
+        "reason": decision.reason,
+        "rules": decision.rules,
+        "lifetime": format_duration(issued.expires_at - issued.issued_at),
+        **granted(issued),
+    }
+
+
+def denial(error: PolicyDeniedError) -> dict[str, Any]:
+    """Tell of a request that would not pass."""
+    return {
+        "permitted": False,
+        "reason": error.message.removeprefix("denied: "),
+        "rules": error.facts.get("rules", []),
+        **_present(hint=None if error.hint is None else in_terms_of_tools(error.hint)),
+    }
+
+
+def handed_back(done: HandedBack) -> dict[str, Any]:
+    """Tell what ended."""
+    until = done.ended.radius.offline_until
+    return {
+        "id": done.id,
+        "ended": done.ended.credentials,
+        "identities": done.ended.radius.identities,
+        **_present(offline_until=None if until is None else format_time(until)),
+    }
+
+
+def in_terms_of_tools(hint: str) -> str:
+    """Return the hint of a verb with the arguments of a tool in the place of the options that it names."""
+    for name in _ARGUMENTS:
+        hint = hint.replace(f"--{name} ", f"{name} ").replace(f"--{name},", f"{name},")
+    return hint
+
+
+def _present(**values: object) -> dict[str, Any]:
+    """Return the values that are there: a null would need a place in the schemas."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,82 @@
+"""The tools, as a client lists them and as an agent's model reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jitid.mcp import schema
+from jitid.mcp.session import Session
+
+
+class Tool(NamedTuple):
+    """A tool as it is listed, and what performs it."""
+
+    name: str
+    title: str
+    description: str
+    takes: schema.Schema
+    gives: schema.Schema
+    hints: Mapping[str, bool]
+    perform: Callable[[Session, Mapping[str, Any]], dict[str, Any]]
+
+    def listed(self) -> dict[str, Any]:
+        """Return the tool as `tools/list` tells it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "inputSchema": self.takes,
+            "outputSchema": self.gives,
+            "annotations": {"title": self.title, "openWorldHint": False, **self.hints},
+        }
+
+
+_LOOKS = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True}
+
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "whoami",
+            "Who am I",
+            "Tell who you are: your identity, for whom and on which task you act, your scopes and audiences, until "
+            "when, and which identities you have been given here for sub-agents.",
+            schema.NOTHING,
+            schema.SELF,
+            _LOOKS,
+            Session.whoami,
+        ),
+        Tool(
+            "what_may_i_do",
+            "What may I do",
+            "Ask whether request_identity would permit something, without doing it: the answer says what would be "
+            "granted, or why not and what would pass. Without arguments: whether you may delegate at all.",
+            schema.QUESTION,
+            schema.DECISION,
+            _LOOKS,
+            Session.what_may_i_do,
+        ),
+        Tool(
+            "request_identity",
+            "Request an identity for a sub-task",
+            "Get a narrower, short-lived identity for a sub-agent or a program, delegated from your own. Ask for the "
+            "least scopes and the shortest time that will do. The token is in the file token_file, for the program "
+            "that needs it: never read it yourself, and never print it.",
+            schema.REQUEST,
+            schema.ISSUED,
+            {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
+            Session.request_identity,
+        ),
+        Tool(
+            "hand_back",
+            "Hand an identity back",
+            "End an identity that descends from yours, with all that descends from it, as soon as it is no longer "
+            "needed; or your own, as the last thing that you do. It cannot be undone.",
+            schema.ID,
+            schema.HANDED_BACK,
+            {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
+            Session.hand_back,
+        ),
+    )
+}

@@ -1,0 +1,207 @@
+"""The policy that permits an agent what it was permitted and, as far as is known, used; and nothing besides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.past import Practice
+from jitid.ledger.practising import QUARTER
+from jitid.ledger.protocol import Snapshot
+from jitid.lifetime import format_duration, format_time
+from jitid.policy.writing import among, entity, string, within
+from jitid.recurrence import midnight
+from jitid.scope import ALIKE, Scope, gathered, has_wildcard
+from jitid.task import SENSITIVITIES, most_sensitive
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_LONGEST_NAME = 40
+_LINE = 100
+_INDENT = "\n  "
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Suggestion(NamedTuple):
+    """What one agent needs, and the policy that permits it."""
+
+    agent: str
+    policy: str
+    """Cedar policies, whole lines."""
+    rules: tuple[str, ...]
+    """Their names."""
+    practice: Practice
+    scopes: tuple[Scope, ...]
+    max_ttl: int
+    """In seconds."""
+
+
+def suggest(
+    snapshot: Snapshot, agent: str | None, task: str | None, days: int, *, zone: tzinfo | None, zone_name: str
+) -> list[Suggestion]:
+    """Write the policy of an agent, of all agents of a task, or of an agent as it was on a task.
+
+    Args:
+        snapshot: one consistent view of the ledger.
+        agent: whose policy it is.
+        task: what is looked at; one of the two is needed.
+        days: for how many days of UTC to look back, today included.
+        zone: where the policy's hours and weekdays are told; None for UTC.
+        zone_name: its name.
+
+    Raises:
+        NotFoundError: the task is unknown, or nothing was issued there in these days.
+        UsageError: neither is named.
+
+    """
+    if agent is None and task is None:
+        raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
+    if task is not None and snapshot.find_task(task) is None:
+        raise NotFoundError(f"there never was a task {quote(task)}", "jitid task list shows what there is")
+    since = midnight(snapshot.now, days)
+    found = snapshot.practices(since, agent, task)
+    if not found:
+        whom = "any agent" if agent is None else f"an agent {quote(agent)}"
+        raise NotFoundError(
+            f"nothing was issued to {whom} since {format_time(since)}"
+            + ("" if task is None else f" on task {quote(task)}"),
+            "look further back with --days, or see: jitid list",
+        )
+    return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in found]
+
+
+class _Scopes(NamedTuple):
+    """What an agent needs: scopes as they were seen, and patterns in the place of many that are alike."""
+
+    exact: tuple[Scope, ...]
+    """Each is meant letter by letter, those with a wildcard too: who was seen to ask for `*` may ask for `*`."""
+    patterns: tuple[Scope, ...]
+
+    @classmethod
+    def of(cls, practice: Practice) -> Self:
+        """Return those of a practice."""
+        seen = sorted(map(Scope, practice.scopes))
+        together = gathered(scope for scope in seen if not has_wildcard(scope))
+        exact = {*filter(has_wildcard, seen), *(scope for scope in together if not has_wildcard(scope))}
+        return cls(tuple(sorted(exact)), tuple(filter(has_wildcard, together)))
+
+    @property
+    def condition(self) -> str:
+        """The condition that a scope is one of these.
+
+        Each `*` of a pattern is text within one segment: what is asked for has as many colons, and no wildcard.
+        """
+        conditions = []
+        if self.exact:
+            conditions.append(f"{_listed(map(string, self.exact))}.contains(context.scope)")
+        for scope in self.patterns:
+            longer = ":".join("*" * (scope.count(":") + 2))
+            conditions.append(
+                f"(context.scope like {string(scope)} && !(context.scope like {string(longer)})"
+                " && !context.wildcard)"
+            )
+        return conditions[0] if len(conditions) == 1 else f"({f'{_INDENT}  || '.join(conditions)})"
+
+
+def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Suggestion:
+    """Write the policy that permits what an agent was seen to do."""
+    scopes = _Scopes.of(practice)
+    max_ttl = max(-(-practice.longest // 60), 1) * 60
+    whom = f"context.delegator in {_listed(entity('Delegator', name) for name in practice.delegators)}"
+    when = _when(practice.quarters, zone)
+    name = _name(practice.agent)
+    issue = _permit(
+        f"{name}-issue",
+        f'@max_ttl("{format_duration(max_ttl)}")\n',
+        practice.agent,
+        "issue",
+        [whom, *_terms(practice), *when],
+    )
+    rules = [f"{name}-issue"]
+    policies = [_heading(practice, scopes, zone_name), issue]
+    if practice.scopes:
+        rules.append(f"{name}-scopes")
+        policies.append(
+            _permit(f"{name}-scopes", "", practice.agent, "grant", [whom, scopes.condition, *when])
+        )
+    return Suggestion(
+        practice.agent,
+        "\n".join(policies),
+        tuple(rules),
+        practice,
+        (*scopes.exact, *scopes.patterns),
+        max_ttl,
+    )
+
+
+def _terms(practice: Practice) -> list[str]:
+    """Return the conditions on what is asked for besides scopes and times."""
+    most = most_sensitive(*practice.sensitivities)
+    sensitivities = SENSITIVITIES[: SENSITIVITIES.index(most) + 1]
+    return [
+        f"{_listed(map(string, practice.proofs))}.contains(context.delegator_proof)",
+        *(
+            [f"{among(map(string, sensitivities))}.contains(context.sensitivity)"]
+            if most != SENSITIVITIES[-1]
+            else []
+        ),
+        f"{_listed(map(string, practice.kinds))}.contains(context.kind)",
+        f"{_listed(map(string, practice.audiences))}.containsAll(context.audiences)",
+        f"context.depth <= {practice.depth}",
+    ]
+
+
+def _when(quarters: Iterable[int], zone: tzinfo | None) -> list[str]:
+    """Return the conditions on the hour and the weekday."""
+    times = [datetime.fromtimestamp(quarter * QUARTER, zone or UTC) for quarter in quarters]
+    found = [
+        within("context.hour", (time.hour for time in times), 0, 23),
+        within("context.weekday", (time.isoweekday() for time in times), 1, 7),
+    ]
+    return [condition for condition in found if condition is not None]
+
+
+def _permit(name: str, more: str, agent: str, action: str, conditions: Iterable[str]) -> str:
+    head = f"principal == {entity('Agent', agent)}, action == {entity('Action', action)}, resource"
+    body = f"{_INDENT}&& ".join(conditions)
+    return f"@id({string(name)})\n{more}permit ({head})\nwhen {{\n  {body}\n}};\n"
+
+
+def _heading(practice: Practice, scopes: _Scopes, zone_name: str) -> str:
+    by = f"{practice.identities:,} identities; no use of them was reported"
+    if practice.reported:
+        by = f"{practice.uses:,} uses of {practice.identities:,} identities"
+    first, last = map(format_time, (practice.first_at, practice.last_at))
+    told = f"Scopes: those {'used' if practice.reported else 'granted'}, {len(practice.scopes)}"
+    if scopes.patterns:
+        told += f"; where more than {ALIKE} differ in one segment, what they have in common"
+    until = "last use" if practice.reported else "end"
+    lines = [
+        f"What agent {practice.agent} needs, by {by}:",
+        f"{practice.credentials:,} credentials from {first} to {last}.",
+        f"{told}.",
+        f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {until}.",
+        f"Hours and weekdays: as {zone_name} tells them.",
+    ]
+    return "".join(f"// {safe(line)}\n" for line in lines)
+
+
+def _listed(terms: Iterable[str]) -> str:
+    """Return a set of terms, on a line or, if that would be a long one, on a line each."""
+    terms = sorted(terms)
+    line = among(terms)
+    between = f",{_INDENT}  "
+    return line if len(line) <= _LINE else f"[{_INDENT}  {between.join(terms)}{_INDENT}]"
+
+
+def _name(agent: str) -> str:
+    """Return the beginning of the rules' names: the agent's, as far as those may have it."""
+    fit = _UNFIT.sub("-", agent)[:_LONGEST_NAME]
+    # Two agents' names may become the same by that.
+    return agent if fit == agent else f"{fit}-{sha256(agent.encode()).hexdigest()[:8]}"

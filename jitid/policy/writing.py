@@ -1,0 +1,60 @@
+"""Cedar's policy language, written: strings, patterns, sets and conditions; whatever they hold, it stays data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+
+
+def string(text: str) -> str:
+    """Return a text as a string of Cedar."""
+    return f'"{"".join(map(_character, text))}"'
+
+
+def entity(type_: str, name: str) -> str:
+    """Return a reference to an entity."""
+    return f"{type_}::{string(name)}"
+
+
+def among(values: Iterable[str]) -> str:
+    """Return a set of terms that are written already."""
+    return f"[{', '.join(values)}]"
+
+
+def within(fact: str, seen: Iterable[int], first: int, last: int) -> str | None:
+    """Return the condition that a number is in the least range, of those that go round, that has all that was seen.
+
+    The numbers go from `first` to `last`, after which they begin again: hours, days of the week. None if the range is
+    all of them.
+    """
+    begins, ends = _narrowest(sorted(set(seen)), last - first + 1)
+    if (ends - begins + 1) % (last - first + 1) == 0:
+        return None
+    if begins == ends:
+        return f"{fact} == {begins}"
+    if begins < ends:
+        return " && ".join(
+            ([f"{fact} >= {begins}"] if begins > first else [])
+            + ([f"{fact} <= {ends}"] if ends < last else [])
+        )
+    return f"({fact} >= {begins} || {fact} <= {ends})"
+
+
+def _narrowest(seen: Sequence[int], round_: int) -> tuple[int, int]:
+    """Return where the least range begins and ends: it leaves out the widest gap between two that were seen."""
+    gaps = [
+        ((after - before - 1) % round_, after, before)
+        for before, after in zip(seen, [*seen[1:], seen[0]], strict=True)
+    ]
+    if len(seen) == 1:
+        return seen[0], seen[0]
+    # Of gaps as wide as each other the one round the end: a range that does not go round is read more easily.
+    _, begins, ends = max(gaps, key=lambda gap: (gap[0], gap[1] < gap[2]))
+    return begins, ends
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPED:
+        return _ESCAPED[character]
+    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"

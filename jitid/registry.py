@@ -1,0 +1,409 @@
+"""The registry of recurring agents: who answers for each, within which limits, and until when it is to be reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from jitid import governance, revocation
+from jitid.agent import Agent
+from jitid.credential import Kind, State
+from jitid.delegator import Delegator
+from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Radius, Selection
+from jitid.lifetime import format_time
+from jitid.revocation import Ended
+from jitid.scope import Scope, normalise, uncovered
+from jitid.text import check_text, quote
+
+KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
+"""What an agent may be given unless it is said."""
+MAX_TTL = 3_600
+"""How long a credential of an agent lives at most unless it is said, in seconds."""
+REVIEWED_EVERY = 90 * 86_400
+"""When an agent is to be reviewed unless it is said, in seconds from now."""
+
+
+class Due(NamedTuple):
+    """When something is due, as stated: at a time since the epoch, or so many seconds from now."""
+
+    at: int | None = None
+    after: int = REVIEWED_EVERY
+
+    def time(self, now: int) -> int:
+        """Return the time. Raises UsageError for one that has passed."""
+        at = now + self.after if self.at is None else self.at
+        if at <= now:
+            raise UsageError(
+                f"the review date {format_time(at)} has passed; nothing was changed",
+                "state a time to come, or a duration",
+            )
+        return at
+
+
+class Stated(NamedTuple):
+    """What is said of an agent; None leaves it as it is, or as is usual."""
+
+    owner: str | None = None
+    """By any of their names."""
+    purpose: str | None = None
+    scopes: tuple[Scope, ...] | None = None
+    audiences: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    max_ttl: int | None = None
+    concurrency: int | None = None
+    unlimited: bool = False
+    """Any number of its identities may live at the same time."""
+
+
+class Described(NamedTuple):
+    """A record with what stands around it."""
+
+    agent: Agent
+    owner: Delegator | None
+    """As the directory has them now."""
+    live: int
+    """How many identities of it live."""
+    last_issued_at: int | None
+    beyond: tuple[str, ...]
+    """Those of its scopes that its owner may not hand out."""
+
+    @property
+    def owner_state(self) -> str:
+        """What the directory says of its owner: `known`, `disabled`, or `unverified` if it has no such one."""
+        if self.owner is None:
+            return "unverified"
+        return "known" if self.owner.disabled_at is None else "disabled"
+
+
+class Kept(NamedTuple):
+    """What keeping a record came to."""
+
+    agent: Agent
+    """As it is now."""
+    event: int | None
+    """The audit event that tells of it; None if it was so already."""
+    live: int
+    """How many identities of it live."""
+    now: int
+
+
+class Withdrawn(NamedTuple):
+    """What taking an agent out of service came to, or would come to."""
+
+    agent: Agent
+    ended: Ended
+    already: bool
+    """Whether it was out of service in this way before."""
+    kept: int
+    """How many live credentials were left alive, because that was wished."""
+    now: int
+
+
+def described(snapshot: Snapshot, agents: Iterable[Agent]) -> list[Described]:
+    """Return records with what stands around them, in their order."""
+    agents = list(agents)
+    holdings = snapshot.holdings(agents)
+    owners = {name: snapshot.find_delegator(name) for name in {agent.owner for agent in agents}}
+    return [
+        Described(agent, owners[agent.owner], *holdings[agent.key], _beyond(agent, owners[agent.owner]))
+        for agent in agents
+    ]
+
+
+def record_of(snapshot: Snapshot, name: str) -> Agent:
+    """Return the record of an agent, also one that has ended.
+
+    Raises:
+        NotFoundError: there never was one.
+
+    """
+    agent = snapshot.find_agent(name)
+    if agent is None:
+        raise NotFoundError(
+            f"there is no record of an agent {quote(name)}",
+            f"see: jitid agent list; whether it should have one is told by: jitid agent classify {name}",
+        )
+    return agent
+
+
+def register(transaction: Transaction, name: str, stated: Stated, due: Due) -> Kept:
+    """Record an agent; one that was unregistered is registered anew, in the record that it had.
+
+    Raises:
+        UsageError: it is registered already, or something that is stated cannot be meant.
+        NotFoundError: the directory has no such owner.
+        PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
+
+    """
+    before = transaction.find_agent(name)
+    if before is not None and before.unregistered_at is None:
+        raise UsageError(
+            f"agent {quote(name)} is registered already; nothing was changed",
+            f"look at it: jitid agent show {name}; change it: jitid agent change {name}",
+        )
+    if stated.owner is None or stated.purpose is None:
+        raise UsageError(
+            "an agent needs an owner and a purpose; nothing was changed",
+            "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
+        )
+    now = transaction.now
+    scopes = normalise(stated.scopes or ())
+    agent = Agent(
+        0 if before is None else before.key,
+        name,
+        _owner(transaction, "agent-register", name, stated.owner, scopes).name,
+        _checked_purpose(stated.purpose),
+        scopes,
+        stated.audiences or (),
+        stated.kinds or KINDS,
+        stated.max_ttl or MAX_TTL,
+        stated.concurrency,
+        due.time(now),
+        now,
+        None,
+        None,
+        None,
+        None,
+    )
+    transaction.put_agents([agent])
+    event = transaction.append(
+        "agent-register",
+        {"agent": name, **_limits(agent), "review": agent.review_at, "again": before and True},
+    )
+    return _kept(transaction, name, event.seq)
+
+
+def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
+    """Change what is stated of an agent; what it holds already stays as it was issued.
+
+    Raises:
+        UsageError: it was unregistered, nothing is stated, or something that is stated cannot be meant.
+        NotFoundError: there is no such agent, or the directory has no such owner.
+        PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
+
+    """
+    before = _in_service(transaction, name)
+    if stated == Stated():
+        raise UsageError(
+            "nothing is stated that should change; nothing was changed", f"see: jitid agent show {name}"
+        )
+    scopes = before.scopes if stated.scopes is None else normalise(stated.scopes)
+    owner = before.owner
+    if stated.owner is not None or stated.scopes is not None:
+        owner = _owner(transaction, "agent-change", name, stated.owner or owner, scopes).name
+    agent = before._replace(
+        owner=owner,
+        purpose=before.purpose if stated.purpose is None else _checked_purpose(stated.purpose),
+        scopes=scopes,
+        audiences=before.audiences if stated.audiences is None else stated.audiences,
+        kinds=stated.kinds or before.kinds,
+        max_ttl=stated.max_ttl or before.max_ttl,
+        concurrency=None if stated.unlimited else stated.concurrency or before.concurrency,
+    )
+    if agent == before:
+        return _kept(transaction, name, None)
+    transaction.put_agents([agent])
+    old, new = _limits(before), _limits(agent)
+    changed = {fact: new[fact] for fact in new if new[fact] != old[fact]}
+    unlimited = agent.concurrency is None and before.concurrency is not None
+    event = transaction.append(
+        "agent-change", {"agent": name, **changed, "unlimited": True if unlimited else None}
+    )
+    return _kept(transaction, name, event.seq)
+
+
+def review(transaction: Transaction, name: str, due: Due) -> Kept:
+    """Record that somebody has looked at what an agent holds and may hold, and when that is due again.
+
+    Raises:
+        UsageError: it was unregistered, or the date has passed.
+        NotFoundError: there is no such agent.
+
+    """
+    agent = _in_service(transaction, name)
+    now = transaction.now
+    agent = agent._replace(review_at=due.time(now), reviewed_at=now)
+    transaction.put_agents([agent])
+    (one,) = described(transaction, [agent])
+    event = transaction.append(
+        "agent-review",
+        {
+            "agent": name,
+            "owner": agent.owner,
+            "scopes": list(agent.scopes),
+            "live": one.live,
+            "beyond": list(one.beyond) or None,
+            "review": agent.review_at,
+        },
+    )
+    return _kept(transaction, name, event.seq)
+
+
+def resume(transaction: Transaction, name: str) -> Kept:
+    """Let a suspended agent be issued to again; one that is in service is left as it is.
+
+    Raises:
+        UsageError: it was unregistered.
+        NotFoundError: there is no such agent, or the directory has no such owner any more.
+        PolicyDeniedError: its owner is disabled.
+
+    """
+    agent = _in_service(transaction, name)
+    if agent.suspended_at is None:
+        return _kept(transaction, name, None)
+    _owner(transaction, "agent-resume", name, agent.owner, ())
+    transaction.put_agents([agent._replace(suspended_at=None, suspended_as=None)])
+    event = transaction.append("agent-resume", {"agent": name})
+    return _kept(transaction, name, event.seq)
+
+
+def suspend(
+    transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
+) -> Withdrawn:
+    """Issue nothing more to an agent until it is resumed, and end what it holds unless that is to be kept.
+
+    Args:
+        transaction: what it happens in.
+        name: the agent.
+        reason: free text, kept with the record and in the audit log.
+        most: how many live credentials may end; None for any number.
+        keep_live: let what it holds, and what descends from that, live on.
+
+    Raises:
+        UsageError: it was unregistered, or more than `most` would end; nothing was changed.
+        NotFoundError: there is no such agent.
+
+    """
+    revocation.check_reason(reason)
+    agent = _in_service(transaction, name)
+    already = agent.suspended_at is not None
+    facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
+    if already and not radius.credentials:
+        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
+    if not already:
+        agent = agent._replace(suspended_at=transaction.now, suspended_as=reason)
+        transaction.put_agents([agent])
+    event = transaction.append("agent-suspend", {"agent": name, "reason": reason, **facts})
+    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
+
+
+def unregister(
+    transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
+) -> Withdrawn:
+    """End the record of an agent, and what it holds unless that is to be kept; its name is issued to no longer.
+
+    Raises as `suspend`, but for one that was unregistered before.
+    """
+    revocation.check_reason(reason)
+    agent = record_of(transaction, name)
+    already = agent.unregistered_at is not None
+    facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
+    if already and not radius.credentials:
+        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
+    if not already:
+        agent = agent._replace(unregistered_at=transaction.now)
+        transaction.put_agents([agent])
+    event = transaction.append("agent-unregister", {"agent": name, "reason": reason, **facts})
+    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
+
+
+def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -> Withdrawn:
+    """Return what suspending an agent would come to, or unregistering it if it is `for_good`; nothing is changed.
+
+    Raises:
+        UsageError: it was unregistered, and is to be suspended.
+        NotFoundError: there is no such agent.
+
+    """
+    agent = record_of(snapshot, name) if for_good else _in_service(snapshot, name)
+    radius = snapshot.measure(Selection(agents=(name,)))
+    already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
+    return Withdrawn(
+        agent, Ended(radius, 0, None), already, radius.credentials if keep_live else 0, snapshot.now
+    )
+
+
+def _in_service(snapshot: Snapshot, name: str) -> Agent:
+    """Return a record that was not ended. Raises NotFoundError, and UsageError for one that was."""
+    agent = record_of(snapshot, name)
+    if agent.unregistered_at is not None:
+        raise UsageError(
+            f"agent {quote(name)} was unregistered at {format_time(agent.unregistered_at)}; nothing was changed",
+            f"register it again: jitid agent register {name}",
+        )
+    return agent
+
+
+def _owner(
+    snapshot: Snapshot, operation: str, name: str, owner: str, scopes: tuple[Scope, ...] | tuple[str, ...]
+) -> Delegator:
+    """Return who is to answer for an agent.
+
+    Raises:
+        NotFoundError: the directory has nobody of that name.
+        PolicyDeniedError: they are disabled, or may not hand out one of the scopes.
+
+    """
+    person = snapshot.find_delegator(owner)
+    if person is None:
+        raise NotFoundError(
+            f"the directory has no {quote(owner)}, and an owner must be known; nothing was changed",
+            f"add them: jitid delegator add {owner}; or name another with --owner",
+        )
+    facts = {"asked": operation, "agent": name, "delegator": person.name, "scopes": list(scopes) or None}
+    if person.disabled_at is not None:
+        governance.must_not_object([governance.disabled(person)], facts)
+    governance.permitted_scopes(
+        person, None, tuple(Scope(scope) for scope in scopes), facts, [], allow_narrower=False
+    )
+    return person
+
+
+def _beyond(agent: Agent, owner: Delegator | None) -> tuple[str, ...]:
+    if owner is None or owner.entitlements is None:
+        return ()
+    return uncovered([Scope(one) for one in owner.entitlements], [Scope(one) for one in agent.scopes])
+
+
+def _checked_purpose(text: str) -> str:
+    check_text(text, "the purpose")
+    if not text.strip():
+        raise UsageError("the purpose is blank; nothing was changed", "say what the agent is for")
+    return text
+
+
+def _end_held(
+    transaction: Transaction, name: str, most: int | None, *, keep_live: bool
+) -> tuple[Mapping[str, Any], Radius, int]:
+    """End what an agent holds and all below; return what the event says of it, what it came to, and how many live on.
+
+    Whatever has that name is meant: what was issued to it before it was registered is no other agent's.
+    """
+    selection = Selection(agents=(name,))
+    if keep_live:
+        radius = transaction.measure(selection)
+        return {"kept": radius.credentials}, radius._replace(credentials=0), radius.credentials
+    if most is not None:
+        revocation.guard(transaction.measure(selection), most)
+    radius, digest = transaction.end(selection, State.REVOKED)
+    return {**revocation.counts(radius), "ended": digest}, radius, 0
+
+
+def _kept(transaction: Transaction, name: str, event: int | None) -> Kept:
+    agent = record_of(transaction, name)
+    return Kept(agent, event, transaction.holdings([agent])[agent.key].live, transaction.now)
+
+
+def _limits(agent: Agent) -> dict[str, Any]:
+    """Return what an event says of a record: all that is stated of an agent."""
+    return {
+        "owner": agent.owner,
+        "purpose": agent.purpose,
+        "scopes": list(agent.scopes),
+        "audiences": list(agent.audiences),
+        "kinds": list(agent.kinds),
+        "max_ttl": agent.max_ttl,
+        "concurrency": agent.concurrency,
+    }

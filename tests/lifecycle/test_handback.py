@@ -1,0 +1,91 @@
+"""Handing back: by one's own valid credential, within one's own subtree, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid.authority.operations import HandBack, Inspect
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.handback import HandedBack
+from jitid.secret import Secret
+from tests.builders import Made, World
+
+
+def hand_back(world: World, holder: Made, id_: str) -> HandedBack:
+    return world.authority.perform(HandBack(token=Secret.single(holder.token), id=id_, reason="done"))
+
+
+def live(world: World, *made: Made) -> list[bool]:
+    return [world.authority.perform(Inspect(id=one.id)).active for one in made]
+
+
+def test_each_of_a_chain_may_end_itself_and_what_is_below_it(world: World) -> None:
+    for at in range(4):
+        for below in range(4):
+            chain = world.chain(4)
+            if below < at:
+                with pytest.raises(PolicyDeniedError, match="own-subtree"):
+                    hand_back(world, chain[at], chain[below].id)
+                assert live(world, *chain) == [True] * 4
+            else:
+                done = hand_back(world, chain[at], chain[below].jti)
+                assert (done.id, done.ended.credentials) == (chain[below].id, 4 - below)
+                assert live(world, *chain) == [number < below for number in range(4)]
+
+
+def test_through_what_is_dead_too(world: World) -> None:
+    """An identity below one that was renewed, or whose own credential has expired, is still below."""
+    root = world.issue(ttl=900)
+    middle = world.issue(parent=root.token, agent="middle", ttl=900)
+    last = world.issue(parent=middle.token, agent="last", ttl=900)
+    hand_back(world, root, middle.id)
+    done = hand_back(world, root, last.id)
+    assert (done.ended.credentials, done.ended.event) == (0, None)
+
+
+def test_one_that_is_beside_or_unknown_is_refused_alike_and_recorded(world: World) -> None:
+    root = world.issue()
+    one, two = (world.issue(parent=root.token, agent=name) for name in ("one", "two"))
+    stranger = world.issue(task="T2")
+    unknown = "jid_" + "0" * 26
+    told = set()
+    for other in (two.id, two.jti, root.id, stranger.id, unknown):
+        with pytest.raises(PolicyDeniedError) as refused:
+            hand_back(world, one, other)
+        told.add((refused.value.message.replace(other, ""), refused.value.hint))
+        event = world.events()[-1]
+        assert (event["op"], event["hand_back"], event["holder"]) == ("denial", other, one.id)
+    assert len(told) == 1
+    assert live(world, root, one, two, stranger) == [True] * 4
+
+
+def test_it_needs_a_credential_that_is_valid(world: World) -> None:
+    root = world.issue()
+    child = world.issue(parent=root.token, agent="child", ttl=60)
+    below = world.issue(parent=child.token, agent="below", ttl=30)
+    world.clock.now += 60
+    for token in (child.token, "x.y.z", root.token[:-4] + "AAAA"):
+        with pytest.raises(InvalidCredentialError):
+            world.authority.perform(HandBack(token=Secret.single(token), id=below.id))
+        assert world.events()[-1]["hand_back"] == below.id
+    world.revoke(root.id)
+    with pytest.raises(InvalidCredentialError):
+        hand_back(world, root, child.id)
+
+
+def test_no_id_is_a_usage_error_and_no_event(world: World) -> None:
+    root = world.issue()
+    before = len(world.events())
+    for text in ("", "T1", root.token, "jid_x", "*"):
+        with pytest.raises(UsageError):
+            hand_back(world, root, text)
+    assert len(world.events()) == before
+
+
+def test_the_event_says_by_whose_right(world: World) -> None:
+    root = world.issue()
+    child = world.issue(parent=root.token, agent="child")
+    hand_back(world, root, child.id)
+    event = world.events()[-1]
+    assert (event["op"], event["holder"], event["reason"]) == ("revoke", root.id, "done")
+    world.check()

@@ -1,0 +1,103 @@
+"""The official client of the Model Context Protocol, in Python, with a real server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.mcp.server import VERSIONS
+from tests.mcp.asking import states, verifies
+from tests.real import Shell, missing
+
+
+def run(talk: Callable[[Any], Awaitable[None]], shell: Shell, mode: str, *options: str) -> None:
+    """Let the client start a server and talk to it."""
+    try:
+        mcp: Any = import_module("mcp")
+        anyio: Any = import_module("anyio")
+    except ImportError:
+        missing("the package mcp is not installed")
+    parameters = mcp.StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "jitid", "mcp", *options],
+        # It hands only a few variables on by itself.
+        env={**shell.environment, "JITID_PARENT_FILE": str(shell.home / "own.jwt")},
+        cwd=shell.home,
+    )
+
+    async def session() -> None:
+        async with mcp.Client(parameters, mode=mode, read_timeout_seconds=60) as client:
+            await talk(client)
+
+    anyio.run(session)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str) -> None:
+    given: list[Path] = []
+
+    async def talk(client: Any) -> None:
+        assert client.protocol_version == VERSIONS[-1]
+        assert client.server_info.name == "jitid"
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert tools["hand_back"].annotations.destructive_hint
+        assert tools["whoami"].annotations.read_only_hint
+        me = (await client.call_tool("whoami")).structured_content
+        assert (me["agent"], me["scopes"]) == ("planner", ["repo:*"])
+        asked = await client.call_tool("what_may_i_do", {"scopes": ["db:x"]})
+        assert not asked.is_error
+        assert not asked.structured_content["permitted"]
+        for agent in ("coder", "writer"):
+            answer = await client.call_tool(
+                "request_identity", {"agent": agent, "scopes": ["repo:acme"], "ttl": "5m"}
+            )
+            assert not answer.is_error
+            given.append(Path(answer.structured_content["token_file"]))
+            assert verifies(shell, given[-1])
+        denied = await client.call_tool("request_identity", {"agent": "coder", "scopes": ["db:x"]})
+        assert denied.is_error
+        assert denied.structured_content["error"]["code"] == "policy_denied"
+        assert "does not hold scope `db:x`" in denied.content[0].text
+        back = await client.call_tool("hand_back", {"id": given[0].name})
+        assert back.structured_content["ended"] == 1
+        await client.session.send_ping()
+
+    run(talk, shell, mode)
+    assert not any(path.exists() for path in given)
+    assert states(shell, "--task", "T1") == ["revoked", "revoked", "active"]
+
+
+def test_a_mistake_of_the_protocol_is_an_error_of_the_client(shell: Shell) -> None:
+    mcp: Any = import_module("mcp")
+
+    async def talk(client: Any) -> None:
+        for call in (client.call_tool("no_such_tool"), client.list_resources()):
+            with pytest.raises(mcp.MCPError):
+                await call
+        assert (await client.call_tool("whoami")).structured_content["agent"] == "planner"
+
+    run(talk, shell, "legacy")
+
+
+def test_many_calls_at_once_are_answered_each_by_its_own(shell: Shell) -> None:
+    anyio: Any = import_module("anyio")
+
+    async def talk(client: Any) -> None:
+        found: dict[str, str] = {}
+
+        async def ask(agent: str) -> None:
+            answer = await client.call_tool("what_may_i_do", {"agent": agent})
+            found[agent] = answer.structured_content["agent"]
+
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(ask, f"agent-{number}")
+        assert len(found) == 50
+        assert all(asked == told for asked, told in found.items())
+
+    run(talk, shell, "legacy")

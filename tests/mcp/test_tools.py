@@ -1,0 +1,396 @@
+"""The tools: what they give is no more than the agent's own credential can delegate, and a token never passes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.mcp import schema
+from jitid.mcp.tools import TOOLS
+from tests.mcp.asking import Server, events, states, verifies
+from tests.mcp.conftest import AUDIENCES
+from tests.real import Shell, missing
+
+
+@pytest.fixture
+def server(shell: Shell) -> Iterator[Server]:
+    """Return a server for the agent."""
+    with Server(shell) as server:
+        yield server
+
+
+def inspected(shell: Shell, file: str) -> dict[str, Any]:
+    """Return all that is known about the token in a file."""
+    found: dict[str, Any] = json.loads(shell.good("inspect", file, "--format", "json"))
+    return found
+
+
+def test_an_agent_learns_who_it_is(shell: Shell, server: Server) -> None:
+    told, known = server.call("whoami"), inspected(shell, "own.jwt")
+    assert {name: told[name] for name in ("id", "jti", "depth", "sensitivity", "purpose")} == {
+        name: known[name] for name in ("id", "jti", "depth", "sensitivity", "purpose")
+    }
+    assert (told["agent"], told["task"], told["delegator"]) == ("planner", "T1", "user:alice")
+    assert told["chain"] == ["user:alice", "planner"]
+    assert (told["scopes"], tuple(told["audiences"])) == (["repo:*"], AUDIENCES)
+    assert (told["handed_out"], told["most"]) == ([], 100)
+    assert len(events(shell)) == 3
+
+
+def test_an_identity_is_delegated_from_the_agents_own(shell: Shell, server: Server) -> None:
+    own = server.call("whoami")
+    given = server.call(
+        "request_identity",
+        agent="coder",
+        scopes=["repo:acme"],
+        audiences=[AUDIENCES[1]],
+        ttl="2m",
+        task="T1/tests",
+        purpose="run the tests",
+    )
+    known = inspected(shell, given["token_file"])
+    assert known["active"]
+    assert (known["id"], known["jti"], known["parent"]) == (given["id"], given["jti"], own["id"])
+    assert known["chain"] == ["user:alice", "planner", "coder"]
+    assert (known["scope"], known["aud"]) == ("repo:acme", [AUDIENCES[1]])
+    assert (known["txn"], known["purpose"], known["delegator_proof"]) == (
+        "T1/tests",
+        "run the tests",
+        "parent",
+    )
+    assert known["exp"] - known["iat"] == 120
+    assert (known["process"]["pid"], known["process"]["state"]) == (server.process.pid, "alive")
+    (listed,) = server.call("whoami")["handed_out"]
+    assert listed == {name: given[name] for name in listed}
+
+
+def test_the_token_is_in_a_file_for_its_owner_alone_and_nowhere_else(shell: Shell, server: Server) -> None:
+    answer = server.ask("tools/call", {"name": "request_identity", "arguments": {"agent": "coder"}})
+    path = Path(answer["result"]["structuredContent"]["token_file"])
+    token = path.read_text().strip()
+    assert path.is_relative_to(shell.environment["XDG_RUNTIME_DIR"])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    for part in token.split("."):
+        assert part not in json.dumps(answer)
+    status, talk = server.end()
+    assert (status, talk) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"scopes": ["repo:acme", "db:x"]}, "does not hold scope `db:x`"),
+        ({"scopes": ["*"]}, "does not hold scope `*`"),
+        ({"scopes": ["repo:a:b"]}, "does not hold scope `repo:a:b`"),
+        ({"audiences": ["https://other.example"]}, "does not hold audience `https://other.example`"),
+    ],
+)
+def test_nothing_is_given_that_the_agent_does_not_hold(
+    shell: Shell, server: Server, arguments: dict[str, Any], reason: str
+) -> None:
+    """The tool says what `jitid issue` says, and so does the question beforehand."""
+    refused = server.refused("request_identity", agent="coder", **arguments)
+    assert reason in refused["message"]
+    assert refused["code"] == "policy_denied"
+    assert refused["hint"].startswith("what would pass: ")
+    assert not refused["retryable"]
+    words = [
+        word for name, values in arguments.items() for value in values for word in (f"--{name[:-1]}", value)
+    ]
+    same = shell.run("issue", "--parent-file", "own.jwt", "--agent", "coder", *words)
+    assert same.returncode == 4
+    assert refused["message"] in same.stderr
+    first, second = [event for event in events(shell) if event["op"] == "denial"]
+    process = first.pop("process")
+    assert process["pid"] == server.process.pid
+    for event in (first, second):
+        del event["seq"], event["at"], event["hash"]
+    assert first == second
+    foreseen = server.call("what_may_i_do", agent="coder", **arguments)
+    assert not foreseen["permitted"]
+    assert (foreseen["reason"], foreseen["hint"]) == (
+        refused["message"].removeprefix("denied: "),
+        refused["hint"],
+    )
+    assert foreseen["rules"] == ["attenuation"]
+    assert len([event for event in events(shell) if event["op"] == "denial"]) == 2
+
+
+def test_nothing_outlives_the_agents_own_credential(server: Server) -> None:
+    own = server.call("whoami")
+    given = server.call("request_identity", agent="coder", ttl="7d")
+    assert given["expires_at"] <= own["expires_at"]
+    assert "limited by" in given["notes"][0]
+
+
+def test_what_may_be_done_is_told_without_doing_it(shell: Shell, server: Server) -> None:
+    before = len(events(shell))
+    told = server.call("what_may_i_do", scopes=["repo:acme"], ttl="2m", task="T7")
+    assert told["permitted"]
+    assert (told["scopes"], told["lifetime"], told["task"], told["depth"]) == (
+        ["repo:acme"],
+        "2m",
+        "T7",
+        1,
+    )
+    assert server.call("what_may_i_do")["permitted"]
+    assert len(events(shell)) == before
+    assert states(shell) == ["active", "active"]
+
+
+def test_the_policy_of_the_moment_decides(shell: Shell, server: Server) -> None:
+    server.call("request_identity", agent="coder")
+    policy = shell.ledger / "policy" / "default.cedar"
+    more = '@id("no-coder") forbid (principal == Agent::"coder", action, resource);\n'
+    policy.write_text(policy.read_text() + more)
+    assert "no-coder" in server.refused("request_identity", agent="coder")["message"]
+    assert server.call("what_may_i_do", agent="coder")["rules"] == ["no-coder"]
+    policy.write_text("permit (")
+    assert server.refused("request_identity", agent="coder")["code"] == "configuration"
+    assert server.call("whoami")["agent"] == "planner"
+
+
+def test_what_is_handed_back_is_dead_with_all_below_it(shell: Shell, server: Server) -> None:
+    given = server.call("request_identity", agent="coder", scopes=["repo:acme"])
+    shell.good("issue", "--parent-file", given["token_file"], "--agent", "tool", "--out", "below.jwt")
+    other = server.call("request_identity", agent="writer")
+    done = server.call("hand_back", id=given["id"])
+    assert (done["id"], done["ended"], done["identities"]) == (given["id"], 2, 2)
+    assert done["offline_until"] == given["expires_at"]
+    assert not Path(given["token_file"]).exists()
+    assert not verifies(shell, "below.jwt")
+    assert verifies(shell, other["token_file"])
+    again = server.call("hand_back", id=given["jti"])
+    assert (again["id"], again["ended"]) == (given["id"], 0)
+    assert [one["id"] for one in server.call("whoami")["handed_out"]] == [other["id"]]
+    (event,) = [event for event in events(shell) if event["op"] == "revoke"]
+    assert (event["holder"], event["count"]) == (server.call("whoami")["id"], 2)
+
+
+def test_what_hangs_below_may_be_handed_back_though_it_was_not_given_here(
+    shell: Shell, server: Server
+) -> None:
+    shell.good("issue", "--parent-file", "own.jwt", "--agent", "a", "--out", "a.jwt")
+    shell.good("issue", "--parent-file", "a.jwt", "--agent", "b", "--out", "b.jwt")
+    below = inspected(shell, "b.jwt")["id"]
+    assert server.call("hand_back", id=below)["ended"] == 1
+    assert verifies(shell, "a.jwt")
+    assert not verifies(shell, "b.jwt")
+
+
+def test_nobody_elses_identity_can_be_handed_back(shell: Shell) -> None:
+    """Not one above, not one beside, not a stranger's; and the answer does not tell whether there is such a one."""
+    own = inspected(shell, "own.jwt")["id"]
+    for name in ("one", "two"):
+        shell.good("issue", "--parent-file", "own.jwt", "--agent", name, "--out", f"{name}.jwt")
+    unknown = "jid_" + "0" * 26
+    others = [own, inspected(shell, "two.jwt")["id"], inspected(shell, "other.jwt")["jti"], unknown]
+    with Server(shell, token="one.jwt") as server:
+        told = [server.refused("hand_back", id=other) for other in others]
+        assert {error["code"] for error in told} == {"policy_denied"}
+        assert (
+            len({error["message"].replace(other, "") for error, other in zip(told, others, strict=True)}) == 1
+        )
+    assert states(shell) == ["active"] * 4
+    denials = [event for event in events(shell) if event["op"] == "denial"]
+    assert [event["hand_back"] for event in denials] == others
+    assert {event["agent"] for event in denials} == {"one"}
+
+
+def test_an_agent_may_end_itself_and_the_server_goes_on(shell: Shell, server: Server) -> None:
+    given = server.call("request_identity", agent="coder")
+    own = server.call("whoami")["id"]
+    assert server.call("hand_back", id=own)["ended"] == 2
+    for tool, arguments in (
+        ("whoami", {}),
+        ("what_may_i_do", {}),
+        ("request_identity", {"agent": "x"}),
+        ("hand_back", {"id": given["id"]}),
+    ):
+        error = server.refused(tool, **arguments)
+        assert error["code"] == "invalid_credential"
+        assert error["message"].startswith("your own credential is not valid: the credential was revoked at ")
+        assert "whoever started you" in error["hint"]
+    assert server.end() == (0, "")
+    assert not list(Path(shell.environment["XDG_RUNTIME_DIR"]).iterdir())
+
+
+def test_an_expired_credential_is_told_and_a_new_one_in_its_place_is_used(
+    shell: Shell, server: Server
+) -> None:
+    assert server.call("whoami")["agent"] == "planner"
+    own = shell.home / "own.jwt"
+    # What is due is closed by whoever comes next; an expiry that has passed needs no waiting for.
+    shell.good("issue", "--task", "T3", "--delegator", "alice", "--ttl", "1s", "--out", "own.jwt")
+    while verifies(shell, own):
+        pass
+    assert "expired" in server.refused("request_identity", agent="coder")["message"]
+    shell.good("renew", "--token-file", "other.jwt")
+    (shell.home / "other.jwt").replace(own)
+    assert server.call("whoami")["agent"] == "stranger"
+    own.write_text("no token at all")
+    assert server.refused("whoami")["code"] == "invalid_credential"
+    own.write_text("")
+    assert server.refused("whoami")["message"] == "the agent's own token is empty"
+    own.unlink()
+    assert "no such file" in server.refused("request_identity", agent="coder")["message"]
+
+
+def test_a_ledger_that_is_not_there_is_told_and_used_when_it_is_back(shell: Shell, server: Server) -> None:
+    away = shell.home / "away"
+    shutil.move(shell.ledger, away)
+    for tool, arguments in (("whoami", {}), ("request_identity", {"agent": "x"}), ("what_may_i_do", {})):
+        error = server.refused(tool, **arguments)
+        assert error["code"] == "storage"
+        assert error["retryable"]
+    assert not shell.ledger.exists()
+    shutil.move(away, shell.ledger)
+    assert server.call("request_identity", agent="x")["agent"] == "x"
+
+
+HOSTILE: list[tuple[str, dict[str, Any]]] = [
+    ("request_identity", {}),
+    ("request_identity", {"agent": 1}),
+    ("request_identity", {"agent": None}),
+    ("request_identity", {"agent": ["x"]}),
+    ("request_identity", {"agent": ""}),
+    ("request_identity", {"agent": "  "}),
+    ("request_identity", {"agent": "a b"}),
+    ("request_identity", {"agent": "x\x1b[31m\u202e\0"}),
+    ("request_identity", {"agent": "x" * 129}),
+    ("request_identity", {"agent": "x", "delegator": "bob"}),
+    ("request_identity", {"agent": "x", "parent": "y"}),
+    ("request_identity", {"agent": "x", "scopes": "repo:a"}),
+    ("request_identity", {"agent": "x", "scopes": [1]}),
+    ("request_identity", {"agent": "x", "scopes": [["repo:a"]]}),
+    ("request_identity", {"agent": "x", "scopes": [""]}),
+    ("request_identity", {"agent": "x", "scopes": ["repo:a"] * 65}),
+    ("request_identity", {"agent": "x", "scopes": ["r" * 257]}),
+    ("request_identity", {"agent": "x", "audiences": {"0": "a"}}),
+    ("request_identity", {"agent": "x", "audiences": ["https://a b"]}),
+    ("request_identity", {"agent": "x", "ttl": 900}),
+    ("request_identity", {"agent": "x", "ttl": "-1s"}),
+    ("request_identity", {"agent": "x", "ttl": "0s"}),
+    ("request_identity", {"agent": "x", "ttl": "soon"}),
+    ("request_identity", {"agent": "x", "purpose": "x" * 1_001}),
+    ("request_identity", {"agent": "x", "purpose": " "}),
+    ("request_identity", {"agent": "x", "purpose": "another one"}),
+    ("request_identity", {"agent": "x", "task": "../../etc"}),
+    ("request_identity", {"agent": "x", "task": "a\nb"}),
+    ("what_may_i_do", {"agent": False}),
+    ("what_may_i_do", {"ttl": {}}),
+    ("hand_back", {}),
+    ("hand_back", {"id": ""}),
+    ("hand_back", {"id": "*"}),
+    ("hand_back", {"id": ["jid_" + "0" * 26]}),
+    ("hand_back", {"id": "jid_" + "0" * 25}),
+    ("hand_back", {"id": "jid_" + "0" * 25 + "1"}),
+    ("hand_back", {"id": "jid_" + "0" * 26, "all": True}),
+    ("whoami", {"id": "x"}),
+]
+
+
+def test_arguments_that_cannot_be_meant_are_refused_and_change_nothing(shell: Shell, server: Server) -> None:
+    before = len(events(shell))
+    for tool, arguments in HOSTILE:
+        if arguments.get("task") == "../../etc":
+            continue  # it is a name like any other: see below
+        error = server.refused(tool, **arguments)
+        assert error["code"] == "usage", (tool, arguments)
+        assert error["message"].isprintable()
+    assert len(events(shell)) == before
+
+
+def test_a_name_like_a_path_leads_nowhere(shell: Shell, server: Server) -> None:
+    given = server.call("request_identity", agent="../x", task="../../etc")
+    assert Path(given["token_file"]).name == given["id"]
+
+
+@pytest.fixture(scope="session")
+def validators() -> dict[str, Any]:
+    """Return what checks answers by the schemas that the tools are listed with."""
+    try:
+        jsonschema: Any = import_module("jsonschema")
+    except ImportError:
+        missing("jsonschema is not installed")
+    made = {}
+    for name, tool in TOOLS.items():
+        for each in (tool.takes, tool.gives):
+            jsonschema.Draft202012Validator.check_schema(each)
+        made[name] = jsonschema.Draft202012Validator(tool.gives)
+    return made
+
+
+def test_the_tools_are_listed_with_what_they_take_and_give(server: Server) -> None:
+    listed = {tool["name"]: tool for tool in server.ask("tools/list", {})["result"]["tools"]}
+    assert listed.keys() == {"whoami", "what_may_i_do", "request_identity", "hand_back"}
+    for tool in listed.values():
+        assert tool["inputSchema"]["type"] == tool["outputSchema"]["type"] == "object"
+        assert tool["inputSchema"]["additionalProperties"] is False
+        assert len(tool["description"]) > 40
+    hints = {name: tool["annotations"] for name, tool in listed.items()}
+    assert [name for name in hints if hints[name]["readOnlyHint"]] == ["whoami", "what_may_i_do"]
+    assert [name for name in hints if hints[name]["destructiveHint"]] == ["hand_back"]
+
+
+def test_every_answer_fits_the_schema_of_its_tool(
+    shell: Shell, server: Server, validators: dict[str, Any]
+) -> None:
+    """Errors too: a client may check them by it."""
+    given = server.call("request_identity", agent="coder", scopes=["repo:a"], ttl="7d")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("whoami", {}),
+        ("request_identity", {"agent": "coder", "task": "T8"}),
+        ("request_identity", {"agent": "coder", "scopes": ["db:x"]}),
+        ("what_may_i_do", {}),
+        ("what_may_i_do", {"scopes": ["db:x"]}),
+        ("hand_back", {"id": given["id"]}),
+        ("hand_back", {"id": given["id"]}),
+        *HOSTILE,
+    ]
+    for name, arguments in calls:
+        result = server.ask("tools/call", {"name": name, "arguments": arguments})["result"]
+        found = [str(error) for error in validators[name].iter_errors(result["structuredContent"])]
+        assert not found, (name, arguments)
+        assert result["isError"] == ("error" in result["structuredContent"])
+
+
+def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> None:
+    """The check of our own and one by the book agree on every argument that is tried here."""
+    jsonschema: Any = import_module("jsonschema")
+    from jitid.errors import UsageError
+
+    for name, arguments in HOSTILE:
+        takes = TOOLS[name].takes
+        fits = jsonschema.Draft202012Validator(takes).is_valid(arguments)
+        try:
+            schema.check(arguments, takes)
+        except UsageError:
+            # A blank text is more than a schema says.
+            assert not fits or any(
+                isinstance(value, str) and not value.strip() for value in arguments.values()
+            )
+        else:
+            assert fits
+
+
+def test_what_was_renewed_is_still_out(shell: Shell) -> None:
+    with Server(shell, "--most", "1") as server:
+        given = server.call("request_identity", agent="coder", ttl="2s")
+        shell.good("renew", "--token-file", given["token_file"], "--ttl", "2m")
+        # Until the first credential of the identity has expired; its successor has not.
+        while shell.good("inspect", given["jti"], "--field", "active").strip() == "true":
+            pass
+        error = server.refused("request_identity", agent="writer")
+        assert error["code"] == "limit"
+        assert verifies(shell, given["token_file"])
+        server.end()
+    assert shell.good("list", "--agent", "coder", "--live") == ""
