@@ -32,6 +32,7 @@ LAYERS = (
         "narrowing",
         "request",
         "renewal",
+        "explaining",
         "replaying",
         "revocation",
         "rotation",
@@ -46,7 +47,7 @@ LAYERS = (
         "recurrence",
         "registry",
     },
-    {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
+    {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner", "zones"},
     {"policy"},
     {"credential", "task", "agent", "audit", "delegator", "process"},
     {
