@@ -425,6 +425,7 @@ AnyOperation = (
     | Fix
     | MakeReport
     | ApprovalOperation[Any]
+    | PolicyOperation[Any]
     | DirectoryOperation[Any]
     | UseOperation[Any]
 )
