@@ -230,7 +230,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
     from jitid.policy.cedar import Policy
-    from jitid.policy.validation import validate
+    from jitid.policy.checking import must_be_valid
 
     config = installation.config
     path, _ = installation.content()
@@ -242,7 +242,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
     files = environment.policy_files(config, path)
     try:
         policy = Policy(files)
-        rules = validate(files)
+        rules = must_be_valid(files)
     except ConfigurationError as error:
         error.hint = error.hint or f"correct the file in {place}"
         raise

@@ -259,6 +259,17 @@ def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
     )
 
 
+def policy_place(config: Config, path: str) -> str | None:
+    """Return the folder of the policy that decides for the ledger in the folder `path`.
+
+    None where that is the one that jitid ships, since there is no ledger yet.
+    """
+    place = config.text("policy")
+    if place is None and not folder.content(path):
+        return None
+    return place or os.path.join(path, folder.POLICY)
+
+
 def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
     """Return names and texts of the policy that decides for the ledger in the folder `path`.
 
@@ -268,8 +279,8 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
         StorageError: one cannot be read.
 
     """
-    place = config.text("policy") or os.path.join(path, folder.POLICY)
-    if config.text("policy") is None and not folder.content(path):
+    place = policy_place(config, path)
+    if place is None:
         from jitid.policy.default import default_files
 
         return list(default_files())

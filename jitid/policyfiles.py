@@ -1,42 +1,74 @@
-"""The Cedar files of a policy folder, which others may read and not write."""
+"""The files of a policy folder: Cedar policies, what they know of uses, and cases to try them with."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from jitid.errors import IntegrityError, StorageError
+from jitid.errors import IntegrityError, OutputError, StorageError, UsageError
+
+CEDAR = ".cedar"
+CASES = ".test.toml"
+USE = "use.cedarschema"
+LARGEST = 64 << 20
+"""Bytes: no file of a policy is larger."""
+
+
+class Folder(NamedTuple):
+    """What a folder holds of a policy; each file with its name and its text."""
+
+    path: str
+    files: list[tuple[str, str]]
+    use: str | None
+    """What declares the uses, if something does."""
+    cases: list[tuple[str, str]]
+    refused: list[str]
+    """Why nothing would be issued by it: the sentence for each file that others may write, or that is a link."""
 
 
 def read_policy(folder: str) -> list[tuple[str, str]]:
-    """Return names and texts of the Cedar files of a folder, sorted by name.
+    """Return names and texts of the Cedar files of a folder, which others may read and not write; sorted by name.
 
     Raises:
         IntegrityError: one of them is no plain file, or open to others for writing.
         StorageError: one of them cannot be read.
 
     """
+    return read_named(folder, [name for name in _listed(folder) if name.endswith(CEDAR)])
+
+
+def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the texts of files of a folder after their names. Raises as `read_policy` does."""
     path = folder
     try:
         files = []
-        for name in sorted(name for name in os.listdir(folder) if name.endswith(".cedar")):
+        for name in names:
             path = os.path.join(folder, name)
             files.append((name, _read(path)))
     except UnicodeDecodeError as error:
         raise IntegrityError(f"the policy file {path} is not UTF-8") from error
-    except FileNotFoundError as error:
-        raise IntegrityError(
-            f"the policy folder {folder} is missing", "restore the folder from a backup"
-        ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise IntegrityError(
                 f"the policy file {path} is a symbolic link, and none is followed here",
                 "put the file itself there",
             ) from error
-        raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
+        raise StorageError(f"the policy file {path} cannot be read: {error.strerror}") from error
     return files
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError as error:
+        raise IntegrityError(
+            f"the policy folder {folder} is missing", "restore the folder from a backup"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error
 
 
 def _read(path: str) -> str:
@@ -49,3 +81,123 @@ def _read(path: str) -> str:
         if mode & 0o022:
             raise IntegrityError(f"the policy file {path} may be written by others", f"chmod go-w {path}")
         return file.read()
+
+
+def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
+    """Return what a folder holds of a policy, or of those names in it, whoever may write it: nothing is issued by it.
+
+    Raises:
+        UsageError: it is no folder, or a file of it cannot be read.
+
+    """
+    try:
+        present = sorted(os.listdir(folder))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {(error.strerror or 'error').lower()}") from error
+    chosen = present if names is None else sorted(names)
+    refused = []
+    texts: dict[str, str] = {}
+    for name in {*chosen, *({USE} & set(present))}:
+        if name.endswith((CEDAR, CASES)) or name == USE:
+            path = os.path.join(folder, name)
+            texts[name], why = _look(path)
+            if why is not None and name.endswith(CEDAR):
+                refused.append(why)
+    return Folder(
+        folder,
+        [(name, texts[name]) for name in chosen if name.endswith(CEDAR)],
+        texts.get(USE),
+        [(name, texts[name]) for name in chosen if name.endswith(CASES)],
+        sorted(refused),
+    )
+
+
+def _look(path: str) -> tuple[str, str | None]:
+    """Return the text of a file, and why nothing would be issued by it."""
+    try:
+        linked = os.path.islink(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(f"{path} is no plain file", "put the file itself there")
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
+    if len(data) > LARGEST:
+        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8")) + 1
+        raise UsageError(f"{path}:{line}:{column}: this is not UTF-8") from error
+    if linked:
+        return text, f"{path} is a symbolic link, and nothing is issued by one"
+    if mode & 0o022:
+        return text, f"{path} may be written by others, and nothing is issued by it: chmod go-w {path}"
+    return text, None
+
+
+def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
+    """Write files into a folder that is empty or not there yet, for everybody to read: files 0644, the folder 0755.
+
+    Raises:
+        UsageError: the folder is a link, no folder, or not empty.
+        OutputError: it cannot be written; what was written is gone again.
+
+    """
+    made = False
+    try:
+        try:
+            os.mkdir(folder, 0o755)
+            made = True
+        except FileExistsError:
+            pass
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise UsageError(
+                f"{folder} is no folder, or a symbolic link, and none is followed here", "name a new folder"
+            ) from error
+        raise _unwritten(folder, error) from error
+    written: list[str] = []
+    try:
+        if os.listdir(held):
+            raise UsageError(f"{folder} is not empty; nothing was changed", "name a new folder")
+        if made:
+            # Whatever the umask: who reads a policy may be another user than who issues by it.
+            os.fchmod(held, 0o755)
+        for name, text in files:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, 0o644, dir_fd=held)
+            written.append(name)
+            with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o644)
+                file.write(text.encode())
+                file.flush()
+                os.fsync(descriptor)
+        os.fsync(held)
+    except OSError as error:
+        _remove(held, written, folder if made else None)
+        raise _unwritten(folder, error) from error
+    except BaseException:
+        _remove(held, written, folder if made else None)
+        raise
+    finally:
+        os.close(held)
+
+
+def _remove(held: int, names: Sequence[str], folder: str | None) -> None:
+    from contextlib import suppress
+
+    for name in names:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=held)
+    if folder is not None:
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
+def _unwritten(folder: str, error: OSError) -> OutputError:
+    return OutputError(f"{folder} could not be written: {(error.strerror or 'error').lower()}")

@@ -32,6 +32,7 @@ LAYERS = (
         "narrowing",
         "request",
         "renewal",
+        "replaying",
         "revocation",
         "rotation",
         "introspection",

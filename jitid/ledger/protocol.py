@@ -30,6 +30,7 @@ from jitid.task import Task
 if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.requests import Decided
     from jitid.ledger.survey import DirectoryCounts, Survey
 
 
@@ -58,6 +59,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
+
+    def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:
+        """Return credentials by the ledger's own numbers."""
 
     def find_credentials_of(self, uid: bytes) -> list[Credential]:
         """Return the credentials of an identity, oldest first."""
@@ -114,6 +118,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
     def policy_text(self, digest: str) -> str | None:
         """Return the text of a policy that decided something once."""
+
+    def decided(self) -> Decided:
+        """Return what answers about the requests that were decided."""
 
     def event(self, seq: int) -> Event | None:
         """Return one audit event."""

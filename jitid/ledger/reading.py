@@ -23,6 +23,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.requests import Decided
     from jitid.ledger.survey import DirectoryCounts, Survey
 
 _CREDENTIAL = """
@@ -50,6 +51,8 @@ _BELOW = """
         SELECT id, depth FROM identity WHERE id = :identity
         UNION ALL
         SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id AND i.depth > b.depth)"""
+
+_AT_ONCE = 500
 
 _SORT_EXPRESSIONS = {
     "issued_at": "c.issued_at",
@@ -182,6 +185,18 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
         }[by]
         row = self._one(f"{_CREDENTIAL} WHERE {condition}", value=value)
         return None if row is None else _credential(row)
+
+    def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:
+        """Return credentials by the ledger's own numbers."""
+        given = sorted(keys)
+        found = {}
+        for start in range(0, len(given), _AT_ONCE):
+            values: dict[str, Any] = {}
+            among = selecting.placeholders("key", given[start : start + _AT_ONCE], values)
+            for row in self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({among})", values):
+                credential = _credential(row)
+                found[credential.key] = credential
+        return found
 
     def find_credentials_of(self, uid: bytes) -> list[Credential]:
         """Return the credentials of an identity, oldest first."""
@@ -355,6 +370,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
         """Return the text of a policy that decided something once."""
         row = self._one("SELECT text FROM policy WHERE digest = :digest", digest=digest)
         return None if row is None else row[0]
+
+    def decided(self) -> Decided:
+        """Return what answers about the requests that were decided."""
+        from jitid.ledger.sqlrequests import SqlRequests
+
+        return SqlRequests(self._db, self._now)
 
     def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
         """Measure the ledger as a whole as it is now, or as it was at `at`."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import cedarpy
 
 from jitid.errors import ConfigurationError
-from jitid.policy.decision import DEFAULT_DENY, EVALUATION_ERROR, Decision, PolicyRequest, Refusal
+from jitid.policy.decision import (
+    DEFAULT_DENY,
+    EVALUATION_ERROR,
+    Decision,
+    Looks,
+    PolicyRequest,
+    Refusal,
+)
+from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import denied, permitted, scopes_denied, unapproved
 from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
@@ -17,6 +26,9 @@ from jitid.text import quote, safe
 
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
+
+
+_AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
 
 class _Answer(NamedTuple):
@@ -38,17 +50,18 @@ class Policy:
         self._files = sorted(files)
         self.digest = _digest(self._files)
         """SHA-256 over the names and texts of the files, in hexadecimal."""
-        self._rules: list[Rule] = []
+        self.rules: list[Rule] = []
+        """In the order of the files."""
         self._set = cedarpy.PolicySet.from_str("")
         for file, text in self._files:
             self._add(file, text)
-        self._by_name = {rule.name: rule for rule in self._rules}
-        self.permits = any(rule.effect == "permit" for rule in self._rules)
+        self._by_name = {rule.name: rule for rule in self.rules}
+        self.permits = any(rule.effect == "permit" for rule in self.rules)
         """Whether there is a rule that permits anything at all."""
         self._known: dict[Question, _Answer] = {}
-        self._questions = Questions(self._rules)
-        self._groups = frozenset(rule.approval for rule in self._rules if rule.approval is not None)
-        about_use = [rule.effect for rule in self._rules if "authorize" in rule.facts]
+        self._questions = Questions(self.rules)
+        self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
+        about_use = [rule.effect for rule in self.rules if "authorize" in rule.facts]
         self._asks_use, self._permits_use = bool(about_use), "permit" in about_use
 
     def decide(
@@ -75,17 +88,33 @@ class Policy:
         if not explain:
             return decision
         # Denials are rare, and permitted requests should not pay for loading this.
-        from jitid.policy.nearest import nearest_request
+        from jitid.policy.nearest import MOST_QUESTIONS, nearest_request
 
         nearest = nearest_request(
             request,
             refused=[refusal.scope for refusal in decision.refused],
             passes=lambda other: self._decide(other, narrow, approved).permit,
-            facts={name for rule in self._rules for facts in rule.facts.values() for name in facts},
+            facts={name for rule in self.rules for facts in rule.facts.values() for name in facts},
             numbers={number for _, text in self._files for number in integers(text)},
             fixed=fixed,
+            most=max(MOST_QUESTIONS * 100 // max(len(self.rules), 100), 20),
         )
         return decision._replace(nearest=nearest)
+
+    @property
+    def looks(self) -> Looks:
+        """What of a request and of its scopes a decision can depend on."""
+        issue, grant = (
+            [rule for rule in self.rules if action in rule.facts] for action in ("issue", "grant")
+        )
+        return Looks(
+            frozenset(name for rule in issue for name in rule.facts["issue"])
+            | frozenset(name for rule in grant for name in rule.facts["grant"]),
+            any("principal" in rule.looks_at for rule in (*issue, *grant)),
+            any("resource" in rule.looks_at for rule in issue),
+            any("resource" in rule.looks_at or "scope" in rule.facts["grant"] for rule in grant),
+            bool(self._groups),
+        )
 
     def permits_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
@@ -94,12 +123,25 @@ class Policy:
 
         Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
         """
+        permitted, rules = self.answer_about_use(request, resource, approved)
+        return None if permitted else Refusal(resource, rules)
+
+    def answer_about_use(
+        self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
+    ) -> tuple[bool, tuple[str, ...]]:
+        """Return the same with the rules that say so; none where no rule speaks of it."""
         if not self._asks_use:
-            return None
+            return True, ()
         (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
-        if answer.permitted or (not self._permits_use and answer.rules == (DEFAULT_DENY,)):
-            return None
-        return Refusal(resource, answer.rules)
+        if not answer.permitted and not self._permits_use and answer.rules == (DEFAULT_DENY,):
+            return True, ()
+        return answer.permitted, answer.rules
+
+    def deciding(self, request: PolicyRequest, approved: frozenset[str] = frozenset()) -> set[str]:
+        """Return the rules that decide about an issue and about each of its scopes."""
+        return {
+            name for answer in self._ask(self._questions.about(request, approved)) for name in answer.rules
+        }
 
     def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
         issue, *scopes = self._ask(self._questions.about(request, approved))
@@ -173,13 +215,16 @@ class Policy:
         return None if rule is None else rule.approval
 
     def _add(self, file: str, text: str) -> None:
+        if (number := too_deep(text)) is not None:
+            place = f"{quote(file)}, line {line_of(text, number)}"
+            raise ConfigurationError(f"{place}: {NESTED}")
         try:
             # Each file must parse by itself: two halves of a policy in two files are two errors.
             added = self._set.with_added_str(guarded(text))
         except ValueError as error:
             raise ConfigurationError(f"{quote(file)}{_where(text)}: {safe(str(error))}") from None
         rules = read_rules(file, text)
-        names = {rule.name: rule for rule in self._rules}
+        names = {rule.name: rule for rule in self.rules}
         for number, rule in enumerate(rules):
             if (other := names.get(rule.name)) is not None:
                 place = f"{quote(file)}, line {line_of(text, number)}"
@@ -188,7 +233,7 @@ class Policy:
         # A template decides nothing until it is linked, and this set links none.
         if added.templates() or len(added) != len(names):
             raise ConfigurationError(f"{quote(file)}: holds a template, with `?principal` or `?resource`")
-        self._rules += rules
+        self.rules += rules
         self._set = added
 
     def _ask(self, questions: list[Question]) -> list[_Answer]:
@@ -221,11 +266,8 @@ class Policy:
 
     def _at_fault(self, errors: list[str]) -> tuple[str, ...]:
         # Cedar numbers the policies in the order in which they were read.
-        names = {
-            rule.name
-            for number, rule in enumerate(self._rules)
-            if any(error.startswith(f"error while evaluating policy `policy{number}`:") for error in errors)
-        }
+        found = (_AT_FAULT.match(error) for error in errors)
+        names = {self.rules[int(match[1])].name for match in found if match is not None}
         return tuple(sorted(names)) or (EVALUATION_ERROR,)
 
     def _denial(self, rules: tuple[str, ...], refused: list[Refusal], reason: str) -> Decision:

@@ -60,6 +60,34 @@ class PolicyRequest(NamedTuple):
     """What an enforcement point says of the use: a JSON object as text."""
 
 
+class Looks(NamedTuple):
+    """What a policy looks at: requests that differ in nothing of it are decided alike."""
+
+    facts: frozenset[str]
+    """Names of `context`, of the issue or of a scope."""
+    agent: bool
+    """Who the principal is."""
+    task: bool
+    scope: bool
+    """What a scope is, and not only whether it has a wildcard."""
+    approvals: bool
+
+    def with_(self, other: Looks) -> Looks:
+        """Return what either of two policies looks at."""
+        return Looks(
+            self.facts | other.facts,
+            self.agent or other.agent,
+            self.task or other.task,
+            self.scope or other.scope,
+            self.approvals or other.approvals,
+        )
+
+    @property
+    def standing(self) -> bool:
+        """Whether it asks the directory for more than whether somebody is in it."""
+        return self.agent or "delegator" in self.facts
+
+
 class Refusal(NamedTuple):
     """A scope that is not granted, and the rules that said so."""
 

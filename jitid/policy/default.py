@@ -1,9 +1,13 @@
-"""The policy that jitid ships, as the files beside this module."""
+"""The policies that jitid ships, as the files beside this module."""
 
 from __future__ import annotations
 
 DEFAULT_NAME = "default.cedar"
 SCHEMA_NAME = "jitid.cedarschema"
+USE_NAME = "use.cedarschema"
+"""The file beside policies that declares what enforcement points say of a use."""
+
+_NO_USE = "type Use = {};"
 
 
 def default_files() -> tuple[tuple[str, str], ...]:
@@ -11,9 +15,16 @@ def default_files() -> tuple[tuple[str, str], ...]:
     return ((DEFAULT_NAME, _read(DEFAULT_NAME)),)
 
 
-def schema() -> str:
-    """Return the Cedar schema that a policy can be validated against."""
-    return _read(SCHEMA_NAME)
+def example_files() -> tuple[tuple[str, str], ...]:
+    """Return the (file name, text) pairs of an example: a policy, its cases, and what it knows of uses."""
+    names = ("release.cedar", "release.test.toml", USE_NAME)
+    return tuple((name, _read(f"example/{name}")) for name in names)
+
+
+def schema(use: str | None = None) -> str:
+    """Return the Cedar schema that a policy can be validated against; `use` declares a `type Use` of its own."""
+    shipped = _read(SCHEMA_NAME)
+    return shipped if use is None else f"{shipped.replace(_NO_USE, '')}\n{use}"
 
 
 def _read(name: str) -> str:

@@ -41,10 +41,10 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "lifetime": lambda request: request.lifetime,
     "audiences": lambda request: tuple(request.audiences),
     "now": lambda request: request.now,
-    "hour": lambda request: _local(request) // 3600 % 24,
-    "minute": lambda request: _local(request) // 60 % 60,
+    "hour": lambda request: local_time(request) // 3600 % 24,
+    "minute": lambda request: local_time(request) // 60 % 60,
     # ISO 8601: Monday is 1. The epoch fell on a Thursday.
-    "weekday": lambda request: (_local(request) // 86400 + 3) % 7 + 1,
+    "weekday": lambda request: (local_time(request) // 86400 + 3) % 7 + 1,
     "action": lambda request: request.action,
     "use": lambda request: Record(request.used),
     "scope": lambda _: "",
@@ -63,11 +63,15 @@ def has_purpose(request: PolicyRequest) -> bool:
     return bool(request.purpose and request.purpose.strip())
 
 
-def _local(request: PolicyRequest) -> int:
+def local_time(request: PolicyRequest) -> int:
     """Return the time of the request as its zone tells it, as if that were UTC."""
     if request.zone is None:
         return request.now
     from datetime import datetime
 
-    offset = datetime.fromtimestamp(request.now, request.zone).utcoffset()
+    try:
+        offset = datetime.fromtimestamp(request.now, request.zone).utcoffset()
+    except (ValueError, OverflowError, OSError):
+        # Beyond the calendar there are no zones.
+        return request.now
     return request.now if offset is None else request.now + int(offset.total_seconds())

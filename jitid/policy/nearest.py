@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.decision import SENSITIVITIES, PolicyRequest
-from jitid.policy.facts import has_purpose
+from jitid.policy.facts import has_purpose, local_time
 from jitid.text import quote, safe
 
 MOST_QUESTIONS = 1000
-"""Asking so often takes some 50 ms; a denial does not wait longer for its advice."""
+"""Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
 
@@ -31,11 +33,12 @@ def nearest_request(
     facts: Collection[str],
     numbers: Collection[int],
     fixed: Collection[str],
+    most: int,
 ) -> str | None:
     """Return what to change for the request to pass, or None; fewer changes come first, then lesser ones.
 
     `refused` are the scopes refused on their own account, `facts` those that the policy reads, `numbers` what
-    it compares with, and `fixed` the fields of the request that must stay.
+    it compares with, `fixed` the fields of the request that must stay, and `most` how many questions are put.
     """
     changes = (
         ("purpose", {"purpose", "has_purpose"}, _purpose(request)),
@@ -55,7 +58,7 @@ def nearest_request(
         for field, read, alternatives in changes
         if field not in fixed and (read is None or not read.isdisjoint(facts))
     ]
-    for chosen in islice(_sets(open_changes), MOST_QUESTIONS):
+    for chosen in islice(_sets(open_changes), most):
         other = request
         for change in chosen:
             other = change.apply(other)
@@ -158,7 +161,17 @@ def _depth(request: PolicyRequest) -> Iterator[_Change]:
 
 
 def _later(request: PolicyRequest) -> Iterator[_Change]:
-    hour = request.now // 3600
+    # Where an hour of the zone begins; in some that is at half past one of UTC.
+    start = request.now - local_time(request) % 3600
     for ahead in range(1, 7 * 24 + 1):
-        moment = (hour + ahead) * 3600
-        yield _set(f"at {format_time(moment)}", now=moment)
+        moment = start + ahead * 3600
+        yield _set(f"at {format_time(moment)}{_told_in_zone(request, moment)}", now=moment)
+
+
+def _told_in_zone(request: PolicyRequest, moment: int) -> str:
+    """Return a time in the words of the zone that the policy goes by; nothing for UTC."""
+    if request.zone is None:
+        return ""
+    local = local_time(request._replace(now=moment))
+    clock = f"{local // 3600 % 24:02}:{local // 60 % 60:02}"
+    return f" ({_WEEKDAYS[(local // 86400 + 3) % 7]} {clock} in {request.zone})"

@@ -33,6 +33,15 @@ def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[st
     return f"it needs the approval of {who}{by}: {_what(request)}"
 
 
+def about_use(permitted: bool, rules: Sequence[str]) -> str:
+    """Return the reason why something may be used, or not."""
+    if not permitted:
+        return _because(rules, "")
+    if not rules:
+        return "no rule is about using what was issued, so it may be used"
+    return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it"
+
+
 def _because(rules: Sequence[str], trouble: str) -> str:
     if trouble:
         return f"{_named(rules)} gave no answer, which is a refusal ({trouble})"

@@ -58,6 +58,21 @@ def read_rules(file: str, text: str) -> list[Rule]:
     return rules
 
 
+def rule_of(file: str, statement: str) -> Rule:
+    """Return the rule that a statement is which Cedar has accepted.
+
+    Raise ConfigurationError, without a place, for what `read_rules` refuses.
+    """
+    (tokens,) = _statements(TOKEN.findall(statement))
+    return _rule(file, tokens)
+
+
+def name_of(statement: str) -> str | None:
+    """Return the name in the `@id` of a statement that Cedar has accepted, whatever else is wrong with it."""
+    (tokens,) = _statements(TOKEN.findall(statement))
+    return _annotations(tokens)[0].get("id")
+
+
 def line_of(text: str, number: int) -> int:
     """Return the line, from 1, on which the statement of that number, from 0, begins."""
     begins, at = True, 0

@@ -1,39 +1,63 @@
-"""A policy held against the schema, which finds before any request what would fail when a rule is evaluated."""
+"""Statements held against the schema: what would fail when they are evaluated, and where in them that stands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cedarpy
 
-from jitid.errors import ConfigurationError
-from jitid.policy.default import schema
-from jitid.policy.source import line_of, read_rules
-from jitid.text import quote, safe
+from jitid.policy import placing
+from jitid.policy.placing import Statement
+
+AT_ONCE = 100
+"""The validator takes so many rules together: what it says of each takes longer the more they are."""
+NO_ACTION = "unable to find an applicable action"
 
 # Cedar numbers the policies of a text, and says so in the message too.
 _NUMBER = re.compile(r"(?:for policy )?`?policy(\d+)`?,? ?")
 
 
-def validate(files: Sequence[tuple[str, str]]) -> int:
-    """Return how many rules the files have, whose texts Cedar has accepted.
-
-    Raises:
-        ConfigurationError: a rule is not valid by the schema; with file, line and rule.
-
-    """
-    count = 0
-    for file, text in files:
-        rules = read_rules(file, text)
-        for error in cedarpy.validate_policies(text, schema()).errors:
-            what = safe(_NUMBER.sub("", error.error)[:200])
+def objections(texts: Sequence[str], known: cedarpy.Schema) -> Iterator[tuple[int, str]]:
+    """Yield what the validator says of statements that parse, each by its number from 0."""
+    for start in range(0, len(texts), AT_ONCE):
+        some = "\n".join(texts[start : start + AT_ONCE])
+        for error in cedarpy.validate_policies(some, known).errors:
             found = _NUMBER.match(error.policy_id or "")
-            if found is None or int(found[1]) >= len(rules):
-                raise ConfigurationError(f"{quote(file)}: {what}")
-            number = int(found[1])
-            raise ConfigurationError(
-                f"{quote(file)}, line {line_of(text, number)}: rule `{rules[number].name}`: {what}"
-            )
-        count += len(rules)
-    return count
+            yield start + (0 if found is None else int(found[1])), _NUMBER.sub("", error.error)
+
+
+def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int]:
+    """Return where in a statement stands what the validator objects to, as far as that can be found.
+
+    It names no place: what is looked for are the smallest expressions of which it says the same.
+    """
+    text = statement.text
+    end = placing.head_end(text)
+    if _is_told(message, text[:end], known):
+        at = placing.find(text[:end], message)
+        return [placing.effect_start(text) if at is None else at]
+    found = []
+    for condition in placing.conditions(text):
+        for start, stop in _narrowed(text, end, condition, message, known):
+            at = placing.find(text[:stop], message, start)
+            found.append(placing.tokens_of(text[start:stop])[0].start + start if at is None else at)
+    return list(dict.fromkeys(found)) or [placing.effect_start(text)]
+
+
+def _narrowed(
+    text: str, head: int, part: tuple[int, int], message: str, known: cedarpy.Schema
+) -> Iterator[tuple[int, int]]:
+    # The new line ends a comment that may stand last.
+    if not _is_told(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", known):
+        return
+    inner = [
+        spot
+        for smaller in placing.parts(text, *part)
+        for spot in _narrowed(text, head, smaller, message, known)
+    ]
+    yield from inner or [part]
+
+
+def _is_told(message: str, text: str, known: cedarpy.Schema) -> bool:
+    return any(told == message for _, told in objections([f"{text};"], known))

@@ -1,0 +1,216 @@
+"""`jitid policy`: check, try, show, begin and compare what decides who may have what."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands import rows
+from jitid.commands.globals import Globals
+from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
+from jitid.formats import output
+from jitid.formats.figures import counted
+from jitid.formats.view import View
+from jitid.lifetime import format_duration
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.policy.catalogue import Entry
+    from jitid.policyfiles import Folder
+
+CHECKED = ("file", "line", "column", "severity", "rule", "message")
+RULE = ("rule", "effect", "actions", "max_ttl", "approval", "reads", "file", "line", "sha256")
+BRIEF = ("rule", "effect", "actions", "max_ttl", "approval", "file")
+TEXT = (*RULE, "text")
+
+
+def check(given: Globals, paths: options.CheckedPaths = None) -> None:
+    """Check that policies are in order: their syntax, and by the schema.
+
+    All errors are told, each with file, line and column, and what is valid and never has an effect. The files
+    of a folder are one policy; `use.cedarschema` among them declares what is said of a use.
+    """
+    from jitid.commands.policyplace import grouped, in_force, must_hold_rules, place_of
+    from jitid.policy.checking import check as examine
+    from jitid.policyfiles import CEDAR
+
+    given.expect(CHECKED)
+    folders = grouped(paths, CEDAR) if paths else [in_force(given)]
+    found: list[dict[str, Any]] = []
+    rules = files = 0
+    for folder in folders:
+        must_hold_rules(folder)
+        whole = not paths or any(path == folder.path and os.path.isdir(path) for path in paths)
+        checked = examine(folder.files, folder.use, whole=whole)
+        rules += len(checked.rules)
+        files += len(folder.files)
+        for problem in checked.problems:
+            severity = "warning" if problem.warning else "error"
+            place = place_of(folder, problem.file)
+            values = (place, *problem.place, severity, problem.rule, problem.message)
+            found.append(dict(zip(CHECKED, values, strict=True)))
+        for why in folder.refused:
+            given.warn(why)
+    errors = sum(row["severity"] == "error" for row in found)
+    told = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
+    if given.field is not None or given.format_name() is not None:
+        document = {"rules": rules, "files": files, "errors": errors, "problems": found}
+        given.show(View("jitid.policy-check/1", CHECKED, found, document=document))
+    else:
+        for row in found:
+            rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
+            place = f"{row['file']}:{row['line']}:{row['column']}"
+            output.say(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
+        if not errors:
+            output.write(f"{told}: {'no error' if found else 'in order'}\n")
+    if errors:
+        raise ConfigurationError(
+            f"{counted(errors, 'error')} in the policy: as long as it stands so, nothing is issued by it"
+        )
+
+
+def test(
+    given: Globals,
+    paths: options.CaseFiles = None,
+    policy: options.TestedPolicy = None,
+    require_coverage: options.RequireCoverage = False,
+) -> None:
+    """Try a policy with cases: what is asked, and what the answer is to be.
+
+    Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
+    status 10 says that a case is not as expected; which rules no case reaches is told besides.
+    """
+    from jitid.commands.policytrial import FIELDS, tried
+
+    given.expect(FIELDS)
+    found = tried(given, paths or [], policy)
+    if rows.by_eye(given):
+        from jitid.formats import trial_text
+
+        output.write_pieces(trial_text.text(found.rows, found.unreached, given.coloured()))
+    else:
+        document = {
+            "passed": len(found.rows) - found.failed,
+            "failed": found.failed,
+            "cases": found.rows,
+            "rules": found.rules,
+            "unreached": found.unreached,
+        }
+        given.show(View("jitid.policy-test/1", FIELDS, found.rows, document=document))
+        for row in found.unreached:
+            given.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
+    if found.failed or (require_coverage and found.unreached):
+        given.status = ExitStatus.FINDINGS
+
+
+def show(
+    given: Globals,
+    rule: options.RuleName = None,
+    digest: options.StoredDigest = None,
+    default: options.ShippedPolicy = False,
+    text: options.WholeText = False,
+) -> None:
+    """Show a policy: its rules, what each one does and what it looks at, or the text of one.
+
+    It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
+    the audit log tell it, or --default the one that jitid ships.
+    """
+    from jitid.commands.policyplace import in_force, must_hold_rules, shipped
+    from jitid.policy.cedar import Policy
+
+    if text and rule is not None:
+        raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
+    if default and digest is not None:
+        raise UsageError("--default and --digest name two policies", "leave one of them out")
+    given.expect(TEXT if rule is not None else RULE)
+    if text:
+        given.expect_own_form()
+    folder = shipped() if default else in_force(given) if digest is None else _stored(given, digest)
+    must_hold_rules(folder)
+    if text:
+        output.write("\n".join(f"// {file}\n{body}" for file, body in folder.files))
+        return
+    known = Policy(folder.files)
+    entries = _entries(folder)
+    if rule is not None:
+        _show_rule(given, entries, rule)
+        return
+    found = [_told(entry) for entry in entries]
+    if rows.by_eye(given):
+        names = ", ".join(file for file, _ in folder.files)
+        output.write(safe(f"{folder.path}: {names}") + f"\npolicy {known.digest}\n\n")
+    document = {
+        "policy": known.digest,
+        "place": folder.path,
+        "files": [file for file, _ in folder.files],
+        "rules": found,
+    }
+    given.show(View("jitid.policy/1", rows.columns(given, RULE, BRIEF), found, document=document))
+
+
+def init(given: Globals, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
+    """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
+
+    Nothing is in force until the setting `policy` names the folder.
+    """
+    from shlex import quote as word
+
+    from jitid.policy.default import default_files, example_files
+    from jitid.policyfiles import write_new
+
+    given.expect_own_form()
+    if not folder.strip():
+        raise UsageError("an empty path names nothing", "name a folder that is new or empty")
+    files = [*example_files(), *(default_files() if with_default else ())]
+    write_new(folder, sorted(files))
+    place = os.path.abspath(folder)
+    given.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
+    given.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
+    given.note(f"with its cases: jitid policy test {word(place)}")
+    given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
+    what = "it decides" if with_default else "it decides, in the place of the default policy,"
+    given.note(f"{what} from then on: " + given.command(f"jitid config set policy {word(place)}"))
+
+
+def _stored(given: Globals, digest: str) -> Folder:
+    from jitid.commands.policyplace import stored
+
+    return stored(given, digest)
+
+
+def _entries(folder: Folder) -> list[Entry]:
+    from jitid.policy.catalogue import catalogue
+
+    return list(catalogue(folder.files))
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    rule = entry.rule
+    return {
+        "rule": rule.name,
+        "effect": rule.effect,
+        "actions": list(rule.facts),
+        "max_ttl": None if rule.max_ttl is None else format_duration(rule.max_ttl),
+        "approval": rule.approval,
+        "reads": list(entry.reads),
+        "file": rule.file,
+        "line": entry.line,
+        "sha256": entry.sha256,
+        "text": entry.text,
+    }
+
+
+def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
+    from jitid.settings import nearest
+
+    found = next((entry for entry in entries if entry.rule.name == name), None)
+    if found is None:
+        names = tuple(entry.rule.name for entry in entries)
+        raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
+    row = _told(found)
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.policy-rule/1", TEXT, [row], one=True))
+        return
+    # The text as it is written, so that it can be copied; what acts on a terminal is not.
+    output.write("".join(f"{safe(line)}\n" for line in found.text.replace("\t", "  ").splitlines()))

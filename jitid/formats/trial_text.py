@@ -1,0 +1,52 @@
+"""Cases of a policy for eyes at a terminal: one a line, and under it where it is not as expected."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jitid.formats.cell import cell
+from jitid.formats.figures import counted
+from jitid.formats.table import terminal_width
+
+_SGR = {"passed": "32", "failed": "1;31"}
+_WIDEST = 100
+"""Wider sentences cannot be read."""
+_INDENT = " " * 8
+
+
+def text(
+    rows: Sequence[Mapping[str, Any]], unreached: Sequence[Mapping[str, Any]], colour: bool
+) -> Iterator[str]:
+    """Yield the lines of cases with their results, and which rules none of them reaches."""
+    width = min(terminal_width(), _WIDEST)
+    for row in rows:
+        word = row["result"].ljust(6)
+        if colour:
+            word = f"\x1b[{_SGR[row['result']]}m{word}\x1b[0m"
+        place = f"  ({cell(row['file'])}:{row['line']})" if row["result"] == "failed" else ""
+        yield f"{word}  {cell(row['case'])}{place}\n"
+        for what, expected in row["expected"].items():
+            yield from _wrapped(f"{what}: expected {cell(expected)}, got {cell(row[what]) or 'none'}", width)
+        if row["expected"]:
+            yield from _wrapped(cell(row["reason"]), width)
+    failed = sum(row["result"] == "failed" for row in rows)
+    yield f"{counted(len(rows), 'case')}, " + (
+        f"{failed:,} not as expected\n" if failed else "all as expected\n"
+    )
+    if unreached:
+        names = ", ".join(f"`{row['rule']}` ({row['file']})" for row in unreached)
+        yield from _wrapped(f"reached by no case: {cell(names)}", width, "")
+
+
+def _wrapped(words: str, width: int, indent: str = _INDENT) -> Iterator[str]:
+    lines = textwrap.wrap(
+        words,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent or "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from (f"{line}\n" for line in lines)

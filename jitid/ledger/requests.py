@@ -1,0 +1,60 @@
+"""What a ledger answers about the requests that were decided, as far as policies can tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from jitid.policy.decision import Looks
+
+Zones = Mapping[str, Sequence[tuple[int, int]]]
+"""By zone: from which second since the epoch on it is ahead of UTC by how many seconds, the oldest first."""
+
+
+class Apart(NamedTuple):
+    """What tells requests apart."""
+
+    looks: Looks
+    zones: Zones
+    """Those that the hours of a policy are told in."""
+
+
+class Alike(NamedTuple):
+    """Requests that policies decide alike."""
+
+    first: int
+    """The first of them: its audit event, or the number of its credential."""
+    credentials: int
+    """How many were asked for, or are alive."""
+
+
+class Decided(Protocol):
+    """The part of a consistent view that is about what was decided."""
+
+    def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
+        """Return the issues, renewals and denials that the audit log tells of; those approved of are left out."""
+
+    def recorded_zones(self) -> list[str]:
+        """Return the zones, other than UTC, that policies were asked in."""
+
+    def living(self, apart: Apart, zone: str | None) -> list[Alike]:
+        """Return what is alive, by its credential; whose identity was approved of is left out.
+
+        `zone` is that in which a policy's hours are told, of the time of issue.
+        """
+
+    def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """Return what audit events say, by their numbers."""
+
+    def approved_events(self) -> dict[int, frozenset[str]]:
+        """Return the events that issued to approved identities, each with the groups that approved."""
+
+    def approved_living(self) -> dict[int, frozenset[str]]:
+        """Return the live credentials of approved identities, each with the groups that approved."""
+
+    def approved_by(self, identity: int) -> frozenset[str]:
+        """Return the groups that approved of an identity."""
+
+    def policies(self, prefix: str) -> list[str]:
+        """Return the digests of stored policies that begin so."""

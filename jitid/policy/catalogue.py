@@ -1,0 +1,41 @@
+"""The rules of a policy one by one: what each one does, where it stands, its text and the hash of that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from jitid.policy.placing import Places, statements_of
+from jitid.policy.source import ALL_FACTS, Rule, rule_of
+
+
+class Entry(NamedTuple):
+    """One rule."""
+
+    rule: Rule
+    line: int
+    """Where it begins in its file, from 1."""
+    text: str
+    """From its first annotation to the semicolon, as it is written."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names that it can look at: `context.NAME`, `principal` and `resource`, sorted."""
+        facts = {name for names in self.rule.facts.values() for name in names}
+        if facts == ALL_FACTS:
+            return ("context", *sorted(self.rule.looks_at))
+        return (*sorted(f"context.{name}" for name in facts), *sorted(self.rule.looks_at))
+
+
+def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[Entry]:
+    """Yield the rules of the texts of a policy that can be used, in their order."""
+    for file, text in files:
+        place = Places(text)
+        for statement in statements_of(file, text):
+            yield Entry(rule_of(file, statement.text), place(statement.start).line, statement.text)

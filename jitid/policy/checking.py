@@ -1,0 +1,329 @@
+"""A policy examined before it decides anything: all that is wrong with it, and what never applies, with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cedarpy
+
+from jitid.errors import ConfigurationError
+from jitid.policy import placing
+from jitid.policy.dead import never_effective
+from jitid.policy.default import USE_NAME, schema
+from jitid.policy.nesting import NESTED, too_deep
+from jitid.policy.placing import Place, Places, Statement
+from jitid.policy.source import ACTIONS, Rule, name_of, rule_of
+from jitid.policy.validation import NO_ACTION, objections, spots
+from jitid.text import quote, safe
+
+ANNOTATIONS = ("id", "max_ttl", "approval")
+"""Those that mean something to jitid."""
+MOST_OPERATORS = 1_000
+"""Cedar gives up on an expression somewhere beyond this, and no answer is a refusal."""
+_LONG = 4_000
+"""Characters that a statement of so many operators has at least."""
+_MOST_PLACED = 200
+"""So many objections of the validator get the place of the expression itself; more get that of their rule."""
+
+_ANNOTATION = re.compile(r"@\s*(\w+)")
+_OF_ACTION = re.compile(r' for Action::"\w+"')
+_OF_RULE = re.compile(r"rule `[^`]*`:? ")
+_HEADS = (
+    "the head fits no action: the principal is an Agent, the resource a Task (issue), a Scope (grant) or a Resource "
+    "(authorize)"
+)
+# Of them nothing is known but who they are.
+_REFERENCES = ("owner", "manager")
+
+
+class Problem(NamedTuple):
+    """What is wrong at one place; a warning is about what is valid and hardly meant."""
+
+    file: str
+    place: Place
+    rule: str | None
+    """None where no name could be read."""
+    message: str
+    warning: bool = False
+
+
+class Checked(NamedTuple):
+    """What an examination found, in the order of files and places."""
+
+    problems: list[Problem]
+    rules: list[Rule]
+    """Those that can be used, as far as they themselves go."""
+
+    @property
+    def errors(self) -> list[Problem]:
+        """What must be corrected before anything is issued."""
+        return [problem for problem in self.problems if not problem.warning]
+
+
+class _Read(NamedTuple):
+    """A statement that Cedar accepts, and the rule that it is, unless it cannot be used."""
+
+    statement: Statement
+    rule: Rule | None
+    refusal: str
+
+
+def check(files: Sequence[tuple[str, str]], use: str | None = None, *, whole: bool = True) -> Checked:
+    """Examine the files of a policy.
+
+    Args:
+        files: names and texts.
+        use: the text of their `use.cedarschema`, if there is one.
+        whole: whether no other files belong to the policy.
+
+    """
+    examination = _Examination(sorted(files))
+    if use is not None:
+        examination.read_use(use)
+    examination.read()
+    examination.validate()
+    if whole and not examination.failed:
+        examination.look_for_permits()
+    return examination.result()
+
+
+def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None) -> int:
+    """Return how many rules the files have.
+
+    Raises:
+        ConfigurationError: something is wrong; it tells of the first that is, with file, line and rule.
+
+    """
+    checked = check(files, use)
+    for problem in checked.errors:
+        what = problem.message if problem.rule is None else f"rule `{problem.rule}`: {problem.message}"
+        raise ConfigurationError(f"{quote(problem.file)}, line {problem.place.line}: {what}")
+    return len(checked.rules)
+
+
+class _Examination:
+    def __init__(self, files: Sequence[tuple[str, str]]) -> None:
+        self._files = files
+        self._places = {file: Places(text) for file, text in files}
+        self._problems: dict[Problem, None] = {}
+        self._read: list[_Read] = []
+        self._schema = cedarpy.Schema.from_str(schema())
+        self._use_is_known = True
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything is wrong so far."""
+        return any(not problem.warning for problem in self._problems)
+
+    def result(self) -> Checked:
+        """Return what was found."""
+        order = {file: number for number, (file, _) in enumerate(self._files)}
+        return Checked(
+            sorted(self._problems, key=lambda problem: (order.get(problem.file, -1), problem.place)),
+            [one.rule for one in self._read if one.rule is not None],
+        )
+
+    def read_use(self, text: str) -> None:
+        """Take what a `use.cedarschema` declares, or tell why it cannot be used."""
+        told, at = _refusal_of_schema(text), 0
+        if told is None:
+            self._schema = cedarpy.Schema.from_str(schema(text))
+            probe = 'permit (principal, action == Action::"issue", resource) when { context.use has x };'
+            if not any(objections([probe], self._schema)):
+                return
+            told = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
+            at = placing.find(text, "`Use`") or 0
+        elif (wrong := placing.wrong_token(text, _refusal_of_schema)) is not None:
+            at, told = wrong
+        elif "failed to resolve type: Use" in told:
+            told = "it declares no `type Use`"
+        else:
+            at = placing.find(text, told) or 0
+        self._use_is_known = False
+        told = safe(told.removeprefix("error parsing schema: ")[:200])
+        self._problems[Problem(USE_NAME, Places(text)(at), None, told)] = None
+
+    def read(self) -> None:
+        """Read every statement by itself."""
+        first: dict[str, Statement] = {}
+        for file, text in self._files:
+            for statement in placing.statements_of(file, text):
+                self._read_one(statement, first)
+
+    def validate(self) -> None:
+        """Hold against the schema what can be read, and look among the valid rules for those without an effect."""
+        asked = [
+            one
+            for one in self._read
+            if self._use_is_known or one.rule is None or not any("use" in f for f in one.rule.facts.values())
+        ]
+        told: dict[int, list[str]] = {}
+        for number, message in objections([one.statement.text for one in asked], self._schema):
+            told.setdefault(number, []).append(message)
+        left = _MOST_PLACED
+        for number, messages in told.items():
+            one = asked[number]
+            for message in _telling(messages, one.refusal):
+                left -= 1
+                places = [placing.effect_start(one.statement.text)]
+                if left >= 0:
+                    places = spots(one.statement, message, self._schema)
+                shown = _HEADS if message.startswith(NO_ACTION) else _OF_ACTION.sub("", message)
+                for at in places:
+                    self._tell(one.statement, at, safe(shown[:200]))
+        valid = []
+        for number, one in enumerate(asked):
+            beyond = list(_beyond_references(one.statement))
+            for at, message in beyond:
+                self._tell(one.statement, at, message)
+            if one.rule is not None and number not in told and not beyond:
+                valid.append((one.statement, one.rule))
+        texts, rules = [statement.text for statement, _ in valid], [rule for _, rule in valid]
+        for number, why in never_effective(texts, rules, self._schema):
+            statement, _ = valid[number]
+            self._tell(statement, placing.effect_start(statement.text), why, warning=True)
+
+    def look_for_permits(self) -> None:
+        """Tell what the policy can never permit."""
+        for action, what in (("issue", "nothing can be issued"), ("grant", "no scope can be granted")):
+            if not any(
+                one.rule and one.rule.effect == "permit" and action in one.rule.facts for one in self._read
+            ):
+                file = self._files[0][0] if self._files else ""
+                self._problems[
+                    Problem(file, Place(1, 1), None, f"no rule permits `{action}`: {what}", warning=True)
+                ] = None
+
+    def _tell(self, statement: Statement, offset: int, message: str, *, warning: bool = False) -> None:
+        place = self._places[statement.file](statement.start + offset)
+        name = None
+        if _refusal_of_policy(statement.text) is None:
+            name = name_of(statement.text)
+        self._problems[Problem(statement.file, place, name and safe(name[:64]), message, warning)] = None
+
+    def _read_one(self, statement: Statement, first: dict[str, Statement]) -> None:
+        text = statement.text
+        if too_deep(text) is not None:
+            place = self._places[statement.file](statement.start + placing.effect_start(text))
+            self._problems[Problem(statement.file, place, None, NESTED)] = None
+            return
+        told = _refusal_of_policy(text)
+        if told is not None:
+            self._tell(statement, *_refused(text, told))
+            return
+        if "?" in text and cedarpy.PolicySet.from_str(text).templates():
+            self._tell(
+                statement,
+                _found(text, "?principal ?resource"),
+                "a template, with `?principal` or `?resource`, decides nothing",
+            )
+            return
+        try:
+            rule = rule_of(statement.file, text)
+        except ConfigurationError as error:
+            message = _OF_RULE.sub("", error.message, count=1)
+            at = placing.effect_start(text) if name_of(text) is None else _found(text, message)
+            self._tell(statement, at, message)
+            self._read.append(_Read(statement, None, message))
+            return
+        other = first.setdefault(rule.name, statement)
+        if other is not statement:
+            line = self._places[other.file](other.start).line
+            at = _found(text, f'`"{rule.name}"`')
+            self._tell(statement, at, f"`{rule.name}` is a rule of {quote(other.file)}, line {line}, already")
+            self._read.append(_Read(statement, None, ""))
+            return
+        self._read.append(_Read(statement, rule, ""))
+        for at, told in _hardly_meant(statement, rule):
+            self._tell(statement, at, told, warning=True)
+
+
+def _refused(text: str, told: str) -> tuple[int, str]:
+    """Return where a statement is wrong that Cedar refuses, and what is said of it."""
+    wrong = placing.wrong_token(text, _refusal_of_policy)
+    if wrong is not None:
+        at, told = wrong
+    elif "unexpected end of input" in told:
+        return len(text), "the file ends within a rule: is a `;` missing?"
+    else:
+        at = _found(text, told)
+    return at, safe(told[:200])
+
+
+def _found(text: str, message: str) -> int:
+    at = placing.find(text, message)
+    return placing.effect_start(text) if at is None else at
+
+
+def _refusal_of_policy(text: str) -> str | None:
+    if too_deep(text) is not None:
+        return NESTED
+    try:
+        cedarpy.PolicySet.from_str(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _refusal_of_schema(use: str) -> str | None:
+    if too_deep(use) is not None:
+        return NESTED
+    try:
+        cedarpy.Schema.from_str(schema(use))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _telling(messages: list[str], refusal: str) -> Iterator[str]:
+    """Yield each objection once, without those that follow from another or were told in other words."""
+    several = len(set(messages)) > 1
+    for message in dict.fromkeys(messages):
+        name = placing.QUOTED.search(message)
+        if several and message.startswith(NO_ACTION):
+            continue
+        if name is not None and " in context" in message and f"`context.{name[1]}`" in refusal:
+            continue
+        yield message
+
+
+def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]:
+    """Yield what is valid in a statement, and hardly meant."""
+    from difflib import get_close_matches
+
+    text = statement.text
+    some = _ANNOTATION.findall(text)
+    for token, name in placing.annotated(text) if not set(ANNOTATIONS).issuperset(some) else ():
+        if name not in ANNOTATIONS and (near := get_close_matches(name, ANNOTATIONS, 1, 0.75)):
+            yield token, f"`@{name}` means nothing to jitid: is `@{near[0]}` meant?"
+    if len(text) > _LONG:
+        operators = sum(token.text in ("||", "&&", "+", "-", "*") for token in statement.tokens)
+        if operators > MOST_OPERATORS:
+            why = f"{operators:,} operators: Cedar gives up on more than some {MOST_OPERATORS:,} in a row"
+            yield (
+                placing.effect_start(text),
+                f"{why}, which is a refusal; `contains` of a set has no such limit",
+            )
+    if not rule.facts:
+        actions = ", ".join(f"`{action}`" for action in ACTIONS)
+        yield placing.effect_start(text), f"it applies to no action that there is: {actions}"
+
+
+def _beyond_references(statement: Statement) -> Iterator[tuple[int, str]]:
+    """Yield where a rule asks for more of an owner or a manager than who they are."""
+    if not any(name in statement.text for name in _REFERENCES):
+        return
+    tokens, body = statement.tokens, placing.head_end(statement.text)
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (
+            token.start > body
+            and token.text in _REFERENCES
+            and before.text == "."
+            and after.text in (".", "[", "has", "in")
+        ):
+            yield (
+                token.start,
+                f'of the {token.text} a policy knows only the name: `{token.text} == Delegator::"user:bob"`',
+            )

@@ -1,0 +1,136 @@
+"""Rules that are valid and can never have an effect; only what is certain is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cedarpy
+
+from jitid.policy.source import Rule
+from jitid.policy.validation import AT_ONCE
+
+_NESTING = ("&&", "||", "+", "-", "*", ".", "if", "(", "[", "{")
+_MOST_NESTING = 200
+
+
+def never_effective(
+    texts: Sequence[str], rules: Sequence[Rule], known: cedarpy.Schema
+) -> Iterator[tuple[int, str]]:
+    """Yield the numbers, from 0, of valid rules without any effect, and why; `texts` has the statement of each."""
+    # What is joined by many operators comes as a tree too deep for JSON readers: nothing is said of such a rule.
+    flat = [number for number, text in enumerate(texts) if sum(map(text.count, _NESTING)) <= _MOST_NESTING]
+    document = json.loads(cedarpy.policies_to_json_str("\n".join(texts[number] for number in flat)))
+    trees = [document["staticPolicies"][f"policy{place}"] for place in range(len(flat))]
+    for place, why in _without_effect(trees, [rules[number] for number in flat], known):
+        yield flat[place], why
+
+
+def _without_effect(
+    trees: Sequence[Any], rules: Sequence[Rule], known: cedarpy.Schema
+) -> Iterator[tuple[int, str]]:
+    impossible = set(_impossible(trees, known))
+    for number in sorted(impossible):
+        yield number, "it never applies: its conditions contradict each other, or what can be asked"
+    covering = _Covering(trees, rules, impossible)
+    for number, rule in enumerate(rules):
+        if rule.effect != "permit" or number in impossible:
+            continue
+        other = covering.of(number)
+        if other is not None:
+            yield number, f"it never permits anything: whenever it applies, `{rules[other].name}` forbids"
+
+
+def _impossible(trees: Sequence[Any], known: cedarpy.Schema) -> Iterator[int]:
+    """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
+    asked = []
+    for number, tree in enumerate(trees):
+        if not tree["conditions"]:
+            continue
+        terms = [
+            one["body"] if one["kind"] == "when" else {"!": {"arg": one["body"]}}
+            for one in tree["conditions"]
+        ]
+        whole = terms[0]
+        for term in terms[1:]:
+            whole = {"&&": {"left": whole, "right": term}}
+        # Behind a condition that is always false Cedar's validator looks at nothing: it overlooks this error.
+        error = {"!": {"arg": {".": {"left": {"Var": "context"}, "attr": "hour"}}}}
+        probe = {"if-then-else": {"if": whole, "then": error, "else": {"Value": True}}}
+        asked.append((number, {**tree, "conditions": [{"kind": "when", "body": probe}]}))
+    for start in range(0, len(asked), AT_ONCE):
+        some = asked[start : start + AT_ONCE]
+        document = {
+            "templates": {},
+            "templateLinks": [],
+            "staticPolicies": {f"policy{place}": tree for place, (_, tree) in enumerate(some)},
+        }
+        result = cedarpy.validate_policies(cedarpy.policies_from_json_str(json.dumps(document)), known)
+        possible = {_number(error.policy_id) for error in result.errors}
+        # Whatever cannot be assigned to one says nothing about any of them.
+        if None not in possible:
+            yield from (number for place, (number, _) in enumerate(some) if place not in possible)
+
+
+def _number(policy: str) -> int | None:
+    digits = (policy or "").removeprefix("policy")
+    return int(digits) if digits.isdecimal() else None
+
+
+class _Covering:
+    """The prohibitions that nothing lifts, by what they need to apply."""
+
+    def __init__(self, trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]) -> None:
+        self._trees = trees
+        self._parts = [_parts(tree) for tree in trees]
+        self._forbids = [
+            number
+            for number, rule in enumerate(rules)
+            if rule.effect == "forbid" and rule.approval is None and number not in impossible
+        ]
+        # Most forbid under a condition of their own: those are looked up by it, and not one by one.
+        self._by_part: dict[str | None, list[int]] = {}
+        for number in self._forbids:
+            key = min(self._parts[number], default=None)
+            self._by_part.setdefault(key, []).append(number)
+
+    def of(self, number: int) -> int | None:
+        """Return a prohibition that applies whenever the rule of that number does; None if none is certain to."""
+        tree, parts = self._trees[number], self._parts[number]
+        for key in (None, *parts):
+            for other in self._by_part.get(key, ()):
+                theirs = self._trees[other]
+                if (
+                    self._parts[other] <= parts
+                    and _covers(theirs["principal"], tree["principal"])
+                    and _covers(theirs["resource"], tree["resource"])
+                    and _actions(theirs["action"]) >= _actions(tree["action"])
+                ):
+                    return other
+        return None
+
+
+def _parts(tree: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
+    """Return all that must hold for a rule to apply, besides its head."""
+    found: set[str] = set()
+    for one in tree["conditions"]:
+        waiting = [one["body"]]
+        while waiting:
+            term = waiting.pop()
+            if one["kind"] == "when" and isinstance(term, dict) and "&&" in term:
+                waiting += [term["&&"]["left"], term["&&"]["right"]]
+            else:
+                found.add(one["kind"] + json.dumps(term, sort_keys=True))
+    return frozenset(found)
+
+
+def _covers(wide: Any, narrow: Any) -> bool:  # noqa: ANN401 - Cedar's JSON
+    return bool(wide["op"] == "All" or wide == narrow)
+
+
+def _actions(constraint: Any) -> frozenset[str]:  # noqa: ANN401 - Cedar's JSON
+    if constraint["op"] == "All":
+        return frozenset({"issue", "grant", "authorize"})
+    entities = constraint.get("entities") or [constraint["entity"]]
+    return frozenset(entity["id"] for entity in entities)

@@ -1,0 +1,50 @@
+"""How deeply a policy is nested: Cedar's parser goes down with the whole process where its stack ends."""
+
+from __future__ import annotations
+
+import re
+
+from jitid.policy.source import TOKEN, statements
+
+MOST_LEVELS = 100
+"""Brackets inside one another; a stack of 8 MiB, the usual one, holds some 600."""
+MOST_CHOICES = 500
+"""Each `if` of a rule may stand inside the one before; the same stack holds some 3,000."""
+NESTED = f"a rule is nested more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if` deep"
+
+_OTHERS = re.compile(r"[^][(){}]+")
+_OPENING = frozenset("([{")
+_CLOSING = frozenset(")]}")
+
+
+def too_deep(text: str) -> int | None:
+    """Return the number, from 0, of the first statement of a text that Cedar could not survive; None without one."""
+    if _is_flat(text):
+        return None
+    for number, statement in enumerate(statements(text)):
+        level = deepest = choices = 0
+        for token in TOKEN.findall(statement):
+            if token in _OPENING:
+                level += 1
+                deepest = max(deepest, level)
+            elif token in _CLOSING:
+                level -= 1
+            elif token == "if":  # noqa: S105 - syntax
+                choices += 1
+        if deepest > MOST_LEVELS or choices > MOST_CHOICES:
+            return number
+    return None
+
+
+def _is_flat(text: str) -> bool:
+    """Tell at little cost, as every start of `issue` needs it, that nothing can be too deep; False is a doubt."""
+    if text.count("if") > MOST_CHOICES:
+        return False
+    brackets = _OTHERS.sub("", text)
+    for _ in range(MOST_LEVELS):
+        peeled = brackets.replace("()", "").replace("[]", "").replace("{}", "")
+        if peeled == brackets:
+            # What has no partner stands in a comment or a string, or the text is broken.
+            return len(brackets) <= MOST_LEVELS
+        brackets = peeled
+    return not brackets

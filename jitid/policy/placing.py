@@ -1,0 +1,213 @@
+"""Where in a policy file something stands: Cedar's messages tell what is wrong, and no place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from jitid.policy.source import TOKEN, statements
+
+MOST_TOKENS = 3_000
+"""In a longer statement the place of a wrong token is not looked for: each try reads it up to there."""
+
+QUOTED = re.compile(r"`([^`]+)`")
+"""What a message names."""
+
+# Cedar reads these as one token, and a text that ends between the two is wrong there.
+_PAIRS = frozenset({"::", "==", "!=", "<=", ">=", "&&", "||"})
+_AFTER_COLON = re.compile(r": @?(\w[\w:]*)$")
+_LARGEST = 2**63 - 1
+
+
+class Place(NamedTuple):
+    """A place in a file, both counted from 1; a column is a character."""
+
+    line: int
+    column: int
+
+
+class Token(NamedTuple):
+    """A token of Cedar's grammar, and where it begins in its text."""
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.start + len(self.text)
+
+
+class Statement(NamedTuple):
+    """A statement of a file with its own text, from its first token to the semicolon."""
+
+    file: str
+    text: str
+    start: int
+    """Where in the file it begins."""
+
+    @property
+    def tokens(self) -> list[Token]:
+        """Its tokens, without comments."""
+        return tokens_of(self.text)
+
+
+class Places:
+    """Tells line and column in a text."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+
+    def __call__(self, offset: int) -> Place:
+        """Return the place of the character with that number, from 0."""
+        from bisect import bisect_right
+
+        line = bisect_right(self._starts, offset)
+        return Place(line, offset - self._starts[line - 1] + 1)
+
+
+def statements_of(file: str, text: str) -> Iterator[Statement]:
+    """Yield the statements of a text that hold more than comments, as far as they can be told apart."""
+    start = 0
+    for piece in statements(text):
+        tokens = tokens_of(piece)
+        if tokens:
+            first = tokens[0].start
+            yield Statement(file, piece[first : tokens[-1].end], start + first)
+        start += len(piece)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a text as Cedar joins them, without comments."""
+    found: list[Token] = []
+    for match in TOKEN.finditer(text):
+        token = match.group()
+        if token.startswith("//"):
+            continue
+        if found and found[-1].end == match.start() and found[-1].text + token in _PAIRS:
+            found[-1] = Token(found[-1].text + token, found[-1].start)
+        else:
+            found.append(Token(token, match.start()))
+    return found
+
+
+def wrong_token(text: str, refusal: Callable[[str], str | None]) -> tuple[int, str] | None:
+    """Return where a text stops being the beginning of a right one, and what is said of it; None if it does not.
+
+    `refusal` returns what is wrong with a text, or None. What merely ends too early is a right beginning.
+    """
+    tokens = tokens_of(text)
+    for token in tokens[:MOST_TOKENS]:
+        told = refusal(text[: token.end])
+        if told is not None and ("unexpected token" in told or "invalid token" in told):
+            return token.start, told
+    return None
+
+
+def find(text: str, message: str, start: int = 0) -> int | None:
+    """Return where in a text, from `start` on, that stands which a message names; None if it names nothing there."""
+    tokens = [token for token in tokens_of(text) if token.start >= start]
+    if message.startswith("duplicate"):
+        # The last of them is the one too many.
+        tokens.reverse()
+    names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _slots(message)
+    for name in names:
+        wanted = [token.text for token in tokens_of(name)]
+        for sought in (wanted, wanted[-1:], [f'"{name.rpartition(".")[2]}"']):
+            for at in range(len(tokens) - len(sought) + 1):
+                some = tokens[at : at + len(sought)]
+                if sought and [token.text for token in some] == sought:
+                    return some[0].start
+        # A part of a string, such as an escape.
+        for token in tokens:
+            if token.text.startswith('"') and name in token.text:
+                return token.start
+    if "number too large" in message:
+        for token in tokens:
+            if token.text.isdecimal() and (
+                len(token.text) > len(str(_LARGEST)) or int(token.text) > _LARGEST
+            ):
+                return token.start
+    return None
+
+
+def _slots(message: str) -> list[str]:
+    return re.findall(r"\?(?:principal|resource)", message)
+
+
+def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return where the operands of an expression stand, split at the operator that binds least; none if it has none.
+
+    What stands in brackets or behind a `!` is what is inside.
+    """
+    tokens = [token for token in tokens_of(text) if start <= token.start and token.end <= end]
+    for operator in ("||", "&&"):
+        found, level, begin = [], 0, start
+        for token in tokens:
+            level += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+            if token.text == operator and level == 0:
+                found.append((begin, token.start))
+                begin = token.end
+        # The condition of an `if` reaches as far as it can: what stands in it is no operand of the whole.
+        if found and tokens[0].text != "if":
+            return [*found, (begin, end)]
+    if len(tokens) > 1 and tokens[0].text == "!":
+        return [(tokens[0].end, end)]
+    if len(tokens) > 2 and tokens[0].text == "(" and _closes(tokens) == len(tokens) - 1:
+        return [(tokens[0].end, tokens[-1].start)]
+    return []
+
+
+def conditions(text: str) -> list[tuple[int, int]]:
+    """Return where the conditions of a statement stand, without the braces of `when` and `unless`."""
+    tokens = tokens_of(text)
+    found, at = [], 0
+    while at < len(tokens):
+        if tokens[at].text in ("when", "unless") and at + 1 < len(tokens) and tokens[at + 1].text == "{":
+            last = at + 1 + _closes(tokens[at + 1 :])
+            found.append((tokens[at + 1].end, tokens[last].start))
+            at = last
+        at += 1
+    return found
+
+
+def head_end(text: str) -> int:
+    """Return where the head of a statement ends: behind the bracket that closes its scope."""
+    tokens = tokens_of(text)
+    at = _effect(tokens)
+    return 0 if at is None else tokens[at + 1 + _closes(tokens[at + 1 :])].end
+
+
+def effect_start(text: str) -> int:
+    """Return where the word stands that says what a statement does: behind its annotations."""
+    tokens = tokens_of(text)
+    at = _effect(tokens)
+    return 0 if at is None else tokens[at].start
+
+
+def annotated(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the names of a statement's annotations, and where each begins."""
+    tokens = tokens_of(text)
+    at = _effect(tokens) or 0
+    for token, name in pairwise(tokens[: at + 1]):
+        if token.text == "@":
+            yield token.start, name.text
+
+
+def _effect(tokens: list[Token]) -> int | None:
+    for at, token in enumerate(tokens[:-1]):
+        if token.text in ("permit", "forbid") and (at == 0 or tokens[at - 1].text != "@"):
+            return at
+    return None
+
+
+def _closes(tokens: list[Token]) -> int:
+    """Return which token closes the bracket that the first one opens; the last one if none does."""
+    level = 0
+    for at, token in enumerate(tokens):
+        level += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if level == 0:
+            return at
+    return len(tokens) - 1

@@ -1,0 +1,245 @@
+"""Decisions made again: what another policy would have said of what was asked, and of what is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.credential import Credential
+from jitid.governance import read_standing, standing_of
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.requests import Apart
+from jitid.policy.cedar import Policy
+from jitid.policy.decision import Decision, PolicyRequest
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+BEYOND_POLICY = frozenset(
+    {
+        "attenuation",
+        "lifetime",
+        "task-ended",
+        "task-deadline",
+        "delegator-unknown",
+        "delegator-disabled",
+        "delegator-sensitivity",
+        "delegator-entitlement",
+        "agent-suspended",
+        "agent-unregistered",
+        "agent-overdue",
+        "agent-kind",
+        "agent-audience",
+        "agent-concurrency",
+        "agent-scope",
+    }
+)
+"""Rules that refuse and are no policy's: another policy would change nothing."""
+
+ZoneOf = Callable[[str], "tzinfo | None"]
+"""Returns the zone of an IANA name, or raises a ConfigurationError."""
+
+
+class Outcome(NamedTuple):
+    """What a policy makes of a request."""
+
+    decision: str
+    """`permit`, `deny` or `approval`."""
+    rules: tuple[str, ...]
+    granted: tuple[str, ...]
+    lifetime: int | None
+    """Seconds: what was asked for, or the bound of the policy if that is less; None where nothing is issued."""
+    needs: tuple[str, ...]
+    reason: str
+
+    @property
+    def effect(self) -> tuple[object, ...]:
+        """What whoever asks notices of it."""
+        return self.decision, frozenset(self.granted), self.lifetime, self.needs
+
+
+def outcome(decision: Decision, ttl: int) -> Outcome:
+    """Return what a decision comes to for whoever asked for `ttl` seconds."""
+    word = "permit" if decision.permit else "approval" if decision.needs else "deny"
+    lifetime = None
+    if decision.permit:
+        lifetime = ttl if decision.max_ttl is None else min(ttl, decision.max_ttl)
+    return Outcome(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)
+
+
+class Change(NamedTuple):
+    """Requests that two policies decide differently, and alike among themselves."""
+
+    event: int
+    """The first of them in the audit log."""
+    document: Mapping[str, Any]
+    """What that event says."""
+    credentials: int
+    """How many were asked for; of denials, how many denials there were."""
+    old: Outcome
+    new: Outcome
+
+    @property
+    def denied(self) -> bool:
+        """Whether they were denied when they were asked."""
+        return bool(self.document["op"] == "denial")
+
+
+class Replayed(NamedTuple):
+    """What came out of asking two policies about everything that was decided."""
+
+    changes: list[Change]
+    """Those with the most credentials first."""
+    requests: int
+    """How many requests there are that the policies can tell apart."""
+    credentials: int
+    denials: int
+
+
+def request_of(document: Mapping[str, Any], issuer: str, zone: ZoneOf) -> PolicyRequest:
+    """Return what the policy was asked, as the audit event of an issue, a renewal or a denial tells it."""
+    return PolicyRequest(
+        document["agent"],
+        document["delegator"],
+        document["proof"],
+        document["task"],
+        document.get("purpose"),
+        document.get("judged", document["sensitivity"]),
+        document["kind"],
+        document.get("depth", 0),
+        tuple(document.get("scopes", ())),
+        tuple(document.get("audiences", (issuer,))),
+        document.get("ttl", document.get("lifetime", 0)),
+        document["at"],
+        read_standing(document.get("standing")),
+        zone(document["zone"]) if "zone" in document else None,
+    )
+
+
+def replay(
+    snapshot: Snapshot, issuer: str, old: Policy, new: Policy, zone: ZoneOf, since: int | None = None
+) -> Replayed:
+    """Ask two policies about every issue, renewal and denial that the audit log tells of, each distinct request once.
+
+    The directory counts as the events say that it was; an approval, as it was given.
+    """
+    decided, looks = snapshot.decided(), old.looks.with_(new.looks)
+    zones = {}
+    if not looks.facts.isdisjoint(("hour", "minute", "weekday")):
+        zones = {name: _offsets(zone(name), snapshot.now) for name in decided.recorded_zones()}
+    groups = decided.recorded(Apart(looks, zones), since)
+    approvals: Mapping[int, frozenset[str]] = decided.approved_events() if looks.approvals else {}
+    known = {rule.name for policy in (old, new) for rule in policy.rules}
+    changes = []
+    requests = credentials = denials = 0
+    counted = [(first, count) for first, count in groups]
+    documents = decided.documents([first for first, _ in counted] + list(approvals))
+    counted += [
+        (event, documents[event].get("count", 1))
+        for event in approvals
+        if since is None or documents[event]["at"] >= since
+    ]
+    for first, count in counted:
+        document = documents[first]
+        if document["op"] == "denial":
+            denials += count
+            if not set(document.get("rules", ())) - (BEYOND_POLICY - known):
+                continue
+        else:
+            credentials += count
+        requests += 1
+        asked = request_of(document, issuer, zone)
+        approved, narrow = approvals.get(first, frozenset()), "refused" in document
+        before, after = (
+            outcome(policy.decide(asked, narrow=narrow, explain=False, approved=approved), asked.lifetime)
+            for policy in (old, new)
+        )
+        if before.effect != after.effect:
+            changes.append(Change(first, document, count, before, after))
+    changes.sort(key=lambda change: (-change.credentials, change.event))
+    return Replayed(changes, requests, credentials, denials)
+
+
+class Drifted(NamedTuple):
+    """Live credentials that a policy would not issue, and decides alike."""
+
+    credential: Credential
+    """The first of them."""
+    credentials: int
+    new: Outcome
+
+
+def drift(snapshot: Snapshot, policy: Policy, zone: tzinfo | None = None) -> Iterator[Drifted]:
+    """Yield what is alive and what a policy would not issue, each distinct request decided once.
+
+    It is asked for just what each credential holds, at the time at which it was issued, of the directory as it is now.
+    `zone` is where its hours are told. What was approved counts as approved by the same groups.
+    """
+    decided, looks, name = snapshot.decided(), policy.looks, None
+    zones: dict[str, list[tuple[int, int]]] = {}
+    if zone is not None and not looks.facts.isdisjoint(("hour", "minute", "weekday")):
+        name = str(zone)
+        zones[name] = _offsets(zone, snapshot.now)
+    groups = [(first, count) for first, count in decided.living(Apart(looks, zones), name)]
+    approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
+    groups += [(key, 1) for key in approvals]
+    credentials = snapshot.credentials_numbered(first for first, _ in groups)
+    for first, count in groups:
+        one = credentials[first]
+        asked = _held(snapshot, one, zone, whole=looks.standing or bool(looks.facts & _OF_DIRECTORY))
+        decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
+        if not decision.permit:
+            yield Drifted(one, count, outcome(decision, asked.lifetime))
+
+
+_OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
+
+
+def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
+    """Return the request for what a credential holds; with what the directory says, if that is asked."""
+    asked = PolicyRequest(
+        one.agent,
+        one.delegator,
+        one.delegator_proof,
+        one.task,
+        one.purpose,
+        one.sensitivity,
+        one.kind,
+        one.depth,
+        one.scopes,
+        one.audiences,
+        one.expires_at - one.issued_at,
+        one.issued_at,
+        zone=zone,
+    )
+    return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked
+
+
+_DAY = 86_400
+_AHEAD = 2 * _DAY
+
+
+def _offsets(zone: tzinfo | None, now: int) -> list[tuple[int, int]]:
+    """Return from when on a zone is ahead of UTC by how much, from the epoch until after now."""
+    if zone is None:
+        return []
+
+    def ahead(at: int) -> int:
+        offset = datetime.fromtimestamp(at, UTC).astimezone(zone).utcoffset() or timedelta(0)
+        return int(offset.total_seconds())
+
+    found = [(0, ahead(0))]
+    for day in range(0, now + _AHEAD, _DAY):
+        before, offset = day, ahead(day + _DAY)
+        if offset == found[-1][1]:
+            continue
+        after = day + _DAY
+        while after - before > 1:
+            middle = (before + after) // 2
+            if ahead(middle) == found[-1][1]:
+                before = middle
+            else:
+                after = middle
+        found.append((after, offset))
+    return found

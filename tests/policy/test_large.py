@@ -1,0 +1,139 @@
+"""Policies of a size and a depth that nobody writes by hand: they are answered, or refused with their place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.errors import ConfigurationError
+from jitid.policy.cedar import Policy
+from jitid.policy.decision import Standing
+from jitid.policy.default import default_files
+from jitid.policy.nesting import MOST_CHOICES, MOST_LEVELS, too_deep
+from jitid.policy.source import TOKEN
+from tests.policy.asking import PERMIT_ALL, policy, request
+
+RULES = 10_000
+RULE = '@id("r") permit (principal, action, resource) when {{ {} }};'
+
+
+def team(number: int) -> str:
+    """Return a rule that looks at entities, as one for each team would."""
+    return (
+        f'@id("team-{number}")\nforbid (principal == Agent::"fixer-{number}", action == Action::"issue", resource)\n'
+        f'when {{ !(context.delegator in Group::"team-{number}") }};\n'
+    )
+
+
+def test_a_megabyte_of_rules_decides() -> None:
+    text = "".join(map(team, range(RULES)))
+    assert len(text) > 1_000_000
+    large = Policy([*default_files(), ("teams.cedar", text)])
+    asked = request(agent="fixer-9999", scopes=("repo:read",), standing=Standing(groups=("team-9999",)))
+    assert large.decide(asked).permit
+    refused = large.decide(asked._replace(agent="fixer-9998"))
+    assert refused.rules == ("team-9998",)
+
+
+def test_a_megabyte_in_one_condition_decides() -> None:
+    names = [f"user:engineer-{number}@example.com" for number in range(40_000)]
+    listed = ", ".join(f'"{name}"' for name in names)
+    large = policy(RULE.format(f"[{listed}].contains(context.delegator_name)"))
+    assert large.decide(request(delegator=names[-1]), explain=False).permit
+    assert not large.decide(request(delegator="user:mallory"), explain=False).permit
+
+
+def test_a_chain_that_cedar_gives_up_on_is_a_refusal() -> None:
+    """A set of names has no such limit."""
+    chained = " || ".join(f'context.task == "T{number}"' for number in range(20_000))
+    decision = policy(PERMIT_ALL, RULE.format(chained)).decide(request(task="none"), explain=False)
+    assert not decision.permit
+    assert decision.rules == ("r",)
+    assert "recursion limit reached" in decision.reason
+
+
+def test_many_rules_that_cannot_be_evaluated_are_all_named() -> None:
+    text = "".join(
+        f'@id("r{number}") permit (principal, action, resource) when {{ principal.owner == context.delegator }};'
+        for number in range(3_000)
+    )
+    assert len(policy(PERMIT_ALL, text).decide(request(), explain=False).rules) == 3_000
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "(" * 200_000 + "true" + ")" * 200_000,
+        "[" * 5_000 + "]" * 5_000 + " == 1",
+        "{a: " * 5_000 + "1" + "}" * 5_000 + " == 1",
+        "if true then true else " * 20_000 + "false",
+        "(" * 100_000,
+        "(true)" * 100 + "(() " * 5_000,
+        "!(" * (MOST_LEVELS + 1) + "true" + ")" * (MOST_LEVELS + 1),
+    ],
+)
+def test_what_would_exhaust_the_stack_is_refused_with_its_place(condition: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"`2.cedar`, line 3: a rule is nested more than 100 brackets"
+    ):
+        policy(PERMIT_ALL, "// one\n" + PERMIT_ALL.replace("all", "x") + RULE.format(condition))
+
+
+def test_what_is_not_refused_is_survived() -> None:
+    """Each of these at the very limit, in a process of its own."""
+    inner = "if true then (" * (MOST_LEVELS - 1) + "true" + ") else false" * (MOST_LEVELS - 1)
+    for condition in (
+        "(" * (MOST_LEVELS - 1) + "true" + ")" * (MOST_LEVELS - 1),
+        "[" * (MOST_LEVELS - 1) + "]" * (MOST_LEVELS - 1) + " == 1",
+        "if true then true else " * MOST_CHOICES + "false",
+        inner,
+    ):
+        text = RULE.format(condition)
+        program = (
+            "import sys, cedarpy\n"
+            "from jitid.policy.cedar import Policy\n"
+            "from jitid.policy.default import schema\n"
+            "from tests.policy.asking import request\n"
+            "text = sys.stdin.read()\n"
+            "Policy([('p.cedar', text)]).decide(request())\n"
+            "cedarpy.validate_policies(text, schema())\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], input=text, text=True, capture_output=True)
+        assert done.returncode == 0, (condition[:30], done.stderr[-500:])
+
+
+def test_brackets_in_strings_and_comments_are_none() -> None:
+    text = "// " + "(" * 500 + "\n" + RULE.format(f'context.task != "{"{" * 500}"')
+    assert policy(text).decide(request()).permit
+
+
+pieces = st.lists(st.sampled_from(["(", ")", "[", "]", "{", "}", "()", "x", '"("', "// (\n", ";", "if"]))
+
+
+@given(
+    pieces=pieces, repeated=st.sampled_from(["(", "[{", "()(", "if ", '"("', "x"]), times=st.integers(0, 600)
+)
+def test_depth_is_that_of_the_tokens(pieces: list[str], repeated: str, times: int) -> None:
+    """The quick look never passes what the exact one refuses."""
+    closing = repeated.translate(str.maketrans("([{", ")]}"))[::-1] * (times if "(" in pieces else 0)
+    text = (
+        " ".join(pieces[: len(pieces) // 2])
+        + repeated * times
+        + closing
+        + " ".join(pieces[len(pieces) // 2 :])
+    )
+    level = choices = number = 0
+    expected = None
+    for token in TOKEN.findall(text):
+        if token == ";":
+            level = choices = 0
+            number += 1
+        level += (token in "([{") - (token in ")]}")
+        choices += token == "if"
+        if expected is None and (level > MOST_LEVELS or choices > MOST_CHOICES):
+            expected = number
+    assert too_deep(text) == expected
