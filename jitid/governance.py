@@ -184,6 +184,18 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
     raise PolicyDeniedError(f"denied: {reason}", found[0].hint, {**facts, "rules": rules, "reason": reason})
 
 
+def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Sequence[str], str]]:
+    """Return the limits to what is handed out: a rule, the scopes within which it is, and what lies beyond them."""
+    found: list[tuple[str, Sequence[str], str]] = []
+    if person is not None and person.entitlements is not None:
+        found.append(
+            ("delegator-entitlement", person.entitlements, f"{quote(person.name)} may not hand it out")
+        )
+    if agent is not None:
+        found.append(("agent-scope", agent.scopes, f"agent {quote(agent.name)} may not hold it"))
+    return found
+
+
 def permitted_scopes(
     person: Delegator | None,
     agent: Agent | None,
@@ -199,14 +211,7 @@ def permitted_scopes(
         PolicyDeniedError: one of them is beyond that; or all are, with `allow_narrower`.
 
     """
-    limits: list[tuple[str, Sequence[str], str]] = []
-    if person is not None and person.entitlements is not None:
-        limits.append(
-            ("delegator-entitlement", person.entitlements, f"{quote(person.name)} may not hand it out")
-        )
-    if agent is not None:
-        limits.append(("agent-scope", agent.scopes, f"agent {quote(agent.name)} may not hold it"))
-    for rule, held, why in limits:
+    for rule, held, why in limits(person, agent):
         wider = uncovered([Scope(scope) for scope in held], scopes)
         kept = tuple(scope for scope in scopes if scope not in wider)
         if not wider:

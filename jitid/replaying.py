@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from jitid.governance import read_standing, standing_of
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Apart
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision, Looks, PolicyRequest
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -36,6 +36,9 @@ BEYOND_POLICY = frozenset(
     }
 )
 """Rules that refuse and are no policy's: another policy would change nothing."""
+
+TIMES = frozenset({"hour", "minute", "weekday"})
+"""The facts that a zone tells."""
 
 ZoneOf = Callable[[str], "tzinfo | None"]
 """Returns the zone of an IANA name, or raises a ConfigurationError."""
@@ -126,7 +129,7 @@ def replay(
     """
     decided, looks = snapshot.decided(), old.looks.with_(new.looks)
     zones = {}
-    if not looks.facts.isdisjoint(("hour", "minute", "weekday")):
+    if not looks.facts.isdisjoint(TIMES):
         zones = {name: _offsets(zone(name), snapshot.now) for name in decided.recorded_zones()}
     groups = decided.recorded(Apart(looks, zones), since)
     approvals: Mapping[int, frozenset[str]] = decided.approved_events() if looks.approvals else {}
@@ -176,21 +179,39 @@ def drift(snapshot: Snapshot, policy: Policy, zone: tzinfo | None = None) -> Ite
     It is asked for just what each credential holds, at the time at which it was issued, of the directory as it is now.
     `zone` is where its hours are told. What was approved counts as approved by the same groups.
     """
-    decided, looks, name = snapshot.decided(), policy.looks, None
-    zones: dict[str, list[tuple[int, int]]] = {}
-    if zone is not None and not looks.facts.isdisjoint(("hour", "minute", "weekday")):
-        name = str(zone)
-        zones[name] = _offsets(zone, snapshot.now)
-    groups = [(first, count) for first, count in decided.living(Apart(looks, zones), name)]
+    decided, looks = snapshot.decided(), policy.looks
+    groups = [(first, count) for first, count in decided.living(*_today(policy, zone, snapshot.now))]
     approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
-    credentials = snapshot.credentials_numbered(first for first, _ in groups)
-    for first, count in groups:
-        one = credentials[first]
-        asked = _held(snapshot, one, zone, whole=looks.standing or bool(looks.facts & _OF_DIRECTORY))
-        decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
-        if not decision.permit:
-            yield Drifted(one, count, outcome(decision, asked.lifetime))
+    # Of many distinct requests a few credentials are held at a time.
+    for start in range(0, len(groups), _AT_ONCE):
+        some = groups[start : start + _AT_ONCE]
+        credentials = snapshot.credentials_numbered(first for first, _ in some)
+        for first, count in some:
+            one = credentials[first]
+            asked = _held(snapshot, one, zone, whole=asks_directory(looks))
+            decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
+            if not decision.permit:
+                yield Drifted(one, count, outcome(decision, asked.lifetime))
+
+
+def drifted(
+    snapshot: Snapshot, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]
+) -> list[bytes]:
+    """Return the identities of all that `drift` has told by these credentials, each the first of those like it."""
+    return snapshot.decided().living_as(*_today(policy, zone, snapshot.now), credentials)
+
+
+def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | None]:
+    """Return what tells live credentials apart, and the zone in which their times of issue are told."""
+    if zone is None or policy.looks.facts.isdisjoint(TIMES):
+        return Apart(policy.looks, {}), None
+    return Apart(policy.looks, {str(zone): _offsets(zone, now)}), str(zone)
+
+
+def asks_directory(looks: Looks) -> bool:
+    """Tell whether a policy looks at something that the directory says."""
+    return looks.standing or not looks.facts.isdisjoint(_OF_DIRECTORY)
 
 
 _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
@@ -216,6 +237,7 @@ def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bo
     return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked
 
 
+_AT_ONCE = 5_000
 _DAY = 86_400
 _AHEAD = 2 * _DAY
 
