@@ -120,6 +120,7 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
         ]
         ids.append(found[0] if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
+    transaction.keep_policy(terms.policy.digest, terms.policy_text)
     transaction.append("denial", {**denial.facts, "approval": ids[0]})
     denial.requests = tuple(ids)
     more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
@@ -135,7 +136,6 @@ def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms)
     request = _read(denial.exact)
     until = transaction.now + terms.approval_patience
     transaction.approvals.ask(uid, denial.exact, request["delegator"], terms.caller, until, denial.groups)
-    transaction.keep_policy(terms.policy.digest, terms.policy_text)
     transaction.append(
         "approval-request",
         {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.credential import Credential
@@ -12,6 +11,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Apart
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Decision, Looks, PolicyRequest
+from jitid.zones import load, offsets
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -20,6 +20,7 @@ BEYOND_POLICY = frozenset(
     {
         "attenuation",
         "lifetime",
+        "approval-once",
         "task-ended",
         "task-deadline",
         "delegator-unknown",
@@ -37,11 +38,11 @@ BEYOND_POLICY = frozenset(
 )
 """Rules that refuse and are no policy's: another policy would change nothing."""
 
+DECISIONS = ("issue", "renew", "denial")
+"""The operations of events that tell of a decision."""
 TIMES = frozenset({"hour", "minute", "weekday"})
 """The facts that a zone tells."""
-
-ZoneOf = Callable[[str], "tzinfo | None"]
-"""Returns the zone of an IANA name, or raises a ConfigurationError."""
+_ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
 class Outcome(NamedTuple):
@@ -100,7 +101,15 @@ class Replayed(NamedTuple):
     denials: int
 
 
-def request_of(document: Mapping[str, Any], issuer: str, zone: ZoneOf) -> PolicyRequest:
+def is_whole(document: Mapping[str, Any]) -> bool:
+    """Tell whether the audit event of a decision tells all that was asked.
+
+    A denial that does not is of something else, or of a token that is none.
+    """
+    return document.keys() >= _ASKED
+
+
+def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
     """Return what the policy was asked, as the audit event of an issue, a renewal or a denial tells it."""
     return PolicyRequest(
         document["agent"],
@@ -116,13 +125,11 @@ def request_of(document: Mapping[str, Any], issuer: str, zone: ZoneOf) -> Policy
         document.get("ttl", document.get("lifetime", 0)),
         document["at"],
         read_standing(document.get("standing")),
-        zone(document["zone"]) if "zone" in document else None,
+        load(document["zone"]) if "zone" in document else None,
     )
 
 
-def replay(
-    snapshot: Snapshot, issuer: str, old: Policy, new: Policy, zone: ZoneOf, since: int | None = None
-) -> Replayed:
+def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int | None = None) -> Replayed:
     """Ask two policies about every issue, renewal and denial that the audit log tells of, each distinct request once.
 
     The directory counts as the events say that it was; an approval, as it was given.
@@ -130,21 +137,16 @@ def replay(
     decided, looks = snapshot.decided(), old.looks.with_(new.looks)
     zones = {}
     if not looks.facts.isdisjoint(TIMES):
-        zones = {name: _offsets(zone(name), snapshot.now) for name in decided.recorded_zones()}
+        zones = {name: offsets(load(name), snapshot.now) for name in decided.recorded_zones()}
     groups = decided.recorded(Apart(looks, zones), since)
-    approvals: Mapping[int, frozenset[str]] = decided.approved_events() if looks.approvals else {}
     known = {rule.name for policy in (old, new) for rule in policy.rules}
     changes = []
     requests = credentials = denials = 0
-    counted = [(first, count) for first, count in groups]
-    documents = decided.documents([first for first, _ in counted] + list(approvals))
-    counted += [
-        (event, documents[event].get("count", 1))
-        for event in approvals
-        if since is None or documents[event]["at"] >= since
-    ]
-    for first, count in counted:
+    documents = decided.documents(first for first, _ in groups)
+    for first, count in groups:
         document = documents[first]
+        if document["op"] not in DECISIONS or not is_whole(document):
+            continue
         if document["op"] == "denial":
             denials += count
             if not set(document.get("rules", ())) - (BEYOND_POLICY - known):
@@ -152,8 +154,8 @@ def replay(
         else:
             credentials += count
         requests += 1
-        asked = request_of(document, issuer, zone)
-        approved, narrow = approvals.get(first, frozenset()), "refused" in document
+        asked = request_of(document, issuer)
+        approved, narrow = frozenset(document.get("approvers", ())), "refused" in document
         before, after = (
             outcome(policy.decide(asked, narrow=narrow, explain=False, approved=approved), asked.lifetime)
             for policy in (old, new)
@@ -162,6 +164,9 @@ def replay(
             changes.append(Change(first, document, count, before, after))
     changes.sort(key=lambda change: (-change.credentials, change.event))
     return Replayed(changes, requests, credentials, denials)
+
+
+_AT_ONCE = 5_000
 
 
 class Drifted(NamedTuple):
@@ -206,7 +211,7 @@ def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | 
     """Return what tells live credentials apart, and the zone in which their times of issue are told."""
     if zone is None or policy.looks.facts.isdisjoint(TIMES):
         return Apart(policy.looks, {}), None
-    return Apart(policy.looks, {str(zone): _offsets(zone, now)}), str(zone)
+    return Apart(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
 
 
 def asks_directory(looks: Looks) -> bool:
@@ -235,33 +240,3 @@ def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bo
         zone=zone,
     )
     return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked
-
-
-_AT_ONCE = 5_000
-_DAY = 86_400
-_AHEAD = 2 * _DAY
-
-
-def _offsets(zone: tzinfo | None, now: int) -> list[tuple[int, int]]:
-    """Return from when on a zone is ahead of UTC by how much, from the epoch until after now."""
-    if zone is None:
-        return []
-
-    def ahead(at: int) -> int:
-        offset = datetime.fromtimestamp(at, UTC).astimezone(zone).utcoffset() or timedelta(0)
-        return int(offset.total_seconds())
-
-    found = [(0, ahead(0))]
-    for day in range(0, now + _AHEAD, _DAY):
-        before, offset = day, ahead(day + _DAY)
-        if offset == found[-1][1]:
-            continue
-        after = day + _DAY
-        while after - before > 1:
-            middle = (before + after) // 2
-            if ahead(middle) == found[-1][1]:
-                before = middle
-            else:
-                after = middle
-        found.append((after, offset))
-    return found

@@ -264,16 +264,9 @@ def zone(name: str) -> tzinfo | None:
     """Return the time zone of an IANA name; None for UTC, which needs no table. Raises ConfigurationError."""
     if name == "UTC":
         return None
-    from zoneinfo import ZoneInfo
+    from jitid.zones import load
 
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        # A name with `..` or NUL is refused as a path would be.
-        raise ConfigurationError(
-            f"there is no time zone {quote(name)} on this machine",
-            "write an IANA name, such as Europe/Berlin; Debian has them in the package tzdata",
-        ) from None
+    return load(name)
 
 
 def one_of(text: object, allowed: tuple[str, ...]) -> str:

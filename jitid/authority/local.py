@@ -115,6 +115,10 @@ class LocalAuthority:
                 from jitid.authority import approving
 
                 return approving.perform(self._inside, operation)
+            case ops.PolicyOperation():
+                from jitid.authority import judging
+
+                return judging.perform(self._inside, operation)
             case ops.DirectoryOperation():
                 from jitid.authority import directing
 
@@ -265,6 +269,9 @@ class LocalAuthority:
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
         with self._ledger.write(accept_clock=accept_clock) as transaction:
+            if facts.get("policy") is not None:
+                # Whoever asks why must find the rules that said so.
+                transaction.keep_policy(facts["policy"], self._agreed.policy_text)
             transaction.append("denial", facts)
 
     def _verify(self, operation: ops.Verify) -> object:

@@ -422,5 +422,6 @@ AnyOperation = (
     | Fix
     | MakeReport
     | ApprovalOperation[Any]
+    | PolicyOperation[Any]
     | DirectoryOperation[Any]
 )

@@ -214,3 +214,65 @@ def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
         return
     # The text as it is written, so that it can be copied; what acts on a terminal is not.
     output.write("".join(f"{safe(line)}\n" for line in found.text.replace("\t", "  ").splitlines()))
+
+
+def diff(
+    given: Globals,
+    old: options.OldPolicy,
+    new: options.NewPolicy,
+    since: options.DiffSince = None,
+    limit: options.Limit = None,
+    exit_code: options.ExitCode = False,
+) -> None:
+    """Replay what was decided under two policies, and tell what changes.
+
+    OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.
+    Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
+    approvals of then. Those with the most credentials come first.
+    """
+    from jitid.authority.policy_operations import ReplayDecisions
+    from jitid.commands import policydiff
+    from jitid.commands.list import limit_of
+    from jitid.commands.policyplace import compared
+    from jitid.environment import open_authority
+    from jitid.lifetime import parse_time
+    from jitid.policy.cedar import Policy
+
+    given.expect(policydiff.FIELDS)
+    after = None if since is None else parse_time(since)
+    most = None if limit is None else limit_of(limit)
+    before, then = compared(given, old), compared(given, new)
+    looks = Policy(before.files).looks.with_(Policy(then.files).looks)
+    found = open_authority(given.config()).perform(
+        ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
+    )
+    shown = rows.columns(given, policydiff.FIELDS, policydiff.BRIEF)
+    told = [policydiff.row(change, looks) for change in found.changes[:most]]
+    by_eye = rows.by_eye(given)
+    if told or not by_eye:
+        document = {
+            "requests": found.requests,
+            "credentials": found.credentials,
+            "denials": found.denials,
+            "changed": len(found.changes),
+            "changes": told,
+        }
+        given.show(
+            View(
+                "jitid.policy-diff/1",
+                shown,
+                [{name: row[name] for name in shown} for row in told],
+                document=document,
+            )
+        )
+    if by_eye:
+        output.write(
+            "".join([*(["\n"] if told else []), *(f"{line}\n" for line in policydiff.summary(found))])
+        )
+    else:
+        for line in policydiff.summary(found):
+            given.note(line)
+    if len(told) < len(found.changes):
+        given.note(f"{len(found.changes) - len(told):,} more rows were left out by --limit")
+    if exit_code and found.changes:
+        given.status = ExitStatus.FINDINGS

@@ -86,7 +86,7 @@ def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
 
 def place_of(folder: Folder, file: str) -> str:
     """Return the path of a file of a policy, as it was named."""
-    return file if folder.path in (".", SHIPPED) else os.path.join(folder.path, file)
+    return os.path.join(folder.path, file) if os.path.isdir(folder.path) and folder.path != "." else file
 
 
 def must_hold_rules(found: Folder) -> None:
@@ -95,3 +95,40 @@ def must_hold_rules(found: Folder) -> None:
         raise ConfigurationError(
             f"{quote(found.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
         )
+
+
+def stored(given: Globals, digest: str) -> Folder:
+    """Return a policy that decided something once, as the ledger has it.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: several have such a digest, or it is none.
+
+    """
+    from jitid.authority.policy_operations import StoredPolicy
+    from jitid.environment import open_authority
+
+    files = open_authority(given.config()).perform(StoredPolicy(digest=digest))
+    return Folder(f"the ledger's policy {digest}", list(files), None, [], [])
+
+
+def compared(given: Globals, word: str) -> Folder:
+    """Return the policy that a line names: `current`, `default`, a folder, a file, or a digest in the ledger.
+
+    Raises UsageError and NotFoundError for what is none of these.
+    """
+    if not word.strip():
+        raise UsageError(
+            "an empty name names no policy", "name a folder, a file, current, default or a digest"
+        )
+    if word == "current":
+        return in_force(given)
+    if word == "default":
+        return shipped()
+    if os.path.lexists(word):
+        return named(word)
+    if len(word) >= 4 and set(word.lower()) <= set("0123456789abcdef"):
+        return stored(given, word)
+    raise UsageError(
+        f"{quote(word, 200)} is no policy", "name a folder, a file, `current`, `default` or a digest"
+    )

@@ -108,6 +108,6 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "granted": list(answer.granted),
         "lifetime": None if answer.lifetime is None else format_duration(answer.lifetime),
         "needs": list(answer.needs),
-        "expected": {each.what: each.expected for each in outcome.differences},
+        "expected": {each.what: each.expected for each in outcome.differences} or None,
         "reason": answer.reason,
     }

@@ -33,13 +33,13 @@ class Decided(Protocol):
     """The part of a consistent view that is about what was decided."""
 
     def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
-        """Return the issues, renewals and denials that the audit log tells of; those approved of are left out."""
+        """Return the events of the audit log; those whose requests are decided alike are joined."""
 
     def recorded_zones(self) -> list[str]:
         """Return the zones, other than UTC, that policies were asked in."""
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
-        """Return what is alive, by its credential; whose identity was approved of is left out.
+        """Return what is alive, by its credential; what was approved of is left out.
 
         `zone` is that in which a policy's hours are told, of the time of issue.
         """
@@ -50,14 +50,8 @@ class Decided(Protocol):
     def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
         """Return what audit events say, by their numbers."""
 
-    def approved_events(self) -> dict[int, frozenset[str]]:
-        """Return the events that issued to approved identities, each with the groups that approved."""
-
     def approved_living(self) -> dict[int, frozenset[str]]:
-        """Return the live credentials of approved identities, each with the groups that approved."""
-
-    def approved_by(self, identity: int) -> frozenset[str]:
-        """Return the groups that approved of an identity."""
+        """Return the live credentials that were approved of, each with the groups that did."""
 
     def policies(self, prefix: str) -> list[str]:
         """Return the digests of stored policies that begin so."""

@@ -1,0 +1,69 @@
+"""Performs the operations on policies and decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid import strictjson
+from jitid.authority import policy_operations as ops
+from jitid.errors import NotFoundError, UsageError
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import PolicyOperation
+    from jitid.ledger.protocol import Snapshot
+
+_LEAST = 4
+"""With fewer digits too many policies are meant."""
+
+
+def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
+    """Return the answer to an operation on policies and decisions."""
+    given = cast("ops.AnyPolicyOperation", operation)
+    with inside.ledger.read() as snapshot:
+        match given:
+            case ops.StoredPolicy():
+                return _stored(snapshot, given.digest)
+            case ops.ReplayDecisions():
+                from jitid import replaying
+                from jitid.policy.cedar import Policy
+
+                return replaying.replay(
+                    snapshot, inside.ledger.names.issuer, Policy(given.old), Policy(given.new), given.since
+                )
+            case ops.Explain():
+                from jitid import explaining
+
+                return explaining.explain(
+                    snapshot,
+                    inside.ledger.names,
+                    inside.terms,
+                    id_=given.id,
+                    token=given.token,
+                    event=given.event,
+                )
+            case _:
+                assert_never(given)
+
+
+def _stored(snapshot: Snapshot, digest: str) -> ops.Files:
+    digits = digest.lower()
+    if len(digits) < _LEAST or not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
+        raise UsageError(
+            f"{quote(digest)} is no digest of a policy",
+            "it has 64 hexadecimal digits; the first ones will do",
+        )
+    found = snapshot.decided().policies(digits)
+    if not found:
+        raise NotFoundError(
+            f"no policy with the digest {quote(digest)} ever decided anything here",
+            "see: jitid audit log --format jsonl",
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} policies have digests that begin with {quote(digest)}", "give more digits of it"
+        )
+    text = snapshot.policy_text(found[0])
+    assert text is not None
+    return tuple((str(name), str(body)) for name, body in strictjson.loads(text, "policy"))

@@ -1,0 +1,42 @@
+"""The operations on policies and decisions: what each takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import PolicyOperation
+
+if TYPE_CHECKING:
+    from jitid.explaining import Explanation
+    from jitid.replaying import Replayed
+    from jitid.secret import Secret
+
+Files = tuple[tuple[str, str], ...]
+"""Names and texts of the files of a policy."""
+
+
+class StoredPolicy(PolicyOperation["Files"]):
+    """Return the files of a policy that decided something once."""
+
+    digest: str
+    """Its digest in hexadecimal, or how that begins."""
+
+
+class ReplayDecisions(PolicyOperation["Replayed"]):
+    """Ask two policies about everything that was decided, and tell what they decide differently."""
+
+    old: Files
+    new: Files
+    since: int | None = None
+    """Only what was decided from then on, in seconds since the epoch."""
+
+
+class Explain(PolicyOperation["Explanation"]):
+    """Explain a decision: of a credential, by its id or itself, or that of an audit event."""
+
+    id: str | None = None
+    token: Secret | None = None
+    event: int | None = None
+
+
+AnyPolicyOperation = StoredPolicy | ReplayDecisions | Explain

@@ -1,0 +1,124 @@
+"""What two policies decide differently, as rows and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands import rows
+from jitid.formats.figures import counted
+from jitid.lifetime import format_duration
+
+if TYPE_CHECKING:
+    from jitid.policy.decision import Looks
+    from jitid.replaying import Change, Outcome, Replayed
+
+FIELDS = (
+    "change",
+    "count",
+    "recorded",
+    "old",
+    "new",
+    "old_rules",
+    "new_rules",
+    "old_granted",
+    "new_granted",
+    "old_lifetime",
+    "new_lifetime",
+    "needs",
+    "agent",
+    "delegator",
+    "proof",
+    "task",
+    "purpose",
+    "sensitivity",
+    "kind",
+    "depth",
+    "scopes",
+    "audiences",
+    "ttl",
+    "at",
+    "reason",
+    "event",
+)
+BRIEF = ("change", "count", "new_rules", "agent", "delegator", "scopes", "event")
+"""What fits on a terminal of 80 columns, with short names."""
+
+SENTENCES = {
+    "refused": "would be refused",
+    "approval": "would need an approval",
+    "permitted": "would be permitted",
+    "lifetime": "would live for another time",
+    "scopes": "would hold other scopes",
+    "needs": "would need another approval",
+}
+"""By `change`."""
+
+
+def row(change: Change, looks: Looks) -> dict[str, Any]:
+    """Return a change by the names of `FIELDS`; what neither policy looks at is left out, since it differs within."""
+    document, old, new = change.document, change.old, change.new
+    told = {
+        "agent": looks.agent or "agent" in looks.facts,
+        "delegator": not looks.facts.isdisjoint(("delegator", "delegator_name", "delegator_kind")),
+        "proof": "delegator_proof" in looks.facts,
+        "task": looks.task or "task" in looks.facts,
+        "purpose": looks.task or "purpose" in looks.facts,
+        "kind": "kind" in looks.facts,
+        "depth": "depth" in looks.facts,
+        "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
+        "audiences": "audiences" in looks.facts,
+    }
+    return {
+        "change": _word(old, new),
+        "count": change.credentials,
+        "recorded": document["op"],
+        "old": old.decision,
+        "new": new.decision,
+        "old_rules": list(old.rules),
+        "new_rules": list(new.rules),
+        "old_granted": list(old.granted),
+        "new_granted": list(new.granted),
+        "old_lifetime": _duration(old.lifetime),
+        "new_lifetime": _duration(new.lifetime),
+        "needs": list(new.needs),
+        **{
+            name: document.get(name, 0 if name == "depth" else None) if seen else None
+            for name, seen in told.items()
+        },
+        "sensitivity": document.get("judged", document["sensitivity"]),
+        "ttl": _duration(document.get("ttl", document.get("lifetime"))),
+        "at": rows.time(document["at"]),
+        "reason": new.reason,
+        "event": change.event,
+    }
+
+
+def summary(found: Replayed) -> list[str]:
+    """Return in sentences what changes, of how much."""
+    what = counted(found.credentials, "credential")
+    if found.denials:
+        what += f" and {counted(found.denials, 'denial')}"
+    lines = [f"{what} were decided, {counted(found.requests, 'request')} that the policies can tell apart"]
+    totals: dict[tuple[str, bool], tuple[int, int]] = {}
+    for change in found.changes:
+        key = (_word(change.old, change.new), change.denied)
+        count, requests = totals.get(key, (0, 0))
+        totals[key] = count + change.credentials, requests + 1
+    for (word, denied), (count, requests) in totals.items():
+        things = counted(count, "denied request" if denied else "credential")
+        lines.append(f"{things} {SENTENCES[word]} ({counted(requests, 'distinct request')})")
+    if not found.changes:
+        lines.append("nothing would change")
+    return lines
+
+
+def _word(old: Outcome, new: Outcome) -> str:
+    if old.decision != new.decision:
+        return {"permit": "permitted", "deny": "refused", "approval": "approval"}[new.decision]
+    if old.needs != new.needs:
+        return "needs"
+    return "scopes" if set(old.granted) != set(new.granted) else "lifetime"
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

@@ -1,0 +1,317 @@
+"""Why something was decided: the stored decision, its inputs and its rules; and what would be decided now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid import governance, introspection, narrowing, strictjson
+from jitid.credential import Credential
+from jitid.errors import ConfigurationError, IntegrityError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names
+from jitid.lifetime import format_duration
+from jitid.policy.catalogue import Entry, catalogue
+from jitid.policy.cedar import Policy
+from jitid.policy.decision import PolicyRequest, Standing
+from jitid.replaying import DECISIONS, Outcome, is_whole, outcome, request_of
+from jitid.request import Terms
+from jitid.scope import Scope
+from jitid.secret import Secret
+from jitid.task import Task
+from jitid.text import quote
+
+Files = Sequence[tuple[str, str]]
+
+
+class RuleText(NamedTuple):
+    """A rule that decided, as it was then."""
+
+    rule: str
+    file: str
+    line: int
+    effect: str
+    sha256: str
+    text: str
+    now: str
+    """What today's policy has under that name: `same`, `changed` or `gone`; `unknown` if it cannot be read."""
+
+
+class Difference(NamedTuple):
+    """What is not as it was when it was decided, in words."""
+
+    what: str
+    then: str
+    now: str
+
+
+class Explanation(NamedTuple):
+    """A decision with all that is known of it."""
+
+    event: int
+    document: Mapping[str, Any]
+    """What the audit event says."""
+    credential: Credential | None
+    """What it is about, if it was asked for by that."""
+    request: PolicyRequest | None
+    """What was asked; None where the event does not tell, since it was refused before that was looked at."""
+    then: Outcome
+    """As it was recorded; its reason is blank where that was not recorded and the policy does not give it again."""
+    stored: bool
+    """Whether the ledger has the text of the policy that decided."""
+    rules: tuple[RuleText, ...]
+    """Those that decided, of the issue and of its scopes, as far as they are of the policy."""
+    now: Outcome | None
+    """What would be decided if the same were asked today, on a task that is open; None where that cannot be told."""
+    trouble: str | None
+    """Why it cannot be told."""
+    nearest: str | None
+    """What would pass now, if that would not."""
+    policy_now: str | None
+    """The digest of today's policy."""
+    differences: tuple[Difference, ...]
+
+
+def explain(
+    snapshot: Snapshot,
+    names: Names,
+    terms: Callable[[], Terms],
+    *,
+    id_: str | None = None,
+    token: Secret | None = None,
+    event: int | None = None,
+) -> Explanation:
+    """Explain the decision about a credential, named by an id or by itself, or that of an audit event.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: the event tells of no decision.
+        InvalidCredentialError: the token is none of this ledger.
+
+    """
+    credential = None
+    if token is not None:
+        credential = introspection.recognise(snapshot, names, token.reveal())
+    elif id_ is not None:
+        credential = introspection.find(snapshot, id_)
+    document = _document(snapshot, event if credential is None else credential.event)
+    request = request_of(document, names.issuer) if is_whole(document) else None
+    files, policy = _stored(snapshot, document.get("policy"))
+    then, replayed = _recorded(document, request, policy)
+    today, trouble = _agreed(terms)
+    now, nearest = None, None
+    if request is not None and today is not None:
+        now, nearest, asked = _decide_now(snapshot, names, today, document, request, credential)
+        differences = tuple(_differences(document, request, asked, replayed or then, now, today))
+    return Explanation(
+        document["seq"],
+        document,
+        credential,
+        request,
+        then,
+        bool(files),
+        tuple(_texts(files, _deciding(then, document, request, policy), today)),
+        now,
+        trouble,
+        nearest,
+        None if today is None else today.policy.digest,
+        () if now is None else differences,
+    )
+
+
+def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
+    if seq is None:
+        raise UsageError("nothing is named", "give an id, a token on standard input, or --event N")
+    event = snapshot.event(seq) if 0 < seq < 1 << 62 else None
+    if event is None:
+        raise NotFoundError(f"the audit log has no event {seq}", "see: jitid audit log")
+    document = event.document()
+    if document["op"] not in DECISIONS:
+        raise UsageError(
+            f"event {seq} tells of no decision: it is {quote(document['op'])}",
+            f"decisions are {', '.join(DECISIONS)}: jitid audit log --operation denial",
+        )
+    return document
+
+
+def _stored(snapshot: Snapshot, digest: str | None) -> tuple[list[tuple[str, str]], Policy | None]:
+    """Return the files of the policy that decided, as far as they are there and can still be read."""
+    text = None if digest is None else snapshot.policy_text(digest)
+    if text is None:
+        return [], None
+    files = [(name, body) for name, body in strictjson.loads(text, "policy")]
+    try:
+        return files, Policy(files)
+    except ConfigurationError:
+        # An older jitid took what this one refuses.
+        return [], None
+
+
+def _agreed(terms: Callable[[], Terms]) -> tuple[Terms | None, str | None]:
+    """Return what is in force today, or why that cannot be used: the past can be explained all the same."""
+    try:
+        return terms(), None
+    except (ConfigurationError, IntegrityError) as error:
+        return None, error.message
+
+
+def _approved(document: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(document.get("approvers", ()))
+
+
+def _recorded(
+    document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
+) -> tuple[Outcome, Outcome | None]:
+    """Return a decision as the event tells it, and as its policy gives it once more, if that is the same."""
+    denied = document["op"] == "denial"
+    rules = tuple(document.get("rules", ()))
+    then = Outcome(
+        "deny" if denied else "permit",
+        rules,
+        () if denied else tuple(document.get("granted", document.get("scopes", ()))),
+        document.get("lifetime"),
+        (),
+        document.get("reason", ""),
+    )
+    if policy is None or request is None:
+        return then, None
+    decision = policy.decide(
+        request, narrow="refused" in document, explain=False, approved=_approved(document)
+    )
+    again = outcome(decision, request.lifetime)
+    if again.rules != rules or (again.decision == "permit") is denied:
+        return then, None
+    return then._replace(
+        decision=again.decision, needs=again.needs, reason=then.reason or again.reason
+    ), again
+
+
+def _deciding(
+    then: Outcome, document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
+) -> list[str]:
+    """Return the rules that decided: those that are recorded, and those about the scopes of what was issued."""
+    rules = list(then.rules)
+    if policy is not None and request is not None and then.decision == "permit":
+        also = policy.deciding(request, _approved(document))
+        if also.issuperset(rules):
+            rules += sorted(also.difference(rules))
+    return rules
+
+
+def _texts(files: Files, rules: Sequence[str], today: Terms | None) -> Iterator[RuleText]:
+    then = {entry.rule.name: entry for entry in catalogue(files)}
+    now: Mapping[str, Entry] | None = None
+    if today is not None:
+        now = {entry.rule.name: entry for entry in catalogue(strictjson.loads(today.policy_text, "policy"))}
+    for name in rules:
+        entry = then.get(name)
+        if entry is None:
+            continue
+        state = "unknown"
+        if now is not None:
+            state = "gone" if name not in now else "same" if now[name].text == entry.text else "changed"
+        rule = entry.rule
+        yield RuleText(name, rule.file, entry.line, rule.effect, entry.sha256, entry.text, state)
+
+
+def _decide_now(
+    snapshot: Snapshot,
+    names: Names,
+    terms: Terms,
+    document: Mapping[str, Any],
+    request: PolicyRequest,
+    credential: Credential | None,
+) -> tuple[Outcome, str | None, PolicyRequest]:
+    """Return what would come of the same request today, what would pass if that does not, and what would be asked."""
+    notes: list[str] = []
+    narrow = "refused" in document
+    scopes = tuple(Scope(scope) for scope in request.scopes)
+    task = Task(0, request.task, request.purpose, request.sensitivity, 0, 0, None)
+    sensitivity = narrowing.sensitivity(task, None, scopes, request.audiences, terms, notes)
+    entry = snapshot.entry(request.delegator, request.agent)
+    asked = request._replace(
+        sensitivity=sensitivity,
+        now=snapshot.now,
+        standing=governance.standing_of(entry),
+        zone=terms.zone,
+    )
+    usual = terms.audiences or (names.issuer,)
+    try:
+        governance.must_not_object(
+            governance.objections(
+                entry,
+                request.delegator,
+                sensitivity,
+                known_only=terms.known_delegators_only,
+                now=snapshot.now,
+            )
+            # As if it took its own place.
+            + governance.beyond_limits(entry.agent, request.kind, request.audiences, usual, 0, 0)
+            + governance.chain_objections(snapshot, _above(snapshot, document, credential), snapshot.now),
+            {},
+        )
+        held = governance.permitted_scopes(
+            entry.delegator, entry.agent, scopes, {}, notes, allow_narrower=narrow
+        )
+    except PolicyDeniedError as denial:
+        rules = tuple(denial.facts["rules"])
+        return Outcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, asked
+    asked = asked._replace(scopes=held)
+    decision = terms.policy.decide(asked, narrow=narrow, approved=_approved(document))
+    now = outcome(decision, request.lifetime)
+    longest = governance.longest(entry.agent)
+    if now.lifetime is not None and longest is not None:
+        now = now._replace(lifetime=min(now.lifetime, longest[0]))
+    return now, decision.nearest, asked
+
+
+def _above(snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None) -> list[str]:
+    """Return the agents through which it was delegated."""
+    if credential is None and "parent" in document:
+        credential = introspection.find(snapshot, document["parent"])
+        return [
+            credential.agent,
+            *(one.agent for one in snapshot.lineage(credential.identity_key, snapshot.now)),
+        ]
+    if credential is None:
+        return []
+    return [one.agent for one in snapshot.lineage(credential.identity_key, snapshot.now)]
+
+
+def _differences(
+    document: Mapping[str, Any],
+    request: PolicyRequest,
+    asked: PolicyRequest,
+    then: Outcome,
+    now: Outcome,
+    today: Terms,
+) -> Iterator[Difference]:
+    pairs: list[tuple[str, object, object]] = [
+        ("decision", then.decision, now.decision),
+        ("rules", then.rules, now.rules),
+        ("granted", then.granted, now.granted),
+        ("lifetime", _duration(then.lifetime), _duration(now.lifetime)),
+        ("needs", then.needs, now.needs),
+        ("policy", document.get("policy"), today.policy.digest),
+        ("sensitivity", request.sensitivity, asked.sensitivity),
+        ("zone", document.get("zone", "UTC"), today.zone_name or "UTC"),
+        *(
+            (f"standing.{name}", getattr(request.standing, name), getattr(asked.standing, name))
+            for name in Standing._fields
+        ),
+    ]
+    for what, before, after in pairs:
+        if before != after:
+            yield Difference(what, _words(before), _words(after))
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return " ".join(value) or "none"
+    return "none" if value is None else str(value)
