@@ -4,14 +4,14 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators keys approvals files folders command setting,
-# joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals files folders command
+# setting, joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp renew verify inspect trace leak approve list tree revoke retire sweep report task agent audit keys doctor schedule config completion'
+        verbs='issue run mcp renew verify authorize inspect trace leak approve list tree revoke retire sweep report task delegator agent audit keys doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -19,6 +19,9 @@ __jitid_table() {
         ;;
     'leak')
         verbs='add list show close'
+        ;;
+    'delegator')
+        verbs='add change disable enable show list import'
         ;;
     'approve')
         verbs='list show grant deny'
@@ -58,8 +61,11 @@ __jitid_table() {
         options="--audience+=nothing $everywhere"
         arguments='files'
         ;;
+    'authorize')
+        options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
+        ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,decision,ended,kid,process $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process $everywhere"
         arguments='ids/files'
         ;;
     'trace')
@@ -124,12 +130,39 @@ __jitid_table() {
         options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
         arguments='tasks'
         ;;
+    'delegator add')
+        options="--entitlement+=nothing --no-entitlements --sensitivity=:low,moderate,high,critical --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        arguments='delegators'
+        ;;
+    'delegator change')
+        options="--entitlement+=nothing --no-entitlements --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --group+=nothing --no-groups --remove-group+=nothing --manager=delegators --no-manager --alias+=nothing --subject+=nothing --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        arguments='known'
+        ;;
+    'delegator disable')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,event,dry_run $everywhere"
+        arguments='known'
+        ;;
+    'delegator enable')
+        options="--reason=nothing --field=:name,suspended,event $everywhere"
+        arguments='known'
+        ;;
+    'delegator show')
+        options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants $everywhere"
+        arguments='known'
+        ;;
+    'delegator list')
+        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
+        ;;
+    'delegator import')
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,names,event,dry_run $everywhere"
+        arguments='files'
+        ;;
     'agent register')
-        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --review=nothing --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent change')
-        options="--owner=delegators --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque --max-ttl=nothing --concurrency=nothing --clear+=:scope,audience,concurrency --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent show')
@@ -137,7 +170,7 @@ __jitid_table() {
         arguments='records'
         ;;
     'agent list')
-        options="--owner=delegators --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at $everywhere"
         ;;
     'agent review')
         options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,event $everywhere"
@@ -164,7 +197,7 @@ __jitid_table() {
         arguments='agents'
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members $everywhere"
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit head')
         options="--out=files $everywhere"
@@ -327,7 +360,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | records | delegators | keys | approvals)
+        ids | tasks | agents | records | delegators | known | keys | approvals)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --expect-head --algorithm --every --name --shell
-    set -l groups '' 'task' 'leak' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --within --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -127,6 +127,7 @@ complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identi
 complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
+complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
@@ -138,6 +139,7 @@ complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identi
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
+complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of those who may delegate'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
@@ -156,6 +158,15 @@ complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours l
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
+
+# jitid delegator
+complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add somebody who may delegate'
+complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
+complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
+complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
+complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
+complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
+complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
 
 # jitid approve
 complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
@@ -262,8 +273,17 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
+# jitid authorize
+complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
+complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
+complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
+complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
+complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -420,8 +440,73 @@ complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tf
 complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
+# jitid delegator add
+complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'
+complete -c jitid -n '__jitid_at "delegator add" --no-entitlements' -l no-entitlements -d 'They may hand out no scope but by an --entitlement beside it'
+complete -c jitid -n '__jitid_at "delegator add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'The highest that they may hand out (default: critical)'
+complete -c jitid -n '__jitid_at "delegator add"' -l group -x -d 'They are in GROUP; repeatable'
+complete -c jitid -n '__jitid_at "delegator add" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'Whom they report to'
+complete -c jitid -n '__jitid_at "delegator add"' -l alias -x -d 'Another name of theirs; repeatable'
+complete -c jitid -n '__jitid_at "delegator add"' -l subject -x -d 'Who they are in ID tokens, as \'ISS SUB\', the `iss` and the `sub`; repeatable'
+complete -c jitid -n '__jitid_at "delegator add" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator add"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
+
+# jitid delegator change
+complete -c jitid -n '__jitid_at "delegator change"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --no-entitlements' -l no-entitlements -d 'They may hand out no scope but by an --entitlement beside it'
+complete -c jitid -n '__jitid_at "delegator change" --policy-alone' -l policy-alone -d 'Leave it to the policy alone what they may hand out'
+complete -c jitid -n '__jitid_at "delegator change"' -l remove-entitlement -x -d 'Take this entitlement away; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'The highest that they may hand out'
+complete -c jitid -n '__jitid_at "delegator change"' -l group -x -d 'They are in GROUP; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --no-groups' -l no-groups -d 'They are in no group but by a --group beside it'
+complete -c jitid -n '__jitid_at "delegator change"' -l remove-group -x -d 'They are in GROUP no longer; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'Whom they report to'
+complete -c jitid -n '__jitid_at "delegator change" --no-manager' -l no-manager -d 'They report to nobody'
+complete -c jitid -n '__jitid_at "delegator change"' -l alias -x -d 'Another name of theirs; repeatable'
+complete -c jitid -n '__jitid_at "delegator change"' -l subject -x -d 'Who they are in ID tokens, as \'ISS SUB\', the `iss` and the `sub`; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --no-aliases' -l no-aliases -d 'They have no alias but by an --alias or --subject beside it'
+complete -c jitid -n '__jitid_at "delegator change"' -l remove-alias -x -d 'NAME or \'ISS SUB\' is theirs no longer; repeatable'
+complete -c jitid -n '__jitid_at "delegator change" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid delegator disable
+complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'What descends from them lives on until it ends by itself'
+complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid delegator enable
+complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid delegator show
+complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid delegator list
+complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'In this group'
+complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only those who are disabled'
+complete -c jitid -n '__jitid_at "delegator list" --enabled' -l enabled -d 'Only those who are not'
+complete -c jitid -n '__jitid_at "delegator list" --after' -l after -r -fka '(__jitid_ask known)' -d 'Go on after the delegator NAME'
+complete -c jitid -n '__jitid_at "delegator list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "delegator list" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only, one value a line'
+
+# jitid delegator import
+complete -c jitid -n '__jitid_at "delegator import" --as' -l as -r -fka 'csv\\tas scim\\tas jsonl\\tas' -d 'csv, scim or jsonl (default: by how FILE\'s name ends)'
+complete -c jitid -n '__jitid_at "delegator import" --full' -l full -d 'Disable also those whom an import has brought and FILE lacks'
+complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
+complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
+complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield names\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
+
 # jitid agent register
-complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
 complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
@@ -433,7 +518,7 @@ complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'age
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
 # jitid agent change
-complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
 complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
@@ -449,7 +534,7 @@ complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\
 complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent list
-complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
 complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
 complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
@@ -505,11 +590,15 @@ complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by th
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'
+complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions of around TIME (RFC 3339), instead of events'
+complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'So long before and after --at (default: 1m)'
+complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Actions of this name'
+complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Actions on just this resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'

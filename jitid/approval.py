@@ -82,7 +82,7 @@ def decide(
     if found is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            "a dry run asks nobody: leave --dry-run out",
+            f"asked in earnest it makes a request, which {somebody(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exactly,
             groups=decision.needs,
@@ -125,10 +125,7 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     denial.requests = tuple(ids)
     more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
     denial.message += f"; request {ids[0]}{more}"
-    denial.hint = (
-        f"ask {somebody(denial.groups)}: jitid approve grant {ids[0]}; then repeat the same command, or wait with "
-        "--wait 10m"
-    )
+    denial.hint = f"ask {somebody(denial.groups)}: jitid approve grant {ids[0]}; then ask for the same again"
 
 
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -66,6 +66,14 @@ def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
 def ended_digest(members: Iterable[bytes]) -> str:
     """Return the digest of the credentials that an event ended, in their order: SHA-256 over the raw `jti`s, as hex."""
     return sha256(b"".join(members)).hexdigest()
+
+
+def used_digest(members: Iterable[Sequence[object]]) -> str:
+    """Return the digest of actions in their order: SHA-256 over a canonical JSON array with an array for each, as hex.
+
+    Each has `jti` (null for a token of others), action, resource, scope, 1 or 0 for allowed or not, rules and reason.
+    """
+    return sha256(strictjson.dumps(list(members)).encode()).hexdigest()
 
 
 def check_chain(start: Head, events: Iterable[Event]) -> Iterator[Event]:

@@ -54,16 +54,18 @@ def log(
 ) -> Iterator[dict[str, Any]]:
     """Yield the events that match, oldest first unless told otherwise, at most `limit`."""
     count = 0
+    # One person is met under all their names.
+    names = () if chosen.delegator is None else snapshot.names_of(chosen.delegator)
     for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
         document = event.document()
-        if _matches(document, chosen):
+        if _matches(document, chosen, names):
             yield document
             count += 1
             if count == limit:
                 return
 
 
-def _matches(document: Mapping[str, Any], chosen: LogFilter) -> bool:
+def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[str, ...]) -> bool:
     if chosen.event is not None and document["seq"] != chosen.event:
         return False
     if chosen.since is not None and document["at"] < chosen.since:
@@ -79,12 +81,10 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter) -> bool:
     if chosen.sweep is not None and document.get("sweep") != chosen.sweep:
         return False
     for name in ("task", "agent", "delegator"):
-        wanted = getattr(chosen, name)
-        if (
-            wanted is not None
-            and document.get(name) != wanted
-            and wanted not in document.get("selection", {}).get(f"{name}s", ())
-        ):
+        stated = getattr(chosen, name)
+        wanted = delegators if name == "delegator" else (stated,)
+        told = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
+        if stated is not None and not any(each in told for each in wanted):
             return False
     return True
 

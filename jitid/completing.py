@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 # `jitid.name` and `jitid.identifier` say the same; loading them costs as much as all that is done here.
 _NAME = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
@@ -31,8 +32,9 @@ Candidates = Iterator[tuple[str, str]]
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> str:
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
-    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, keys, approvals), the word so
-    far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place for an error.
+    The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
+    approvals), the word so far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place
+    for an error.
     """
     try:
         what, current, *words = arguments
@@ -218,12 +220,21 @@ def _delegators(db: sqlite3.Connection, current: str) -> Candidates:
         for name, told in _agents(db, current.removeprefix("agent:")):
             yield f"agent:{name}", told
         return
+    yield from _people(lambda begun: chain(_of_kind(db, begun), _in_directory(db, begun)), current)
+
+
+def _known(db: sqlite3.Connection, current: str) -> Candidates:
+    yield from _people(lambda begun: _in_directory(db, begun), current)
+
+
+def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
+    """Yield the names that begin as the word does, spelled as it was begun."""
     for kind in ("user:", "system:"):
         if kind.startswith(current) or current.startswith(kind):
-            yield from _of_kind(db, max(kind, current, key=len))
+            yield from of_kind(max(kind, current, key=len))
     if current and ":" not in current:
         # A bare name means `user:`.
-        for name, told in _of_kind(db, f"user:{current}"):
+        for name, told in of_kind(f"user:{current}"):
             bare = name.removeprefix("user:")
             if ":" not in bare:
                 yield bare, told
@@ -241,6 +252,26 @@ def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
             _alike(current),
         )
     )
+
+
+def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the names and aliases of delegators, and what they are; nothing in a ledger without a directory."""
+    try:
+        rows = db.execute(
+            """SELECT n.name, d.name, d.sensitivity, d.disabled_at FROM delegator_name AS n
+                 JOIN delegator AS d ON d.id = n.delegator
+                WHERE n.name >= :first AND n.name < :end ORDER BY n.name LIMIT :most""",
+            _alike(current),
+        )
+    except sqlite3.OperationalError:
+        # A schema from before there was one.
+        return
+    for name, own, sensitivity, disabled_at in rows:
+        if not (_is_name(name) and _is_name(own)):
+            continue
+        known = f"up to {sensitivity}" if _is_name(sensitivity) else "known"
+        state = known if disabled_at is None else "disabled"
+        yield name, state if name == own else f"{own}, {state}"
 
 
 def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
@@ -301,6 +332,7 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "agents": _agents,
     "records": _records,
     "delegators": _delegators,
+    "known": _known,
     "keys": _keys,
     "approvals": _approvals,
 }

@@ -26,3 +26,5 @@ class Delegator(NamedTuple):
     """Whether they came with an import, so that a full one that lacks them disables them."""
     added_at: int
     disabled_at: int | None
+    external: str | None = None
+    """What their source calls them, as the `id` of a SCIM resource: by it they are known again under another name."""

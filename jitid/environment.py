@@ -64,6 +64,18 @@ def standing(config: Config) -> Callable[[], None]:
     return check
 
 
+def policy_mark(config: Config) -> object:
+    """Return what is another as soon as a file is put into the folder of the policy, changed there or taken away."""
+    place = config.text("policy") or os.path.join(ledger_path(config), folder.POLICY)
+    try:
+        with os.scandir(place) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        # What is wrong with it, whoever reads it will say.
+        return None
+    return sorted((name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in found)
+
+
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
     """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
 

@@ -103,7 +103,11 @@ def disabled(person: Delegator) -> Objection:
 
 def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:
     """Return which of the agents that delegate, or through which it is delegated, are out of service."""
-    records = map(snapshot.find_agent, dict.fromkeys(agents))
+    return out_of_service(map(snapshot.find_agent, dict.fromkeys(agents)), now)
+
+
+def out_of_service(records: Iterable[Agent | None], now: int) -> list[Objection]:
+    """Return which of these agents, as far as they have records, must not act or delegate now."""
     return [
         _out_of_service(record, now)
         for record in records

@@ -11,7 +11,7 @@ from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.records import Ancestor, Names
+from jitid.ledger.records import Ancestor, Names, SigningKey
 from jitid.lifetime import format_time
 from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint
@@ -19,7 +19,9 @@ from jitid.task import Task
 from jitid.text import quote
 from jitid.tokenform import is_opaque
 
-_UNKNOWN = "the ledger does not know this credential"
+UNKNOWN = "the ledger does not know this credential"
+"""Why a token is refused that is well made and none of this ledger's."""
+MISTYPED = "the opaque token is mistyped: its checksum does not fit"
 
 
 class Verified(NamedTuple):
@@ -73,14 +75,24 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
 
     """
     now = snapshot.now
-    if audiences is not None and not any(audience in audiences for audience in credential.audiences):
-        raise InvalidCredentialError("the credential is for another audience")
+    check_audience(credential, audiences)
     _check_state(credential, now)
     task = snapshot.find_task(credential.task)
     rooted = credential.parent_key is None
     lineage = [] if rooted else snapshot.lineage(credential.identity_key, now)
     check(credential, task, lineage, now)
     return Verified(credential, lineage)
+
+
+def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
+    """Refuse a credential that is meant for none of `audiences` (None: whoever it is meant for).
+
+    Raises:
+        InvalidCredentialError: it is for others.
+
+    """
+    if audiences is not None and not any(audience in audiences for audience in credential.audiences):
+        raise InvalidCredentialError("the credential is for another audience")
 
 
 def check(credential: Credential, task: Task | None, lineage: list[Ancestor], now: int) -> None:
@@ -169,35 +181,58 @@ def find(snapshot: Snapshot, text: str) -> Credential:
 
 def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
     if not is_opaque(text):
-        raise InvalidCredentialError("the opaque token is mistyped: its checksum does not fit")
+        raise InvalidCredentialError(MISTYPED)
     credential = snapshot.find_credential("fingerprint", fingerprint(text))
     if credential is None:
-        raise InvalidCredentialError(_UNKNOWN)
+        raise InvalidCredentialError(UNKNOWN)
     return credential
 
 
 def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
+    keys = {key.kid: key for key in snapshot.signing_keys()}
+    jti = jti_of_ours(parsed, names, keys)
+    return as_remembered(snapshot.find_credential("jti", parse_id(jti)[1]), parsed, keys)
+
+
+def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:
+    """Return the `jti` of a token that one of these keys signed for this ledger.
+
+    Raises:
+        InvalidCredentialError: it is another issuer's, forged, or names no credential.
+
+    """
     if parsed.claims.get("iss") != names.issuer:
         raise InvalidCredentialError("the token is of another issuer")
-    key = next((key for key in snapshot.signing_keys() if key.kid == parsed.kid), None)
+    key = keys.get(parsed.kid)
     if key is None:
         raise InvalidCredentialError("the token is signed by a key that the ledger does not know")
     jws.verify_signature(parsed, key.algorithm, key.public)
-    credential = snapshot.find_credential("jti", _jti(parsed.claims))
+    return _jti(parsed.claims)
+
+
+def as_remembered(
+    credential: Credential | None, parsed: jws.Parsed, keys: Mapping[str, SigningKey]
+) -> Credential:
+    """Return the credential that the ledger has under the `jti` of a signed token, if it is the same in all.
+
+    Raises:
+        InvalidCredentialError: there is none, or one of them was changed.
+
+    """
     if credential is None:
-        raise InvalidCredentialError(_UNKNOWN)
+        raise InvalidCredentialError(UNKNOWN)
     # A stolen key can sign other claims under a known `jti`, and ES256 has two signatures for the same ones.
     same_claims = credential.claims_hash == sha256(parsed.payload).digest()
     if (
         not same_claims
         or credential.fingerprint != fingerprint(parsed.canonical)
-        or credential.signed_by != key.kid
+        or credential.signed_by != parsed.kid
     ):
         raise InvalidCredentialError("the token is not the one that the ledger remembers under its jti")
     if not _as_signed(credential, parsed.claims):
         raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
     # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
-    if key.revoked_at is not None and credential.ended_at is None:
+    if keys[parsed.kid].revoked_at is not None and credential.ended_at is None:
         raise InvalidCredentialError("the key that signed the token was revoked")
     return credential
 
@@ -217,14 +252,15 @@ def _as_signed(credential: Credential, claims: Mapping[str, Any]) -> bool:
     )
 
 
-def _jti(claims: Mapping[str, Any]) -> bytes:
+def _jti(claims: Mapping[str, Any]) -> str:
+    text = str(claims.get("jti"))
     try:
-        sort, raw = parse_id(str(claims.get("jti")))
+        sort, _ = parse_id(text)
     except UsageError:
-        sort, raw = "jid", b""
+        sort = "jid"
     if sort != "jti":
-        raise InvalidCredentialError(_UNKNOWN)
-    return raw
+        raise InvalidCredentialError(UNKNOWN)
+    return text
 
 
 def _check_lineage(credential: Credential, lineage: list[Ancestor], now: int) -> None:

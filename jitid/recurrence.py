@@ -132,7 +132,8 @@ def classify(
     for name in wanted:
         if name not in records and not snapshot.is_agent(name):
             raise NotFoundError(
-                f"nothing was ever issued to an agent {quote(name)}, and it has no record", "see: jitid list"
+                f"nothing was ever issued to an agent {quote(name)}, and it has no record",
+                "see which names there are: jitid agent classify",
             )
     found = snapshot.pasts(since, names=wanted, tasks=rule.tasks, days=rule.on_days, most=len(wanted) or most)
     pasts: dict[str, Past | None] = {past.agent: past for past in found.told}

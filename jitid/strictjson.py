@@ -55,6 +55,29 @@ def loads(data: bytes | str, what: str = "JSON") -> Any:  # noqa: ANN401 - JSON 
     return value
 
 
+def loads_at(text: str, at: int, what: str) -> tuple[Any, int]:
+    """Return the value that begins at a place of a text, as `loads` would read it, and where it ends.
+
+    Raises StrictJSONError.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+        if (
+            text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH
+            and _depth(text[at:end]) > MAX_DEPTH
+        ):
+            raise StrictJSONError(f"is nested more than {MAX_DEPTH} levels deep")
+        if text.find("\\u", at, end) >= 0:
+            _refuse_surrogates(value)
+    except StrictJSONError as error:
+        raise StrictJSONError(f"{what} {error}") from None
+    except JSONDecodeError as error:
+        raise StrictJSONError(f"{what} does not parse at character {error.pos + 1}") from None
+    except RecursionError:
+        raise StrictJSONError(f"{what} is nested too deep") from None
+    return value, end
+
+
 def dumps(value: object) -> str:
     """Write `value` in its one spelling: sorted members, no spaces, ASCII only.
 

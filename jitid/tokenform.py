@@ -14,6 +14,7 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 32
 _DIGITS_LENGTH = RANDOM_LENGTH + 6
 """The random part and its checksum."""
+_PREFIX_WORD = OPAQUE_PREFIX.removesuffix("_")
 _LENGTH = len(OPAQUE_PREFIX) + _DIGITS_LENGTH
 _BASE64URL = DIGITS + "-_"
 _TELLING_LENGTH = 12
@@ -68,6 +69,8 @@ def names_token(text: str) -> bool:
 
 def _prefixed(text: str) -> Iterator[str]:
     """Yield the base62 characters behind each of our prefixes."""
+    if _PREFIX_WORD not in text:
+        return
     text = text.replace("%5f", "_").replace("%5F", "_")
     for part in text.split(OPAQUE_PREFIX)[1:]:
         yield next(_runs(part, DIGITS, 0))
@@ -75,6 +78,8 @@ def _prefixed(text: str) -> Iterator[str]:
 
 def _runs(text: str, alphabet: str, length: int) -> Iterator[str]:
     """Yield each longest row of at least `length` characters of an alphabet."""
+    if len(text) < length:
+        return
     start = 0
     # A regular expression would do; but loading `re` takes longer than an issue may.
     for at, character in enumerate(text):

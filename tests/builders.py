@@ -17,7 +17,7 @@ from jitid.credential import Credential
 from jitid.delegator import Delegator
 from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
-from jitid.ledger import folder, sqlite
+from jitid.ledger import enrolled, folder, sqlite
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.oidc import OidcIssuer
@@ -155,9 +155,10 @@ def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
 
 
 def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
-    """Record a delegator, with some fields changed if they are there already; tells of it in no event."""
+    """Record a delegator, with some fields changed if they are there already; the event is that of an import."""
     found = transaction.find_delegator(name) or delegator(name, added_at=transaction.now)
     transaction.put_delegators([found._replace(**fields)])
+    transaction.append("delegator-import", {"directory": enrolled.digest(transaction)})
     now_there = transaction.find_delegator(name)
     assert now_there is not None
     return now_there

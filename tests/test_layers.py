@@ -37,16 +37,24 @@ LAYERS = (
         "revocation",
         "rotation",
         "introspection",
+        "recognition",
+        "authorization",
+        "usage",
         "auditing",
         "examination",
         "tracing",
         "exposure",
         "leaks",
+        "delegators",
+        "departing",
+        "comparing",
+        "reconciling",
         "handback",
         "mining",
         "recurrence",
         "registry",
     },
+<<<<<<< HEAD
     {
         "ledger",
         "issuers",
@@ -60,6 +68,10 @@ LAYERS = (
         "zones",
     },
     {"policy"},
+=======
+    {"ledger", "issuers", "keyring", "oidc", "files", "leftovers", "policyfiles", "processes", "runner"},
+    {"policy", "roster"},
+>>>>>>> 58c89c0547c684e013d3d10b35bd3b673a3e57ac
     {"credential", "task", "agent", "audit", "delegator", "process"},
     {
         "delegation",
@@ -70,6 +82,7 @@ LAYERS = (
         "identifier",
         "text",
         "strictjson",
+        "jsonstream",
         "tokenform",
         "jws",
         "searching",

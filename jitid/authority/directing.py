@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.authority import agent_operations as agents
+from jitid.authority import delegator_operations as delegators
 from jitid.authority.inside import Inside
 from jitid.authority.operations import DirectoryOperation
 
@@ -15,4 +16,8 @@ def perform(inside: Inside, operation: DirectoryOperation[Any]) -> object:
         from jitid.authority import registering
 
         return registering.perform(inside, operation)
+    if isinstance(operation, delegators.DelegatorOperation):
+        from jitid.authority import delegating
+
+        return delegating.perform(inside, operation)
     raise TypeError(f"nobody performs {operation!r}")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
-from jitid.authority.inside import Inside
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -123,6 +122,10 @@ class LocalAuthority:
                 from jitid.authority import directing
 
                 return directing.perform(self._inside, operation)
+            case ops.UseOperation():
+                from jitid.authority import using
+
+                return using.perform(self._inside, operation)
             case _:
                 return self._look(operation)
 

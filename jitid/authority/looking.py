@@ -50,6 +50,7 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         live,
         _document(snapshot.event(credential.event)),
         None if credential.ended_event is None else _document(snapshot.event(credential.ended_event)),
+        snapshot.used_by([credential.identity_key]).get(credential.identity_key, ()),
     )
 
 
@@ -144,6 +145,9 @@ def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
     for document in documents:
         if document["op"].startswith("leak"):
             document["members"] = snapshot.leak_members(document)
+            continue
+        if document["op"] == "use":
+            document["members"] = snapshot.use_members(document["seq"])
             continue
         issued, ended = snapshot.event_members(document["seq"])
         document["members"] = issued + ended

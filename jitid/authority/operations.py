@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.records import Ancestor, Filter, Selection, SigningKey
+    from jitid.ledger.use import Used
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
@@ -57,7 +58,7 @@ class Operation(Generic[Result]):
 
 
 class DirectoryOperation(Operation[Result]):
-    """One on delegators and agents; they are in `directory_operations.py`, and `directing.py` performs them."""
+    """One on delegators and agents; they are in `delegator_operations.py`, and `directing.py` performs them."""
 
 
 class PolicyOperation(Operation[Result]):
@@ -119,6 +120,8 @@ class Inspection(NamedTuple):
     event: Mapping[str, Any] | None
     """The audit event that issued it: what was asked, and which rules decided."""
     ended_event: Mapping[str, Any] | None
+    used: Sequence[Used]
+    """What its identity was used for, by scope, as far as use is reported."""
 
 
 class Inspect(Operation["Inspection"]):
@@ -424,4 +427,5 @@ AnyOperation = (
     | ApprovalOperation[Any]
     | PolicyOperation[Any]
     | DirectoryOperation[Any]
+    | UseOperation[Any]
 )

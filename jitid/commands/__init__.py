@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "verify:verify",
         "Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.",
     ),
+    "authorize": (
+        "authorize:authorize",
+        "Say whether a token may be used for an action now, and record the action.",
+    ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
     "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
     "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),
@@ -53,6 +57,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy diff": ("policy:diff", "Replay what was decided under two policies, and tell what changes."),
     "task list": ("task:list_", "List tasks, newest first."),
     "task show": ("task:show", "Show one task."),
+    "delegator add": ("delegator:add", "Add somebody who may delegate."),
+    "delegator change": ("delegator:change", "Change what a delegator may hand out, and who they are."),
+    "delegator disable": (
+        "delegator:disable",
+        "Let somebody delegate no longer, and end what descends from them.",
+    ),
+    "delegator enable": ("delegator:enable", "Let a disabled delegator delegate again."),
+    "delegator show": ("delegator:show", "Tell everything about a delegator."),
+    "delegator list": ("delegator:list_", "List delegators."),
+    "delegator import": (
+        "delegatorimport:import_",
+        "Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).",
+    ),
     "agent register": ("agent:register", "Register an agent that recurs."),
     "agent change": ("agent:change", "Change what is recorded of an agent."),
     "agent show": ("agent:show", "Tell everything about a registered agent."),
@@ -98,6 +115,7 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "delegator": "Keep the directory of those who may delegate.",
     "approve": "See who asks for an approval, and grant or deny it.",
     "agent": "Register agents that recur, review and suspend them, and see which do.",
     "policy": "Check, try, show, begin and compare policies.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.commands import rows
+from jitid.commands.found import number
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority
@@ -94,7 +95,9 @@ def classify(
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
     if found.untold:
         recur = f", {found.untold_recurring} of which recur" if found.untold_recurring else ""
-        given.note(f"{found.untold} more names{recur}: name them, or say how many with --limit")
+        given.note(
+            f"{number(found.untold, 'more name')}{recur}: name what to tell, or say how many with --limit"
+        )
 
 
 def suggest(

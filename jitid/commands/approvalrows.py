@@ -10,11 +10,13 @@ from jitid.authority.approval_operations import ListApprovals
 from jitid.commands import rows
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.lifetime import brief_duration, format_duration
+from jitid.roster.csv import joined
 from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.approval_operations import ApprovalDetails, Decided
     from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
 
 FIELDS = (
     "approval",
@@ -160,6 +162,13 @@ def decided(one: Decided) -> dict[str, Any]:
         "usable_until": rows.time(_usable_until(found, one.now)),
         "event": one.event,
     }
+
+
+def cells(given: Globals, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its groups in one cell, whose names may have blanks; JSON has them as they are."""
+    if given.field is None and given.format_name() in ("json", "jsonl"):
+        return dict(row)
+    return {name: joined(value) if name in ("groups", "missing") else value for name, value in row.items()}
 
 
 def sentence(one: Decided) -> str:

@@ -53,7 +53,7 @@ def list_(
         nonlocal count
         for row in approvalrows.pages(authority, chosen, most):
             count += 1
-            yield {name: row[name] for name in shown}
+            yield approvalrows.cells(given, {name: row[name] for name in shown})
 
     given.show(View("jitid.approve-list/1", shown, told()))
     if limit is None and count == most:
@@ -72,11 +72,13 @@ def show(given: Globals, request: options.ApprovalId) -> None:
     told = approvalrows.details(found)
     told["grant"] = told["grant"] and given.command(told["grant"])
     if not rows.by_eye(given):
-        given.show(View("jitid.approve/1", approvalrows.DETAILS, [told], one=True))
+        view = View("jitid.approve/1", approvalrows.DETAILS, [approvalrows.cells(given, told)], one=True)
+        given.show(view)
         return
     # Some in words, and the rules beneath it: somebody reads this before they grant it.
     rules = told.pop("rules")
     told["words"] = approvalrows.said(told["words"])
+    told = approvalrows.cells(given, told)
     seen = {name: told[name] for name in approvalrows.DETAILS if told.get(name) not in (None, "", [])}
     given.show(View("jitid.approve/1", tuple(seen), [seen], one=True))
     for rule in rules:
@@ -150,8 +152,7 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
         error.hint = error.hint and given.command(error.hint)
         raise
     if given.field is not None or given.format_name() is not None:
-        given.show(
-            View("jitid.approve-decision/1", approvalrows.DECIDED, [approvalrows.decided(done)], one=True)
-        )
+        row = approvalrows.cells(given, approvalrows.decided(done))
+        given.show(View("jitid.approve-decision/1", approvalrows.DECIDED, [row], one=True))
     else:
         output.write(approvalrows.sentence(done) + "\n")

@@ -44,6 +44,10 @@ def log(
     since: options.Since = None,
     until: options.Until = None,
     event: options.OfEvent = None,
+    at: options.AroundTime = None,
+    within: options.Within = None,
+    action: options.OfAction = None,
+    resource: options.OfResource = None,
     after: options.AfterEvent = None,
     members: options.Members = False,
     limit: options.Limit = None,
@@ -52,11 +56,16 @@ def log(
     """Show audit events, oldest first.
 
     JSON formats show each event whole, as it was hashed. With --members each event names the credentials
-    that it issued and ended. --follow shows the last ten, or those after --after or --since, and then new
-    ones as they come, until it is interrupted or has shown --limit.
+    that it issued, ended, or tells the use of. --follow shows the last ten, or those after --after or --since,
+    and then new ones as they come, until it is interrupted or has shown --limit.
+
+    With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
+    who did that, for whom and for what.
     """
     fields = (*LOG, "members") if members else LOG
-    given.expect(fields)
+    about_use = not (at is within is action is resource is None)
+    if not about_use:
+        given.expect(fields)
     chosen = LogFilter(
         operation=operation,
         task=None if task is None else check_name(task, "task"),
@@ -72,6 +81,13 @@ def log(
     )
     if limit is not None:
         limit_of(limit)
+    if about_use:
+        from jitid.commands import actions
+
+        if follow or members or after is not None:
+            raise UsageError("--follow, --members and --after are about events, and actions are asked for")
+        actions.show(given, chosen, at, within, action, resource, limit)
+        return
     if follow:
         if event is not None:
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")

@@ -42,6 +42,8 @@ FIELDS = (
     "task",
     "descendants",
     "live_descendants",
+    "last_used_at",
+    "scopes_used",
     "decision",
     "ended",
     "kid",
@@ -66,7 +68,7 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
         return
     for name in ("exp", "iat", "nbf"):
         row[name] = f"{row[name]} ({rows.time(row[name])})"
-    shown = tuple(name for name in FIELDS if row[name] not in (None, ""))
+    shown = tuple(name for name in FIELDS if row[name] not in (None, "", []))
     given.show(View("jitid.inspect/1", shown, [row], one=True))
 
 
@@ -113,6 +115,8 @@ def _row(found: Inspection) -> dict[str, Any]:
         },
         "descendants": found.descendants,
         "live_descendants": found.live_descendants,
+        "last_used_at": rows.time(max((one.last_at for one in found.used), default=None)),
+        "scopes_used": [one.scope for one in found.used],
         "decision": {
             "event": credential.event,
             **{

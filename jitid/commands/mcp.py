@@ -36,8 +36,9 @@ def mcp(
     When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
     """
     from jitid.mcp import messages
+    from jitid.mcp.limits import Limits
     from jitid.mcp.server import Server
-    from jitid.mcp.session import Limits, Session
+    from jitid.mcp.session import Session
 
     given.expect_own_form("json")
     limits = Limits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
@@ -60,7 +61,11 @@ def mcp(
                 output.write(answer + "\n")
                 session.handed.shown()
     finally:
-        session.end()
+        # A signal may come before the first of these has begun; after that, none is heard, and it is done only once.
+        try:
+            session.end()
+        finally:
+            session.end()
 
 
 def _number(stated: int | None, option: str, usual: int) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
 from jitid.authority.operations import Revoke
 from jitid.commands import reading, rows
+from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
@@ -120,18 +120,18 @@ def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -
         UsageError: they typed something else.
 
     """
-    if most is None or given.no_input or not (os.isatty(0) and os.isatty(2)):
+    if most is None or not can_ask(given):
         return most
     radius = foresee()
-    if radius.credentials <= most:
+    number = radius.credentials
+    if number <= most:
         return most
-    output.say(f"jitid: this would end {revocation.blast(radius)}")
-    output.say(
-        f"jitid: type the number of credentials, {radius.credentials}, to end them; anything else ends none"
+    confirm(
+        f"end {revocation.blast(radius)}",
+        number,
+        f"the number of credentials, {number}, to end them; anything else ends none",
     )
-    if reading.answer() != str(radius.credentials):
-        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
-    return radius.credentials
+    return number
 
 
 def most_of(given: Globals, stated: int | None) -> int:

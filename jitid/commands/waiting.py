@@ -44,31 +44,35 @@ def approved(
         StorageError: the ledger is no longer there.
 
     """
-    _point(given, denial)
-    if patience is None or not denial.requests:
+    if not denial.requests:
+        # A dry run has asked nobody.
+        raise denial
+    ask = _how_to_ask(given, denial)
+    if patience is None:
         raise denial
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
-    given.note(str(denial.hint).partition("; then")[0])
+    given.note(ask)
     try:
-        _wait(given, authority, denial, patience)
+        _wait(given, authority, denial, patience, ask)
     finally:
         authority.close()
     anew = open_for_issue(given.config(), operation, given.note)
     try:
         return anew, anew.perform(operation)
     except ApprovalNeededError as again:
-        _point(given, again)
+        _how_to_ask(given, again)
         raise
 
 
-def _point(given: Globals, denial: ApprovalNeededError) -> None:
-    """Let the command in a hint act on the ledger that this one acts on."""
-    if denial.requests and denial.hint is not None:
-        command = f"jitid approve grant {denial.requests[0]}"
-        denial.hint = denial.hint.replace(command, given.command(command))
+def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
+    """Return the words for it, with a command that acts on the ledger that this one acts on; the hint says more."""
+    grant = given.command(f"jitid approve grant {denial.requests[0]}")
+    ask = f"ask {somebody(denial.groups)}: {grant}"
+    denial.hint = f"{ask}; then repeat the same command, or wait with --wait 10m"
+    return ask
 
 
-def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
+def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int, ask: str) -> None:
     check = standing(given.config())
     end = time.monotonic() + patience
     pause = _FIRST
@@ -91,7 +95,7 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
                 denial.message += (
                     f"; within {format_duration(patience)} nobody has granted it, and it stays open"
                 )
-                denial.hint = f"{str(denial.hint).partition('; then')[0]}; then repeat the same command"
+                denial.hint = f"{ask}; then repeat the same command"
                 raise denial
             shown.tell(left)
             time.sleep(min(pause, left))

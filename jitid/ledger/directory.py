@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from jitid.agent import Agent, AgentState
@@ -19,6 +19,29 @@ class Entry(NamedTuple):
     """How many identities of the agent live, if it has a limit of that; otherwise 0."""
 
 
+class Holder(NamedTuple):
+    """Who has a name."""
+
+    key: int
+    own: str
+    """Their own name."""
+
+
+class Ties(NamedTuple):
+    """What hangs on delegators."""
+
+    live: int
+    """Live credentials that descend from them."""
+    agents: tuple[str, ...]
+    """Those that they own and that are in service, sorted."""
+    requests: int
+    """Their requests for approval that are open."""
+    grants: int
+    """What they approved and nobody has used yet."""
+    others: int
+    """Live credentials that those agents hold for other delegators."""
+
+
 class Holding(NamedTuple):
     """What a registered agent has been given."""
 
@@ -33,6 +56,12 @@ class DirectorySnapshot(Protocol):
 
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
+
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
 
     def find_delegator(self, name: str) -> Delegator | None:
         """Return the delegator who has that name or alias; whole, with their aliases."""
@@ -51,6 +80,24 @@ class DirectorySnapshot(Protocol):
     def names_of(self, name: str) -> tuple[str, ...]:
         """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
 
+    def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
+        """Yield the delegators with these keys, whole, in the order of their keys."""
+
+    def holders(self, names: Iterable[str]) -> dict[str, Holder]:
+        """Return who has each of these names or aliases that somebody has."""
+
+    def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
+        """Return who is called so by their source, for each of these ids that somebody has."""
+
+    def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
+        """Return, by name, who came with an import, is not disabled, and has none of these keys."""
+
+    def all_names(self, keys: Iterable[int]) -> list[str]:
+        """Return every name of the delegators with these keys; subjects of ID tokens are none."""
+
+    def ties(self, names: Iterable[str]) -> Ties:
+        """Return what hangs on the delegators with these names, all of them together."""
+
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
 
@@ -68,6 +115,12 @@ class DirectoryTransaction(Protocol):
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
+
+    def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
+        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants.
+
+        `names` are all those by which they are known. Returns what that came to.
+        """
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""

@@ -10,7 +10,7 @@ from typing import Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import approvalrows, leakrows, registered
+from jitid.ledger import approvalrows, enrolled, leakrows, registered, userows
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -26,6 +26,8 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "delegator-disable": "revoked",
+    "delegator-import": "revoked",
     "agent-suspend": "revoked",
     "agent-unregister": "revoked",
 }
@@ -44,6 +46,8 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
+        self._delegators = enrolled.DelegatorMembers(snapshot)
+        self._uses = userows.UseMembers(snapshot)
         self._keys: set[str] = set()
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
@@ -66,16 +70,21 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if b'"issued":"' in body:
+            self._check_issued(seq, strictjson.loads(body, "audit event"))
+            return
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
-        if b'"issued":"' in body:
-            self._check_issued(seq, strictjson.loads(body, "audit event"))
-        elif b'"ended":"' in body:
+        if enrolled.MARK in body:
+            self._delegators.take(seq, strictjson.loads(body, "audit event"))
+        if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
             self._leaks.check(seq, strictjson.loads(body, "audit event"))
+        elif userows.MARK in body:
+            self._uses.check(seq, strictjson.loads(body, "audit event"))
         elif b'"kid":"' in body:
             self._keys.add(strictjson.loads(body, "audit event")["kid"])
 
@@ -91,6 +100,8 @@ class Members:
         self._leaks.must_be_done()
         self._approvals.must_be_done()
         self._agents.must_be_done()
+        self._delegators.must_be_done()
+        self._uses.must_be_done()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")

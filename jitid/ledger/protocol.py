@@ -24,6 +24,7 @@ from jitid.ledger.records import (
     Selection,
     SigningKey,
 )
+from jitid.ledger.use import UseSnapshot, UseTransaction
 from jitid.process import Process
 from jitid.task import Task
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from jitid.ledger.survey import DirectoryCounts, Survey
 
 
-class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
+class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
     @property
@@ -50,6 +51,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
+
+    def tasks_of(self, names: Iterable[str]) -> dict[str, Task]:
+        """Return the tasks of these names, by name."""
 
     def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
         """Return tasks, newest first, with the number of their credentials and of the live ones."""
@@ -175,7 +179,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, Protocol):
         """Return how many delegators and agents the directory has now, by their state."""
 
 
-class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, Protocol):
+class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransaction, Protocol):
     """One durable change: all of it is there after a crash, or nothing."""
 
     closed: list[Closed]

@@ -15,6 +15,7 @@ from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
 from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
 from jitid.ledger.sqldirectory import SqlDirectory
+from jitid.ledger.sqluse import SqlUse
 from jitid.lifetime import check_times
 from jitid.process import Process
 from jitid.task import Task
@@ -44,6 +45,8 @@ _CREDENTIAL = """
       LEFT JOIN process pr ON pr.identity = i.id
       LEFT JOIN delegator_name dn ON dn.name = d.text
       LEFT JOIN delegator dr ON dr.id = dn.delegator"""
+
+_TASK = "SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task"
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
 _BELOW = """
@@ -108,7 +111,7 @@ def _from_row(row: Any) -> Credential:
     )
 
 
-class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
+class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     """A consistent view of a ledger that speaks SQL."""
 
     def __init__(self, db: Any, names: Names, now: int) -> None:
@@ -142,11 +145,12 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory):
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
-        row = self._one(
-            "SELECT id, name, purpose, sensitivity, deadline, opened_at, ended_at FROM task WHERE name = :name",
-            name=name,
-        )
+        row = self._one(f"{_TASK} WHERE name = :name", name=name)
         return None if row is None else _task(row)
+
+    def tasks_of(self, names: Iterable[str]) -> dict[str, Task]:
+        """Return the tasks of these names, by name."""
+        return {row[1]: _task(row) for row in selecting.alike(self._db, f"{_TASK} WHERE name", names)}
 
     def find_tasks(self, state: str | None, after: str | None, limit: int) -> list[tuple[Task, int, int]]:
         """Return tasks, newest first, with the number of their credentials and of the live ones."""

@@ -82,7 +82,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Without scopes, what they may hand out is left to the policy alone. Who came with an import may go with one.
         """CREATE TABLE delegator (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sensitivity TEXT NOT NULL, scopes TEXT, manager TEXT,
-               imported INTEGER NOT NULL, added_at INTEGER NOT NULL, disabled_at INTEGER, event INTEGER NOT NULL)""",
+               imported INTEGER NOT NULL, external TEXT UNIQUE, added_at INTEGER NOT NULL, disabled_at INTEGER,
+               event INTEGER NOT NULL)""",
         # All their names, their own among them: one look-up finds whoever is meant.
         "CREATE TABLE delegator_name (name TEXT PRIMARY KEY, delegator INTEGER NOT NULL REFERENCES delegator)",
         "CREATE INDEX delegator_name_of ON delegator_name (delegator)",
@@ -104,7 +105,6 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                ended_at INTEGER, ended_as TEXT, identity INTEGER REFERENCES identity, event INTEGER NOT NULL,
                ended_event INTEGER)""",
         "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
-        "CREATE INDEX approval_identity ON approval (identity) WHERE identity IS NOT NULL",
         # By the event that issued what it approved of, which may be several copies.
         "CREATE INDEX approval_used ON approval (ended_event) WHERE identity IS NOT NULL",
         # What each group that must approve has said; a group nobody has spoken for has no approver.
@@ -112,13 +112,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                approval INTEGER NOT NULL REFERENCES approval, name TEXT NOT NULL, approver TEXT, proof TEXT,
                granted INTEGER, decided_at INTEGER, expires_at INTEGER, event INTEGER, PRIMARY KEY (approval, name))""",
         # What credentials were used for, as enforcement points asked; `credential` is empty for what is none of ours.
+        # Names stand here as they were given: whatever anybody asks for must not become a term.
         """CREATE TABLE action (
                id INTEGER PRIMARY KEY, at INTEGER NOT NULL, credential INTEGER REFERENCES credential,
-               action INTEGER NOT NULL REFERENCES term, resource TEXT NOT NULL, scope TEXT, allowed INTEGER NOT NULL,
-               reason TEXT NOT NULL, event INTEGER NOT NULL)""",
+               action TEXT NOT NULL, resource TEXT NOT NULL, scope TEXT, allowed INTEGER NOT NULL, rules TEXT,
+               reason TEXT, event INTEGER NOT NULL)""",
         "CREATE INDEX action_at ON action (at)",
         "CREATE INDEX action_credential ON action (credential) WHERE credential IS NOT NULL",
-        # The same rolled up, so that no question about use reads every action.
+        # What was allowed, rolled up, so that no question about use reads every action.
         """CREATE TABLE used (
                identity INTEGER NOT NULL REFERENCES identity, scope TEXT NOT NULL, first_at INTEGER NOT NULL,
                last_at INTEGER NOT NULL, uses INTEGER NOT NULL, PRIMARY KEY (identity, scope))""",

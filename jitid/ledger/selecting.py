@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from jitid.identifier import parse_id
@@ -10,6 +11,9 @@ from jitid.ledger.records import Filter, Radius, Selection
 
 MANY = 50_000
 """From so many identities on, a pass over all rows is cheaper than looking them up."""
+
+_AT_ONCE = 500
+"""So many values one statement asks about."""
 
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
@@ -21,9 +25,12 @@ _TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY
     CREATE TEMPORARY TABLE IF NOT EXISTS given_identity (identity INTEGER PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_credential (credential INTEGER PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS given_leak (leak INTEGER PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_name (name TEXT PRIMARY KEY);
+    CREATE TEMPORARY TABLE IF NOT EXISTS given_delegator (delegator INTEGER PRIMARY KEY);
     CREATE TEMPORARY TABLE IF NOT EXISTS doomed (identity INTEGER PRIMARY KEY);
     DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree;
-    DELETE FROM given_identity; DELETE FROM given_credential; DELETE FROM given_leak; DELETE FROM doomed"""
+    DELETE FROM given_identity; DELETE FROM given_credential; DELETE FROM given_leak; DELETE FROM given_name;
+    DELETE FROM given_delegator; DELETE FROM doomed"""
 
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
@@ -43,8 +50,8 @@ _BY_TREE = """SELECT id FROM (
         SELECT id FROM above WHERE parent IS NULL
         UNION SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
     SELECT id FROM below)"""
-
-
+_ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
+"""The delegators that were given by name, of whom there may be many, as terms."""
 _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
     UNION SELECT t.id FROM delegator_name stated CROSS JOIN delegator_name n CROSS JOIN term t
      WHERE stated.name = :delegator AND n.delegator = stated.delegator AND t.text = n.name"""
@@ -58,6 +65,15 @@ def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> st
         into[f"{prefix}{number}"] = value
         names.append(f":{prefix}{number}")
     return ", ".join(names)
+
+
+def alike(db: Any, question: str, values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the rows that answer a question, which ends in the name of a column, for each of many values of that."""
+    # A statement takes some thousands of values at most, and one that was asked before need not be parsed again.
+    given = iter(values)
+    while chunk := list(islice(given, _AT_ONCE)):
+        chunk += chunk[:1] * (_AT_ONCE - len(chunk)) if len(chunk) > 1 else []
+        yield from db.execute(f"{question} IN ({', '.join('?' * len(chunk))})", chunk)
 
 
 def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool) -> list[str]:
@@ -82,19 +98,17 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
             f"SELECT c.identity FROM credential c JOIN signing_key k ON k.id = c.signed_by WHERE k.kid IN ({names})"
         )
     if selection.delegators:
-        roots = tuple(name for name in selection.delegators if not name.startswith("agent:"))
         agents = tuple(
             name.removeprefix("agent:") for name in selection.delegators if name.startswith("agent:")
         )
         parts = []
-        if roots:
-            names = placeholders("root", roots, values)
+        if len(agents) < len(selection.delegators):
             # All below an identity has the same root delegator: the index on the living finds all that can die.
             parts.append(
-                f"SELECT i.id FROM identity i JOIN term d ON d.id = i.delegator WHERE d.text IN ({names})"
+                f"SELECT i.id FROM identity i WHERE i.delegator IN ({_ROOTS})"
                 if dead_too
-                else f"""SELECT c.identity FROM credential c JOIN term d ON d.id = c.delegator
-                          WHERE d.text IN ({names}) AND c.ended_at IS NULL"""
+                else f"""SELECT c.identity FROM ({_ROOTS}) d CROSS JOIN credential c
+                          WHERE c.delegator = d.id AND c.ended_at IS NULL"""
             )
         if agents:
             names = placeholders("by", agents, values)
@@ -116,6 +130,8 @@ def give(
     *,
     credentials: Iterable[int] = (),
     leaks: Iterable[int] = (),
+    names: Iterable[str] = (),
+    delegators: Iterable[int] = (),
 ) -> None:
     """Fill the temporary tables of what is asked about, and empty the others."""
     for statement in _TEMPORARY.split(";"):
@@ -128,13 +144,16 @@ def give(
         ("given_identity", [(key,) for key in identities]),
         ("given_credential", [(key,) for key in credentials]),
         ("given_leak", [(key,) for key in leaks]),
+        ("given_name", [(name,) for name in names]),
+        ("given_delegator", [(key,) for key in delegators]),
     ):
         db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", values)
 
 
 def select(db: Any, selection: Selection) -> int:
     """Fill the temporary table `doomed` with the selection and all below it; return how many it names itself."""
-    give(db, selection.ids, selection.fingerprints)
+    roots = [name for name in selection.delegators if not name.startswith("agent:")]
+    give(db, selection.ids, selection.fingerprints, names=roots)
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
@@ -223,8 +242,8 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
     must("i.proof = :proof", "proof", chosen.delegator_proof)
     must("t.purpose = :purpose", "purpose", chosen.purpose)
-    must(_among("c.scopes", "scope"), "scope", chosen.scope)
-    must(_among("au.text", "audience"), "audience", chosen.audience)
+    must(among("c.scopes", "scope"), "scope", chosen.scope)
+    must(among("au.text", "audience"), "audience", chosen.audience)
     must("i.depth = :depth", "depth", chosen.depth)
     must("k.kid = :kid", "kid", chosen.signed_by)
     must("c.issued_at >= :issued_since", "issued_since", chosen.issued_since)
@@ -260,6 +279,6 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     return where, values, selective
 
 
-def _among(column: str, name: str) -> str:
+def among(column: str, name: str) -> str:
     """Return the condition that a value is one of the words of a column, letter by letter (LIKE would not see case)."""
     return f"replace(' ' || {column} || ' ', ' ' || :{name} || ' ', '') <> ' ' || {column} || ' '"

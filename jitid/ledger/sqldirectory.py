@@ -7,12 +7,12 @@ from itertools import islice
 from typing import Any
 
 from jitid.agent import Agent, AgentState
-from jitid.delegator import Delegator
 from jitid.ledger import selecting
 from jitid.ledger.directory import Entry, Holding
+from jitid.ledger.leaving import SqlLeaving
+from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
+from jitid.ledger.sqldelegators import delegator as delegator_of
 
-_DELEGATOR = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at
-      FROM delegator d"""
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at
       FROM agent r"""
@@ -40,16 +40,13 @@ def _agent(row: Any) -> Agent:
     )
 
 
-class SqlDirectory:
+class SqlDirectory(SqlDelegators, SqlLeaving):
     """What a view of a ledger that speaks SQL answers about delegators and agents."""
-
-    _db: Any
-    _now: int
 
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
         row = self._db.execute(
-            f"{_DELEGATOR} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
+            f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": delegator},
         ).fetchone()
         found = None
@@ -57,7 +54,7 @@ class SqlDirectory:
             groups = self._db.execute(
                 "SELECT name FROM delegator_group WHERE delegator = :key ORDER BY name", {"key": row[0]}
             ).fetchall()
-            found = _delegator(row, tuple([name for (name,) in groups]), ())
+            found = delegator_of(row, [name for (name,) in groups], ())
         record = self.find_agent(agent)
         live = 0
         if record is not None and record.concurrency is not None:
@@ -68,50 +65,9 @@ class SqlDirectory:
             ).fetchone()
         return Entry(found, record, live)
 
-    def find_delegator(self, name: str) -> Delegator | None:
-        """Return the delegator who has that name or alias; whole, with their aliases."""
-        rows = self._db.execute(
-            f"{_DELEGATOR} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
-            {"name": name},
-        ).fetchall()
-        return next(iter(self._whole(rows)), None)
-
-    def delegators(
-        self, *, group: str | None, disabled: bool | None, after: str | None, limit: int
-    ) -> list[Delegator]:
-        """Return delegators in the order of their names."""
-        conditions = {
-            "d.id IN (SELECT delegator FROM delegator_group WHERE name = :group)": group is not None,
-            "d.disabled_at IS NOT NULL": disabled is True,
-            "d.disabled_at IS NULL": disabled is False,
-            "d.name > :after": after is not None,
-        }
-        where = "".join([f" AND {condition}" for condition, holds in conditions.items() if holds])
-        rows = self._db.execute(
-            f"{_DELEGATOR} WHERE 1 = 1{where} ORDER BY d.name LIMIT :limit",
-            {"group": group, "after": after, "limit": limit},
-        ).fetchall()
-        return self._whole(rows)
-
-    def is_delegator(self, name: str) -> bool:
-        """Tell whether somebody in the directory has that name or alias."""
-        row = self._db.execute("SELECT 1 FROM delegator_name WHERE name = :name", {"name": name}).fetchone()
-        return row is not None
-
-    def own_name(self, name: str) -> str:
-        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
-        row = self._db.execute(
-            "SELECT d.name FROM delegator_name n JOIN delegator d ON d.id = n.delegator WHERE n.name = :name",
-            {"name": name},
-        ).fetchone()
-        return name if row is None else str(row[0])
-
-    def names_of(self, name: str) -> tuple[str, ...]:
-        """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
-        found = self.find_delegator(name)
-        if found is None:
-            return (name,)
-        return (found.name, *(alias for alias in found.aliases if " " not in alias))
+    def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
+        """Return the records of the agents of these names, by name; also those that have ended."""
+        return {row[1]: _agent(row) for row in selecting.alike(self._db, f"{_AGENT} WHERE r.name", names)}
 
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
@@ -154,78 +110,6 @@ class SqlDirectory:
             ):
                 found[key] = Holding(live.get(key, 0), last)
         return found
-
-    def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
-        """Return delegators with their groups and aliases, which are read for many at once."""
-        groups: dict[int, list[str]] = {}
-        aliases: dict[int, list[str]] = {}
-        keys = iter([row[0] for row in rows])
-        while chunk := list(islice(keys, _AT_ONCE)):
-            values: dict[str, Any] = {}
-            among = selecting.placeholders("key", chunk, values)
-            for table, into in (("delegator_group", groups), ("delegator_name", aliases)):
-                for key, name in self._db.execute(
-                    f"SELECT delegator, name FROM {table} WHERE delegator IN ({among}) ORDER BY name", values
-                ):
-                    into.setdefault(key, []).append(name)
-        return [
-            _delegator(
-                row,
-                tuple(groups.get(row[0], ())),
-                tuple([alias for alias in aliases.get(row[0], ()) if alias != row[1]]),
-            )
-            for row in rows
-        ]
-
-
-def _delegator(row: Any, groups: tuple[str, ...], aliases: tuple[str, ...]) -> Delegator:
-    key, name, sensitivity, scopes, manager, imported, added_at, disabled_at = row
-    entitlements = None if scopes is None else tuple(scopes.split())
-    return Delegator(
-        key, name, sensitivity, entitlements, groups, manager, aliases, bool(imported), added_at, disabled_at
-    )
-
-
-def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None:
-    """Record delegators as they are given, in the place of what was there under their key."""
-    given = iter(delegators)
-    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM delegator").fetchone()
-    while chunk := list(islice(given, _AT_ONCE)):
-        known = [(one.key,) for one in chunk if one.key]
-        for table, column in (("delegator_group", "delegator"), ("delegator_name", "delegator")):
-            db.executemany(f"DELETE FROM {table} WHERE {column} = ?", known)
-        db.executemany("DELETE FROM delegator WHERE id = ?", known)
-        numbered = []
-        for one in chunk:
-            if not one.key:
-                last += 1
-            numbered.append((one.key or last, one))
-        db.executemany(
-            """INSERT INTO delegator (id, name, sensitivity, scopes, manager, imported, added_at, disabled_at, event)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            [
-                (
-                    key,
-                    one.name,
-                    one.sensitivity,
-                    None if one.entitlements is None else " ".join(one.entitlements),
-                    one.manager,
-                    int(one.imported),
-                    one.added_at,
-                    one.disabled_at,
-                    event,
-                )
-                for key, one in numbered
-            ],
-        )
-        db.executemany(
-            "INSERT INTO delegator_name (name, delegator) VALUES (?, ?)",
-            [(name, key) for key, one in numbered for name in (one.name, *one.aliases)],
-        )
-        db.executemany(
-            "INSERT INTO delegator_group (delegator, name) VALUES (?, ?)",
-            [(key, name) for key, one in numbered for name in one.groups],
-        )
 
 
 def put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from types import MappingProxyType
@@ -12,11 +12,13 @@ from jitid.agent import Agent
 from jitid.audit import Event, Head, encode, ended_digest, link
 from jitid.credential import State
 from jitid.delegator import Delegator
-from jitid.ledger import leaks, selecting, sqldirectory
+from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger.directory import Ties
 from jitid.ledger.leak import Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
+from jitid.ledger.use import NewUse
 from jitid.process import Process
 from jitid.task import Task
 
@@ -252,11 +254,22 @@ class SqlTransaction(SqlSnapshot):
 
     def put_delegators(self, delegators: Iterable[Delegator]) -> None:
         """Record delegators as they are given: new where their key is 0, otherwise in the place of what was there."""
-        sqldirectory.put_delegators(self._db, delegators, self.next_seq())
+        sqldelegators.put_delegators(self._db, delegators, self.next_seq())
+
+    def disable(self, keys: Iterable[int], names: Iterable[str]) -> Ties:
+        """Disable delegators who are not, suspend the agents they own, withdraw their requests and unused grants."""
+        names = list(names)
+        ties = self.ties(names)
+        leaving.disable(self._db, keys, names, ties, now=self._now, event=self.next_seq())
+        return ties
 
     def put_agents(self, agents: Iterable[Agent]) -> None:
         """Record agents as they are given: new where their key is 0, otherwise in the place of what was there."""
         sqldirectory.put_agents(self._db, agents, self.next_seq())
+
+    def add_uses(self, uses: Sequence[NewUse]) -> str:
+        """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
+        return sqluse.add(self._db, uses, now=self._now, event=self.next_seq())
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""

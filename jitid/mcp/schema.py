@@ -61,6 +61,7 @@ _ERROR: Schema = {
         "hint": _TEXT,
         "retryable": _YES_OR_NO,
         "retry_after_seconds": {"type": "number"},
+        "approvals": {**_TEXTS, "description": "The requests for approval that others have to grant first."},
     },
     "required": ["code", "message", "retryable"],
 }

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jitid import __version__
 from jitid.errors import JitidError
 from jitid.formats import output
-from jitid.mcp import messages, schema
+from jitid.mcp import messages, schema, telling
 from jitid.mcp.messages import MessageError, Request
-from jitid.mcp.session import LimitError, Session
-from jitid.mcp.telling import in_terms_of_tools
+from jitid.mcp.session import Session
 from jitid.mcp.tools import TOOLS
-from jitid.text import safe
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -99,7 +97,7 @@ class Server:
             return _content(tool.perform(self._session, arguments))
         except JitidError as error:
             # What a tool refuses is for the agent to read, not for its client (MCP, "Error Handling" of tools).
-            return {**_content({"error": _error(error)}), "isError": True}
+            return {**_content({"error": telling.refusal(error)}), "isError": True}
         except Exception as error:
             if self._given.debug:
                 raise
@@ -116,13 +114,3 @@ def _content(structured: Mapping[str, Any]) -> dict[str, Any]:
         "structuredContent": structured,
         "isError": False,
     }
-
-
-def _error(error: JitidError) -> dict[str, Any]:
-    told: dict[str, Any] = {"code": error.code, "message": safe(error.message)}
-    if error.hint is not None:
-        told["hint"] = safe(in_terms_of_tools(error.hint))
-    told["retryable"] = error.retryable
-    if isinstance(error, LimitError):
-        told["retry_after_seconds"] = error.seconds
-    return told

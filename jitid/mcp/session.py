@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Result, Revoke
 from jitid.commands import reading
@@ -19,7 +19,7 @@ from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
 from jitid.mcp import telling
 from jitid.mcp.handed import Handed, HandedOut
-from jitid.mcp.pace import Pace
+from jitid.mcp.limits import LimitError, Limits, Pace
 from jitid.processes import this_process
 
 if TYPE_CHECKING:
@@ -36,29 +36,6 @@ _TOLD = 10
 """So many identities that could not be ended are named one by one."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-
-
-class LimitError(JitidError):
-    """The agent asks for more than it may, or faster; trying again later helps."""
-
-    code = "limit"
-    retryable = True
-
-    def __init__(self, message: str, hint: str, seconds: float) -> None:
-        super().__init__(message, hint)
-        self.seconds = seconds
-        """In how many it helps."""
-
-
-class Limits(NamedTuple):
-    """How much an agent may have from one server."""
-
-    most: int
-    """How many identities may be out at once."""
-    rate: int
-    """How many times a second the ledger is written to, on the average."""
-    keep: bool
-    """What is out at the end lives on."""
 
 
 class Session:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.errors import ApprovalNeededError, JitidError
 from jitid.lifetime import format_duration, format_time
+from jitid.mcp.limits import LimitError
+from jitid.text import safe
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Inspection
@@ -96,8 +99,31 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
         "permitted": False,
         "reason": error.message.removeprefix("denied: "),
         "rules": error.facts.get("rules", []),
-        **_present(hint=None if error.hint is None else in_terms_of_tools(error.hint)),
+        **_present(hint=_hint(error)),
     }
+
+
+def refusal(error: JitidError) -> dict[str, Any]:
+    """Tell why something was not done."""
+    needed = list(error.requests) if isinstance(error, ApprovalNeededError) else None
+    seconds = error.seconds if isinstance(error, LimitError) else None
+    return {
+        "code": error.code,
+        "message": safe(error.message),
+        "retryable": error.retryable,
+        **_present(hint=_hint(error), approvals=needed, retry_after_seconds=seconds),
+    }
+
+
+def _hint(error: JitidError) -> str | None:
+    """Return what to do next, with the arguments of a tool in the place of the options that a verb's hint names."""
+    if isinstance(error, ApprovalNeededError):
+        if not error.requests:
+            return "request_identity asks for that approval"
+        from jitid.approval import somebody
+
+        return f"ask {somebody(error.groups)}: jitid approve grant {error.requests[0]}; then call this again, just so"
+    return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 
 def handed_back(done: HandedBack) -> dict[str, Any]:

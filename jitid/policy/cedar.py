@@ -14,13 +14,20 @@ from jitid.policy.decision import (
     DEFAULT_DENY,
     EVALUATION_ERROR,
     Decision,
+<<<<<<< HEAD
     Looks,
     PolicyRequest,
     Refusal,
 )
 from jitid.policy.nesting import NESTED, too_deep
+=======
+    Misuse,
+    PolicyRequest,
+    Refusal,
+)
+>>>>>>> 58c89c0547c684e013d3d10b35bd3b673a3e57ac
 from jitid.policy.questions import Question, Questions
-from jitid.policy.reason import denied, permitted, scopes_denied, unapproved
+from jitid.policy.reason import denied, misused, permitted, scopes_denied, unapproved
 from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
 
@@ -59,10 +66,21 @@ class Policy:
         self.permits = any(rule.effect == "permit" for rule in self.rules)
         """Whether there is a rule that permits anything at all."""
         self._known: dict[Question, _Answer] = {}
+<<<<<<< HEAD
         self._questions = Questions(self.rules)
         self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
         about_use = [rule.effect for rule in self.rules if "authorize" in rule.facts]
         self._asks_use, self._permits_use = bool(about_use), "permit" in about_use
+=======
+        self._questions = Questions(self._rules)
+        self._groups = frozenset(rule.approval for rule in self._rules if rule.approval is not None)
+        self.asks_approval = bool(self._groups)
+        """Whether there is a rule that depends on somebody's approval."""
+        about_use = [rule.effect for rule in self._rules if "authorize" in rule.facts]
+        self.asks_use = bool(about_use)
+        """Whether there is a rule about the use of what was issued."""
+        self._permits_use = "permit" in about_use
+>>>>>>> 58c89c0547c684e013d3d10b35bd3b673a3e57ac
 
     def decide(
         self,
@@ -118,11 +136,12 @@ class Policy:
 
     def permits_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
-    ) -> Refusal | None:
+    ) -> Misuse | None:
         """Return why a credential may not be used for the request's `action` on a resource; None if it may.
 
         Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
         """
+<<<<<<< HEAD
         permitted, rules = self.answer_about_use(request, resource, approved)
         return None if permitted else Refusal(resource, rules)
 
@@ -142,6 +161,14 @@ class Policy:
         return {
             name for answer in self._ask(self._questions.about(request, approved)) for name in answer.rules
         }
+=======
+        if not self.asks_use:
+            return None
+        (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
+        if answer.permitted or (not self._permits_use and answer.rules == (DEFAULT_DENY,)):
+            return None
+        return Misuse(answer.rules, misused(request, resource, answer.rules, answer.trouble))
+>>>>>>> 58c89c0547c684e013d3d10b35bd3b673a3e57ac
 
     def _decide(self, request: PolicyRequest, narrow: bool, approved: frozenset[str]) -> Decision:
         issue, *scopes = self._ask(self._questions.about(request, approved))

@@ -95,6 +95,13 @@ class Refusal(NamedTuple):
     rules: tuple[str, ...]
 
 
+class Misuse(NamedTuple):
+    """Why a credential may not be used for something, and the rules that said so."""
+
+    rules: tuple[str, ...]
+    reason: str
+
+
 class Decision(NamedTuple):
     """The answer of the policy with its reason; anything but a clear yes is `permit=False`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid.policy.decision import PolicyRequest
@@ -55,34 +55,34 @@ class Questions:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         rules = list(rules)
-        self._looks_at = frozenset().union(*(rule.looks_at for rule in rules))
-        self._facts = {action: _asked(rules, action) for action in ("issue", "grant", "authorize")}
+        self._about = {action: _Known.of(rules, action) for action in ("issue", "grant", "authorize")}
         self._approvals = any(rule.approval is not None for rule in rules)
-        grant = self._facts["grant"]
+        grant = self._about["grant"].facts
         self._common = {name: fact for name, fact in grant.items() if name not in SCOPE_FACTS}
         self._grant_names = (*self._common, *(name for name in SCOPE_FACTS if name in grant))
-        asked = {name for facts in self._facts.values() for name in facts}
-        self._describes = {
-            "agent": "principal" in self._looks_at,
-            "task": "resource" in self._looks_at,
-            "delegator": "delegator" in asked,
-        }
-        self._describes_any = any(self._describes.values())
 
     def about(self, request: PolicyRequest, approved: Iterable[str]) -> list[Question]:
         """Return the question about the issue and, after it, one for each scope of the request."""
-        agent = self._name("principal", request.agent)
         groups = tuple(sorted(approved)) if self._approvals else None
-        entities = self._entities(request) if self._describes_any else NO_ENTITIES
-        facts = self._facts["issue"]
-        values = tuple([fact(request) for fact in facts.values()])
-        task = self._name("resource", request.task)
-        questions = [Question("issue", agent, "Task", task, tuple(facts), values, groups, entities)]
+        issue, grant = self._about["issue"], self._about["grant"]
+        questions = [
+            Question(
+                "issue",
+                issue.name("principal", request.agent),
+                "Task",
+                issue.name("resource", request.task),
+                tuple(issue.facts),
+                tuple([fact(request) for fact in issue.facts.values()]),
+                groups,
+                issue.entities(request),
+            )
+        ]
         if request.scopes:
+            agent, entities = grant.name("principal", request.agent), grant.entities(request)
             values = tuple([fact(request) for fact in self._common.values()])
             for scope in request.scopes:
                 own = tuple([SCOPE_FACTS[name](scope) for name in self._grant_names[len(values) :]])
-                resource = self._name("resource", scope)
+                resource = grant.name("resource", scope)
                 questions.append(
                     Question(
                         "grant", agent, "Scope", resource, self._grant_names, values + own, groups, entities
@@ -92,35 +92,65 @@ class Questions:
 
     def about_use(self, request: PolicyRequest, resource: str, approved: Iterable[str]) -> Question:
         """Return the question whether what was issued on the terms of a request may be used on a resource."""
-        facts = self._facts["authorize"]
+        use = self._about["authorize"]
         return Question(
             "authorize",
-            self._name("principal", request.agent),
+            use.name("principal", request.agent),
             "Resource",
-            self._name("resource", resource),
-            tuple(facts),
-            tuple([fact(request) for fact in facts.values()]),
+            use.name("resource", resource),
+            tuple(use.facts),
+            tuple([fact(request) for fact in use.facts.values()]),
             tuple(sorted(approved)) if self._approvals else None,
-            self._entities(request) if self._describes_any else NO_ENTITIES,
+            use.entities(request),
         )
 
-    def _name(self, variable: str, name: str) -> str:
-        """Return a name if a rule may look at it; text that Cedar may not take is left for it to refuse."""
-        return name if variable in self._looks_at or not name.isascii() else ""
 
-    def _entities(self, request: PolicyRequest) -> str:
+class _Known(NamedTuple):
+    """What the rules about one action can tell apart."""
+
+    facts: Mapping[str, Callable[[PolicyRequest], object]]
+    looks_at: frozenset[str]
+    """Whose name counts, of `principal` and `resource`."""
+    describes: frozenset[str]
+    """Which entities a rule may look at: `agent`, `task`, `delegator`."""
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule], action: str) -> _Known:
+        """Return what those of the rules can tell apart that apply to an action."""
+        about = [rule for rule in rules if action in rule.facts]
+        asked = {name for rule in about for name in rule.facts[action]}
+        looks_at = frozenset().union(*(rule.looks_at for rule in about))
+        # Only what is issued is for a task; scopes and resources have names alone.
+        described = {
+            "agent": "principal" in looks_at,
+            "task": action == "issue" and "resource" in looks_at,
+            "delegator": "delegator" in asked,
+        }
+        return cls(
+            {name: fact for name, fact in FACTS.items() if name in asked},
+            looks_at,
+            frozenset([name for name, is_described in described.items() if is_described]),
+        )
+
+    def name(self, variable: str, name: str) -> str:
+        """Return a name if a rule may look at it; text that Cedar may not take is left for it to refuse."""
+        return name if variable in self.looks_at or not name.isascii() else ""
+
+    def entities(self, request: PolicyRequest) -> str:
         """Return the entities that a rule may look at."""
+        if not self.describes:
+            return NO_ENTITIES
         standing = request.standing
         found = []
-        if self._describes["agent"]:
+        if "agent" in self.describes:
             owner = {} if standing.owner is None else {"owner": _reference("Delegator", standing.owner)}
             found.append(_entity("Agent", request.agent, {"registered": standing.registered, **owner}))
-        if self._describes["task"]:
+        if "task" in self.describes:
             purpose = request.purpose or ""
             found.append(
                 _entity("Task", request.task, {"purpose": purpose, "sensitivity": request.sensitivity})
             )
-        if self._describes["delegator"]:
+        if "delegator" in self.describes:
             manager = (
                 {} if standing.manager is None else {"manager": _reference("Delegator", standing.manager)}
             )
@@ -129,11 +159,6 @@ class Questions:
             groups = [{"type": "Group", "id": name} for name in standing.groups]
             found.append(_entity("Delegator", request.delegator, attributes, groups))
         return _encode(found)
-
-
-def _asked(rules: list[Rule], action: str) -> dict[str, Callable[[PolicyRequest], object]]:
-    asked = {name for rule in rules for name in rule.facts.get(action, ())}
-    return {name: fact for name, fact in FACTS.items() if name in asked}
 
 
 def _reference(type_: str, id_: str) -> dict[str, Any]:

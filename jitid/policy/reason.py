@@ -26,6 +26,11 @@ def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: s
     return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_what(request)}"
 
 
+def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
+    """Return the reason why what was issued may not be used for the request's action on a resource."""
+    return f"{_because(rules, trouble)}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
+
+
 def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
     """Return the reason of a denial that an approval would lift."""
     who = " and ".join(quote(group) for group in groups)

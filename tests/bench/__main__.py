@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import (
+    authorize,
     bulk,
     completion,
     contention,
@@ -37,6 +38,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "contention": contention.rows,
     "bulk": bulk.rows,
     "verify": verify.rows,
+    "authorize": authorize.rows,
     "trace": trace.rows,
     "size": size.rows,
     "million": million.rows,

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from jitid.delegator import Delegator
+from jitid.ledger import enrolled
 from jitid.ledger import folder as ledger_folder
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
@@ -60,7 +61,8 @@ def govern(ledger: Path) -> None:
     held = ledger_folder.open_ledger(str(ledger), by="bench", timeout=30.0)
     with held.write() as transaction:
         transaction.put_delegators(people)
-        transaction.append("delegator-import", {"count": len(people)})
+        directory = enrolled.digest(transaction)
+        transaction.append("delegator-import", {"people": len(people), "directory": directory})
     held.close()
     text = "".join(
         f'@id("team-{number}")\nforbid (principal == Agent::"fixer-{number}", action == Action::"issue", resource)\n'

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cedarpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.bench.measure import rate, seconds
@@ -92,6 +93,27 @@ def verifications(count: int, length: int) -> float:
     def run() -> None:
         for signature, message in signed:
             verify(signature, message)
+
+    return rate(count, run)
+
+
+def decisions(count: int, length: int, policies: str, request: Callable[[int], dict[str, Any]]) -> float:
+    """Return how often a second one thread verifies an Ed25519 signature and asks Cedar once, as bare libraries.
+
+    The policies are parsed once; `request` makes the question of each number, before the time counts.
+    """
+    private = Ed25519PrivateKey.generate()
+    verify = private.public_key().verify
+    messages = [number.to_bytes(8) * (length // 8) for number in range(count)]
+    signed = [(private.sign(message), message) for message in messages]
+    asked = [request(number) for number in range(count)]
+    parsed = cedarpy.PolicySet.from_str(policies)
+
+    def run() -> None:
+        for (signature, message), question in zip(signed, asked, strict=True):
+            verify(signature, message)
+            if not cedarpy.is_authorized(question, parsed, "[]").allowed:
+                raise RuntimeError("Cedar denies")
 
     return rate(count, run)
 

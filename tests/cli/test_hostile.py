@@ -38,6 +38,7 @@ NEEDED = {
     "revoke": ("--task", "T", "--dry-run"),
     "retire": ("--dry-run",),
     "keys revoke": ("--dry-run",),
+    "authorize": ("--token-file", "tok", "--action", "a:b", "--resource", "r"),
 }
 LAST = {"run": ("--", "true")}
 STATUSES = {0, 2, 3, 4, 5, 7, 8, 74, 125, 126, 127}
@@ -60,7 +61,20 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         assert "internal error" not in err
         return status, out, err
 
-    run("-q", "issue", "--task", "T", "--delegator", "alice", "--kind", "opaque")
+    run(
+        "-q",
+        "issue",
+        "--task",
+        "T",
+        "--delegator",
+        "alice",
+        "--kind",
+        "opaque",
+        "--scope",
+        "a:b",
+        "--out",
+        "tok",
+    )
     return run
 
 

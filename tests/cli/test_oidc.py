@@ -57,6 +57,24 @@ def test_it_proves_nobody_else(shell: Shell) -> None:
     assert "`system:repo-acme`, not `user:bob`" in done.stderr
 
 
+def test_its_subject_is_an_alias_of_whoever_the_directory_says(shell: Shell) -> None:
+    """The token's own name for them stands back: `iss` and `sub` say who they are."""
+    shell.good(
+        "delegator", "add", "alice", "--alias", "alice@example.com", "--subject", f"{ISSUER} repo-acme", "-q"
+    )
+    line = ("issue", "--task", "T", "--kind", "opaque", "--out", "a.tok")
+    for stated in ((), ("--delegator", "alice@example.com"), ("--delegator", "alice")):
+        shell.good(*line, *stated, "--delegator-token-file", id_token(shell))
+        assert shell.good("inspect", "a.tok", "--field", "sub") == "user:alice\n"
+        assert shell.good("inspect", "a.tok", "--field", "delegator_proof") == "oidc\n"
+    done = shell.run(*line, "--delegator", "bob", "--delegator-token-file", id_token(shell))
+    assert "`user:alice`, not `user:bob`" in done.stderr
+    shell.good("delegator", "disable", f"{ISSUER} repo-acme")
+    assert shell.run("verify", "a.tok").returncode == 8
+    done = shell.run(*line, "--delegator-token-file", id_token(shell))
+    assert (done.returncode, "delegator-disabled" in done.stderr) == (4, True)
+
+
 @pytest.mark.parametrize(
     "claims",
     [{"iss": "https://evil.example"}, {"aud": "others"}, {"exp": 1_000}, {"sub": "a b"}, {"iat": 1 << 40}],

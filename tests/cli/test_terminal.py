@@ -98,6 +98,33 @@ def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> No
         assert states(shell, "ASK") == [after]
 
 
+def test_disabling_with_much_that_ends_asks_for_the_number(shell: Shell) -> None:
+    shell.good("delegator", "add", "dora", "-q")
+    shell.good("issue", "--task", "DORA", "--delegator", "dora", "--count", "3", "--kind", "opaque")
+    for answer, status, after in (("y", 2, "active"), ("3", 0, "revoked")):
+        terminal = Terminal(shell, "delegator", "disable", "dora", "--max", "2")
+        terminal.until("anything else ends none")
+        terminal.type(answer)
+        assert terminal.end()[0] == status
+        assert states(shell, "DORA") == [after]
+
+
+def test_an_import_that_disables_many_asks_for_the_number(shell: Shell) -> None:
+    everybody = "\n".join(["name", *(f"many-{number}" for number in range(4))])
+    (shell.home / "many.csv").write_text(everybody)
+    shell.good("delegator", "import", "many.csv", "-q")
+    (shell.home / "few.csv").write_text("name\nmany-0\n")
+    for answer, status, left in (("", 2, 4), ("y", 2, 4), ("3", 0, 1)):
+        terminal = Terminal(shell, "delegator", "import", "few.csv", "--full", "--max", "2")
+        terminal.until("anything else changes nothing")
+        terminal.type(answer)
+        done, shown = terminal.end()
+        assert done == status, shown
+        assert "missing: user:many-1, user:many-2, user:many-3" in shown
+        enabled = shell.good("delegator", "list", "--enabled", "--field", "name").split()
+        assert sum(name.startswith("user:many-") for name in enabled) == left
+
+
 def test_nobody_is_asked_with_no_input(shell: Shell) -> None:
     shell.good("issue", "--task", "ASK2", "--delegator", "carol", "--count", "3", "--kind", "opaque")
     status, shown = Terminal(shell, "revoke", "--task", "ASK2", "--max", "2", "--no-input").end()
@@ -121,6 +148,9 @@ def tree(shell: Shell) -> Iterator[Shell]:
     if not (shell.home / "p.jwt").exists():
         shell.good("issue", "--task", "TREE", "--delegator", "alice", "--out", "p.jwt", "--agent", "planner")
         shell.good("issue", "--parent-file", "p.jwt", "--agent", "incident-triage-assistant.v2")
+        rights = [word for name in ("deploy:*", "repo:acme/web:read") for word in ("--entitlement", name)]
+        groups = [word for name in ("Site Reliability", "on-call") for word in ("--group", name)]
+        shell.good("delegator", "add", "ellen", "--alias", "ellen@example.com", *rights, *groups)
         # Whoever follows five events waits until there are so many, whatever other tests have done.
         for task in ("LEAF-1", "LEAF-2", "LEAF-3"):
             shell.good("issue", "--task", task, "--delegator", "alice")
@@ -135,6 +165,9 @@ LOOKING = [
     "trace -q p.jwt",
     "task list",
     "task show TREE",
+    "delegator list",
+    "delegator list -v",
+    "delegator show ellen",
     "audit log --limit 5",
     "audit log --limit 5 -v --members",
     "audit log --follow --limit 5",

@@ -19,8 +19,9 @@ taken for
 - `known NAME` puts a delegator into the directory of the ledger in the home folder.
 - Blank lines and lines that start with `#` stay where they are and mean nothing.
 
-All commands of a transcript run in one new working directory with a new home folder. What differs from run
-to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI]
+All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is
+`id-token`, an issuer of ID tokens (`tests/tokens/issuing.py`). What differs from run
+to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR]
 [JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
 the folder of it all.
 
@@ -53,6 +54,7 @@ _VARIABLE = (
     (re.compile(r"\bjitid_[0-9A-Za-z]{38}\b"), "[OPAQUE]"),
     (re.compile(r"\bjid_[0-9a-v]{26}\b"), "[JID]"),
     (re.compile(r"\bjti_[0-9a-v]{26}\b"), "[JTI]"),
+    (re.compile(r"\bapr_[0-9a-v]{26}\b"), "[APR]"),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "[UUID]"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "[TIME]"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),
@@ -213,13 +215,14 @@ def _prepare(folder: Path) -> dict[str, str]:
     for name in ("home", "work", "bin"):
         (folder / name).mkdir(mode=0o700)
     # The same code that pytest has loaded, by the same interpreter, whatever else is installed.
-    command = folder / "bin" / "jitid"
     root = Path(jitid.__file__).parent.parent
-    command.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(root)!r}\n"
-        "from jitid.__main__ import main\nsys.argv[0] = 'jitid'\nmain()\n"
-    )
-    command.chmod(0o755)
+    for name, module in (("jitid", "jitid.__main__"), ("id-token", "tests.tokens.issuing")):
+        command = folder / "bin" / name
+        command.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(root)!r}\n"
+            f"from {module} import main\nsys.argv[0] = '{name}'\nmain()\n"
+        )
+        command.chmod(0o755)
     known = folder / "bin" / "known"
     known.write_text(
         f"#!{sys.executable}\nimport pathlib, sys\nsys.path[:1] = {[str(root), str(Path(__file__).parents[2])]!r}\n"

@@ -25,8 +25,31 @@ def test_open_tasks_come_first_the_newest_of_them_first(ledger: Path) -> None:
     ]
 
 
-def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
-    assert lines(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
+def test_agents_come_in_the_order_of_their_last_work_after_those_that_are_registered(ledger: Path) -> None:
+    known = "bot-3\tregistered, user:alice@example.com"
+    assert lines(ledger, "agents") == [known, "bot-1", "bot-2"]
+    assert lines(ledger, "records") == [known]
+    assert lines(ledger, "delegators", "agent:bot-3") == [f"agent:{known}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ("review_at = 1", "overdue"),
+        ("suspended_at = 1, review_at = 1", "suspended"),
+        ("unregistered_at = 2, suspended_at = 1", "unregistered"),
+    ],
+)
+def test_records_tell_their_state(ledger: Path, change: str, state: str) -> None:
+    edit(ledger, f"UPDATE agent SET {change}")
+    assert lines(ledger, "records", "bot") == [f"bot-3\t{state}, user:alice@example.com"]
+
+
+def test_agents_of_a_ledger_without_records_come_all_the_same(ledger: Path) -> None:
+    """An older jitid made it, and nobody has opened it since."""
+    edit(ledger, "DROP TABLE agent")
+    assert names(ledger, "agents") == ["bot-1", "bot-3", "bot-2"]
+    assert names(ledger, "records") == []
 
 
 @pytest.mark.parametrize(
@@ -37,7 +60,7 @@ def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
         ("us", ["user:bob", "user:alice@example.com"]),
         ("sy", ["system:ci"]),
         ("ali", ["alice@example.com"]),
-        ("agent:bot-3", ["agent:bot-3"]),
+        ("agent:bot-2", ["agent:bot-2"]),
         ("ci", []),
         ("bot", []),
         ("root:", []),
@@ -45,7 +68,26 @@ def test_agents_come_in_the_order_of_their_last_work(ledger: Path) -> None:
 )
 def test_delegators_are_spelled_as_they_were_begun(ledger: Path, current: str, expected: list[str]) -> None:
     """A bare name means `user:`, and is completed bare."""
-    assert lines(ledger, "delegators", current) == expected
+    assert names(ledger, "delegators", current) == expected
+
+
+def test_known_delegators_tell_who_they_are(ledger: Path) -> None:
+    edit(ledger, "INSERT INTO delegator_name VALUES ('user:al', 1)")
+    assert lines(ledger, "known") == [
+        "user:al\tuser:alice@example.com, up to critical",
+        "user:alice@example.com\tup to critical",
+    ]
+    assert names(ledger, "delegators", "user:al") == ["user:alice@example.com", "user:al"]
+    assert names(ledger, "known", "al") == ["al", "alice@example.com"]
+    assert names(ledger, "known", "system:") == []
+    edit(ledger, "UPDATE delegator SET disabled_at = 1")
+    assert lines(ledger, "known", "user:alice") == ["user:alice@example.com\tdisabled"]
+
+
+def test_a_ledger_from_before_there_was_a_directory_has_its_delegators(ledger: Path) -> None:
+    edit(ledger, "DROP TABLE delegator_name")
+    assert names(ledger, "delegators") == ["user:bob", "user:alice@example.com", "system:ci"]
+    assert names(ledger, "known") == []
 
 
 def test_ids_are_those_of_identities_the_newest_first_and_say_whose_they_are(ledger: Path) -> None:

@@ -206,6 +206,81 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
         Example("For how long each worked after the report:", "jitid leak list --format csv > leaks.csv"),
     ),
     "leak show": (Example("All about one:", "jitid leak show 1"),),
+    "delegator add": (
+        Example(
+            "Ada may hand out what deploys, in a task of any sensitivity; by her address she is the same:",
+            """jitid delegator add ada --entitlement 'deploy:*' --group sre \\
+    --alias ada@example.com""",
+        ),
+        Example(
+            "Who somebody is in the ID tokens of an issuer, and whom they report to:",
+            """jitid delegator add bob --manager ada \\
+    --subject 'https://id.example 00u1a2b3c'""",
+        ),
+    ),
+    "delegator change": (
+        Example(
+            "Into another team, with one right more:",
+            """jitid delegator add carol --entitlement 'log:*' --group support
+jitid delegator change carol --entitlement 'deploy:staging' \\
+    --group sre --remove-group support""",
+        ),
+        Example(
+            "Exactly these groups, and entitlements no longer:",
+            """jitid delegator add dave --entitlement 'log:*' --group night
+jitid delegator change dave --no-groups --group day --policy-alone""",
+        ),
+    ),
+    "delegator disable": (
+        Example(
+            "Somebody leaves; what would end is shown first:",
+            """jitid delegator add erin
+jitid delegator disable erin --dry-run
+jitid delegator disable erin --reason 'has left'""",
+        ),
+        Example(
+            "Nobody is to be given anything for mallory, whom the directory does not know:",
+            "jitid delegator add mallory && jitid delegator disable mallory",
+        ),
+    ),
+    "delegator enable": (
+        Example(
+            "Back again:",
+            """jitid delegator add frank && jitid delegator disable frank
+jitid delegator enable frank --reason 'back from leave'""",
+        ),
+    ),
+    "delegator show": (
+        Example(
+            "All about one, by any of their names:",
+            """jitid delegator add grace --alias grace@example.com
+jitid delegator show grace@example.com""",
+        ),
+    ),
+    "delegator list": (
+        Example("Who is in a group:", "jitid delegator list --group sre"),
+        Example(
+            "Everybody, for another ledger:",
+            "jitid delegator list --limit 1000000 --format jsonl > people.jsonl",
+        ),
+    ),
+    "delegator import": (
+        Example(
+            "From a spreadsheet; what would be changed is shown first:",
+            """printf '%s\\n' 'name,entitlements,groups,manager' \\
+    'heidi,deploy:*;log:*,sre;on call,ivan' \\
+    'ivan,,leads,' > people.csv
+jitid delegator import people.csv --dry-run
+jitid delegator import people.csv""",
+        ),
+        Example(
+            "Each night all users of an identity provider, and nobody else who came with it:",
+            """curl -fsS -H @scim.header \\
+    'https://id.example/scim/v2/Users?count=100000' |
+    jitid delegator import - --as scim --full --max 20""",
+            tried=False,
+        ),
+    ),
     "leak close": (
         Example(
             "End what leaked, and be done with it:",
@@ -253,6 +328,35 @@ jitid leak close 1 --reason 'the page was taken down'""",
         Example(
             "For a service that is not the ledger's own audience, from standard input:",
             "jitid verify --audience https://api.example < api.jwt",
+        ),
+    ),
+    "authorize": (
+        Example(
+            "In a script that is about to do something for an agent:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web > decision && ./deploy""",
+            tried=False,
+        ),
+        Example(
+            "What was decided, and why:",
+            """jitid authorize --token-file coder.jwt \\
+    --action repo:acme --resource web""",
+        ),
+        Example(
+            "With what the enforcement point knows, for policies that ask for it:",
+            """jitid authorize --token-file coder.jwt --action repo:acme \\
+    --resource web --context '{"ip":"192.0.2.1"}'""",
+        ),
+        Example(
+            "As a service beside an enforcement point, which writes lines and reads answers:",
+            "jitid authorize --batch < requests > answers",
+            tried=False,
+        ),
+        Example(
+            "A line of such requests, and its answer:",
+            """TOKEN=$(cat coder.jwt)
+echo '{"token":"'$TOKEN'","action":"repo:acme","resource":"web"}' |
+    jitid authorize --batch""",
         ),
     ),
     "inspect": (
@@ -347,6 +451,14 @@ jitid sweep --baseline known.jsonl""",
         Example(
             "Who ended by each revocation:", "jitid audit log --operation revoke --members --field members"
         ),
+        Example(
+            "Who did this, and for whom:",
+            "jitid audit log --at 2026-03-02T14:03:00Z --action s3:GetObject",
+        ),
+        Example(
+            "What was tried on a task, allowed or not:",
+            "jitid audit log --task INC-4821 --action repo:acme",
+        ),
         Example("Whole events, for another program:", "jitid audit log --task INC-4821 --format jsonl"),
         Example("Go on as events come in:", "jitid audit log --follow --format jsonl", tried=False),
     ),
@@ -436,6 +548,16 @@ sudo systemctl start jitid-sweep.timer""",
     "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
 }
 
+_DELEGATORS = (
+    "delegator add",
+    "delegator change",
+    "delegator disable",
+    "delegator enable",
+    "delegator show",
+    "delegator list",
+    "delegator import",
+)
+
 RELATED: Mapping[str, tuple[str, ...]] = {
     "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
     "agent change": ("agent register", "agent show", "agent review"),
@@ -456,6 +578,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
+    **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
     "approve list": ("approve show", "approve grant", "approve deny"),
     "approve show": ("approve list", "approve grant", "approve deny", "issue"),
     "approve grant": ("approve list", "approve show", "approve deny", "issue"),
@@ -463,7 +586,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),
-    "verify": ("inspect", "keys jwks"),
+    "verify": ("authorize", "inspect", "keys jwks"),
+    "authorize": ("verify", "inspect", "audit log", "issue"),
     "inspect": ("verify", "list", "tree", "trace", "audit log"),
     "list": ("inspect", "tree", "task list"),
     "tree": ("inspect", "list"),
@@ -473,7 +597,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "sweep": ("revoke", "report", "audit verify", "doctor"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
-    "audit log": ("audit verify", "audit export", "inspect"),
+    "audit log": ("audit verify", "audit export", "authorize", "inspect"),
     "audit head": ("audit verify", "audit export"),
     "audit verify": ("audit head", "audit export", "audit log"),
     "audit export": ("audit verify", "audit head"),

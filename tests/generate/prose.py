@@ -210,9 +210,10 @@ call beyond these limits is refused before the ledger is touched; the answer say
 answered one after the other.
 
 What is refused is the result of a tool, with `isError` and an `error` that has `code`, `message`, `hint`, `retryable`
-and, where a limit is the reason, `retry_after_seconds`. A credential of the agent's that has expired or was revoked is
-such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are errors of
-JSON-RPC.
+and, where a limit is the reason, `retry_after_seconds`. Where the policy wants an approval, `approvals` has the ids of
+the requests for it: once they are granted, the same call passes. A credential of the agent's that has expired or was
+revoked is such an error, and so is a ledger that is missing or busy; the server goes on. Mistakes of the protocol are
+errors of JSON-RPC.
 
 Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. The revisions 2024-11-05, 2025-03-26,
 2025-06-18 and 2025-11-25 of the protocol are spoken.
@@ -253,6 +254,44 @@ with the older token while that works, supersedes all earlier ones.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
 issuer where that is not set.""",
+    "authorize": """\
+Without --audience the token must be meant for one of those that the setting `audience` names, or for the ledger's
+issuer where that is not set.
+
+A right is an action, or an action and a resource. An action is written as a scope is, without a `*`:
+`s3:GetObject`. A scope of the credential covers the use of it if it covers the action alone, and then for whatever
+resource; or if it covers `ACTION:RESOURCE`, where that can be a scope. So `s3:GetObject` and `s3:*` cover
+that action on every resource, `repo:read:acme/*` covers `repo:read` on `acme/web`, and `repo:*:acme/web` any
+action `repo:ANYTHING` on `acme/web`. A resource with two colons in a row, as in many names of AWS, is in no scope:
+for those the action alone counts, and a policy may look at the resource. Names are compared as text: whoever asks
+brings a resource into the one form that it has, since `acme/*` covers `acme/../other` too, and takes no action
+that is the beginning of another, since `repo` on `read:acme` is the same right as `repo:read` on `acme`.
+
+What is asked is whether the credential would be issued now, and used so: whether the token, its task and all that
+it descends from are alive; whether the directory takes delegator, agent and chain as they are; whether their limits
+cover the action, as a scope would; whether the policy permits the issue, with the lifetime that the credential was
+given, and the scope; whether that is younger than the policy lets it become; and whether the rules about
+`Action::"authorize"` permit the action on the resource. Approvals that were given at the issue count. A rule reads
+the context as `context.use`. Without a rule that permits `Action::"authorize"`, what may be issued may be used
+unless one forbids it.
+
+In the answer, `reason` says why an action is denied, and `rules` names the rules of the policy or
+the directory, or has `scope` where no scope covers the action. `identity` is the id of
+the identity. Whatever is not answered with `allow` is denied.
+
+Each action is recorded before it is answered, allowed or denied, with whoever held the token, the action, the
+resource, the scope that covers it and the reason; a token of nobody's is recorded without a holder, and the context
+not at all. What cannot be recorded is denied. `jitid audit log --at TIME` shows the records, jitid-audit-verify(1)
+holds them against the audit log, and jitid-inspect(1) tells which scopes an identity has used. What the command
+line cannot mean, such as an action with a `*`, is an error and no action.
+
+With --batch, lines that are there together are decided together, a thousand at most and those of one second at most,
+and are answered in their order when all of them are recorded. So whoever waits for each answer has it at once. A line
+has at most 64 KiB, a resource 4096 bytes, and so has a context. `id`, text or a whole number, comes back in the
+answer. A line that cannot be meant is answered with `deny`, its number `line` and an `error`, and nothing of it
+is recorded; so is each whose action could not be. A ledger that is busy or full is tried again with the next
+lines. A policy that was changed is read anew within a second; other settings are those of the start. Answers
+that nobody reads end it.""",
     "list": """\
 The field `left`, how long it still lives, is shown on a terminal, and wherever --field asks for it.""",
     "revoke": """\
@@ -292,8 +331,8 @@ the tasks that were retired or passed their deadline; 0 is in the same transacti
 lifetime is over the limit of its sensitivity, as the settings sweep_standing_low to sweep_standing_critical say.
 Percentiles are by nearest rank, days those of UTC.
 
-What to end first is the gravest of what `jitid sweep` finds, without what is for information only and without
-examining the audit chain.
+What to end first is the gravest of what `jitid sweep` finds, without what is for information only, and without
+examining the audit chain or asking the policy.
 
 The page of `html` holds all that it shows: it has no script, asks for nothing and forbids the browser to. FILE is
 for its owner alone, and for everybody to read where it is `prometheus`.""",
@@ -349,18 +388,97 @@ leaked, and does not show those.""",
 Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history
 that jitid-report(1) tells; when the same is reported again from the same source, that is a new leak, which is open.""",
+    "delegator add": """\
+A delegator whom the directory does not know may ask too, as far as the policy lets whoever is unverified, unless the
+setting `delegators` is `known`. Of one whom it knows, this is asked at each issue and renewal before the policy is:
+whether they are disabled, whether the task is more sensitive than --sensitivity, and whether their entitlements cover
+each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
+
+A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
+is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),
+jitid-revoke(1) and jitid-delegator-disable(1) meet all their names.
+
+A group has 1 to 128 printable characters. The order of entitlements does not matter; one that another one covers is
+left out. The manager need not be in the directory.""",
+    "delegator change": """\
+To take a right away takes nothing from what was issued: it is refused when that is renewed, and ends with
+jitid-revoke(1). The audit event has what was changed as it was and as it is.""",
+    "delegator disable": """\
+All of it is one transaction and one audit event. Nothing more is issued for them, nor renewed, under any of their
+names; an issue that was decided when they were not disabled, and not committed, is refused.
+
+Agents are suspended with their owner, so that nothing more is issued to them, whoever asks. What such an agent holds
+for another delegator already lives on, and a note says so: that one asked for it, and jitid-revoke(1) with --agent
+ends it. With --keep-live what descends from the delegator lives on too; to disable them again without it ends that.
+
+At a terminal, more than --max is asked about instead of refused. Verifiers that do not ask the ledger honour a signed
+token until it expires; the preview and the answer say until when that is. Of what was reported as leaked and is dead
+then it is proved that the ledger refuses it.
+
+Whom the directory does not know cannot be disabled: add them first, and nothing is issued for them, whatever the
+policy says.""",
+    "delegator enable": """\
+A note names each agent that stays suspended, and the command that resumes it.""",
+    "delegator show": """\
+`live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
+are suspended. `requests` are their requests for approval that are open, `grants` what they approved and nobody has
+used yet: with them, jitid-delegator-disable(1) withdraws these.
+
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none.""",
+    "delegator list": """\
+But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
+`(none)` where there are none. jitid-delegator-import(1) takes CSV and JSON lines as they are printed here.""",
+    "delegator import": """\
+All is one transaction and one audit event, which has the SHA-256 of FILE. Nothing changes if nothing is different. Of
+whom the list says something, that becomes so; what it does not tell of stays as it is, or is as for one of whom nothing
+is stated. Whoever is in the list has come with an import from then on. With --full, those who have, are not disabled
+and are not in the list are disabled: the list must then have everybody, and one that names nobody is refused.
+
+Whom the list says to be active is enabled, also whoever was disabled by hand: disable them where the list comes from
+too. Where it does not say, whoever is disabled stays so, and a note says so.
+
+A name that the directory has as an alias is the person who has that alias, unless the list gives it to somebody else;
+an alias may move from one to another. One that is somebody's who is not in the list is refused.
+
+`csv` has a header, with the columns `name` and any of `entitlements`, `sensitivity`, `groups`, `manager`, `aliases`,
+`external_id`, and one of `active`, `disabled` (true or false) and `state` (enabled or disabled). Cells are parted by
+commas, or by semicolons where the header has no comma. Several values in a cell are parted by semicolons, entitlements
+by blanks too; a value with a semicolon in it stands between quotes. A blank cell says that there is none: no
+entitlement at all, unless it is `(policy)`. A column that is not there, as opposed to a blank cell, says nothing.
+
+`scim` has users of SCIM 2.0 (RFC 7643, section 4.1): a list response, an array, or one after another. `userName` is
+the name, the addresses in `emails` are aliases, the `display` or `value` of each in `groups` is a group, the `value`
+of each in `entitlements` a scope, `active` says whether they are enabled, and the manager of the enterprise extension
+is found by `value` or `$ref` among the ids of the list and of the directory. A user whom the directory knows by `id`
+is the same person under another user name: they keep their name here, and the new one becomes an alias. Of groups,
+addresses, entitlements and managers, a user without any has none if another one of the list has some; where nobody
+has any, the list does not tell of them. Subjects of ID tokens stay as they are. An address that is no name here is
+left out. A list response that says there are more users than it has is refused with --full.
+
+`jsonl` has an object a line, as jitid-delegator-list(1) prints it, with the member `name` and any of the columns above;
+lists are arrays. `null` for `entitlements` leaves it to the policy alone. `imported` says whether they have come with
+an import.
+
+An error names the line, or the place in the list as in `.Resources[3]`.""",
     "sweep": """\
 The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
 parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
 valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
 still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
-anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
-their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
+anybody needs or uses. Governance is about registered agents, without an owner, overdue for review, or with more than
+their owner may hand out, and about whatever the policy or the directory would not permit today. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
 reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
 environment variable sets.
 
 Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
 ends it.
+
+The rule policy-drift asks today's policy for just what each live credential holds, as of the time of its issue, so that
+no hour of the day makes a finding; the directory counts as it is now, and what was approved as approved. Requests that
+the policy cannot tell apart are decided once; where all that lives was decided by this policy, and the directory has
+not changed since, none is. A policy that cannot be read is told as not examined, and keeps no other rule from its
+answer.
 
 Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
 was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of
@@ -466,7 +584,13 @@ their ids, or with something above them, names no task: look for it with --opera
 that jitid-inspect(1) tells. Without --after and --since, --limit gives the oldest ones, and --follow begins
 with the newest ten.
 
-With --members there is the field `members` too.""",
+With --members there is the field `members` too.
+
+What is shown with --at, --action or --resource has the fields at, decision, agent, delegator, chain, task, purpose,
+action, resource, scope, rules, reason, id, jti and event, and comes in the order of its time, at most 1000 unless
+--limit says how many. With --at it is what was recorded at most --within before or after; with --event, what that
+one accounts for. --task, --agent, --delegator, --rule, --since and --until narrow it further.
+What a token that is none of this ledger's was used for has neither agent nor task.""",
     "audit export": """\
 As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a denial, 5 if it ends something
 or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,

@@ -106,6 +106,12 @@ ARGUMENTS = {
     "approve deny": ["x"],
     "leak show": ["1"],
     "leak close": ["1"],
+    "delegator add": ["x"],
+    "delegator change": ["x"],
+    "delegator disable": ["x"],
+    "delegator enable": ["x"],
+    "delegator show": ["x"],
+    "delegator import": ["x.csv"],
     "retire": ["x"],
     "task show": ["x"],
     "keys revoke": ["x"],
@@ -156,7 +162,7 @@ $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid con
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
-$ jitid delegator add alice > added; jitid agent register crawler --owner alice --purpose crawling > registered
+$ known user:alice; jitid agent register crawler --owner alice --purpose crawling > registered
 """
 
 

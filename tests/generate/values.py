@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from jitid.commands import (
+    actions,
     advising,
     agent,
     agentrows,
     approvalrows,
     audit,
     completion,
+    delegatorimport,
+    delegatorrows,
     doctor,
     findings,
     found,
@@ -20,11 +23,13 @@ from jitid.commands import (
     report,
     requesting,
     revoke,
+    rosterfile,
     rows,
     run,
     sweep,
     task,
     tree,
+    verdicts,
 )
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
@@ -44,6 +49,7 @@ Source = Literal[
     "agents",
     "records",
     "delegators",
+    "known",
     "keys",
     "approvals",
     "files",
@@ -67,6 +73,8 @@ AGENTS = Value(sources=("agents",))
 RECORDS = Value(sources=("records",))
 """Agents that are registered, or were."""
 DELEGATORS = Value(sources=("delegators",))
+KNOWN = Value(sources=("known",))
+"""Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
 APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
@@ -82,16 +90,19 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "ACTION": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
     "AUD": NOTHING,
     "CMD": COMMAND,
-    "DELEGATOR": DELEGATORS,
+    "DELEGATOR": KNOWN,
     "DIR": FOLDERS,
     "DURATION": NOTHING,
     "FILE": FILES,
     "FMT": _words(*FORMATS),
+    "FORM": _words(*rosterfile.FORMS),
+    "GROUP": NOTHING,
     "ID": IDS,
     "ID|FILE": Value(sources=("ids", "files")),
     "JSON": NOTHING,
@@ -102,13 +113,13 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "OPTION": NOTHING,
-    "GROUP": NOTHING,
     "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
     "SHELL": _words(*SHELLS),
     "STATE": _words(*State),
+    "SUBJECT": NOTHING,
     "TASK": TASKS,
     "TEXT": NOTHING,
     "TIME": NOTHING,
@@ -121,9 +132,12 @@ METAVARS: dict[str, Value] = {
 
 OPTIONS: dict[str, Value] = {
     "--agent": AGENTS,
+    "--alias": NOTHING,
     "--delegator": DELEGATORS,
+    "--manager": DELEGATORS,
     "--operation": NOTHING,
     "--profile": NOTHING,
+    "--remove-alias": NOTHING,
     "--task": TASKS,
 }
 """By the option, whatever the verb."""
@@ -141,6 +155,12 @@ VERBS: dict[tuple[str, str], Value] = {
     ("audit log", "--rule"): NOTHING,
     ("audit log", "--sweep"): NOTHING,
     ("config set", "VALUE"): SETTING,
+    ("delegator add", "NAME"): DELEGATORS,
+    ("delegator change", "NAME"): KNOWN,
+    ("delegator disable", "NAME"): KNOWN,
+    ("delegator enable", "NAME"): KNOWN,
+    ("delegator show", "NAME"): KNOWN,
+    ("delegator list", "--after"): KNOWN,
     ("list", "--process"): _words(*Liveness),
     ("list", "--sort"): _words(*SORTS, *(f"-{name}" for name in SORTS)),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
@@ -158,6 +178,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "mcp": (),
     "renew": requesting.FIELDS,
     "verify": (),
+    "authorize": verdicts.FIELDS,
     "inspect": inspect.FIELDS,
     "list": (*rows.CREDENTIAL, "left"),
     "tree": tree.FIELDS,
@@ -176,6 +197,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "report": report.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "delegator add": delegatorrows.EDITED,
+    "delegator change": delegatorrows.EDITED,
+    "delegator disable": delegatorrows.DISABLED,
+    "delegator enable": delegatorrows.ENABLED,
+    "delegator show": delegatorrows.DETAILS,
+    "delegator list": delegatorrows.FIELDS,
+    "delegator import": delegatorimport.FIELDS,
     "agent register": agentrows.KEPT,
     "agent change": agentrows.KEPT,
     "agent show": agentrows.DETAILS,
@@ -186,7 +214,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "agent unregister": agentrows.WITHDRAWN,
     "agent classify": advising.CLASSIFIED,
     "agent suggest": advising.SUGGESTED,
-    "audit log": (*audit.LOG, "members"),
+    "audit log": tuple(dict.fromkeys((*audit.LOG, "members", *actions.FIELDS))),
     "audit head": (),
     "audit verify": audit.VERIFIED,
     "audit export": (),

@@ -16,6 +16,7 @@ import pytest
 
 from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
+from jitid.ledger.use import UseFilter
 from tests.builders import World
 from tests.real import Shell, need
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "revoke": ("revoke", "--task", "T2"),
     "retire": ("retire", "T2"),
     "rotate": ("keys", "rotate"),
+    "authorize": ("authorize", "--token-file", "parent", "--action", "repo:read", "--resource", "acme"),
 }
 
 STEPS = {("delegate", "pwrite64"): 3}
@@ -53,6 +55,9 @@ def check(ledger: Path, printed: str, acting: str) -> None:
                 task = snapshot.find_task("T2")
                 assert task is not None
                 assert snapshot.count_for_task(task.key)[1] == 0
+        if printed and acting == "authorize":
+            with world.ledger.read() as snapshot:
+                assert [one.allowed for one in snapshot.uses(UseFilter(), 9)] == [True]
         # Whoever comes next is not in the way of the dead: the lock went with them.
         world.issue(task="T3", kind="opaque")
         with world.ledger.read() as snapshot:
@@ -76,7 +81,7 @@ def killed(shell: Shell, acting: str, arguments: tuple[str, ...], call: str, ste
 @pytest.mark.parametrize("acting", COMMANDS)
 def test_a_command_killed_before_any_write_leaves_a_whole_ledger(tmp_path: Path, acting: str) -> None:
     shell = Shell(tmp_path)
-    (tmp_path / "parent").write_text(shell.good(*ISSUE))
+    (tmp_path / "parent").write_text(shell.good(*ISSUE, "--scope", "repo:read"))
     shell.good("issue", "--task", "T2", "--delegator", "alice", "--count", "3")
     before = tmp_path / "before"
     shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)

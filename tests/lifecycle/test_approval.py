@@ -11,6 +11,7 @@ import pytest
 from jitid import issuance
 from jitid.authority import operations as ops
 from jitid.authority.approval_operations import GrantApproval, ShowApproval
+from jitid.authority.delegator_operations import DisableDelegator, EnableDelegator
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -59,8 +60,7 @@ def test_what_is_said_names_the_group_the_id_and_what_to_do(office: Office) -> N
     )
     assert denial.message.endswith(f"; request {denial.requests[0]}")
     assert denial.hint == (
-        f"ask somebody of `security`: jitid approve grant {denial.requests[0]}; then repeat the same command, or "
-        "wait with --wait 10m"
+        f"ask somebody of `security`: jitid approve grant {denial.requests[0]}; then ask for the same again"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_dry_run_asks_nobody(office: Office) -> None:
     before = office.head()
     with pytest.raises(ApprovalNeededError) as caught:
         office.authority.perform(operation)
-    assert "--dry-run" in str(caught.value.hint)
+    assert "somebody of `security` can grant" in str(caught.value.hint)
     assert (office.head(), office.listed()) == (before, [])
     office.grant(office.ask(**PAY))
     (foreseen,) = office.authority.perform(operation)
@@ -447,6 +447,34 @@ def test_a_grant_counts_only_while_its_approver_may_give_it(
     office.grant(id_, "carol")
     assert office.issue(**PAY)
     assert office.events()[-1]["approvers"] == {"security": "user:carol"}
+    office.check()
+
+
+def test_what_somebody_granted_goes_with_them(office: Office) -> None:
+    """Enabling them again does not bring it back."""
+    id_ = office.ask(**BOTH)
+    office.grant(id_)
+    office.grant(id_, "dave")
+    office.authority.perform(DisableDelegator(name="user:bob", most=None))
+    assert office.events()[-1]["grants"] == 1
+    office.authority.perform(EnableDelegator(name="user:bob"))
+    assert office.found(id_).missing_at(NOW) == ("security",)
+    office.check()
+    office.grant(id_)
+    office.issue(**BOTH)
+    office.check()
+
+
+def test_what_is_asked_for_somebody_is_withdrawn_with_them(office: Office) -> None:
+    id_, other = office.ask(**PAY), office.ask(**PAY, delegator="user:dave", task="T2")
+    office.grant(id_)
+    office.authority.perform(DisableDelegator(name="user:al", most=None))
+    assert office.state(id_) is ApprovalState.WITHDRAWN
+    assert office.state(other) is ApprovalState.OPEN
+    with pytest.raises(UsageError, match="was withdrawn"):
+        office.grant(id_)
+    office.authority.perform(EnableDelegator(name="user:alice"))
+    assert office.ask(**PAY) != id_
     office.check()
 
 

@@ -1,4 +1,4 @@
-"""Agents are registered, changed, reviewed and taken out of service; each is an event, and binds later issues."""
+"""Agents are registered, changed, reviewed and taken out of service; each is an event and binds all issues after it."""
 
 from __future__ import annotations
 

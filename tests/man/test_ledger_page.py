@@ -14,6 +14,7 @@ import pytest
 
 import jitid
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
+from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.operations import (
     AbandonRenewal,
     AddLeaks,
@@ -29,6 +30,8 @@ from jitid.authority.operations import (
     RotateKey,
     SignHead,
 )
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked
 from jitid.credential import State
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
 from jitid.jws import b64url_decode
@@ -41,12 +44,15 @@ from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import RenewRequest
+from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, request
 from tests.cli import transcripts
+from tests.governance import people
+from tests.lifecycle import test_registry as registry
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.real import need
 
@@ -149,9 +155,13 @@ def _eventful(world: World) -> None:
     world.authority.perform(AddLeaks(finds=leaked, report=report))
     world.clock.now += 30
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
+    asked = Asked(Secret.single(parent.token), Scope("repo:read"), "acme")
+    world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
+    _keep_delegators(world)
+    _keep_agents(world)
     world.issue(task="T3", ttl=60)
     standing = world.issue(task="T7", sensitivity="low")
     world.authority.perform(Renew(request=RenewRequest(Secret.single(standing.token))))
@@ -164,6 +174,47 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
+
+
+def _keep_delegators(world: World) -> None:
+    """Make an event of everything that is done to delegators, by hand and by lists."""
+    for name in ("edgar", "gus"):
+        world.issue(delegator=f"user:{name}", task="T10", sensitivity="low")
+    whole = {"entitlements": ("a:*",), "groups": ("g",), "manager": "user:boss", "aliases": ("user:ed",)}
+    people.add(world, "edgar", **whole)
+    people.change(world, "edgar", sensitivity="low")
+    header = "name,groups,active"
+    people.bring(world, header, "fay,,true", "gus,,true", "hal,,false", "ida,,true")
+    for name in ("edgar", "gus"):
+        world.register(f"bot-of-{name}", owner=f"user:{name}")
+        people.ask(world, f"user:{name}")
+        people.ask(world, "user:zoe", approver=f"user:{name}")
+    people.disable(world, "edgar", keep_live=True)
+    people.disable(world, "edgar", reason="left")
+    world.authority.perform(EnableDelegator(name="user:edgar", reason="back"))
+    people.bring(
+        world, header, "fay,g,true", "gus,,false", "hal,,true", "new,,true", full=True, reason="nightly"
+    )
+
+
+def _keep_agents(world: World) -> None:
+    """Make an event of everything that is done to records of agents."""
+    world.issue(agent="bot", task="T11")
+    registry.register(world, "bot", owner="user:tester", scopes=("repo:x",), concurrency=2)
+    world.know("user:tester", entitlements=())
+    with pytest.raises(PolicyDeniedError):
+        registry.change(world, "bot", scopes=("repo:x", "repo:y"))
+    registry.review(world, "bot")
+    everything = {"scopes": (), "audiences": ("urn:a",), "kinds": ("jwt",), "max_ttl": 60, "concurrency": 3}
+    registry.change(world, "bot", owner="user:bob", purpose="other", **everything)
+    registry.change(world, "bot", unlimited=True, audiences=())
+    registry.suspend(world, "bot", reason="odd", keep_live=True)
+    registry.resume(world, "bot")
+    registry.suspend(world, "bot", reason="odd")
+    registry.unregister(world, "bot", reason="done", keep_live=True)
+    registry.register(world, "bot", owner="user:bob")
+    registry.unregister(world, "bot", reason="done")
+    world.know("user:tester", entitlements=None)
 
 
 def _ask_for_approvals(world: World) -> None:

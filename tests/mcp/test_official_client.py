@@ -15,13 +15,17 @@ from tests.mcp.asking import states, verifies
 from tests.real import Shell, missing
 
 
-def run(talk: Callable[[Any], Awaitable[None]], shell: Shell, mode: str, *options: str) -> None:
-    """Let the client start a server and talk to it."""
+def real(name: str) -> Any:
+    """Return a module of the official client, or of what it rests on."""
     try:
-        mcp: Any = import_module("mcp")
-        anyio: Any = import_module("anyio")
+        return import_module(name)
     except ImportError:
         missing("the package mcp is not installed")
+
+
+def run(talk: Callable[[Any], Awaitable[None]], shell: Shell, mode: str, *options: str) -> None:
+    """Let the client start a server and talk to it."""
+    mcp, anyio = real("mcp"), real("anyio")
     parameters = mcp.StdioServerParameters(
         command=sys.executable,
         args=["-m", "jitid", "mcp", *options],
@@ -73,7 +77,7 @@ def test_a_session_from_its_beginning_to_its_end(shell: Shell, mode: str) -> Non
 
 
 def test_a_mistake_of_the_protocol_is_an_error_of_the_client(shell: Shell) -> None:
-    mcp: Any = import_module("mcp")
+    mcp = real("mcp")
 
     async def talk(client: Any) -> None:
         for call in (client.call_tool("no_such_tool"), client.list_resources()):
@@ -85,7 +89,7 @@ def test_a_mistake_of_the_protocol_is_an_error_of_the_client(shell: Shell) -> No
 
 
 def test_many_calls_at_once_are_answered_each_by_its_own(shell: Shell) -> None:
-    anyio: Any = import_module("anyio")
+    anyio = real("anyio")
 
     async def talk(client: Any) -> None:
         found: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from jitid.mcp import schema
 from jitid.mcp.tools import TOOLS
+from tests.lifecycle.office import Office
 from tests.mcp.asking import Server, events, states, verifies
 from tests.mcp.conftest import AUDIENCES
 from tests.real import Shell, missing
@@ -394,3 +396,26 @@ def test_what_was_renewed_is_still_out(shell: Shell) -> None:
         assert verifies(shell, given["token_file"])
         server.end()
     assert shell.good("list", "--agent", "coder", "--live") == ""
+
+
+def test_what_needs_an_approval_passes_once_it_is_granted(shell: Shell, server: Server) -> None:
+    policy = shell.ledger / "policy" / "approval.cedar"
+    policy.write_text(
+        '@id("acme-needs-security") @approval("security")\n'
+        'forbid (principal, action == Action::"grant", resource) when { context.scope == "repo:acme" };\n'
+    )
+    asked = {"agent": "coder", "scopes": ["repo:acme"], "ttl": "2m"}
+    foreseen = server.call("what_may_i_do", **asked)
+    assert (foreseen["permitted"], foreseen["hint"]) == (False, "request_identity asks for that approval")
+    error = server.refused("request_identity", **asked)
+    (id_,) = error["approvals"]
+    assert error["code"] == "needs_approval"
+    assert (
+        error["hint"]
+        == f"ask somebody of `security`: jitid approve grant {id_}; then call this again, just so"
+    )
+    with Office(shell.ledger, now=int(time.time())) as office:
+        office.grant(id_)
+    given = server.call("request_identity", **asked)
+    assert any("approved by" in note for note in given["notes"])
+    assert server.refused("request_identity", **asked)["code"] == "needs_approval"

@@ -1,8 +1,11 @@
-"""How fast an agent may make the ledger write."""
+"""How much an agent may have, and how fast it may make the ledger write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
+
+from jitid.errors import JitidError
 
 RESERVE = 10
 """So many seconds' worth of writes may come at once, after as long a rest."""
@@ -28,3 +31,26 @@ class Pace:
             return (1 - self._left) / self._rate
         self._left -= 1
         return 0.0
+
+
+class LimitError(JitidError):
+    """The agent asks for more than it may, or faster; trying again later helps."""
+
+    code = "limit"
+    retryable = True
+
+    def __init__(self, message: str, hint: str, seconds: float) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
+        """In how many it helps."""
+
+
+class Limits(NamedTuple):
+    """How much an agent may have from one server."""
+
+    most: int
+    """How many identities may be out at once."""
+    rate: int
+    """How many times a second the ledger is written to, on the average."""
+    keep: bool
+    """What is out at the end lives on."""

@@ -1,0 +1,63 @@
+"""Performs the operations on the directory's delegators."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from jitid import delegators
+from jitid.authority import delegator_operations as ops
+from jitid.authority.inside import Inside
+from jitid.authority.proving import prove
+from jitid.delegators import Disabled
+from jitid.reconciling import Reconciled
+
+
+def perform(inside: Inside, operation: ops.DelegatorOperation) -> object:
+    """Perform an operation on delegators."""
+    ledger = inside.ledger
+    match operation:
+        case ops.ShowDelegator():
+            with ledger.read() as snapshot:
+                return delegators.details(snapshot, operation.name)
+        case ops.ListDelegators(group=group, disabled=disabled, after=after, limit=limit):
+            with ledger.read() as snapshot:
+                return snapshot.delegators(group=group, disabled=disabled, after=after, limit=limit)
+        case ops.AddDelegator():
+            with ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return delegators.add(transaction, operation.stated)
+        case ops.ChangeDelegator():
+            with ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return delegators.change(transaction, operation.name, operation.edit)
+        case ops.EnableDelegator():
+            with ledger.write(accept_clock=operation.accept_clock) as transaction:
+                return delegators.enable(transaction, operation.name, operation.reason)
+        case ops.DisableDelegator():
+            return _disable(inside, operation)
+        case ops.ImportDelegators():
+            return _import(inside, operation)
+        case _:
+            assert_never(operation)
+
+
+def _disable(inside: Inside, operation: ops.DisableDelegator) -> Disabled:
+    name, keep_live = operation.name, operation.keep_live
+    if operation.dry_run:
+        with inside.ledger.read() as snapshot:
+            return delegators.preview_disable(snapshot, name, keep_live=keep_live)
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        done = delegators.disable(transaction, name, operation.reason, operation.most, keep_live=keep_live)
+    return done._replace(unproved=prove(inside.ledger))
+
+
+def _import(inside: Inside, operation: ops.ImportDelegators) -> Reconciled:
+    from jitid import reconciling
+
+    roster, full = operation.roster, operation.full
+    if operation.dry_run:
+        with inside.ledger.read() as snapshot:
+            return reconciling.preview(snapshot, roster, full=full)
+    with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        done = reconciling.reconcile(
+            transaction, roster, operation.source, operation.reason, operation.most, full=full
+        )
+    return done._replace(unproved=prove(inside.ledger))

@@ -1,0 +1,90 @@
+"""The operations on the directory's delegators; `delegating.py` performs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import DirectoryOperation
+
+if TYPE_CHECKING:
+    from jitid.delegator import Delegator
+    from jitid.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
+    from jitid.reconciling import Reconciled, Source
+    from jitid.roster.stated import Roster, Stated
+
+
+class AddDelegator(DirectoryOperation["Edited"]):
+    """Add a delegator to the directory."""
+
+    stated: Stated
+    accept_clock: bool = False
+
+
+class ChangeDelegator(DirectoryOperation["Edited"]):
+    """Change what the directory has of a delegator."""
+
+    name: str
+    edit: Edit
+    accept_clock: bool = False
+
+
+class DisableDelegator(DirectoryOperation["Disabled"]):
+    """Disable a delegator, and end what hangs on them."""
+
+    name: str
+    keep_live: bool = False
+    """Whether what descends from them lives on."""
+    reason: str | None = None
+    most: int | None
+    """How many live credentials may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class EnableDelegator(DirectoryOperation["Enabled"]):
+    """Let a delegator delegate again."""
+
+    name: str
+    reason: str | None = None
+    accept_clock: bool = False
+
+
+class ShowDelegator(DirectoryOperation["DelegatorDetails"]):
+    """Tell everything about a delegator."""
+
+    name: str
+
+
+class ListDelegators(DirectoryOperation["list[Delegator]"]):
+    """List delegators in the order of their names, a page at a time."""
+
+    group: str | None = None
+    disabled: bool | None = None
+    """None for both."""
+    after: str | None = None
+    limit: int
+
+
+class ImportDelegators(DirectoryOperation["Reconciled"]):
+    """Make the directory say what a list says."""
+
+    roster: Roster
+    source: Source
+    full: bool = False
+    """Whether the list has everybody, so that whom an import has brought and it lacks is disabled."""
+    reason: str | None = None
+    most: int | None
+    """How many delegators may be disabled and how many live credentials may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+DelegatorOperation = (
+    AddDelegator
+    | ChangeDelegator
+    | DisableDelegator
+    | EnableDelegator
+    | ShowDelegator
+    | ListDelegators
+    | ImportDelegators
+)

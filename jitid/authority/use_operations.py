@@ -1,0 +1,41 @@
+"""Operations on the use of credentials: what each takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.operations import UseOperation
+
+if TYPE_CHECKING:
+    from jitid.authorization import Asked
+    from jitid.ledger.records import Ancestor
+    from jitid.ledger.use import Use, UseFilter
+    from jitid.usage import Recorded
+
+
+class Authorize(UseOperation["Recorded"]):
+    """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
+
+    asked: tuple[Asked, ...]
+    """At least one."""
+    audiences: tuple[str, ...] = ()
+    """Whom the tokens must be meant for; empty: whom this authority's configuration names."""
+    accept_clock: bool = False
+
+
+class UsePage(NamedTuple):
+    """Actions that were recorded, with the chain above each identity that acted."""
+
+    uses: list[Use]
+    lineages: dict[int, list[Ancestor]]
+    """By the ledger's number of an identity, the nearest first; the root of a chain has none."""
+
+
+class ListUses(UseOperation["UsePage"]):
+    """Tell what was done at some time, by whom and for whom."""
+
+    chosen: UseFilter
+    limit: int
+
+
+AnyUseOperation = Authorize | ListUses

@@ -1,0 +1,47 @@
+"""Performs the operations on the use of credentials."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never, cast
+
+from jitid import recognition, usage
+from jitid.authority import use_operations as ops
+from jitid.authority.inside import Inside
+from jitid.authority.operations import UseOperation
+
+
+def perform(inside: Inside, operation: UseOperation[Any]) -> object:
+    """Perform one of them."""
+    one = cast("ops.AnyUseOperation", operation)
+    match one:
+        case ops.Authorize():
+            return _authorize(inside, one)
+        case ops.ListUses():
+            return _list(inside, one)
+        case _:
+            assert_never(one)
+
+
+def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
+    ledger, terms, asked = inside.ledger, inside.terms(), operation.asked
+    names = ledger.names
+    audiences = operation.audiences or inside.audiences or (names.issuer,)
+    with ledger.read() as snapshot:
+        keys = recognition.keys_of(snapshot)
+    # What is slow needs no lock: others write meanwhile.
+    presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
+    with ledger.read() as snapshot:
+        foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
+    with ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return usage.record(transaction, names, terms, asked, foreseen, audiences)
+
+
+def _list(inside: Inside, operation: ops.ListUses) -> ops.UsePage:
+    with inside.ledger.read() as snapshot:
+        chosen = operation.chosen
+        # A person is meant by whichever of their names.
+        names = [name for stated in chosen.delegators for name in snapshot.names_of(stated)]
+        uses = snapshot.uses(chosen._replace(delegators=tuple(dict.fromkeys(names))), operation.limit)
+        return ops.UsePage(
+            uses, snapshot.lineages({one.identity_key for one in uses if one.identity_key is not None})
+        )

@@ -1,0 +1,291 @@
+"""Whether a credential may be used for an action now: its scopes, the directory and the policy, asked anew."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+from jitid import governance, strictjson
+from jitid.agent import Agent
+from jitid.credential import Credential
+from jitid.delegator import Delegator
+from jitid.errors import UsageError
+from jitid.ledger.directory import Entry
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor, Names
+from jitid.lifetime import format_duration
+from jitid.policy.decision import Decision, PolicyRequest
+from jitid.recognition import Held
+from jitid.request import Terms
+from jitid.scope import Scope, covers, has_wildcard, parse_scope
+from jitid.secret import Secret
+from jitid.text import quote, refuse_token
+
+NO_SCOPE = "scope"
+"""The rule that stands where no scope of the credential covers the action."""
+
+LONGEST = 4096
+"""So many bytes of UTF-8 the name of a resource has at most, and the text of a context too."""
+
+EMPTY = "{}"
+"""The context of an action of which nothing is said."""
+
+
+class Asked(NamedTuple):
+    """An action that somebody wants to do with a token."""
+
+    token: Secret
+    action: Scope
+    resource: str
+    context: str = EMPTY
+    """What the enforcement point says of it: a JSON object in its one spelling."""
+
+
+class Verdict(NamedTuple):
+    """What became of an action."""
+
+    allowed: bool
+    valid: bool
+    """Whether the token was; if it was not, nothing else was asked."""
+    reason: str | None
+    """Why it is denied; None if it is not."""
+    rules: tuple[str, ...]
+    scope: str | None
+    """The scope of the credential that covers it."""
+    credential: Credential | None
+    """Also one that is dead; None for a token that is none of this ledger's."""
+    lineage: list[Ancestor]
+
+
+def check_action(text: str) -> Scope:
+    """Return an action: a scope that stands for nothing but itself. Raise UsageError for what is none."""
+    refuse_token(text, "the action")
+    try:
+        action = parse_scope(text)
+    except UsageError:
+        raise UsageError(f"{quote(text)} is no action", _SHAPE) from None
+    if has_wildcard(action):
+        raise UsageError(f"{quote(text)} is no action: it is one thing to do, and no pattern", _SHAPE)
+    return action
+
+
+_SHAPE = "write it as a scope is written, such as s3:GetObject"
+
+
+def check_resource(text: str) -> str:
+    """Return the name of a resource unchanged. Raise UsageError for what no ledger can keep, and for a token."""
+    if not text.strip():
+        raise UsageError("the resource is blank", "name what the action is done to")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UsageError("the resource is not UTF-8 text") from None
+    if size > LONGEST:
+        raise UsageError(f"the resource has {size} bytes, more than {LONGEST}")
+    if "\0" in text:
+        raise UsageError("the resource has a NUL, which no text has")
+    refuse_token(text, "the resource")
+    return text
+
+
+def check_context(value: object) -> str:
+    """Return a context in its one spelling. Raise UsageError for what is no short JSON object, and for a token."""
+    if not isinstance(value, dict):
+        raise UsageError("the context is no JSON object", 'such as {"ip": "192.0.2.1"}')
+    try:
+        text = strictjson.dumps(value)
+    except strictjson.StrictJSONError as error:
+        raise UsageError(f"the context cannot be kept: {error}") from error
+    if len(text) > LONGEST:
+        raise UsageError(f"the context has {len(text)} bytes, more than {LONGEST}")
+    refuse_token(text, "the context")
+    return text
+
+
+def judge(
+    snapshot: Snapshot, names: Names, terms: Terms, asked: Sequence[Asked], held: Sequence[Held]
+) -> list[Verdict]:
+    """Decide on actions as of the time of the snapshot; `held` says what each one's token stands for."""
+    valid = [
+        (one.credential, one.lineage) for one in held if one.refusal is None and one.credential is not None
+    ]
+    people = snapshot.delegators_named({credential.delegator for credential, _ in valid})
+    agents = snapshot.agents_named(
+        {
+            name
+            for credential, lineage in valid
+            for name in (credential.agent, *(one.agent for one in lineage))
+        }
+    )
+    judging = _Judge(snapshot, names, terms, people, agents)
+    return [judging.verdict(one, its) for one, its in zip(asked, held, strict=True)]
+
+
+def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:
+    """Return those of the scopes that cover an action on a resource, the narrowest first.
+
+    One does if it covers the action alone, for whatever resource; or `ACTION:RESOURCE`, where that is a scope.
+    """
+    try:
+        right = parse_scope(f"{action}:{resource}")
+    except UsageError:
+        right = action
+    found = [
+        Scope(scope)
+        for scope in scopes
+        if scope in (right, action)
+        or ("*" in scope and (covers(Scope(scope), right) or covers(Scope(scope), action)))
+    ]
+    if len(found) > 1:
+        found.sort(key=lambda scope: ("*" in scope, -scope.count(":")))
+    return found
+
+
+def _what(asked: Asked) -> str:
+    return f"{quote(asked.action)} on {quote(asked.resource)}"
+
+
+class _Denial(NamedTuple):
+    rules: tuple[str, ...]
+    reason: str
+
+
+class _Judge:
+    """Decides on many actions at one time; what they have in common is asked once."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        names: Names,
+        terms: Terms,
+        people: Mapping[str, Delegator],
+        agents: Mapping[str, Agent],
+    ) -> None:
+        self._snapshot = snapshot
+        self._now = snapshot.now
+        self._terms = terms
+        self._usual = terms.audiences or (names.issuer,)
+        self._people = people
+        self._agents = agents
+        self._objections: dict[Hashable, list[governance.Objection]] = {}
+        self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
+
+    def verdict(self, asked: Asked, held: Held) -> Verdict:
+        """Decide on one action."""
+        credential, lineage = held.credential, held.lineage
+        if held.refusal is not None or credential is None:
+            return Verdict(False, False, held.refusal, (), None, credential, lineage)
+        scopes = covering(credential.scopes, asked.action, asked.resource)
+        scope = next(iter(scopes), None)
+        denial = self._beyond(credential, lineage, asked, scopes)
+        rules: tuple[str, ...] = ()
+        if denial is None:
+            scope, rules, denial = self._decided(credential, held, asked, scopes)
+        if denial is None:
+            return Verdict(True, True, None, rules, scope, credential, lineage)
+        return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage)
+
+    def _beyond(
+        self, credential: Credential, lineage: Sequence[Ancestor], asked: Asked, scopes: Sequence[Scope]
+    ) -> _Denial | None:
+        """Return what refuses an action whatever the policy says: the scopes, or the directory."""
+        if not scopes:
+            return _Denial((NO_SCOPE,), f"no scope of the credential covers {_what(asked)}")
+        entry = self._entry(credential)
+        found = self._objections_to(entry, credential, lineage) + [
+            governance.Objection(rule, f"{why}: {_what(asked)}", "")
+            for rule, held, why in governance.limits(entry.delegator, entry.agent)
+            if not covering(held, asked.action, asked.resource)
+        ]
+        if not found:
+            return None
+        reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
+        return _Denial(tuple([one.rule for one in found]), reason)
+
+    def _objections_to(
+        self, entry: Entry, credential: Credential, lineage: Sequence[Ancestor]
+    ) -> list[governance.Objection]:
+        chain = tuple([one.agent for one in lineage])
+        key = (
+            credential.delegator,
+            credential.agent,
+            credential.sensitivity,
+            credential.kind,
+            credential.audiences,
+            chain,
+        )
+        found = self._objections.get(key)
+        if found is None:
+            found = governance.objections(
+                entry,
+                credential.delegator,
+                credential.sensitivity,
+                known_only=self._terms.known_delegators_only,
+                now=self._now,
+            )
+            # Nothing is added beside what it lives by already.
+            found += governance.beyond_limits(
+                entry.agent, credential.kind, credential.audiences, self._usual, 0, 0
+            )
+            found += governance.out_of_service(map(self._agents.get, dict.fromkeys(chain)), self._now)
+            self._objections[key] = found
+        return found
+
+    def _decided(
+        self, credential: Credential, held: Held, asked: Asked, scopes: Sequence[Scope]
+    ) -> tuple[Scope | None, tuple[str, ...], _Denial | None]:
+        """Return what the policy says now: by which scope and which rules, or why not."""
+        request = PolicyRequest(
+            credential.agent,
+            credential.delegator,
+            credential.delegator_proof,
+            credential.task,
+            None if held.task is None else held.task.purpose,
+            credential.sensitivity,
+            credential.kind,
+            credential.depth,
+            tuple(scopes),
+            credential.audiences,
+            credential.expires_at - credential.issued_at,
+            self._now,
+            governance.standing_of(self._entry(credential)),
+            self._terms.zone,
+        )
+        decision, approved = self._decision(credential, request)
+        if not decision.permit:
+            return scopes[0], (), _Denial(decision.rules, decision.reason)
+        scope = Scope(decision.granted[0])
+        age = self._now - credential.issued_at
+        if decision.max_ttl is not None and age >= decision.max_ttl:
+            reason = (
+                f"rule `{decision.ttl_rule}` gives {format_duration(decision.max_ttl)} at most, and the credential "
+                f"was issued {format_duration(age)} ago"
+            )
+            return scope, (), _Denial((str(decision.ttl_rule),), reason)
+        policy = self._terms.policy
+        if policy.asks_use:
+            used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
+            refusal = policy.permits_use(used, asked.resource, approved)
+            if refusal is not None and policy.asks_approval and not approved:
+                approved = self._snapshot.approvers_of(credential.identity_key)
+                refusal = policy.permits_use(used, asked.resource, approved) if approved else refusal
+            if refusal is not None:
+                return scope, (), _Denial(refusal.rules, refusal.reason)
+        return scope, decision.rules, None
+
+    def _decision(self, credential: Credential, request: PolicyRequest) -> tuple[Decision, frozenset[str]]:
+        """Return what the policy says of issue and scopes, and the groups that it was told have approved."""
+        found = self._decisions.get(request)
+        if found is not None:
+            return found
+        policy, approved = self._terms.policy, frozenset[str]()
+        decision = policy.decide(request, narrow=True, explain=False)
+        if decision.needs:
+            # What one identity was approved for, another was not.
+            approved = self._snapshot.approvers_of(credential.identity_key)
+            return policy.decide(request, narrow=True, explain=False, approved=approved), approved
+        self._decisions[request] = decision, approved
+        return decision, approved
+
+    def _entry(self, credential: Credential) -> Entry:
+        return Entry(self._people.get(credential.delegator), self._agents.get(credential.agent), 0)

@@ -1,0 +1,173 @@
+"""`jitid delegator import`: make the directory say what a list of delegators says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid import reconciling
+from jitid.authority.delegator_operations import ImportDelegators
+from jitid.commands import delegatorrows, rosterfile, rows
+from jitid.commands.asking import can_ask, confirm
+from jitid.commands.globals import Globals
+from jitid.commands.revoke import check_reason, most_of, unproved
+from jitid.environment import open_for_preview, open_or_create_authority
+from jitid.formats import output
+from jitid.formats.view import View
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.reconciling import Reconciled
+
+FIELDS = (
+    "people",
+    *reconciling.SORTS,
+    "staying",
+    "ended",
+    "credentials",
+    "identities",
+    "offline_until",
+    "agents",
+    "requests",
+    "grants",
+    "names",
+    "event",
+    "dry_run",
+)
+_TOLD = {
+    "added": ("add", "added"),
+    "changed": ("change", "changed"),
+    "enabled": ("enable", "enabled"),
+    "disabled": ("disable", "disabled"),
+    "missing": ("disable as missing", "disabled as missing"),
+}
+
+
+def import_(
+    given: Globals,
+    file: options.RosterFile,
+    as_: options.RosterForm = None,
+    full: options.FullRoster = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.MaxLost = None,
+    yes: options.YesLost = False,
+) -> None:
+    """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
+
+    Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
+    Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
+    """
+    given.expect(FIELDS)
+    form = rosterfile.form_of(file, as_)
+    most = None if yes else most_of(given, max_)
+    check_reason(reason)
+    roster, source = rosterfile.read(file, form)
+    for note in roster.notes:
+        given.note(note)
+    operation = ImportDelegators(
+        roster=roster,
+        source=source,
+        full=full,
+        reason=reason,
+        most=most,
+        dry_run=dry_run,
+        accept_clock=given.accept_clock,
+    )
+    config = given.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
+    done = _perform(given, authority, operation)
+    _tell(given, done, dry_run=dry_run)
+
+
+def _perform(given: Globals, authority: Authority, operation: ImportDelegators) -> Reconciled:
+    """Import a list; at a terminal, ask before more is lost than allowed without --yes."""
+    if operation.most is None or operation.dry_run or not can_ask(given):
+        return authority.perform(operation)
+    foreseen = authority.perform(
+        ImportDelegators(
+            roster=operation.roster, source=operation.source, full=operation.full, most=None, dry_run=True
+        )
+    )
+    number = reconciling.needed(foreseen)
+    if number <= operation.most:
+        return authority.perform(operation)
+    _tell_names(foreseen)
+    confirm(
+        f"disable {reconciling.losses(foreseen)}",
+        number,
+        f"the number {number} to import the list; anything else changes nothing",
+    )
+    return authority.perform(
+        ImportDelegators(
+            roster=operation.roster,
+            source=operation.source,
+            full=operation.full,
+            reason=operation.reason,
+            most=number,
+            accept_clock=operation.accept_clock,
+        )
+    )
+
+
+def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.delegator-import/1", FIELDS, [_row(given, done, dry_run=dry_run)], one=True))
+        if done.unproved is not None:
+            given.warn(unproved(done.unproved))
+    else:
+        output.write(_sentence(done, dry_run=dry_run) + "\n")
+        if dry_run:
+            _tell_names(done)
+    staying = done.staying
+    if staying.number:
+        are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
+        given.note(
+            f"{staying.number} in the list {are} so: {delegatorrows.first_of(staying.first, staying.number)}"
+        )
+    if done.unresolved:
+        managers = "manager is" if done.unresolved == 1 else "managers are"
+        given.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
+
+
+def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
+    radius, ties = done.departure.radius, done.departure.ties
+    row = {
+        "people": done.people,
+        **{name: getattr(done, name).number for name in reconciling.SORTS},
+        "staying": done.staying.number,
+        "ended": 0 if done.event is None else radius.credentials,
+        "credentials": radius.credentials,
+        "identities": radius.identities,
+        "offline_until": rows.time(radius.offline_until),
+        "agents": ties.agents,
+        "requests": ties.requests,
+        "grants": ties.grants,
+        "names": {name: getattr(done, name).first for name in reconciling.SORTS},
+        "event": done.event,
+        "dry_run": dry_run,
+    }
+    return delegatorrows.shown(given, row)
+
+
+def _sentence(done: Reconciled, *, dry_run: bool) -> str:
+    people = "1 delegator" if done.people == 1 else f"{done.people} delegators"
+    if not done.anything:
+        return f"nothing to change: the directory says already what the list of {people} says"
+    parts = [
+        f"{_TOLD[name][not dry_run]} {getattr(done, name).number}"
+        for name in reconciling.SORTS
+        if getattr(done, name).number
+    ]
+    parts = [", ".join(parts), *delegatorrows.departed(done.departure, would=dry_run)]
+    if dry_run:
+        return "; ".join([*(f"would {part}" for part in parts), "nothing was changed"])
+    text = f"of {people} " + "; ".join(parts) + f" (audit event {done.event})"
+    return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
+
+
+def _tell_names(done: Reconciled) -> None:
+    for name in reconciling.SORTS:
+        sort = getattr(done, name)
+        if sort.number:
+            output.say(f"jitid: {name}: {delegatorrows.first_of(sort.first, sort.number)}")

@@ -1,0 +1,55 @@
+"""What became of an action, as a row for a format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jitid.authorization import Asked, Verdict
+
+FIELDS: tuple[str, ...] = (
+    "decision",
+    "reason",
+    "rules",
+    "scope",
+    "identity",
+    "jti",
+    "agent",
+    "delegator",
+    "chain",
+    "task",
+    "action",
+    "resource",
+    "at",
+    "event",
+)
+
+
+def row_of(asked: Asked, verdict: Verdict, at: str | None, event: int) -> dict[str, Any]:
+    """Return what became of an action by the names of `FIELDS`."""
+    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    row |= {
+        "decision": "allow" if verdict.allowed else "deny",
+        "reason": verdict.reason,
+        "rules": verdict.rules,
+        "scope": verdict.scope,
+        "action": asked.action,
+        "resource": asked.resource,
+        "at": at,
+        "event": event,
+    }
+    credential = verdict.credential
+    if credential is not None:
+        row |= {
+            "identity": credential.id,
+            "jti": credential.jti,
+            "agent": credential.agent,
+            "delegator": credential.delegator,
+            "chain": (
+                credential.delegator,
+                *[one.agent for one in reversed(verdict.lineage)],
+                credential.agent,
+            ),
+            "task": credential.task,
+        }
+    return row

@@ -1,0 +1,232 @@
+"""A list of delegators held against the directory: who is who, and of whom anything would be different."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from jitid.delegator import Delegator
+from jitid.delegators import taken
+from jitid.errors import UsageError
+from jitid.ledger.directory import Holder
+from jitid.ledger.protocol import Snapshot
+from jitid.roster.place import misplaced
+from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
+from jitid.text import quote
+
+_AT_ONCE = 5_000
+
+
+class Comparison(NamedTuple):
+    """What a list would change."""
+
+    added: list[Delegator]
+    changed: list[Delegator]
+    """Known ones of whom anything is different, but for the next two."""
+    enabled: list[Delegator]
+    disabled: list[Delegator]
+    """Those whom the list says to be disabled, and who were not."""
+    missing: list[Holder]
+    """Those who came with an import once, are not disabled, and are not in the list; none if it is not full."""
+    staying: list[str]
+    """The names of those who are disabled, and of whom the list does not say whether they are."""
+    names: list[str]
+    """All those by which whoever is to be disabled is known."""
+    unresolved: int
+    """How many managers nobody knows by the id that stands for them."""
+
+    @property
+    def put(self) -> list[Delegator]:
+        """All who are to be recorded."""
+        return [*self.added, *self.changed, *self.enabled, *self.disabled]
+
+    def members(self) -> list[str]:
+        """Return the names of all of whom anything would be different, sorted."""
+        return sorted([one.name for one in self.put] + [one.own for one in self.missing])
+
+
+def compare(snapshot: Snapshot, roster: Roster, *, full: bool) -> Comparison:
+    """Return what a list would change.
+
+    Raises:
+        UsageError: two of the list are one, a name is somebody else's, or the list names nobody or cannot be all.
+
+    """
+    if not roster.people:
+        raise UsageError(
+            "the list names nobody; nothing was changed", "an empty list never stands for nobody at all"
+        )
+    if full and roster.partial is not None:
+        raise UsageError(f"{roster.partial}; nothing was changed", "with --full the list must have everybody")
+    return _Matching(snapshot, roster.people).compared(full=full)
+
+
+class _Matching:
+    """The people of a list by their positions in it, with what the directory has of them."""
+
+    def __init__(self, snapshot: Snapshot, people: Sequence[Stated]) -> None:
+        self._snapshot = snapshot
+        self._people = people
+        self._known: list[Holder | None] = [None] * len(people)
+        """Who of the directory each of them is."""
+        self._claims: dict[str, int] = {}
+        """Who of the list has each name afterwards."""
+        self._fresh: dict[str, int] = {}
+        """Those of these names that were not theirs before."""
+        self._leaving: set[int] = set()
+        self._left: list[str] = []
+        """The names of the leaving, also those that they have no longer."""
+        self._match()
+        for position, stated in enumerate(people):
+            named = () if isinstance(stated.aliases, Keep) else stated.aliases
+            for name in dict.fromkeys((self._own(position), stated.name, *named)):
+                self._claim(name, position)
+
+    def compared(self, *, full: bool) -> Comparison:
+        """Return what is different."""
+        managers = _Managers(self._snapshot, self._people, self._claims, self._own)
+        found = Comparison([], [], [], [], [], [], [], managers.unresolved)
+        for position, before in self._paired():
+            stated = managers.named(self._people[position])
+            new = merged(stated, before, self._snapshot.now)
+            self._account(position, before, new)
+            if before is None:
+                found.added.append(new)
+            elif before.disabled_at is None and new.disabled_at is not None:
+                found.disabled.append(new)
+            elif before.disabled_at is not None and new.disabled_at is None:
+                found.enabled.append(new)
+            elif new != before:
+                found.changed.append(new)
+            if new.disabled_at is not None and stated.disabled is KEEP:
+                found.staying.append(new.name)
+        self._must_be_free()
+        keys = {holder.key for holder in self._known if holder is not None}
+        if full:
+            found.missing.extend(self._snapshot.imported_besides(keys))
+        # What has gone to somebody else is not ended with whoever had it.
+        found.names.extend(
+            name for name in dict.fromkeys(self._left) if self._claims.get(name, -1) in self._leaving | {-1}
+        )
+        found.names.extend(self._snapshot.all_names(holder.key for holder in found.missing))
+        return found
+
+    def _match(self) -> None:
+        """Find out who is known: by their id elsewhere, by their own name, or by an alias that nobody else claims."""
+        by_alias: list[tuple[int, Holder]] = []
+        taken_by: dict[int, int] = {}
+        numbered = iter(enumerate(self._people))
+        while chunk := list(islice(numbered, _AT_ONCE)):
+            outside = self._snapshot.known_outside(
+                stated.external for _, stated in chunk if isinstance(stated.external, str)
+            )
+            holders = self._snapshot.holders(stated.name for _, stated in chunk)
+            for position, stated in chunk:
+                holder = holders.get(stated.name)
+                known = outside.get(stated.external) if isinstance(stated.external, str) else None
+                if known is None and holder is not None and holder.own != stated.name:
+                    by_alias.append((position, holder))
+                    continue
+                self._recognise(position, known or holder, taken_by)
+        for position, holder in by_alias:
+            if holder.key not in taken_by:
+                self._recognise(position, holder, taken_by)
+        self._must_differ()
+
+    def _recognise(self, position: int, holder: Holder | None, taken_by: dict[int, int]) -> None:
+        if holder is None:
+            return
+        other = taken_by.setdefault(holder.key, position)
+        if other != position:
+            raise misplaced(
+                self._people[position].place,
+                f"{quote(self._people[position].name)} is the same delegator as {quote(self._people[other].name)} "
+                f"({self._people[other].place}): the directory has both as {quote(holder.own)}",
+                "one person has one entry, and their other names as aliases in it",
+            )
+        self._known[position] = holder
+
+    def _must_differ(self) -> None:
+        """Refuse one id for two people."""
+        seen: dict[str, int] = {}
+        for position, stated in enumerate(self._people):
+            if isinstance(stated.external, str) and seen.setdefault(stated.external, position) != position:
+                first = self._people[seen[stated.external]]
+                raise misplaced(stated.place, f"it has the same id as {quote(first.name)} ({first.place})")
+
+    def _own(self, position: int) -> str:
+        holder = self._known[position]
+        return self._people[position].name if holder is None else holder.own
+
+    def _claim(self, name: str, position: int, *, kept: bool = False) -> None:
+        other = self._claims.setdefault(name, position)
+        if other == position:
+            return
+        # Whoever keeps a name that the list does not tell of is not to blame.
+        later, first = (other, position) if kept or other > position else (position, other)
+        one = self._people[first]
+        raise misplaced(
+            self._people[later].place,
+            f"{quote(name)} is a name of {quote(self._own(first))} too ({one.place})",
+            "one person has one entry, and nobody has a name of somebody else's",
+        )
+
+    def _paired(self) -> Iterator[tuple[int, Delegator | None]]:
+        """Yield each position with what the directory has of them."""
+        numbered = iter(enumerate(self._known))
+        while chunk := list(islice(numbered, _AT_ONCE)):
+            keys = [holder.key for _, holder in chunk if holder is not None]
+            found = {one.key: one for one in self._snapshot.find_delegators(keys)}
+            for position, holder in chunk:
+                yield position, None if holder is None else found[holder.key]
+
+    def _account(self, position: int, before: Delegator | None, new: Delegator) -> None:
+        """Note which names somebody has afterwards, and which they leave behind if they are disabled."""
+        had = () if before is None else (before.name, *before.aliases)
+        if new.aliases != had[1:] or before is None:
+            for name in (new.name, *new.aliases):
+                self._claim(name, position, kept=True)
+                if name not in had:
+                    self._fresh[name] = position
+        elif isinstance(self._people[position].aliases, Keep) or not self._people[position].subjects_too:
+            for name in new.aliases:
+                self._claim(name, position, kept=True)
+        if new.disabled_at is not None and (before is None or before.disabled_at is None):
+            self._leaving.add(position)
+            self._left += [name for name in (*had, new.name, *new.aliases) if " " not in name]
+
+    def _must_be_free(self) -> None:
+        """Refuse names of those who are not in the list."""
+        inside = {holder.key for holder in self._known if holder is not None}
+        fresh = iter(self._fresh)
+        while chunk := list(islice(fresh, _AT_ONCE)):
+            for name, holder in self._snapshot.holders(chunk).items():
+                if holder.key not in inside:
+                    error = taken(name, holder.own)
+                    raise UsageError(f"{self._people[self._fresh[name]].place}: {error.message}", error.hint)
+
+
+class _Managers:
+    """Who the managers of a list are, by their own names."""
+
+    def __init__(
+        self, snapshot: Snapshot, people: Sequence[Stated], claims: dict[str, int], own: Callable[[int], str]
+    ) -> None:
+        stated = {one.manager for one in people if isinstance(one.manager, str)}
+        self._owns = {name: own(claims[name]) for name in stated if name in claims}
+        outside = [name for name in stated if name not in claims]
+        self._owns |= {name: holder.own for name, holder in snapshot.holders(outside).items()}
+        ids = {one.manager_external for one in people if one.manager_external is not None}
+        self._ids = {id_: holder.own for id_, holder in snapshot.known_outside(ids).items()}
+        self.unresolved = sum(
+            one.manager_external is not None and one.manager_external not in self._ids for one in people
+        )
+
+    def named(self, stated: Stated) -> Stated:
+        """Return what is stated with the own name of the manager; one whom nobody knows by their id is none."""
+        if stated.manager_external is not None:
+            return stated._replace(manager=self._ids.get(stated.manager_external))
+        if isinstance(stated.manager, str) and stated.manager in self._owns:
+            return stated._replace(manager=self._owns[stated.manager])
+        return stated

@@ -1,0 +1,287 @@
+"""The directory's delegators, one at a time: added, changed, disabled, enabled, and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from jitid import departing
+from jitid.agent import Agent
+from jitid.delegator import Delegator
+from jitid.departing import Departure
+from jitid.errors import NotFoundError, UsageError
+from jitid.ledger.directory import Ties
+from jitid.ledger.enrolled import TOLD, told
+from jitid.ledger.leaving import SUSPENDED_AS
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.revocation import check_reason, guard
+from jitid.roster.stated import Stated, few, merged
+from jitid.text import quote
+
+_ALL = 1 << 31
+
+
+class Amendment(NamedTuple):
+    """How a list is changed: emptied or not, then added to, then taken from."""
+
+    clear: bool = False
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def applied(self, before: Iterable[str]) -> tuple[str, ...]:
+        """Return the list afterwards, each once and sorted."""
+        return tuple(sorted(({*(() if self.clear else before), *self.add}) - {*self.remove}))
+
+
+class Edit(NamedTuple):
+    """What is to be changed of a delegator; None and an empty amendment leave something as it is."""
+
+    entitlements: Amendment = Amendment()
+    policy_alone: bool = False
+    """Leave it to the policy alone what they may hand out."""
+    sensitivity: str | None = None
+    groups: Amendment = Amendment()
+    manager: str | None = None
+    no_manager: bool = False
+    aliases: Amendment = Amendment()
+
+
+class Edited(NamedTuple):
+    """What adding or changing a delegator came to."""
+
+    delegator: Delegator
+    changed: tuple[str, ...]
+    """Which fields; none if all was so already."""
+    live: int
+    """How many live credentials descend from them, which keep what they hold."""
+    event: int | None
+
+
+class Enabled(NamedTuple):
+    """What enabling a delegator came to."""
+
+    delegator: Delegator
+    suspended: tuple[str, ...]
+    """The agents of theirs that were suspended with them, and stay so."""
+    event: int | None
+    """None if they were not disabled."""
+
+
+class Disabled(NamedTuple):
+    """What disabling a delegator came to, or would come to."""
+
+    delegator: Delegator
+    """As they were before."""
+    departure: Departure
+    event: int | None
+    """None in a dry run, and if nothing was left to be done."""
+    unproved: str | None = None
+    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
+
+
+class DelegatorDetails(NamedTuple):
+    """All about a delegator."""
+
+    delegator: Delegator
+    agents: tuple[Agent, ...]
+    """Those that they own and that are not unregistered."""
+    ties: Ties
+    """What would end with them."""
+
+
+def add(transaction: Transaction, stated: Stated) -> Edited:
+    """Add a delegator.
+
+    Raises:
+        UsageError: they are in the directory, or one of the names is somebody's; nothing was changed.
+
+    """
+    holder = transaction.holders([stated.name]).get(stated.name)
+    if holder is not None and holder.own == stated.name:
+        raise UsageError(
+            f"{quote(stated.name)} is in the directory already; nothing was changed",
+            f"jitid delegator change {stated.name}",
+        )
+    new = _resolved(transaction, merged(stated, None, transaction.now))
+    _must_be_free(transaction, new)
+    transaction.put_delegators([new])
+    facts = told(new)
+    event = transaction.append(
+        "delegator-add",
+        {
+            "delegator": new.name,
+            **facts,
+            # That there are no entitlements is told: without the fact the policy alone decides.
+            "groups": facts["groups"] or None,
+            "aliases": facts["aliases"] or None,
+        },
+    )
+    return Edited(new, TOLD, _live(transaction, new), event.seq)
+
+
+def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
+    """Change what the directory has of a delegator.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        UsageError: a name is somebody else's; nothing was changed.
+
+    """
+    before = must_find(transaction, name)
+    new = _resolved(transaction, _edited(before, edit))
+    changed = tuple(field for field in TOLD if getattr(new, field) != getattr(before, field))
+    if not changed:
+        return Edited(before, (), 0, None)
+    _must_be_free(transaction, new)
+    transaction.put_delegators([new])
+    now, was = told(new), told(before)
+    event = transaction.append(
+        "delegator-change",
+        {
+            "delegator": new.name,
+            "now": {field: now[field] for field in changed},
+            "was": {field: was[field] for field in changed},
+        },
+    )
+    return Edited(new, changed, _live(transaction, new), event.seq)
+
+
+def _edited(before: Delegator, edit: Edit) -> Delegator:
+    entitlements = before.entitlements
+    if edit.policy_alone:
+        entitlements = None
+    elif edit.entitlements.clear or edit.entitlements.add or entitlements is not None:
+        entitlements = normal(edit.entitlements.applied(entitlements or ()))
+    manager = None if edit.no_manager else edit.manager or before.manager
+    aliases = tuple(alias for alias in edit.aliases.applied(before.aliases) if alias != before.name)
+    return before._replace(
+        sensitivity=edit.sensitivity or before.sensitivity,
+        entitlements=entitlements,
+        groups=few(edit.groups.applied(before.groups), "groups"),
+        manager=manager,
+        aliases=few(aliases, "aliases"),
+    )
+
+
+def normal(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return scopes in their normal form. Raises UsageError for what is none, and for too many."""
+    from jitid.roster.stated import entitlements
+
+    return entitlements(tuple(scopes))
+
+
+def disable(
+    transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
+) -> Disabled:
+    """Disable a delegator: nothing more is issued for them, and what hangs on them ends.
+
+    Ended is what descends from any of their names, unless it is to be kept alive; the agents that they own are
+    suspended; their requests for approval, and what they approved and nobody has used yet, are withdrawn.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        TooManyError: more than `most` live credentials would end; nothing was changed.
+
+    """
+    check_reason(reason)
+    found = must_find(transaction, name)
+    names = transaction.names_of(found.name)
+    foreseen = departing.foresee(transaction, names, keep_live=keep_live)
+    if found.disabled_at is not None and not foreseen.anything:
+        return Disabled(found, foreseen, None)
+    if most is not None:
+        guard(foreseen.radius, most)
+    departure = departing.depart(transaction, [found.key], names, keep_live=keep_live)
+    event = transaction.append(
+        "delegator-disable",
+        {
+            "delegator": found.name,
+            "reason": reason,
+            "kept_live": keep_live or None,
+            "again": True if found.disabled_at is not None else None,
+            **departure.facts(),
+        },
+    )
+    return Disabled(found, departure, event.seq)
+
+
+def preview_disable(snapshot: Snapshot, name: str, *, keep_live: bool) -> Disabled:
+    """Return what disabling a delegator would come to. Raises NotFoundError."""
+    found = must_find(snapshot, name)
+    return Disabled(
+        found, departing.foresee(snapshot, snapshot.names_of(found.name), keep_live=keep_live), None
+    )
+
+
+def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
+    """Let a delegator delegate again; their agents stay suspended. Raises NotFoundError."""
+    check_reason(reason)
+    found = must_find(transaction, name)
+    suspended = tuple(
+        agent.name for agent in _owned(transaction, found) if agent.suspended_as == SUSPENDED_AS
+    )
+    if found.disabled_at is None:
+        return Enabled(found, suspended, None)
+    transaction.put_delegators([found._replace(disabled_at=None)])
+    event = transaction.append(
+        "delegator-enable", {"delegator": found.name, "since": found.disabled_at, "reason": reason}
+    )
+    return Enabled(found, suspended, event.seq)
+
+
+def details(snapshot: Snapshot, name: str) -> DelegatorDetails:
+    """Return all about a delegator. Raises NotFoundError."""
+    found = must_find(snapshot, name)
+    ties = snapshot.ties(snapshot.names_of(found.name))
+    return DelegatorDetails(found, tuple(_owned(snapshot, found)), ties)
+
+
+def must_find(snapshot: Snapshot, name: str) -> Delegator:
+    """Return the delegator who has that name or alias. Raises NotFoundError."""
+    found = snapshot.find_delegator(name)
+    if found is None:
+        # A subject of ID tokens is no name to add somebody by.
+        to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
+        raise NotFoundError(
+            f"the directory has no delegator {quote(name)}", f"see: jitid delegator list{to_add}"
+        )
+    return found
+
+
+def _owned(snapshot: Snapshot, delegator: Delegator) -> list[Agent]:
+    owners = snapshot.names_of(delegator.name)
+    return [
+        agent
+        for agent in snapshot.agents(owner=owners, after=None, limit=_ALL)
+        if agent.unregistered_at is None
+    ]
+
+
+def _live(snapshot: Snapshot, delegator: Delegator) -> int:
+    return snapshot.ties(snapshot.names_of(delegator.name)).live
+
+
+def _resolved(snapshot: Snapshot, delegator: Delegator) -> Delegator:
+    """Return a delegator whose manager is called by their own name."""
+    manager = delegator.manager
+    return delegator if manager is None else delegator._replace(manager=snapshot.own_name(manager))
+
+
+def _must_be_free(snapshot: Snapshot, delegator: Delegator) -> None:
+    """Refuse names that somebody else has. Raises UsageError."""
+    for name, holder in snapshot.holders((delegator.name, *delegator.aliases)).items():
+        if holder.key != delegator.key:
+            raise taken(name, holder.own)
+
+
+def taken(name: str, own: str) -> UsageError:
+    """Return the error for a name that somebody else has, whose own is `own`."""
+    if name == own:
+        return UsageError(
+            f"{quote(name)} is in the directory as somebody of their own; nothing was changed",
+            "one person has one entry, and their other names as aliases in it",
+        )
+    return UsageError(
+        f"{quote(name)} is an alias of {quote(own)}; nothing was changed",
+        f"if it is theirs no longer: jitid delegator change {own} --remove-alias '{name}'",
+    )

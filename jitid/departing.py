@@ -1,0 +1,74 @@
+"""What becomes of what delegators leave behind when they are disabled, one or many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid.credential import State
+from jitid.ledger.directory import Ties
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Radius, Selection
+from jitid.revocation import counts
+
+NOTHING = Radius(0, 0, 0, 0, 0, None, 0)
+_NAMED = 20
+"""So many names are told one by one in an event."""
+
+
+class Departure(NamedTuple):
+    """What ends, or would end, with delegators."""
+
+    radius: Radius
+    """What descends from them, or nothing where it is to live on."""
+    ties: Ties
+    digest: str | None = None
+    """Of the credentials that ended."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything at all."""
+        return bool(self.radius.credentials or self.ties.agents or self.ties.requests or self.ties.grants)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what audit events say of it."""
+        ended = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
+        return {
+            "agents": named(self.ties.agents) if self.ties.agents else None,
+            "requests": self.ties.requests or None,
+            "grants": self.ties.grants or None,
+            **ended,
+        }
+
+
+def foresee(snapshot: Snapshot, names: Sequence[str], *, keep_live: bool = False) -> Departure:
+    """Return what would end with the delegators who have these names."""
+    ties = snapshot.ties(names)
+    radius = NOTHING
+    if ties.live and not keep_live:
+        radius = snapshot.measure(Selection(delegators=tuple(names)))
+    return Departure(radius, ties)
+
+
+def depart(
+    transaction: Transaction, keys: Sequence[int], names: Sequence[str], *, keep_live: bool = False
+) -> Departure:
+    """Disable delegators, who have these names, with all that hangs on them; it points to the next event."""
+    ties = transaction.disable(keys, names)
+    if keep_live or not ties.live:
+        return Departure(NOTHING, ties)
+    radius, digest = transaction.end(Selection(delegators=tuple(names)), State.REVOKED)
+    return Departure(radius, ties, digest)
+
+
+def named(names: Sequence[str]) -> list[str] | dict[str, Any]:
+    """Return names for an event: all of them, or of many the first, the number and the digest."""
+    if len(names) <= _NAMED:
+        return list(names)
+    return {"first": list(names[:_NAMED]), "count": len(names), "digest": digest_of(names)}
+
+
+def digest_of(names: Sequence[str]) -> str:
+    r"""Return SHA-256 over names, each with `\n` behind it, as hex."""
+    return sha256("".join([f"{name}\n" for name in names]).encode()).hexdigest()

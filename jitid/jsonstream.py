@@ -1,0 +1,111 @@
+"""JSON texts read one element at a time, so that a long list costs little more memory than its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from jitid import strictjson
+from jitid.strictjson import StrictJSONError
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class Elements:
+    """The elements of a list, or of the list that an object has under a name; or several values after one another.
+
+    Iterating yields where each stands and what it is. Every value is read as `strictjson.loads` reads one. The place is
+    as a program such as `jq` names it (`[3]`, `.Resources[3]`), or `line 3` for a value that is in no list.
+    """
+
+    def __init__(self, text: str, what: str, member: str) -> None:
+        """`member` is the name of the list in an object, in lower case: letters of either case are alike."""
+        self._text = text
+        self._what = what
+        self._member = member
+        self._line = 1
+        self._counted = 0
+        """Up to where the lines are counted."""
+        self.around: list[dict[str, Any]] = []
+        """The other members of each object that had the list, by their names in lower case."""
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield the place and the value of each element. Raises StrictJSONError."""
+        if self._text[:1] == "\ufeff":
+            raise StrictJSONError(f"{self._what} starts with a byte order mark")
+        at = self._skip(0)
+        while at < len(self._text):
+            start = self._text[at]
+            if start == "[":
+                at = yield from self._list(at, "")
+            elif start == "{":
+                at = yield from self._object(at)
+            else:
+                place = self._place(at)
+                value, at = strictjson.loads_at(self._text, at, self._what)
+                yield place, value
+            at = self._skip(at)
+
+    def _list(self, start: int, name: str) -> Generator[tuple[str, Any], None, int]:
+        at = self._skip(start + 1)
+        if self._stands("]", at):
+            return at + 1
+        number = 0
+        while True:
+            value, at = strictjson.loads_at(self._text, at, self._what)
+            yield f"{name}[{number}]", value
+            number += 1
+            at = self._skip(at)
+            if self._stands("]", at):
+                return at + 1
+            at = self._skip(self._past(",", at))
+
+    def _object(self, start: int) -> Generator[tuple[str, Any], None, int]:
+        """Yield the elements of the object's list, or itself if it has none; it is read member by member."""
+        place = self._place(start)
+        members: dict[str, Any] = {}
+        listed: str | None = None
+        at = self._skip(start + 1)
+        while not (self._stands("}", at) and not members and listed is None):
+            name, at = strictjson.loads_at(self._text, at, self._what)
+            if not isinstance(name, str):
+                raise self._broken(at)
+            at = self._skip(self._past(":", self._skip(at)))
+            if name in members or name == listed:
+                raise StrictJSONError(f"{self._what} has two members of one name")
+            if name.lower() == self._member and listed is None and self._stands("[", at):
+                listed = name
+                at = yield from self._list(at, f".{name}")
+            else:
+                members[name], at = strictjson.loads_at(self._text, at, self._what)
+            at = self._skip(at)
+            if self._stands("}", at):
+                break
+            at = self._skip(self._past(",", at))
+        if listed is None:
+            yield place, members
+        else:
+            self.around.append({name.lower(): value for name, value in members.items()})
+        return at + 1
+
+    def _skip(self, at: int) -> int:
+        found = _SPACE.match(self._text, at)
+        return found.end() if found else at
+
+    def _stands(self, mark: str, at: int) -> bool:
+        return self._text.startswith(mark, at)
+
+    def _past(self, mark: str, at: int) -> int:
+        if not self._stands(mark, at):
+            raise self._broken(at)
+        return at + 1
+
+    def _broken(self, at: int) -> StrictJSONError:
+        return StrictJSONError(f"{self._what} does not parse at character {at + 1}")
+
+    def _place(self, at: int) -> str:
+        # Each stretch is counted once, however many values there are.
+        self._line += self._text.count("\n", self._counted, at)
+        self._counted = at
+        return f"line {self._line}"

@@ -1,0 +1,136 @@
+"""The directory's delegators compared with the audit events that made them what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+
+from jitid import strictjson
+from jitid.delegator import Delegator
+from jitid.errors import IntegrityError
+from jitid.ledger.directory import DirectorySnapshot
+from jitid.text import quote
+
+MARK = b'"op":"delegator-'
+"""What stands in each event about delegators, and in no other: in a text the quotes would be escaped."""
+
+TOLD = ("sensitivity", "entitlements", "groups", "manager", "aliases")
+"""What events tell of a delegator; the rest follows from the event, or stays."""
+
+_PAGE = 5_000
+
+
+def told(delegator: Delegator) -> dict[str, Any]:
+    """Return what events tell of a delegator."""
+    return {
+        field: list(value) if isinstance(value, tuple) else value
+        for field, value in ((field, getattr(delegator, field)) for field in TOLD)
+    }
+
+
+def digest(snapshot: DirectorySnapshot) -> str:
+    r"""Return SHA-256 over all delegators in the order of their names, as hex: each as JSON, with `\n` behind it."""
+    return _digest(_everybody(snapshot))
+
+
+def _digest(people: Iterator[Delegator]) -> str:
+    found = sha256()
+    for one in people:
+        # Numbers are the ledger's own, and say nothing of anybody.
+        found.update(strictjson.dumps(one[1:]).encode() + b"\n")
+    return found.hexdigest()
+
+
+def _everybody(snapshot: DirectorySnapshot) -> Iterator[Delegator]:
+    after: str | None = None
+    while page := snapshot.delegators(group=None, disabled=None, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].name
+
+
+class DelegatorMembers:
+    """Takes the events about delegators, and says at their end whether the directory is as those tell.
+
+    An import tells the digest of the whole directory, and each change what was before: so what was changed since the
+    last import is undone, step by step, and what remains must have that digest.
+    """
+
+    def __init__(self, snapshot: DirectorySnapshot) -> None:
+        self._snapshot = snapshot
+        self._base = sha256().hexdigest()
+        """The digest that the last import tells; before any that of nobody."""
+        self._since: list[tuple[int, Mapping[str, Any]]] = []
+        """What single events have changed since then."""
+
+    def take(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Go on with what one event tells."""
+        if event["op"] == "delegator-import":
+            self._base = event["directory"]
+            self._since.clear()
+        else:
+            self._since.append((seq, event))
+
+    def must_be_done(self) -> None:
+        """Compare the directory.
+
+        Raises:
+            IntegrityError: something of it was edited, removed or inserted.
+
+        """
+        undone: dict[str, Delegator | None] = {}
+        for seq, event in reversed(self._since):
+            name = event["delegator"]
+            if name not in undone:
+                undone[name] = self._snapshot.find_delegator(name)
+            found = undone[name]
+            if found is None or found.name != name:
+                raise IntegrityError(
+                    f"event {seq} tells of the delegator {quote(name)}, and the directory lacks them"
+                )
+            undone[name] = _before(seq, event, found)
+        if _digest(self._as_it_was(undone)) != self._base:
+            raise IntegrityError("the directory of delegators is not as the events say")
+
+    def _as_it_was(self, undone: Mapping[str, Delegator | None]) -> Iterator[Delegator]:
+        for one in _everybody(self._snapshot):
+            before = undone.get(one.name, one)
+            if before is not None:
+                yield before
+
+
+def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator | None:
+    """Return what a delegator was before an event; none if it added them. Raises IntegrityError."""
+    now, at = told(found), event["at"]
+    match event["op"]:
+        case "delegator-add":
+            fresh = found._replace(imported=False, external=None, added_at=at, disabled_at=None)
+            if found == fresh and all(now[field] == event.get(field, _ABSENT[field]) for field in TOLD):
+                return None
+        case "delegator-change":
+            if all(now[field] == value for field, value in event["now"].items()):
+                was: dict[str, Any] = {field: _value(value) for field, value in event["was"].items()}
+                return found._replace(**was)
+        case "delegator-disable":
+            if event.get("again"):
+                return found
+            if found.disabled_at == at:
+                return found._replace(disabled_at=None)
+        case "delegator-enable":
+            if found.disabled_at is None:
+                return found._replace(disabled_at=event["since"])
+    raise IntegrityError(f"the delegator {quote(found.name)} is not as event {seq} says")
+
+
+_ABSENT: Mapping[str, Any] = {
+    "sensitivity": None,
+    "entitlements": None,
+    "groups": [],
+    "manager": None,
+    "aliases": [],
+}
+"""What it means that an event which adds somebody does not tell a field."""
+
+
+def _value(told_: object) -> object:
+    return tuple(told_) if isinstance(told_, list) else told_

@@ -1,0 +1,99 @@
+"""What becomes of what delegators leave behind, for any number of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jitid.ledger import selecting
+from jitid.ledger.directory import Holder, Ties
+
+SUSPENDED_AS = "owner disabled"
+WITHDRAWN = "withdrawn"
+
+_GIVEN = "(SELECT name FROM given_name)"
+_OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
+_ASKED = f"delegator IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now"
+# Who has refused something keeps it refused.
+_GRANTED = f"""approver IN {_GIVEN} AND granted = 1
+    AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL AND expires_at > :now)"""
+
+
+class SqlLeaving:
+    """What a view of a ledger that speaks SQL answers about delegators who are to be disabled."""
+
+    _db: Any
+    _now: int
+
+    def imported_besides(self, keys: Iterable[int]) -> list[Holder]:
+        """Return, by name, who came with an import, is not disabled, and has none of these keys."""
+        selecting.give(self._db, (), (), delegators=keys)
+        rows = self._db.execute(
+            """SELECT d.id, d.name FROM delegator d
+                WHERE d.imported = 1 AND d.disabled_at IS NULL
+                  AND NOT EXISTS (SELECT 1 FROM given_delegator g WHERE g.delegator = d.id)
+                ORDER BY d.name"""
+        )
+        return [Holder(*row) for row in rows]
+
+    def all_names(self, keys: Iterable[int]) -> list[str]:
+        """Return every name of the delegators with these keys; subjects of ID tokens are none."""
+        selecting.give(self._db, (), (), delegators=keys)
+        rows = self._db.execute(
+            """SELECT n.name FROM given_delegator g CROSS JOIN delegator_name n
+                WHERE n.delegator = g.delegator ORDER BY n.name"""
+        )
+        return [name for (name,) in rows if " " not in name]
+
+    def ties(self, names: Iterable[str]) -> Ties:
+        """Return what hangs on the delegators with these names, all of them together."""
+        selecting.give(self._db, (), (), names=names)
+        values = {"now": self._now}
+        (live,) = self._db.execute(
+            f"""SELECT count(*) FROM (SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name) d
+                 CROSS JOIN credential c WHERE c.delegator = d.id AND {selecting.LIVE}""",
+            values,
+        ).fetchone()
+        agents = self._db.execute(f"SELECT name FROM agent WHERE {_OWNED} ORDER BY name").fetchall()
+        (requests,) = self._db.execute(f"SELECT count(*) FROM approval WHERE {_ASKED}", values).fetchone()
+        (grants,) = self._db.execute(
+            f"SELECT count(*) FROM approval_group WHERE {_GRANTED}", values
+        ).fetchone()
+        others = 0
+        if agents:
+            (others,) = self._db.execute(
+                f"""SELECT count(*) FROM (SELECT id FROM agent WHERE {_OWNED}) r CROSS JOIN credential c
+                     WHERE c.recurring = r.id AND {selecting.LIVE}
+                       AND c.delegator NOT IN (SELECT t.id FROM given_name g CROSS JOIN term t
+                                                WHERE t.text = g.name)""",
+                values,
+            ).fetchone()
+        return Ties(live, tuple([name for (name,) in agents]), requests, grants, others)
+
+
+def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, now: int, event: int) -> None:
+    """Disable delegators, and suspend and withdraw what is theirs, as far as `ties` says that there is any of it."""
+    selecting.give(db, (), (), names=names, delegators=keys)
+    values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN}
+    db.execute(
+        """UPDATE delegator SET disabled_at = :now, event = :event
+            WHERE disabled_at IS NULL AND id IN (SELECT delegator FROM given_delegator)""",
+        values,
+    )
+    if ties.agents:
+        db.execute(
+            f"UPDATE agent SET suspended_at = :now, suspended_as = :as, event = :event WHERE {_OWNED}", values
+        )
+    if ties.grants:
+        db.execute(
+            f"""UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
+                       expires_at = NULL, event = NULL
+                 WHERE {_GRANTED}""",
+            values,
+        )
+    if ties.requests:
+        db.execute(
+            f"""UPDATE approval SET ended_at = :now, ended_as = :withdrawn, ended_event = :event
+                 WHERE {_ASKED}""",
+            values,
+        )

@@ -1,0 +1,205 @@
+"""The delegators of a ledger's directory, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from jitid.delegator import Delegator
+from jitid.ledger import selecting
+from jitid.ledger.directory import Holder
+
+WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
+           d.external
+      FROM delegator d"""
+"""A delegator as `delegator` takes one, but for groups and aliases."""
+
+_AT_ONCE = 500
+
+
+def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delegator:
+    """Return a delegator from a row, their groups and their aliases."""
+    key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external = row
+    # In the order of code points, whatever the database takes for order.
+    return Delegator(
+        key,
+        name,
+        sensitivity,
+        None if scopes is None else tuple(scopes.split()),
+        tuple(sorted(groups)),
+        manager,
+        tuple(sorted(aliases)),
+        bool(imported),
+        added_at,
+        disabled_at,
+        external,
+    )
+
+
+class SqlDelegators:
+    """What a view of a ledger that speaks SQL answers about delegators."""
+
+    _db: Any
+    _now: int
+
+    def find_delegator(self, name: str) -> Delegator | None:
+        """Return the delegator who has that name or alias; whole, with their aliases."""
+        rows = self._db.execute(
+            f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
+            {"name": name},
+        ).fetchall()
+        return next(iter(self._whole(rows)), None)
+
+    def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
+        """Yield the delegators with these keys, whole, in the order of their keys."""
+        wanted = iter(sorted(keys))
+        while chunk := list(islice(wanted, _AT_ONCE)):
+            values: dict[str, Any] = {}
+            among = selecting.placeholders("key", chunk, values)
+            rows = self._db.execute(
+                f"{WITHOUT_NAMES} WHERE d.id IN ({among}) ORDER BY d.id", values
+            ).fetchall()
+            yield from self._whole(rows)
+
+    def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
+        """Return who has each of these names or aliases, by that; without aliases, as in an entry."""
+        found = dict(
+            selecting.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names)
+        )
+        keys = set(found.values())
+        groups: dict[int, list[str]] = {}
+        for key, name in selecting.alike(
+            self._db, "SELECT delegator, name FROM delegator_group WHERE delegator", keys
+        ):
+            groups.setdefault(key, []).append(name)
+        people = {
+            row[0]: delegator(row, groups.get(row[0], ()), ())
+            for row in selecting.alike(self._db, f"{WITHOUT_NAMES} WHERE d.id", keys)
+        }
+        return {name: people[key] for name, key in found.items()}
+
+    def delegators(
+        self, *, group: str | None, disabled: bool | None, after: str | None, limit: int
+    ) -> list[Delegator]:
+        """Return delegators in the order of their names."""
+        conditions = {
+            "d.id IN (SELECT delegator FROM delegator_group WHERE name = :group)": group is not None,
+            "d.disabled_at IS NOT NULL": disabled is True,
+            "d.disabled_at IS NULL": disabled is False,
+            "d.name > :after": after is not None,
+        }
+        where = "".join([f" AND {condition}" for condition, holds in conditions.items() if holds])
+        rows = self._db.execute(
+            f"{WITHOUT_NAMES} WHERE 1 = 1{where} ORDER BY d.name LIMIT :limit",
+            {"group": group, "after": after, "limit": limit},
+        ).fetchall()
+        return self._whole(rows)
+
+    def is_delegator(self, name: str) -> bool:
+        """Tell whether somebody in the directory has that name or alias."""
+        row = self._db.execute("SELECT 1 FROM delegator_name WHERE name = :name", {"name": name}).fetchone()
+        return row is not None
+
+    def own_name(self, name: str) -> str:
+        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+        row = self._db.execute(
+            "SELECT d.name FROM delegator_name n JOIN delegator d ON d.id = n.delegator WHERE n.name = :name",
+            {"name": name},
+        ).fetchone()
+        return name if row is None else str(row[0])
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Return every name of the delegator who has that one, the first of them their own; an unknown one's alone."""
+        found = self.find_delegator(name)
+        if found is None:
+            return (name,)
+        return (found.name, *(alias for alias in found.aliases if " " not in alias))
+
+    def holders(self, names: Iterable[str]) -> dict[str, Holder]:
+        """Return who has each of these names or aliases that somebody has."""
+        selecting.give(self._db, (), (), names=names)
+        rows = self._db.execute(
+            """SELECT n.name, d.id, d.name FROM given_name g CROSS JOIN delegator_name n CROSS JOIN delegator d
+                WHERE n.name = g.name AND d.id = n.delegator"""
+        )
+        return {name: Holder(key, own) for name, key, own in rows}
+
+    def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
+        """Return who is called so by their source, for each of these ids that somebody has."""
+        selecting.give(self._db, (), (), names=externals)
+        rows = self._db.execute(
+            """SELECT d.external, d.id, d.name FROM given_name g CROSS JOIN delegator d
+                WHERE d.external = g.name"""
+        )
+        return {external: Holder(key, own) for external, key, own in rows}
+
+    def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
+        """Return delegators with their groups and aliases, which are read for many at once."""
+        groups: dict[int, list[str]] = {}
+        aliases: dict[int, list[str]] = {}
+        keys = iter([row[0] for row in rows])
+        while chunk := list(islice(keys, _AT_ONCE)):
+            values: dict[str, Any] = {}
+            among = selecting.placeholders("key", chunk, values)
+            for table, into in (("delegator_group", groups), ("delegator_name", aliases)):
+                for key, name in self._db.execute(
+                    f"SELECT delegator, name FROM {table} WHERE delegator IN ({among}) ORDER BY name", values
+                ):
+                    into.setdefault(key, []).append(name)
+        return [
+            delegator(
+                row,
+                groups.get(row[0], ()),
+                [alias for alias in aliases.get(row[0], ()) if alias != row[1]],
+            )
+            for row in rows
+        ]
+
+
+def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None:
+    """Record delegators as they are given, in the place of what was there under their key."""
+    given = list(delegators)
+    known = [(one.key,) for one in given if one.key]
+    # All that was there goes first: a name may move from one to another.
+    for table, column in (
+        ("delegator_group", "delegator"),
+        ("delegator_name", "delegator"),
+        ("delegator", "id"),
+    ):
+        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", known)
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM delegator").fetchone()
+    last = max(last, max([one.key for one in given], default=0))
+    numbered = []
+    for one in given:
+        if not one.key:
+            last += 1
+        numbered.append((one.key or last, one))
+    db.executemany(
+        """INSERT INTO delegator (id, name, sensitivity, scopes, manager, imported, external, added_at, disabled_at,
+                                  event)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            (
+                key,
+                one.name,
+                one.sensitivity,
+                None if one.entitlements is None else " ".join(one.entitlements),
+                one.manager,
+                int(one.imported),
+                one.external,
+                one.added_at,
+                one.disabled_at,
+                event,
+            )
+            for key, one in numbered
+        ),
+    )
+    db.executemany(
+        "INSERT INTO delegator_name (name, delegator) VALUES (?, ?)",
+        ((name, key) for key, one in numbered for name in (one.name, *one.aliases)),
+    )
+    db.executemany(
+        "INSERT INTO delegator_group (delegator, name) VALUES (?, ?)",
+        ((key, name) for key, one in numbered for name in one.groups),
+    )

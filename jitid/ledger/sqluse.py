@@ -1,0 +1,181 @@
+"""The use of credentials, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from jitid.audit import used_digest
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger import selecting
+from jitid.ledger.use import NewUse, Use, Used, UseFilter, UseRow
+from jitid.lifetime import check_times
+
+_USE = """
+    SELECT n.id, n.at, n.allowed, n.action, n.resource, n.scope, n.rules, n.reason, n.event, c.jti, i.uid, i.id,
+           a.text, d.text, t.name, t.purpose
+      FROM action n
+      LEFT JOIN credential c ON c.id = n.credential
+      LEFT JOIN identity i ON i.id = c.identity
+      LEFT JOIN term a ON a.id = i.agent
+      LEFT JOIN term d ON d.id = i.delegator
+      LEFT JOIN task t ON t.id = i.task"""
+
+_ROLLED_UP = """
+    WITH rolled AS (
+        SELECT c.identity, n.scope, min(n.at), max(n.at), count(*)
+          FROM action n CROSS JOIN credential c
+         WHERE c.id = n.credential AND n.allowed = 1 GROUP BY c.identity, n.scope)
+    SELECT (SELECT count(*) FROM rolled), (SELECT count(*) FROM used),
+           (SELECT count(*) FROM (SELECT * FROM rolled EXCEPT
+                                  SELECT identity, scope, first_at, last_at, uses FROM used) AS other)"""
+
+
+class SqlUse:
+    """What a view of a ledger that speaks SQL answers about the use of credentials."""
+
+    _db: Any
+
+    def uses(self, chosen: UseFilter, limit: int) -> list[Use]:
+        """Return actions in the order of their time."""
+        values: dict[str, Any] = {**chosen._asdict(), "limit": limit}
+        roots = [name for name in values.pop("delegators") if not name.startswith("agent:")]
+        agents = [name.removeprefix("agent:") for name in chosen.delegators if name.startswith("agent:")]
+        conditions = {
+            "n.at >= :since": chosen.since is not None,
+            "n.at < :until": chosen.until is not None,
+            "n.action = :action": chosen.action is not None,
+            "n.resource = :resource": chosen.resource is not None,
+            "n.event = :event": chosen.event is not None,
+            selecting.among("n.rules", "rule"): chosen.rule is not None,
+            "i.task = (SELECT id FROM task WHERE name = :task)": chosen.task is not None,
+            "i.agent = (SELECT id FROM term WHERE text = :agent)": chosen.agent is not None,
+        }
+        where = [condition for condition, holds in conditions.items() if holds]
+        if roots:
+            names = selecting.placeholders("root", roots, values)
+            where.append(f"i.delegator IN (SELECT id FROM term WHERE text IN ({names}))")
+        if agents:
+            names = selecting.placeholders("by", agents, values)
+            where.append(
+                f"""i.parent IN (SELECT p.id FROM term b CROSS JOIN identity p
+                                  WHERE p.agent = b.id AND b.text IN ({names}))"""
+            )
+        rows = self._db.execute(
+            f"{_USE} WHERE {' AND '.join(where) or '1 = 1'} ORDER BY n.at, n.id LIMIT :limit", values
+        )
+        return [_use(row) for row in rows]
+
+    def used_by(self, identities: Iterable[int]) -> dict[int, list[Used]]:
+        """Return for each of these identities that was used what it was used for, by scope."""
+        selecting.give(self._db, (), (), identities)
+        rows = self._db.execute(
+            """SELECT u.identity, u.scope, u.first_at, u.last_at, u.uses
+                 FROM given_identity g CROSS JOIN used u WHERE u.identity = g.identity
+                ORDER BY u.identity, u.scope"""
+        )
+        found: dict[int, list[Used]] = {}
+        for identity, scope, first_at, last_at, uses in rows:
+            check_times(first_at, last_at)
+            found.setdefault(identity, []).append(Used(scope, first_at, last_at, uses))
+        return found
+
+    def approvers_of(self, identity: int) -> frozenset[str]:
+        """Return the groups that approved of the issue of an identity."""
+        rows = self._db.execute(
+            # By the event that issued it: several copies are approved of as one.
+            """SELECT g.name FROM credential c CROSS JOIN approval p CROSS JOIN approval_group g
+                WHERE c.id = (SELECT min(id) FROM credential WHERE identity = :identity)
+                  AND p.ended_event = c.event AND p.identity IS NOT NULL
+                  AND g.approval = p.id AND g.granted = 1""",
+            {"identity": identity},
+        )
+        return frozenset([name for (name,) in rows])
+
+    def use_members(self, seq: int) -> list[str]:
+        """Return the ids of the credentials whose use an event accounts for, one for each action of ours."""
+        rows = self._db.execute(
+            """SELECT c.jti FROM action n CROSS JOIN credential c
+                WHERE n.event = :seq AND c.id = n.credential ORDER BY n.id""",
+            {"seq": seq},
+        )
+        return [credential_id(jti) for (jti,) in rows]
+
+    def use_rows(self) -> Iterator[UseRow]:
+        """Yield every action, in order."""
+        rows = self._db.execute(
+            """SELECT n.id, n.at, n.event, c.jti, n.action, n.resource, n.scope, n.allowed, n.rules, n.reason
+                 FROM action n LEFT JOIN credential c ON c.id = n.credential ORDER BY n.id"""
+        )
+        for key, at, event, jti, action, resource, scope, allowed, rules, reason in rows:
+            who = None if jti is None else credential_id(jti)
+            yield UseRow(key, at, event, (who, action, resource, scope, allowed, rules, reason))
+
+    def is_rolled_up(self) -> bool:
+        """Tell whether what was used is, all together, as the actions say."""
+        rolled, used, other = self._db.execute(_ROLLED_UP).fetchone()
+        return bool(rolled == used and not other)
+
+
+def _use(row: Any) -> Use:
+    key, at, allowed, action, resource, scope, rules, reason, event, jti, uid, *who = row
+    check_times(at)
+    return Use(
+        key,
+        at,
+        allowed == 1,
+        action,
+        resource,
+        scope,
+        () if rules is None else tuple(rules.split()),
+        reason,
+        event,
+        None if jti is None else credential_id(jti),
+        None if uid is None else identity_id(uid),
+        *who,
+    )
+
+
+def add(db: Any, uses: Sequence[NewUse], *, now: int, event: int) -> str:
+    """Record actions as of `now`, and roll them up."""
+    rows = [(one, " ".join(one.rules) or None) for one in uses]
+    db.executemany(
+        """INSERT INTO action (at, credential, action, resource, scope, allowed, rules, reason, event)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        [
+            (
+                now,
+                one.credential,
+                one.action,
+                one.resource,
+                one.scope,
+                int(one.allowed),
+                rules,
+                one.reason,
+                event,
+            )
+            for one, rules in rows
+        ],
+    )
+    counts: dict[tuple[int | None, str | None], int] = {}
+    for one in uses:
+        if one.allowed:
+            key = (one.identity, one.scope)
+            counts[key] = counts.get(key, 0) + 1
+    db.executemany(
+        # Where the clock was set back, the first use may come last.
+        """INSERT INTO used (identity, scope, first_at, last_at, uses) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (identity, scope) DO UPDATE
+              SET first_at = CASE WHEN excluded.first_at < used.first_at THEN excluded.first_at
+                                  ELSE used.first_at END,
+                  last_at = CASE WHEN excluded.last_at > used.last_at THEN excluded.last_at
+                                 ELSE used.last_at END,
+                  uses = used.uses + excluded.uses""",
+        [(identity, scope, now, now, count) for (identity, scope), count in counts.items()],
+    )
+    return used_digest(
+        [
+            (one.jti, one.action, one.resource, one.scope, int(one.allowed), rules, one.reason)
+            for one, rules in rows
+        ]
+    )

@@ -1,0 +1,57 @@
+"""Rows of actions compared with the audit events that account for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from jitid.audit import used_digest
+from jitid.errors import IntegrityError
+from jitid.ledger.use import UseRow, UseSnapshot
+
+MARK = b'"op":"use"'
+"""What stands in each event about actions, and in no other: in a text the quotes would be escaped."""
+
+
+class UseMembers:
+    """Takes the actions that belong to each event, event by event, and says which are not as the event tells."""
+
+    def __init__(self, snapshot: UseSnapshot) -> None:
+        self._snapshot = snapshot
+        self._rows = snapshot.use_rows()
+
+    def check(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Compare the rows of one event.
+
+        Raises:
+            IntegrityError: one of them was edited, removed or inserted.
+
+        """
+        try:
+            rows = list(islice(self._rows, event["count"]))
+            digest = used_digest([row.members for row in rows])
+        except (TypeError, ValueError) as error:
+            raise IntegrityError(f"an action of event {seq} holds what no ledger writes") from error
+        if len(rows) != event["count"] or digest != event["used"]:
+            raise IntegrityError(
+                f"the actions that event {seq} accounts for are not in the ledger as it says"
+            )
+        if {(seq, event["at"])} != {(row.event, row.at) for row in rows}:
+            raise IntegrityError(f"an action that event {seq} accounts for was changed in the ledger")
+
+    def must_be_done(self) -> None:
+        """Compare what was rolled up, and rows that no event accounts for.
+
+        Raises:
+            IntegrityError: there are such rows, or what was used is not as the actions say.
+
+        """
+        try:
+            left: UseRow | None = next(self._rows, None)
+        except (TypeError, ValueError) as error:
+            raise IntegrityError("an action in the ledger holds what no ledger writes") from error
+        if left is not None:
+            raise IntegrityError(f"the ledger has an action {left.key} that no event accounts for")
+        if not self._snapshot.is_rolled_up():
+            raise IntegrityError("what the ledger says was used is not what its actions say")

@@ -1,0 +1,112 @@
+"""Many tokens at once: each judged by itself before any lock is taken, and by the ledger in set operations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from jitid import introspection, jws
+from jitid.credential import Credential
+from jitid.errors import InvalidCredentialError
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Ancestor, Names, SigningKey
+from jitid.secret import fingerprint
+from jitid.task import Task
+from jitid.tokenform import is_opaque
+
+
+class Presented(NamedTuple):
+    """A token as far as it can be judged without its row in the ledger."""
+
+    print: bytes | None = None
+    """The fingerprint of an opaque one."""
+    jti: str | None = None
+    """The id of a signed one, whose signature is right."""
+    parsed: jws.Parsed | None = None
+    refusal: str | None = None
+    """Why it is no token of this ledger, whatever the ledger has."""
+
+
+class Held(NamedTuple):
+    """What a token stands for."""
+
+    credential: Credential | None
+    """Also one that is dead; None for what is none of this ledger's."""
+    lineage: list[Ancestor]
+    task: Task | None
+    refusal: str | None
+    """Why it is not valid now; None if it is."""
+
+
+def keys_of(snapshot: Snapshot) -> dict[str, SigningKey]:
+    """Return the signing keys that there ever were, by their ids."""
+    return {key.kid: key for key in snapshot.signing_keys()}
+
+
+def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[Presented]:
+    """Judge tokens by themselves: form, issuer, signature. Of a refused one nothing is kept but why."""
+    return [_present(names, keys, text) for text in texts]
+
+
+def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Presented:
+    if text.startswith("jitid_"):
+        if not is_opaque(text):
+            return Presented(refusal=introspection.MISTYPED)
+        return Presented(print=fingerprint(text))
+    try:
+        parsed = jws.parse(text)
+        return Presented(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
+    except InvalidCredentialError as error:
+        return Presented(refusal=error.message)
+
+
+def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collection[str]) -> list[Held]:
+    """Return what each token stands for now; it is valid by the same rules as `introspection.verify` has."""
+    keys = keys_of(snapshot)
+    found = snapshot.find_given(
+        {one.jti for one in presented if one.jti is not None},
+        {one.print for one in presented if one.print is not None},
+    )
+    by_jti = {one.jti: one for one in found}
+    by_print = {one.fingerprint: one for one in found}
+    recognised: list[tuple[Credential | None, str | None]] = []
+    for one in presented:
+        try:
+            recognised.append((_recognise(one, by_jti, by_print, keys), None))
+        except InvalidCredentialError as error:
+            recognised.append((None, error.message))
+    ours = [credential for credential, _ in recognised if credential is not None]
+    lineages = snapshot.lineages({one.identity_key for one in ours if one.parent_key is not None})
+    tasks = snapshot.tasks_of({one.task for one in ours})
+    held = []
+    for one, (credential, refusal) in zip(presented, recognised, strict=True):
+        if credential is None:
+            held.append(Held(None, [], None, refusal))
+            continue
+        lineage, task = lineages.get(credential.identity_key, []), tasks.get(credential.task)
+        try:
+            introspection.check_audience(credential, audiences)
+            introspection.check(credential, task, lineage, snapshot.now)
+            # Claims that were hashed say what the row does: what `jws.check_claims` asks besides is this alone.
+            if one.parsed is not None and snapshot.now < credential.issued_at:
+                raise InvalidCredentialError("the token is not valid yet")
+        except InvalidCredentialError as error:
+            refusal = error.message
+        held.append(Held(credential, lineage, task, refusal))
+    return held
+
+
+def _recognise(
+    one: Presented,
+    by_jti: Mapping[str, Credential],
+    by_print: Mapping[bytes | None, Credential],
+    keys: Mapping[str, SigningKey],
+) -> Credential:
+    if one.refusal is not None:
+        raise InvalidCredentialError(one.refusal)
+    if one.parsed is not None:
+        return introspection.as_remembered(by_jti.get(one.jti or ""), one.parsed, keys)
+    credential = by_print.get(one.print)
+    if credential is None:
+        raise InvalidCredentialError(introspection.UNKNOWN)
+    return credential

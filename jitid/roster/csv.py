@@ -1,0 +1,198 @@
+"""Delegators as a spreadsheet has them: CSV (RFC 4180) with a header, and several values in a cell."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jitid.errors import UsageError
+from jitid.roster import stated
+from jitid.roster.place import at, misplaced
+from jitid.roster.stated import KEEP, Keep, Roster, Stated
+from jitid.text import quote
+
+POLICY_ALONE = "(policy)"
+"""What stands in a cell of entitlements where the policy alone decides; no scope has such characters."""
+NO_SCOPE = "(none)"
+"""What stands there where no scope at all may be handed out; a blank cell says the same."""
+
+_KNOWN = (
+    "name",
+    "entitlements",
+    "sensitivity",
+    "groups",
+    "manager",
+    "aliases",
+    "external_id",
+    "active",
+    "disabled",
+    "state",
+)
+_IGNORED = frozenset({"added_at", "disabled_at", "imported"})
+"""What `delegator list` prints besides, and the ledger knows by itself."""
+_WHETHER = ("active", "disabled", "state")
+_YES = frozenset({"true", "yes", "1"})
+_NO = frozenset({"false", "no", "0"})
+# Our own CSV puts an apostrophe before what a spreadsheet would calculate, at the beginning of a value.
+_MARKED = re.compile(r"(^|;)'([ \"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+
+
+def read(lines: Iterable[str]) -> Roster:
+    """Return what the lines of a CSV file state; the first is the header.
+
+    Cells are parted by commas, or by semicolons if the header has no comma; the values in one by semicolons, scopes by
+    blanks too. Raises UsageError with the line for what cannot be meant.
+    """
+    rows = _rows(iter(lines))
+    first = next(rows, None)
+    if first is None:
+        raise UsageError("the file is empty; nothing was changed", "its first line names the columns")
+    columns = _header(*first)
+    people = []
+    for number, cells in rows:
+        place = f"line {number}"
+        if not any(cells):
+            continue
+        if len(cells) != len(first[1]):
+            raise misplaced(
+                place,
+                f"it has {len(cells)} cells, and the header names {len(first[1])} columns",
+                "quote a cell that has a comma in it",
+            )
+        with at(place):
+            people.append(_stated(place, {name: cells[index] for name, index in columns.items()}))
+    return Roster(tuple(people))
+
+
+def joined(values: Iterable[str]) -> str:
+    """Return several values as one cell: parted by semicolons, one with a semicolon in it between quotes."""
+    return ";".join(
+        [
+            '"' + value.replace('"', '""') + '"' if ";" in value or value[:1] == '"' else value
+            for value in values
+        ]
+    )
+
+
+def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line of each record, and its cells without blanks around them."""
+    first = next(lines, None)
+    if first is None:
+        return
+    delimiter = ";" if ";" in first and "," not in first else ","
+    reader = csv.reader(_after(first, lines), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            yield (
+                number,
+                [_MARKED.sub(r"\1\2", cell.strip()) if "'" in cell else cell.strip() for cell in cells],
+            )
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise misplaced(
+            f"line {number}",
+            f"the quotes do not fit ({str(error).rstrip('.')})",
+            "a quote inside a cell is written twice, and the cell between quotes",
+        ) from error
+
+
+def _after(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from lines
+
+
+def _header(number: int, cells: list[str]) -> Mapping[str, int]:
+    """Return which column each name stands over. Raises UsageError."""
+    names = [cell.lower() for cell in cells]
+    columns = {name: index for index, name in enumerate(names) if name not in _IGNORED}
+    hint = f"the columns are: {', '.join(_KNOWN)}"
+    for name in columns:
+        if name not in _KNOWN:
+            raise misplaced(f"line {number}", f"there is no column {quote(name)}", hint)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise misplaced(f"line {number}", f"the column {quote(twice)} stands there twice", hint)
+    if "name" not in columns:
+        raise misplaced(f"line {number}", "the column `name` is missing", hint)
+    whether = [name for name in _WHETHER if name in columns]
+    if len(whether) > 1:
+        raise misplaced(
+            f"line {number}", f"the columns {' and '.join(whether)} say the same", "leave all but one out"
+        )
+    return columns
+
+
+def _stated(place: str, cells: Mapping[str, str]) -> Stated:
+    def told(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of the type of the column
+        return read_cell(cells[name]) if name in cells else KEEP
+
+    return Stated(
+        place,
+        stated.check_person(cells["name"]),
+        entitlements=told("entitlements", _entitlements),
+        sensitivity=told("sensitivity", stated.check_sensitivity),
+        groups=told("groups", _groups),
+        manager=told("manager", _manager),
+        aliases=told("aliases", lambda cell: stated.aliases(_values(cell))),
+        disabled=_disabled(cells),
+        external=_external(cells),
+    )
+
+
+def _disabled(cells: Mapping[str, str]) -> bool | Keep:
+    name = next((name for name in _WHETHER if name in cells), None)
+    if name is None:
+        return KEEP
+    text = cells[name].lower()
+    if name == "state":
+        if text not in ("enabled", "disabled"):
+            raise UsageError(f"{quote(text)} is no state", "write enabled or disabled")
+        return text == "disabled"
+    # A mark stands for who is disabled; that a cell of `active` is blank says nothing that can be relied on.
+    if name == "disabled" and not text:
+        return False
+    if text not in _YES | _NO:
+        raise UsageError(
+            f"{quote(text)} in the column `{name}` is neither true nor false", "write true or false"
+        )
+    return (text in _YES) == (name == "disabled")
+
+
+def _external(cells: Mapping[str, str]) -> str | Keep:
+    text = cells.get("external_id", "")
+    return stated.check_external(text) if text else KEEP
+
+
+def _manager(cell: str) -> str | None:
+    return stated.check_person(cell) if cell else None
+
+
+@lru_cache(4096)
+def _entitlements(cell: str) -> tuple[str, ...] | None:
+    if cell == POLICY_ALONE:
+        return None
+    if cell == NO_SCOPE:
+        return ()
+    return stated.entitlements(tuple([scope for value in _values(cell) for scope in value.split()]))
+
+
+@lru_cache(4096)
+def _groups(cell: str) -> tuple[str, ...]:
+    return stated.groups(_values(cell))
+
+
+def _values(cell: str) -> tuple[str, ...]:
+    """Return the values that `joined` has made one cell of."""
+    if '"' in cell:
+        try:
+            parts = next(csv.reader([cell], delimiter=";", strict=True))
+        except csv.Error:
+            # They are not those of `joined`, and stand for themselves.
+            parts = cell.split(";")
+    else:
+        parts = cell.split(";")
+    return tuple([part.strip() for part in parts if part.strip()])

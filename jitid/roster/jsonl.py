@@ -1,0 +1,110 @@
+"""Delegators as `jitid delegator list --format jsonl` prints them: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from jitid import strictjson
+from jitid.errors import UsageError
+from jitid.roster import stated
+from jitid.roster.place import at
+from jitid.roster.stated import KEEP, Keep, Roster, Stated
+from jitid.text import quote
+
+_STATED = ("name", "entitlements", "sensitivity", "groups", "manager", "aliases", "external_id", "imported")
+_WHETHER = ("active", "disabled", "state")
+_IGNORED = frozenset({"added_at", "disabled_at"})
+"""What `delegator list` prints besides, and the ledger knows by itself."""
+
+
+def read(lines: Iterable[tuple[int, str]]) -> Roster:
+    """Return what numbered lines state. Raises UsageError with the line for what cannot be meant."""
+    return Roster(tuple(_read(lines)))
+
+
+def _read(lines: Iterable[tuple[int, str]]) -> Iterator[Stated]:
+    for number, text in lines:
+        place = f"line {number}"
+        with at(place):
+            yield _stated(place, _object(text))
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    found = strictjson.loads(text, "it")
+    if not isinstance(found, dict):
+        raise UsageError("it is no JSON object")
+    for name in found:
+        if name not in _STATED and name not in _WHETHER and name not in _IGNORED:
+            scim = {"userName", "username", "schemas", "Resources"} & found.keys()
+            hint = f"the members are: {', '.join((*_STATED, *_WHETHER))}"
+            raise UsageError(
+                f"it has no member {quote(name)}", "this looks like SCIM: give --as scim" if scim else hint
+            )
+    if "name" not in found:
+        raise UsageError("its member `name` is missing")
+    return found
+
+
+def _stated(place: str, members: Mapping[str, Any]) -> Stated:
+    def told(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - of the type of the member
+        return read_value(name, members[name]) if name in members else KEEP
+
+    return Stated(
+        place,
+        stated.check_person(_text("name", members["name"])),
+        entitlements=told("entitlements", _entitlements),
+        sensitivity=told("sensitivity", lambda name, value: stated.check_sensitivity(_text(name, value))),
+        groups=told("groups", lambda name, value: stated.groups(_texts(name, value))),
+        manager=told("manager", _manager),
+        aliases=told("aliases", lambda name, value: stated.aliases(_texts(name, value))),
+        disabled=_disabled(members),
+        imported=_truth("imported", members.get("imported", True)),
+        external=_external(members.get("external_id")),
+    )
+
+
+def _disabled(members: Mapping[str, Any]) -> bool | Keep:
+    found = [name for name in _WHETHER if name in members]
+    if len(found) > 1:
+        raise UsageError(f"its members {' and '.join(found)} say the same", "leave all but one out")
+    if not found:
+        return KEEP
+    name, value = found[0], members[found[0]]
+    if name == "state":
+        if value not in ("enabled", "disabled"):
+            raise UsageError("its member `state` is neither enabled nor disabled")
+        return bool(value == "disabled")
+    return _truth(name, value) == (name == "disabled")
+
+
+def _entitlements(name: str, value: object) -> tuple[str, ...] | None:
+    return None if value is None else stated.entitlements(_texts(name, value))
+
+
+def _manager(name: str, value: object) -> str | None:
+    return None if value is None else stated.check_person(_text(name, value))
+
+
+def _external(value: object) -> str | Keep:
+    return KEEP if value is None else stated.check_external(_text("external_id", value))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"its member `{name}` is not text")
+    return value
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise UsageError(f"its member `{name}` is not a list of texts")
+    return tuple(value)
+
+
+def _truth(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"its member `{name}` is neither true nor false")
+    return value

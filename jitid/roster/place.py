@@ -1,0 +1,25 @@
+"""Errors that say where in a file they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jitid.errors import JitidError, UsageError
+from jitid.strictjson import StrictJSONError
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Name the place in an error that what stands there raises."""
+    try:
+        yield
+    except StrictJSONError as error:
+        raise misplaced(place, str(error)) from error
+    except JitidError as error:
+        raise misplaced(place, error.message, error.hint) from error
+
+
+def misplaced(place: str, message: str, hint: str | None = None) -> UsageError:
+    """Return the error for what stands at a place of a file and cannot be meant."""
+    return UsageError(f"{place}: {message}; nothing was changed" if place else message, hint)

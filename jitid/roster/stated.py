@@ -1,0 +1,177 @@
+"""What is stated of a delegator, on a line of a file or of a command, and what it makes of what was there before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from jitid.delegator import Delegator
+from jitid.errors import UsageError
+from jitid.name import MAX_NAME, MAX_URI, check_delegator
+from jitid.scope import normalise, parse_scope
+from jitid.task import SENSITIVITIES
+from jitid.text import check_text, quote, safe
+
+MOST = 1_000
+"""How many groups, aliases or entitlements one delegator has at most."""
+
+
+Value = TypeVar("Value")
+
+
+class Keep(Enum):
+    """Nothing is stated: what there is stays."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+class Stated(NamedTuple):
+    """What is stated of one delegator. What is absent stays as it is, or is as for one of whom nothing is stated."""
+
+    place: str
+    """Where it stands, as `line 3`; empty on a command line."""
+    name: str
+    """With its kind."""
+    entitlements: tuple[str, ...] | Keep | None = KEEP
+    """None leaves it to the policy alone what they may hand out."""
+    sensitivity: str | Keep = KEEP
+    groups: tuple[str, ...] | Keep = KEEP
+    manager: str | Keep | None = KEEP
+    aliases: tuple[str, ...] | Keep = KEEP
+    disabled: bool | Keep = KEEP
+    imported: bool = True
+    external: str | Keep = KEEP
+    manager_external: str | None = None
+    """The manager by what their source calls them, where that is all that is stated."""
+    subjects_too: bool = True
+    """Whether `aliases` are all of them; otherwise the subjects of ID tokens stay as they are."""
+
+
+class Roster(NamedTuple):
+    """What a whole file states."""
+
+    people: tuple[Stated, ...]
+    notes: tuple[str, ...] = ()
+    """What was left out, in sentences."""
+    partial: str | None = None
+    """Why it cannot be all of its source; None if nothing says so."""
+
+
+def merged(stated: Stated, before: Delegator | None, now: int) -> Delegator:
+    """Return the delegator as they are after what is stated; `before` is None for a new one."""
+    was = before or Delegator(
+        0, stated.name, SENSITIVITIES[-1], None, (), None, (), stated.imported, now, None
+    )
+    aliases = was.aliases
+    if not isinstance(stated.aliases, Keep):
+        kept = () if stated.subjects_too else [alias for alias in was.aliases if " " in alias]
+        aliases = tuple(sorted({*stated.aliases, *kept} - {was.name}))
+    if stated.name != was.name:
+        # Whoever is known by another name already keeps it, so that what was issued stays theirs.
+        aliases = tuple(sorted({*aliases, stated.name}))
+    disabled_at = was.disabled_at
+    if not isinstance(stated.disabled, Keep):
+        disabled_at = (now if was.disabled_at is None else was.disabled_at) if stated.disabled else None
+    return was._replace(
+        sensitivity=_chosen(stated.sensitivity, was.sensitivity),
+        entitlements=_chosen(stated.entitlements, was.entitlements),
+        groups=_chosen(stated.groups, was.groups),
+        manager=_chosen(stated.manager, was.manager),
+        aliases=aliases,
+        imported=stated.imported,
+        disabled_at=disabled_at,
+        external=_chosen(stated.external, was.external),
+    )
+
+
+def _chosen(stated: Value | Keep, before: Value) -> Value:
+    return before if isinstance(stated, Keep) else stated
+
+
+def check_person(text: str) -> str:
+    """Return the name of a delegator in the directory with its kind, `user:` or `system:`.
+
+    Raises UsageError for what is none, and for an agent: it delegates by its own credential alone.
+    """
+    name = check_delegator(text)
+    if name.startswith("agent:"):
+        raise UsageError(
+            f"{quote(text)} is an agent, and the directory of delegators has people and systems",
+            "write NAME, user:NAME or system:NAME",
+        )
+    return name
+
+
+def check_alias(text: str) -> str:
+    """Return another name of a delegator, or the subject of an ID token, written `ISS SUB`.
+
+    The issuer has 1 to 255 printable ASCII characters and no blank, the subject as many and blanks within
+    (OpenID Connect Core, section 2). Raises UsageError for anything else.
+    """
+    issuer, blank, subject = text.partition(" ")
+    if not blank:
+        return check_person(text)
+    printable = text.isascii() and text.isprintable() and subject.strip() == subject
+    if not (printable and issuer and subject and len(issuer) <= MAX_URI and len(subject) <= MAX_URI):
+        raise UsageError(
+            f"{quote(text)} is no subject of an ID token",
+            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+        )
+    return check_text(text, "an alias")
+
+
+def check_group(text: str) -> str:
+    """Return the name of a group: 1 to 128 printable characters, no blank at its ends. Raises UsageError."""
+    if not text.strip() or text != text.strip() or len(text) > MAX_NAME or safe(text) != text:
+        raise UsageError(
+            f"{quote(text)} is no name of a group",
+            f"a group has 1 to {MAX_NAME} printable characters, and no blank at its ends",
+        )
+    return check_text(text, "a group")
+
+
+def check_sensitivity(text: str) -> str:
+    """Return a sensitivity. Raises UsageError."""
+    if text not in SENSITIVITIES:
+        raise UsageError(f"{quote(text)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}")
+    return text
+
+
+def check_external(text: str) -> str:
+    """Return the id that somebody has elsewhere: 1 to 255 printable characters. Raises UsageError."""
+    if not text.strip() or len(text) > MAX_URI or safe(text) != text:
+        raise UsageError(f"{quote(text)} is no id", f"an id has 1 to {MAX_URI} printable characters")
+    return check_text(text, "an id")
+
+
+@lru_cache(4096)
+def entitlements(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return scopes in their normal form. Raises UsageError for what is none, and for too many."""
+    return tuple(normalise(map(parse_scope, few(texts, "entitlements"))))
+
+
+@lru_cache(4096)
+def groups(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return groups, each once and sorted. Raises UsageError for what is none, and for too many."""
+    return _sorted(texts, "groups", check_group)
+
+
+def aliases(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return aliases, each once and sorted. Raises UsageError for what is none, and for too many."""
+    return _sorted(tuple(texts), "aliases", check_alias)
+
+
+def few(texts: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """Return the texts. Raises UsageError for too many."""
+    if len(texts) > MOST:
+        raise UsageError(f"there are {len(texts)} {what}, more than {MOST}")
+    return texts
+
+
+def _sorted(texts: tuple[str, ...], what: str, check: Callable[[str], str]) -> tuple[str, ...]:
+    return tuple(sorted(set(map(check, few(texts, what)))))

@@ -1,0 +1,90 @@
+"""From actions that somebody wants to do to verdicts that are recorded: looked at ahead, settled under the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from jitid import authorization, recognition
+from jitid.authorization import Asked, Verdict
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Names
+from jitid.ledger.use import NewUse
+from jitid.recognition import Presented
+from jitid.request import Terms
+
+
+class Foreseen(NamedTuple):
+    """What actions came to in a snapshot, so that the lock is held for little more than recording it."""
+
+    seq: int
+    """The number of the last event then."""
+    now: int
+    presented: list[Presented]
+    verdicts: list[Verdict]
+
+
+class Recorded(NamedTuple):
+    """What was decided, and when and by which event it was recorded."""
+
+    verdicts: list[Verdict]
+    at: int
+    event: int
+
+
+def foresee(
+    snapshot: Snapshot,
+    names: Names,
+    terms: Terms,
+    asked: Sequence[Asked],
+    presented: list[Presented],
+    audiences: Collection[str],
+) -> Foreseen:
+    """Decide on actions as of a snapshot; `presented` are their tokens."""
+    held = recognition.hold(snapshot, presented, audiences)
+    verdicts = authorization.judge(snapshot, names, terms, asked, held)
+    return Foreseen(snapshot.head().seq, snapshot.now, presented, verdicts)
+
+
+def record(
+    transaction: Transaction,
+    names: Names,
+    terms: Terms,
+    asked: Sequence[Asked],
+    foreseen: Foreseen,
+    audiences: Collection[str],
+) -> Recorded:
+    """Record what was foreseen, decided anew if anything has happened since; nothing counts before the commit."""
+    # Every change has its event. What was dead already may have been recorded so just now: that changes nothing.
+    last = transaction.next_seq() - 1 - len(transaction.closed)
+    if (last, transaction.now) != (foreseen.seq, foreseen.now):
+        foreseen = foresee(transaction, names, terms, asked, foreseen.presented, audiences)
+    verdicts = foreseen.verdicts
+    used = transaction.add_uses([_row(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)])
+    transaction.keep_policy(terms.policy.digest, terms.policy_text)
+    event = transaction.append(
+        "use",
+        {
+            "count": len(verdicts),
+            "allowed": sum([verdict.allowed for verdict in verdicts]),
+            "used": used,
+            "policy": terms.policy.digest,
+            "zone": terms.zone_name,
+        },
+    )
+    return Recorded(verdicts, transaction.now, event.seq)
+
+
+def _row(asked: Asked, verdict: Verdict) -> NewUse:
+    credential = verdict.credential
+    return NewUse(
+        None if credential is None else credential.key,
+        None if credential is None else credential.identity_key,
+        None if credential is None else credential.jti,
+        asked.action,
+        asked.resource,
+        verdict.scope,
+        verdict.allowed,
+        verdict.rules,
+        verdict.reason,
+    )

@@ -1,0 +1,176 @@
+"""`jitid agent` as a process: two at once, ends in the middle, hostile text, and what was suspended while it issued."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_terminal import Terminal
+from tests.real import Shell, command
+
+REGISTER = ("agent", "register", "bot", "--owner", "alice", "--purpose", "triage")
+ISSUE = ("issue", "--delegator", "alice", "--agent", "bot", "--task")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger that knows alice."""
+    made = Shell(tmp_path)
+    made.good("delegator", "add", "alice")
+    return made
+
+
+def _live(shell: Shell) -> list[str]:
+    return shell.good("list", "--live", "--agent", "bot", "--field", "id").split()
+
+
+def test_one_of_those_who_register_a_name_at_once_does(shell: Shell) -> None:
+    for name in ("a", "b"):
+        running = [shell.start("agent", "register", name, *REGISTER[3:]) for _ in range(4)]
+        ended = [(process.communicate(timeout=60)[1], process.returncode) for process in running]
+        assert sorted(status for _, status in ended) == [0, 2, 2, 2]
+        assert sum("is registered already" in told for told, _ in ended) == 3
+    assert shell.good("agent", "list", "--field", "agent").split() == ["a", "b"]
+    assert shell.run("audit", "verify").returncode == 0
+
+
+def test_nothing_is_alive_of_what_was_suspended_while_others_issued(shell: Shell) -> None:
+    """Whoever was decided on before and comes to the lock after it is decided on anew."""
+    shell.good(*REGISTER)
+    tasks = count()
+    running = [shell.start(*ISSUE, f"T{next(tasks)}") for _ in range(6)]
+    suspended = shell.start("agent", "suspend", "bot", "--yes")
+    running += [shell.start(*ISSUE, f"T{next(tasks)}") for _ in range(6)]
+    assert suspended.communicate(timeout=60) is not None
+    assert suspended.returncode == 0
+    for process in running:
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 or "rule `agent-suspended`" in told
+    assert _live(shell) == []
+    assert shell.run(*ISSUE, "LATER").returncode == 4
+    assert shell.run("audit", "verify").returncode == 0
+
+
+def test_no_more_live_than_its_record_says_whoever_issues_at_once(shell: Shell) -> None:
+    shell.good(*REGISTER, "--concurrency", "2")
+    running = [shell.start(*ISSUE, f"T{number}") for number in range(8)]
+    statuses = [process.communicate(timeout=60) and process.returncode for process in running]
+    assert sorted(statuses) == [0, 0, 4, 4, 4, 4, 4, 4]
+    assert len(_live(shell)) == 2
+
+
+@pytest.mark.parametrize("verb", ["suspend", "unregister"])
+def test_a_terminal_is_asked_before_much_ends(shell: Shell, verb: str) -> None:
+    shell.good(*REGISTER)
+    for number in range(2):
+        shell.good(*ISSUE, f"T{number}")
+    for answer, status, left in (("1", 2, 2), ("2", 0, 0)):
+        terminal = Terminal(shell, "agent", verb, "bot", "--max", "1")
+        terminal.until("to end them; anything else ends none")
+        terminal.type(answer)
+        assert terminal.end()[0] == status
+        assert len(_live(shell)) == left
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("register", "new", "--owner", "alice", "--purpose", "x"),
+        ("change", "bot", "--max-ttl", "1m"),
+        ("review", "bot"),
+        ("suspend", "bot"),
+        ("unregister", "bot"),
+    ],
+)
+def test_what_cannot_be_told_is_done_all_the_same(shell: Shell, arguments: tuple[str, ...]) -> None:
+    """The record, unlike a token, is there to be looked at again."""
+    shell.good(*REGISTER)
+    events = int(shell.good("audit", "verify", "--field", "events"))
+    full = Path("/dev/full")
+    with full.open("w") as out:
+        done = subprocess.run(
+            command("agent", *arguments), stdout=out, stderr=subprocess.PIPE, text=True, env=shell.environment
+        )
+    assert done.returncode == 74
+    assert int(shell.good("audit", "verify", "--field", "events")) == events + 1
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("classify",), ("suggest", "bot"), ("show", "bot")])
+def test_whoever_reads_no_further_ends_it_quietly(shell: Shell, arguments: tuple[str, ...]) -> None:
+    shell.good(*REGISTER)
+    shell.good(*ISSUE, "T1")
+    line = subprocess.list2cmdline(command("agent", *arguments))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        env=shell.environment,
+        cwd=shell.home,
+    )
+    assert (done.returncode in (0, 74, 141), done.stderr) == (True, "")
+
+
+HOSTILE = "\x1b[31mred\x1b]8;;https://evil.example\x07 \u202eevil\u200b [bold]x[/bold] =1+1"
+
+
+def test_a_hostile_purpose_acts_on_no_terminal(shell: Shell) -> None:
+    shell.good(*REGISTER[:-1], HOSTILE)
+    shell.good("agent", "suspend", "bot", "--reason", HOSTILE)
+    for line in (
+        ("show", "bot"),
+        ("list",),
+        ("list", "--format", "csv"),
+        ("show", "bot", "--format", "table"),
+    ):
+        shown = shell.good("agent", *line)
+        assert "red" in shown
+        assert not {"\x1b", "\u202e", "\u200b", "\x07"} & set(shown)
+    told = json.loads(shell.good("agent", "show", "bot", "--format", "json"))
+    assert (told["purpose"], told["suspended_as"]) == (HOSTILE, HOSTILE)
+    refused = shell.run(*ISSUE, "T1")
+    assert refused.returncode == 4
+    assert "\x1b" not in refused.stderr
+
+
+def test_a_hostile_purpose_of_a_task_is_quoted_in_the_command_that_registers(shell: Shell) -> None:
+    for number in range(5):
+        shell.good(*ISSUE, f"T{number}", "--purpose", "$(touch pwned) `touch pwned` '; touch pwned #")
+    line = shell.good("agent", "classify", "bot", "--field", "command")
+    script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + line
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (shell.home / "pwned").exists()
+    assert shell.good("agent", "show", "bot", "--field", "purpose").startswith("$(touch pwned)")
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 129, "a b", "jitid_" + "a" * 38, "ünïcode", "a\nb"])
+def test_what_is_no_name_is_refused_and_no_token_repeated(shell: Shell, text: str) -> None:
+    for verb in ("show", "review", "suspend", "resume", "unregister", "classify", "suggest"):
+        done = shell.run("agent", verb, text)
+        assert done.returncode == 2, verb
+        assert "jitid_aaaa" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["-x", "--help", "a/b@c+d:e"])
+def test_a_name_may_begin_as_an_option_does(shell: Shell, name: str) -> None:
+    shell.good("agent", "register", *REGISTER[3:], "--", name)
+    assert shell.good("agent", "show", "--field", "agent", "--", name) == f"{name}\n"
+
+
+def test_a_ledger_of_which_a_record_was_cut_tells_so(shell: Shell) -> None:
+    shell.good(*REGISTER)
+    db = sqlite3.connect(shell.ledger / "ledger.db")
+    db.execute("UPDATE agent SET review_at = 'soon'")
+    db.commit()
+    db.close()
+    for line in (("agent", "show", "bot"), ("agent", "list"), ("agent", "classify"), (*ISSUE, "T1")):
+        done = shell.run(*line)
+        assert done.returncode == 7, (line, done.stderr)
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,104 @@
+"""Delegators as tests add, change and import them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+from jitid.agent import Agent
+from jitid.authority import delegator_operations as ops
+from jitid.delegator import Delegator
+from jitid.delegators import Disabled, Edit, Edited
+from jitid.identifier import approval_id
+from jitid.reconciling import Reconciled, Source
+from jitid.roster import csv
+from jitid.roster.stated import Roster, Stated
+from tests.builders import World
+
+_numbers = count(1)
+NOBODY = sha256(b"").hexdigest()
+
+
+def add(world: World, name: str, **fields: Any) -> Edited:
+    """Add a delegator by hand."""
+    stated = Stated("", f"user:{name}", **{"imported": False, **fields})
+    return world.authority.perform(ops.AddDelegator(stated=stated))
+
+
+def change(world: World, name: str, **fields: Any) -> Edited:
+    """Change a delegator."""
+    return world.authority.perform(ops.ChangeDelegator(name=f"user:{name}", edit=Edit(**fields)))
+
+
+def disable(world: World, name: str, **fields: Any) -> Disabled:
+    """Disable a delegator."""
+    return world.authority.perform(ops.DisableDelegator(name=f"user:{name}", **{"most": None, **fields}))
+
+
+def enable(world: World, name: str) -> None:
+    """Enable a delegator."""
+    world.authority.perform(ops.EnableDelegator(name=f"user:{name}"))
+
+
+def bring(world: World, *lines: str, **fields: Any) -> Reconciled:
+    """Import lines of CSV, the header first."""
+    return bring_roster(world, csv.read([f"{line}\n" for line in lines]), **fields)
+
+
+def bring_roster(world: World, roster: Roster, **fields: Any) -> Reconciled:
+    """Import a list."""
+    given = {"most": None, **fields}
+    return world.authority.perform(ops.ImportDelegators(roster=roster, source=Source("csv", NOBODY), **given))
+
+
+def everybody(world: World) -> dict[str, Delegator]:
+    """Return the whole directory by name, without its own numbers."""
+    found = world.authority.perform(ops.ListDelegators(limit=1 << 30))
+    return {one.name: one._replace(key=0) for one in found}
+
+
+def register(world: World, name: str, owner: str, **fields: Any) -> None:
+    """Register an agent that may hold what it likes."""
+    world.register(name, owner=f"user:{owner}", **fields)
+
+
+def agent(world: World, name: str) -> Agent:
+    """Return the record of an agent."""
+    with world.ledger.read() as snapshot:
+        found = snapshot.find_agent(name)
+    assert found is not None
+    return found
+
+
+def ask(world: World, delegator: str, *, approver: str | None = None, granted: bool = True) -> str:
+    """Record an open request for approval, and perhaps what somebody said to it; return its id."""
+    body = f"request {next(_numbers)}".encode()
+    uid = sha256(body).digest()[:16]
+    id_ = approval_id(uid)
+    about = {"approval": id_, "digest": sha256(body).hexdigest()}
+    now = world.clock.now
+    with world.ledger.write() as transaction:
+        transaction.approvals.ask(uid, body, delegator, "tester", now + 3600, ["security"])
+        asked = {"delegator": delegator, "asked_by": "tester", "until": now + 3600, "groups": ["security"]}
+        transaction.append("approval-request", {**about, **asked})
+        if approver is not None:
+            found = transaction.approvals.find(uid)
+            assert found is not None
+            until = now + 600 if granted else None
+            transaction.approvals.speak(found.key, ["security"], approver, "oidc", until)
+            said = {"groups": ["security"], "approver": approver, "proof": "oidc", "until": until}
+            transaction.append("approval-grant" if granted else "approval-deny", {**about, **said})
+    return id_
+
+
+def requests(world: World) -> dict[str, tuple[str | None, str | None]]:
+    """Return of each request for approval how it has ended, and who has spoken."""
+    with world.ledger.read() as snapshot:
+        return {one.id: (one.ended_as, one.words[0].approver) for one in snapshot.approvals.all()}
+
+
+def rows(world: World, question: str, **values: Any) -> list[tuple[Any, ...]]:
+    """Ask the ledger's database."""
+    with world.ledger.read() as snapshot:
+        return list(snapshot.ask(question, values))

@@ -1,0 +1,127 @@
+"""Tokens that are judged together are judged as each is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid import recognition
+from jitid.authority.operations import Renew, RevokeKey, RotateKey
+from jitid.errors import InvalidCredentialError
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.builders import NAMES, World, edit
+
+
+@pytest.fixture
+def tokens(world: World) -> list[str]:
+    """Return tokens of every sort: alive, dead in each way, foreign, forged."""
+    world.terms = world.terms._replace(algorithms={"urn:es256": "ES256"})
+    world.reopen()
+    chain = world.chain(4, scopes=["db:read"])
+    dead_above = world.chain(3, task="T2", kind="opaque")
+    foreign_task = world.issue(task="T9")
+    below_ended_task = world.issue(parent=foreign_task.token, task="T10", agent="child")
+    one_of_many = [world.issue(kind=kind).token for kind in ("jwt", "opaque")]
+    elsewhere = [world.issue(kind=kind, audiences=("urn:else",)).token for kind in ("jwt", "opaque")]
+    es256 = world.issue(audiences=("urn:es256", NAMES.issuer)).token
+    expired = [world.issue(kind=kind, ttl=30).token for kind in ("jwt", "opaque")]
+    renewed = world.issue()
+    successor = world.authority.perform(Renew(request=RenewRequest(Secret.single(renewed.token))))
+    world.revoke(dead_above[1].id)
+    world.retire("T9")
+    world.clock.now += 31
+    spoilt = [one_of_many[0][:-6] + "AAAAAA", one_of_many[0] + "=", one_of_many[1][:-1], "", "x", "a.b.c"]
+    return [
+        *(made.token for made in (*chain, *dead_above, foreign_task, below_ended_task, renewed)),
+        *(one.secret.reveal() for one in successor.credentials),
+        *one_of_many,
+        *elsewhere,
+        es256,
+        *expired,
+        *spoilt,
+        "x" * 20_000,
+        "jitid_" + "0" * 38,
+        "\udcff.\0.\x1b",
+    ]
+
+
+def _alone(world: World, token: str) -> str | None:
+    try:
+        world.verify(token)
+    except InvalidCredentialError as error:
+        return error.message
+    return None
+
+
+def _together(world: World, tokens: list[str]) -> list[recognition.Held]:
+    with world.ledger.read() as snapshot:
+        presented = recognition.present(NAMES, recognition.keys_of(snapshot), tokens)
+        return recognition.hold(snapshot, presented, (NAMES.issuer,))
+
+
+def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> None:
+    held = _together(world, [*tokens, *tokens])
+    told = [_alone(world, token) if token else "empty" for token in tokens]
+    assert [one.refusal is None for one in held] == [reason is None for reason in (*told, *told)]
+    assert {True, False} == {one.refusal is None for one in held}
+    for one, token in zip(held, tokens, strict=False):
+        if one.refusal is None:
+            credential = world.verify(token)
+            assert one.credential == credential
+            assert one.task is not None
+            assert one.task.name == credential.task
+            assert len(one.lineage) == credential.depth
+
+
+def test_what_is_dead_is_known_all_the_same(world: World, tokens: list[str]) -> None:
+    """So that its use is recorded with who held it."""
+    held = _together(world, tokens)
+    for one, token in zip(held, tokens, strict=True):
+        assert one.refusal is None or len(token) < 20 or token not in one.refusal
+    reasons = " ".join(str(one.refusal) for one in held if one.credential is not None)
+    for why in ("for another audience", "was revoked", "was retired", "expired at"):
+        assert why in reasons
+
+
+def test_the_end_of_a_key_ends_what_it_signed(world: World) -> None:
+    made = [world.issue(kind=kind) for kind in ("jwt", "opaque")]
+    with world.ledger.read() as snapshot:
+        kid = snapshot.signing_keys()[0].kid
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+    world.authority.perform(RevokeKey(kid=kid, most=None))
+    # Even where somebody has put the row back.
+    edit(world.path, "UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL")
+    world.reopen()
+    signed, opaque = _together(world, [one.token for one in made])
+    assert signed.refusal == "the key that signed the token was revoked"
+    assert opaque.refusal is None
+
+
+def test_a_key_that_is_revoked_before_the_lock_is_not_believed_under_it(world: World) -> None:
+    made = world.issue()
+    with world.ledger.read() as snapshot:
+        presented = recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+        kid = snapshot.signing_keys()[0].kid
+    world.authority.perform(RevokeKey(kid=kid, most=None))
+    with world.ledger.read() as snapshot:
+        (held,) = recognition.hold(snapshot, presented, (NAMES.issuer,))
+    assert held.refusal is not None
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[World]:
+    """Return another ledger."""
+    with World(
+        tmp_path / "other", policy=[("all.cedar", '@id("all") permit (principal, action, resource);')]
+    ) as other:
+        yield other
+
+
+def test_what_another_ledger_issued_is_nobodys(world: World, other: World) -> None:
+    tokens = [other.issue(kind=kind).token for kind in ("jwt", "opaque")]
+    for one in _together(world, tokens):
+        assert one.credential is None
+        assert one.refusal is not None

@@ -1,0 +1,203 @@
+"""What was foreseen of an action counts only if it still holds; what is recorded is held against the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jitid import recognition, usage
+from jitid.authority import operations as ops
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked
+from jitid.errors import IntegrityError
+from jitid.scope import Scope
+from jitid.secret import Secret
+from jitid.strictjson import loads
+from tests.builders import DAY, NAMES, NOW, Made, World, edit
+
+AUDIENCES = (NAMES.issuer,)
+
+
+def _asked(made: Made) -> list[Asked]:
+    return [Asked(Secret.single(made.token), Scope("repo:read"), "acme")]
+
+
+def _foresee(world: World, made: Made) -> usage.Foreseen:
+    with world.ledger.read() as snapshot:
+        presented = recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+        return usage.foresee(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
+
+
+def _record(world: World, made: Made, foreseen: usage.Foreseen) -> usage.Recorded:
+    with world.ledger.write() as transaction:
+        return usage.record(transaction, NAMES, world.terms, _asked(made), foreseen, AUDIENCES)
+
+
+def _use(world: World, *made: Made) -> usage.Recorded:
+    asked = tuple(one for each in made for one in _asked(each))
+    return world.authority.perform(Authorize(asked=asked))
+
+
+def _revoke(world: World, made: Made) -> None:
+    world.revoke(made.id)
+
+
+def _retire(world: World, made: Made) -> None:
+    world.retire(made.issued.task)
+
+
+def _let_it_expire(world: World, made: Made) -> None:
+    world.clock.now = made.issued.expires_at
+
+
+def _revoke_its_key(world: World, _: Made) -> None:
+    with world.ledger.read() as snapshot:
+        kid = snapshot.signing_keys()[0].kid
+    world.authority.perform(ops.RevokeKey(kid=kid, most=None))
+
+
+def _disable_the_delegator(world: World, _: Made) -> None:
+    with world.ledger.write() as transaction:
+        (person,) = transaction.delegators(group=None, disabled=None, after=None, limit=1)
+        transaction.put_delegators([person._replace(disabled_at=NOW)])
+        transaction.append("delegator-disable", {})
+
+
+CHANGES = (_revoke, _retire, _let_it_expire, _revoke_its_key, _disable_the_delegator)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", ["jwt", "opaque"])
+def test_what_happens_between_the_look_and_the_lock_counts(
+    change: Callable[[World, Made], None], kind: str, world: World
+) -> None:
+    world.know()
+    made = world.issue(scopes=("repo:read",), kind=kind)
+    foreseen = _foresee(world, made)
+    assert foreseen.verdicts[0].allowed
+    change(world, made)
+    (verdict,) = _record(world, made, foreseen).verdicts
+    assert verdict.allowed is (kind == "opaque" and change is _revoke_its_key)
+    world.check()
+
+
+def test_what_still_holds_is_recorded_as_it_was_foreseen(world: World) -> None:
+    """Also where what was dead already is recorded so on the way."""
+    world.issue(ttl=30, task="T2")
+    world.clock.now += 60
+    made = world.issue(scopes=("repo:read",))
+    foreseen = _foresee(world, made)
+    done = _record(world, made, foreseen)
+    assert done.verdicts is foreseen.verdicts
+    assert done.event == world.head().seq
+
+
+def test_it_is_judged_anew_when_a_second_has_passed(world: World) -> None:
+    made = world.issue(scopes=("repo:read",))
+    foreseen = _foresee(world, made)
+    world.clock.now += 1
+    done = _record(world, made, foreseen)
+    assert done.verdicts is not foreseen.verdicts
+    assert done.at == NOW + 1
+    assert done.verdicts == foreseen.verdicts
+
+
+def test_a_policy_that_decided_on_a_use_is_kept(world: World) -> None:
+    made = world.issue(scopes=("repo:read",))
+    world.terms = world.terms._replace(policy_text="another")
+    edit(world.path, "DELETE FROM policy")
+    world.reopen()
+    _use(world, made)
+    digest = world.events()[-1]["policy"]
+    with world.ledger.read() as snapshot:
+        assert snapshot.policy_text(digest) == "another"
+
+
+def test_the_event_says_no_more_than_it_must(world: World) -> None:
+    _use(world, world.issue(scopes=("repo:read",)))
+    with world.ledger.read() as snapshot:
+        event = snapshot.event(snapshot.head().seq)
+    assert event is not None
+    assert loads(event.body).keys() == {"op", "at", "by", "count", "allowed", "used", "policy"}
+
+
+def test_an_inspection_tells_what_was_used_last(world: World) -> None:
+    made = world.issue(scopes=("repo:read",), ttl=60)
+    assert world.authority.perform(ops.Inspect(id=made.id)).used == ()
+    world.clock.now += 59
+    _use(world, made)
+    world.clock.now += DAY
+    _use(world, made)
+    (used,) = world.authority.perform(ops.Inspect(id=made.id)).used
+    assert (used.scope, used.first_at, used.last_at, used.uses) == ("repo:read", NOW + 59, NOW + 59, 1)
+
+
+# What somebody changes behind the ledger's back.
+
+
+@pytest.fixture
+def used(world: World) -> World:
+    """Return a ledger with actions that were allowed and denied, some of them together."""
+    chain = world.chain(2, scopes=["repo:read"])
+    other = world.issue(task="T2")
+    _use(world, *chain, other)
+    world.clock.now += 60
+    _use(world, chain[0])
+    _use(world, other, chain[0])
+    world.check()
+    return world
+
+
+COPIED = "at, credential, action, resource, scope, allowed, rules, reason, event"
+EDITS = [
+    "DELETE FROM action WHERE id = 1",
+    "DELETE FROM action WHERE id = 6",
+    "DELETE FROM action",
+    "UPDATE action SET resource = 'other' WHERE id = 2",
+    "UPDATE action SET resource = CAST('acme' AS BLOB) WHERE id = 2",
+    "UPDATE action SET resource = 1 WHERE id = 2",
+    "UPDATE action SET action = 'repo:write' WHERE id = 2",
+    "UPDATE action SET credential = 2 WHERE id = 1",
+    "UPDATE action SET credential = NULL WHERE id = 1",
+    "UPDATE action SET credential = 99 WHERE id = 1",
+    "UPDATE action SET credential = 99 WHERE id = 3",
+    "UPDATE action SET scope = 'repo:*' WHERE id = 1",
+    "UPDATE action SET scope = NULL WHERE id = 1",
+    "UPDATE action SET allowed = 0 WHERE id = 1",
+    "UPDATE action SET allowed = 1, reason = NULL WHERE id = 3",
+    "UPDATE action SET allowed = 2 WHERE id = 3",
+    "UPDATE action SET allowed = 'yes' WHERE id = 1",
+    "UPDATE action SET rules = 'other' WHERE id = 1",
+    "UPDATE action SET reason = 'other' WHERE id = 3",
+    "UPDATE action SET at = at + 1 WHERE id = 1",
+    "UPDATE action SET at = 'zzz' WHERE id = 1",
+    "UPDATE action SET event = 1 WHERE id = 1",
+    "UPDATE action SET event = event + 1 WHERE id = 3",
+    "UPDATE action SET id = 99 WHERE id = 1",
+    "UPDATE credential SET jti = zeroblob(16) WHERE id = 1",
+    f"INSERT INTO action SELECT 99, {COPIED} FROM action WHERE id = 6",
+    f"INSERT INTO action SELECT 0, {COPIED} FROM action WHERE id = 1",
+    "UPDATE used SET uses = uses + 1",
+    "UPDATE used SET last_at = last_at + 1",
+    "UPDATE used SET first_at = 0",
+    "UPDATE used SET scope = 'repo:*'",
+    "DELETE FROM used",
+    "DELETE FROM used WHERE identity = 1",
+    "INSERT INTO used VALUES (3, 'repo:read', 0, 0, 1)",
+]
+
+
+@pytest.mark.parametrize("change", EDITS)
+def test_a_change_behind_the_ledgers_back_is_found(used: World, change: str) -> None:
+    edit(used.path, change)
+    used.reopen()
+    with pytest.raises(IntegrityError):
+        used.check()
+
+
+def test_an_event_of_actions_names_their_credentials(used: World) -> None:
+    from jitid.auditing import LogFilter
+
+    events = used.authority.perform(ops.ReadLog(chosen=LogFilter(operation="use"), limit=None, members=True))
+    assert [len(event["members"]) for event in events] == [3, 1, 2]

@@ -1,0 +1,1 @@
+"""Lists of delegators as other systems write them."""

@@ -1,0 +1,85 @@
+"""JSON lines of our own form: what is printed is read again, what is hostile is refused with its line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jitid.commands import delegatorrows
+from jitid.delegator import Delegator
+from jitid.errors import UsageError
+from jitid.roster import jsonl
+from jitid.roster.stated import KEEP, Stated, merged
+from tests.builders import NOW
+
+
+def read(*lines: str) -> list[Stated]:
+    """Return what lines state."""
+    return list(jsonl.read(enumerate(lines, start=1)).people)
+
+
+@pytest.mark.parametrize("entitlements", [None, (), ("a:*", "b")])
+@pytest.mark.parametrize("imported", [False, True])
+def test_what_is_printed_is_read_as_it_was(entitlements: tuple[str, ...] | None, *, imported: bool) -> None:
+    one = Delegator(
+        7,
+        "user:alice",
+        "high",
+        entitlements,
+        ('a "b" \\ c', "é"),
+        None,
+        ("https://id.example x", "user:al"),
+        imported=imported,
+        added_at=NOW,
+        disabled_at=NOW,
+        external="7",
+    )
+    (stated,) = read(json.dumps(delegatorrows.delegator(one)))
+    assert merged(stated, one, NOW + 5) == one
+
+
+def test_what_is_absent_is_not_stated_and_null_is_none() -> None:
+    bare, none = read(
+        '{"name": "alice"}',
+        '{"name": "bob", "entitlements": null, "groups": null, "manager": null, "aliases": null}',
+    )
+    assert bare == Stated("line 1", "user:alice")
+    assert bare.entitlements is KEEP
+    assert none == Stated("line 2", "user:bob", None, KEEP, (), None, ())
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{", "line 2: it does not parse at character 2"),
+        ("[]", "line 2: it is no JSON object"),
+        ('{"name": "a", "name": "b"}', "line 2: it has two members of one name"),
+        ('{"nme": "a"}', "line 2: it has no member `nme`"),
+        ("{}", "line 2: its member `name` is missing"),
+        ('{"name": 1}', "line 2: its member `name` is not text"),
+        ('{"name": "a", "groups": "sre"}', "line 2: its member `groups` is not a list of texts"),
+        ('{"name": "a", "groups": [1]}', "line 2: its member `groups` is not a list of texts"),
+        ('{"name": "a", "entitlements": ["a b"]}', "line 2: scope `a b`"),
+        ('{"name": "a", "groups": ["\\u0000"]}', r"line 2: `\\x00` is no name of a group"),
+        ('{"name": "a", "groups": ["\\ud800"]}', "line 2: it has half of a surrogate pair"),
+        ('{"name": "a", "active": "true"}', "line 2: its member `active` is neither true nor false"),
+        (
+            '{"name": "a", "active": true, "state": "enabled"}',
+            "line 2: its members active and state say the same",
+        ),
+        ('{"name": "a", "sensitivity": "secret"}', "line 2: `secret` is no sensitivity"),
+        ('{"name": "a", "external_id": 7}', "line 2: its member `external_id` is not text"),
+        ('{"name": "a", "manager": "agent:b"}', "line 2: `agent:b` is an agent"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_line(line: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as refused:
+        read('{"name": "ok"}', line)
+    assert str(refused.value).endswith("; nothing was changed")
+
+
+def test_users_of_scim_are_told_apart() -> None:
+    with pytest.raises(UsageError) as refused:
+        read('{"userName": "alice"}')
+    assert "--as scim" in str(refused.value.hint)
