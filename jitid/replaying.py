@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.credential import Credential
@@ -10,7 +10,7 @@ from jitid.governance import read_standing, standing_of
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Apart
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision, Looks, PolicyRequest
 from jitid.zones import load, offsets
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ BEYOND_POLICY = frozenset(
 
 DECISIONS = ("issue", "renew", "denial")
 """The operations of events that tell of a decision."""
+TIMES = frozenset({"hour", "minute", "weekday"})
+"""The facts that a zone tells."""
 _ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
@@ -134,7 +136,7 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
     """
     decided, looks = snapshot.decided(), old.looks.with_(new.looks)
     zones = {}
-    if not looks.facts.isdisjoint(("hour", "minute", "weekday")):
+    if not looks.facts.isdisjoint(TIMES):
         zones = {name: offsets(load(name), snapshot.now) for name in decided.recorded_zones()}
     groups = decided.recorded(Apart(looks, zones), since)
     known = {rule.name for policy in (old, new) for rule in policy.rules}
@@ -164,6 +166,9 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
     return Replayed(changes, requests, credentials, denials)
 
 
+_AT_ONCE = 5_000
+
+
 class Drifted(NamedTuple):
     """Live credentials that a policy would not issue, and decides alike."""
 
@@ -179,21 +184,39 @@ def drift(snapshot: Snapshot, policy: Policy, zone: tzinfo | None = None) -> Ite
     It is asked for just what each credential holds, at the time at which it was issued, of the directory as it is now.
     `zone` is where its hours are told. What was approved counts as approved by the same groups.
     """
-    decided, looks, name = snapshot.decided(), policy.looks, None
-    zones: dict[str, list[tuple[int, int]]] = {}
-    if zone is not None and not looks.facts.isdisjoint(("hour", "minute", "weekday")):
-        name = str(zone)
-        zones[name] = offsets(zone, snapshot.now)
-    groups = [(first, count) for first, count in decided.living(Apart(looks, zones), name)]
+    decided, looks = snapshot.decided(), policy.looks
+    groups = [(first, count) for first, count in decided.living(*_today(policy, zone, snapshot.now))]
     approvals: Mapping[int, frozenset[str]] = decided.approved_living() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
-    credentials = snapshot.credentials_numbered(first for first, _ in groups)
-    for first, count in groups:
-        one = credentials[first]
-        asked = _held(snapshot, one, zone, whole=looks.standing or bool(looks.facts & _OF_DIRECTORY))
-        decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
-        if not decision.permit:
-            yield Drifted(one, count, outcome(decision, asked.lifetime))
+    # Of many distinct requests a few credentials are held at a time.
+    for start in range(0, len(groups), _AT_ONCE):
+        some = groups[start : start + _AT_ONCE]
+        credentials = snapshot.credentials_numbered(first for first, _ in some)
+        for first, count in some:
+            one = credentials[first]
+            asked = _held(snapshot, one, zone, whole=asks_directory(looks))
+            decision = policy.decide(asked, explain=False, approved=approvals.get(first, frozenset()))
+            if not decision.permit:
+                yield Drifted(one, count, outcome(decision, asked.lifetime))
+
+
+def drifted(
+    snapshot: Snapshot, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]
+) -> list[bytes]:
+    """Return the identities of all that `drift` has told by these credentials, each the first of those like it."""
+    return snapshot.decided().living_as(*_today(policy, zone, snapshot.now), credentials)
+
+
+def _today(policy: Policy, zone: tzinfo | None, now: int) -> tuple[Apart, str | None]:
+    """Return what tells live credentials apart, and the zone in which their times of issue are told."""
+    if zone is None or policy.looks.facts.isdisjoint(TIMES):
+        return Apart(policy.looks, {}), None
+    return Apart(policy.looks, {str(zone): offsets(zone, now)}), str(zone)
+
+
+def asks_directory(looks: Looks) -> bool:
+    """Tell whether a policy looks at something that the directory says."""
+    return looks.standing or not looks.facts.isdisjoint(_OF_DIRECTORY)
 
 
 _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})

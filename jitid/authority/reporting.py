@@ -9,8 +9,9 @@ from jitid.sweep.rule import Sight
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.sweep.sweeping import check_clock, sweep
 
-_LEFT_OUT = ("offline-valid", "audit-gap")
-"""What only a sweep is asked: what nobody can mend, and what reads the whole audit log where no head is kept."""
+_LEFT_OUT = ("offline-valid", "audit-gap", "policy-drift")
+"""What only a sweep is asked: what nobody can mend, what reads the whole audit log where no head is kept, and what asks
+the policy, which a report can do without."""
 
 
 def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:

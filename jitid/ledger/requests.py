@@ -44,6 +44,9 @@ class Decided(Protocol):
         `zone` is that in which a policy's hours are told, of the time of issue.
         """
 
+    def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
+        """Return the identities of what is alive and was told by these credentials, the first of those like them."""
+
     def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
         """Return what audit events say, by their numbers."""
 

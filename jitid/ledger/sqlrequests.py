@@ -62,17 +62,26 @@ class SqlRequests:
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
         """Return what is alive, by its credential; what was approved of is left out."""
-        values: dict[str, Any] = {"now": self._now}
         keys = _held(apart, zone)
-        approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
         rows = self._db.execute(
-            f"""SELECT min(c.id), count(*) FROM credential c CROSS JOIN identity i CROSS JOIN task t
-                 {_directory(apart)}
-                 WHERE i.id = c.identity AND t.id = i.task AND {selecting.LIVE} {approved}
-                 GROUP BY {", ".join(keys)} ORDER BY 1""",
-            values,
+            f"""SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {", ".join(keys)} ORDER BY 1""",
+            {"now": self._now},
         )
         return [Alike(*row) for row in rows]
+
+    def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
+        """Return the identities of what is alive and was told by these credentials, the first of those like them."""
+        selecting.give(self._db, (), (), credentials=firsts)
+        keys = ", ".join(_held(apart, zone))
+        rows = self._db.execute(
+            f"""WITH alike AS (SELECT c.identity AS identity, min(c.id) OVER (PARTITION BY {keys}) AS first
+                                 FROM {_living(apart)}),
+                found AS (SELECT a.identity AS identity FROM alike a JOIN given_credential g ON g.credential = a.first
+                          UNION SELECT c.identity FROM given_credential g JOIN credential c ON c.id = g.credential)
+                SELECT i.uid FROM found JOIN identity i ON i.id = found.identity ORDER BY i.id""",
+            {"now": self._now},
+        )
+        return [uid for (uid,) in rows]
 
     def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
         """Return what audit events say, by their numbers."""
@@ -168,6 +177,13 @@ def _held(apart: Apart, zone: str | None) -> list[str]:
     keys = [key for key, needed in members.items() if needed]
     offsets = () if zone is None else apart.zones[zone]
     return keys + _times(facts, f"(c.issued_at + {_ahead('c.issued_at', offsets)})")
+
+
+def _living(apart: Apart) -> str:
+    """Return the tables and the condition for what is alive, without what was approved of."""
+    approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
+    return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(apart)}
+                WHERE i.id = c.identity AND t.id = i.task AND {selecting.LIVE} {approved}"""
 
 
 def _directory(apart: Apart) -> str:

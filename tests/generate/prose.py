@@ -331,8 +331,8 @@ the tasks that were retired or passed their deadline; 0 is in the same transacti
 lifetime is over the limit of its sensitivity, as the settings sweep_standing_low to sweep_standing_critical say.
 Percentiles are by nearest rank, days those of UTC.
 
-What to end first is the gravest of what `jitid sweep` finds, without what is for information only and without
-examining the audit chain.
+What to end first is the gravest of what `jitid sweep` finds, without what is for information only, and without
+examining the audit chain or asking the policy.
 
 The page of `html` holds all that it shows: it has no script, asks for nothing and forbids the browser to. FILE is
 for its owner alone, and for everybody to read where it is `prometheus`.""",
@@ -466,13 +466,19 @@ The rules are in five groups. Orphans are alive, and nobody is there to whom the
 parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
 valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
 still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
-anybody needs or uses. Governance is about registered agents: without an owner, overdue for review, or with more than
-their owner may hand out. The rest is about the ledger: keys, audit log, clock. --list-rules says of each what it
-reports, and the nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no
-environment variable sets.
+anybody needs or uses. Governance is about registered agents, without an owner, overdue for review, or with more than
+their owner may hand out, and about whatever the policy or the directory would not permit today. The rest is about the
+ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it does not;
+their limits are the settings that begin with `sweep_`, which no environment variable sets.
 
 Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
 ends it.
+
+The rule policy-drift asks today's policy for just what each live credential holds, as of the time of its issue, so that
+no hour of the day makes a finding; the directory counts as it is now, and what was approved as approved. Requests that
+the policy cannot tell apart are decided once; where all that lives was decided by this policy, and the directory has
+not changed since, none is. A policy that cannot be read is told as not examined, and keeps no other rule from its
+answer.
 
 Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
 was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of

@@ -15,8 +15,8 @@ from jitid.ledger.past import Practice
 from jitid.lifetime import parse_time
 from jitid.mining import Suggestion, suggestion
 from jitid.policy.cedar import Policy
+from jitid.policy.checking import must_be_valid
 from jitid.policy.decision import PolicyRequest
-from jitid.policy.validation import validate
 from jitid.settings import zone
 from jitid.task import SENSITIVITIES, rank
 from tests.builders import NAMES, NOW, World, put
@@ -123,10 +123,10 @@ def test_a_suggestion_permits_what_it_was_mined_from_and_nothing_unseen(
         assert [one.agent for one in found] == sorted(agents)
         text = "\n".join(one.policy for one in found)
         together = Policy([("all.cedar", text)])
-        assert validate([("all.cedar", text)]) == sum(len(one.rules) for one in found)
+        assert must_be_valid([("all.cedar", text)]) == sum(len(one.rules) for one in found)
         for one in found:
             policy = Policy([("suggested.cedar", one.policy)])
-            assert validate([("suggested.cedar", one.policy)]) == len(one.rules)
+            assert must_be_valid([("suggested.cedar", one.policy)]) == len(one.rules)
             requests = mined(world, since, one.agent, task if len(agents) == len(found) else None)
             assert requests
             for plain in requests:
@@ -251,7 +251,7 @@ PRACTICE = Practice(
 def test_a_hostile_name_stays_a_name(name: str) -> None:
     """No ledger has such a one; should one have it, it is data all the same."""
     text = suggestion(PRACTICE._replace(agent=name), zone=None, zone_name="UTC").policy
-    assert validate([("it.cedar", text)]) == 1
+    assert must_be_valid([("it.cedar", text)]) == 1
     policy = Policy([("it.cedar", text)])
     asked = PolicyRequest(
         name, "user:alice", "asserted", "T1", None, "low", "jwt", 0, (), ("urn:a",), 60, NOW
@@ -264,14 +264,14 @@ def test_names_that_become_alike_have_rules_of_their_own() -> None:
     names = ["a@b", "a+b", "a-b", "a" * 41, "a" * 42, "a" * 40]
     found = [suggestion(PRACTICE._replace(agent=name), zone=None, zone_name="UTC") for name in names]
     assert len({rule for one in found for rule in one.rules}) == len(names)
-    assert validate([("it.cedar", "".join(one.policy for one in found))]) == len(names)
+    assert must_be_valid([("it.cedar", "".join(one.policy for one in found))]) == len(names)
 
 
 def test_a_long_list_stands_on_lines_of_its_own() -> None:
     people = frozenset(f"user:engineer-{number}@example.com" for number in range(9))
     text = suggestion(PRACTICE._replace(delegators=people), zone=None, zone_name="UTC").policy
     assert max(map(len, text.splitlines())) <= 120
-    assert validate([("it.cedar", text)]) == 1
+    assert must_be_valid([("it.cedar", text)]) == 1
 
 
 def test_nothing_is_suggested_without_anything_seen(world: World) -> None:

@@ -54,7 +54,7 @@ def test_a_rule_for_every_action_is_one_for_use_too() -> None:
     assert policy(PERMIT_ALL).permits_use(USE, LOGS) is None
     named = policy('@id("own") permit (principal == Agent::"planner", action, resource);')
     assert named.permits_use(USE, LOGS) is None
-    assert named.permits_use(USE._replace(agent="other"), LOGS) == Refusal(LOGS, ("default-deny",))
+    assert refused(named, USE._replace(agent="other"), LOGS) == ("default-deny",)
 
 
 @pytest.mark.parametrize(

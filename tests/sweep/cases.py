@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from jitid.authority.operations import Renew
 from jitid.identifier import parse_id
+from jitid.policy.cedar import Policy
+from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
@@ -255,6 +257,24 @@ def _scoped(world: World, *uses: str) -> str:
     return f"nightly: {' '.join(scopes)}"
 
 
+FORBIDS = """@id("no-deploy") forbid (principal, action == Action::"grant", resource)
+ when { context.scope like "deploy:*" };"""
+
+
+def change_policy(world: World, *texts: str) -> None:
+    """Decide by another policy from now on: the default one and these texts, as another process would read it."""
+    added = [(f"more-{number}.cedar", text) for number, text in enumerate(texts)]
+    world.terms = world.terms._replace(policy=Policy([*default_files(), *added]))
+    world.reopen()
+
+
+def _drifted(world: World, *texts: str) -> str:
+    world.issue(scopes=("deploy:web",))
+    world.issue(task="T2", scopes=("repo:acme:read",))
+    change_policy(world, *texts)
+    return "no-deploy"
+
+
 CASES: dict[str, Case] = {
     "orphaned-task": Case(_overdue, _over, 1, edited=True),
     "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),
@@ -289,6 +309,11 @@ CASES: dict[str, Case] = {
         lambda world: _privileged(world, "repo:*:read", "deploy:*"),
         1,
         edited=True,
+    ),
+    "policy-drift": Case(
+        lambda world: _drifted(world, FORBIDS),
+        lambda world: _drifted(world, FORBIDS.replace("deploy:*", "deploy:*:*")),
+        1,
     ),
     "never-used": Case(_unused, _in_use, 1, edited=True),
     "over-scoped": Case(

@@ -145,7 +145,13 @@ def test_what_ends_is_selected_by_one_sort_of_name_and_never_by_nothing(world: W
     (finding,) = found(world, name)
     rule = rule_of(name)
     with world.ledger.read() as snapshot:
-        sight = Sight(snapshot, world.ledger.names, world.ledger.condition().clock(), Limits())
+        sight = Sight(
+            snapshot,
+            world.ledger.names,
+            world.ledger.condition().clock(),
+            Limits(),
+            terms=lambda: world.terms,
+        )
         selection = rule.ends(sight, finding)
     assert selection is None or sum(bool(values) for values in selection) == 1
 

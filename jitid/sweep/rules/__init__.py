@@ -25,6 +25,7 @@ NAMES: Sequence[str] = (
     "ownerless",
     "review-overdue",
     "over-privileged",
+    "policy-drift",
     "never-used",
     "over-scoped",
     "key-overdue",

@@ -1,0 +1,102 @@
+"""What is alive, and what the directory would refuse today: counted by delegator and by agent, each case once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from jitid import governance
+from jitid.governance import Objection
+from jitid.ledger.directory import Entry
+from jitid.ledger.selecting import LIVE
+from jitid.scope import uncovered
+from jitid.sweep.rule import Sight, scopes_of
+from jitid.text import quote
+
+OTHERS = ("delegator-disabled", "agent-overdue")
+"""What other rules report."""
+
+# Only those whose record limits anything.
+_OF_DELEGATORS = f"""
+      FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c CROSS JOIN identity i
+     WHERE (r.sensitivity <> 'critical' OR r.scopes IS NOT NULL) AND n.delegator = r.id AND d.text = n.name
+       AND c.delegator = d.id AND {LIVE} AND i.id = c.identity"""
+_OF_AGENTS = f"""
+      FROM agent r CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term au
+     WHERE c.recurring = r.id AND {LIVE} AND i.id = c.identity AND au.id = c.audiences"""
+_CASES = {
+    "delegator": (_OF_DELEGATORS, {"sensitivity": "i.sensitivity", "scopes": "c.scopes"}),
+    "agent": (_OF_AGENTS, {"kind": "c.kind", "scopes": "c.scopes", "audiences": "au.text"}),
+}
+"""Where the live credentials of a sort of record are, and what of them it limits."""
+
+
+class Refused(NamedTuple):
+    """What is alive of one delegator or agent, and would be refused."""
+
+    sort: str
+    """`delegator` or `agent`."""
+    name: str
+    objections: tuple[Objection, ...]
+    """Each reason once."""
+    credentials: int
+    cases: tuple[Mapping[str, str], ...]
+    """What the refused have, by what the record limits."""
+
+
+def find(sight: Sight, usual: Sequence[str], sort: str, name: str | None = None) -> Iterator[Refused]:
+    """Yield what a sort of record would refuse; of that name alone if one is given.
+
+    `usual` are the audiences of an agent whose record has none.
+    """
+    source, limited = _CASES[sort]
+    named = "" if name is None else "AND r.name = :name"
+    columns = ", ".join(limited.values())
+    rows = sight.ask(
+        f"SELECT r.name, {columns}, count(*) {source} {named} GROUP BY r.name, {columns} ORDER BY r.name",
+        name=name,
+    )
+    for one, cases in groupby(rows, itemgetter(0)):
+        entry = _entry(sight, sort, one)
+        reasons: dict[Objection, None] = {}
+        refused: list[Mapping[str, str]] = []
+        credentials = 0
+        for _, *values, count in cases:
+            case = dict(zip(limited, values, strict=True))
+            if found := _objections(entry, case, usual, sight.now):
+                reasons |= dict.fromkeys(found)
+                refused.append(case)
+                credentials += count
+        if refused:
+            yield Refused(sort, one, tuple(reasons), credentials, tuple(refused))
+
+
+def identities(sight: Sight, refused: Refused) -> Iterator[bytes]:
+    """Yield the identities of what would be refused."""
+    source, limited = _CASES[refused.sort]
+    same = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
+    for case in refused.cases:
+        rows: Iterator[Any] = sight.ask(
+            f"SELECT DISTINCT i.uid {source} AND r.name = :name AND {same}", name=refused.name, **case
+        )
+        yield from (uid for (uid,) in rows)
+
+
+def _entry(sight: Sight, sort: str, name: str) -> Entry:
+    if sort == "agent":
+        return Entry(None, sight.snapshot.find_agent(name), 0)
+    return Entry(sight.snapshot.find_delegator(name), None, 0)
+
+
+def _objections(entry: Entry, case: Mapping[str, str], usual: Sequence[str], now: int) -> list[Objection]:
+    person, agent, _ = entry
+    scopes = scopes_of(case["scopes"])
+    found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=now)
+    if agent is not None:
+        found += governance.beyond_limits(agent, case["kind"], case["audiences"].split(), usual, 0, 0)
+    for rule, held, why in governance.limits(person, agent):
+        wider = uncovered(scopes_of(" ".join(held)), scopes)
+        found += [Objection(rule, f"{why}: scope {quote(scope)}", "") for scope in wider]
+    return [each for each in found if each.rule not in OTHERS]

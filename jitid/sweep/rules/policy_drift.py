@@ -1,0 +1,152 @@
+"""Alive, and nobody would be given it today: the policy or the directory has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid import replaying
+from jitid.errors import JitidError
+from jitid.identifier import identity_id
+from jitid.ledger.records import Selection
+from jitid.ledger.selecting import LIVE
+from jitid.policy.cedar import Policy
+from jitid.replaying import Drifted
+from jitid.request import Terms
+from jitid.sweep import refusals
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_SORTS = ("delegator", "agent")
+_CHANGED = """
+    SELECT max(changed.event) FROM (SELECT max(event) AS event FROM delegator
+                                    UNION ALL SELECT max(event) FROM agent) changed"""
+_OLDER = f"SELECT 1 FROM credential c WHERE {LIVE} AND c.event <= :event LIMIT 1"
+
+
+_Why = tuple[tuple[str, ...], tuple[str, ...]]
+"""The rules that refuse, and the groups whose approval would do."""
+
+
+class _Alike:
+    """What the same rules of the policy would refuse."""
+
+    def __init__(self, first: Drifted) -> None:
+        self.first = first
+        self.credentials = 0
+        self.cases: list[str] = []
+        """The credential that stands for each distinct request."""
+
+    def add(self, drifted: Drifted) -> None:
+        """Count one more distinct request."""
+        self.credentials += drifted.credentials
+        self.cases.append(str(drifted.credential.key))
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    try:
+        terms = sight.terms
+    except JitidError as error:
+        sight.missed(f"today's policy cannot be asked: {error.message}")
+        return
+    for (rules, needs), alike in _refused_by_policy(sight, terms).items():
+        first = alike.first.credential
+        yield RULE.finding(
+            ", ".join(rules) + (f" (approval by {', '.join(needs)})" if needs else ""),
+            f"today's policy would not issue {_counted(alike.credentials)}, such as {first.jti}: "
+            f"{alike.first.new.reason}",
+            severity=Severity.INFO if needs else RULE.severity,
+            credentials=alike.credentials,
+            evidence={
+                "rules": list(rules),
+                "needs": list(needs),
+                "requests": len(alike.cases),
+                "jti": first.jti,
+                "agent": first.agent,
+                "task": first.task,
+                "delegator": first.delegator,
+                "policy": terms.policy.digest,
+            },
+            remedy=_REMEDY,
+            picked_by=("policy", *alike.cases),
+        )
+    for sort in _SORTS:
+        for refused in refusals.find(sight, _usual(sight, terms), sort):
+            reasons = "; ".join(each.reason for each in refused.objections[:_TOLD])
+            yield RULE.finding(
+                f"{sort} {refused.name}",
+                f"the directory would refuse {_counted(refused.credentials)} today: {reasons}",
+                credentials=refused.credentials,
+                evidence={
+                    "rules": sorted({each.rule for each in refused.objections}),
+                    sort: refused.name,
+                    "reasons": [each.reason for each in refused.objections[:_TOLD]],
+                },
+                remedy=_REMEDY,
+                picked_by=(sort, refused.name),
+            )
+
+
+_REMEDY = "jitid sweep --fix --rule policy-drift"
+_TOLD = 5
+"""So many reasons are told of one delegator or agent."""
+
+
+def _counted(credentials: int) -> str:
+    return "1 live credential" if credentials == 1 else f"{credentials} live credentials"
+
+
+def _usual(sight: Sight, terms: Terms) -> tuple[str, ...]:
+    return terms.audiences or (sight.names.issuer,)
+
+
+def _refused_by_policy(sight: Sight, terms: Terms) -> dict[_Why, _Alike]:
+    found: dict[_Why, _Alike] = {}
+    if not _unchanged(sight, terms.policy):
+        for drifted in replaying.drift(sight.snapshot, terms.policy, terms.zone):
+            why = (drifted.new.rules, drifted.new.needs)
+            found.setdefault(why, _Alike(drifted)).add(drifted)
+    return found
+
+
+def _unchanged(sight: Sight, policy: Policy) -> bool:
+    """Tell whether all that lives was decided by the policy of today about what it looks at today."""
+    if sight.snapshot.decided().policies("") != [policy.digest]:
+        return False
+    looks = policy.looks
+    # In which zone the hours of each were told is not asked here.
+    if not looks.facts.isdisjoint(replaying.TIMES):
+        return False
+    if not replaying.asks_directory(looks):
+        return True
+    ((changed,),) = sight.ask(_CHANGED)
+    return changed is None or not any(sight.ask(_OLDER, event=changed))
+
+
+def _pick(sight: Sight, finding: Finding) -> Selection:
+    sort, *names = finding.picked_by
+    terms = sight.terms
+    if sort == "policy":
+        found = replaying.drifted(sight.snapshot, terms.policy, terms.zone, map(int, names))
+    else:
+        found = [
+            uid
+            for refused in refusals.find(sight, _usual(sight, terms), sort, names[0])
+            for uid in refusals.identities(sight, refused)
+        ]
+    return Selection(ids=tuple(map(identity_id, found)))
+
+
+RULE = Rule(
+    name="policy-drift",
+    severity=Severity.MEDIUM,
+    group=Group.GOVERNANCE,
+    owasp=("NHI5",),
+    title="what would not be issued today",
+    reports="live credentials that today's policy, or the limits of a delegator or an agent in the directory, would "
+    "refuse, asked for just what each holds at the time of its issue; what approval alone is lacking for is `info`",
+    spares="what was permitted or approved of, and would be again; a limit of how many may live at the same time, and "
+    "what other rules report: delegators who were disabled, reviews that are overdue",
+    examines="what live credentials hold, by today's policy and directory",
+    find=_find,
+    pick=_pick,
+)
