@@ -187,7 +187,8 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
     before = _in_service(transaction, name)
     if stated == Stated():
         raise UsageError(
-            "nothing is stated that should change; nothing was changed", f"see: jitid agent show {operand(name)}"
+            "nothing is stated that should change; nothing was changed",
+            f"see: jitid agent show {operand(name)}",
         )
     scopes = before.scopes if stated.scopes is None else normalise(stated.scopes)
     owner = before.owner
