@@ -167,7 +167,8 @@ def beyond_limits(
         found.append(
             Objection(
                 "agent-concurrency",
-                f"agent {name} has {live} live identities of at most {agent.concurrency}",
+                f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
+                f"{agent.concurrency}",
                 "wait until one has ended, or end one: jitid list --live --agent " + agent.name,
             )
         )

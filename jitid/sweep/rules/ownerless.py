@@ -25,7 +25,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             if disabled_at is None
             else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
         )
-        state = f"; the agent is suspended since {format_time(suspended_at)}" if suspended else ""
+        state = f"; the agent was suspended at {format_time(suspended_at)}" if suspended else ""
         # Of a suspended one nothing new can come: what is left to do is less urgent.
         left = suspended and not credentials
         yield RULE.finding(
