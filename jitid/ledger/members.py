@@ -81,7 +81,9 @@ class Members:
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
-            self._delegators.take(seq, strictjson.loads(body, "audit event"))
+            event = strictjson.loads(body, "audit event")
+            self._delegators.take(seq, event)
+            self._agents.take_leaving(event)
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:

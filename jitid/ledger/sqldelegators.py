@@ -30,7 +30,11 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
     groups, aliases = list(groups), list(aliases)
     check_times(added_at, disabled_at)
     texts = (name, scopes or "", manager or "", external or "", *groups, *aliases)
-    if added_at is None or sensitivity not in SENSITIVITIES or not all(isinstance(text, str) for text in texts):
+    if (
+        added_at is None
+        or sensitivity not in SENSITIVITIES
+        or not all(isinstance(text, str) for text in texts)
+    ):
         raise IntegrityError(
             "a delegator in the ledger holds what no ledger writes", "run: jitid audit verify"
         )
