@@ -64,24 +64,25 @@ class SqlRequests:
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
         """Return what is alive, by its credential; what was approved of is left out."""
-        keys = _held(apart, zone)
+        values: dict[str, Any] = {"now": self._now}
+        keys = ", ".join(_held(apart, zone, values))
         rows = self._db.execute(
-            f"""SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {", ".join(keys)} ORDER BY 1""",
-            {"now": self._now},
+            f"SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {keys} ORDER BY 1", values
         )
         return [Alike(*row) for row in rows]
 
     def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
         """Return the identities of what is alive and was told by these credentials, the first of those like them."""
         selecting.give(self._db, (), (), credentials=firsts)
-        keys = ", ".join(_held(apart, zone))
+        values: dict[str, Any] = {"now": self._now}
+        keys = ", ".join(_held(apart, zone, values))
         rows = self._db.execute(
             f"""WITH alike AS (SELECT c.identity AS identity, min(c.id) OVER (PARTITION BY {keys}) AS first
                                  FROM {_living(apart)}),
                 found AS (SELECT a.identity AS identity FROM alike a JOIN given_credential g ON g.credential = a.first
                           UNION SELECT c.identity FROM given_credential g JOIN credential c ON c.id = g.credential)
                 SELECT i.uid FROM found JOIN identity i ON i.id = found.identity ORDER BY i.id""",
-            {"now": self._now},
+            values,
         )
         return [uid for (uid,) in rows]
 
@@ -216,14 +217,13 @@ def _names(name: str, told: Names | None, values: dict[str, Any]) -> Iterator[st
         yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{number} THEN 1 ELSE 0 END"
 
 
-def _held(apart: Apart, zone: str | None) -> list[str]:
+def _held(apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would be decided alike."""
-    facts = apart.looks.facts
+    facts, purpose = apart.looks.facts, apart.looks.classes.purpose
     members = {
-        "i.agent": apart.looks.agent or "agent" in facts,
-        "i.delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind")),
+        **{_kept(name, told, apart, values): True for name, told in _named(apart).items()},
         "i.proof": "delegator_proof" in facts,
-        "i.task": apart.looks.task or not facts.isdisjoint(("task", "purpose")),
+        "i.task": purpose and (apart.looks.task or "purpose" in facts),
         "i.sensitivity": True,
         "c.kind": "kind" in facts,
         "i.depth": "depth" in facts,
@@ -238,6 +238,23 @@ def _held(apart: Apart, zone: str | None) -> list[str]:
     keys = [key for key, needed in members.items() if needed]
     offsets = () if zone is None else apart.zones[zone]
     return [*keys, *_times(apart, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
+
+
+def _kept(name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -> str:
+    """Return the expression for the number of an identity's name; equal for those that are not told apart."""
+    # Whoever is asked about by what the directory says of them is told from others.
+    described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
+        name, set()
+    )
+    if told is None or told.beginnings or (apart.looks.standing and described & apart.looks.classes.standing):
+        return f"i.{name}"
+    if not told.values:
+        return "0"
+    values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
+    table, column = ("task", "name") if name == "task" else ("term", "text")
+    # PostgreSQL: jsonb_array_elements_text.
+    numbers = f"SELECT id FROM {table} WHERE {column} IN (SELECT value FROM json_each(:{name}_names))"
+    return f"CASE WHEN i.{name} IN ({numbers}) THEN i.{name} ELSE 0 END"
 
 
 def _living(apart: Apart) -> str:
