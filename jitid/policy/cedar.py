@@ -113,6 +113,8 @@ class Policy:
     @property
     def looks(self) -> Looks:
         """What of a request and of its scopes a decision can depend on."""
+        from jitid.policy.classes import classes_of
+
         issue, grant = (
             [rule for rule in self.rules if action in rule.facts] for action in ("issue", "grant")
         )
@@ -123,6 +125,7 @@ class Policy:
             any("resource" in rule.looks_at for rule in issue),
             any("resource" in rule.looks_at or "scope" in rule.facts["grant"] for rule in grant),
             bool(self._groups),
+            classes_of(self._files),
         )
 
     def permits_use(
