@@ -38,6 +38,7 @@ FIELDS = (
     "asked",
     "approvers",
     "policy",
+    "stored",
     "texts",
     "now",
     "differs",
@@ -91,9 +92,8 @@ def _row(found: Explanation) -> dict[str, Any]:
         "needs": list(found.then.needs),
         "asked": None if found.request is None else _asked(found.request, document.get("zone", "UTC")),
         "approvers": document.get("approvers"),
-        "policy": None
-        if "policy" not in document
-        else {"digest": document["policy"], "stored": found.stored},
+        "policy": document.get("policy"),
+        "stored": found.stored,
         "texts": [rule._asdict() for rule in found.rules],
         "now": _now(found),
         "differs": {each.what: {"then": each.then, "now": each.now} for each in found.differences},
