@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid.errors import IntegrityError, OutputError, StorageError, UsageError
+from jitid.text import quote
 
 CEDAR = ".cedar"
 CASES = ".test.toml"
@@ -216,4 +217,4 @@ def _remove(held: int, names: Sequence[str], folder: str | None) -> None:
 
 
 def _unwritten(folder: str, error: OSError) -> OutputError:
-    return OutputError(f"{folder} could not be written: {(error.strerror or 'error').lower()}")
+    return OutputError(f"{quote(folder, 200)} could not be written: {(error.strerror or 'error').lower()}")

@@ -460,7 +460,8 @@ jitid policy check checked""",
         Example(
             "In a repository of policies, each time that one was changed:",
             """jitid policy init infra
-jitid policy check infra && jitid policy test infra --require-coverage""",
+jitid policy check infra
+jitid policy test infra --require-coverage""",
         ),
     ),
     "policy test": (
@@ -506,8 +507,8 @@ jitid policy diff current next""",
         ),
         Example(
             "What a policy that decided once has decided otherwise than the one of today:",
-            """jitid policy diff \\
-    "$(jitid audit log --format jsonl | jq -r .policy | head -n 1)" current""",
+            """OLD=$(jitid audit log --format jsonl | jq -r .policy | sed q)
+jitid policy diff "$OLD" current""",
             tried=False,
         ),
     ),
