@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import departing
@@ -283,5 +284,5 @@ def taken(name: str, own: str) -> UsageError:
         )
     return UsageError(
         f"{quote(name)} is an alias of {quote(own)}; nothing was changed",
-        f"if it is theirs no longer: jitid delegator change {own} --remove-alias '{name}'",
+        f"if it is theirs no longer: jitid delegator change {own} --remove-alias {word(name)}",
     )

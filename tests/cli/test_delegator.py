@@ -200,3 +200,22 @@ def test_hostile_groups_stay_what_they_are_and_harm_nobody(shell: Shell) -> None
     for form in ("table", "tsv"):
         assert "[bold]x[/bold]" in shell.good("delegator", "show", "alice", "--format", form)
     assert shell.good("delegator", "list", "--group", "a;b", "--field", "name") == "user:alice\n"
+
+
+@pytest.mark.parametrize("verb", ["add", "import"])
+def test_a_hostile_subject_is_one_word_of_the_command_that_is_told(shell: Shell, verb: str) -> None:
+    subject = "https://id.example '; touch pwned; echo ' $(touch pwned) `touch pwned`"
+    shell.good("delegator", "add", "alice", "--subject", subject, "-q")
+    line = {"name": "bob", "aliases": [subject]}
+    write(shell, "p.jsonl", json.dumps(line))
+    given = ("bob", "--subject", subject) if verb == "add" else ("p.jsonl",)
+    refused = shell.run("delegator", verb, *given)
+    assert refused.returncode == 2
+    told = refused.stderr.strip().rpartition("theirs no longer: ")[2]
+    script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + told
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (shell.home / "pwned").exists()
+    shell.good("delegator", verb, *given)
