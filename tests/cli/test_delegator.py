@@ -12,6 +12,8 @@ import pytest
 
 from tests.real import Shell, command
 
+SCIM_ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -154,6 +156,44 @@ def test_ten_thousand_come_and_go_as_they_were_printed(shell: Shell, tmp_path: P
     assert "9999 delegators" in refused.stderr
     shell.good("delegator", "import", "one.csv", "--full", "--yes")
     assert shell.good("delegator", "list", "--enabled", "--field", "name") == "user:d1\n"
+
+
+def _user(number: int) -> str:
+    return json.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", SCIM_ENTERPRISE],
+            "id": f"id-{number}",
+            "userName": f"d{number}",
+            "active": number % 1_000 != 7,
+            "emails": [{"value": f"d{number}@example.com", "primary": True}],
+            "groups": [{"value": str(number % 50), "display": f"group {number % 50}"}],
+            SCIM_ENTERPRISE: {"manager": {"value": f"id-{number // 10}"}},
+        }
+    )
+
+
+def test_a_hundred_thousand_come_in_bounded_memory_and_one_bad_line_stops_all(shell: Shell) -> None:
+    """Memory grows with the file and what is compared, not with each of the texts that it is read into."""
+    head = '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": 100000, "Resources": ['
+    users = [_user(number) for number in range(100_000)]
+    write(shell, "bad.json", head + ",\n".join([*users[:-1], _user(7).replace("d7", "no name")]) + "]}")
+    write(shell, "good.json", head + ",\n".join(users) + "]}")
+    refused = shell.run("delegator", "import", "bad.json", "--full")
+    assert refused.returncode == 2
+    assert ".Resources[99999]" in refused.stderr
+    assert not shell.ledger.exists()
+    process = subprocess.Popen(
+        command("delegator", "import", "good.json", "--full", "-q"), env=shell.environment, cwd=shell.home
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_maxrss < 400 * 1024
+    assert (
+        len(shell.good("delegator", "list", "--disabled", "--limit", "200", "--field", "name").split()) == 100
+    )
+    assert "nothing to change" in shell.good("delegator", "import", "good.json", "--full")
+    assert shell.run("audit", "verify").returncode == 0
 
 
 def test_a_page_tells_how_to_go_on(shell: Shell) -> None:
