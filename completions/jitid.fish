@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --event --within --expect-head --algorithm --every --name --shell
-    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'audit' 'keys' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --every --name --shell
+    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'policy' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -138,6 +138,8 @@ complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their 
 complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
+complete -c jitid -n '__jitid_at ""' -a explain -d 'Explain a decision: its inputs, its rules, and what would be decided now'
+complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, try, show, begin and compare policies'
 complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of those who may delegate'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
@@ -186,6 +188,13 @@ complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an
 complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
 complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
 
+# jitid policy
+complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
+complete -c jitid -n '__jitid_at "policy"' -a test -d 'Try a policy with cases: what is asked, and what the answer is to be'
+complete -c jitid -n '__jitid_at "policy"' -a show -d 'Show a policy: its rules, what each one does and what it looks at, or the text of one'
+complete -c jitid -n '__jitid_at "policy"' -a init -d 'Begin a policy of your own: write an example with its cases into a folder that is new or empty'
+complete -c jitid -n '__jitid_at "policy"' -a diff -d 'Replay what was decided under two policies, and tell what changes'
+
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
@@ -231,6 +240,7 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 
@@ -407,8 +417,8 @@ complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfie
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid sweep
-complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule over-privileged\\trule never-used\\trule over-scoped\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
-complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip over-privileged\\tskip never-used\\tskip over-scoped\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule key-overdue\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
+complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip orphaned-parent\\tskip orphaned-process\\tskip orphaned-delegator\\tskip pending\\tskip leaked-live\\tskip offline-valid\\tskip expired-unretired\\tskip standing\\tskip duplicate\\tskip sprawl\\tskip unproved-delegator\\tskip ownerless\\tskip review-overdue\\tskip over-privileged\\tskip policy-drift\\tskip never-used\\tskip over-scoped\\tskip key-overdue\\tskip audit-gap\\tskip clock\\tskip' -d 'Leave this rule out; repeatable'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
 complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only what has been so since TIME (RFC 3339) or later'
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Findings that are in FILE are known, and no news'
@@ -429,6 +439,39 @@ complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many da
 complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
 complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only, one value a line'
+
+# jitid explain
+complete -c jitid -n '__jitid_at "explain" --event' -l event -x -d 'The decision of audit event N, such as a denial'
+complete -c jitid -n '__jitid_at "explain" --field' -l field -r -fka 'decision\\tfield reason\\tfield event\\tfield operation\\tfield at\\tfield by\\tfield id\\tfield jti\\tfield count\\tfield rules\\tfield granted\\tfield refused\\tfield lifetime\\tfield needs\\tfield asked\\tfield approvers\\tfield policy\\tfield stored\\tfield texts\\tfield now\\tfield differs\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "explain"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid policy check
+complete -c jitid -n '__jitid_at "policy check" --field' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy check"' -F
+
+# jitid policy test
+complete -c jitid -n '__jitid_at "policy test" --policy' -l policy -r -F -d 'Try this policy (default: the one in the folder of the cases)'
+complete -c jitid -n '__jitid_at "policy test" --require-coverage' -l require-coverage -d 'End with 10 if a rule is reached by no case'
+complete -c jitid -n '__jitid_at "policy test" --field' -l field -r -fka 'file\\tfield line\\tfield case\\tfield result\\tfield decision\\tfield rules\\tfield granted\\tfield lifetime\\tfield needs\\tfield expected\\tfield reason\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy test"' -F
+
+# jitid policy show
+complete -c jitid -n '__jitid_at "policy show" --digest' -l digest -x -d 'One that decided once: its digest, or how that begins'
+complete -c jitid -n '__jitid_at "policy show" --default' -l default -d 'The one that jitid ships'
+complete -c jitid -n '__jitid_at "policy show" --text' -l text -d 'The text of its files'
+complete -c jitid -n '__jitid_at "policy show" --field' -l field -r -fka 'rule\\tfield effect\\tfield actions\\tfield max_ttl\\tfield approval\\tfield reads\\tfield file\\tfield line\\tfield sha256\\tfield text\\tfield' -d 'Print this field only, one value a line'
+
+# jitid policy init
+complete -c jitid -n '__jitid_at "policy init" --with-default' -l with-default -d 'Put the default policy beside the example'
+complete -c jitid -n '__jitid_at "policy init"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
+
+# jitid policy diff
+complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only what was decided from TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "policy diff" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "policy diff" --exit-code' -l exit-code -d 'End with 10 if something would change'
+complete -c jitid -n '__jitid_at "policy diff" --field' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 0' -F
+complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'

@@ -301,10 +301,17 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
         return list(default_files())
     from jitid.policyfiles import read_policy
 
+    stated = config.text("policy") is not None
+    if stated and not os.path.lexists(place):
+        raise ConfigurationError(
+            f"the policy folder {place} is missing",
+            "the setting `policy` names it: see jitid config show --origin",
+        )
     files = read_policy(place)
     if not files:
         raise ConfigurationError(
-            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy"
+            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy",
+            "put one there, or begin one elsewhere: jitid policy init DIR",
         )
     return files
 
@@ -316,9 +323,15 @@ def _terms(config: Config, path: str) -> Terms:
     from jitid.settings import zone
 
     files = policy_files(config, path)
+    try:
+        policy = Policy(files)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            error.message, error.hint or "nothing is issued until that is repaired: jitid policy check"
+        ) from None
     zone_name = config.text("timezone") or "UTC"
     return Terms(
-        Policy(files),
+        policy,
         strictjson.dumps(files),
         caller(),
         config.many("audience"),

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 
 from jitid import governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
-from jitid.errors import ConfigurationError, IntegrityError, NotFoundError, PolicyDeniedError, UsageError
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    NotFoundError,
+    PolicyDeniedError,
+    StorageError,
+    UsageError,
+)
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
 from jitid.lifetime import format_duration
 from jitid.policy.catalogue import Entry, catalogue
-from jitid.policy.cedar import Policy
+from jitid.policy.cedar import Policy, digest_of
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.replaying import DECISIONS, Outcome, is_whole, outcome, request_of
 from jitid.request import Terms
@@ -57,8 +64,8 @@ class Explanation(NamedTuple):
     """What was asked; None where the event does not tell, since it was refused before that was looked at."""
     then: Outcome
     """As it was recorded; its reason is blank where that was not recorded and the policy does not give it again."""
-    stored: bool
-    """Whether the ledger has the text of the policy that decided."""
+    lost: str | None
+    """Why the text of the policy that decided cannot be told, if one did and it cannot."""
     rules: tuple[RuleText, ...]
     """Those that decided, of the issue and of its scopes, as far as they are of the policy."""
     now: Outcome | None
@@ -96,7 +103,7 @@ def explain(
         credential = introspection.find(snapshot, id_)
     document = _document(snapshot, event if credential is None else credential.event)
     request = request_of(document, names.issuer) if is_whole(document) else None
-    files, policy = _stored(snapshot, document.get("policy"))
+    files, policy, lost = _stored(snapshot, document.get("policy"))
     then, replayed = _recorded(document, request, policy)
     today, trouble = _agreed(terms)
     now, nearest = None, None
@@ -109,7 +116,7 @@ def explain(
         credential,
         request,
         then,
-        bool(files),
+        lost,
         tuple(_texts(files, _deciding(then, document, request, policy), today)),
         now,
         trouble,
@@ -134,24 +141,54 @@ def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
     return document
 
 
-def _stored(snapshot: Snapshot, digest: str | None) -> tuple[list[tuple[str, str]], Policy | None]:
-    """Return the files of the policy that decided, as far as they are there and can still be read."""
-    text = None if digest is None else snapshot.policy_text(digest)
+def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:
+    """Return the files of a policy that decided something; None if the ledger does not have them.
+
+    Raises:
+        IntegrityError: what it has is another text.
+
+    """
+    text = snapshot.policy_text(digest)
     if text is None:
-        return [], None
-    files = [(name, body) for name, body in strictjson.loads(text, "policy")]
+        return None
     try:
-        return files, Policy(files)
-    except ConfigurationError:
-        # An older jitid took what this one refuses.
-        return [], None
+        files = [(name, body) for name, body in strictjson.loads(text, "policy")]
+        whole = digest_of(files) == digest
+    except (ValueError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise IntegrityError(
+            f"the text that the ledger has of the policy {digest} is not the one that decided",
+            "it was changed since: look for the policy where its files are kept, or in a backup",
+        )
+    return files
+
+
+def _stored(
+    snapshot: Snapshot, digest: str | None
+) -> tuple[list[tuple[str, str]], Policy | None, str | None]:
+    """Return the files of the policy that decided, as far as they are there and can still be read; and what is wrong.
+
+    Where nothing was asked of a policy, nothing is.
+    """
+    if digest is None:
+        return [], None, None
+    try:
+        files = kept(snapshot, digest)
+        if files is None:
+            return [], None, f"the ledger has no text of the policy {digest}"
+        return files, Policy(files), None
+    except IntegrityError as error:
+        return [], None, error.message
+    except ConfigurationError as error:
+        return [], None, f"this jitid cannot read the policy that decided: {error.message}"
 
 
 def _agreed(terms: Callable[[], Terms]) -> tuple[Terms | None, str | None]:
     """Return what is in force today, or why that cannot be used: the past can be explained all the same."""
     try:
         return terms(), None
-    except (ConfigurationError, IntegrityError) as error:
+    except (ConfigurationError, IntegrityError, StorageError) as error:
         return None, error.message
 
 

@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--count": ("count", "number", ""),
         "--from-file": ("from_file", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
+        "--as-of": ("as_of", "text", ""),
         "--wait": ("wait", "text", ""),
     }, ()),
     "run": ({
@@ -204,6 +205,28 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--days": ("days", "number", ""),
         "--out": ("out", "text", ""),
     }, ()),
+    "explain": ({
+        "--event": ("event", "number", ""),
+    }, (("subject", "text", False),)),
+    "policy check": ({
+    }, (("paths", "texts", False),)),
+    "policy test": ({
+        "--policy": ("policy", "text", ""),
+        "--require-coverage": ("require_coverage", "flag", ""),
+    }, (("paths", "texts", False),)),
+    "policy show": ({
+        "--digest": ("digest", "text", ""),
+        "--default": ("default", "flag", ""),
+        "--text": ("text", "flag", ""),
+    }, (("rule", "text", False),)),
+    "policy init": ({
+        "--with-default": ("with_default", "flag", ""),
+    }, (("folder", "text", True),)),
+    "policy diff": ({
+        "--since": ("since", "text", ""),
+        "--limit": ("limit", "number", ""),
+        "--exit-code": ("exit_code", "flag", ""),
+    }, (("old", "text", True), ("new", "text", True),)),
     "task list": ({
         "--state": ("state", "text", ""),
         "--limit": ("limit", "number", ""),

@@ -44,6 +44,9 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
     """Return the texts of files of a folder after their names. Raises as `read_policy` does."""
     path = folder
     try:
+        # Whoever may write there may put a policy there.
+        if os.stat(folder).st_mode & 0o022:
+            raise IntegrityError(f"the policy folder {folder} may be written by others", _closing(folder))
         files = []
         for name in names:
             path = os.path.join(folder, name)
@@ -79,7 +82,7 @@ def _read(path: str) -> str:
         if not stat.S_ISREG(mode):
             raise IntegrityError(f"the policy file {path} is no plain file", "put the file itself there")
         if mode & 0o022:
-            raise IntegrityError(f"the policy file {path} may be written by others", f"chmod go-w {path}")
+            raise IntegrityError(f"the policy file {path} may be written by others", _closing(path))
         return file.read()
 
 
@@ -96,6 +99,8 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
         raise UsageError(f"{folder} cannot be read: {(error.strerror or 'error').lower()}") from error
     chosen = present if names is None else sorted(names)
     refused = []
+    if os.stat(folder).st_mode & 0o022:
+        refused.append(_open_to_others(folder))
     texts: dict[str, str] = {}
     for name in {*chosen, *({USE} & set(present))}:
         if name.endswith((CEDAR, CASES)) or name == USE:
@@ -135,8 +140,19 @@ def _look(path: str) -> tuple[str, str | None]:
     if linked:
         return text, f"{path} is a symbolic link, and nothing is issued by one"
     if mode & 0o022:
-        return text, f"{path} may be written by others, and nothing is issued by it: chmod go-w {path}"
+        return text, _open_to_others(path)
     return text, None
+
+
+def _open_to_others(path: str) -> str:
+    return f"{path} may be written by others, and nothing is issued by it: {_closing(path)}"
+
+
+def _closing(path: str) -> str:
+    """Return the command that takes a file away from others; only who needs it pays for loading this."""
+    from shlex import quote as word
+
+    return f"chmod go-w {word(path)}"
 
 
 def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:

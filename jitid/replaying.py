@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.credential import Credential
 from jitid.governance import read_standing, standing_of
 from jitid.ledger.protocol import Snapshot
-from jitid.ledger.requests import Apart
+from jitid.ledger.requests import Alike, Apart, Decided
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Decision, Looks, PolicyRequest
 from jitid.zones import load, offsets
@@ -135,14 +135,10 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
     The directory counts as the events say that it was; an approval, as it was given.
     """
     decided, looks = snapshot.decided(), old.looks.with_(new.looks)
-    zones = {}
-    if not looks.facts.isdisjoint(TIMES):
-        zones = {name: offsets(load(name), snapshot.now) for name in decided.recorded_zones()}
-    groups = decided.recorded(Apart(looks, zones), since)
+    groups, documents = _recorded(decided, looks, since, snapshot.now)
     known = {rule.name for policy in (old, new) for rule in policy.rules}
     changes = []
     requests = credentials = denials = 0
-    documents = decided.documents(first for first, _ in groups)
     for first, count in groups:
         document = documents[first]
         if document["op"] not in DECISIONS or not is_whole(document):
@@ -164,6 +160,24 @@ def replay(snapshot: Snapshot, issuer: str, old: Policy, new: Policy, since: int
             changes.append(Change(first, document, count, before, after))
     changes.sort(key=lambda change: (-change.credentials, change.event))
     return Replayed(changes, requests, credentials, denials)
+
+
+def _recorded(
+    decided: Decided, looks: Looks, since: int | None, now: int
+) -> tuple[list[Alike], dict[int, dict[str, Any]]]:
+    """Return what was asked, and what the first event of each that is alike says."""
+    hours = not looks.facts.isdisjoint(TIMES)
+    latest = decided.latest_zone() if hours else None
+    names = {latest} - {None}
+    while True:
+        zones = {name: offsets(load(name), now) for name in sorted(filter(None, names))}
+        groups = decided.recorded(Apart(looks, zones), since)
+        documents = decided.documents(first for first, _ in groups)
+        others = {document.get("zone") for document in documents.values()} - zones.keys() - {None}
+        if not hours or not others:
+            return groups, documents
+        # Zones are changed hardly ever, and finding out which there were would cost as much as asking again.
+        names |= others
 
 
 _AT_ONCE = 5_000

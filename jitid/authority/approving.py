@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import approval, consent, strictjson
+from jitid import approval, consent
 from jitid.authority import approval_operations as ops
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
@@ -76,10 +76,12 @@ def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, c
 
 
 def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
+    from jitid.explaining import kept
+
     request = approval.requested(found)
     event = _event(snapshot, found.event) or {}
-    text = snapshot.policy_text(event.get("policy", ""))
-    files = [] if text is None else strictjson.loads(text, "policy")
+    # What an approver reads must be what asks them.
+    files = kept(snapshot, event.get("policy", "")) or []
     rules = []
     for name in event.get("asking", ()):
         file, rule = text_of(files, name) or ("", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import strictjson
 from jitid.authority import policy_operations as ops
 from jitid.errors import NotFoundError, UsageError
 from jitid.text import quote
@@ -48,6 +47,8 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
 
 
 def _stored(snapshot: Snapshot, digest: str) -> ops.Files:
+    from jitid.explaining import kept
+
     digits = digest.lower()
     if len(digits) < _LEAST or not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
         raise UsageError(
@@ -64,6 +65,6 @@ def _stored(snapshot: Snapshot, digest: str) -> ops.Files:
         raise UsageError(
             f"{len(found)} policies have digests that begin with {quote(digest)}", "give more digits of it"
         )
-    text = snapshot.policy_text(found[0])
-    assert text is not None
-    return tuple((str(name), str(body)) for name, body in strictjson.loads(text, "policy"))
+    files = kept(snapshot, found[0])
+    assert files is not None
+    return tuple(files)

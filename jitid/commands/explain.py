@@ -38,6 +38,7 @@ FIELDS = (
     "asked",
     "approvers",
     "policy",
+    "stored",
     "texts",
     "now",
     "differs",
@@ -63,6 +64,8 @@ def explain(
     else:
         operation = Explain(token=reading.token(subject or "-", "the token"))
     found = open_authority(given.config()).perform(operation)
+    if found.lost is not None:
+        given.warn(found.lost)
     row = _row(found)
     if not rows.by_eye(given):
         given.show(View("jitid.explain/1", FIELDS, [row], one=True))
@@ -91,9 +94,8 @@ def _row(found: Explanation) -> dict[str, Any]:
         "needs": list(found.then.needs),
         "asked": None if found.request is None else _asked(found.request, document.get("zone", "UTC")),
         "approvers": document.get("approvers"),
-        "policy": None
-        if "policy" not in document
-        else {"digest": document["policy"], "stored": found.stored},
+        "policy": document.get("policy"),
+        "stored": None if "policy" not in document else found.lost is None,
         "texts": [rule._asdict() for rule in found.rules],
         "now": _now(found),
         "differs": {each.what: {"then": each.then, "now": each.now} for each in found.differences},
@@ -141,9 +143,21 @@ def _outcome(told: Outcome) -> dict[str, Any]:
 
 
 def _text(rule: RuleText) -> str:
-    head = f"\n{rule.rule}  {rule.file}, line {rule.line}  sha256 {rule.sha256}  now: {rule.now}\n"
-    body = "".join(f"  {safe(line)}\n" for line in rule.text.replace("\t", "  ").splitlines())
-    return "\n" + safe(head.strip()) + "\n" + body
+    head = (
+        f"{rule.rule} ({rule.file}, line {rule.line}), {_NOW[rule.now]}",
+        f"sha256 {rule.sha256}",
+        *(f"  {line}" for line in rule.text.replace("\t", "  ").splitlines()),
+    )
+    return "\n" + "".join(f"{safe(line)}\n" for line in head)
+
+
+_NOW = {
+    "same": "which today's policy has too",
+    "changed": "which today's policy has with another text",
+    "gone": "which today's policy does not have",
+    "unknown": "and today's policy cannot be read",
+}
+"""By `now` of a rule's text."""
 
 
 def _duration(seconds: int | None) -> str | None:

@@ -65,9 +65,21 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         if not errors:
             output.write(f"{told}: {'no error' if found else 'in order'}\n")
     if errors:
-        raise ConfigurationError(
-            f"{counted(errors, 'error')} in the policy: as long as it stands so, nothing is issued by it"
-        )
+        what = "a rule that cannot be evaluated refuses, and others do not what they say"
+        if any(_stops(folder) for folder in folders):
+            what = "as long as it stands so, nothing is issued by it"
+        raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
+
+
+def _stops(folder: Folder) -> bool:
+    """Tell whether a policy cannot be used at all: what is wrong by the schema alone is found when it is asked."""
+    from jitid.policy.cedar import Policy
+
+    try:
+        Policy(folder.files)
+    except ConfigurationError:
+        return True
+    return False
 
 
 def test(

@@ -98,7 +98,8 @@ def summary(found: Replayed) -> list[str]:
     what = counted(found.credentials, "credential")
     if found.denials:
         what += f" and {counted(found.denials, 'denial')}"
-    lines = [f"{what} were decided, {counted(found.requests, 'request')} that the policies can tell apart"]
+    were = "was" if found.credentials == 1 and not found.denials else "were"
+    lines = [f"{what} {were} decided, {counted(found.requests, 'request')} that the policies can tell apart"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
     for change in found.changes:
         key = (_word(change.old, change.new), change.denied)

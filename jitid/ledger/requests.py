@@ -33,10 +33,14 @@ class Decided(Protocol):
     """The part of a consistent view that is about what was decided."""
 
     def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
-        """Return the events of the audit log; those whose requests are decided alike are joined."""
+        """Return the events of the audit log; those whose requests are decided alike are joined.
 
-    def recorded_zones(self) -> list[str]:
-        """Return the zones, other than UTC, that policies were asked in."""
+        Where hours count, and they are told in a zone that is not among those of `apart`, all of that zone count as
+        alike: then its offsets are needed.
+        """
+
+    def latest_zone(self) -> str | None:
+        """Return the zone, if it is not UTC, that the policy was asked in lately."""
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
         """Return what is alive, by its credential; what was approved of is left out.

@@ -1,6 +1,6 @@
 """What was decided, grouped by what policies can tell apart, in SQL that SQLite and PostgreSQL both take.
 
-Two places are SQLite's own, and marked: how a member of an event is read, and how equal ones are joined.
+What is SQLite's own is marked with what PostgreSQL has instead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 from jitid import strictjson
 from jitid.ledger import selecting
 from jitid.ledger.requests import Alike, Apart
+from jitid.policy.classes import STANDING, Names
 
 _AT_ONCE = 500
 
 # PostgreSQL: body::jsonb. A blob would be read as JSON of another form.
 _EVENTS = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event)"
-# PostgreSQL: a condition on jsonb. In bytes it is found at a fraction of what reading the members costs.
-_HAS_ZONE = """instr(body, CAST('"zone":"' AS BLOB)) > 0"""
 _APPROVED = "SELECT ended_event FROM approval WHERE ended_as = 'used'"
 """The events that used an approval."""
 
@@ -40,46 +39,50 @@ class SqlRequests:
     def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
         """Return the events of the audit log; those whose requests are decided alike are joined."""
         values: dict[str, Any] = {"since": since}
-        wanted = "1 = 1" if since is None else f"{_member('at')} >= :since"
+        wanted = "1 = 1" if since is None else "at >= :since"
         # PostgreSQL: GROUP BY, which hashes; SQLite would sort, in a gigabyte of memory for 1.5 million events.
         self._db.execute("DROP TABLE IF EXISTS temp.alike")
         self._db.execute(
             "CREATE TEMPORARY TABLE alike (asked TEXT PRIMARY KEY, n INTEGER, first INTEGER) WITHOUT ROWID"
         )
         self._db.execute(
-            f"""INSERT INTO alike SELECT {_asked(apart, values)}, coalesce({_member("count")}, 1), seq
-                  FROM {_EVENTS} WHERE {wanted}
+            f"""INSERT INTO alike SELECT {_asked(apart, values)}, coalesce(n, 1), seq
+                  FROM {_requests(apart, values)} WHERE {wanted}
                 ON CONFLICT (asked) DO UPDATE SET n = n + excluded.n""",
             values,
         )
         return [Alike(first, n) for first, n in self._db.execute("SELECT first, n FROM alike ORDER BY first")]
 
-    def recorded_zones(self) -> list[str]:
-        """Return the zones, other than UTC, that policies were asked in."""
-        events = _EVENTS.removesuffix(")") + f" WHERE {_HAS_ZONE})"
-        rows = self._db.execute(f"SELECT DISTINCT {_member('zone')} FROM {events}")
-        return sorted(zone for (zone,) in rows if zone)
+    def latest_zone(self) -> str | None:
+        """Return the zone of the latest event that has one, among the last thousand."""
+        row = self._db.execute(
+            f"""SELECT {_member("zone")} FROM {_EVENTS}
+                 WHERE seq > (SELECT max(seq) - 1000 FROM audit_event) AND {_member("zone")} IS NOT NULL
+                 ORDER BY seq DESC LIMIT 1"""
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
         """Return what is alive, by its credential; what was approved of is left out."""
-        keys = _held(apart, zone)
+        values: dict[str, Any] = {"now": self._now}
+        keys = ", ".join(_held(apart, zone, values))
         rows = self._db.execute(
-            f"""SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {", ".join(keys)} ORDER BY 1""",
-            {"now": self._now},
+            f"SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {keys} ORDER BY 1", values
         )
         return [Alike(*row) for row in rows]
 
     def living_as(self, apart: Apart, zone: str | None, firsts: Iterable[int]) -> list[bytes]:
         """Return the identities of what is alive and was told by these credentials, the first of those like them."""
         selecting.give(self._db, (), (), credentials=firsts)
-        keys = ", ".join(_held(apart, zone))
+        values: dict[str, Any] = {"now": self._now}
+        keys = ", ".join(_held(apart, zone, values))
         rows = self._db.execute(
             f"""WITH alike AS (SELECT c.identity AS identity, min(c.id) OVER (PARTITION BY {keys}) AS first
                                  FROM {_living(apart)}),
                 found AS (SELECT a.identity AS identity FROM alike a JOIN given_credential g ON g.credential = a.first
                           UNION SELECT c.identity FROM given_credential g JOIN credential c ON c.id = g.credential)
                 SELECT i.uid FROM found JOIN identity i ON i.id = found.identity ORDER BY i.id""",
-            {"now": self._now},
+            values,
         )
         return [uid for (uid,) in rows]
 
@@ -114,54 +117,113 @@ class SqlRequests:
         return [digest for (digest,) in rows]
 
 
-def _asked(apart: Apart, values: dict[str, Any]) -> str:
-    """Return the expression that is equal for events whose requests are decided alike."""
-    facts = apart.looks.facts
-    names = ["op", "rules", "refused", "judged", "sensitivity", "ttl"]
+def _requests(apart: Apart, values: dict[str, Any]) -> str:
+    """Return the table of what events tell of requests: each member is read once, however often it is asked for."""
+    facts, classes = apart.looks.facts, apart.looks.classes
     members = {
-        "agent": apart.looks.agent or "agent" in facts,
-        "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind")),
         "proof": "delegator_proof" in facts,
-        "task": apart.looks.task or "task" in facts,
-        "purpose": apart.looks.task or "purpose" in facts,
+        "purpose": classes.purpose and (apart.looks.task or "purpose" in facts),
         "kind": "kind" in facts,
         "depth": "depth" in facts,
         "audiences": "audiences" in facts,
         "scopes": apart.looks.scope,
-        "standing": apart.looks.standing,
-        "standing.known": "delegator_known" in facts,
-        "standing.registered": "agent_registered" in facts,
+        **{f"standing.{name}": name in _standing(apart) for name in STANDING},
         "approvers": apart.looks.approvals,
-        "at": "now" in facts,
     }
+    names = ["op", "rules", "refused", "judged", "sensitivity", "ttl"]
     names += [name for name, needed in members.items() if needed]
-    # What shortens a lifetime is compared too, so that the one asked for counts always.
-    lifetime = f"CASE WHEN {_member('ttl')} IS NULL THEN {_member('lifetime')} ELSE '' END"
-    parts = [_member(*names), lifetime]
+    columns = {
+        "rest": _member(*names),
+        # What shortens a lifetime is compared too, so that the one asked for counts always.
+        "lifetime": f"CASE WHEN {_member('ttl')} IS NULL THEN {_member('lifetime')} ELSE '' END",
+        "n": _member("count"),
+        "at": _member("at"),
+        **{name: _member(name) for name in _named(apart)},
+    }
     if not apart.looks.scope:
-        parts.append(_some_scopes(_member("scopes")))
-    if not facts.isdisjoint(_TIMES):
-        for number, zone in enumerate(apart.zones):
-            values[f"zone{number}"] = zone
-        cases = " ".join(
-            f"WHEN :zone{number} THEN {_ahead(_member('at'), offsets)}"
-            for number, offsets in enumerate(apart.zones.values())
-        )
-        ahead = f"CASE {_member('zone')} {cases} ELSE 0 END" if cases else "0"
-        parts += _times(facts, f"({_member('at')} + {ahead})")
+        columns["scopes"] = _member("scopes")
     if "has_purpose" in facts:
-        parts.append(_some_purpose(_member("purpose")))
+        columns["purpose"] = _member("purpose")
+    if not facts.isdisjoint(_TIMES):
+        columns["zone"] = _member("zone")
+    told = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+    read = _fenced(f"SELECT seq, {told} FROM {_EVENTS}")
+    if facts.isdisjoint(_TIMES):
+        return read
+    cases = "WHEN zone IS NULL THEN 0"
+    for number, (zone, offsets) in enumerate(apart.zones.items()):
+        values[f"zone{number}"] = zone
+        cases += f" WHEN zone = :zone{number} THEN {_ahead('at', offsets)}"
+    return _fenced(f"SELECT *, at + CASE {cases} END AS local FROM {read}")
+
+
+def _fenced(query: str) -> str:
+    """Return a table whose columns are reckoned once a row, and not wherever they are named."""
+    # PostgreSQL: OFFSET 0.
+    return f"({query} LIMIT -1)"
+
+
+def _asked(apart: Apart, values: dict[str, Any]) -> str:
+    """Return the expression that is equal for those of `_requests` that are decided alike."""
+    parts = ["rest", "lifetime"]
+    for name, told in _named(apart).items():
+        parts += _names(name, told, values)
+    if not apart.looks.scope:
+        parts.append(_some_scopes("scopes"))
+    parts += _times(apart, "at", "local")
+    if not apart.looks.facts.isdisjoint(_TIMES):
+        # In a zone that is not among those that were given, nothing is told apart but that.
+        parts.append("CASE WHEN local IS NULL THEN zone ELSE '' END")
+    if "has_purpose" in apart.looks.facts:
+        parts.append(_some_purpose("purpose"))
     return " || '|' || ".join(f"coalesce({part}, '')" for part in parts)
 
 
-def _held(apart: Apart, zone: str | None) -> list[str]:
+def _named(apart: Apart) -> dict[str, Names | None]:
+    """Return the names that count, each with what of it is told apart."""
+    looks, classes = apart.looks, apart.looks.classes
+    named = {
+        "agent": (looks.agent or "agent" in looks.facts, classes.agent),
+        "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
+        "task": (looks.task or "task" in looks.facts, classes.task),
+    }
+    return {name: told for name, (needed, told) in named.items() if needed}
+
+
+_ABOUT_DELEGATOR = ("delegator", "delegator_name", "delegator_kind")
+
+
+def _standing(apart: Apart) -> set[str]:
+    """Return the members of what the directory says that count."""
+    found = set(apart.looks.classes.standing) if apart.looks.standing else set()
+    return found | {
+        name
+        for name, fact in (("known", "delegator_known"), ("registered", "agent_registered"))
+        if fact in apart.looks.facts
+    }
+
+
+def _names(name: str, told: Names | None, values: dict[str, Any]) -> Iterator[str]:
+    """Yield expressions that are equal for names that are not told apart."""
+    if told is None:
+        yield name
+        return
+    if told.values:
+        values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
+        # PostgreSQL: jsonb_array_elements_text. It is read once, and found in as in an index.
+        yield f"CASE WHEN {name} IN (SELECT value FROM json_each(:{name}_names)) THEN {name} ELSE '' END"
+    for number, beginning in enumerate(sorted(told.beginnings)):
+        values[f"{name}_begins{number}"] = beginning
+        yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{number} THEN 1 ELSE 0 END"
+
+
+def _held(apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would be decided alike."""
-    facts = apart.looks.facts
+    facts, purpose = apart.looks.facts, apart.looks.classes.purpose
     members = {
-        "i.agent": apart.looks.agent or "agent" in facts,
-        "i.delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind")),
+        **{_kept(name, told, apart, values): True for name, told in _named(apart).items()},
         "i.proof": "delegator_proof" in facts,
-        "i.task": apart.looks.task or not facts.isdisjoint(("task", "purpose")),
+        "i.task": purpose and (apart.looks.task or "purpose" in facts),
         "i.sensitivity": True,
         "c.kind": "kind" in facts,
         "i.depth": "depth" in facts,
@@ -172,11 +234,27 @@ def _held(apart: Apart, zone: str | None) -> list[str]:
         "CASE WHEN dn.name IS NULL THEN 0 ELSE 1 END": "delegator_known" in facts,
         "CASE WHEN r.id IS NULL THEN 0 ELSE 1 END": "agent_registered" in facts,
         _some_purpose("t.purpose"): "has_purpose" in facts,
-        "c.issued_at": "now" in facts,
     }
     keys = [key for key, needed in members.items() if needed]
     offsets = () if zone is None else apart.zones[zone]
-    return keys + _times(facts, f"(c.issued_at + {_ahead('c.issued_at', offsets)})")
+    return [*keys, *_times(apart, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
+
+
+def _kept(name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -> str:
+    """Return the expression for the number of an identity's name; equal for those that are not told apart."""
+    # Whoever is asked about by what the directory says of them is told from others.
+    described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
+        name, set()
+    )
+    if told is None or told.beginnings or (apart.looks.standing and described & apart.looks.classes.standing):
+        return f"i.{name}"
+    if not told.values:
+        return "0"
+    values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
+    table, column = ("task", "name") if name == "task" else ("term", "text")
+    # PostgreSQL: jsonb_array_elements_text.
+    numbers = f"SELECT id FROM {table} WHERE {column} IN (SELECT value FROM json_each(:{name}_names))"
+    return f"CASE WHEN i.{name} IN ({numbers}) THEN i.{name} ELSE 0 END"
 
 
 def _living(apart: Apart) -> str:
@@ -197,12 +275,26 @@ def _directory(apart: Apart) -> str:
     return joins
 
 
-_TIMES = {"hour": "{} / 3600 % 24", "minute": "{} / 60 % 60", "weekday": "({} / 86400 + 3) % 7"}
+_TIMES = {
+    "hour": "({} / 3600 % 24)",
+    "minute": "({} / 60 % 60)",
+    "weekday": "(({} / 86400 + 3) % 7 + 1)",
+}
 """How a fact follows from the seconds that a zone tells."""
 
 
-def _times(facts: frozenset[str], local: str) -> list[str]:
-    return [expression.format(local) for name, expression in _TIMES.items() if name in facts]
+def _times(apart: Apart, at: str, local: str) -> Iterator[str]:
+    """Yield the expressions that are equal for times, and what a zone tells then, that are not told apart."""
+    for name, bounds in apart.looks.classes.numbers.items():
+        if name in apart.looks.facts:
+            value = at if name == "now" else _TIMES[name].format(local)
+            yield value if bounds is None else _classed(value, bounds)
+
+
+def _classed(value: str, bounds: Iterable[int]) -> str:
+    """Return the expression of the greatest bound that a value reaches."""
+    cases = " ".join(f"WHEN {value} >= {bound:d} THEN {bound:d}" for bound in sorted(bounds, reverse=True))
+    return f"(CASE {cases} ELSE -1 END)" if cases else "0"
 
 
 def _ahead(at: str, offsets: Sequence[tuple[int, int]]) -> str:

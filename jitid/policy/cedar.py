@@ -53,7 +53,7 @@ class Policy:
     def __init__(self, files: Sequence[tuple[str, str]]) -> None:
         """Parse (file name, text) pairs; raise ConfigurationError, with file and line, for what is wrong."""
         self._files = sorted(files)
-        self.digest = _digest(self._files)
+        self.digest = digest_of(self._files)
         """SHA-256 over the names and texts of the files, in hexadecimal."""
         self.rules: list[Rule] = []
         """In the order of the files."""
@@ -113,6 +113,8 @@ class Policy:
     @property
     def looks(self) -> Looks:
         """What of a request and of its scopes a decision can depend on."""
+        from jitid.policy.classes import classes_of
+
         issue, grant = (
             [rule for rule in self.rules if action in rule.facts] for action in ("issue", "grant")
         )
@@ -123,6 +125,7 @@ class Policy:
             any("resource" in rule.looks_at for rule in issue),
             any("resource" in rule.looks_at or "scope" in rule.facts["grant"] for rule in grant),
             bool(self._groups),
+            classes_of(self._files),
         )
 
     def permits_use(
@@ -326,9 +329,10 @@ class Policy:
         )
 
 
-def _digest(files: list[tuple[str, str]]) -> str:
+def digest_of(files: Sequence[tuple[str, str]]) -> str:
+    """Return the digest of a policy, as `Policy.digest`."""
     digest = hashlib.sha256()
-    for part in (part.encode("utf-8", "surrogatepass") for pair in files for part in pair):
+    for part in (part.encode("utf-8", "surrogatepass") for pair in sorted(files) for part in pair):
         # The lengths keep a name from running into its text, and a text into the next name.
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)

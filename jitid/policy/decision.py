@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from jitid.policy.classes import Classes
+
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
 SENSITIVITIES = ("low", "moderate", "high", "critical")
@@ -71,6 +73,8 @@ class Looks(NamedTuple):
     scope: bool
     """What a scope is, and not only whether it has a wildcard."""
     approvals: bool
+    classes: Classes
+    """Which values it tells apart of what it looks at."""
 
     def with_(self, other: Looks) -> Looks:
         """Return what either of two policies looks at."""
@@ -80,6 +84,7 @@ class Looks(NamedTuple):
             self.task or other.task,
             self.scope or other.scope,
             self.approvals or other.approvals,
+            self.classes.with_(other.classes),
         )
 
     @property

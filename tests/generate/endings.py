@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitid.commands import audit
+from jitid.commands import audit, policy
 from jitid.errors import ExitStatus
 from tests.generate import values
 
@@ -35,6 +35,11 @@ _CHANGED = {5: "", 6: "", 7: ""}
 _READ = {5: "", 6: "", 7: "Integrity: the ledger or a key is damaged, or open to others."}
 _SHOWN = {74: "The output could not be written."}
 _LOOKS: Mapping[int, str] = {0: "Done.", 2: "", **_READ, **_SHOWN}
+_POLICY: Mapping[int, str] = {
+    5: "Storage: the policy in force cannot be read; may be tried again.",
+    7: "Integrity: the folder of the policy in force is missing, or a file in it is a link or open to others.",
+    **_SHOWN,
+}
 _SETTINGS: Mapping[int, str] = {0: "Done.", 2: "The line or the configuration cannot be used.", **_SHOWN}
 
 ENDS: Mapping[str, Mapping[int, str]] = {
@@ -210,6 +215,47 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         11: "Something could not be examined, whatever else was found; the output says what, and why.",
         74: "The output could not be written; what --fix has ended has ended.",
     },
+    "explain": {
+        0: "It is told, whatever was decided.",
+        2: "The line cannot be meant, or the event tells of no decision.",
+        3: "No such id was ever issued, or the audit log has no such event.",
+        **_READ,
+        8: "The token is malformed or forged, or this ledger did not issue it.",
+        **_SHOWN,
+    },
+    "policy check": {
+        0: "They are in order, warnings aside.",
+        2: "There is an error in one of them, or there is none; or the line cannot be meant.",
+        **_POLICY,
+    },
+    "policy test": {
+        0: "Every case is as expected.",
+        2: "The policy, a file of cases or the line cannot be meant; none was tried.",
+        3: "There are no cases.",
+        **_POLICY,
+        10: "A case is not as expected; or, with --require-coverage, a rule is reached by none.",
+    },
+    "policy show": {
+        0: "Done.",
+        2: "The policy cannot be used, or the line cannot be meant.",
+        3: "The policy has no such rule, or nothing was decided by one of that digest.",
+        **_POLICY,
+        5: "Storage: the policy in force, or with --digest the ledger, cannot be read; may be tried again.",
+    },
+    "policy init": {
+        0: "The folder holds the example.",
+        2: "The folder is not empty, or the line cannot be meant; nothing was changed.",
+        74: "A file could not be written; none is left.",
+    },
+    "policy diff": {
+        0: "Done, whatever changes.",
+        2: "One of the policies cannot be used, or the line cannot be meant.",
+        3: "Nothing was decided by a policy of that digest.",
+        **_READ,
+        7: "Integrity: the ledger is damaged, or it or the policy in force is open to others.",
+        10: "With --exit-code: something would change.",
+        **_SHOWN,
+    },
     "task list": {**_LOOKS, 3: "The task after --after is unknown."},
     "task show": {**_LOOKS, 3: "There never was such a task."},
     "agent register": {
@@ -303,5 +349,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     # With an option of theirs these show one more.
     "audit log": audit.LOG,
     "config show": ("key", "value"),
+    "policy show": policy.RULE,
 }
 """Verb -> the fields of what it shows."""

@@ -435,6 +435,82 @@ jitid sweep --baseline known.jsonl""",
         ),
         Example("What the rules ask:", "jitid sweep --list-rules"),
     ),
+    "explain": (
+        Example("Why somebody got this token, and whether they would today:", "jitid explain planner.jwt"),
+        Example(
+            "Why the latest request that was refused was refused:",
+            """jitid issue --task DROP-1 --delegator alice --purpose 'tidy up' \\
+    --sensitivity high ||
+    jitid explain --event "$(jitid audit log --operation denial \\
+        --field seq | tail -n 1)\"""",
+        ),
+        Example(
+            "The inputs alone, for another program:",
+            "jitid explain planner.jwt --format json | jq .asked",
+            tried=False,
+        ),
+    ),
+    "policy check": (
+        Example("The policy in force:", "jitid policy check"),
+        Example(
+            "One that is to be in force:",
+            """jitid policy init checked
+jitid policy check checked""",
+        ),
+        Example(
+            "In a repository of policies, each time that one was changed:",
+            """jitid policy init infra
+jitid policy check infra && jitid policy test infra --require-coverage""",
+        ),
+    ),
+    "policy test": (
+        Example(
+            "The cases that stand beside a policy:",
+            """jitid policy init tested
+jitid policy test tested""",
+        ),
+        Example(
+            "Whether they hold under another one, too:",
+            """jitid policy init moved
+jitid policy test moved/release.test.toml --policy moved""",
+        ),
+    ),
+    "policy show": (
+        Example("What decides, rule by rule:", "jitid policy show"),
+        Example("One rule, as it is written:", "jitid policy show high-needs-purpose"),
+        Example(
+            "The policy by which a token was issued, as it was then:",
+            """jitid policy show --text \\
+    --digest "$(jitid explain planner.jwt --field policy)\"""",
+        ),
+    ),
+    "policy init": (
+        Example(
+            "A policy instead of the default one, in force once it is what it should be:",
+            """jitid policy init ./policy
+jitid policy check ./policy && jitid policy test ./policy
+jitid config set policy "$PWD/policy\"""",
+        ),
+        Example("One that is more than the default one:", "jitid policy init both --with-default"),
+    ),
+    "policy diff": (
+        Example(
+            "What would have been decided otherwise, had a policy been in force:",
+            """jitid policy init next
+jitid policy diff current next""",
+        ),
+        Example(
+            "In a script, for the last month:",
+            """jitid policy diff current default --exit-code \\
+    --since "$(date -u -d '30 days ago' +%FT%TZ)\"""",
+        ),
+        Example(
+            "What a policy that decided once has decided otherwise than the one of today:",
+            """jitid policy diff \\
+    "$(jitid audit log --format jsonl | jq -r .policy | head -n 1)" current""",
+            tried=False,
+        ),
+    ),
     "task list": (
         Example("Tasks that nobody retired in time:", "jitid task list --state overdue"),
         Example("The names of the open ones:", "jitid task list --state open --field task"),
@@ -595,6 +671,12 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "retire": ("revoke", "task list"),
     "report": ("sweep", "list", "task list"),
     "sweep": ("revoke", "report", "audit verify", "doctor"),
+    "explain": ("inspect", "policy show", "policy diff", "audit log"),
+    "policy check": ("policy test", "policy init", "policy show"),
+    "policy test": ("policy check", "policy init", "policy diff"),
+    "policy show": ("policy check", "explain", "inspect"),
+    "policy init": ("policy check", "policy test", "config set", "agent suggest"),
+    "policy diff": ("policy test", "explain", "sweep"),
     "task list": ("task show", "retire"),
     "task show": ("task list", "tree", "retire"),
     "audit log": ("audit verify", "audit export", "authorize", "inspect"),

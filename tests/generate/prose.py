@@ -318,7 +318,9 @@ names a total.
 An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
 verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
 which it is not known that there was none, since for their audiences no use was reported after their issue
-(jitid-sweep(1) tells when one is).
+(jitid-sweep(1) tells when one is). `use.over_scoped` counts the live credentials with scopes that nothing uses, and
+`directory.over_privileged` the agents whose record allows more than their owner may hand out, as the rules over-scoped
+and over-privileged of a sweep find them.
 
 A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself

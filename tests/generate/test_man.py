@@ -116,6 +116,8 @@ ARGUMENTS = {
     "task show": ["x"],
     "keys revoke": ["x"],
     "config get": ["x"],
+    "explain": ["x"],
+    "policy diff": ["default", "default"],
 }
 
 

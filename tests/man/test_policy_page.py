@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import cedarpy
 import pytest
 
+from jitid.lifetime import format_duration, format_time
+from jitid.policy.cases import EXPECT, REQUEST, read_cases
 from jitid.policy.cedar import Policy
-from jitid.policy.default import default_files, schema
+from jitid.policy.checking import check
+from jitid.policy.decision import STRANGERS, Standing
+from jitid.policy.default import default_files, example_files, schema
 from jitid.policy.source import read_rules
-from tests.man.source import displays, items, read, section
+from jitid.settings import zone
+from tests.man.source import displays, items, plain, read, section
 from tests.policy.asking import DEFAULT, NOON, request
-from tests.real import Shell
+from tests.real import Shell, command, need, surroundings
 
 PAGE = read("jitid-policy.7")
 DEFAULT_TEXT = default_files()[0][1]
@@ -146,7 +154,7 @@ def test_the_depths_are_those_of_the_default_policy() -> None:
 
 
 def test_the_rule_that_is_shown_is_one_of_the_default_policy() -> None:
-    (shown,) = displays(section(PAGE, "What a policy looks like", "Ss"))
+    shown = displays(section(PAGE, "What a policy looks like", "Ss"))[0]
     assert shown.split() in [
         f"{statement};".split() for statement in re.sub("//.*", "", DEFAULT_TEXT).split(";")
     ]
@@ -171,3 +179,143 @@ def test_a_policy_sees_a_scope_as_text() -> None:
     policy = Policy([*default_files(), ("naive.cedar", naive)])
     for scope in ("*:web", "p*:web"):
         assert policy.decide(request(scopes=(scope,)), explain=False).permit
+
+
+# From beginning to end.
+
+STORY = displays(section(PAGE, "A POLICY FROM BEGINNING TO END"))
+MORNING, EVENING, NEXT = "2026-11-24 09:00:00", "2026-11-24 20:00:00", "2026-11-25 09:00:00"
+"""In UTC: ten o'clock in Berlin on a Tuesday, nine in the evening of that day, ten o'clock on the next."""
+
+
+def _file(name: str) -> str:
+    return next(text for file, text in example_files() if file == name)
+
+
+def test_the_story_shows_the_files_of_the_example() -> None:
+    assert _file("release.cedar") in STORY
+    assert _file("release.test.toml") in STORY
+    assert displays(section(PAGE, "Uses", "Ss"))[0] in _file("use.cedarschema")
+
+
+def test_the_story_comes_true(tmp_path: Path) -> None:
+    """Each command in its turn, in the morning and in the evening of the day that it tells of."""
+    begin, examine, enact, morning, evening, why, difference, leaving, recurs = [
+        text for text in STORY if text.startswith("jitid ")
+    ]
+    again = morning.replace("REL-1", "REL-$n").replace("bot.jwt", "$n.jwt").rstrip()
+    told = [
+        _told(tmp_path / str(number), at, what)
+        for number, (at, what) in enumerate(
+            [
+                (MORNING, begin + examine + enact),
+                (MORNING, morning),
+                (MORNING, f"for n in 3 4 5 6 7; do {again}; done"),
+                (EVENING, evening),
+                (EVENING, why),
+                (EVENING, difference),
+                (NEXT, again.replace("$n", "8")),
+                (NEXT, leaving),
+                (NEXT, "jitid verify 8.jwt"),
+                (NEXT, again.replace("$n", "9")),
+                (NEXT, recurs),
+            ]
+        )
+    ]
+    begun, first, more, denied, explained, changed, alive, left, dead, late, classified = told
+    assert "5 rules in 1 file: in order" in begun
+    assert begun.count("\tpassed\t") == _file("release.test.toml").count("[[case]]")
+    assert (first, more, alive) == ("", "", "")
+    refusal = next(text for text in STORY if text.startswith("jitid: error: "))
+    assert denied.split() == [*refusal.split(), "4"]
+    for line in ("decision\tpermit\n", "rules\trelease\n", "decision\tdeny\n", "rules\trelease-hours\n"):
+        assert line in explained
+    assert '"decision":"deny"' in explained.partition("\nnow\t")[2].partition("\n")[0]
+    assert "6 credentials would be refused (1 distinct request)" in changed
+    assert "ended 1 live credential" in left
+    assert "the credential was revoked at 2026-11-25T09:00:0" in dead
+    assert "rule `delegator-disabled`" in late
+    assert "release-bot\tregister\t" in classified
+    assert "jitid agent register release-bot" in classified
+
+
+def _told(script: Path, at: str, what: str) -> str:
+    """Return what a command answers at a time, all in one, with the status if it is not 0."""
+    script.write_text(what)
+    home = script.parent / "home"
+    home.mkdir(exist_ok=True)
+    program = home / "jitid"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
+    program.chmod(0o755)
+    done = subprocess.run(
+        [need("faketime"), "-f", at, "sh", str(script)],
+        env=surroundings(home, TZ="UTC", PATH=f"{home}:{os.environ['PATH']}"),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "internal error" not in done.stderr
+    return done.stdout + done.stderr + (f"{done.returncode}" if done.returncode else "")
+
+
+def test_a_rule_that_wants_a_proof_asks_for_more() -> None:
+    text = next(text for text in STORY if text.startswith('@id("release-proved")'))
+    policy = Policy([("release.cedar", _file("release.cedar")), ("more.cedar", text)])
+    asked = request(agent="release-bot", delegator="user:alice", scopes=("deploy:web",))
+    assert policy.decide(asked).permit
+    assert policy.decide(asked._replace(delegator_proof="asserted"), explain=False).rules == (
+        "release-proved",
+    )
+
+
+def test_the_members_of_a_case_are_those_that_are_read() -> None:
+    text = section(PAGE, "CASES OF A POLICY")
+    asked, expected = text.split(".Pp\nExpected can be\n")
+    told = [{name for term in items(part) for name in term.split(" , ")} for part in (asked, expected)]
+    assert told == [set(REQUEST), set(EXPECT)]
+
+
+def test_what_is_not_stated_in_a_case_is_as_told() -> None:
+    cases, wrong = read_cases("x", '[[case]]\nname = "x"\nexpect = { decision = "deny" }', zone)
+    assert not wrong
+    asked = cases[0].request
+    told = section(PAGE, "CASES OF A POLICY")
+    values = (asked.agent, asked.delegator, asked.delegator_proof, asked.task, asked.sensitivity, asked.kind)
+    for value in (*values, *asked.audiences, format_time(asked.now), format_duration(asked.lifetime)):
+        assert rf"{value}\(dq" in told, value
+    assert (asked.depth, asked.scopes, asked.purpose, asked.zone, asked.standing) == (
+        0,
+        (),
+        None,
+        None,
+        STRANGERS,
+    )
+
+
+def test_a_rule_about_uses_reads_what_is_declared() -> None:
+    """And refuses where an enforcement point says nothing, or something else."""
+    declared, text = displays(section(PAGE, "Uses", "Ss"))
+    assert check([("p.cedar", text)], declared, whole=False).problems == []
+    policy = Policy([*default_files(), ("p.cedar", text)])
+    (address,) = re.findall(r"^\.Li (\{.*\}) \.$", section(PAGE, "Uses", "Ss"), re.MULTILINE)
+    inside = plain(address)
+    for used, expected in (
+        (inside, True),
+        (inside.replace("10.1", "11.1"), False),
+        ("{}", False),
+        ('{"ip":"10.1.2.3"}', False),
+    ):
+        asked = request(action="deploy:web", used=used)
+        assert (policy.permits_use(asked, "prod") is None) is expected, used
+
+
+@pytest.mark.parametrize(
+    "condition", displays(section(PAGE, "What a policy looks like", "Ss"))[1].splitlines()
+)
+def test_what_entities_are_asked_for_is_in_order(condition: str) -> None:
+    text = f'@id("r") permit (principal, action == Action::"issue", resource) when {{ {condition} }};'
+    assert check([("p.cedar", text)], whole=False).problems == []
+    owned = Standing(known=True, groups=("sre",), registered=True, owner="user:alice@example.com")
+    assert Policy([("p.cedar", text)]).decide(request(standing=owned)).permit
+    assert not Policy([("p.cedar", text)]).decide(request(), explain=False).permit
