@@ -584,8 +584,8 @@ how many were issued alike. `approvers` says who has approved, group by group.
 
 `policy` is the digest of the policy that decided, `stored` says whether the ledger has its text, and `texts` has the
 rules that decided, of the issue and of its scopes, as they were written then, each with file, line and SHA-256. For
-each `now` says what today's policy has under that name: the `same`, one that was `changed`, or none (`gone`). A text that
-is no longer the one of that digest is not shown; a warning says so.
+each `now` says what today's policy has under that name: the `same`, one that was `changed`, or none (`gone`). A text
+that is no longer the one of that digest is not shown; a warning says so.
 
 `now` is what would be decided today, with `hint` as the nearest that would pass, and `differs` is whatever is not as it
 was then, in the decision or in what it rests on. It is the time of now, too: what was permitted in the morning may be
@@ -600,8 +600,8 @@ Files that are named one by one belong together if they are of the same folder; 
 is then not told.""",
     "policy test": """\
 The form of cases is told in jitid-policy(7). Each is tried with the policy beside it, or with that of --policy, and
-nothing of the ledger is asked. `rules` decided it, `granted` are the scopes, `needs` the groups whose approval it lacks;
-`expected` has what is not as it was expected to be.
+nothing of the ledger is asked. `rules` decided it, `granted` are the scopes, `needs` the groups whose approval it
+lacks; `expected` has what is not as it was expected to be.
 
 A rule is reached if it has decided something in a case, or would have if those had approved whose approval the case
 lacks. At a terminal the rules that no case reaches stand below; elsewhere they are told on standard error, and
