@@ -46,7 +46,7 @@ def list_(
     chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
     most = limit_of(limit)
     authority = open_authority(given.config())
-    shown = rows.columns(given, approvalrows.FIELDS, approvalrows.BRIEF)
+    shown = rows.columns(given, approvalrows.FIELDS, approvalrows.BRIEF_ALL if all_ else approvalrows.BRIEF)
     count = 0
 
     def told() -> Iterable[dict[str, Any]]:
