@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jitid.errors import IntegrityError, OutputError, StorageError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
 
 CEDAR = ".cedar"
 CASES = ".test.toml"
@@ -33,6 +33,7 @@ def read_policy(folder: str) -> list[tuple[str, str]]:
     """Return names and texts of the Cedar files of a folder, which others may read and not write; sorted by name.
 
     Raises:
+        ConfigurationError: one of them is no text.
         IntegrityError: one of them is no plain file, or open to others for writing.
         StorageError: one of them cannot be read.
 
@@ -52,7 +53,9 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
             path = os.path.join(folder, name)
             files.append((name, _read(path)))
     except UnicodeDecodeError as error:
-        raise IntegrityError(f"the policy file {path} is not UTF-8") from error
+        raise ConfigurationError(
+            f"the policy file {path} is not UTF-8", f"for the place: jitid policy check {_word(path)}"
+        ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise IntegrityError(
@@ -77,8 +80,11 @@ def _listed(folder: str) -> list[str]:
 def _read(path: str) -> str:
     # A named pipe in its place would be waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        os.close(descriptor)
+        raise IntegrityError(f"the policy file {path} is a folder", "put the file itself there")
     with open(descriptor, encoding="utf-8") as file:
-        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise IntegrityError(f"the policy file {path} is no plain file", "put the file itself there")
         if mode & 0o022:
@@ -149,10 +155,15 @@ def _open_to_others(path: str) -> str:
 
 
 def _closing(path: str) -> str:
-    """Return the command that takes a file away from others; only who needs it pays for loading this."""
-    from shlex import quote as word
+    """Return the command that takes a file away from others."""
+    return f"chmod go-w {_word(path)}"
 
-    return f"chmod go-w {word(path)}"
+
+def _word(path: str) -> str:
+    # Only whoever needs it pays for loading this.
+    from shlex import quote
+
+    return quote(path)
 
 
 def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:

@@ -9,6 +9,7 @@ from jitid import governance, revocation
 from jitid.agent import Agent
 from jitid.credential import Kind, State
 from jitid.delegator import Delegator
+from jitid.departing import NOTHING
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection
@@ -322,9 +323,8 @@ def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -
     agent = record_of(snapshot, name) if for_good else _in_service(snapshot, name)
     radius = snapshot.measure(Selection(agents=(name,)))
     already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
-    return Withdrawn(
-        agent, Ended(radius, 0, None), already, radius.credentials if keep_live else 0, snapshot.now
-    )
+    kept = radius.credentials if keep_live else 0
+    return Withdrawn(agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now)
 
 
 def _in_service(snapshot: Snapshot, name: str) -> Agent:
@@ -386,7 +386,7 @@ def _end_held(
     selection = Selection(agents=(name,))
     if keep_live:
         radius = transaction.measure(selection)
-        return {"kept": radius.credentials}, radius._replace(credentials=0), radius.credentials
+        return {"kept": radius.credentials}, NOTHING, radius.credentials
     if most is not None:
         revocation.guard(transaction.measure(selection), most)
     radius, digest = transaction.end(selection, State.REVOKED)

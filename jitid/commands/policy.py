@@ -141,7 +141,8 @@ def show(
     folder = shipped() if default else in_force(given) if digest is None else _stored(given, digest)
     must_hold_rules(folder)
     if text:
-        output.write("\n".join(f"// {file}\n{body}" for file, body in folder.files))
+        told = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
+        output.write(_harmless(told) if output.is_terminal() else told)
         return
     known = Policy(folder.files)
     entries = _entries(folder)
@@ -225,7 +226,11 @@ def _show_rule(given: Globals, entries: list[Entry], name: str) -> None:
         given.show(View("jitid.policy-rule/1", TEXT, [row], one=True))
         return
     # The text as it is written, so that it can be copied; what acts on a terminal is not.
-    output.write("".join(f"{safe(line)}\n" for line in found.text.replace("\t", "  ").splitlines()))
+    output.write(_harmless(found.text))
+
+
+def _harmless(text: str) -> str:
+    return "".join(f"{safe(line)}\n" for line in text.replace("\t", "  ").splitlines())
 
 
 def diff(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import strictjson
@@ -77,8 +77,16 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
         return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {what}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
-    lines = [text.count("\n", 0, match.start()) + 1 for match in _HEADER.finditer(text)]
-    return _Reader(file, lines, zone).read(document)
+    return _Reader(file, list(_lines(text)), zone).read(document)
+
+
+def _lines(text: str) -> Iterator[int]:
+    """Yield the lines on which cases begin."""
+    line, at = 1, 0
+    for match in _HEADER.finditer(text):
+        line += text.count("\n", at, match.start())
+        at = match.start()
+        yield line
 
 
 class _WrongError(Exception):
@@ -106,15 +114,15 @@ class _Reader:
         if len(self._lines) != len(given):
             # Written in another form: which line is whose cannot be told.
             self._lines = [1] * len(given)
-        cases: list[Case] = []
+        cases: dict[str, Case] = {}
         for number, (table, line) in enumerate(zip(given, self._lines, strict=True), start=1):
             case = self._case(table, line, number, common)
             if case is None:
                 continue
-            if any(other.name == case.name for other in cases):
+            if case.name in cases:
                 self._mistake(line, case.name, "another case has that name")
-            cases.append(case)
-        return cases, self._mistakes
+            cases[case.name] = case
+        return list(cases.values()), self._mistakes
 
     def _mistake(self, line: int, case: str | None, message: str) -> None:
         self._mistakes.append(Mistake(self._file, line, case, message))

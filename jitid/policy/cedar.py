@@ -23,7 +23,7 @@ from jitid.policy.decision import (
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import denied, misused, permitted, scopes_denied, unapproved
-from jitid.policy.source import Rule, guarded, integers, line_of, read_rules, statements
+from jitid.policy.source import MARK, MARKED, Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
 
 MOST_KNOWN = 4096
@@ -248,6 +248,8 @@ class Policy:
         return None if rule is None else rule.approval
 
     def _add(self, file: str, text: str) -> None:
+        if text.startswith(MARK):
+            raise ConfigurationError(f"{quote(file)}, line 1: {MARKED}")
         if (number := too_deep(text)) is not None:
             place = f"{quote(file)}, line {line_of(text, number)}"
             raise ConfigurationError(f"{place}: {NESTED}")

@@ -14,7 +14,7 @@ from jitid.policy.dead import never_effective
 from jitid.policy.default import USE_NAME, schema
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.placing import Place, Places, Statement
-from jitid.policy.source import ACTIONS, Rule, name_of, rule_of
+from jitid.policy.source import ACTIONS, MARK, MARKED, Rule, name_of, rule_of
 from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.text import quote, safe
 
@@ -242,6 +242,8 @@ class _Examination:
 
 def _refused(text: str, told: str) -> tuple[int, str]:
     """Return where a statement is wrong that Cedar refuses, and what is said of it."""
+    if text.startswith(MARK):
+        return 0, MARKED
     wrong = placing.wrong_token(text, _refusal_of_policy)
     if wrong is not None:
         at, told = wrong

@@ -460,7 +460,8 @@ jitid policy check checked""",
         Example(
             "In a repository of policies, each time that one was changed:",
             """jitid policy init infra
-jitid policy check infra && jitid policy test infra --require-coverage""",
+jitid policy check infra &&
+    jitid policy test infra --require-coverage""",
         ),
     ),
     "policy test": (
@@ -507,7 +508,7 @@ jitid policy diff current next""",
         Example(
             "What a policy that decided once has decided otherwise than the one of today:",
             """jitid policy diff \\
-    "$(jitid audit log --format jsonl | jq -r .policy | head -n 1)" current""",
+    "$(jitid explain "$ID" --field policy)" current""",
             tried=False,
         ),
     ),

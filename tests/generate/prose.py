@@ -578,6 +578,61 @@ have in common stands for them.
 Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
 away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it
 first: what was seen may not be all that is needed, nor all of it right. Rules that forbid hold beside it as ever.""",
+    "explain": """\
+`reason` says why, and `rules` are those that decided; of a denial those that refused. `asked` is what was asked: who
+acts, for whom and how they were proved, the task, scopes, audiences and lifetime, and what the directory had of the
+delegator and the agent. `event`, `operation`, `at` and `by` are those of the audit event that tells of it; `count` is
+how many were issued alike. `approvers` says who has approved, group by group.
+
+`policy` is the digest of the policy that decided, `stored` says whether the ledger has its text, and `texts` has the
+rules that decided, of the issue and of its scopes, as they were written then, each with file, line and SHA-256. For
+each `now` says what today's policy has under that name: the `same`, one that was `changed`, or none (`gone`). A text
+that is no longer the one of that digest is not shown; a warning says so.
+
+`now` is what would be decided today, with `hint` as the nearest that would pass, and `differs` is whatever is not as it
+was then, in the decision or in what it rests on. It is the time of now, too: what was permitted in the morning may be
+refused at night. Where today's policy cannot be read, its decision is `unknown`, and the past is told all the same.""",
+    "policy check": """\
+An error stands on a line of standard error as FILE:LINE:COLUMN; a warning is about what is valid and hardly meant, such
+as a rule that never has an effect, an annotation that jitid does not know, or a policy that permits nothing. `rule` is
+empty where no name could be read. What keeps a file from deciding, such as that others may write it, is a warning too,
+since a copy is in order for all that.
+
+Files that are named one by one belong together if they are of the same folder; whether a policy permits anything
+is then not told.""",
+    "policy test": """\
+The form of cases is told in jitid-policy(7). Each is tried with the policy beside it, or with that of --policy, and
+nothing of the ledger is asked. `rules` decided it, `granted` are the scopes, `needs` the groups whose approval it
+lacks; `expected` has what is not as it was expected to be.
+
+A rule is reached if it has decided something in a case, or would have if those had approved whose approval the case
+lacks. At a terminal the rules that no case reaches stand below; elsewhere they are told on standard error, and
+in JSON they are `unreached`.""",
+    "policy show": """\
+`reads` are the facts that a rule looks at, and `principal` and `resource` where it looks at who they are. `sha256` is
+that of the text of the rule, as `jitid explain` tells it. With RULE there is the field `text` too; at a
+terminal, and in a pipe, the text alone is shown.
+
+With --text the files are shown as they are, each after a line with its name; it is what decides, byte for byte, apart
+from what acts on a terminal where one is there.""",
+    "policy init": """\
+The example is that of jitid-policy(7): who may hand what to an agent named release-bot, and when. Files have the mode
+0644 and the folder 0755, whatever the umask, since a policy that others may write is refused.
+
+Rules of the default policy permit much that the example does not tell of: with it beside the example, agents but for
+release-bot get what they got before; without it they get nothing.""",
+    "policy diff": """\
+What is replayed are issues, renewals and denials, each as it was asked: with the time, the zone, the directory and the
+approvals of then. What the directory, a parent or the end of a task refused stays refused, whatever policies say, and
+is not replayed. Requests are put together that neither policy can tell apart; `count` is how many credentials were
+issued so, or how often it was denied, and what differs among them, such as the task, is left out. `event` is the first
+of them, to be explained by `jitid explain`.
+
+`change` says what would become of it: it would be `refused`, need an `approval`, or one of other groups (`needs`), be
+`permitted`, live for another time (`lifetime`), or hold other scopes (`scopes`). `recorded` is the operation of
+the event. `old` and `new` are the decisions; what is recorded may be another one than either.
+
+Nothing of it is about what lives now: that is asked by the rule policy-drift of jitid-sweep(1).""",
     "retire": """\
 There is no limit to how many end with a task: look with --dry-run first.""",
     "audit log": """\

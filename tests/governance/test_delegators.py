@@ -109,8 +109,6 @@ def test_a_list_is_replaced_by_emptying_it_first(world: World) -> None:
     assert everybody(world)["user:alice"].entitlements == ()
     change(world, "alice", policy_alone=True)
     assert everybody(world)["user:alice"].entitlements is None
-    change(world, "alice", entitlements=Amendment(remove=("x:*",)))
-    assert everybody(world)["user:alice"].entitlements is None, "nothing was there to take it from"
 
 
 def test_entitlements_are_kept_in_their_normal_form(world: World) -> None:
@@ -452,3 +450,28 @@ def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
         transaction.append(op, facts)
     with pytest.raises(IntegrityError):
         world.check()
+
+
+@pytest.mark.parametrize(
+    ("entitled", "removed", "told"),
+    [
+        (("deploy:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:\*` covers"),
+        (("deploy:web",), ("deploy:*",), r"would keep of `deploy:\*` what `deploy:web` covers"),
+        (None, ("deploy:web",), "the policy alone decides"),
+    ],
+)
+def test_what_is_taken_away_is_gone_or_nothing_is_changed(
+    world: World, entitled: tuple[str, ...] | None, removed: tuple[str, ...], told: str
+) -> None:
+    """Whoever is told that it is so already believes that they may hand it out no longer."""
+    add(world, "alice", entitlements=entitled)
+    with pytest.raises(UsageError, match=told):
+        change(world, "alice", entitlements=Amendment(remove=removed), groups=Amendment(add=("sre",)))
+    assert everybody(world)["user:alice"].groups == ()
+
+
+def test_what_they_never_had_is_gone_already(world: World) -> None:
+    add(world, "alice", entitlements=("deploy:*", "log:read"))
+    assert change(world, "alice", entitlements=Amendment(remove=("prod:db",))).event is None
+    kept = Amendment(add=("deploy:web",), remove=("deploy:*",))
+    assert change(world, "alice", entitlements=kept).delegator.entitlements == ("deploy:web", "log:read")

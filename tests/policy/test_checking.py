@@ -100,7 +100,7 @@ def test_an_error_in_a_condition_has_its_place(marked: str, message: str, word: 
         ('@id("a") permit (principal, action, resource)\n^@id("b") permit (', "unexpected token `@`"),
         ('@id("a") permit (principal, action, resource);\n^;', "unexpected token `;`"),
         ("^'", "invalid token"),
-        ("^\ufeff" + PERMIT_ALL, "invalid token"),
+        ("^\ufeff" + PERMIT_ALL, "begins with a byte order mark: save it without"),
         (PERMIT_ALL + "\n// x;\n @^" + PERMIT_ALL[1:], "`all` is a rule of `p.cedar`, line 1, already"),
         (HEAD + "^" + HEAD.replace("r", "s") + ";", "unexpected token `@`"),
     ],
