@@ -174,9 +174,13 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
             tried=False,
         ),
         Example(
-            "Whether it answers, by hand:",
-            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
-    jitid mcp --token-file planner.jwt""",
+            "By hand, what a client writes: who it is, and a call of a tool:",
+            """{ echo '{"jsonrpc":"2.0","id":1,"method":"initialize",'\\
+'"params":{"protocolVersion":"2025-06-18"}}'
+echo '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
+'"params":{"name":"what_may_i_do","arguments":{"ttl":"5m"}}}'
+} | jitid mcp --token-file planner.jwt""",
         ),
     ),
     "renew": (

@@ -194,7 +194,8 @@ as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in
 the token.
 
 `what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
-with what would be granted, or the reason and the nearest that would pass.
+with what would be granted, or the reason and the nearest that would pass. Without `agent` it is asked for an agent of
+the same name as the one that asks.
 
 `hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
 descends from it; anything else is refused and recorded, whether the ledger knows it or not.
@@ -682,12 +683,12 @@ expires.""",
 An issuer of ID tokens is believed by what is set of it. ISSUER is what its tokens have as `iss`, letter by letter. Two
 fields are needed: `jwks` is where its keys are (RFC 7517), a file or an https address, such as the `jwks_uri` of its
 /.well-known/openid-configuration; `audience` is what its tokens have as `aud` for jitid, and for nobody else. Three
-more may be set: `claim` names the delegator (default: `sub`; `email` counts only if it is verified), `kind` says whether
-that is a `user` or a `system` (default: `user`), `algorithms` are those that sign (default: RS256 ES256 EdDSA PS256).
-An issuer that lacks something keeps no other from being believed; `jitid doctor` names it.
+more may be set: `claim` names the delegator (default: `sub`; `email` counts only if it is verified), `kind` says
+whether that is a `user` or a `system` (default: `user`), `algorithms` are those that sign (default: RS256 ES256 EdDSA
+PS256). An issuer that lacks something keeps no other from being believed; `jitid doctor` names it.
 
-A path is kept as it is meant in the working directory. What a file says in a text editor begins in the folder of that
-file.""",
+A relative path is kept as it is meant in the working directory. One that is written into the file by hand begins in the
+folder of that file.""",
     "config show": """\
 With --origin there is the field `origin` too.""",
 }
