@@ -150,7 +150,7 @@ def test_what_may_be_done_is_told_without_doing_it(shell: Shell, server: Server)
 
 def test_without_an_agent_it_is_asked_for_the_agents_own_name(shell: Shell, server: Server) -> None:
     (shell.ledger / "policy" / "default.cedar").write_text(
-        'permit (principal == Agent::"planner", action, resource);'
+        '@id("own") permit (principal == Agent::"planner", action, resource);'
     )
     told = server.call("what_may_i_do")
     assert (told["permitted"], told["agent"]) == (True, "planner")
