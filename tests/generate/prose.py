@@ -444,6 +444,10 @@ whom the list says something, that becomes so; what it does not tell of stays as
 is stated. Whoever is in the list has come with an import from then on. With --full, those who have, are not disabled
 and are not in the list are disabled: the list must then have everybody, and one that names nobody is refused.
 
+With --dry-run it is told what would be different of whom: of ten people in sentences, of a thousand in the field
+`changes`, with what was and what would be. A manager who is neither in the directory nor in the list is taken as a
+name, with a note.
+
 Whom the list says to be active is enabled, also whoever was disabled by hand: disable them where the list comes from
 too. Where it does not say, whoever is disabled stays so, and a note says so.
 
