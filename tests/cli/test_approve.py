@@ -253,6 +253,22 @@ def test_what_could_not_be_written_is_revoked_and_its_approval_is_used_up(shell:
     assert shell.ask() != id_
 
 
+def test_a_word_that_could_not_be_confirmed_has_been_said(shell: Approving) -> None:
+    id_ = shell.ask()
+    for verb, state in (("grant", "granted"), ("deny", "denied")):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                command("approve", verb, id_, "--delegator-token-file", shell.id_token("bob")),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=shell.environment,
+                text=True,
+            )
+        assert done.returncode == 74
+        assert f"what you decided is recorded: jitid approve show {id_}" in done.stderr
+        assert shell.good("approve", "show", id_, "--field", "state") == f"{state}\n"
+
+
 # Looking
 
 
