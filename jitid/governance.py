@@ -169,7 +169,8 @@ def beyond_limits(
                 "agent-concurrency",
                 f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
                 f"{agent.concurrency}",
-                "wait until one has ended, or end one: jitid list --live --agent " + agent.name,
+                f"wait until one has ended, or end one: jitid list --live --agent {agent.name}; "
+                f"or let more live: jitid agent change {agent.name} --concurrency N",
             )
         )
     return found

@@ -178,7 +178,7 @@ def recurs(past: Past, rule: Rule) -> bool:
 
 
 def need_of(past: Past, usual: Sequence[str]) -> Need:
-    """Return the least record under which all of a past could have happened; `usual` audiences need not be named."""
+    """Return the least record under which all of a past could happen again; `usual` audiences need not be named."""
     reported = past.used is not None
     scopes = past.granted if past.used is None else past.used
     return Need(
@@ -189,7 +189,8 @@ def need_of(past: Past, usual: Sequence[str]) -> Need:
         () if past.audiences <= set(usual) else tuple(sorted(past.audiences)),
         tuple(kind.value for kind in Kind if kind.value in past.kinds),
         _whole_minutes(past.longest),
-        max(past.concurrency, 1),
+        # With no more than that, the next run is refused while the last ones live.
+        max(past.concurrency, 1) + 1,
     )
 
 

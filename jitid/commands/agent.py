@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
 CLEARED = ("scope", "audience", "concurrency")
+MOST_AT_ONCE = (1 << 31) - 1
 _ISSUES = 5
 
 
@@ -286,8 +287,10 @@ def _stated(
     """Return what options say of an agent. Raises UsageError for what cannot be meant."""
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
-    if concurrency is not None and not 1 <= concurrency < 1 << 31:
+    if concurrency is not None and concurrency < 1:
         raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+    if concurrency is not None and concurrency > MOST_AT_ONCE:
+        raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
         if text not in tuple(Kind):
