@@ -110,7 +110,7 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
     texts: dict[str, str] = {}
     for name in {*chosen, *({USE} & set(present))}:
         if name.endswith((CEDAR, CASES)) or name == USE:
-            path = os.path.join(folder, name)
+            path = name if folder == "." else os.path.join(folder, name)
             texts[name], why = _look(path)
             if why is not None and name.endswith(CEDAR):
                 refused.append(why)
