@@ -48,7 +48,7 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --wait=nothing --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --as-of=nothing --wait=nothing --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
         ;;
     'run')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing $everywhere"

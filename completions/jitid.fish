@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --every --name --shell
+    set -l valued --config --profile --ledger --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --every --name --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'policy' 'audit' 'keys' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -240,6 +240,7 @@ complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
 

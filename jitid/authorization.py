@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from jitid import governance, strictjson
@@ -14,7 +16,7 @@ from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration
-from jitid.policy.decision import Decision, PolicyRequest
+from jitid.policy.decision import Decision, Misuse, PolicyRequest, Use
 from jitid.recognition import Held
 from jitid.request import Terms
 from jitid.scope import Scope, covers, has_wildcard, parse_scope
@@ -57,6 +59,8 @@ class Verdict(NamedTuple):
     lineage: list[Ancestor]
 
 
+# An enforcement point asks about the same few actions; what is none is not remembered.
+@lru_cache(maxsize=256)
 def check_action(text: str) -> Scope:
     """Return an action: a scope that stands for nothing but itself. Raise UsageError for what is none."""
     refuse_token(text, "the action")
@@ -118,7 +122,7 @@ def judge(
         }
     )
     judging = _Judge(snapshot, names, terms, people, agents)
-    return [judging.verdict(one, its) for one, its in zip(asked, held, strict=True)]
+    return judging.verdicts(asked, held)
 
 
 def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:
@@ -126,10 +130,10 @@ def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]
 
     One does if it covers the action alone, for whatever resource; or `ACTION:RESOURCE`, where that is a scope.
     """
-    try:
-        right = parse_scope(f"{action}:{resource}")
-    except UsageError:
-        right = action
+    right = action
+    if any("*" in scope or scope.startswith(f"{action}:") for scope in scopes):
+        with suppress(UsageError):
+            right = parse_scope(f"{action}:{resource}")
     found = [
         Scope(scope)
         for scope in scopes
@@ -170,20 +174,46 @@ class _Judge:
         self._objections: dict[Hashable, list[governance.Objection]] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
-    def verdict(self, asked: Asked, held: Held) -> Verdict:
-        """Decide on one action."""
+    def verdicts(self, asked: Sequence[Asked], held: Sequence[Held]) -> list[Verdict]:
+        """Decide on actions, in their order; about all that may be used the policy is asked together."""
+        judged = [self._judged(one, its) for one, its in zip(asked, held, strict=True)]
+        uses = [use for _, use in judged if use is not None]
+        refusals = iter(self._terms.policy.permits_uses(uses) if uses else ())
+        return [
+            verdict if use is None else self._used(verdict, use, next(refusals)) for verdict, use in judged
+        ]
+
+    def _judged(self, asked: Asked, held: Held) -> tuple[Verdict, Use | None]:
+        """Decide on one action, but for what the policy says of its use, if it says anything of any."""
         credential, lineage = held.credential, held.lineage
         if held.refusal is not None or credential is None:
-            return Verdict(False, False, held.refusal, (), None, credential, lineage)
+            return Verdict(False, False, held.refusal, (), None, credential, lineage), None
         scopes = covering(credential.scopes, asked.action, asked.resource)
         scope = next(iter(scopes), None)
         denial = self._beyond(credential, lineage, asked, scopes)
-        rules: tuple[str, ...] = ()
-        if denial is None:
-            scope, rules, denial = self._decided(credential, held, asked, scopes)
-        if denial is None:
-            return Verdict(True, True, None, rules, scope, credential, lineage)
-        return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage)
+        if denial is not None:
+            return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
+        request = self._request(credential, held, scopes)
+        scope, decision, approved, denial = self._decided(credential, request)
+        if denial is not None:
+            return Verdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
+        verdict = Verdict(True, True, None, decision.rules, scope, credential, lineage)
+        if not self._terms.policy.asks_use:
+            return verdict, None
+        used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
+        return verdict, Use(used, asked.resource, approved)
+
+    def _used(self, verdict: Verdict, use: Use, refusal: Misuse | None) -> Verdict:
+        """Return the verdict with what the policy says of the use."""
+        policy = self._terms.policy
+        if refusal is not None and policy.asks_approval and not use.approved:
+            assert verdict.credential is not None
+            approved = self._snapshot.approvers_of(verdict.credential.identity_key)
+            if approved:
+                refusal = policy.permits_use(use.request, use.resource, approved)
+        if refusal is None:
+            return verdict
+        return verdict._replace(allowed=False, reason=refusal.reason, rules=refusal.rules)
 
     def _beyond(
         self, credential: Credential, lineage: Sequence[Ancestor], asked: Asked, scopes: Sequence[Scope]
@@ -231,11 +261,9 @@ class _Judge:
             self._objections[key] = found
         return found
 
-    def _decided(
-        self, credential: Credential, held: Held, asked: Asked, scopes: Sequence[Scope]
-    ) -> tuple[Scope | None, tuple[str, ...], _Denial | None]:
-        """Return what the policy says now: by which scope and which rules, or why not."""
-        request = PolicyRequest(
+    def _request(self, credential: Credential, held: Held, scopes: Sequence[Scope]) -> PolicyRequest:
+        """Return the issue of a credential as the policy would see it now, of the scopes that cover an action."""
+        return PolicyRequest(
             credential.agent,
             credential.delegator,
             credential.delegator_proof,
@@ -251,27 +279,23 @@ class _Judge:
             governance.standing_of(self._entry(credential)),
             self._terms.zone,
         )
+
+    def _decided(
+        self, credential: Credential, request: PolicyRequest
+    ) -> tuple[Scope, Decision, frozenset[str], _Denial | None]:
+        """Return what the policy says now of the issue: by which scope, by whose approval, or why not."""
         decision, approved = self._decision(credential, request)
         if not decision.permit:
-            return scopes[0], (), _Denial(decision.rules, decision.reason)
+            return Scope(request.scopes[0]), decision, approved, _Denial(decision.rules, decision.reason)
         scope = Scope(decision.granted[0])
         age = self._now - credential.issued_at
-        if decision.max_ttl is not None and age >= decision.max_ttl:
-            reason = (
-                f"rule `{decision.ttl_rule}` gives {format_duration(decision.max_ttl)} at most, and the credential "
-                f"was issued {format_duration(age)} ago"
-            )
-            return scope, (), _Denial((str(decision.ttl_rule),), reason)
-        policy = self._terms.policy
-        if policy.asks_use:
-            used = request._replace(scopes=(scope,), action=asked.action, used=asked.context)
-            refusal = policy.permits_use(used, asked.resource, approved)
-            if refusal is not None and policy.asks_approval and not approved:
-                approved = self._snapshot.approvers_of(credential.identity_key)
-                refusal = policy.permits_use(used, asked.resource, approved) if approved else refusal
-            if refusal is not None:
-                return scope, (), _Denial(refusal.rules, refusal.reason)
-        return scope, decision.rules, None
+        if decision.max_ttl is None or age < decision.max_ttl:
+            return scope, decision, approved, None
+        reason = (
+            f"rule `{decision.ttl_rule}` gives {format_duration(decision.max_ttl)} at most, and the credential "
+            f"was issued {format_duration(age)} ago"
+        )
+        return scope, decision, approved, _Denial((str(decision.ttl_rule),), reason)
 
     def _decision(self, credential: Credential, request: PolicyRequest) -> tuple[Decision, frozenset[str]]:
         """Return what the policy says of issue and scopes, and the groups that it was told have approved."""

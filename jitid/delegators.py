@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import departing
@@ -16,6 +17,7 @@ from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.revocation import check_reason, guard
 from jitid.roster.stated import Stated, few, merged
+from jitid.scope import Scope, covers, overlap
 from jitid.text import quote
 
 _ALL = 1 << 31
@@ -124,11 +126,12 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
 
     Raises:
         NotFoundError: there is none of that name.
-        UsageError: a name is somebody else's; nothing was changed.
+        UsageError: a name is somebody else's, or what is taken away would still be theirs; nothing was changed.
 
     """
     before = must_find(transaction, name)
     new = _resolved(transaction, _edited(before, edit))
+    _must_be_gone(before, new, edit.entitlements.remove)
     changed = tuple(field for field in TOLD if getattr(new, field) != getattr(before, field))
     if not changed:
         return Edited(before, (), 0, None)
@@ -161,6 +164,24 @@ def _edited(before: Delegator, edit: Edit) -> Delegator:
         manager=manager,
         aliases=few(aliases, "aliases"),
     )
+
+
+def _must_be_gone(before: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
+    """Refuse to take away scopes that something else lets somebody hand out all the same. Raises UsageError."""
+    for scope in removed:
+        if new.entitlements is None:
+            raise UsageError(
+                f"{quote(new.name)} has no entitlements to take away: the policy alone decides; nothing was changed",
+                "say all that they may hand out: --entitlement SCOPE, or --no-entitlements",
+            )
+        # Whoever takes away what somebody has may say what they keep of it; what they do not have is a mistake.
+        had = scope in (before.entitlements or ())
+        for one in map(Scope, new.entitlements):
+            if covers(one, Scope(scope)) or (not had and overlap(one, Scope(scope))):
+                raise UsageError(
+                    f"{quote(new.name)} would keep of {quote(scope)} what {quote(one)} covers; nothing was changed",
+                    f"take that away: --remove-entitlement {word(one)}; and say with --entitlement what they keep",
+                )
 
 
 def normal(scopes: Iterable[str]) -> tuple[str, ...]:
@@ -283,5 +304,5 @@ def taken(name: str, own: str) -> UsageError:
         )
     return UsageError(
         f"{quote(name)} is an alias of {quote(own)}; nothing was changed",
-        f"if it is theirs no longer: jitid delegator change {own} --remove-alias '{name}'",
+        f"if it is theirs no longer: jitid delegator change {own} --remove-alias {word(name)}",
     )

@@ -73,7 +73,10 @@ def policy_mark(config: Config) -> object:
     except OSError:
         # What is wrong with it, whoever reads it will say.
         return None
-    return sorted((name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in found)
+    # Not by when they were written: a copy may keep the time of what it was copied from.
+    return sorted(
+        (name, status.st_ino, status.st_size, status.st_mode, status.st_ctime_ns) for name, status in found
+    )
 
 
 def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:

@@ -13,7 +13,7 @@ from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.scope import Scope, uncovered
 from jitid.task import most_sensitive
-from jitid.text import quote
+from jitid.text import operand, quote
 
 
 class Objection(NamedTuple):
@@ -122,18 +122,18 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
         return Objection(
             "agent-suspended",
             f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{why}",
-            f"once it is in order again: jitid agent resume {agent.name}",
+            f"once it is in order again: jitid agent resume {operand(agent.name)}",
         )
     if state is AgentState.UNREGISTERED:
         return Objection(
             "agent-unregistered",
             f"agent {name} was unregistered at {format_time(agent.unregistered_at or 0)}",
-            f"use another name for another agent; or register it again: jitid agent register {agent.name}",
+            f"use another name for another agent; or register it again: jitid agent register {operand(agent.name)}",
         )
     return Objection(
         "agent-overdue",
         f"agent {name} was due for review at {format_time(agent.review_at)}",
-        f"its owner {agent.owner} reviews it: jitid agent review {agent.name}",
+        f"its owner {agent.owner} reviews it: jitid agent review {operand(agent.name)}",
     )
 
 
@@ -167,8 +167,10 @@ def beyond_limits(
         found.append(
             Objection(
                 "agent-concurrency",
-                f"agent {name} has {live} live identities of at most {agent.concurrency}",
-                "wait until one has ended, or end one: jitid list --live --agent " + agent.name,
+                f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
+                f"{agent.concurrency}",
+                f"wait until one has ended, or end one: jitid list --live --agent {agent.name}; "
+                f"or let more live: jitid agent change {agent.name} --concurrency N",
             )
         )
     return found

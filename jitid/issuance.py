@@ -59,14 +59,16 @@ class Issued(NamedTuple):
     """Until when it may be renewed at most, as far as policy and task go."""
 
 
-def preview(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms) -> Issued:
-    """Return what `issue` would do now, changing nothing.
+def preview(
+    snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, as_of: int | None = None
+) -> Issued:
+    """Return what `issue` would do now, or if the policy were asked at the time `as_of`, changing nothing.
 
     Raises:
         PolicyDeniedError: it would be refused.
 
     """
-    return _issued(planning.plan(snapshot, names, request, terms), request, ())
+    return _issued(planning.plan(snapshot, names, request, terms, as_of=as_of), request, ())
 
 
 class Foreseen(NamedTuple):

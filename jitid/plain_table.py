@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--count": ("count", "number", ""),
         "--from-file": ("from_file", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
+        "--as-of": ("as_of", "text", ""),
         "--wait": ("wait", "text", ""),
     }, ()),
     "run": ({

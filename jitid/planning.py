@@ -59,10 +59,18 @@ class Plan(NamedTuple):
         return None if self.entry.agent is None else self.entry.agent.key
 
 
-def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, beside: int = 0) -> Plan:
+def plan(
+    snapshot: Snapshot,
+    names: Names,
+    request: IssueRequest,
+    terms: Terms,
+    beside: int = 0,
+    as_of: int | None = None,
+) -> Plan:
     """Return what a request comes to at the time of the snapshot.
 
     `beside` are the identities that the same transaction gives to the same agent, and that are not recorded yet.
+    `as_of` is the time, since the epoch, that the policy is told instead; nothing is to be recorded of such a plan.
 
     Raises:
         PolicyDeniedError: the policy, the parent's grant or the end of the task refuses it.
@@ -148,7 +156,7 @@ def plan(snapshot: Snapshot, names: Names, request: IssueRequest, terms: Terms, 
         scopes,
         audiences,
         ttl,
-        now,
+        now if as_of is None else as_of,
         standing,
         terms.zone,
     )

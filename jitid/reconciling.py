@@ -154,7 +154,8 @@ def needed(foreseen: Reconciled) -> int:
 def losses(foreseen: Reconciled) -> str:
     """Return in words who would be disabled, and what would end with them."""
     people = f"{foreseen.leaving} delegator{'' if foreseen.leaving == 1 else 's'}"
-    return f"{people}, with {blast(foreseen.departure.radius)}"
+    radius = foreseen.departure.radius
+    return f"{people}, with {blast(radius)}" if radius.credentials else people
 
 
 def _told(roster: Roster, found: Comparison, departure: Departure) -> Reconciled:

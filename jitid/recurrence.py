@@ -15,7 +15,8 @@ from jitid.ledger.past import Past
 from jitid.ledger.protocol import Snapshot
 from jitid.lifetime import format_duration
 from jitid.scope import Scope, gathered, normalise, uncovered
-from jitid.text import quote
+from jitid.task import MAX_PURPOSE
+from jitid.text import operand, quote, safe
 
 DAYS = 90
 """For how many days of UTC to look back unless it is said."""
@@ -69,7 +70,9 @@ class Need(NamedTuple):
 
     def command(self, name: str) -> str:
         """Return the command that registers the agent so."""
-        words = ["jitid", "agent", "register", name, "--owner", self.owner, "--purpose", self.purpose]
+        dashed = name.startswith("-")
+        words = ["jitid", "agent", "register", *([] if dashed else [name]), "--owner", self.owner]
+        words += ["--purpose", self.purpose]
         for option, values in (
             ("--scope", self.scopes),
             ("--audience", self.audiences),
@@ -78,6 +81,8 @@ class Need(NamedTuple):
             for value in values:
                 words += [option, value]
         words += ["--max-ttl", format_duration(self.max_ttl), "--concurrency", str(self.concurrency)]
+        if dashed:
+            words += ["--", name]
         return shlex.join(words)
 
 
@@ -173,19 +178,29 @@ def recurs(past: Past, rule: Rule) -> bool:
 
 
 def need_of(past: Past, usual: Sequence[str]) -> Need:
-    """Return the least record under which all of a past could have happened; `usual` audiences need not be named."""
+    """Return the least record under which all of a past could happen again; `usual` audiences need not be named."""
     reported = past.used is not None
     scopes = past.granted if past.used is None else past.used
     return Need(
         past.delegator,
-        past.purpose or f"it recurs: {past.tasks} tasks on {past.days} days",
+        _purpose(past),
         gathered(normalise(Scope(scope) for scope in scopes)),
         reported,
         () if past.audiences <= set(usual) else tuple(sorted(past.audiences)),
         tuple(kind.value for kind in Kind if kind.value in past.kinds),
         _whole_minutes(past.longest),
-        max(past.concurrency, 1),
+        # With no more than that, the next run is refused while the last ones live.
+        max(past.concurrency, 1) + 1,
     )
+
+
+def _purpose(past: Past) -> str:
+    """Return what it is for, as its latest task says, or that it recurs.
+
+    It goes into a command that somebody looks at and pastes: what acts or hides in the task's is written visibly.
+    """
+    stated = safe(past.purpose or "").strip()[:MAX_PURPOSE]
+    return stated or f"it recurs: {_number(past.tasks, 'task')} on {_days(past.days)}"
 
 
 def _judged(
@@ -231,7 +246,7 @@ def _judged(
         return verdict(
             Advice.UNREGISTER,
             f"nothing was issued for {_days(silent)}{usual}",
-            f"jitid agent unregister {name}",
+            f"jitid agent unregister {operand(name)}",
         )
     if past is None:
         return verdict(Advice.STAY_REGISTERED, "nothing was issued yet")

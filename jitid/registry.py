@@ -9,13 +9,14 @@ from jitid import governance, revocation
 from jitid.agent import Agent
 from jitid.credential import Kind, State
 from jitid.delegator import Delegator
+from jitid.departing import NOTHING
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
 from jitid.revocation import Ended
 from jitid.scope import Scope, normalise, uncovered
-from jitid.text import check_text, quote
+from jitid.text import check_text, operand, quote
 
 KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
 """What an agent may be given unless it is said."""
@@ -123,7 +124,7 @@ def record_of(snapshot: Snapshot, name: str) -> Agent:
     if agent is None:
         raise NotFoundError(
             f"there is no record of an agent {quote(name)}",
-            f"see: jitid agent list; whether it should have one is told by: jitid agent classify {name}",
+            f"see: jitid agent list; whether it should have one is told by: jitid agent classify {operand(name)}",
         )
     return agent
 
@@ -141,7 +142,7 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due) -> K
     if before is not None and before.unregistered_at is None:
         raise UsageError(
             f"agent {quote(name)} is registered already; nothing was changed",
-            f"look at it: jitid agent show {name}; change it: jitid agent change {name}",
+            f"look at it: jitid agent show {operand(name)}; change it: jitid agent change {operand(name)}",
         )
     if stated.owner is None or stated.purpose is None:
         raise UsageError(
@@ -187,7 +188,8 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
     before = _in_service(transaction, name)
     if stated == Stated():
         raise UsageError(
-            "nothing is stated that should change; nothing was changed", f"see: jitid agent show {name}"
+            "nothing is stated that should change; nothing was changed",
+            f"see: jitid agent show {operand(name)}",
         )
     scopes = before.scopes if stated.scopes is None else normalise(stated.scopes)
     owner = before.owner
@@ -285,7 +287,8 @@ def suspend(
     if not already:
         agent = agent._replace(suspended_at=transaction.now, suspended_as=reason)
         transaction.put_agents([agent])
-    event = transaction.append("agent-suspend", {"agent": name, "reason": reason, **facts})
+    again = True if already else None
+    event = transaction.append("agent-suspend", {"agent": name, "reason": reason, "again": again, **facts})
     return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
 
 
@@ -320,9 +323,8 @@ def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -
     agent = record_of(snapshot, name) if for_good else _in_service(snapshot, name)
     radius = snapshot.measure(Selection(agents=(name,)))
     already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
-    return Withdrawn(
-        agent, Ended(radius, 0, None), already, radius.credentials if keep_live else 0, snapshot.now
-    )
+    kept = radius.credentials if keep_live else 0
+    return Withdrawn(agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now)
 
 
 def _in_service(snapshot: Snapshot, name: str) -> Agent:
@@ -331,7 +333,7 @@ def _in_service(snapshot: Snapshot, name: str) -> Agent:
     if agent.unregistered_at is not None:
         raise UsageError(
             f"agent {quote(name)} was unregistered at {format_time(agent.unregistered_at)}; nothing was changed",
-            f"register it again: jitid agent register {name}",
+            f"register it again: jitid agent register {operand(name)}",
         )
     return agent
 
@@ -384,7 +386,7 @@ def _end_held(
     selection = Selection(agents=(name,))
     if keep_live:
         radius = transaction.measure(selection)
-        return {"kept": radius.credentials}, radius._replace(credentials=0), radius.credentials
+        return {"kept": radius.credentials}, NOTHING, radius.credentials
     if most is not None:
         revocation.guard(transaction.measure(selection), most)
     radius, digest = transaction.end(selection, State.REVOKED)

@@ -15,6 +15,7 @@ from jitid.ledger.survey import DirectoryCounts, Survey
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
+from jitid.sweep.rules import over_privileged, over_scoped
 from jitid.task import SENSITIVITIES
 
 DEFAULT_DAYS = 30
@@ -23,6 +24,8 @@ _OF_A_RULE = 3
 MOST_OFFENDERS = 10
 
 _DAY = 86_400
+_OVER_SCOPED = over_scoped.RULE.name
+_OVER_PRIVILEGED = over_privileged.RULE.name
 
 
 class Published(NamedTuple):
@@ -55,6 +58,17 @@ RECORDED_NOW = (
 """What a report of the past cannot tell of the directory."""
 
 
+class Excess(NamedTuple):
+    """What a sweep finds to be more than is needed, or than may be handed out."""
+
+    over_scoped: int = 0
+    """How many live credentials hold scopes that nothing uses."""
+    unknown: str | None = None
+    """Of what it is not known whether that is so, since no use is reported; None if of nothing."""
+    over_privileged: int = 0
+    """How many records of agents allow more than their owners may hand out."""
+
+
 class Report(NamedTuple):
     """The report about one ledger."""
 
@@ -73,6 +87,8 @@ class Report(NamedTuple):
     """What the sweep could not examine, and why: then `offenders` may not be all."""
     directory: DirectoryCounts | None
     """What the directory has; None for the past, of which it does not tell."""
+    excess: Excess | None
+    """What is too much; None for the past, where no sweep can look."""
 
     @property
     def never_used(self) -> float | None:
@@ -83,6 +99,11 @@ class Report(NamedTuple):
     def use_unknown(self) -> float | None:
         """The share of the live identities of which nobody knows whether they were used; None if nothing is alive."""
         return _share(self.survey.use.unknown, self.survey.use.identities)
+
+    @property
+    def over_scoped(self) -> float | None:
+        """The share of the live credentials with scopes that nothing uses; None for the past or if none lives."""
+        return None if self.excess is None else _share(self.excess.over_scoped, self.survey.totals.live)
 
     @property
     def standing(self) -> int:
@@ -139,11 +160,13 @@ def make(
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
     survey = snapshot.survey(at, since, standing)
     if then < now:
-        return Report(then, True, names.uuid, standing, survey, None, (), None)
-    missed: list[str] = []
-    offenders = gravest(_findings(found, missed))
+        return Report(then, True, names.uuid, standing, survey, None, (), None, None)
+    seen = _Seen()
+    offenders = gravest(seen.findings(found))
     directory = snapshot.count_directory()
-    return Report(then, False, names.uuid, standing, survey, offenders, tuple(missed), directory)
+    return Report(
+        then, False, names.uuid, standing, survey, offenders, tuple(seen.missed), directory, seen.excess
+    )
 
 
 def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
@@ -165,13 +188,31 @@ def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Fi
     return tuple(nlargest(most, top, key=weight))
 
 
-def _findings(found: Iterable[Finding | Coverage], missed: list[str]) -> Iterator[Finding]:
-    """Yield the findings alone, and note what was not examined."""
-    for each in found:
-        if isinstance(each, Finding):
-            yield each
-        else:
-            missed += [f"{each.rule}: {why}" for why in each.missed]
+class _Seen:
+    """What goes by as a sweep is read to its end."""
+
+    def __init__(self) -> None:
+        self.missed: list[str] = []
+        """What was not examined, and why."""
+        self.excess = Excess()
+
+    def findings(self, found: Iterable[Finding | Coverage]) -> Iterator[Finding]:
+        """Yield the findings alone, and note what there is besides."""
+        for each in found:
+            if isinstance(each, Finding):
+                self._count(each)
+                yield each
+            else:
+                self.missed += [f"{each.rule}: {why}" for why in each.missed]
+                if each.rule == _OVER_SCOPED:
+                    self.excess = self.excess._replace(unknown=each.unknown)
+
+    def _count(self, finding: Finding) -> None:
+        had = self.excess
+        if finding.rule == _OVER_SCOPED:
+            self.excess = had._replace(over_scoped=had.over_scoped + finding.credentials)
+        elif finding.rule == _OVER_PRIVILEGED:
+            self.excess = had._replace(over_privileged=had.over_privileged + 1)
 
 
 def _check_time(snapshot: Snapshot, at: int, now: int) -> None:

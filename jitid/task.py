@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 """From the least to the most sensitive; the policy gives each its own limits."""
+MAX_PURPOSE = 1_000
+"""So many characters a purpose has at most."""
 
 
 def rank(sensitivity: str) -> int:

@@ -47,6 +47,11 @@ def refuse_token(text: str, what: str) -> None:
         )
 
 
+def operand(name: str) -> str:
+    """Return a name as the last word of a command that is told: one that begins as an option does goes after `--`."""
+    return f"-- {name}" if name.startswith("-") else name
+
+
 def safe(text: str) -> str:
     r"""Return the text with every character that acts or hides replaced by a visible escape.
 

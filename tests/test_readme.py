@@ -16,7 +16,7 @@ from tests.cli.transcripts import Step, answers, parse, placeholders_of_readable
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRANSCRIPT = (ROOT / "tests/cli/transcripts/readme.txt").read_text(encoding="utf-8")
-CHAPTERS = ("For the author of a script", "For the operator", "For the responder")
+CHAPTERS = ("For the author of a script", "For the operator", "For the responder", "For whoever governs")
 
 
 def _blocks(language: str) -> list[str]:

@@ -201,7 +201,8 @@ class LocalAuthority:
             requests = self._proved(operation)
             with self._ledger.read() as snapshot:
                 return [
-                    self._previewed(snapshot, request, position) for position, request in enumerate(requests)
+                    self._previewed(snapshot, request, position, operation.as_of)
+                    for position, request in enumerate(requests)
                 ]
         # What is slow and needs no lock comes before it.
         terms = self._agreed
@@ -238,11 +239,13 @@ class LocalAuthority:
         except JitidError:
             return None
 
-    def _previewed(self, snapshot: Snapshot, request: IssueRequest, position: int) -> Issued:
+    def _previewed(
+        self, snapshot: Snapshot, request: IssueRequest, position: int, as_of: int | None
+    ) -> Issued:
         from jitid import issuance
 
         try:
-            return issuance.preview(snapshot, self._ledger.names, request, self._agreed)
+            return issuance.preview(snapshot, self._ledger.names, request, self._agreed, as_of)
         except JitidError as error:
             error.position = position
             raise

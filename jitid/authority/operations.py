@@ -80,6 +80,8 @@ class Issue(Operation["list[Issued]"]):
     delegator_token: Secret | None = None
     """An ID token (OpenID Connect Core, section 2) of a configured issuer that proves who delegates."""
     dry_run: bool = False
+    as_of: int | None = None
+    """With a dry run: the time, since the epoch, about which the policy is asked; None for now."""
     accept_clock: bool = False
 
 

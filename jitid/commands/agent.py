@@ -18,7 +18,8 @@ from jitid.name import check_audience, check_delegator, check_name
 from jitid.registry import Due, Stated
 from jitid.scope import parse_scope
 from jitid.settings import nearest
-from jitid.text import quote
+from jitid.task import MAX_PURPOSE
+from jitid.text import operand, quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
 CLEARED = ("scope", "audience", "concurrency")
+MOST_AT_ONCE = (1 << 31) - 1
 _ISSUES = 5
 
 
@@ -185,7 +187,7 @@ def resume(given: Globals, name: options.AgentName) -> None:
     name = kept.agent.name
     _tell(given, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
     if kept.now >= kept.agent.review_at:
-        given.note(f"its review is overdue: {given.command(f'jitid agent review {name}')}")
+        given.note(f"its review is overdue: {given.command(f'jitid agent review {operand(name)}')}")
 
 
 def suspend(
@@ -283,10 +285,12 @@ def _stated(
     concurrency: int | None,
 ) -> Stated:
     """Return what options say of an agent. Raises UsageError for what cannot be meant."""
-    if purpose is not None and len(purpose) > 1_000:
-        raise UsageError("the purpose is longer than 1,000 characters")
-    if concurrency is not None and not 1 <= concurrency < 1 << 31:
+    if purpose is not None and len(purpose) > MAX_PURPOSE:
+        raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
+    if concurrency is not None and concurrency < 1:
         raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+    if concurrency is not None and concurrency > MOST_AT_ONCE:
+        raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
         if text not in tuple(Kind):

@@ -100,8 +100,9 @@ def sentence(one: Withdrawn, verb: str, *, dry_run: bool) -> str:
     if dry_run:
         told = lives_on and f"; {lives_on}"
         if not told and ended.radius.credentials:
-            told = f", and end {revocation.blast(ended.radius)}"
-        return f"would {verb} agent {name}{told}; nothing was changed"
+            told = f"{'; would' if one.already else ', and'} end {revocation.blast(ended.radius)}"
+        first = f"agent {name} is {verb}ed already" if one.already else f"would {verb} agent {name}"
+        return f"{first}{told}; nothing was changed"
     if ended.event is None:
         return f"agent {name} was {verb}ed already; {lives_on or 'nothing of it was live'}"
     text = f"agent {name} was {verb}ed already" if one.already else f"{verb}ed agent {name}"

@@ -43,6 +43,8 @@ FIELDS = (
 )
 BRIEF = ("approval", "task", "agent", "delegator", "missing", "left")
 """What fits on a terminal of 80 columns; `left` is how long it can still be granted, or used."""
+BRIEF_ALL = ("approval", "state", "task", "agent", "delegator", "left")
+"""The same of those that have ended too: of them nobody's word is missing."""
 DETAILS = (
     *FIELDS,
     "delegator_state",

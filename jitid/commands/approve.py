@@ -10,7 +10,7 @@ from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
 from jitid.environment import open_authority
-from jitid.errors import JitidError, UsageError
+from jitid.errors import JitidError, OutputError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.identifier import parse_approval_id
@@ -46,7 +46,7 @@ def list_(
     chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
     most = limit_of(limit)
     authority = open_authority(given.config())
-    shown = rows.columns(given, approvalrows.FIELDS, approvalrows.BRIEF)
+    shown = rows.columns(given, approvalrows.FIELDS, approvalrows.BRIEF_ALL if all_ else approvalrows.BRIEF)
     count = 0
 
     def told() -> Iterable[dict[str, Any]]:
@@ -151,6 +151,15 @@ def _decide(given: Globals, operation: GrantApproval | DenyApproval) -> None:
     except JitidError as error:
         error.hint = error.hint and given.command(error.hint)
         raise
+    try:
+        _tell(given, done)
+    except OutputError as error:
+        shown = given.command(f"jitid approve show {operation.id}")
+        error.hint = error.hint or f"what you decided is recorded: {shown}"
+        raise
+
+
+def _tell(given: Globals, done: Decided) -> None:
     if given.field is not None or given.format_name() is not None:
         row = approvalrows.cells(given, approvalrows.decided(done))
         given.show(View("jitid.approve-decision/1", approvalrows.DECIDED, [row], one=True))

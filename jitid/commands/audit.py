@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
+DENIALS = ("seq", "at", "by", "agent", "rules")
+"""At a terminal, if denials alone are asked for."""
 HEAD = ("head",)
 EXPORTS = ("jsonl", "syslog")
 VERIFIED = ("events", "members", "head")
@@ -103,8 +105,13 @@ def log(
             whole.update(dict.fromkeys(document))
         given.show(View("jitid.audit-log/1", tuple(whole), documents))
         return
-    shown = rows.columns(given, fields, (*BRIEF, "members") if members else BRIEF)
-    given.show(View("jitid.audit-log/1", shown, [_row(document) for document in documents]))
+    found = [_row(document) for document in documents]
+    if event is not None and len(found) == 1 and rows.by_eye(given):
+        given.show(View("jitid.audit-log/1", fields, found, one=True))
+        return
+    brief = DENIALS if operation == "denial" else BRIEF
+    shown = rows.columns(given, fields, (*brief, "members") if members else brief)
+    given.show(View("jitid.audit-log/1", shown, found))
 
 
 def _follow(

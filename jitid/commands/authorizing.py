@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from jitid.usage import Recorded
 
 _MEMBERS = ("token", "action", "resource", "context", "id")
+_KNOWN = frozenset(_MEMBERS)
 _LONGEST_ID = 256
+_MADE_BETWEEN_LOOKS = 100_000
+"""So many more things than went away are made before the collector looks at them: those of some thousand lines."""
 _LOOK = 1.0
 """Seconds after which a changed policy is noticed, at the latest."""
 
@@ -58,6 +62,8 @@ def batch(given: Globals, audiences: tuple[str, ...]) -> None:
             "leave --format and --field out, and give the lines to jq",
         )
     deciding = _Deciding(given, audiences)
+    # What a line makes goes away with its answer, without a collector that looks for cycles every few lines.
+    gc.set_threshold(_MADE_BETWEEN_LOOKS)
     lines = incoming.Lines("the list of actions")
     spoilt = 0
     while some := lines.some():
@@ -166,8 +172,9 @@ def _read(line: incoming.Line) -> _Read:
 
 
 def _asked(stated: Mapping[str, Any]) -> Asked:
-    if unknown := sorted(stated.keys() - set(_MEMBERS)):
-        raise UsageError(f"it has no member {quote(unknown[0])}", f"the members are: {', '.join(_MEMBERS)}")
+    if not stated.keys() <= _KNOWN:
+        unknown = min(stated.keys() - _KNOWN)
+        raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
     texts = []
     for name in _MEMBERS[:3]:
         value = stated.get(name)

@@ -38,6 +38,7 @@ def issue(
     from_file: str | None,
     out: str | None,
     dry_run: bool,
+    as_of: int | None,
     patience: int | None,
 ) -> None:
     """Issue many credentials and write a JSON line for each.
@@ -71,6 +72,7 @@ def issue(
                 requests=tuple(request for _, request in batch),
                 delegator_token=proof,
                 dry_run=dry_run,
+                as_of=as_of,
                 accept_clock=given.accept_clock,
             )
             with _naming_the_line(batch):

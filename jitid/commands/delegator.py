@@ -18,6 +18,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.roster import stated
 from jitid.roster.stated import KEEP, Stated
+from jitid.text import operand
 
 if TYPE_CHECKING:
     from jitid.authority.operations import Operation, Result
@@ -182,7 +183,7 @@ def enable(given: Globals, name: options.KnownDelegator, reason: options.Reason 
     else:
         output.write(f"enabled {own} (audit event {done.event})\n")
     for agent in done.suspended[:_SHOWN]:
-        given.note(f"agent {agent} stays suspended: {given.command(f'jitid agent resume {agent}')}")
+        given.note(f"agent {agent} stays suspended: {given.command(f'jitid agent resume {operand(agent)}')}")
     if len(done.suspended) > _SHOWN:
         given.note(f"so it is with {len(done.suspended) - _SHOWN} more: see jitid delegator show {own}")
 

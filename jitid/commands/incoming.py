@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.commands import reading
+from jitid.errors import UsageError
 from jitid.formats import output
 
 LONGEST = 1 << 16
@@ -39,6 +40,10 @@ class Lines:
     def __init__(self, what: str) -> None:
         """Open it; `what` is what errors call it. Raises UsageError for a terminal."""
         self._what = what
+        if os.isatty(0):
+            raise UsageError(
+                f"{what} is expected on standard input, and that is a terminal", "pipe it in: … < FILE"
+            )
         self._descriptor = reading.opened("-", what)
         self._pending: deque[bytes | None] = deque()
         self._begun = b""

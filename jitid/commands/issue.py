@@ -12,7 +12,7 @@ from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.lifetime import format_duration, parse_duration
+from jitid.lifetime import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -51,6 +51,7 @@ def issue(
     count: options.Count = None,
     from_file: options.FromFile = None,
     dry_run: options.DryRun = False,
+    as_of: options.AsOf = None,
     wait: options.Wait = None,
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
@@ -67,6 +68,12 @@ def issue(
     reading.check_one_stdin(parent_file, from_file, delegator_token_file)
     if dry_run and wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
+    if as_of is not None and not dry_run:
+        raise UsageError(
+            "what is issued is issued now, and decided by the time of now",
+            "with --dry-run, --as-of only asks",
+        )
+    asked_of = None if as_of is None else parse_time(as_of)
     patience = None if wait is None else parse_duration(wait)
     config = given.config()
     request, proof = stated_request(
@@ -99,12 +106,13 @@ def issue(
             from_file=from_file,
             out=out,
             dry_run=dry_run,
+            as_of=asked_of,
             patience=patience,
         )
         return
     if dry_run:
         (foreseen,) = open_for_preview(config).perform(
-            Issue(requests=(request,), delegator_token=proof, dry_run=True)
+            Issue(requests=(request,), delegator_token=proof, dry_run=True, as_of=asked_of)
         )
         _show_decision(given, foreseen)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.formats.figures import percent
 from jitid.ledger.survey import Breakdown, Day, Spread
 from jitid.lifetime import format_time
 from jitid.report import (
@@ -45,6 +46,21 @@ def use_unknown(report: Report) -> str | None:
     return f"not known of {unknown:,}: since their issue no use was reported for their audiences"
 
 
+def over_scoped(report: Report) -> str | None:
+    """Return how many live credentials hold scopes that nothing uses, in words; None for the past, or of nothing."""
+    if report.excess is None or report.over_scoped is None:
+        return None
+    found = report.excess.over_scoped
+    hold = "holds" if found == 1 else "hold"
+    told = (
+        f"{percent(report.over_scoped)} of the live credentials ({found:,}) {hold} scopes that nothing uses"
+    )
+    if report.excess.unknown is None:
+        return told
+    # What is not known is not clean.
+    return f"{told if found else 'none found'}; not known: {report.excess.unknown}"
+
+
 def document(report: Report) -> dict[str, Any]:
     """Return the members of the document, without its schema."""
     survey = report.survey
@@ -84,9 +100,14 @@ def document(report: Report) -> dict[str, Any]:
             **use._asdict(),
             "never_share": rounded(report.never_used),
             "unknown_share": rounded(report.use_unknown),
+            "over_scoped": None if report.excess is None else report.excess.over_scoped,
+            "over_scoped_share": rounded(report.over_scoped),
+            "over_scoped_unknown": None if report.excess is None else report.excess.unknown,
             "counted": COUNTED_AS_USE,
         },
-        "directory": None if report.directory is None else report.directory._asdict(),
+        "directory": None
+        if report.directory is None or report.excess is None
+        else {**report.directory._asdict(), "over_privileged": report.excess.over_privileged},
         "leaks": _leaks(report),
         "trend": [_day(day) for day in survey.trend],
         "offenders": None if report.offenders is None else [_offender(each) for each in report.offenders],

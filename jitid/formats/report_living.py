@@ -8,7 +8,7 @@ from jitid.formats.figures import count, counted, percent
 from jitid.formats.page import card, folded, prose, sentence, table
 from jitid.formats.page import text as shown
 from jitid.formats.plot import Bar, bars, read_out
-from jitid.formats.report_document import NO_DIRECTORY_THEN
+from jitid.formats.report_document import NO_DIRECTORY_THEN, over_scoped
 from jitid.ledger.survey import Breakdown
 from jitid.report import Report
 
@@ -73,6 +73,9 @@ def _use(report: Report) -> str:
         Bar(name, each, _share(each, use.identities), mark) for name, (each, mark) in known.items() if each
     ]
     told = f"{counted(use.authorized, 'identity', 'identities')} allowed something by `authorize`."
+    wide = over_scoped(report)
+    if wide is not None:
+        told += f" {sentence(wide)}."
     plot = bars("use", f"Live identities {title.lower()}", read_out(parts), parts, use.identities)
     data = table(
         "Live identities, and their share.",
@@ -100,6 +103,8 @@ def directory(report: Report) -> str:
     ]
     owners = counted(found.owners, "owner")
     told = f"Of {owners}; {counted(found.ownerless, 'agent')} without an owner who may delegate."
+    if report.excess is not None:
+        told += f" Allowed more than the owner may hand out: {count(report.excess.over_privileged)}."
     return (
         '<div class="two">'
         + _counted("Delegators in the directory", "delegators", people, found.delegators)

@@ -112,6 +112,22 @@ def _metrics(report: Report) -> Iterator[Metric]:
         "Share of the live identities of which it is not known whether they are used",
         rounded(report.use_unknown),
     )
+    if report.excess is not None:
+        yield _one(
+            "credentials_over_scoped",
+            "Live credentials with scopes that nothing uses, as far as use is reported",
+            report.excess.over_scoped,
+        )
+        yield _one(
+            "credentials_over_scoped_ratio",
+            "Share of the live credentials with scopes that nothing uses, as far as use is reported",
+            rounded(report.over_scoped),
+        )
+        yield _one(
+            "directory_agents_over_privileged",
+            "Registered agents whose record allows more than their owner may hand out",
+            report.excess.over_privileged,
+        )
     if report.directory is not None:
         yield from _directory(report.directory)
     yield _one("leaked_secrets", "Secrets that were reported leaked", leaks.secrets)

@@ -18,6 +18,7 @@ from jitid.formats.report_document import (
     NOTHING_ALIVE,
     NOTHING_FOUND,
     nobody,
+    over_scoped,
     use_unknown,
 )
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
@@ -96,6 +97,9 @@ def _totals(report: Report) -> Figures:
     unknown = use_unknown(report)
     yield "no use on record", never if unknown is None else f"{never}; {unknown}"
     yield "counted as use", COUNTED_AS_USE
+    wide = over_scoped(report)
+    if wide is not None:
+        yield "over-scoped", wide
 
 
 def _directory(report: Report, page: _Page) -> Iterator[str]:
@@ -104,6 +108,8 @@ def _directory(report: Report, page: _Page) -> Iterator[str]:
         yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
         return
     overdue = f"{count(found.overdue)} overdue for review, {count(found.suspended)} suspended"
+    if report.excess is not None:
+        overdue += f"; {count(report.excess.over_privileged)} allowed more than their owners may hand out"
     yield page.figures(
         (
             ("delegators", f"{count(found.delegators)}, {count(found.disabled)} of them disabled"),

@@ -26,7 +26,7 @@ _WIDEST = 24
 _NARROWEST = 20
 # Ids, times, thumbprints, hashes, names of settings: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(
-    r"j(?:id|ti)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
+    r"(?:jid|jti|apr)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
     re.ASCII,
 )
 

@@ -80,17 +80,24 @@ class DelegatorMembers:
         """
         undone: dict[str, Delegator | None] = {}
         for seq, event in reversed(self._since):
-            name = event["delegator"]
-            if name not in undone:
-                undone[name] = self._snapshot.find_delegator(name)
-            found = undone[name]
-            if found is None or found.name != name:
-                raise IntegrityError(
-                    f"event {seq} tells of the delegator {quote(name)}, and the directory lacks them"
-                )
-            undone[name] = _before(seq, event, found)
+            try:
+                self._undo(seq, event, undone)
+            except (KeyError, AttributeError, TypeError, ValueError) as error:
+                raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
         if _digest(self._as_it_was(undone)) != self._base:
             raise IntegrityError("the directory of delegators is not as the events say")
+
+    def _undo(self, seq: int, event: Mapping[str, Any], undone: dict[str, Delegator | None]) -> None:
+        """Take back what one event tells of somebody."""
+        name = event["delegator"]
+        if name not in undone:
+            undone[name] = self._snapshot.find_delegator(name)
+        found = undone[name]
+        if found is None or found.name != name:
+            raise IntegrityError(
+                f"event {seq} tells of the delegator {quote(name)}, and the directory lacks them"
+            )
+        undone[name] = _before(seq, event, found)
 
     def _as_it_was(self, undone: Mapping[str, Delegator | None]) -> Iterator[Delegator]:
         for one in _everybody(self._snapshot):

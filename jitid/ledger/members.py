@@ -64,6 +64,9 @@ class Members:
         """
         try:
             self._check(seq, body)
+        except (KeyError, AttributeError) as error:
+            # The chain is no secret: whoever can write the file may hash any event anew.
+            raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
         except TypeError as error:
             # Whoever edits with a database's own functions may leave text where bytes were, or nothing at all.
             raise IntegrityError(f"a row of event {seq} holds what no ledger writes") from error
@@ -78,7 +81,9 @@ class Members:
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
-            self._delegators.take(seq, strictjson.loads(body, "audit event"))
+            event = strictjson.loads(body, "audit event")
+            self._delegators.take(seq, event)
+            self._agents.take_leaving(event)
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:

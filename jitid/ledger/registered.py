@@ -8,6 +8,7 @@ from typing import Any
 from jitid.agent import Agent
 from jitid.errors import IntegrityError
 from jitid.ledger.directory import DirectorySnapshot
+from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.text import quote
 
 MARK = b'"op":"agent-'
@@ -26,6 +27,8 @@ class AgentMembers:
         self._snapshot = snapshot
         self._told: dict[str, dict[str, Any]] = {}
         """What each record must say, by the agent's name and the names of its fields."""
+        self._unnamed: list[int] = []
+        """When agents were suspended with their owners, so many at once that the event does not name them all."""
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Go on with what one event tells."""
@@ -44,12 +47,21 @@ class AgentMembers:
                 told["concurrency"] = None
             case "agent-review":
                 told |= {"reviewed_at": at, "review_at": event["review"]}
-            case "agent-suspend" if told["suspended_at"] is None:
+            case "agent-suspend" if told["suspended_at"] is None and not event.get("again"):
                 told |= {"suspended_at": at, "suspended_as": event.get("reason")}
             case "agent-resume":
                 told |= {"suspended_at": None, "suspended_as": None}
             case "agent-unregister" if told["unregistered_at"] is None:
                 told["unregistered_at"] = at
+
+    def take_leaving(self, event: Mapping[str, Any]) -> None:
+        """Go on with what an event about delegators tells of the agents that were suspended with them."""
+        agents = event.get("agents") or ()
+        if isinstance(agents, dict):
+            self._unnamed.append(event["at"])
+            agents = agents["first"]
+        for name in agents:
+            self._told[name] |= {"suspended_at": event["at"], "suspended_as": SUSPENDED_AS}
 
     def must_be_done(self) -> None:
         """Compare the records.
@@ -71,8 +83,8 @@ class AgentMembers:
 
     def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:
         found = agent._asdict()
-        # Events about its owner suspend an agent too; those do not say when.
-        free = ("suspended_at", "suspended_as") if told["suspended_at"] is None else ()
+        unnamed = agent.suspended_as == SUSPENDED_AS and agent.suspended_at in self._unnamed
+        free = ("suspended_at", "suspended_as") if told["suspended_at"] is None and unnamed else ()
         return any(
             value != (list(found[field]) if field in _LISTS else found[field])
             for field, value in told.items()

@@ -7,8 +7,11 @@ from itertools import islice
 from typing import Any
 
 from jitid.delegator import Delegator
+from jitid.errors import IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.directory import Holder
+from jitid.lifetime import check_times
+from jitid.task import SENSITIVITIES
 
 WITHOUT_NAMES = """SELECT d.id, d.name, d.sensitivity, d.scopes, d.manager, d.imported, d.added_at, d.disabled_at,
            d.external
@@ -19,8 +22,22 @@ _AT_ONCE = 500
 
 
 def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delegator:
-    """Return a delegator from a row, their groups and their aliases."""
+    """Return a delegator from a row, their groups and their aliases.
+
+    Raises IntegrityError for one that no ledger writes.
+    """
     key, name, sensitivity, scopes, manager, imported, added_at, disabled_at, external = row
+    groups, aliases = list(groups), list(aliases)
+    check_times(added_at, disabled_at)
+    texts = (name, scopes or "", manager or "", external or "", *groups, *aliases)
+    if (
+        added_at is None
+        or sensitivity not in SENSITIVITIES
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise IntegrityError(
+            "a delegator in the ledger holds what no ledger writes", "run: jitid audit verify"
+        )
     # In the order of code points, whatever the database takes for order.
     return Delegator(
         key,

@@ -7,11 +7,13 @@ from itertools import islice
 from typing import Any
 
 from jitid.agent import Agent, AgentState
+from jitid.errors import IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.directory import Entry, Holding
 from jitid.ledger.leaving import SqlLeaving
 from jitid.ledger.sqldelegators import WITHOUT_NAMES, SqlDelegators
 from jitid.ledger.sqldelegators import delegator as delegator_of
+from jitid.lifetime import check_times
 
 _AGENT = """SELECT r.id, r.name, r.owner, r.purpose, r.scopes, r.audiences, r.kinds, r.max_ttl, r.concurrency,
            r.review_at, r.registered_at, r.reviewed_at, r.suspended_at, r.suspended_as, r.unregistered_at
@@ -27,17 +29,18 @@ _AT_ONCE = 500
 
 
 def _agent(row: Any) -> Agent:
-    key, name, owner, purpose, scopes, audiences, kinds, *rest = row
-    return Agent(
-        key,
-        name,
-        owner,
-        purpose,
-        tuple(scopes.split()),
-        tuple(audiences.split()),
-        tuple(kinds.split()),
-        *rest,
-    )
+    """Return an agent from a row. Raises IntegrityError for one that no ledger writes."""
+    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *times = row
+    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at = times
+    check_times(max_ttl, concurrency, review_at, registered_at, reviewed_at, suspended_at, unregistered_at)
+    if None in (max_ttl, review_at, registered_at) or not all(
+        isinstance(text, str) for text in (name, owner, purpose, scopes, audiences, kinds, suspended_as or "")
+    ):
+        raise IntegrityError(
+            "the record of an agent in the ledger holds what no ledger writes", "run: jitid audit verify"
+        )
+    lists = (tuple(scopes.split()), tuple(audiences.split()), tuple(kinds.split()))
+    return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times)
 
 
 class SqlDirectory(SqlDelegators, SqlLeaving):

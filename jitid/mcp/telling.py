@@ -110,8 +110,9 @@ def refusal(error: JitidError) -> dict[str, Any]:
     return {
         "code": error.code,
         "message": safe(error.message),
+        **_present(hint=_hint(error)),
         "retryable": error.retryable,
-        **_present(hint=_hint(error), approvals=needed, retry_after_seconds=seconds),
+        **_present(approvals=needed, retry_after_seconds=seconds),
     }
 
 

@@ -18,6 +18,7 @@ from jitid.policy.decision import (
     Misuse,
     PolicyRequest,
     Refusal,
+    Use,
 )
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
@@ -27,7 +28,6 @@ from jitid.text import quote, safe
 
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
-
 
 _AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
@@ -135,25 +135,40 @@ class Policy:
 
         Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
         """
-        answer = self._about_use(request, resource, approved)
-        if answer.permitted:
-            return None
-        return Misuse(answer.rules, misused(request, resource, answer.rules, answer.trouble))
+        (refusal,) = self.permits_uses([Use(request, resource, approved)])
+        return refusal
+
+    def permits_uses(self, uses: Sequence[Use]) -> list[Misuse | None]:
+        """Return the same for each of many uses, which costs less than to ask about one after the other."""
+        return [
+            None
+            if answer.permitted
+            else Misuse(answer.rules, misused(use.request, use.resource, answer.rules, answer.trouble))
+            for use, answer in zip(uses, self._about_uses(uses), strict=True)
+        ]
 
     def answer_about_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
     ) -> tuple[bool, tuple[str, ...]]:
         """Return whether it may be, with the rules that say so; none where no rule speaks of it."""
-        answer = self._about_use(request, resource, approved)
+        (answer,) = self._about_uses([Use(request, resource, approved)])
         return answer.permitted, answer.rules
 
-    def _about_use(self, request: PolicyRequest, resource: str, approved: frozenset[str]) -> _Answer:
+    def _about_uses(self, uses: Sequence[Use]) -> list[_Answer]:
         if not self.asks_use:
-            return _UNASKED
-        (answer,) = self._ask([self._questions.about_use(request, resource, approved)])
-        if not answer.permitted and not self._permits_use and answer.rules == (DEFAULT_DENY,):
-            return _UNASKED
-        return answer
+            return [_UNASKED] * len(uses)
+        about = self._questions.about_use
+        questions = [about(request, resource, approved) for request, resource, approved in uses]
+        # Cedar is asked about many at once where the entities behind them are the same.
+        alike: dict[str, list[Question]] = {}
+        for question in questions:
+            alike.setdefault(question.entities, []).append(question)
+        answers: dict[Question, _Answer] = {}
+        for some in alike.values():
+            answers |= zip(some, self._ask_each(some), strict=True)
+        if self._permits_use:
+            return [answers[question] for question in questions]
+        return [_unless_unasked(answers[question]) for question in questions]
 
     def deciding(self, request: PolicyRequest, approved: frozenset[str] = frozenset()) -> set[str]:
         """Return the rules that decide about an issue and about each of its scopes."""
@@ -256,16 +271,27 @@ class Policy:
         self.rules += rules
         self._set = added
 
+    def _ask_each(self, questions: list[Question]) -> list[_Answer]:
+        """Return the answers to questions of which one that cannot even be asked does not count for the others."""
+        try:
+            return self._answers(questions)
+        except ValueError:
+            return [self._ask([question])[0] for question in questions]
+
     def _ask(self, questions: list[Question]) -> list[_Answer]:
+        try:
+            return self._answers(questions)
+        except ValueError as error:
+            # Text that is no Unicode, for one, does not even reach Cedar.
+            return [_no_answer(error)] * len(questions)
+
+    def _answers(self, questions: list[Question]) -> list[_Answer]:
+        """Return the answers to questions that have their entities in common. Raises ValueError."""
         answers = {question: self._known.get(question) for question in questions}
         new = [question for question, answer in answers.items() if answer is None]
         if new:
-            try:
-                asked = [question.for_cedar() for question in new]
-                responses = cedarpy.is_authorized_batch(asked, self._set, new[0].entities)
-            except ValueError as error:
-                # Text that is no Unicode, for one, does not even reach Cedar.
-                return [_no_answer(error)] * len(questions)
+            asked = [question.for_cedar() for question in new]
+            responses = cedarpy.is_authorized_batch(asked, self._set, new[0].entities)
             if len(self._known) > MOST_KNOWN:
                 self._known.clear()
             for question, response in zip(new, responses, strict=True):
@@ -323,6 +349,11 @@ def _where(text: str) -> str:
         except ValueError:
             return f", line {line_of(text, number)}"
     return ""
+
+
+def _unless_unasked(answer: _Answer) -> _Answer:
+    """Return the answer about a use where no rule permits any: what none forbids is left as it was issued."""
+    return _UNASKED if not answer.permitted and answer.rules == (DEFAULT_DENY,) else answer
 
 
 def _no_answer(error: object) -> _Answer:

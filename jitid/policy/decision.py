@@ -100,6 +100,16 @@ class Refusal(NamedTuple):
     rules: tuple[str, ...]
 
 
+class Use(NamedTuple):
+    """What a credential is to be used for."""
+
+    request: PolicyRequest
+    """The terms on which it was issued, with `action` and `used`."""
+    resource: str
+    approved: frozenset[str] = frozenset()
+    """The groups that approved of its issue."""
+
+
 class Misuse(NamedTuple):
     """Why a credential may not be used for something, and the rules that said so."""
 

@@ -9,6 +9,9 @@ from jitid.policy.decision import DEFAULT_DENY, PolicyRequest, Refusal
 from jitid.policy.facts import has_purpose
 from jitid.text import quote
 
+_NO_CONTEXT = "failed to parse schema from request"
+"""What Cedar says of a context that it cannot take; all of it but what an enforcement point states is made here."""
+
 
 def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
     """Return the reason of a permission, with the scopes that it leaves out."""
@@ -28,6 +31,8 @@ def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: s
 
 def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
     """Return the reason why what was issued may not be used for the request's action on a resource."""
+    if trouble.startswith(_NO_CONTEXT):
+        trouble = "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
     return f"{_because(rules, trouble)}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
 
 

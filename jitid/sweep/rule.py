@@ -272,6 +272,8 @@ class Rule(NamedTuple):
     """What the condition compares with, by names that no other rule uses."""
     pick: Callable[[Sight, Finding], Selection] | None = None
     """Returns what `--fix` revokes of a finding whose `ends` cannot say it without asking the ledger."""
+    picks_among_all: bool = False
+    """For `pick` all that lives has to be looked at."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
     closes: bool = False

@@ -13,7 +13,10 @@ from jitid.sweep.finding import Coverage, Finding
 from jitid.sweep.rule import Group, Rule, Sight
 
 MEASURED = 20_000
-"""Of findings about so many credentials in all it is measured what their remedies end: more would take its time."""
+"""Of findings about so many credentials in all it is measured what their remedies end: more would take its time.
+
+If all that lives has to be looked at for one of them, then of no more is it measured that lives.
+"""
 
 
 def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Iterator[Finding | Coverage]:
@@ -23,12 +26,13 @@ def sweep(sight: Sight, rules: Sequence[Rule], most: int | None = None) -> Itera
     than `most` it is measured how many, with what descends from them, as long as that is cheap.
     """
     sight.mark(rules)
-    _, doubts = sight.census()
+    alive, doubts = sight.census()
     room = MEASURED
     for rule in rules:
+        cheap = alive <= MEASURED or not rule.picks_among_all
         try:
             for finding in found(rule, sight):
-                if most is not None and most < finding.revokes <= room:
+                if most is not None and cheap and most < finding.revokes <= room:
                     room -= finding.revokes
                     yield _measured(rule, sight, finding)
                 else:

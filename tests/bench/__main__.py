@@ -20,6 +20,7 @@ from tests.bench import (
     issue,
     million,
     report,
+    reviewing,
     running,
     size,
     startup,
@@ -45,6 +46,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "sweep": sweep.rows,
     "report": report.rows,
     "governing": governing.rows,
+    "reviewing": reviewing.rows,
 }
 
 

@@ -14,6 +14,8 @@ from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command
 
 REGISTER = ("agent", "register", "bot", "--owner", "alice", "--purpose", "triage")
+TOKEN = "jitid_" + "aB3" * 12 + "x9"
+"""A token that was mistyped: its checksum is wrong."""
 ISSUE = ("issue", "--delegator", "alice", "--agent", "bot", "--task")
 
 
@@ -150,12 +152,56 @@ def test_a_hostile_purpose_of_a_task_is_quoted_in_the_command_that_registers(she
     assert shell.good("agent", "show", "bot", "--field", "purpose").startswith("$(touch pwned)")
 
 
-@pytest.mark.parametrize("text", ["", " ", "x" * 129, "a b", "jitid_" + "a" * 38, "ünïcode", "a\nb"])
+def _pasted(shell: Shell, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line as a shell does that it is pasted into."""
+    script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + line
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home
+    )
+
+
+@pytest.mark.parametrize("purpose", [HOSTILE, "\x1b]0;x\x07\n\nrm -rf /", "\\x1b", "\x01" * 999])
+def test_a_command_that_is_told_acts_on_no_terminal_and_registers(shell: Shell, purpose: str) -> None:
+    for number in range(5):
+        shell.good(*ISSUE, f"T{number}", "--purpose", purpose)
+    terminal = Terminal(shell, "agent", "classify")
+    status, shown = terminal.end()
+    assert status == 0
+    assert "jitid agent register bot" in shown
+    assert not {"\u202e", "\u200b", "\x07", "\x01"} & set(shown)
+    assert "\x1b]" not in shown
+    assert "\x1b[31m" not in shown
+    done = _pasted(shell, shell.good("agent", "classify", "bot", "--field", "command"))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["-x", "--help", "--yes"])
+def test_what_is_told_of_a_name_that_begins_as_an_option_can_be_pasted(shell: Shell, name: str) -> None:
+    for number in range(5):
+        shell.good(
+            "issue", "--delegator", "alice", f"--agent={name}", "--scope", "a:b", "--task", f"T{number}"
+        )
+    done = _pasted(shell, shell.good("agent", "classify", "--field", "command", "--", name))
+    assert done.returncode == 0, done.stderr
+    assert shell.good("agent", "list", "--field", "agent") == f"{name}\n"
+    shell.good("delegator", "change", "alice", "--entitlement", "a:c")
+    found = json.loads(shell.run("sweep", "--rule", "over-privileged", "--format", "json").stdout)
+    (remedy,) = [each["remedy"] for each in found["findings"]]
+    assert _pasted(shell, remedy).returncode == 0
+    assert shell.good("agent", "show", "--field", "state", "--", name) == "suspended\n"
+    refused = shell.run("issue", "--delegator", "alice", f"--agent={name}", "--task", "LATER")
+    assert refused.returncode == 4
+    told = refused.stderr.strip().rpartition("in order again: ")[2]
+    assert _pasted(shell, told).returncode == 0
+    assert shell.good("agent", "show", "--field", "state", "--", name) == "registered\n"
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 129, "a b", TOKEN, "ünïcode", "a\nb"])
 def test_what_is_no_name_is_refused_and_no_token_repeated(shell: Shell, text: str) -> None:
     for verb in ("show", "review", "suspend", "resume", "unregister", "classify", "suggest"):
         done = shell.run("agent", verb, text)
         assert done.returncode == 2, verb
-        assert "jitid_aaaa" not in done.stderr
+        assert TOKEN[6:] not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", ["-x", "--help", "a/b@c+d:e"])
@@ -171,6 +217,26 @@ def test_a_ledger_of_which_a_record_was_cut_tells_so(shell: Shell) -> None:
     db.commit()
     db.close()
     for line in (("agent", "show", "bot"), ("agent", "list"), ("agent", "classify"), (*ISSUE, "T1")):
+        done = shell.run(*line)
+        assert done.returncode == 7, (line, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "edited", ["added_at = 'soon'", "sensitivity = 'very'", "scopes = x'00'", "manager = x'01'"]
+)
+def test_a_ledger_of_which_a_delegator_was_cut_tells_so(shell: Shell, edited: str) -> None:
+    shell.good(*REGISTER)
+    db = sqlite3.connect(shell.ledger / "ledger.db")
+    db.execute(f"UPDATE delegator SET {edited}")
+    db.commit()
+    db.close()
+    for line in (
+        ("agent", "show", "bot"),
+        ("delegator", "list"),
+        ("delegator", "show", "alice"),
+        (*ISSUE, "T1"),
+    ):
         done = shell.run(*line)
         assert done.returncode == 7, (line, done.stderr)
         assert "Traceback" not in done.stderr

@@ -253,6 +253,22 @@ def test_what_could_not_be_written_is_revoked_and_its_approval_is_used_up(shell:
     assert shell.ask() != id_
 
 
+def test_a_word_that_could_not_be_confirmed_has_been_said(shell: Approving) -> None:
+    id_ = shell.ask()
+    for verb, state in (("grant", "granted"), ("deny", "denied")):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                command("approve", verb, id_, "--delegator-token-file", shell.id_token("bob")),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=shell.environment,
+                text=True,
+            )
+        assert done.returncode == 74
+        assert f"what you decided is recorded: jitid approve show {id_}" in done.stderr
+        assert shell.good("approve", "show", id_, "--field", "state") == f"{state}\n"
+
+
 # Looking
 
 
@@ -273,6 +289,21 @@ def test_a_list_says_who_asks_for_what_in_one_line_each(shell: Approving) -> Non
     shell.decide("deny", id_)
     assert shell.good("approve", "list") == ""
     assert shell.good("approve", "list", "--all", "--field", "state") == "denied\n"
+    _, shown = Terminal(shell, "approve", "list", "--all", "--no-color").end()
+    assert [line.split() for line in shown.splitlines()] == [
+        ["approval", "state", "task", "agent", "delegator", "left"],
+        [id_, "denied", "PAY-1", "payer", "user:alice", "-"],
+    ]
+
+
+def test_a_list_has_each_id_whole_however_long_the_names_are(shell: Approving) -> None:
+    long = "a-rather-long-name-for-a-payer@example.com"
+    id_ = shell.ask("--task", f"{long}/1", "--delegator", "alice", "--agent", long, "--scope", "pay:out")
+    for more in ((), ("--all",)):
+        status, shown = Terminal(shell, "approve", "list", "--no-color", *more).end()
+        assert status == 0
+        assert id_ in shown
+        assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_what_is_shown_is_harmless_and_whole(shell: Approving) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from jitid.ledger.use import UseFilter
 from jitid.scope import Scope
 from jitid.secret import Secret
 from tests.builders import DAY, World
+from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command
 
 BATCH = ("authorize", "--batch")
@@ -375,31 +377,51 @@ def test_a_ledger_that_was_replaced_is_not_answered_for(scene: Scene) -> None:
     assert scene.recorded() == [("first", True)]
 
 
+def _until(other: Partner, scene: Scene, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Ask the same again until something holds of the answer, and return it."""
+    ends = time.monotonic() + 30
+    while not holds(answer := other.ask(scene.line())):
+        assert time.monotonic() < ends
+    return answer
+
+
 def test_a_policy_that_was_changed_counts_from_then_on(scene: Scene) -> None:
     policy = scene.shell.ledger / "policy" / "use.cedar"
     sealed = '@id("sealed") forbid (principal, action == Action::"authorize", resource);\n'
-
-    def until(other: Partner, decision: str) -> dict[str, Any]:
-        ends = time.monotonic() + 30
-        while (answer := other.ask(scene.line()))["decision"] != decision:
-            assert time.monotonic() < ends
-        return answer
 
     with partner(scene) as other:
         assert other.ask(scene.line())["decision"] == "allow"
         policy.write_text(sealed)
         policy.chmod(0o600)
-        assert until(other, "deny")["rules"] == ["sealed"]
+        denied = _until(other, scene, lambda answer: answer["decision"] == "deny")
+        assert denied["rules"] == ["sealed"]
         policy.write_text(sealed[:-3])
         while "error" not in (answer := other.ask(scene.line())):
             assert answer["rules"] == ["sealed"]
         assert answer["error"]["code"] == "configuration"
         assert "use.cedar" in answer["error"]["message"]
         policy.unlink()
-        until(other, "allow")
+        _until(other, scene, lambda answer: answer["decision"] == "allow")
         status, said = other.end()
     assert status == 2
     assert "use.cedar" in said
+
+
+def test_a_policy_is_read_anew_though_its_file_keeps_its_size_and_its_time(scene: Scene) -> None:
+    policy = scene.shell.ledger / "policy" / "use.cedar"
+    rule = '@id("{}") {} (principal, action == Action::"authorize", resource);\n'
+    policy.write_text(rule.format("a", "permit"))
+    kept = policy.stat()
+    with partner(scene) as other:
+        assert other.ask(scene.line())["decision"] == "allow"
+        policy.write_text(rule.format("a", "forbid"))
+        os.utime(policy, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        assert policy.stat().st_size == kept.st_size
+        _until(other, scene, lambda answer: answer["decision"] == "deny")
+        # Whoever else may write it decides what is allowed.
+        policy.chmod(0o666)
+        assert _until(other, scene, lambda answer: "error" in answer)["error"]["code"] == "integrity"
+        assert other.end()[0] == 7
 
 
 def test_a_policy_that_does_not_parse_answers_nothing(scene: Scene) -> None:
@@ -484,3 +506,11 @@ def test_only_json_lines_are_written(scene: Scene) -> None:
         done = scene.shell.run(*BATCH, *line)
         assert (done.returncode, done.stdout) == (2, ""), line
     assert scene.shell.good(*BATCH, "--format", "jsonl", stdin=scene.line())
+
+
+def test_nobody_types_lines_at_a_terminal(scene: Scene) -> None:
+    typed = Terminal(scene.shell, *BATCH)
+    status, shown = typed.end()
+    assert status == 2
+    assert "standard input, and that is a terminal" in shown
+    assert "pipe it in: … < FILE" in shown

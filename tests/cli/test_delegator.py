@@ -12,6 +12,8 @@ import pytest
 
 from tests.real import Shell, command
 
+SCIM_ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -156,6 +158,44 @@ def test_ten_thousand_come_and_go_as_they_were_printed(shell: Shell, tmp_path: P
     assert shell.good("delegator", "list", "--enabled", "--field", "name") == "user:d1\n"
 
 
+def _user(number: int) -> str:
+    return json.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", SCIM_ENTERPRISE],
+            "id": f"id-{number}",
+            "userName": f"d{number}",
+            "active": number % 1_000 != 7,
+            "emails": [{"value": f"d{number}@example.com", "primary": True}],
+            "groups": [{"value": str(number % 50), "display": f"group {number % 50}"}],
+            SCIM_ENTERPRISE: {"manager": {"value": f"id-{number // 10}"}},
+        }
+    )
+
+
+def test_a_hundred_thousand_come_in_bounded_memory_and_one_bad_line_stops_all(shell: Shell) -> None:
+    """Memory grows with the file and what is compared, not with each of the texts that it is read into."""
+    head = '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": 100000, "Resources": ['
+    users = [_user(number) for number in range(100_000)]
+    write(shell, "bad.json", head + ",\n".join([*users[:-1], _user(7).replace("d7", "no name")]) + "]}")
+    write(shell, "good.json", head + ",\n".join(users) + "]}")
+    refused = shell.run("delegator", "import", "bad.json", "--full")
+    assert refused.returncode == 2
+    assert ".Resources[99999]" in refused.stderr
+    assert not shell.ledger.exists()
+    process = subprocess.Popen(
+        command("delegator", "import", "good.json", "--full", "-q"), env=shell.environment, cwd=shell.home
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert used.ru_maxrss < 400 * 1024
+    assert (
+        len(shell.good("delegator", "list", "--disabled", "--limit", "200", "--field", "name").split()) == 100
+    )
+    assert "nothing to change" in shell.good("delegator", "import", "good.json", "--full")
+    assert shell.run("audit", "verify").returncode == 0
+
+
 def test_a_page_tells_how_to_go_on(shell: Shell) -> None:
     write(shell, "p.csv", "\n".join(["name", *(f"d{number:04}" for number in range(1_500))]))
     shell.good("delegator", "import", "p.csv", "-q")
@@ -200,3 +240,22 @@ def test_hostile_groups_stay_what_they_are_and_harm_nobody(shell: Shell) -> None
     for form in ("table", "tsv"):
         assert "[bold]x[/bold]" in shell.good("delegator", "show", "alice", "--format", form)
     assert shell.good("delegator", "list", "--group", "a;b", "--field", "name") == "user:alice\n"
+
+
+@pytest.mark.parametrize("verb", ["add", "import"])
+def test_a_hostile_subject_is_one_word_of_the_command_that_is_told(shell: Shell, verb: str) -> None:
+    subject = "https://id.example '; touch pwned; echo ' $(touch pwned) `touch pwned`"
+    shell.good("delegator", "add", "alice", "--subject", subject, "-q")
+    line = {"name": "bob", "aliases": [subject]}
+    write(shell, "p.jsonl", json.dumps(line))
+    given = ("bob", "--subject", subject) if verb == "add" else ("p.jsonl",)
+    refused = shell.run("delegator", verb, *given)
+    assert refused.returncode == 2
+    told = refused.stderr.strip().rpartition("theirs no longer: ")[2]
+    script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + told
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (shell.home / "pwned").exists()
+    shell.good("delegator", verb, *given)

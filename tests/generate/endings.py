@@ -104,7 +104,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "delegator change": {
         0: "It is so, now or before.",
-        2: "A name is somebody else's, or the line cannot be meant; nothing was changed.",
+        2: "A name is somebody else's, what goes would stay, or the line cannot be meant; nothing was changed.",
         3: "The directory has no such delegator.",
         **_CHANGED,
         74: "It is so, and the output could not be written.",

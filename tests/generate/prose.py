@@ -318,7 +318,9 @@ names a total.
 An identity counts as used if it was renewed, delegated from, or allowed something by jitid-authorize(1): what
 verifiers accept without asking is not recorded in the ledger. `use.unknown` counts those without any use on record of
 which it is not known that there was none, since for their audiences no use was reported after their issue
-(jitid-sweep(1) tells when one is).
+(jitid-sweep(1) tells when one is). `use.over_scoped` counts the live credentials with scopes that nothing uses, and
+`directory.over_privileged` the agents whose record allows more than their owner may hand out, as the rules over-scoped
+and over-privileged of a sweep find them.
 
 A leaked secret counts once, from its first report, whether that was closed or not; what is still valid, and
 closed, is told besides. Exposure, and the percentage of those still valid after five days, are about the secret itself
@@ -402,7 +404,10 @@ A group has 1 to 128 printable characters. The order of entitlements does not ma
 left out. The manager need not be in the directory.""",
     "delegator change": """\
 To take a right away takes nothing from what was issued: it is refused when that is renewed, and ends with
-jitid-revoke(1). The audit event has what was changed as it was and as it is.""",
+jitid-revoke(1). The audit event has what was changed as it was and as it is.
+
+What --remove-entitlement takes away is gone: it is refused if another entitlement still covers any of it, and where
+the policy alone decides.""",
     "delegator disable": """\
 All of it is one transaction and one audit event. Nothing more is issued for them, nor renewed, under any of their
 names; an issue that was decided when they were not disabled, and not committed, is refused.
@@ -553,7 +558,8 @@ enforcement points reported the use of anything of it (`scopes_from` is `used`),
 audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, in whole minutes; and
 as many identities as were alive at the same second. More than ten scopes that differ in one segment alone, such as
 `tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the delegator behind most of it, and no more than
-a suggestion; `why` says what keeps them from it. The purpose is that of its latest task.
+a suggestion; `why` says what keeps them from it. The purpose is that of its latest task;
+what acts on a terminal or hides in it is written visibly.
 
 `run_time` is from the issue of an identity to the end of its last credential, over those that have ended; `p50` and
 `p95` are by nearest rank. `interval` is the median of the days from one day with an issue to the next. `delegated` is
@@ -566,7 +572,7 @@ What is looked at is the last --days days of UTC, 90 unless it is said. Where en
 anything of the agent, all is about the identities that were used, and about those scopes; where none did, it is about
 all that was issued.
 
-The policy of an agent are two rules. One permits an issue for the delegators that there were, proved as they were, up
+The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
 to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
 scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
 setting `timezone` tells them. `@max_ttl` is the longest that an identity took from its first issue to its last use, or

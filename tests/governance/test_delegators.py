@@ -9,6 +9,7 @@ import pytest
 from jitid import issuance
 from jitid.auditing import LogFilter
 from jitid.authority import delegator_operations as ops
+from jitid.authority.agent_operations import SuspendAgent
 from jitid.authority.operations import AddLeaks, Inspect, ListCredentials, ListLeaks, ReadLog
 from jitid.delegators import Amendment
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
@@ -108,8 +109,6 @@ def test_a_list_is_replaced_by_emptying_it_first(world: World) -> None:
     assert everybody(world)["user:alice"].entitlements == ()
     change(world, "alice", policy_alone=True)
     assert everybody(world)["user:alice"].entitlements is None
-    change(world, "alice", entitlements=Amendment(remove=("x:*",)))
-    assert everybody(world)["user:alice"].entitlements is None, "nothing was there to take it from"
 
 
 def test_entitlements_are_kept_in_their_normal_form(world: World) -> None:
@@ -389,3 +388,90 @@ def test_a_directory_that_somebody_edited_is_found(world: World, statement: str,
     edit(world.path, statement)
     with pytest.raises(IntegrityError):
         world.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE agent SET suspended_at = NULL, suspended_as = NULL WHERE name = 'bot'",
+        "UPDATE agent SET suspended_as = 'for a while' WHERE name = 'bot'",
+        "UPDATE agent SET suspended_at = 1, suspended_as = 'owner disabled' WHERE name = 'other'",
+    ],
+)
+def test_an_agent_is_suspended_with_its_owner_and_no_edit_changes_that(world: World, statement: str) -> None:
+    add(world, "alice")
+    add(world, "bob")
+    register(world, "bot", "alice")
+    register(world, "other", "bob")
+    disable(world, "alice")
+    world.check()
+    edit(world.path, statement)
+    with pytest.raises(IntegrityError, match=r"the record of agent `(bot|other)` is not as the events tell"):
+        world.check()
+
+
+def test_many_agents_of_one_owner_are_suspended_as_the_event_tells(world: World) -> None:
+    add(world, "alice")
+    for number in range(25):
+        register(world, f"bot{number:02}", "alice")
+    add(world, "bob")
+    world.issue(delegator="user:bob", agent="bot24", audiences=())
+    disable(world, "alice")
+    world.check()
+    # What it holds for others ends when it is suspended again, and since when it is suspended stays.
+    world.clock.now += 60
+    world.authority.perform(SuspendAgent(name="bot24", most=None))
+    world.check()
+    edit(world.path, "UPDATE agent SET suspended_at = suspended_at - 1 WHERE name = 'bot24'")
+    with pytest.raises(IntegrityError, match="the record of agent `bot24` is not as the events tell"):
+        world.check()
+
+
+@pytest.mark.parametrize(
+    ("op", "facts"),
+    [
+        ("delegator-add", {}),
+        ("delegator-change", {"delegator": "user:alice"}),
+        ("delegator-change", {"delegator": "user:alice", "now": [], "was": 3}),
+        ("delegator-enable", {"delegator": "user:alice"}),
+        ("delegator-import", {}),
+        ("delegator-disable", {"delegator": "user:alice", "agents": ["nobody"]}),
+        ("agent-register", {}),
+        ("agent-register", {"agent": "bot"}),
+        ("agent-review", {"agent": "bot"}),
+    ],
+)
+def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
+    world: World, op: str, facts: dict[str, Any]
+) -> None:
+    """The chain has no key: whoever can write the file can add to it."""
+    add(world, "alice")
+    with world.ledger.write() as transaction:
+        transaction.append(op, facts)
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+@pytest.mark.parametrize(
+    ("entitled", "removed", "told"),
+    [
+        (("deploy:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:\*` covers"),
+        (("deploy:web",), ("deploy:*",), r"would keep of `deploy:\*` what `deploy:web` covers"),
+        (None, ("deploy:web",), "the policy alone decides"),
+    ],
+)
+def test_what_is_taken_away_is_gone_or_nothing_is_changed(
+    world: World, entitled: tuple[str, ...] | None, removed: tuple[str, ...], told: str
+) -> None:
+    """Whoever is told that it is so already believes that they may hand it out no longer."""
+    add(world, "alice", entitlements=entitled)
+    with pytest.raises(UsageError, match=told):
+        change(world, "alice", entitlements=Amendment(remove=removed), groups=Amendment(add=("sre",)))
+    assert everybody(world)["user:alice"].groups == ()
+
+
+def test_what_they_never_had_is_gone_already(world: World) -> None:
+    add(world, "alice", entitlements=("deploy:*", "log:read"))
+    assert change(world, "alice", entitlements=Amendment(remove=("prod:db",))).event is None
+    kept = Amendment(add=("deploy:web",), remove=("deploy:*",))
+    assert change(world, "alice", entitlements=kept).delegator.entitlements == ("deploy:web", "log:read")

@@ -16,6 +16,7 @@ import pytest
 
 from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
+from jitid.ledger.records import Selection
 from jitid.ledger.use import UseFilter
 from tests.builders import World
 from tests.real import Shell, need
@@ -109,6 +110,64 @@ def test_a_first_use_killed_before_any_write_leaves_a_whole_ledger_or_none(tmp_p
             deaths += 1
         shutil.rmtree(shell.ledger)
     assert deaths >= 30
+
+
+GOVERNING: dict[str, tuple[str, ...]] = {
+    "import": ("delegator", "import", "now.csv", "--full", "--yes"),
+    "disable": ("delegator", "disable", "bob"),
+    "register": ("agent", "register", "new", "--owner", "carol", "--purpose", "triage"),
+    "suspend": ("agent", "suspend", "bot"),
+    "unregister": ("agent", "unregister", "bot"),
+}
+
+
+def _directory(ledger: Path) -> tuple[object, ...]:
+    """Return what a ledger has of delegators and agents, and what lives; it must verify."""
+    with World(ledger, now=now()) as world:
+        world.check()
+        with world.ledger.read() as snapshot:
+            people = snapshot.delegators(group=None, disabled=None, after=None, limit=1_000)
+            agents = snapshot.agents(owner=(), after=None, limit=10)
+            live = snapshot.measure(Selection(agents=("bot",))).credentials
+    return (
+        [(one.name, one.groups, one.disabled_at is None) for one in people],
+        [(one.name, one.suspended_at is None, one.unregistered_at is None) for one in agents],
+        live,
+    )
+
+
+@pytest.mark.parametrize("acting", GOVERNING)
+def test_who_governs_and_is_killed_has_done_all_of_it_or_nothing(tmp_path: Path, acting: str) -> None:
+    shell = Shell(tmp_path)
+    people = [f"p{number:03}" for number in range(200)]
+    for name, lines in (
+        ("then", ["name,groups", "bob,", *(f"{one},old" for one in people[:150])]),
+        ("now", ["name,groups", *(f"{one},new" for one in people[50:])]),
+    ):
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    shell.good("delegator", "import", "then.csv")
+    shell.good("delegator", "add", "carol")
+    shell.good("agent", "register", "bot", "--owner", "bob", "--purpose", "triage")
+    shell.good("issue", "--task", "T2", "--delegator", "bob", "--agent", "bot", "--count", "3")
+    before = tmp_path / "before"
+    shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)
+    nothing = _directory(before)
+    shell.good(*GOVERNING[acting])
+    done = _directory(shell.ledger)
+    assert done != nothing
+    seen: list[bool] = []
+    for call in CALLS:
+        shutil.rmtree(shell.ledger)
+        shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+        step = 3 if (acting, call) == ("import", "pwrite64") else 1
+        for printed in killed(shell, acting, GOVERNING[acting], call, step):
+            found = _directory(shell.ledger)
+            assert found in ((done,) if printed else (nothing, done)), (call, len(seen))
+            seen.append(found == done)
+            shutil.rmtree(shell.ledger)
+            shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+    assert set(seen) == {False, True}
+    assert len(seen) >= 10
 
 
 def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) -> None:

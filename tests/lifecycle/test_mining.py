@@ -305,15 +305,9 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
         db = pasts.database(transaction)
         db.execute("INSERT INTO used VALUES (?, 'repo:a', ?, ?, 7)", (row.identity, NOW + 60, NOW + 300))
         db.execute(
-            "INSERT INTO action VALUES (1, ?, ?, ?, 'r', 'repo:a', 1, '', 1), (2, ?, ?, ?, 'r', NULL, 0, '', 1)",
-            (
-                NOW + 3_600,
-                row.key,
-                transaction.term("get"),
-                NOW + 9 * 3_600,
-                row.key,
-                transaction.term("get"),
-            ),
+            """INSERT INTO action (at, credential, action, resource, scope, allowed, event)
+               VALUES (?, ?, 'get', 'r', 'repo:a', 1, 1), (?, ?, 'get', 'r', NULL, 0, 1)""",
+            (NOW + 3_600, row.key, NOW + 9 * 3_600, row.key),
         )
         transaction.append("note", {})
     (found,) = suggest(world, "bot")

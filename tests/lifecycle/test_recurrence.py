@@ -134,7 +134,7 @@ def test_the_command_registers_the_agent_with_what_its_past_needs(world: World) 
     assert verdict.advice is Advice.REGISTER
     assert verdict.command == (
         """jitid agent register bot --owner user:alice --purpose 'roll '"'"' out' --scope repo:a --scope 'repo:w*'"""
-        " --audience urn:a --kind jwt --max-ttl 2m --concurrency 2"
+        " --audience urn:a --kind jwt --max-ttl 2m --concurrency 3"
     )
 
 

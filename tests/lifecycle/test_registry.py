@@ -337,8 +337,12 @@ def test_whatever_an_agent_holds_ends_with_it_in_one_event(
 def test_what_is_to_live_on_does(known: World, end: Callable[..., Withdrawn]) -> None:
     register(known)
     made = known.issue()
+    foreseen = end(known, keep_live=True, dry_run=True)
     done = end(known, keep_live=True, most=0)
     assert (done.kept, done.ended.credentials) == (1, 0)
+    # What lives on is in no count of what ends, nor was it in the preview.
+    assert (foreseen.kept, foreseen.ended.radius) == (1, done.ended.radius)
+    assert not any(done.ended.radius)
     assert {"kept": 1}.items() <= last(known).items()
     assert "ended" not in last(known)
     known.verify(made.token)

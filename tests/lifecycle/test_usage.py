@@ -61,7 +61,7 @@ def _disable_the_delegator(world: World, _: Made) -> None:
     with world.ledger.write() as transaction:
         (person,) = transaction.delegators(group=None, disabled=None, after=None, limit=1)
         transaction.put_delegators([person._replace(disabled_at=NOW)])
-        transaction.append("delegator-disable", {})
+        transaction.append("delegator-disable", {"delegator": person.name})
 
 
 CHANGES = (_revoke, _retire, _let_it_expire, _revoke_its_key, _disable_the_delegator)

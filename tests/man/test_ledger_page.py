@@ -209,6 +209,7 @@ def _keep_agents(world: World) -> None:
     registry.change(world, "bot", owner="user:bob", purpose="other", **everything)
     registry.change(world, "bot", unlimited=True, audiences=())
     registry.suspend(world, "bot", reason="odd", keep_live=True)
+    registry.suspend(world, "bot", reason="odd still")
     registry.resume(world, "bot")
     registry.suspend(world, "bot", reason="odd")
     registry.unregister(world, "bot", reason="done", keep_live=True)

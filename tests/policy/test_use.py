@@ -7,8 +7,8 @@ import json
 import pytest
 
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import PolicyRequest, Standing
-from tests.policy.asking import DEFAULT, PERMIT_ALL, PERMIT_ISSUE, policy, request
+from jitid.policy.decision import PolicyRequest, Standing, Use
+from tests.policy.asking import DEFAULT, KNOWN, PERMIT_ALL, PERMIT_ISSUE, policy, request
 
 READS = """@id("reads") permit (principal, action == Action::"authorize", resource)
     when { context.action like "s3:Get*" && resource == Resource::"arn:aws:s3:::logs/1" };"""
@@ -79,6 +79,32 @@ def test_a_policy_reads_what_is_said_of_the_use(use: object, rules: tuple[str, .
 def test_what_cedar_cannot_take_is_refused(use: str) -> None:
     asked = policy(PERMIT_ISSUE, ADDRESS)
     assert refused(asked, USE._replace(used=use), LOGS) == ("evaluation-error",)
+
+
+def test_what_cedar_cannot_take_is_told_in_terms_of_the_context() -> None:
+    for use in ('{"a":null}', '{"a":1.5}', '{"a":{"__extn":{"fn":"ip","arg":"x"}}}'):
+        refusal = policy(PERMIT_ISSUE, ADDRESS).permits_use(USE._replace(used=use), LOGS)
+        assert refusal is not None
+        assert "the context has what Cedar has not: null, a fraction" in refusal.reason
+        assert "schema" not in refusal.reason
+
+
+def test_many_uses_are_judged_together_as_each_is_alone() -> None:
+    text = """@id("sre") permit (principal, action == Action::"authorize", resource)
+        when { context.delegator in Group::"sre" && resource != Resource::"sealed" && context.use has ok };"""
+    crew = Standing(known=True, groups=("sre",))
+    uses = [
+        Use(USE._replace(standing=standing, used=used), resource)
+        for standing in (crew, KNOWN)
+        for used in ('{"ok":1}', "{}", '{"ok":null}', '{"ok":1.5}')
+        # Half of a surrogate pair does not even reach Cedar.
+        for resource in ("open", "sealed", "\ud800", "open")
+    ]
+    expected = [policy(PERMIT_ISSUE, text).permits_use(*use) for use in uses]
+    assert policy(PERMIT_ISSUE, text).permits_uses(uses) == expected
+    assert [one is None for one in expected].count(True) == 2
+    assert policy(PERMIT_ISSUE).permits_uses(uses) == [None] * len(uses)
+    assert policy(PERMIT_ISSUE, text).permits_uses([]) == []
 
 
 def test_an_address_is_written_as_cedar_writes_it() -> None:

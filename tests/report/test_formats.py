@@ -57,6 +57,29 @@ def test_the_document_has_what_lines_have(report: Report) -> None:
     assert told["leaks"]["after_five_days"]["published"] == {"percent": 91.6, "source": "NHI Mgmt Group"}
     assert told["identities_per_person"]["published"] == {"value": 80, "source": "NHI Mgmt Group"}
     assert told["use"]["counted"].startswith("renewed, delegated from, or allowed something")
+    assert figures["credentials_over_scoped"] == [({}, told["use"]["over_scoped"])] == [({}, 2)]
+    share = round(2 / totals["live"], 6)
+    assert (
+        figures["credentials_over_scoped_ratio"] == [({}, told["use"]["over_scoped_share"])] == [({}, share)]
+    )
+    assert (
+        figures["directory_agents_over_privileged"]
+        == [({}, told["directory"]["over_privileged"])]
+        == [({}, 1)]
+    )
+
+
+def test_of_what_no_use_is_reported_it_is_said_that_it_is_not_known(report: Report) -> None:
+    said = "hold scopes that nothing uses; not known: whether 9 of 99 live credentials are used"
+    assert document(report)["use"]["over_scoped_unknown"] == "whether 9 of 99 live credentials are used"
+    for text in (report_text.text(report, False), report_html.text(report)):
+        assert said in " ".join("".join(text).split())
+    assert report.excess is not None
+    none = report._replace(excess=report.excess._replace(over_scoped=0))
+    for text in (report_text.text(none, False), report_html.text(none)):
+        whole = " ".join("".join(text).split())
+        assert "one found; not known: whether 9 of 99 live credentials are used" in whole
+        assert "hold scopes that nothing uses" not in whole
 
 
 def test_without_an_old_leak_there_is_no_percentage(report: Report) -> None:
@@ -134,7 +157,9 @@ def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
 def test_the_gravest_come_first_and_then_the_largest() -> None:
     """What is for information only is no offence."""
     found = [each for each in FOUND if isinstance(each, Finding)]
-    assert [each.subject for each in gravest(found)] == ["jid_x", "user:b", "user:a", "INC-1"]
+    assert [each.subject for each in gravest(found)] == [
+        *("jid_x", "user:b", "user:a", "INC-1", "bot", "agent-1: repo:*", "agent-2: repo:*")
+    ]
     assert [each.subject for each in gravest(found, 2)] == ["jid_x", "user:b"]
 
 

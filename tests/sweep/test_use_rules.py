@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.authority.operations import MakeReport
 from jitid.errors import InvalidCredentialError
+from jitid.report import Excess
 from jitid.sweep.finding import Coverage
 from jitid.sweep.limits import Limits
 from tests.builders import World, edit
@@ -165,3 +167,23 @@ def test_what_was_edited_about_use_is_no_bug(world: World, rule: str, edited: st
     edit(world.path, edited)
     assert any(isinstance(each, Coverage) for each in swept(world, rule))
     fixing(world, rule)
+
+
+def test_a_report_counts_what_the_rules_find_and_says_what_is_not_known(world: World) -> None:
+    made = [world.issue(agent="nightly", scopes=("a", "b"), task=f"T{n}", audiences=API) for n in range(2)]
+    world.issue(task="T9", audiences=DB)
+    world.know("user:bob", entitlements=("a",))
+    world.register("wide", owner="user:bob", scopes=("a", "b"))
+    world.clock.now += 600
+    for one in made:
+        use(world, one.jti, "a")
+    report = world.authority.perform(MakeReport(days=1, limits=Limits()))
+    assert report.excess is not None
+    assert report.excess._replace(unknown=None) == Excess(over_scoped=2, over_privileged=1)
+    assert report.excess.unknown == unknown(world, "over-scoped")
+    assert (report.excess.unknown or "").startswith("whether 1 of 3 live credentials are used")
+    assert report.over_scoped == 2 / 3
+    assert (
+        world.authority.perform(MakeReport(at=world.clock.now - 1, days=1, limits=Limits())).over_scoped
+        is None
+    )

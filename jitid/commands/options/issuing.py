@@ -125,6 +125,10 @@ Wait = Annotated[
     str | None,
     option("--wait", metavar="DURATION", text="Wait so long for an approval, if one is needed."),
 ]
+AsOf = Annotated[
+    str | None,
+    option("--as-of", metavar="TIME", text="With --dry-run: what the policy would say at TIME (RFC 3339)."),
+]
 PrivateOut = Annotated[
     str | None, option("--out", metavar="FILE", text="Write it to FILE, for its owner alone (0600).")
 ]

@@ -9,6 +9,7 @@ from jitid.ledger.selecting import LIVE
 from jitid.scope import Scope, common, normalise, uncovered
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
+from jitid.text import operand
 
 _QUESTION = f"""
     SELECT r.name, r.owner, r.scopes, o.scopes,
@@ -46,8 +47,11 @@ def _within(held: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope
 
 def _remedy(agent: str, scopes: Sequence[Scope]) -> str:
     if not scopes:
-        return f"jitid agent suspend {word(agent)}"
-    return " ".join(["jitid agent change", word(agent), *(f"--scope {word(scope)}" for scope in scopes)])
+        return f"jitid agent suspend {operand(agent)}"
+    words = [agent, *(f"--scope {word(scope)}" for scope in scopes)]
+    if agent.startswith("-"):
+        words = [*words[1:], operand(agent)]
+    return " ".join(["jitid agent change", *words])
 
 
 RULE = Rule(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
-from shlex import quote as word
 from typing import NamedTuple
 
 from jitid.ledger.selecting import LIVE
 from jitid.scope import Scope, overlap
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight, scopes_of
+from jitid.text import operand
 
 _RIPE = f"""{LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
        AND r.audiences = c.audiences AND r.until >= c.issued_at AND i.id = c.identity"""
@@ -67,7 +67,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 "unused": unused,
                 "first_issued_at": first,
             },
-            remedy=f"jitid agent suggest {word(agent)}",
+            remedy=f"jitid agent suggest {operand(agent)}",
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote as word
 
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.text import operand
 
 _QUESTION = f"""
     SELECT r.name, r.owner, r.suspended_at, o.disabled_at,
@@ -25,7 +25,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             if disabled_at is None
             else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
         )
-        state = f"; the agent is suspended since {format_time(suspended_at)}" if suspended else ""
+        state = f"; the agent was suspended at {format_time(suspended_at)}" if suspended else ""
         # Of a suspended one nothing new can come: what is left to do is less urgent.
         left = suspended and not credentials
         yield RULE.finding(
@@ -36,7 +36,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             credentials=credentials,
             evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
             # To suspend it ends what it holds, again too.
-            remedy=f"jitid agent {'unregister' if left else 'suspend'} {word(agent)}",
+            remedy=f"jitid agent {'unregister' if left else 'suspend'} {operand(agent)}",
             revokes=credentials,
         )
 

@@ -149,4 +149,5 @@ RULE = Rule(
     examines="what live credentials hold, by today's policy and directory",
     find=_find,
     pick=_pick,
+    picks_among_all=True,
 )

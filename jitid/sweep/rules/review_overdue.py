@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote as word
 
 from jitid.ledger.selecting import LIVE
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
+from jitid.text import operand
 
 _QUESTION = f"""
     SELECT r.name, r.owner, r.review_at, r.reviewed_at,
@@ -26,7 +26,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
             since=review_at,
             credentials=credentials,
             evidence={"owner": owner, "review_at": review_at, "reviewed_at": reviewed_at},
-            remedy=f"jitid agent review {word(agent)}",
+            remedy=f"jitid agent review {operand(agent)}",
         )
 
 
