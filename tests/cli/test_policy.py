@@ -20,7 +20,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     """Return a user with a policy in `~/policy`, and with a token in `~/token`."""
     shell = Shell(tmp_path)
     (tmp_path / "policy").mkdir()
-    (tmp_path / "policy" / "p.cedar").write_text(PERMIT)
+    # Whatever the umask of whoever runs this.
+    (tmp_path / "policy").chmod(0o755)
+    _put(tmp_path / "policy", PERMIT)
     shell.environment["JITID_POLICY"] = str(tmp_path / "policy")
     shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--scope", "a:b", "--out", "token")
     yield shell
@@ -43,6 +45,7 @@ Breaking = Callable[[Path], object]
 
 def _put(folder: Path, text: str | bytes, name: str = "p.cedar") -> None:
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / name).chmod(0o644)
 
 
 def _remove(folder: Path) -> None:
