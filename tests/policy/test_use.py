@@ -119,8 +119,15 @@ def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
         {"from": {"ip": "11.0.0.1"}},
     ):
         assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS) == ("default-deny",)
-    for wrong in ({"cost": "much"}, {"hops": "10.0.0.1"}, {"from": "10.1.2.3"}, {"cost": 1}, {"at": None}):
-        assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS)[0] in (
+    unfit: tuple[dict[str, object], ...] = (
+        {"cost": "much"},
+        {"hops": "10.0.0.1"},
+        {"from": "10.1.2.3"},
+        {"cost": 1},
+        {"at": None},
+    )
+    for each in unfit:
+        assert refused(asked, USE._replace(used=json.dumps(said | each)), LOGS)[0] in (
             "inside",
             "evaluation-error",
         )
