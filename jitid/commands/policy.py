@@ -65,7 +65,7 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
         if not errors:
             output.write(f"{told}: {'no error' if found else 'in order'}\n")
     if errors:
-        what = "a rule that cannot be evaluated refuses, and others do not what they say"
+        what = "it may refuse what it should permit, and permit what it should refuse"
         if any(_stops(folder) for folder in folders):
             what = "as long as it stands so, nothing is issued by it"
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
