@@ -11,7 +11,8 @@ from jitid.lifetime import format_duration
 if TYPE_CHECKING:
     from jitid.policy.classes import Names
     from jitid.policy.decision import Looks
-    from jitid.replaying import Change, Outcome, Replayed
+    from jitid.policy.outcome import Outcome
+    from jitid.replaying import Change, Replayed
 
 FIELDS = (
     "change",
