@@ -11,7 +11,7 @@ from jitid import strictjson
 from jitid.errors import JitidError, UsageError
 from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
 from jitid.text import quote, safe
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MONDAY_NOON = 1_767_614_400
 """2026-01-05T12:00:00Z: the time of a case that states none."""
 DECISIONS = ("permit", "deny", "approval")
-PROOFS = ("asserted", "os-user", "parent", "oidc")
 
 _MEMBERS = ("name", "request", "expect")
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*case[ \t]*\]\]", re.MULTILINE)

@@ -21,8 +21,8 @@ from jitid.policy.decision import (
     Use,
 )
 from jitid.policy.nesting import NESTED, too_deep
-from jitid.policy.questions import Question, Questions
 from jitid.policy.outcome import Outcome
+from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import about_use, denied, misused, permitted, scopes_denied, unapproved
 from jitid.policy.source import MARK, MARKED, Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe

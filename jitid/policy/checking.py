@@ -181,9 +181,10 @@ class _Examination:
             if one.rule is not None and number not in told and not beyond:
                 valid.append((one.statement, one.rule))
         texts, rules = [statement.text for statement, _ in valid], [rule for _, rule in valid]
-        for number, why in never_effective(texts, rules, self._schema):
+        for number, remark in never_effective(texts, rules, self._schema):
             statement, _ = valid[number]
-            self._tell(statement, placing.effect_start(statement.text), why, warning=True)
+            at = placing.nearest(statement.text, remark.words)
+            self._tell(statement, at, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
         """Tell what the policy can never permit."""

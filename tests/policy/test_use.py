@@ -98,7 +98,7 @@ def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
         // hops: String
         @doc("x") hops: Set<Address>, name: String, other: { "a b"?: Long } };
         type Origin = { ip: Address, port: Long }; type Address = __cedar::ipaddr;"""
-    said = {
+    said: dict[str, object] = {
         "from": {"ip": "10.1.2.3", "port": 1},
         "cost": "1.25",
         "at": "2026-11-25",
@@ -111,15 +111,23 @@ def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
     asked.declare_use(declared)
     assert asked.reads_use
     assert asked.permits_use(USE._replace(used=json.dumps(said)), LOGS) is None
-    for wrong in (
+    outside: list[dict[str, object]] = [
         {"cost": "1.5"},
         {"at": "2027-01-01"},
         {"for": "2h"},
         {"hops": ["::1"]},
         {"from": {"ip": "11.0.0.1"}},
-    ):
+    ]
+    for wrong in outside:
         assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS) == ("default-deny",)
-    for wrong in ({"cost": "much"}, {"hops": "10.0.0.1"}, {"from": "10.1.2.3"}, {"cost": 1}, {"at": None}):
+    mistaken: list[dict[str, object]] = [
+        {"cost": "much"},
+        {"hops": "10.0.0.1"},
+        {"from": "10.1.2.3"},
+        {"cost": 1},
+        {"at": None},
+    ]
+    for wrong in mistaken:
         assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS)[0] in (
             "inside",
             "evaluation-error",
