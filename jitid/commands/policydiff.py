@@ -109,7 +109,7 @@ def summary(found: Replayed) -> list[str]:
     if found.denials:
         what += f" and {counted(found.denials, 'denial')}"
     were = "was" if found.credentials == 1 and not found.denials else "were"
-    lines = [f"{what} {were} decided, {counted(found.requests, 'request')} that the policies can tell apart"]
+    lines = [f"{what} {were} decided, {counted(found.requests, 'distinct request')}"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
     for change in found.changes:
         key = (_word(change.old, change.new), change.denied)

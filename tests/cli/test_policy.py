@@ -20,7 +20,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     """Return a user with a policy in `~/policy`, and with a token in `~/token`."""
     shell = Shell(tmp_path)
     (tmp_path / "policy").mkdir()
-    (tmp_path / "policy" / "p.cedar").write_text(PERMIT)
+    # Whatever the umask of whoever runs this.
+    (tmp_path / "policy").chmod(0o755)
+    _put(tmp_path / "policy", PERMIT)
     shell.environment["JITID_POLICY"] = str(tmp_path / "policy")
     shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--scope", "a:b", "--out", "token")
     yield shell
@@ -43,6 +45,7 @@ Breaking = Callable[[Path], object]
 
 def _put(folder: Path, text: str | bytes, name: str = "p.cedar") -> None:
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / name).chmod(0o644)
 
 
 def _remove(folder: Path) -> None:
@@ -255,7 +258,28 @@ def test_a_file_of_cases_that_is_no_file_is_told(shell: Shell) -> None:
     os.mkfifo(shell.home / "policy" / "p.test.toml")
     done = shell.run("policy", "test", "policy")
     assert done.returncode == 2
-    assert "policy/p.test.toml is no plain file" in done.stderr
+    assert "`policy/p.test.toml` is no plain file" in done.stderr
+
+
+def test_a_token_in_the_place_of_a_path_is_not_repeated(shell: Shell) -> None:
+    token = (shell.home / "token").read_text().strip()
+    for line in (
+        ["init", token],
+        ["check", token],
+        ["check", f"{token}.cedar"],
+        ["test", f"{token}.test.toml"],
+        ["test", "--policy", token],
+        ["show", token],
+        ["show", "--digest", token],
+        ["diff", token, "current"],
+        ["diff", "current", f"{token}.cedar"],
+    ):
+        done = shell.run("policy", *line)
+        assert done.returncode in (2, 3, 74), line
+        assert token[10:50] not in done.stdout + done.stderr, line
+    done = shell.run("explain", token)
+    assert done.returncode == 2
+    assert token[10:50] not in done.stderr
 
 
 def test_a_name_of_a_case_is_harmless_to_read(shell: Shell) -> None:
