@@ -97,9 +97,7 @@ def decide(
 def _granted(snapshot: Snapshot, exactly: bytes, groups: frozenset[str], caller: str) -> Approval | None:
     """Return the approval of exactly this request by all these groups, if it can be used now by the login `caller`."""
     for found in snapshot.approvals.alike(sha256(exactly).digest()):
-        if groups == set(found.groups) and all(
-            _counts(snapshot, found, word, caller) for word in found.words
-        ):
+        if groups == set(found.groups) and not _missing(snapshot, found, caller):
             return found
     return None
 
@@ -114,18 +112,30 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     ids = []
     for one in (denial, *denial.others):
         found = [
-            known.id
+            known
             for known in approvals.alike(sha256(one.exact).digest())
             if set(known.groups) == set(one.groups)
         ]
-        ids.append(found[0] if found else _record(transaction, one, terms))
+        if found:
+            # None is missing if the last one has spoken since the denial.
+            one.missing = _missing(transaction, found[0], terms.caller) or one.groups
+        ids.append(found[0].id if found else _record(transaction, one, terms))
     ids = list(dict.fromkeys(ids))
     transaction.keep_policy(terms.policy.digest, terms.policy_text)
     transaction.append("denial", {**denial.facts, "approval": ids[0]})
     denial.requests = tuple(ids)
     more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
     denial.message += f"; request {ids[0]}{more}"
-    denial.hint = f"ask {somebody(denial.groups)}: jitid approve grant {ids[0]}; then ask for the same again"
+    spoken = [group for group in denial.groups if group not in denial.missing]
+    if spoken:
+        granted, missing = (" and ".join(map(quote, groups)) for groups in (spoken, denial.missing))
+        denial.message += f", granted for {granted} and not yet for {missing}"
+    denial.hint = f"ask {somebody(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
+
+
+def _missing(snapshot: Snapshot, approval: Approval, caller: str) -> tuple[str, ...]:
+    """Return the groups of whom nobody has granted a request so that it counts now."""
+    return tuple([word.group for word in approval.words if not _counts(snapshot, approval, word, caller)])
 
 
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:

@@ -110,6 +110,8 @@ class ApprovalNeededError(PolicyDeniedError):
         """The exact request, as its approval is bound to it."""
         self.groups = groups
         """Somebody of each of these has to approve."""
+        self.missing = groups
+        """Those of them of whom nobody has yet, in the first of `requests`."""
         self.asking = asking
         """The rules that ask for it."""
         self.others: list[ApprovalNeededError] = []

@@ -53,7 +53,7 @@ def approved(
     given.note(f"{denial.message.removeprefix('denied: ')}; waiting for {format_duration(patience)} at most")
     given.note(ask)
     try:
-        _wait(given, authority, denial, patience, ask)
+        _wait(given, authority, denial, patience)
     finally:
         authority.close()
     anew = open_for_issue(given.config(), operation, given.note)
@@ -66,17 +66,20 @@ def approved(
 
 def _how_to_ask(given: Globals, denial: ApprovalNeededError) -> str:
     """Return the words for it, with a command that acts on the ledger that this one acts on; the hint says more."""
-    grant = given.command(f"jitid approve grant {denial.requests[0]}")
-    ask = f"ask {somebody(denial.groups)}: {grant}"
+    ask = _ask(given, denial)
     denial.hint = f"{ask}; then repeat the same command, or wait with --wait 10m"
     return ask
 
 
-def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int, ask: str) -> None:
+def _ask(given: Globals, denial: ApprovalNeededError) -> str:
+    return f"ask {somebody(denial.missing)}: {given.command(f'jitid approve grant {denial.requests[0]}')}"
+
+
+def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
     check = standing(given.config())
     end = time.monotonic() + patience
     pause = _FIRST
-    shown = _Progress(given, denial)
+    shown = _Progress(given)
     try:
         while True:
             try:
@@ -90,14 +93,15 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
                 _must_not_have_ended(authority, page.approvals, states)
                 if ApprovalState.OPEN not in states:
                     return
+                if states[0] is ApprovalState.OPEN:
+                    denial.missing = page.approvals[0].missing_at(page.now)
             left = end - time.monotonic()
             if left <= 0:
-                denial.message += (
-                    f"; within {format_duration(patience)} nobody has granted it, and it stays open"
-                )
-                denial.hint = f"{ask}; then repeat the same command"
+                lacking = " and nobody of ".join(map(quote, denial.missing))
+                denial.message += f"; within {format_duration(patience)} nobody of {lacking} has granted it, and it stays open"
+                denial.hint = f"{_ask(given, denial)}; then repeat the same command"
                 raise denial
-            shown.tell(left)
+            shown.tell(left, denial.missing)
             time.sleep(min(pause, left))
             pause = min(pause * _SLOWER, _LONGEST)
     finally:
@@ -131,15 +135,14 @@ def _must_not_have_ended(
 class _Progress:
     """Shows on standard error, if that is a terminal, how long something is still waited for."""
 
-    def __init__(self, given: Globals, denial: ApprovalNeededError) -> None:
+    def __init__(self, given: Globals) -> None:
         self._wanted = os.isatty(2) and not given.quiet
-        self._what = safe(somebody(denial.groups))
         self._shown = 0
 
-    def tell(self, left: float) -> None:
-        """Say how many seconds are left."""
+    def tell(self, left: float, missing: Sequence[str]) -> None:
+        """Say how many seconds are left, and which groups have not granted it yet."""
         if self._wanted:
-            text = f"jitid: waiting for {self._what}, {format_duration(max(int(left), 1))} left"
+            text = f"jitid: waiting for {safe(somebody(missing))}, {format_duration(max(int(left), 1))} left"
             # What stood there may have been longer.
             os.write(2, f"\r{text.ljust(self._shown)}".encode())
             self._shown = len(text)

@@ -123,7 +123,7 @@ def _hint(error: JitidError) -> str | None:
             return "request_identity asks for that approval"
         from jitid.approval import somebody
 
-        return f"ask {somebody(error.groups)}: jitid approve grant {error.requests[0]}; then call this again, just so"
+        return f"ask {somebody(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 

@@ -174,12 +174,9 @@ class Policy:
         alike: dict[str, list[Question]] = {}
         for question in questions:
             alike.setdefault(question.entities, []).append(question)
-        answers: dict[Question, _Answer] = {}
-        for some in alike.values():
-            answers |= zip(some, self._ask_each(some), strict=True)
-        if self._permits_use:
-            return [answers[question] for question in questions]
-        return [_unless_unasked(answers[question]) for question in questions]
+        answered = {entities: iter(self._ask_each(some)) for entities, some in alike.items()}
+        answers = [next(answered[question.entities]) for question in questions]
+        return answers if self._permits_use else [_unless_unasked(answer) for answer in answers]
 
     def deciding(self, request: PolicyRequest, approved: frozenset[str] = frozenset()) -> set[str]:
         """Return the rules that decide about an issue and about each of its scopes."""
@@ -298,16 +295,26 @@ class Policy:
 
     def _answers(self, questions: list[Question]) -> list[_Answer]:
         """Return the answers to questions that have their entities in common. Raises ValueError."""
-        answers = {question: self._known.get(question) for question in questions}
-        new = [question for question, answer in answers.items() if answer is None]
-        if new:
-            asked = [question.for_cedar() for question in new]
-            responses = cedarpy.is_authorized_batch(asked, self._set, new[0].entities)
-            if len(self._known) > MOST_KNOWN:
-                self._known.clear()
-            for question, response in zip(new, responses, strict=True):
-                answers[question] = self._known[question] = self._answer(response)
-        return [answer for question in questions if (answer := answers[question]) is not None]
+        known = self._known
+        answers = [known.get(question) for question in questions]
+        new = list(
+            dict.fromkeys(
+                [question for question, answer in zip(questions, answers, strict=True) if answer is None]
+            )
+        )
+        if not new:
+            return [answer for answer in answers if answer is not None]
+        responses = cedarpy.is_authorized_batch(
+            [question.for_cedar() for question in new], self._set, new[0].entities
+        )
+        found = dict(zip(new, map(self._answer, responses), strict=True))
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        known |= found
+        return [
+            found[question] if answer is None else answer
+            for question, answer in zip(questions, answers, strict=True)
+        ]
 
     def _answer(self, response: cedarpy.AuthzResult) -> _Answer:
         diagnostics = response.diagnostics

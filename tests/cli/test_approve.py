@@ -102,7 +102,7 @@ def test_who_waits_in_vain_is_told_so_and_the_request_stays(shell: Approving) ->
     done = shell.run("issue", *PAY, "--wait", "1s")
     assert done.returncode == 4
     (id_,) = set(re.findall(NUMBER, done.stderr))
-    assert "within 1s nobody has granted it, and it stays open" in done.stderr
+    assert "within 1s nobody of `security` has granted it, and it stays open" in done.stderr
     assert shell.waiting() == [id_]
 
 

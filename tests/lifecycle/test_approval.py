@@ -513,6 +513,21 @@ def test_each_group_has_to_grant(office: Office) -> None:
     office.check()
 
 
+def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -> None:
+    id_ = office.ask(**BOTH)
+    for who, granted, missing in (("bob", "security", "finance"), ("dave", "finance", "security")):
+        office.clock.now += 901
+        office.grant(id_, who)
+        with pytest.raises(ApprovalNeededError) as caught:
+            office.issue(**BOTH)
+        assert caught.value.message.endswith(
+            f"; request {id_}, granted for `{granted}` and not yet for `{missing}`"
+        )
+        assert str(caught.value.hint).startswith(f"ask somebody of `{missing}`: jitid approve grant {id_}")
+    office.grant(id_, "bob")
+    office.issue(**BOTH)
+
+
 def test_who_is_of_several_groups_speaks_for_all_of_them_or_for_one(office: Office) -> None:
     id_ = office.ask(**BOTH)
     assert office.grant(id_, "carol", group="finance").approval.missing_at(NOW) == ("security",)

@@ -10,7 +10,7 @@ from jitid.policy.cases import Case, read_cases
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.policy.default import example_files
-from jitid.policy.trial import Outcome, attempt, unreached
+from jitid.policy.trial import Result, attempt, unreached
 from jitid.settings import zone
 from tests.policy.asking import PERMIT_ALL, policy
 
@@ -36,7 +36,7 @@ def mistakes(text: str) -> list[tuple[int, str | None, str]]:
     return [(one.line, one.case, one.message) for one in read_cases("x.test.toml", text, zone)[1]]
 
 
-def tried(asked: Policy, request: str, expect: str) -> Outcome:
+def tried(asked: Policy, request: str, expect: str) -> Result:
     """Try one case."""
     (case,) = read(f'[[case]]\nname = "x"\nrequest = {{ {request} }}\nexpect = {{ {expect} }}\n')
     return attempt(asked, case)

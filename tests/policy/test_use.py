@@ -98,7 +98,7 @@ def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
         // hops: String
         @doc("x") hops: Set<Address>, name: String, other: { "a b"?: Long } };
         type Origin = { ip: Address, port: Long }; type Address = __cedar::ipaddr;"""
-    said: dict[str, object] = {
+    said = {
         "from": {"ip": "10.1.2.3", "port": 1},
         "cost": "1.25",
         "at": "2026-11-25",
@@ -111,24 +111,23 @@ def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
     asked.declare_use(declared)
     assert asked.reads_use
     assert asked.permits_use(USE._replace(used=json.dumps(said)), LOGS) is None
-    outside: list[dict[str, object]] = [
+    for wrong in (
         {"cost": "1.5"},
         {"at": "2027-01-01"},
         {"for": "2h"},
         {"hops": ["::1"]},
         {"from": {"ip": "11.0.0.1"}},
-    ]
-    for wrong in outside:
+    ):
         assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS) == ("default-deny",)
-    mistaken: list[dict[str, object]] = [
+    unfit: tuple[dict[str, object], ...] = (
         {"cost": "much"},
         {"hops": "10.0.0.1"},
         {"from": "10.1.2.3"},
         {"cost": 1},
         {"at": None},
-    ]
-    for wrong in mistaken:
-        assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS)[0] in (
+    )
+    for each in unfit:
+        assert refused(asked, USE._replace(used=json.dumps(said | each)), LOGS)[0] in (
             "inside",
             "evaluation-error",
         )
