@@ -50,14 +50,21 @@ CONDITIONS = [
     ('true && ^context.hour == "x"', "the types Long and String are not compatible"),
     ('context.hour == 1 && (context.minute == 2 || !(^context.hour == "x"))', "are not compatible"),
     ("context.delegator.^foo == 1", "attribute `foo` on entity type `Delegator` not found"),
-    ("principal.^owner == context.delegator", "access to optional attribute `owner`"),
+    (
+        "principal.^owner == context.delegator",
+        "`owner` may be missing: ask for it first, `principal has owner && ...`",
+    ),
     (
         "principal has owner && principal.owner == context.delegator || principal.^owner == context.delegator",
-        "access to optional attribute `owner`",
+        "`owner` may be missing: ask for it first, `principal has owner && ...`",
     ),
     (
         'context.delegator has manager && context.delegator.^manager in Group::"x"',
         "of the manager a policy knows only the name",
+    ),
+    (
+        "context.delegator.^manager == principal",
+        "`manager` may be missing: ask for it first, `context.delegator has manager && ...`",
     ),
     ("principal has owner && principal.^owner.known", "of the owner a policy knows only the name"),
     ('true && ^Foo::"x" == principal', "unrecognized entity type `Foo`"),
@@ -217,6 +224,9 @@ def test_a_rule_reads_what_the_use_is_declared_to_have() -> None:
     use = "type Use = { ip?: ipaddr, n: Long };"
     assert [message for _, message in told(text, use)] == ["the types Long and String are not compatible"]
     assert told(text.replace('"x"', "1"), use) == []
+    assert [message for _, message in told(HEAD + "when { context.use.ip.isLoopback() };", use)] == [
+        "`ip` may be missing: ask for it first, `context.use has ip && ...`"
+    ]
 
 
 @pytest.mark.parametrize(
