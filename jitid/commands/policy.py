@@ -171,13 +171,13 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     """
     from shlex import quote as word
 
-    from jitid.policy.default import default_files, example_files
+    from jitid.policy.default import example_files
     from jitid.policyfiles import write_new
 
     given.expect_own_form()
     if not folder.strip():
         raise UsageError("an empty path names nothing", "name a folder that is new or empty")
-    files = [*example_files(), *(default_files() if with_default else ())]
+    files = example_files(with_default=with_default)
     write_new(folder, sorted(files))
     place = os.path.abspath(folder)
     given.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
@@ -185,6 +185,11 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     given.note(f"with its cases: jitid policy test {word(place)}")
     given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
     what = "it decides" if with_default else "it decides, in the place of the default policy,"
+    if with_default:
+        given.note(
+            "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
+            "the delegator must be proved"
+        )
     given.note(f"{what} from then on: " + given.command(f"jitid config set policy {word(place)}"))
 
 

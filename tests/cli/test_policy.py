@@ -221,7 +221,9 @@ def test_a_megabyte_of_policy_is_checked_shown_and_asked(shell: Shell) -> None:
     _put(shell.home / "policy", PERMIT + rules)
     assert len(rules) > 900_000
     place = f"{shell.home}/policy"
-    assert shell.good("policy", "check") == f"10,001 rules in 1 file of the policy in force, {place}: in order\n"
+    assert (
+        shell.good("policy", "check") == f"10,001 rules in 1 file of the policy in force, {place}: in order\n"
+    )
     assert shell.good("policy", "check", place) == "10,001 rules in 1 file: in order\n"
     assert shell.good("policy", "show", "--field", "rule").count("\n") == 10_001
     shell.good(*DECIDING["issue"])

@@ -260,12 +260,20 @@ def test_a_rule_that_no_case_reaches_is_told() -> None:
     )
 
 
-def test_the_example_reaches_every_rule() -> None:
-    files = dict(example_files())
-    asked = Policy([("release.cedar", files["release.cedar"])])
-    outcomes = [attempt(asked, case) for case in read(files["release.test.toml"])]
-    assert all(outcome.passed for outcome in outcomes)
-    assert unreached(asked, outcomes) == []
+@pytest.mark.parametrize("with_default", [False, True])
+def test_the_example_reaches_every_rule(with_default: bool) -> None:
+    """Alone, and with the default policy beside it, whose prohibitions apply to all agents."""
+    files = example_files(with_default=with_default)
+    asked = Policy([(name, text) for name, text in files if name.endswith(".cedar")])
+    cases = [case for name, text in files if name.endswith(".toml") for case in read(text)]
+    results = [attempt(asked, case) for case in cases]
+    assert [result.case.name for result in results if not result.passed] == []
+    assert unreached(asked, results) == []
+    claimed = (
+        'agent = "release-bot", sensitivity = "high", known = true, purpose = "x", scopes = ["deploy:web"]'
+    )
+    answer = tried(asked, claimed, 'decision = "permit"').answer
+    assert answer.rules == (("asserted-up-to-moderate",) if with_default else ("release",))
 
 
 @pytest.mark.parametrize(
