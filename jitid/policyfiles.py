@@ -162,7 +162,7 @@ def _closing(path: str) -> str:
 
 def _shown(path: str) -> str:
     """Return a path as a user gave it, for a message; what may be a token is not shown."""
-    return quote(path, 4096)
+    return quote(path, 1_000)
 
 
 def _word(path: str) -> str:

@@ -355,3 +355,18 @@ def test_a_beginning_can_be_read_by_who_issues_whatever_the_umask(shell: Shell) 
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
         shell.environment["JITID_POLICY"] = str(folder)
         assert shell.run("policy", "check").returncode == 0
+
+
+def test_what_is_declared_of_uses_counts_for_the_doctor_too(shell: Shell) -> None:
+    """One that must be there needs no question whether it is."""
+    head = '@id("in") forbid (principal, action == Action::"authorize", resource)'
+    rule = f"{head} when {{ !context.use.ip.isLoopback() }};\n"
+    _put(shell.home / "policy", PERMIT + rule)
+    assert shell.run("policy", "check").returncode == 2
+    assert shell.run("doctor").returncode == 2
+    _put(shell.home / "policy", "type Use = { ip: ipaddr };\n", "use.cedarschema")
+    assert shell.good("policy", "check") == "2 rules in 1 file: in order\n"
+    assert "policy\tok\t2 rules in p.cedar" in shell.run("doctor").stdout
+    for text, answer in (('{"ip":{"__extn":{"fn":"ip","arg":"127.0.0.1"}}}', "allow"), ("{}", "deny")):
+        done = shell.run(*DECIDING["authorize"], "--context", text, "--field", "decision")
+        assert done.stdout == f"{answer}\n", done.stderr
