@@ -339,8 +339,11 @@ def _terms(config: Config, path: str) -> Terms:
     try:
         policy = Policy(files)
     except ConfigurationError as error:
+        from jitid.policy.checking import first_error
+
         raise ConfigurationError(
-            error.message, error.hint or "nothing is issued until that is repaired: jitid policy check"
+            first_error(files, policy_place(config, path) or ".") or error.message,
+            error.hint or "nothing is issued until that is repaired: jitid policy check",
         ) from None
     if policy.reads_use:
         policy.declare_use(_use(config, path))

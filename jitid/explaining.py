@@ -236,7 +236,8 @@ def _deciding(
     """Return the rules that decided: those that are recorded, and those about the scopes of what was issued."""
     rules = list(then.rules)
     if policy is not None and request is not None and then.decision == "permit":
-        also = policy.deciding(request, _approved(document))
+        approved = _approved(document)
+        also = policy.deciding(request, approved) | set(policy.asking(request, approved))
         if also.issuperset(rules):
             rules += sorted(also.difference(rules))
     return rules
@@ -303,6 +304,12 @@ def _decide_now(
     asked = asked._replace(scopes=held)
     decision = terms.policy.decide(asked, narrow=narrow, approved=_approved(document))
     now = outcome(decision, request.lifetime)
+    if _approved(document) and decision.permit:
+        alone = terms.policy.decide(asked, narrow=narrow, explain=False)
+        if alone.needs:
+            groups = " and ".join(map(quote, alone.needs))
+            reason = f"{now.reason}, with the approval of then; a new request needs that of {groups} again"
+            now = now._replace(reason=reason)
     longest = governance.longest(entry.agent)
     if now.lifetime is not None and longest is not None:
         now = now._replace(lifetime=min(now.lifetime, longest[0]))

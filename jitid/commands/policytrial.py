@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.commands.policyplace import grouped, in_force, must_hold_rules, named, place_of
+from jitid.commands.policyplace import SHIPPED, grouped, in_force, named, place_of, usable
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.lifetime import format_duration
 from jitid.policy.cases import read_cases
-from jitid.policy.cedar import Policy
 from jitid.policy.trial import Result, attempt, unreached
 from jitid.policyfiles import CASES, Folder, look_into
 from jitid.settings import zone
@@ -61,9 +60,7 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
     for cases, source in _sources(given, paths, policy):
-        must_hold_rules(source)
-        asked = Policy(source.files)
-        asked.declare_use(source.use)
+        asked = usable(source)
         results: list[Result] = []
         for file, text in cases.cases:
             found, wrong = read_cases(place_of(cases, file), text, zone)
@@ -89,6 +86,11 @@ def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[t
     own = None if policy is None else named(policy)
     folders = grouped(paths, CASES) if paths else [own or in_force(given)]
     for folder in folders:
+        if not folder.cases and folder.path == SHIPPED:
+            raise NotFoundError(
+                "the policy that jitid ships has no cases, and it is the one in force",
+                "begin one of your own: jitid policy init DIR; or name a folder with cases",
+            )
         if not folder.cases:
             raise NotFoundError(
                 f"there are no cases in {quote(folder.path, 200)}",

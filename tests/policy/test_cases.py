@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -133,18 +134,66 @@ expect = { decision = "deny" }
     told = mistakes(text)
     for line, case, part in (
         (1, None, "unknown member `foo`"),
-        (3, "a", "`request.depth` is no whole number"),
-        (3, "a", "unknown member `wat` of `request`"),
+        (6, "a", "`request.depth` is no whole number"),
+        (7, "a", "unknown member `wat` of `request`"),
         (10, None, "case 2 has no name"),
-        (11, "a", "`lifetime` and `granted` go with the decision `permit`"),
-        (14, "b", "`expect` has no `decision`"),
-        (17, "c", "a use has both `action` and `resource`"),
-        (21, "d", "whoever is not `known` has no groups and no manager"),
-        (25, "e", "`needs` goes with the decision `approval`"),
+        (10, None, "`expect` has no `decision`"),
+        (13, "a", "`lifetime` goes with the decision `permit`"),
+        (16, "b", "`expect` has no `decision`"),
+        (19, "c", "a use has both `action` and `resource`"),
+        (23, "d", "whoever is not `known` has no groups and no manager"),
+        (27, "e", "`needs` goes with the decision `approval`"),
         (31, "f", "another case has that name"),
     ):
         assert [message for at, name, message in told if (at, name) == (line, case) and part in message], part
-    assert len(told) == 10
+    assert len(told) == 11
+
+
+def test_each_mistake_of_a_case_is_told_at_its_line() -> None:
+    text = """[request]
+ttl = "soon"
+"zone" = "Mars/Crater"
+
+[[case]]
+nam = "x"
+[case.request]
+# at = "the time"
+at = 2026-11-24T10:00:00Z
+sensitivity = "hihg"
+proof = "said"
+scopes = ["a:b", "no scope!"]
+[case.expect]
+decision = "maybe"
+lifetime = "long"
+rule = ["r"]
+"""
+    assert [(line, message.partition(":")[0]) for line, _, message in mistakes(text)] == [
+        (6, "unknown member `nam`"),
+        (5, "case 1 has no name"),
+        (9, "`request.at` is no text, but a time without quotes"),
+        (16, "unknown member `rule` of `expect`"),
+        (11, "`said` is no proof"),
+        (10, "`hihg` is no sensitivity"),
+        (12, "scope `no scope!` has a character that no scope can have"),
+        (2, "`soon` is no duration"),
+        (3, "there is no time zone `Mars/Crater` on this machine"),
+        (14, "`maybe` is no decision"),
+        (15, "`long` is no duration"),
+    ]
+
+
+def test_a_hundred_thousand_mistakes_are_placed_in_time() -> None:
+    """However the cases are written."""
+    one = '[[case]]\nname = "n%d"\nrequest = { depth = -1 }\nexpect = { decision = "deny" }\n'
+    apart = "[request]\nttl = 'x'\n" + "# x\n" * 1_000 + "".join(one % number for number in range(20_000))
+    joined = ",".join(f'{{name = "n{number}", request = {{ depth = -1 }}}}' for number in range(5_000))
+    begun = monotonic()
+    found = mistakes(apart)
+    assert [line for line, _, message in found if "duration" in message] == [2]
+    told = [line for line, _, message in found if "depth" in message]
+    assert told[:2] == [1_005, 1_009]
+    assert {line for line, *_ in mistakes(f"case = [{joined}]")} == {1}
+    assert monotonic() - begun < 20
 
 
 @pytest.mark.parametrize(
@@ -211,12 +260,20 @@ def test_a_rule_that_no_case_reaches_is_told() -> None:
     )
 
 
-def test_the_example_reaches_every_rule() -> None:
-    files = dict(example_files())
-    asked = Policy([("release.cedar", files["release.cedar"])])
-    outcomes = [attempt(asked, case) for case in read(files["release.test.toml"])]
-    assert all(outcome.passed for outcome in outcomes)
-    assert unreached(asked, outcomes) == []
+@pytest.mark.parametrize("with_default", [False, True])
+def test_the_example_reaches_every_rule(with_default: bool) -> None:
+    """Alone, and with the default policy beside it, whose prohibitions apply to all agents."""
+    files = example_files(with_default=with_default)
+    asked = Policy([(name, text) for name, text in files if name.endswith(".cedar")])
+    cases = [case for name, text in files if name.endswith(".toml") for case in read(text)]
+    results = [attempt(asked, case) for case in cases]
+    assert [result.case.name for result in results if not result.passed] == []
+    assert unreached(asked, results) == []
+    claimed = (
+        'agent = "release-bot", sensitivity = "high", known = true, purpose = "x", scopes = ["deploy:web"]'
+    )
+    answer = tried(asked, claimed, 'decision = "permit"').answer
+    assert answer.rules == (("asserted-up-to-moderate",) if with_default else ("release",))
 
 
 @pytest.mark.parametrize(
