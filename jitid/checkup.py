@@ -233,6 +233,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
     from jitid.policy.cedar import Policy
     from jitid.policy.checking import must_be_valid
+    from jitid.policyfiles import USE, read_named
 
     config = installation.config
     path, _ = installation.content()
@@ -242,9 +243,10 @@ def _policy(installation: Installation) -> Iterator[Check]:
         if os.path.islink(place):
             raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
     files = environment.policy_files(config, path)
+    use = read_named(place, [USE])[0][1] if os.path.lexists(os.path.join(place, USE)) else None
     try:
         policy = Policy(files)
-        rules = must_be_valid(files)
+        rules = must_be_valid(files, use)
     except ConfigurationError as error:
         error.hint = error.hint or f"correct the file in {place}"
         raise

@@ -101,7 +101,7 @@ class _Matching:
 
     def compared(self, *, full: bool) -> Comparison:
         """Return what is different."""
-        managers = _Managers(self._snapshot, self._people, self._claims, self._own)
+        managers = _Managers(self._snapshot, self._people, self._claims, self._own, self._losing())
         found = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
         for position, before in self._paired():
             stated = managers.named(self._people[position])
@@ -173,6 +173,14 @@ class _Matching:
                 first = self._people[seen[stated.external]]
                 raise misplaced(stated.place, f"it has the same id as {quote(first.name)} ({first.place})")
 
+    def _losing(self) -> set[int]:
+        """Return the keys of those of whom the list tells all names: one that it lacks is theirs no longer."""
+        return {
+            holder.key
+            for holder, stated in zip(self._known, self._people, strict=True)
+            if holder is not None and not isinstance(stated.aliases, Keep)
+        }
+
     def _own(self, position: int) -> str:
         holder = self._known[position]
         return self._people[position].name if holder is None else holder.own
@@ -243,12 +251,19 @@ class _Managers:
     """Who the managers of a list are, by their own names."""
 
     def __init__(
-        self, snapshot: Snapshot, people: Sequence[Stated], claims: dict[str, int], own: Callable[[int], str]
+        self,
+        snapshot: Snapshot,
+        people: Sequence[Stated],
+        claims: dict[str, int],
+        own: Callable[[int], str],
+        losing: set[int],
     ) -> None:
         stated = {one.manager for one in people if isinstance(one.manager, str)}
         self._owns = {name: own(claims[name]) for name in stated if name in claims}
         outside = [name for name in stated if name not in claims]
-        self._owns |= {name: holder.own for name, holder in snapshot.holders(outside).items()}
+        self._owns |= {
+            name: holder.own for name, holder in snapshot.holders(outside).items() if holder.key not in losing
+        }
         self.strangers = sorted(stated - self._owns.keys())
         ids = {one.manager_external for one in people if one.manager_external is not None}
         self._ids = {id_: holder.own for id_, holder in snapshot.known_outside(ids).items()}

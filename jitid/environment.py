@@ -316,6 +316,19 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
     return files
 
 
+def _use(config: Config, path: str) -> str | None:
+    """Return what is declared of a use beside the policy, if something is. Raises as `policy_files` does."""
+    from jitid.policy.default import USE_NAME
+
+    place = policy_place(config, path)
+    if place is None or not os.path.lexists(os.path.join(place, USE_NAME)):
+        return None
+    from jitid.policyfiles import read_named
+
+    ((_, text),) = read_named(place, [USE_NAME])
+    return text
+
+
 def _terms(config: Config, path: str) -> Terms:
     from jitid import strictjson
     from jitid.policy.cedar import Policy
@@ -326,9 +339,14 @@ def _terms(config: Config, path: str) -> Terms:
     try:
         policy = Policy(files)
     except ConfigurationError as error:
+        from jitid.policy.checking import first_error
+
         raise ConfigurationError(
-            error.message, error.hint or "nothing is issued until that is repaired: jitid policy check"
+            first_error(files, policy_place(config, path) or ".") or error.message,
+            error.hint or "nothing is issued until that is repaired: jitid policy check",
         ) from None
+    if policy.reads_use:
+        policy.declare_use(_use(config, path))
     zone_name = config.text("timezone") or "UTC"
     return Terms(
         policy,

@@ -17,11 +17,12 @@ from jitid.errors import (
 )
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
-from jitid.lifetime import format_duration
+from jitid.lifetime import format_duration, format_time
 from jitid.policy.catalogue import Entry, catalogue
 from jitid.policy.cedar import Policy, digest_of
 from jitid.policy.decision import PolicyRequest, Standing
-from jitid.replaying import DECISIONS, Outcome, is_whole, outcome, request_of
+from jitid.policy.outcome import Outcome, outcome
+from jitid.replaying import DECISIONS, is_whole, request_of
 from jitid.request import Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
@@ -133,6 +134,12 @@ def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
     if event is None:
         raise NotFoundError(f"the audit log has no event {seq}", "see: jitid audit log")
     document = event.document()
+    if document["op"] == "use":
+        raise UsageError(
+            f"event {seq} tells of uses of credentials, and what is explained is an issue, a renewal or a denial",
+            "each use with its rules and its reason: "
+            f"jitid audit log --event {seq} --at {format_time(document['at'])}",
+        )
     if document["op"] not in DECISIONS:
         raise UsageError(
             f"event {seq} tells of no decision: it is {quote(document['op'])}",
@@ -229,7 +236,8 @@ def _deciding(
     """Return the rules that decided: those that are recorded, and those about the scopes of what was issued."""
     rules = list(then.rules)
     if policy is not None and request is not None and then.decision == "permit":
-        also = policy.deciding(request, _approved(document))
+        approved = _approved(document)
+        also = policy.deciding(request, approved) | set(policy.asking(request, approved))
         if also.issuperset(rules):
             rules += sorted(also.difference(rules))
     return rules
@@ -296,6 +304,12 @@ def _decide_now(
     asked = asked._replace(scopes=held)
     decision = terms.policy.decide(asked, narrow=narrow, approved=_approved(document))
     now = outcome(decision, request.lifetime)
+    if _approved(document) and decision.permit:
+        alone = terms.policy.decide(asked, narrow=narrow, explain=False)
+        if alone.needs:
+            groups = " and ".join(map(quote, alone.needs))
+            reason = f"{now.reason}, with the approval of then; a new request needs that of {groups} again"
+            now = now._replace(reason=reason)
     longest = governance.longest(entry.agent)
     if now.lifetime is not None and longest is not None:
         now = now._replace(lifetime=min(now.lifetime, longest[0]))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
+from jitid.text import quote
 
 CEDAR = ".cedar"
 CASES = ".test.toml"
@@ -102,7 +103,7 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
     try:
         present = sorted(os.listdir(folder))
     except OSError as error:
-        raise UsageError(f"{folder} cannot be read: {(error.strerror or 'error').lower()}") from error
+        raise UsageError(f"{_shown(folder)} cannot be read: {(error.strerror or 'error').lower()}") from error
     chosen = present if names is None else sorted(names)
     refused = []
     if os.stat(folder).st_mode & 0o022:
@@ -110,7 +111,7 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
     texts: dict[str, str] = {}
     for name in {*chosen, *({USE} & set(present))}:
         if name.endswith((CEDAR, CASES)) or name == USE:
-            path = os.path.join(folder, name)
+            path = name if folder == "." else os.path.join(folder, name)
             texts[name], why = _look(path)
             if why is not None and name.endswith(CEDAR):
                 refused.append(why)
@@ -131,12 +132,12 @@ def _look(path: str) -> tuple[str, str | None]:
         with open(descriptor, "rb") as file:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
-                raise UsageError(f"{path} is no plain file", "put the file itself there")
+                raise UsageError(f"{_shown(path)} is no plain file", "put the file itself there")
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {(error.strerror or 'error').lower()}") from error
+        raise UsageError(f"{_shown(path)} cannot be read: {(error.strerror or 'error').lower()}") from error
     if len(data) > LARGEST:
-        raise UsageError(f"{path} is larger than {LARGEST >> 20} MiB")
+        raise UsageError(f"{_shown(path)} is larger than {LARGEST >> 20} MiB")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -159,11 +160,16 @@ def _closing(path: str) -> str:
     return f"chmod go-w {_word(path)}"
 
 
+def _shown(path: str) -> str:
+    """Return a path as a user gave it, for a message; what may be a token is not shown."""
+    return quote(path, 1_000)
+
+
 def _word(path: str) -> str:
     # Only whoever needs it pays for loading this.
-    from shlex import quote
+    from shlex import quote as word
 
-    return quote(path)
+    return word(path)
 
 
 def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
@@ -185,13 +191,14 @@ def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise UsageError(
-                f"{folder} is no folder, or a symbolic link, and none is followed here", "name a new folder"
+                f"{_shown(folder)} is no folder, or a symbolic link, and none is followed here",
+                "name a new folder",
             ) from error
         raise _unwritten(folder, error) from error
     written: list[str] = []
     try:
         if os.listdir(held):
-            raise UsageError(f"{folder} is not empty; nothing was changed", "name a new folder")
+            raise UsageError(f"{_shown(folder)} is not empty; nothing was changed", "name a new folder")
         if made:
             # Whatever the umask: who reads a policy may be another user than who issues by it.
             os.fchmod(held, 0o755)
@@ -227,4 +234,4 @@ def _remove(held: int, names: Sequence[str], folder: str | None) -> None:
 
 
 def _unwritten(folder: str, error: OSError) -> OutputError:
-    return OutputError(f"{folder} could not be written: {(error.strerror or 'error').lower()}")
+    return OutputError(f"{_shown(folder)} could not be written: {(error.strerror or 'error').lower()}")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from jitid import governance, revocation
+from jitid import governance
 from jitid.agent import Agent
-from jitid.credential import Kind, State
+from jitid.credential import Kind
 from jitid.delegator import Delegator
-from jitid.departing import NOTHING
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
-from jitid.revocation import Ended
 from jitid.scope import Scope, normalise, uncovered
 from jitid.text import check_text, operand, quote
 
@@ -87,18 +84,6 @@ class Kept(NamedTuple):
     """The audit event that tells of it; None if it was so already."""
     live: int
     """How many identities of it live."""
-    now: int
-
-
-class Withdrawn(NamedTuple):
-    """What taking an agent out of service came to, or would come to."""
-
-    agent: Agent
-    ended: Ended
-    already: bool
-    """Whether it was out of service in this way before."""
-    kept: int
-    """How many live credentials were left alive, because that was wished."""
     now: int
 
 
@@ -185,7 +170,7 @@ def change(transaction: Transaction, name: str, stated: Stated) -> Kept:
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
 
     """
-    before = _in_service(transaction, name)
+    before = in_service(transaction, name)
     if stated == Stated():
         raise UsageError(
             "nothing is stated that should change; nothing was changed",
@@ -224,7 +209,7 @@ def review(transaction: Transaction, name: str, due: Due) -> Kept:
         NotFoundError: there is no such agent.
 
     """
-    agent = _in_service(transaction, name)
+    agent = in_service(transaction, name)
     now = transaction.now
     agent = agent._replace(review_at=due.time(now), reviewed_at=now)
     transaction.put_agents([agent])
@@ -252,7 +237,7 @@ def resume(transaction: Transaction, name: str) -> Kept:
         PolicyDeniedError: its owner is disabled.
 
     """
-    agent = _in_service(transaction, name)
+    agent = in_service(transaction, name)
     if agent.suspended_at is None:
         return _kept(transaction, name, None)
     _owner(transaction, "agent-resume", name, agent.owner, ())
@@ -261,73 +246,7 @@ def resume(transaction: Transaction, name: str) -> Kept:
     return _kept(transaction, name, event.seq)
 
 
-def suspend(
-    transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
-) -> Withdrawn:
-    """Issue nothing more to an agent until it is resumed, and end what it holds unless that is to be kept.
-
-    Args:
-        transaction: what it happens in.
-        name: the agent.
-        reason: free text, kept with the record and in the audit log.
-        most: how many live credentials may end; None for any number.
-        keep_live: let what it holds, and what descends from that, live on.
-
-    Raises:
-        UsageError: it was unregistered, or more than `most` would end; nothing was changed.
-        NotFoundError: there is no such agent.
-
-    """
-    revocation.check_reason(reason)
-    agent = _in_service(transaction, name)
-    already = agent.suspended_at is not None
-    facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
-    if already and not radius.credentials:
-        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
-    if not already:
-        agent = agent._replace(suspended_at=transaction.now, suspended_as=reason)
-        transaction.put_agents([agent])
-    again = True if already else None
-    event = transaction.append("agent-suspend", {"agent": name, "reason": reason, "again": again, **facts})
-    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
-
-
-def unregister(
-    transaction: Transaction, name: str, reason: str | None, most: int | None, *, keep_live: bool
-) -> Withdrawn:
-    """End the record of an agent, and what it holds unless that is to be kept; its name is issued to no longer.
-
-    Raises as `suspend`, but for one that was unregistered before.
-    """
-    revocation.check_reason(reason)
-    agent = record_of(transaction, name)
-    already = agent.unregistered_at is not None
-    facts, radius, kept = _end_held(transaction, name, most, keep_live=keep_live)
-    if already and not radius.credentials:
-        return Withdrawn(agent, Ended(radius, 0, None), already, kept, transaction.now)
-    if not already:
-        agent = agent._replace(unregistered_at=transaction.now)
-        transaction.put_agents([agent])
-    event = transaction.append("agent-unregister", {"agent": name, "reason": reason, **facts})
-    return Withdrawn(agent, Ended(radius, radius.credentials, event.seq), already, kept, transaction.now)
-
-
-def foresee(snapshot: Snapshot, name: str, *, keep_live: bool, for_good: bool) -> Withdrawn:
-    """Return what suspending an agent would come to, or unregistering it if it is `for_good`; nothing is changed.
-
-    Raises:
-        UsageError: it was unregistered, and is to be suspended.
-        NotFoundError: there is no such agent.
-
-    """
-    agent = record_of(snapshot, name) if for_good else _in_service(snapshot, name)
-    radius = snapshot.measure(Selection(agents=(name,)))
-    already = (agent.unregistered_at if for_good else agent.suspended_at) is not None
-    kept = radius.credentials if keep_live else 0
-    return Withdrawn(agent, Ended(NOTHING if keep_live else radius, 0, None), already, kept, snapshot.now)
-
-
-def _in_service(snapshot: Snapshot, name: str) -> Agent:
+def in_service(snapshot: Snapshot, name: str) -> Agent:
     """Return a record that was not ended. Raises NotFoundError, and UsageError for one that was."""
     agent = record_of(snapshot, name)
     if agent.unregistered_at is not None:
@@ -377,23 +296,6 @@ def _checked_purpose(text: str) -> str:
     if not text.strip():
         raise UsageError("the purpose is blank; nothing was changed", "say what the agent is for")
     return text
-
-
-def _end_held(
-    transaction: Transaction, name: str, most: int | None, *, keep_live: bool
-) -> tuple[Mapping[str, Any], Radius, int]:
-    """End what an agent holds and all below; return what the event says of it, what it came to, and how many live on.
-
-    Whatever has that name is meant: what was issued to it before it was registered is no other agent's.
-    """
-    selection = Selection(agents=(name,))
-    if keep_live:
-        radius = transaction.measure(selection)
-        return {"kept": radius.credentials}, NOTHING, radius.credentials
-    if most is not None:
-        revocation.guard(transaction.measure(selection), most)
-    radius, digest = transaction.end(selection, State.REVOKED)
-    return {**revocation.counts(radius), "ended": digest}, radius, 0
 
 
 def _kept(transaction: Transaction, name: str, event: int | None) -> Kept:

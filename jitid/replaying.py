@@ -10,7 +10,8 @@ from jitid.governance import read_standing, standing_of
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.requests import Alike, Apart, Decided
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import Decision, Looks, PolicyRequest
+from jitid.policy.decision import Looks, PolicyRequest
+from jitid.policy.outcome import Outcome, outcome
 from jitid.zones import load, offsets
 
 if TYPE_CHECKING:
@@ -43,33 +44,6 @@ DECISIONS = ("issue", "renew", "denial")
 TIMES = frozenset({"hour", "minute", "weekday"})
 """The facts that a zone tells."""
 _ASKED = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
-
-
-class Outcome(NamedTuple):
-    """What a policy makes of a request."""
-
-    decision: str
-    """`permit`, `deny` or `approval`."""
-    rules: tuple[str, ...]
-    granted: tuple[str, ...]
-    lifetime: int | None
-    """Seconds: what was asked for, or the bound of the policy if that is less; None where nothing is issued."""
-    needs: tuple[str, ...]
-    reason: str
-
-    @property
-    def effect(self) -> tuple[object, ...]:
-        """What whoever asks notices of it."""
-        return self.decision, frozenset(self.granted), self.lifetime, self.needs
-
-
-def outcome(decision: Decision, ttl: int) -> Outcome:
-    """Return what a decision comes to for whoever asked for `ttl` seconds."""
-    word = "permit" if decision.permit else "approval" if decision.needs else "deny"
-    lifetime = None
-    if decision.permit:
-        lifetime = ttl if decision.max_ttl is None else min(ttl, decision.max_ttl)
-    return Outcome(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)
 
 
 class Change(NamedTuple):

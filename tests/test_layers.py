@@ -53,6 +53,7 @@ LAYERS = (
         "mining",
         "recurrence",
         "registry",
+        "withdrawal",
     },
     {
         "ledger",

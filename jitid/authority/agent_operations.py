@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.mining import Suggestion
     from jitid.recurrence import Classified, Rule
-    from jitid.registry import Described, Due, Kept, Stated, Withdrawn
+    from jitid.registry import Described, Due, Kept, Stated
+    from jitid.withdrawal import Withdrawn
 
 
 class RegisterAgent(DirectoryOperation["Kept"]):

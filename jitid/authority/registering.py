@@ -13,7 +13,8 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.protocol import Snapshot
-    from jitid.registry import Kept, Withdrawn
+    from jitid.registry import Kept
+    from jitid.withdrawal import Withdrawn
 
 _Keeping = ops.RegisterAgent | ops.ChangeAgent | ops.ReviewAgent | ops.ResumeAgent
 
@@ -76,14 +77,14 @@ def _keep(inside: Inside, operation: _Keeping) -> Kept:
 
 
 def _withdraw(inside: Inside, operation: ops.SuspendAgent | ops.UnregisterAgent) -> Withdrawn:
-    from jitid import registry
+    from jitid import withdrawal
 
     name, keep_live = operation.name, operation.keep_live
     for_good = isinstance(operation, ops.UnregisterAgent)
     if operation.dry_run:
         with inside.ledger.read() as snapshot:
-            return registry.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
-    withdraw = registry.unregister if for_good else registry.suspend
+            return withdrawal.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
+    withdraw = withdrawal.unregister if for_good else withdrawal.suspend
     with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
         done = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
     if not done.ended.credentials:

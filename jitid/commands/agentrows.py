@@ -9,7 +9,8 @@ from jitid.commands import revoke, rows
 from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
-    from jitid.registry import Described, Kept, Withdrawn
+    from jitid.registry import Described, Kept
+    from jitid.withdrawal import Withdrawn
 
 FIELDS = (
     "agent",

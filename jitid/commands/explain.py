@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.explaining import Explanation, RuleText
     from jitid.policy.decision import PolicyRequest
-    from jitid.replaying import Outcome
+    from jitid.policy.outcome import Outcome
 
 FIELDS = (
     "decision",

@@ -28,8 +28,9 @@ TEXT = (*RULE, "text")
 def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     """Check that policies are in order: their syntax, and by the schema.
 
-    All errors are told, each with file, line and column, and what is valid and never has an effect. The files
-    of a folder are one policy; `use.cedarschema` among them declares what is said of a use.
+    All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
+    that is valid and cannot be meant. The files of a folder are one policy; `use.cedarschema` among them declares
+    what is said of a use.
     """
     from jitid.commands.policyplace import grouped, in_force, must_hold_rules, place_of
     from jitid.policy.checking import check as examine
@@ -55,7 +56,8 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
     errors = sum(row["severity"] == "error" for row in found)
     told = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
     if given.field is not None or given.format_name() is not None:
-        document = {"rules": rules, "files": files, "errors": errors, "problems": found}
+        places = [folder.path for folder in folders]
+        document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
         given.show(View("jitid.policy-check/1", CHECKED, found, document=document))
     else:
         for row in found:
@@ -63,9 +65,10 @@ def check(given: Globals, paths: options.CheckedPaths = None) -> None:
             place = f"{row['file']}:{row['line']}:{row['column']}"
             output.say(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
         if not errors:
-            output.write(f"{told}: {'no error' if found else 'in order'}\n")
+            which = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
+            output.write(f"{told}{which}: {'no error' if found else 'in order'}\n")
     if errors:
-        what = "a rule that cannot be evaluated refuses, and others do not what they say"
+        what = "it may refuse what it should permit, and permit what it should refuse"
         if any(_stops(folder) for folder in folders):
             what = "as long as it stands so, nothing is issued by it"
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {what}")
@@ -128,8 +131,7 @@ def show(
     It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
     the audit log tell it, or --default the one that jitid ships.
     """
-    from jitid.commands.policyplace import in_force, must_hold_rules, shipped
-    from jitid.policy.cedar import Policy
+    from jitid.commands.policyplace import in_force, must_hold_rules, shipped, usable
 
     if text and rule is not None:
         raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
@@ -144,7 +146,7 @@ def show(
         told = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
         output.write(_harmless(told) if output.is_terminal() else told)
         return
-    known = Policy(folder.files)
+    known = usable(folder)
     entries = _entries(folder)
     if rule is not None:
         _show_rule(given, entries, rule)
@@ -169,13 +171,13 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     """
     from shlex import quote as word
 
-    from jitid.policy.default import default_files, example_files
+    from jitid.policy.default import example_files
     from jitid.policyfiles import write_new
 
     given.expect_own_form()
     if not folder.strip():
         raise UsageError("an empty path names nothing", "name a folder that is new or empty")
-    files = [*example_files(), *(default_files() if with_default else ())]
+    files = example_files(with_default=with_default)
     write_new(folder, sorted(files))
     place = os.path.abspath(folder)
     given.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
@@ -183,6 +185,11 @@ def init(given: Globals, folder: options.NewFolder, with_default: options.WithDe
     given.note(f"with its cases: jitid policy test {word(place)}")
     given.note("the zone of its hours: " + given.command("jitid config set timezone Europe/Berlin"))
     what = "it decides" if with_default else "it decides, in the place of the default policy,"
+    if with_default:
+        given.note(
+            "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
+            "the delegator must be proved"
+        )
     given.note(f"{what} from then on: " + given.command(f"jitid config set policy {word(place)}"))
 
 
@@ -250,16 +257,15 @@ def diff(
     from jitid.authority.policy_operations import ReplayDecisions
     from jitid.commands import policydiff
     from jitid.commands.list import limit_of
-    from jitid.commands.policyplace import compared
+    from jitid.commands.policyplace import compared, usable
     from jitid.environment import open_authority
     from jitid.lifetime import parse_time
-    from jitid.policy.cedar import Policy
 
     given.expect(policydiff.FIELDS)
     after = None if since is None else parse_time(since)
     most = None if limit is None else limit_of(limit)
     before, then = compared(given, old), compared(given, new)
-    looks = Policy(before.files).looks.with_(Policy(then.files).looks)
+    looks = usable(before).looks.with_(usable(then).looks)
     found = open_authority(given.config()).perform(
         ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
     )

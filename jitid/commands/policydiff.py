@@ -9,8 +9,10 @@ from jitid.formats.figures import counted
 from jitid.lifetime import format_duration
 
 if TYPE_CHECKING:
+    from jitid.policy.classes import Names
     from jitid.policy.decision import Looks
-    from jitid.replaying import Change, Outcome, Replayed
+    from jitid.policy.outcome import Outcome
+    from jitid.replaying import Change, Replayed
 
 FIELDS = (
     "change",
@@ -57,16 +59,19 @@ SENTENCES = {
 def row(change: Change, looks: Looks) -> dict[str, Any]:
     """Return a change by the names of `FIELDS`; what neither policy looks at is left out, since it differs within."""
     document, old, new = change.document, change.old, change.new
+    facts, classes = looks.facts, looks.classes
+    task = (looks.task or "task" in facts) and _is_told(classes.task, document["task"])
     told = {
-        "agent": looks.agent or "agent" in looks.facts,
-        "delegator": not looks.facts.isdisjoint(("delegator", "delegator_name", "delegator_kind")),
-        "proof": "delegator_proof" in looks.facts,
-        "task": looks.task or "task" in looks.facts,
-        "purpose": looks.task or "purpose" in looks.facts,
-        "kind": "kind" in looks.facts,
-        "depth": "depth" in looks.facts,
+        "agent": (looks.agent or "agent" in facts) and _is_told(classes.agent, document["agent"]),
+        "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
+        and _is_told(classes.delegator, document["delegator"]),
+        "proof": "delegator_proof" in facts,
+        "task": task,
+        "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
+        "kind": "kind" in facts,
+        "depth": "depth" in facts,
         "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
-        "audiences": "audiences" in looks.facts,
+        "audiences": "audiences" in facts,
     }
     return {
         "change": _word(old, new),
@@ -93,13 +98,18 @@ def row(change: Change, looks: Looks) -> dict[str, Any]:
     }
 
 
+def _is_told(names: Names | None, name: str) -> bool:
+    """Tell whether a name is told from all others, so that all that was put together has it."""
+    return names is None or name in names.values
+
+
 def summary(found: Replayed) -> list[str]:
     """Return in sentences what changes, of how much."""
     what = counted(found.credentials, "credential")
     if found.denials:
         what += f" and {counted(found.denials, 'denial')}"
     were = "was" if found.credentials == 1 and not found.denials else "were"
-    lines = [f"{what} {were} decided, {counted(found.requests, 'request')} that the policies can tell apart"]
+    lines = [f"{what} {were} decided, {counted(found.requests, 'distinct request')}"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
     for change in found.changes:
         key = (_word(change.old, change.new), change.denied)

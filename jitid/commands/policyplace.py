@@ -14,6 +14,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
+    from jitid.policy.cedar import Policy
 
 SHIPPED = "the policy that jitid ships"
 
@@ -95,6 +96,29 @@ def must_hold_rules(found: Folder) -> None:
         raise ConfigurationError(
             f"{quote(found.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
         )
+
+
+def usable(found: Folder) -> Policy:
+    """Return the policy that a folder holds.
+
+    Raises ConfigurationError, with the place of what is wrong as a check tells it.
+    """
+    from jitid.policy.cedar import Policy
+
+    must_hold_rules(found)
+    whole = os.path.isdir(found.path)
+    try:
+        policy = Policy(found.files)
+    except ConfigurationError as error:
+        from shlex import quote as word
+
+        from jitid.policy.checking import first_error
+
+        told = first_error(found.files, found.path if whole else ".") or error.message
+        hint = f"all that is wrong: jitid policy check {word(found.path)}" if whole else error.hint
+        raise ConfigurationError(told, hint) from None
+    policy.declare_use(found.use)
+    return policy
 
 
 def stored(given: Globals, digest: str) -> Folder:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.commands.policyplace import grouped, in_force, must_hold_rules, named, place_of
+from jitid.commands.policyplace import SHIPPED, grouped, in_force, named, place_of, usable
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.lifetime import format_duration
 from jitid.policy.cases import read_cases
-from jitid.policy.cedar import Policy
-from jitid.policy.trial import Outcome, attempt, unreached
+from jitid.policy.trial import Result, attempt, unreached
 from jitid.policyfiles import CASES, Folder, look_into
 from jitid.settings import zone
 from jitid.text import quote, safe
@@ -61,20 +60,19 @@ def tried(given: Globals, paths: Sequence[str], policy: str | None) -> Tried:
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
     for cases, source in _sources(given, paths, policy):
-        must_hold_rules(source)
-        asked = Policy(source.files)
-        outcomes: list[Outcome] = []
+        asked = usable(source)
+        results: list[Result] = []
         for file, text in cases.cases:
             found, wrong = read_cases(place_of(cases, file), text, zone)
             for one in wrong:
                 case = "" if one.case is None else f"case {quote(one.case)}: "
                 output.say(safe(f"{one.file}:{one.line}: error: {case}{one.message}"))
             mistakes += len(wrong)
-            outcomes += [attempt(asked, case) for case in found]
-        rows += map(_row, outcomes)
+            results += [attempt(asked, case) for case in found]
+        rows += map(_row, results)
         rules += len(asked.rules)
         left_out += [
-            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(asked, outcomes)
+            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(asked, results)
         ]
     if mistakes:
         raise UsageError(
@@ -88,6 +86,11 @@ def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[t
     own = None if policy is None else named(policy)
     folders = grouped(paths, CASES) if paths else [own or in_force(given)]
     for folder in folders:
+        if not folder.cases and folder.path == SHIPPED:
+            raise NotFoundError(
+                "the policy that jitid ships has no cases, and it is the one in force",
+                "begin one of your own: jitid policy init DIR; or name a folder with cases",
+            )
         if not folder.cases:
             raise NotFoundError(
                 f"there are no cases in {quote(folder.path, 200)}",
@@ -96,18 +99,18 @@ def _sources(given: Globals, paths: Sequence[str], policy: str | None) -> list[t
     return [(folder, own or (look_into(folder.path) if paths else folder)) for folder in folders]
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
-    case, answer = outcome.case, outcome.answer
+def _row(result: Result) -> dict[str, Any]:
+    case, answer = result.case, result.answer
     return {
         "file": case.file,
         "line": case.line,
         "case": case.name,
-        "result": "passed" if outcome.passed else "failed",
+        "result": "passed" if result.passed else "failed",
         "decision": answer.decision,
         "rules": list(answer.rules),
         "granted": list(answer.granted),
         "lifetime": None if answer.lifetime is None else format_duration(answer.lifetime),
         "needs": list(answer.needs),
-        "expected": {each.what: each.expected for each in outcome.differences} or None,
+        "expected": {each.what: each.expected for each in result.differences} or None,
         "reason": answer.reason,
     }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import date, time
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid import strictjson
 from jitid.errors import JitidError, UsageError
 from jitid.lifetime import parse_duration, parse_time
 from jitid.name import check_audience, check_delegator, check_name
-from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
+from jitid.policy.decision import PROOFS, SENSITIVITIES, PolicyRequest, Standing
 from jitid.scope import normalise, parse_scope
 from jitid.text import quote, safe
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 MONDAY_NOON = 1_767_614_400
 """2026-01-05T12:00:00Z: the time of a case that states none."""
 DECISIONS = ("permit", "deny", "approval")
-PROOFS = ("asserted", "os-user", "parent", "oidc")
 
 _MEMBERS = ("name", "request", "expect")
 _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*case[ \t]*\]\]", re.MULTILINE)
@@ -65,6 +66,9 @@ class Mistake(NamedTuple):
 
 Zone = Callable[[str], "tzinfo | None"]
 """Returns the zone of an IANA name, or raises a JitidError."""
+Wrong = Callable[[str, str], None]
+"""Takes a member and what is wrong with it."""
+Value = TypeVar("Value")
 
 
 def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mistake]]:
@@ -77,7 +81,7 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
         return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {what}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
-    return _Reader(file, list(_lines(text)), zone).read(document)
+    return _Reader(file, text, zone).read(document)
 
 
 def _lines(text: str) -> Iterator[int]:
@@ -94,11 +98,16 @@ class _WrongError(Exception):
 
 
 class _Reader:
-    def __init__(self, file: str, lines: list[int], zone: Zone) -> None:
+    def __init__(self, file: str, text: str, zone: Zone) -> None:
         self._file = file
-        self._lines = lines
+        self._lines = list(_lines(text))
+        self._placed = True
+        # As TOML counts them: other characters that end a line elsewhere may stand in a text.
+        self._text = text.split("\n")
         self._zone = zone
         self._mistakes: list[Mistake] = []
+        self._common: Mapping[str, Any] = {}
+        self._common_mistakes: set[Mistake] = set()
 
     def read(self, document: Mapping[str, Any]) -> tuple[list[Case], list[Mistake]]:
         for name in document:
@@ -108,15 +117,16 @@ class _Reader:
         if not isinstance(common, dict):
             self._mistake(1, None, "`request` is no table")
             common = {}
+        self._common = common
         if not isinstance(given, list) or not given:
             self._mistake(1, None, "it holds no `[[case]]`")
             given = []
         if len(self._lines) != len(given):
             # Written in another form: which line is whose cannot be told.
-            self._lines = [1] * len(given)
+            self._lines, self._placed = [1] * len(given), False
         cases: dict[str, Case] = {}
         for number, (table, line) in enumerate(zip(given, self._lines, strict=True), start=1):
-            case = self._case(table, line, number, common)
+            case = self._case(table, line, number)
             if case is None:
                 continue
             if case.name in cases:
@@ -127,37 +137,40 @@ class _Reader:
     def _mistake(self, line: int, case: str | None, message: str) -> None:
         self._mistakes.append(Mistake(self._file, line, case, message))
 
-    def _case(self, table: object, line: int, number: int, common: Mapping[str, Any]) -> Case | None:
+    def _case(self, table: object, line: int, number: int) -> Case | None:
         if not isinstance(table, dict):
             self._mistake(line, None, f"case {number} is no table")
             return None
-        name = table.get("name")
-        if not isinstance(name, str) or not name.strip():
-            self._mistake(line, None, f"case {number} has no name")
-            return None
+        given = table.get("name")
+        name = given if isinstance(given, str) and given.strip() else None
         before = len(self._mistakes)
         for member in table:
             if member not in _MEMBERS:
                 known = ", ".join(f"`{each}`" for each in _MEMBERS)
-                self._mistake(line, name, f"unknown member {quote(member)}: a case has {known}")
-        request = self._table(table, "request", line, name, REQUEST, common)
-        expect = self._table(table, "expect", line, name, EXPECT, {})
-        if len(self._mistakes) > before:
-            return None
-        try:
-            expected = _expectation(expect)
-            asked = _request(request, self._zone)
-            if "action" in request or "resource" in request or "use" in request:
-                if "action" not in request or "resource" not in request:
-                    raise _WrongError("a use has both `action` and `resource`")
-                if (
-                    expected.needs is not None
-                    or expected.lifetime is not None
-                    or expected.granted is not None
-                ):
-                    raise _WrongError("of a use, only `decision` and `rules` can be expected")
-        except (_WrongError, JitidError) as error:
-            self._mistake(line, name, error.message if isinstance(error, JitidError) else str(error))
+                self._told(line, name, member, f"unknown member {quote(member)}: a case has {known}")
+        if name is None:
+            self._mistake(line, None, f"case {number} has no name")
+        whole = {**table, "request": {**self._common, **_table(table, "request")}}
+        request = self._members(whole, "request", line, name, REQUEST)
+        expect = self._members(table, "expect", line, name, EXPECT)
+
+        def wrong(member: str, message: str) -> None:
+            self._told(line, name, member, message)
+
+        asked = _Request(request, wrong, self._zone).read()
+        expected = _expectation(expect, wrong) if "decision" in expect else None
+        if "decision" not in _table(table, "expect"):
+            wrong("expect", "`expect` has no `decision`")
+        if "action" in request or "resource" in request or "use" in request:
+            if "action" not in request or "resource" not in request:
+                wrong(
+                    next(each for each in ("action", "resource", "use") if each in request),
+                    "a use has both `action` and `resource`",
+                )
+            for member in ("needs", "lifetime", "granted"):
+                if member in expect:
+                    wrong(member, "of a use, only `decision` and `rules` can be expected")
+        if len(self._mistakes) > before or name is None or expected is None:
             return None
         return Case(
             self._file,
@@ -170,29 +183,54 @@ class _Reader:
             expected,
         )
 
-    def _table(
-        self,
-        table: Mapping[str, Any],
-        which: str,
-        line: int,
-        case: str,
-        types: Mapping[str, type],
-        common: Mapping[str, Any],
+    def _members(
+        self, table: Mapping[str, Any], which: str, line: int, case: str | None, types: Mapping[str, type]
     ) -> dict[str, Any]:
-        """Return a table of a case, each member of the type that it must have."""
-        found = table.get(which, {})
-        if not isinstance(found, dict):
-            self._mistake(line, case, f"`{which}` is no table")
-            return {}
-        whole = {**common, **found}
-        for name, value in whole.items():
+        """Return those members of a table of a case that are of the type that they must have."""
+        if not isinstance(table.get(which, {}), dict):
+            self._told(line, case, which, f"`{which}` is no table")
+        right = {}
+        for name, value in _table(table, which).items():
             if name not in types:
-                self._mistake(
-                    line, case, f"unknown member {quote(name)} of `{which}`: there are {', '.join(types)}"
-                )
+                known = ", ".join(types)
+                self._told(line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}")
             elif not _is(value, types[name]):
-                self._mistake(line, case, f"`{which}.{name}` is no {_WORDS[types[name]]}")
-        return whole
+                what = f"`{which}.{name}` is no {_WORDS[types[name]]}"
+                if types[name] is str and isinstance(value, date | time):
+                    what += ", but a time without quotes: write it in quotes"
+                self._told(line, case, name, what)
+            else:
+                right[name] = value
+        return right
+
+    def _told(self, line: int, case: str | None, member: str, message: str) -> None:
+        """Tell of a mistake at the line of a member: in the case, or in what all cases have in common."""
+        after = bisect_right(self._lines, line)
+        following = self._lines[after] if after < len(self._lines) else len(self._text) + 1
+        if not self._placed:
+            following = line
+        found = self._line_of(member, line, following)
+        if found is None and member in self._common:
+            common = Mistake(self._file, self._line_of(member, 1, self._lines[0]) or 1, None, message)
+            # Once for all cases that have it from there.
+            if common not in self._common_mistakes:
+                self._common_mistakes.add(common)
+                self._mistakes.append(common)
+            return
+        self._mistake(found or line, case, message)
+
+    def _line_of(self, member: str, start: int, end: int) -> int | None:
+        """Return on which line from a first one on, up to a last one, a member stands."""
+        named = re.compile(rf"""(?:^|[\s,{{.\["'])["']?{re.escape(member)}["']?\s*[=.\]]""")
+        for number, text in enumerate(self._text[start - 1 : end - 1], start=start):
+            if member in text and not text.lstrip().startswith("#") and named.search(text):
+                return number
+        return None
+
+
+def _table(table: Mapping[str, Any], which: str) -> dict[str, Any]:
+    found = table.get(which, {})
+    return found if isinstance(found, dict) else {}
 
 
 REQUEST: Mapping[str, type] = {
@@ -239,55 +277,95 @@ def _one_of(value: str, allowed: tuple[str, ...], what: str) -> str:
     return value
 
 
-def _expectation(table: Mapping[str, Any]) -> Expectation:
-    if "decision" not in table:
-        raise _WrongError("`expect` has no `decision`")
-    decision = _one_of(table["decision"], DECISIONS, "decision")
-    if "needs" in table and decision != "approval":
-        raise _WrongError("`needs` goes with the decision `approval`")
-    if ("lifetime" in table or "granted" in table) and decision != "permit":
-        raise _WrongError("`lifetime` and `granted` go with the decision `permit`")
+class _Reading:
+    """Reads the members of a table, and tells of each that is wrong."""
+
+    def __init__(self, table: Mapping[str, Any], wrong: Wrong) -> None:
+        self._table = table
+        self._wrong = wrong
+
+    def member(self, name: str, make: Callable[[Any], Value], default: Value) -> Value:
+        """Return what is made of a member; the default where it is not there, or wrong."""
+        if name not in self._table:
+            return default
+        try:
+            return make(self._table[name])
+        except (_WrongError, JitidError) as error:
+            self._wrong(name, error.message if isinstance(error, JitidError) else str(error))
+            return default
+
+
+def _expectation(table: Mapping[str, Any], wrong: Wrong) -> Expectation:
+    reading = _Reading(table, wrong)
+    decision = reading.member("decision", lambda text: _one_of(text, DECISIONS, "decision"), "")
+    if "needs" in table and decision not in ("approval", ""):
+        wrong("needs", "`needs` goes with the decision `approval`")
+    for name in ("lifetime", "granted"):
+        if name in table and decision not in ("permit", ""):
+            wrong(name, f"`{name}` goes with the decision `permit`")
     sets = {name: frozenset(table[name]) if name in table else None for name in ("rules", "granted", "needs")}
-    lifetime = parse_duration(table["lifetime"]) if "lifetime" in table else None
+    lifetime = reading.member("lifetime", parse_duration, None)
     return Expectation(decision, sets["rules"], sets["granted"], lifetime, sets["needs"])
 
 
-def _request(table: Mapping[str, Any], zone: Zone) -> PolicyRequest:
-    standing = Standing(
-        table.get("known", "groups" in table or "manager" in table),
-        tuple(sorted(set(table.get("groups", ())))),
-        check_delegator(table["manager"]) if "manager" in table else None,
-        table.get("registered", "owner" in table),
-        check_delegator(table["owner"]) if "owner" in table else None,
-    )
-    if not standing.known and (standing.groups or standing.manager):
-        raise _WrongError("whoever is not `known` has no groups and no manager")
-    if not standing.registered and standing.owner:
-        raise _WrongError("an agent that is not `registered` has no owner")
-    depth = table.get("depth", 0)
-    if not 0 <= depth <= 1_000:
+class _Request:
+    """Reads what is asked in a case."""
+
+    def __init__(self, table: Mapping[str, Any], wrong: Wrong, zone: Zone) -> None:
+        self._table = table
+        self._wrong = wrong
+        self._zone = zone
+
+    def read(self) -> PolicyRequest:
+        """Return it, with a default in the place of whatever is wrong."""
+        table, member = self._table, _Reading(self._table, self._wrong).member
+        depth = member("depth", _depth, 0)
+        return PolicyRequest(
+            agent=member("agent", lambda text: check_name(text, "agent"), "agent"),
+            delegator=member("delegator", check_delegator, "user:alice"),
+            delegator_proof=member(
+                "proof", lambda text: _one_of(text, PROOFS, "proof"), "parent" if depth else "asserted"
+            ),
+            task=member("task", lambda text: check_name(text, "task"), "TASK-1"),
+            purpose=table.get("purpose"),
+            sensitivity=member(
+                "sensitivity", lambda text: _one_of(text, SENSITIVITIES, "sensitivity"), "moderate"
+            ),
+            kind=member("kind", lambda text: check_name(text, "kind"), "jwt"),
+            depth=depth,
+            scopes=member("scopes", lambda texts: normalise(tuple(map(parse_scope, texts))), ()),
+            audiences=member(
+                "audiences", lambda texts: tuple(dict.fromkeys(map(check_audience, texts))), ("urn:jitid",)
+            ),
+            lifetime=member("ttl", parse_duration, 900),
+            now=member("at", parse_time, MONDAY_NOON),
+            standing=self._standing(),
+            zone=member("zone", self._zone, None),
+            action=table.get("action", ""),
+            used=member("use", _used, "{}"),
+        )
+
+    def _standing(self) -> Standing:
+        table, member = self._table, _Reading(self._table, self._wrong).member
+        known = table.get("known", "groups" in table or "manager" in table)
+        registered = table.get("registered", "owner" in table)
+        if not known and (table.get("groups") or table.get("manager")):
+            self._wrong("known", "whoever is not `known` has no groups and no manager")
+        if not registered and table.get("owner"):
+            self._wrong("registered", "an agent that is not `registered` has no owner")
+        return Standing(
+            known,
+            tuple(sorted(set(table.get("groups", ())))),
+            member("manager", check_delegator, None),
+            registered,
+            member("owner", check_delegator, None),
+        )
+
+
+def _depth(number: int) -> int:
+    if not 0 <= number <= 1_000:
         raise _WrongError("`request.depth` is not from 0 to 1000")
-    proof = table.get("proof", "parent" if depth else "asserted")
-    return PolicyRequest(
-        agent=check_name(table.get("agent", "agent"), "agent"),
-        delegator=check_delegator(table.get("delegator", "user:alice")),
-        delegator_proof=_one_of(proof, PROOFS, "proof"),
-        task=check_name(table.get("task", "TASK-1"), "task"),
-        purpose=table.get("purpose"),
-        sensitivity=_one_of(table.get("sensitivity", "moderate"), SENSITIVITIES, "sensitivity"),
-        kind=check_name(table.get("kind", "jwt"), "kind"),
-        depth=depth,
-        scopes=normalise(tuple(parse_scope(text) for text in table.get("scopes", ()))),
-        audiences=tuple(
-            dict.fromkeys(check_audience(each) for each in table.get("audiences", ["urn:jitid"]))
-        ),
-        lifetime=parse_duration(table.get("ttl", "15m")),
-        now=parse_time(table["at"]) if "at" in table else MONDAY_NOON,
-        standing=standing,
-        zone=zone(table["zone"]) if "zone" in table else None,
-        action=table.get("action", ""),
-        used=_used(table.get("use", {})),
-    )
+    return number
 
 
 def _used(value: Mapping[str, Any]) -> str:

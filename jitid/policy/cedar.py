@@ -21,8 +21,9 @@ from jitid.policy.decision import (
     Use,
 )
 from jitid.policy.nesting import NESTED, too_deep
+from jitid.policy.outcome import Outcome
 from jitid.policy.questions import Question, Questions
-from jitid.policy.reason import denied, misused, permitted, scopes_denied, unapproved
+from jitid.policy.reason import about_use, denied, misused, permitted, scopes_denied, unapproved
 from jitid.policy.source import MARK, MARKED, Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
 
@@ -68,10 +69,18 @@ class Policy:
         self._groups = frozenset(rule.approval for rule in self.rules if rule.approval is not None)
         self.asks_approval = bool(self._groups)
         """Whether there is a rule that depends on somebody's approval."""
-        about_use = [rule.effect for rule in self.rules if "authorize" in rule.facts]
-        self.asks_use = bool(about_use)
-        """Whether there is a rule about the use of what was issued."""
-        self._permits_use = "permit" in about_use
+        self.asks_use = any("authorize" in rule.facts for rule in self.rules)
+        """Whether there is a rule that applies to the use of what was issued."""
+        self._permits_use = any(rule.effect == "permit" and rule.of_use for rule in self.rules)
+
+    @property
+    def reads_use(self) -> bool:
+        """Whether a rule may read what is said of a use."""
+        return any("use" in rule.facts.get("authorize", ()) for rule in self.rules)
+
+    def declare_use(self, text: str | None) -> None:
+        """Take the text of a `use.cedarschema`: what it declares as an address, a decimal or a time is said as text."""
+        self._questions.declared = text
 
     def decide(
         self,
@@ -133,7 +142,7 @@ class Policy:
     ) -> Misuse | None:
         """Return why a credential may not be used for the request's `action` on a resource; None if it may.
 
-        Where no rule permits `authorize`, what is issued and granted may be used unless a rule forbids it.
+        Where no rule permits `authorize` by its name, what is issued and granted may be used unless one forbids it.
         """
         (refusal,) = self.permits_uses([Use(request, resource, approved)])
         return refusal
@@ -147,12 +156,14 @@ class Policy:
             for use, answer in zip(uses, self._about_uses(uses), strict=True)
         ]
 
-    def answer_about_use(
+    def outcome_of_use(
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
-    ) -> tuple[bool, tuple[str, ...]]:
+    ) -> Outcome:
         """Return whether it may be, with the rules that say so; none where no rule speaks of it."""
         (answer,) = self._about_uses([Use(request, resource, approved)])
-        return answer.permitted, answer.rules
+        reason = about_use(answer.permitted, answer.rules, answer.trouble)
+        word = "permit" if answer.permitted else "deny"
+        return Outcome(word, answer.rules, (), None, (), reason)
 
     def _about_uses(self, uses: Sequence[Use]) -> list[_Answer]:
         if not self.asks_use:
@@ -163,12 +174,9 @@ class Policy:
         alike: dict[str, list[Question]] = {}
         for question in questions:
             alike.setdefault(question.entities, []).append(question)
-        answers: dict[Question, _Answer] = {}
-        for some in alike.values():
-            answers |= zip(some, self._ask_each(some), strict=True)
-        if self._permits_use:
-            return [answers[question] for question in questions]
-        return [_unless_unasked(answers[question]) for question in questions]
+        answered = {entities: iter(self._ask_each(some)) for entities, some in alike.items()}
+        answers = [next(answered[question.entities]) for question in questions]
+        return answers if self._permits_use else [_unless_unasked(answer) for answer in answers]
 
     def deciding(self, request: PolicyRequest, approved: frozenset[str] = frozenset()) -> set[str]:
         """Return the rules that decide about an issue and about each of its scopes."""
@@ -287,21 +295,35 @@ class Policy:
 
     def _answers(self, questions: list[Question]) -> list[_Answer]:
         """Return the answers to questions that have their entities in common. Raises ValueError."""
-        answers = {question: self._known.get(question) for question in questions}
-        new = [question for question, answer in answers.items() if answer is None]
-        if new:
-            asked = [question.for_cedar() for question in new]
-            responses = cedarpy.is_authorized_batch(asked, self._set, new[0].entities)
-            if len(self._known) > MOST_KNOWN:
-                self._known.clear()
-            for question, response in zip(new, responses, strict=True):
-                answers[question] = self._known[question] = self._answer(response)
-        return [answer for question in questions if (answer := answers[question]) is not None]
+        known = self._known
+        answers = [known.get(question) for question in questions]
+        new = list(
+            dict.fromkeys(
+                [question for question, answer in zip(questions, answers, strict=True) if answer is None]
+            )
+        )
+        if not new:
+            return [answer for answer in answers if answer is not None]
+        responses = cedarpy.is_authorized_batch(
+            [question.for_cedar() for question in new], self._set, new[0].entities
+        )
+        found = dict(zip(new, map(self._answer, responses), strict=True))
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        known |= found
+        return [
+            found[question] if answer is None else answer
+            for question, answer in zip(questions, answers, strict=True)
+        ]
 
     def _answer(self, response: cedarpy.AuthzResult) -> _Answer:
         diagnostics = response.diagnostics
         if errors := diagnostics.errors:
-            return _Answer(permitted=False, rules=self._at_fault(errors), trouble=_short(errors[0]))
+            return _Answer(
+                permitted=False,
+                rules=self._at_fault(errors),
+                trouble=_short(_AT_FAULT.sub("", errors[0]).strip()),
+            )
         rules = tuple(sorted(diagnostics.id_annotations_by_reason.values()))
         if not response.allowed:
             return _Answer(permitted=False, rules=rules or (DEFAULT_DENY,), trouble="")

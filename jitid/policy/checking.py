@@ -29,6 +29,7 @@ _MOST_PLACED = 200
 
 _ANNOTATION = re.compile(r"@\s*(\w+)")
 _OF_ACTION = re.compile(r' for Action::"\w+"')
+_OPTIONAL = re.compile(r"access to optional attribute `([\w.]+)`(?: on entity type `(\w+)`)?")
 _OF_RULE = re.compile(r"rule `[^`]*`:? ")
 _HEADS = (
     "the head fits no action: the principal is an Agent, the resource a Task (issue), a Scope (grant) or a Resource "
@@ -87,6 +88,18 @@ def check(files: Sequence[tuple[str, str]], use: str | None = None, *, whole: bo
     if whole and not examination.failed:
         examination.look_for_permits()
     return examination.result()
+
+
+def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
+    """Return what keeps a policy from being used, with the place in its folder; None if nothing is found."""
+    examination = _Examination(sorted(files))
+    # What is wrong by the schema alone does not keep it from being used.
+    examination.read()
+    for problem in examination.result().errors:
+        rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
+        path = problem.file if folder == "." else f"{folder}/{problem.file}"
+        return safe(f"{path}:{problem.place.line}:{problem.place.column}: ") + rule + problem.message
+    return None
 
 
 def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None) -> int:
@@ -170,7 +183,7 @@ class _Examination:
                 places = [placing.effect_start(one.statement.text)]
                 if left >= 0:
                     places = spots(one.statement, message, self._schema)
-                shown = _HEADS if message.startswith(NO_ACTION) else _OF_ACTION.sub("", message)
+                shown = _HEADS if message.startswith(NO_ACTION) else _plainer(_OF_ACTION.sub("", message))
                 for at in places:
                     self._tell(one.statement, at, safe(shown[:200]))
         valid = []
@@ -181,9 +194,10 @@ class _Examination:
             if one.rule is not None and number not in told and not beyond:
                 valid.append((one.statement, one.rule))
         texts, rules = [statement.text for statement, _ in valid], [rule for _, rule in valid]
-        for number, why in never_effective(texts, rules, self._schema):
+        for number, remark in never_effective(texts, rules, self._schema):
             statement, _ = valid[number]
-            self._tell(statement, placing.effect_start(statement.text), why, warning=True)
+            at = placing.nearest(statement.text, remark.words)
+            self._tell(statement, at, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
         """Tell what the policy can never permit."""
@@ -238,6 +252,17 @@ class _Examination:
         self._read.append(_Read(statement, rule, ""))
         for at, told in _hardly_meant(statement, rule):
             self._tell(statement, at, told, warning=True)
+
+
+def _plainer(message: str) -> str:
+    """Return what the validator says, and what to do about it where it does not say that."""
+    optional = _OPTIONAL.search(message)
+    if optional is None:
+        return message
+    *above, name = optional[1].split(".")
+    owner = {"Agent": "principal", "Delegator": "context.delegator"}.get(optional[2] or "")
+    owner = owner or ".".join(["context", *above])
+    return f"`{name}` may be missing: ask for it first, `{owner} has {name} && ...`"
 
 
 def _refused(text: str, told: str) -> tuple[int, str]:

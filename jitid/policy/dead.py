@@ -1,4 +1,4 @@
-"""Rules that are valid and can never have an effect; only what is certain is told."""
+"""Rules that are valid and can never have an effect, and what in them cannot be; only what is certain is told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import cedarpy
 
+from jitid.policy.impossible import NEVER, Remark, remarks
 from jitid.policy.source import Rule
 from jitid.policy.validation import AT_ONCE
 
@@ -17,22 +18,32 @@ _MOST_NESTING = 200
 
 def never_effective(
     texts: Sequence[str], rules: Sequence[Rule], known: cedarpy.Schema
-) -> Iterator[tuple[int, str]]:
-    """Yield the numbers, from 0, of valid rules without any effect, and why; `texts` has the statement of each."""
+) -> Iterator[tuple[int, Remark]]:
+    """Yield the numbers, from 0, of valid rules without an effect, or with what cannot be, and what is said of them.
+
+    `texts` has the statement of each.
+    """
     # What is joined by many operators comes as a tree too deep for JSON readers: nothing is said of such a rule.
     flat = [number for number, text in enumerate(texts) if sum(map(text.count, _NESTING)) <= _MOST_NESTING]
     document = json.loads(cedarpy.policies_to_json_str("\n".join(texts[number] for number in flat)))
     trees = [document["staticPolicies"][f"policy{place}"] for place in range(len(flat))]
-    for place, why in _without_effect(trees, [rules[number] for number in flat], known):
-        yield flat[place], why
+    some = [rules[number] for number in flat]
+    impossible = set(_impossible(trees, known))
+    for place, (tree, rule) in enumerate(zip(trees, some, strict=True)):
+        told = list(dict.fromkeys(remarks(tree, rule.facts)))
+        if any(remark.message.startswith(NEVER) for remark in told):
+            impossible.discard(place)
+        for remark in told:
+            yield flat[place], remark
+    for place, why in _without_effect(trees, some, impossible):
+        yield flat[place], Remark(why, ())
 
 
 def _without_effect(
-    trees: Sequence[Any], rules: Sequence[Rule], known: cedarpy.Schema
+    trees: Sequence[Any], rules: Sequence[Rule], impossible: set[int]
 ) -> Iterator[tuple[int, str]]:
-    impossible = set(_impossible(trees, known))
     for number in sorted(impossible):
-        yield number, "it never applies: its conditions contradict each other, or what can be asked"
+        yield number, f"{NEVER}: its conditions contradict each other, or what can be asked"
     covering = _Covering(trees, rules, impossible)
     for number, rule in enumerate(rules):
         if rule.effect != "permit" or number in impossible:

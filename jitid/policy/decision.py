@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
 SENSITIVITIES = ("low", "moderate", "high", "critical")
+PROOFS = ("asserted", "os-user", "parent", "oidc")
+"""How a delegator can be proved."""
 
 
 class Standing(NamedTuple):

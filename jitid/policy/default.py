@@ -15,10 +15,15 @@ def default_files() -> tuple[tuple[str, str], ...]:
     return ((DEFAULT_NAME, _read(DEFAULT_NAME)),)
 
 
-def example_files() -> tuple[tuple[str, str], ...]:
-    """Return the (file name, text) pairs of an example: a policy, its cases, and what it knows of uses."""
+def example_files(*, with_default: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the (file name, text) pairs of an example: a policy, its cases, and what it knows of uses.
+
+    With the default policy beside it, there are cases of that too.
+    """
     names = ("release.cedar", "release.test.toml", USE_NAME)
-    return tuple((name, _read(f"example/{name}")) for name in names)
+    found = tuple((name, _read(f"example/{name}")) for name in names)
+    cases = "default.test.toml"
+    return (*found, (cases, _read(f"example/{cases}")), *default_files()) if with_default else found
 
 
 def schema(use: str | None = None) -> str:

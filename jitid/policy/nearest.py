@@ -8,7 +8,7 @@ from shlex import quote as word
 from typing import Any, NamedTuple
 
 from jitid.lifetime import format_duration, format_time
-from jitid.policy.decision import SENSITIVITIES, PolicyRequest
+from jitid.policy.decision import SENSITIVITIES, PolicyRequest, Standing
 from jitid.policy.facts import has_purpose, local_time
 from jitid.text import quote, safe
 
@@ -16,6 +16,9 @@ MOST_QUESTIONS = 1000
 """Asking a hundred rules so often takes some 50 ms; a denial does not wait longer for its advice."""
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+# Whose login it is, is not known here: what passes for somebody of whom nothing is known passes for them.
+_ANYBODY = "user:?"
 
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
 
@@ -108,27 +111,34 @@ def _proof(request: PolicyRequest) -> Iterator[_Change]:
     if request.delegator_proof != "asserted":
         return
     if request.delegator.startswith("user:"):
-        yield _set("with your own login name as --delegator", delegator_proof="os-user")
+        yield _set(
+            "with your own login name as --delegator",
+            delegator=_ANYBODY,
+            delegator_proof="os-user",
+            standing=Standing(registered=request.standing.registered, owner=request.standing.owner),
+        )
     yield _set("with --delegator-token-file FILE", delegator_proof="oidc")
 
 
 def _known(request: PolicyRequest) -> Iterator[_Change]:
     # An agent delegates by its own credential: the directory has people and systems.
-    if request.standing.known or request.delegator.startswith("agent:"):
+    if request.delegator.startswith("agent:"):
         return
-    known = request.standing._replace(known=True)
 
     def is_another(other: PolicyRequest) -> bool:
         # Whoever names their own login instead names somebody else, and it is them that must be known.
-        return other.delegator_proof == "os-user" != request.delegator_proof
+        return other.delegator == _ANYBODY
+
+    def known(other: PolicyRequest) -> PolicyRequest:
+        return other._replace(standing=other.standing._replace(known=True))
 
     yield _Change(
         f"once {quote(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
-        lambda other: other if is_another(other) else other._replace(standing=known),
+        lambda other: other if is_another(other) else known(other),
     )
     yield _Change(
         "once that is in the directory (jitid delegator add)",
-        lambda other: other._replace(standing=known) if is_another(other) else other,
+        lambda other: known(other) if is_another(other) else other,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -131,6 +131,21 @@ def find(text: str, message: str, start: int = 0) -> int | None:
             ):
                 return token.start
     return None
+
+
+def nearest(text: str, words: Sequence[str]) -> int:
+    """Return where in the body of a statement the last of some words stands, next to the one before it.
+
+    It is where the statement's effect stands if that cannot be told.
+    """
+    tokens, body = tokens_of(text), head_end(text)
+    places = [
+        [at for at, token in enumerate(tokens) if token.text.strip('"') == word.strip('"')] for word in words
+    ]
+    if not places or not all(places):
+        return effect_start(text)
+    last = [at for at in places[-1] if tokens[at].start >= body] or places[-1]
+    return tokens[min(last, key=lambda at: min(abs(at - other) for other in places[0]))].start
 
 
 def _slots(message: str) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from jitid.policy.decision import PolicyRequest
 from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, Record
 from jitid.policy.source import Rule
+from jitid.policy.usetypes import Type, convert, read_use
 
 NO_ENTITIES = "[]"
 """Cedar reads this as fast as it takes a handle of its own."""
@@ -63,6 +64,8 @@ class Questions:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         rules = list(rules)
+        self.declared: str | None = None
+        """What `use.cedarschema` says, if it is known before the first use is asked about."""
         self._about = {action: _Known.of(rules, action) for action in ("issue", "grant", "authorize")}
         self._approvals = any(rule.approval is not None for rule in rules)
         grant = self._about["grant"].facts
@@ -98,9 +101,15 @@ class Questions:
                 )
         return questions
 
+    @cached_property
+    def _type_of_use(self) -> Type | None:
+        return read_use(self.declared)
+
     def about_use(self, request: PolicyRequest, resource: str, approved: Iterable[str]) -> Question:
         """Return the question whether what was issued on the terms of a request may be used on a resource."""
         use = self._about["authorize"]
+        if "use" in use.facts and (type_ := self._type_of_use) is not None:
+            request = request._replace(used=_encode(convert(json.loads(request.used), type_)))
         return Question(
             "authorize",
             use.name("principal", request.agent),

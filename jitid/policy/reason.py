@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from jitid.lifetime import format_duration
@@ -11,6 +12,8 @@ from jitid.text import quote
 
 _NO_CONTEXT = "failed to parse schema from request"
 """What Cedar says of a context that it cannot take; all of it but what an enforcement point states is made here."""
+
+_TYPED = re.compile(r"expected (\w+), got string")
 
 
 def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
@@ -31,9 +34,7 @@ def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: s
 
 def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
     """Return the reason why what was issued may not be used for the request's action on a resource."""
-    if trouble.startswith(_NO_CONTEXT):
-        trouble = "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
-    return f"{_because(rules, trouble)}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
+    return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_what(request)}"
 
 
 def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
@@ -43,13 +44,23 @@ def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[st
     return f"it needs the approval of {who}{by}: {_what(request)}"
 
 
-def about_use(permitted: bool, rules: Sequence[str]) -> str:
+def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
     """Return the reason why something may be used, or not."""
     if not permitted:
-        return _because(rules, "")
+        return _because(rules, _plainer(trouble))
     if not rules:
         return "no rule is about using what was issued, so it may be used"
     return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it"
+
+
+def _plainer(trouble: str) -> str:
+    """Return what Cedar says of a use, in words that tell what to do about it."""
+    if trouble.startswith(_NO_CONTEXT):
+        return "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
+    found = _TYPED.search(trouble)
+    if found is not None and found[1] in ("ipaddr", "decimal", "datetime", "duration"):
+        return f"{trouble}; a text counts as {found[1]} where use.cedarschema declares it so"
+    return trouble
 
 
 def _because(rules: Sequence[str], trouble: str) -> str:

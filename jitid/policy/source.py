@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
@@ -41,6 +42,10 @@ class Rule(NamedTuple):
     """The group whose approval makes a permitting rule permit, and a forbidding one step aside, from `@approval`."""
     facts: dict[str, frozenset[str]]
     """The facts it may read, for each action that it may apply to."""
+    of_use: bool
+    """Whether it applies to `authorize` because it says so: it names that, what is said of a use, or a resource.
+
+    One for whatever action applies as well, and is about no use in particular."""
     looks_at: frozenset[str]
     """Which of `principal` and `resource` it may look at: to the others' names it is blind."""
 
@@ -181,6 +186,7 @@ def _rule(file: str, tokens: list[str]) -> Rule:
         _max_ttl(name, effect, annotations),
         _approval(name, annotations),
         dict.fromkeys(actions, facts),
+        "authorize" in actions and _of_use(tokens[at:body], tokens[body:]),
         looks_at,
     )
 
@@ -226,6 +232,18 @@ def _actions(head: list[str]) -> tuple[str, ...]:
     if any("\\" in string for string in strings):
         return ACTIONS
     return tuple(action for action in ACTIONS if action in strings)
+
+
+def _of_use(head: list[str], body: list[str]) -> bool:
+    """Tell whether a rule that may apply to `authorize` says that it is about uses."""
+    # An action that the body asks for may be that one, and what is asked without its name may be `use`.
+    named = {'"authorize"', "Resource"}
+    asked = {"action", "use", '"action"', '"use"'}
+    bare = any(one == "context" and after not in (".", "[", "has") for one, after in pairwise(body))
+    return bare or any(
+        word in named or "\\" in word or (at >= len(head) and word in asked)
+        for at, word in enumerate([*head, *body])
+    )
 
 
 def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:

@@ -8,21 +8,8 @@ from typing import NamedTuple
 from jitid.lifetime import format_duration
 from jitid.policy.cases import Case
 from jitid.policy.cedar import Policy
-from jitid.policy.reason import about_use
+from jitid.policy.outcome import Outcome, outcome
 from jitid.policy.source import Rule
-
-
-class Answer(NamedTuple):
-    """What a policy says of a case."""
-
-    decision: str
-    """`permit`, `deny` or `approval`."""
-    rules: tuple[str, ...]
-    granted: tuple[str, ...]
-    lifetime: int | None
-    """Seconds: what was asked for, or the bound of the policy if that is less; None for a refusal."""
-    needs: tuple[str, ...]
-    reason: str
 
 
 class Difference(NamedTuple):
@@ -33,11 +20,11 @@ class Difference(NamedTuple):
     got: str
 
 
-class Outcome(NamedTuple):
+class Result(NamedTuple):
     """How one case went."""
 
     case: Case
-    answer: Answer
+    answer: Outcome
     differences: tuple[Difference, ...]
     reached: frozenset[str]
     """The rules that decided something in it."""
@@ -48,40 +35,32 @@ class Outcome(NamedTuple):
         return not self.differences
 
 
-def attempt(policy: Policy, case: Case) -> Outcome:
+def attempt(policy: Policy, case: Case) -> Result:
     """Ask the policy a case."""
     answer, reached = _issue(policy, case)
     if case.resource is not None and answer.decision == "permit":
-        permitted, rules = policy.answer_about_use(case.request, case.resource, case.approved)
-        reached |= set(rules)
-        word = "permit" if permitted else "deny"
-        answer = Answer(word, rules, (), None, (), about_use(permitted, rules))
-    return Outcome(case, answer, tuple(_differences(case, answer)), frozenset(reached))
+        answer = policy.outcome_of_use(case.request, case.resource, case.approved)
+        reached |= set(answer.rules)
+    return Result(case, answer, tuple(_differences(case, answer)), frozenset(reached))
 
 
-def unreached(policy: Policy, outcomes: Iterable[Outcome]) -> list[Rule]:
+def unreached(policy: Policy, results: Iterable[Result]) -> list[Rule]:
     """Return the rules that decided nothing in any of the cases, in the order of the files."""
-    reached = set().union(*(outcome.reached for outcome in outcomes))
+    reached = set().union(*(result.reached for result in results))
     return [rule for rule in policy.rules if rule.name not in reached]
 
 
-def _issue(policy: Policy, case: Case) -> tuple[Answer, set[str]]:
+def _issue(policy: Policy, case: Case) -> tuple[Outcome, set[str]]:
     request = case.request
     decision = policy.decide(request, narrow=case.narrow, explain=False, approved=case.approved)
     reached = policy.deciding(request, case.approved)
-    word = "permit" if decision.permit else "deny"
-    lifetime = None
-    if decision.permit:
-        lifetime = request.lifetime if decision.max_ttl is None else min(request.lifetime, decision.max_ttl)
-    elif decision.needs:
-        word = "approval"
+    if decision.needs:
         # With it, these would decide: such a case is one about them.
         reached |= policy.deciding(request, case.approved.union(decision.needs))
-    answer = Answer(word, decision.rules, decision.granted, lifetime, decision.needs, decision.reason)
-    return answer, reached
+    return outcome(decision, request.lifetime), reached
 
 
-def _differences(case: Case, answer: Answer) -> Iterable[Difference]:
+def _differences(case: Case, answer: Outcome) -> Iterable[Difference]:
     expect = case.expect
     if expect.decision != answer.decision:
         yield Difference("decision", expect.decision, answer.decision)

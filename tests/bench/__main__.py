@@ -19,6 +19,7 @@ from tests.bench import (
     governing,
     issue,
     million,
+    replay,
     report,
     reviewing,
     running,
@@ -46,6 +47,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "sweep": sweep.rows,
     "report": report.rows,
     "governing": governing.rows,
+    "replay": replay.rows,
     "reviewing": reviewing.rows,
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.transcripts import FOLDER, parse, replay
+from tests.real import need
 
 TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 
@@ -17,6 +18,8 @@ TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
 def test_the_command_line_answers_as_written(path: Path, tmp_path: Path) -> None:
     """What differs is shown as a difference to the file."""
     written = path.read_text()
+    if "faketime" in written:
+        need("faketime")
     answered = replay(written, tmp_path)
     if answered == written:
         return

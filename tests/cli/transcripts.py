@@ -179,6 +179,8 @@ def _answer(
         capture_output=True,
         timeout=120,
         check=False,
+        # What a looser one makes is refused as a policy.
+        umask=0o022,
     )
     lines = [_marked(line) for line in _lines(shown(_text(done.stdout), folder))]
     lines += [f"2> {line}".rstrip() for line in _lines(shown(_text(done.stderr), folder))]

@@ -276,8 +276,8 @@ it descends from are alive; whether the directory takes delegator, agent and cha
 cover the action, as a scope would; whether the policy permits the issue, with the lifetime that the credential was
 given, and the scope; whether that is younger than the policy lets it become; and whether the rules about
 `Action::"authorize"` permit the action on the resource. Approvals that were given at the issue count. A rule reads
-the context as `context.use`. Without a rule that permits `Action::"authorize"`, what may be issued may be used
-unless one forbids it.
+the context as `context.use`: an address is text where `use.cedarschema` beside the policy declares it so. Without
+a rule that permits `Action::"authorize"` by its name, what may be issued may be used unless one forbids it.
 
 In the answer, `reason` says why an action is denied, and `rules` names the rules of the policy or
 the directory, or has `scope` where no scope covers the action. `identity` is the id of
@@ -604,10 +604,13 @@ that is no longer the one of that digest is not shown; a warning says so.
 
 `now` is what would be decided today, with `hint` as the nearest that would pass, and `differs` is whatever is not as it
 was then, in the decision or in what it rests on. It is the time of now, too: what was permitted in the morning may be
-refused at night. Where today's policy cannot be read, its decision is `unknown`, and the past is told all the same.""",
+refused at night. An approval that was given counts as given, and its rule is among the texts; where a new request
+would need one again, the reason says so. Where today's policy cannot be read, its decision is `unknown`, and the past
+is told all the same.""",
     "policy check": """\
 An error stands on a line of standard error as FILE:LINE:COLUMN; a warning is about what is valid and hardly meant, such
-as a rule that never has an effect, an annotation that jitid does not know, or a policy that permits nothing. `rule` is
+as conditions that exclude each other, a fact compared with what it never is, an annotation that jitid does not know, or
+a policy that permits nothing; not all that has no effect is found, and cases find more. `rule` is
 empty where no name could be read. What keeps a file from deciding, such as that others may write it, is a warning too,
 since a copy is in order for all that.
 
@@ -629,7 +632,8 @@ terminal, and in a pipe, the text alone is shown.
 With --text the files are shown as they are, each after a line with its name; it is what decides, byte for byte, apart
 from what acts on a terminal where one is there.""",
     "policy init": """\
-The example is that of jitid-policy(7): who may hand what to an agent named release-bot, and when. Files have the mode
+The example is that of jitid-policy(7): who may hand what to an agent named release-bot, and when. With the default
+policy there are cases of that too; its prohibitions apply to all agents, release-bot among them. Files have the mode
 0644 and the folder 0755, whatever the umask, since a policy that others may write is refused.
 
 Rules of the default policy permit much that the example does not tell of: with it beside the example, agents but for

@@ -15,7 +15,7 @@ from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.reconciling import Reconciled, Source
-from jitid.roster.stated import Roster, Stated
+from jitid.roster.stated import KEEP, Keep, Roster, Stated
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
 from tests.governance.people import (
     add,
@@ -384,9 +384,23 @@ def test_somebody_who_is_disabled_by_hand_is_enabled_by_a_list_that_says_so(worl
 _NAMES = st.sampled_from([f"user:{letter}" for letter in "abcdefgh"])
 
 
-def _stated(name: str, groups: set[str], aliases: set[str], *, disabled: bool) -> Stated:
+def _stated(
+    name: str,
+    groups: set[str],
+    aliases: set[str],
+    manager: str | Keep | None,
+    external: str | Keep,
+    *,
+    disabled: bool,
+) -> Stated:
     return Stated(
-        "line", name, groups=tuple(sorted(groups)), aliases=tuple(sorted(aliases)), disabled=disabled
+        "line",
+        name,
+        groups=tuple(sorted(groups)),
+        manager=manager,
+        aliases=tuple(sorted(aliases)),
+        disabled=disabled,
+        external=external,
     )
 
 
@@ -396,6 +410,8 @@ _PEOPLE = st.lists(
         _NAMES,
         st.sets(st.sampled_from(["g", "h"])),
         st.sets(_NAMES, max_size=2),
+        st.sampled_from([KEEP, None]) | _NAMES,
+        st.sampled_from([KEEP, "id-1", "id-2", "id-3"]),
         disabled=st.booleans(),
     ),
     max_size=5,
@@ -438,6 +454,14 @@ def test_a_list_that_is_taken_is_what_the_directory_says(
 
 def _again(world: World, people: list[Stated], **fields: Any) -> int | None:
     return bring_roster(world, Roster(tuple(people)), **fields).event
+
+
+def test_a_manager_by_a_name_that_the_list_takes_away_is_whoever_comes_to_have_it(world: World) -> None:
+    bring(world, "name,aliases", "dora,carl")
+    lines = ("name,manager,aliases", "anna,carl,", "dora,,")
+    bring(world, *lines)
+    assert everybody(world)["user:anna"].manager == "user:carl"
+    assert bring(world, *lines).event is None
 
 
 def test_a_change_by_hand_outlives_a_list_that_does_not_tell_of_it(world: World) -> None:

@@ -441,3 +441,27 @@ def test_a_resource_may_be_any_text(lenient: World) -> None:
     assert [one.allowed for one in done.verdicts] == [True] * len(texts) + [False]
     page = lenient.authority.perform(ListUses(chosen=UseFilter(), limit=len(texts) + 1))
     assert [one.resource for one in page.uses] == [*texts, "vault"]
+
+
+def test_many_together_are_judged_as_each_is_alone(world: World) -> None:
+    readers = [world.issue(scopes=("repo:read", "db:*"), task=f"T{number}") for number in range(3)]
+    dead = world.issue(scopes=("repo:read",), task="T9")
+    world.revoke(dead.id)
+    holders: list[Made | str] = [*readers, dead, "no token"]
+    sealed = """@id("sealed") forbid (principal, action == Action::"authorize", resource)
+        when { resource == Resource::"sealed" || context.use has bad };"""
+    repoliced(world, *(text for _, text in default_files()), sealed)
+    many = [
+        asked(made, action, resource, context)
+        for made in holders
+        for action in ("repo:read", "repo:write", "db:drop")
+        for resource, context in (
+            ("open", None),
+            ("sealed", None),
+            ("open", {"bad": 1}),
+            ("open", {"x": None}),
+        )
+    ]
+    together = decided(world, *many).verdicts
+    assert [one.allowed for one in together].count(True) == 3 * 2
+    assert together == [decided(world, one).verdicts[0] for one in many]

@@ -196,7 +196,11 @@ def test_an_approval_is_told_and_still_counts(tmp_path: Path) -> None:
         office.grant(id_)
         found = explained(office, office.issue(**PAY).jti)
         assert found.document["approvers"].keys() == {"security"}
-        assert (found.then.decision, found.now) == ("permit", found.then)
+        reason = (
+            f"{found.then.reason}, with the approval of then; a new request needs that of `security` again"
+        )
+        assert (found.then.decision, found.now) == ("permit", found.then._replace(reason=reason))
+        assert "pay-needs-security" in [rule.rule for rule in found.rules]
         office.ask(**BOTH)
         both = explained(office, event=office.events()[-1]["seq"])
         assert both.then.needs == ("finance", "security")

@@ -17,9 +17,10 @@ from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
-from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated, Withdrawn
+from jitid.registry import MAX_TTL, REVIEWED_EVERY, Due, Kept, Stated
 from jitid.revocation import TooManyError
 from jitid.scope import parse_scope
+from jitid.withdrawal import Withdrawn
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only
 

@@ -16,7 +16,8 @@ from jitid.authority.policy_operations import ReplayDecisions
 from jitid.errors import PolicyDeniedError
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.replaying import BEYOND_POLICY, DECISIONS, Replayed, is_whole, outcome, request_of
+from jitid.policy.outcome import outcome
+from jitid.replaying import BEYOND_POLICY, DECISIONS, Replayed, is_whole, request_of
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.settings import zone

@@ -93,6 +93,29 @@ def test_what_still_holds_is_recorded_as_it_was_foreseen(world: World) -> None:
     assert done.event == world.head().seq
 
 
+def test_what_others_use_meanwhile_changes_nothing(world: World) -> None:
+    made, other = (world.issue(scopes=("repo:read",), task=task) for task in ("T1", "T2"))
+    foreseen = _foresee(world, made)
+    _use(world, other)
+    _use(world, made, other)
+    done = _record(world, made, foreseen)
+    assert done.verdicts is foreseen.verdicts
+    world.check()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_counts_is_seen_among_what_others_use(first: bool, world: World) -> None:
+    made, other = (world.issue(scopes=("repo:read",), task=task) for task in ("T1", "T2"))
+    foreseen = _foresee(world, made)
+    if first:
+        world.revoke(made.id)
+    _use(world, other)
+    if not first:
+        world.revoke(made.id)
+    assert [one.allowed for one in _record(world, made, foreseen).verdicts] == [False]
+    world.check()
+
+
 def test_it_is_judged_anew_when_a_second_has_passed(world: World) -> None:
     made = world.issue(scopes=("repo:read",))
     foreseen = _foresee(world, made)

@@ -200,7 +200,7 @@ def test_the_story_shows_the_files_of_the_example() -> None:
 
 def test_the_story_comes_true(tmp_path: Path) -> None:
     """Each command in its turn, in the morning and in the evening of the day that it tells of."""
-    begin, examine, enact, morning, evening, why, difference, leaving, recurs = [
+    begin, examine, enact, morning, evening, why, difference, recurs, leaving = [
         text for text in STORY if text.startswith("jitid ")
     ]
     again = morning.replace("REL-1", "REL-$n").replace("bot.jwt", "$n.jwt").rstrip()
@@ -215,14 +215,14 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
                 (EVENING, why),
                 (EVENING, difference),
                 (NEXT, again.replace("$n", "8")),
+                (NEXT, recurs),
                 (NEXT, leaving),
                 (NEXT, "jitid verify 8.jwt"),
                 (NEXT, again.replace("$n", "9")),
-                (NEXT, recurs),
             ]
         )
     ]
-    begun, first, more, denied, explained, changed, alive, left, dead, late, classified = told
+    begun, first, more, denied, explained, changed, alive, classified, left, dead, late = told
     assert "5 rules in 1 file: in order" in begun
     assert begun.count("\tpassed\t") == _file("release.test.toml").count("[[case]]")
     assert (first, more, alive) == ("", "", "")
@@ -237,6 +237,23 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
     assert "rule `delegator-disabled`" in late
     assert "release-bot\tregister\t" in classified
     assert "jitid agent register release-bot" in classified
+
+
+def test_the_story_with_the_default_policy_beside_it(tmp_path: Path) -> None:
+    """As the page says: its prohibitions apply to release-bot too."""
+    begin, examine, enact, morning, *_ = [text for text in STORY if text.startswith("jitid ")]
+    begun = _told(tmp_path / "1", MORNING, begin.replace("init", "init --with-default") + examine + enact)
+    assert "15 rules in 2 files: in order" in begun
+    assert "\tfailed\t" not in begun
+    assert "reached by no case" not in begun
+    refused = _told(tmp_path / "2", MORNING, morning)
+    assert refused.endswith("\n4")
+    assert "rule `asserted-up-to-moderate` forbids it" in refused
+    assert "what would pass: the same with --delegator-token-file FILE" in refused
+    assert (
+        _told(tmp_path / "3", MORNING, morning.replace("--sensitivity high", "").replace("REL-1", "REL-2"))
+        == ""
+    )
 
 
 def _told(script: Path, at: str, what: str) -> str:
@@ -298,15 +315,18 @@ def test_a_rule_about_uses_reads_what_is_declared() -> None:
     declared, text = displays(section(PAGE, "Uses", "Ss"))
     assert check([("p.cedar", text)], declared, whole=False).problems == []
     policy = Policy([*default_files(), ("p.cedar", text)])
+    undeclared = Policy([*default_files(), ("p.cedar", text)])
+    policy.declare_use(declared)
     (address,) = re.findall(r"^\.Li (\{.*\}) \.$", section(PAGE, "Uses", "Ss"), re.MULTILINE)
     inside = plain(address)
     for used, expected in (
         (inside, True),
         (inside.replace("10.1", "11.1"), False),
         ("{}", False),
-        ('{"ip":"10.1.2.3"}', False),
+        ('{"ip":"no address"}', False),
     ):
         asked = request(action="deploy:web", used=used)
+        assert undeclared.permits_use(asked, "prod") is not None
         assert (policy.permits_use(asked, "prod") is None) is expected, used
 
 

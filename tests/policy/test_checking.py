@@ -50,14 +50,21 @@ CONDITIONS = [
     ('true && ^context.hour == "x"', "the types Long and String are not compatible"),
     ('context.hour == 1 && (context.minute == 2 || !(^context.hour == "x"))', "are not compatible"),
     ("context.delegator.^foo == 1", "attribute `foo` on entity type `Delegator` not found"),
-    ("principal.^owner == context.delegator", "access to optional attribute `owner`"),
+    (
+        "principal.^owner == context.delegator",
+        "`owner` may be missing: ask for it first, `principal has owner && ...`",
+    ),
     (
         "principal has owner && principal.owner == context.delegator || principal.^owner == context.delegator",
-        "access to optional attribute `owner`",
+        "`owner` may be missing: ask for it first, `principal has owner && ...`",
     ),
     (
         'context.delegator has manager && context.delegator.^manager in Group::"x"',
         "of the manager a policy knows only the name",
+    ),
+    (
+        "context.delegator.^manager == principal",
+        "`manager` may be missing: ask for it first, `context.delegator has manager && ...`",
     ),
     ("principal has owner && principal.^owner.known", "of the owner a policy knows only the name"),
     ('true && ^Foo::"x" == principal', "unrecognized entity type `Foo`"),
@@ -217,6 +224,9 @@ def test_a_rule_reads_what_the_use_is_declared_to_have() -> None:
     use = "type Use = { ip?: ipaddr, n: Long };"
     assert [message for _, message in told(text, use)] == ["the types Long and String are not compatible"]
     assert told(text.replace('"x"', "1"), use) == []
+    assert [message for _, message in told(HEAD + "when { context.use.ip.isLoopback() };", use)] == [
+        "`ip` may be missing: ask for it first, `context.use has ip && ...`"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +276,83 @@ def test_what_is_valid_and_hardly_meant_is_a_warning(text: str, warnings: list[s
         assert part in one.message
 
 
+# A condition with a mark where it is told, and what is told of it.
+IMPOSSIBLE = [
+    (
+        'context.delegator == Delegator::^"alice"',
+        "no delegator is called `alice`: their names begin with `user:`",
+    ),
+    ('principal has owner && principal.owner == Delegator::^"bob"', "no delegator is called `bob`"),
+    ('context.delegator in [Group::"a", Group::"b"]', None),
+    ('context.delegator_name == ^"alice"', "no delegator is called `alice`"),
+    ('context.delegator_name like ^"alice*"', "no delegator is called `alice*`"),
+    ('context.delegator_name like "us*" || context.delegator_name like "*ice"', None),
+    ('context.sensitivity == ^"hihg"', "is never `hihg`: it is low, moderate, high or critical"),
+    ('["high", ^"critcal"].contains(context.sensitivity)', "is never `critcal`"),
+    ('resource.sensitivity != ^"High"', "is never `High`"),
+    ('context.kind like "j*"', None),
+    ('context.kind like ^"JWT*"', "is never `JWT*`"),
+    ('context.delegator_proof == ^"none"', "it is asserted, os-user, parent or oidc"),
+    ('^"human" == context.delegator.kind', "it is user, system or agent"),
+    ("context.weekday == ^0", "`context.weekday` is never 0: it is from 1 to 7"),
+    ("[1, ^8].contains(context.weekday)", "is never 8"),
+    ("context.weekday > ^7 || context.hour > 5", "`context.weekday > 7` never holds"),
+    ("context.hour >= 22 && context.hour < 24", None),
+    ("context.hour >= 22 || context.hour < 6", None),
+    ("context.minute == ^60", "it is from 0 to 59"),
+    ("context.depth < ^0", "it is 0 or more"),
+    ("-1 < context.hour", None),
+    (
+        "context.^hour >= 17 && context.hour < 9",
+        "`context.hour >= 17` and `context.hour < 9` exclude each other",
+    ),
+    (
+        "(if context.^hour < 3 && 4 < context.hour then true else context.has_purpose)",
+        "`context.hour < 3` and `context.hour > 4` exclude each other",
+    ),
+    ("context.^hour == 3 && [1, 2].contains(context.hour)", "exclude each other"),
+    ('context.^kind == "jwt" && context.depth == 1 && context.kind == "opaque"', "exclude each other"),
+    ('context.^kind != "jwt" && context.kind != "opaque"', "exclude each other"),
+    ('context.^agent == "a" && context.agent == "b"', "exclude each other"),
+    ("!(context.^hour < 9 && context.hour >= 9)", "exclude each other"),
+    (
+        "context.^hour >= 9 || context.hour < 17",
+        "`context.hour >= 9` or `context.hour < 17`: one of them always holds",
+    ),
+    ('context.^scope like "deploy:*"', '`context.scope` is "" but for the action `grant`'),
+    ('context.^action == "x"', '`context.action` is "" but for the action `authorize`'),
+    ('{"==": 1, "__entity": {left: true}} == {"==": 1, "__entity": {left: true}}', None),
+    ('principal == Agent::"a" && (principal == Agent::"b" || context.has_purpose)', None),
+]
+
+
+@pytest.mark.parametrize(("marked", "message"), IMPOSSIBLE)
+@pytest.mark.parametrize("word", ["when", "unless"])
+def test_what_cannot_be_is_told_with_its_place(marked: str, message: str | None, word: str) -> None:
+    before, _, after = marked.partition("^")
+    other = " when { principal has owner }" if "principal.owner" in marked else ""
+    text = f"{HEAD}{other}\n{word} {{ {before}{after}\n}};"
+    found = problems(text)
+    assert all(one.warning for one in found)
+    if message is None:
+        assert found == []
+    else:
+        lines = text.splitlines()
+        told_ = [(lines[one.place.line - 1][one.place.column - 1 :], one.message) for one in found]
+        assert any(said == after and message in what for said, what in told_), told_
+
+
+def test_a_rule_that_names_the_action_reads_what_that_is_asked_of() -> None:
+    for action, condition in (
+        ("grant", 'context.scope like "deploy:*"'),
+        ("authorize", 'context.action == "x"'),
+    ):
+        assert problems(HEAD.replace("issue", action) + f"when {{ {condition} }};") == []
+        assert (
+            problems(HEAD.replace('action == Action::"issue"', "action") + f"when {{ {condition} }};") == []
+        )
+
+
 def test_a_whole_policy_that_permits_nothing_is_told() -> None:
     missing = [one.message for one in problems("// nothing\n", whole=True)]
     assert missing == [
@@ -288,6 +375,15 @@ terms = st.sampled_from(
         "true",
         "!true",
         "context has nope",
+        "context.hour >= 17",
+        "context.hour < 9",
+        "context.weekday == 0",
+        "[3, 6, 9].contains(context.weekday)",
+        "context.weekday != 2",
+        'context.kind == "opaque"',
+        'context.kind like "o*"',
+        'context.delegator_name == "user:alice"',
+        'context.delegator_kind == "system"',
     ]
 )
 joined = st.recursive(
@@ -318,7 +414,7 @@ def test_a_rule_that_is_called_without_effect_never_decides(
         + ";\n"
         for number, (effect, principal, action, conditions) in enumerate(rules)
     )
-    dead = {one.rule for one in problems(text) if "never" in one.message}
+    dead = {one.rule for one in problems(text) if "it never" in one.message}
     policy = Policy([("p.cedar", text)])
     for each in asked:
         for standing in (Standing(), Standing(known=True, groups=("sre",))):

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from jitid.lifetime import parse_duration, parse_time
 from jitid.policy.cedar import Policy
-from jitid.policy.decision import STRANGERS, PolicyRequest
+from jitid.policy.decision import STRANGERS, PolicyRequest, Standing
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 
 OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
@@ -42,7 +42,9 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
         case ["with", "--delegator-token-file"]:
             return asked._replace(delegator_proof="oidc")
         case ["with", "your"]:
-            return asked._replace(delegator="user:tester", delegator_proof="os-user")
+            # Of them the directory knows nothing.
+            agent = Standing(registered=asked.standing.registered, owner=asked.standing.owner)
+            return asked._replace(delegator="user:tester", delegator_proof="os-user", standing=agent)
         case ["once", "that"]:
             assert asked.delegator == "user:tester"
             assert part == OWN_LOGIN_ONCE
@@ -107,7 +109,7 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
         (
             {"sensitivity": "high", "delegator_proof": "asserted"},
             set(),
-            "the same with your own login name as --delegator",
+            "the same with --delegator-token-file FILE",
         ),
         (
             {"sensitivity": "high", "delegator_proof": "asserted", "delegator": "system:ci"},
@@ -181,6 +183,16 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
             '!(context.delegator in Group::"crew")',
             {"standing": STRANGERS},
             None,
+        ),
+        (
+            'context.delegator_proof == "asserted"',
+            {"delegator_proof": "asserted"},
+            "the same with your own login name as --delegator",
+        ),
+        (
+            'context.delegator_proof == "asserted" || context.delegator != Delegator::"user:alice@example.com"',
+            {"delegator_proof": "asserted"},
+            "the same with --delegator-token-file FILE",
         ),
         ('context.agent == "planner"', {}, None),
         ("true", {}, None),

@@ -50,11 +50,114 @@ def test_a_prohibition_wins() -> None:
     assert refused(asked, USE._replace(now=0), LOGS) == ("night",)
 
 
-def test_a_rule_for_every_action_is_one_for_use_too() -> None:
-    assert policy(PERMIT_ALL).permits_use(USE, LOGS) is None
-    named = policy('@id("own") permit (principal == Agent::"planner", action, resource);')
-    assert named.permits_use(USE, LOGS) is None
-    assert refused(named, USE._replace(agent="other"), LOGS) == ("default-deny",)
+def test_a_rule_for_every_action_permits_use_and_leaves_the_rest_as_it_was() -> None:
+    """It names no use: whatever else was issued may be used, unless another rule permits `authorize` by name."""
+    own = '@id("own") permit (principal == Agent::"planner", action, resource);'
+    for text in (PERMIT_ALL, own, PERMIT_ISSUE + own):
+        assert policy(text).permits_use(USE, LOGS) is None
+        assert policy(text).permits_use(USE._replace(agent="other"), LOGS) is None
+    both = policy(PERMIT_ISSUE, own, READS)
+    assert both.permits_use(USE, "other") is None
+    assert both.permits_use(USE._replace(agent="other"), LOGS) is None
+    assert refused(both, USE._replace(agent="other"), "other") == ("default-deny",)
+    assert refused(policy(own, NIGHT), USE._replace(now=0), LOGS) == ("night",)
+    assert refused(policy(own, NIGHT), USE._replace(now=0, agent="other"), LOGS) == ("night",)
+
+
+@pytest.mark.parametrize(
+    ("head", "condition"),
+    [
+        ('action == Action::"authorize", resource', "true"),
+        ('action in [Action::"issue", Action::"authorize"], resource', "true"),
+        ('action == Action::"au\\u{74}horize", resource', "true"),
+        ("action, resource is Resource", "true"),
+        ('action, resource == Resource::"x"', "true"),
+        ("action, resource", 'action == Action::"authorize"'),
+        ("action, resource", 'context.action == "s3:GetObject"'),
+        ("action, resource", 'context["action"] == "s3:GetObject"'),
+        ("action, resource", 'context["\\u{61}ction"] == "s3:GetObject"'),
+        ("action, resource", "context.use has ip"),
+        ("action, resource", "resource is Resource"),
+        ("action, resource", "context == context"),
+    ],
+)
+def test_a_rule_that_says_in_any_way_that_it_is_about_uses_refuses_the_others(
+    head: str, condition: str
+) -> None:
+    """Every doubt is a refusal."""
+    text = f'@id("own") permit (principal == Agent::"planner", {head}) when {{ {condition} }};'
+    assert refused(policy(PERMIT_ISSUE, text), USE._replace(agent="other"), LOGS) == ("default-deny",)
+
+
+def test_a_text_counts_as_what_the_use_is_declared_to_have() -> None:
+    text = """@id("inside") permit (principal, action == Action::"authorize", resource)
+        when { context.use.from.ip.isInRange(ip("10.0.0.0/8")) && context.use.cost.lessThan(decimal("1.5"))
+          && context.use.at < datetime("2027-01-01") && context.use.for <= duration("1h")
+          && context.use.hops.contains(ip("10.0.0.1")) && context.use.name == "10.1.2.3" };"""
+    declared = """@doc("what ipaddr says") type Use = { from: Origin, cost: decimal, at?: datetime, for: duration,
+        // hops: String
+        @doc("x") hops: Set<Address>, name: String, other: { "a b"?: Long } };
+        type Origin = { ip: Address, port: Long }; type Address = __cedar::ipaddr;"""
+    said = {
+        "from": {"ip": "10.1.2.3", "port": 1},
+        "cost": "1.25",
+        "at": "2026-11-25",
+        "for": "59m",
+        "hops": ["10.0.0.1", "::1"],
+        "name": "10.1.2.3",
+        "undeclared": "1.2.3.4",
+    }
+    asked = policy(PERMIT_ISSUE, text)
+    asked.declare_use(declared)
+    assert asked.reads_use
+    assert asked.permits_use(USE._replace(used=json.dumps(said)), LOGS) is None
+    for wrong in (
+        {"cost": "1.5"},
+        {"at": "2027-01-01"},
+        {"for": "2h"},
+        {"hops": ["::1"]},
+        {"from": {"ip": "11.0.0.1"}},
+    ):
+        assert refused(asked, USE._replace(used=json.dumps(said | wrong)), LOGS) == ("default-deny",)
+    unfit: tuple[dict[str, object], ...] = (
+        {"cost": "much"},
+        {"hops": "10.0.0.1"},
+        {"from": "10.1.2.3"},
+        {"cost": 1},
+        {"at": None},
+    )
+    for each in unfit:
+        assert refused(asked, USE._replace(used=json.dumps(said | each)), LOGS)[0] in (
+            "inside",
+            "evaluation-error",
+        )
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        None,
+        "",
+        "type Use = { ip: ipaddr",
+        "type Use = { ip: String }; // ipaddr",
+        "type Other = { ip: ipaddr };",
+    ],
+)
+def test_what_is_not_declared_to_be_more_stays_text(declared: str | None) -> None:
+    asked = policy(PERMIT_ISSUE, ADDRESS)
+    asked.declare_use(declared)
+    assert asked.permits_use(USE._replace(used='{"ip":"10.1.2.3"}'), LOGS) is None
+
+
+def test_a_text_where_an_address_is_wanted_is_told_as_that() -> None:
+    text = ADDRESS.replace("ip(context.use.ip)", "context.use.ip")
+    refusal = policy(PERMIT_ISSUE, text).permits_use(USE._replace(used='{"ip":"10.1.2.3"}'), LOGS)
+    assert refusal is not None
+    assert (
+        "expected ipaddr, got string; a text counts as ipaddr where use.cedarschema declares it"
+        in refusal.reason
+    )
+    assert "policy1" not in refusal.reason
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,10 @@ def test_of_an_agent_just_those_end_that_its_record_refuses(world: World) -> Non
 
 _POLICIES = {
     "kind": 'context.kind == "jwt"',
+    "names": '["planner", "a"].contains(context.agent) && context.delegator != Delegator::"user:bob"',
+    "groups": 'context.delegator in Group::"ops" || principal.registered',
+    "tasks": 'resource == Task::"T1" && context.minute < 30 || resource.purpose == "why"',
+    "delegators": 'context.delegator.known && context.delegator.kind == "user"',
     "agent": 'principal == Agent::"planner"',
     "delegator": 'context.delegator_name == "user:bob" && context.sensitivity != "low"',
     "known": "context.delegator_known || context.agent_registered",

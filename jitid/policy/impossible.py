@@ -1,0 +1,341 @@
+"""Comparisons that never hold, conditions that exclude each other, facts that are blank: whatever is asked.
+
+What a request can hold is known of some facts: the hours of a day, the words of a sensitivity, how the names of
+delegators begin. Only what is certain is told; what is compared otherwise than with what is written out is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from jitid.policy.classes import KINDS
+from jitid.policy.decision import PROOFS, SENSITIVITIES
+from jitid.text import quote
+
+_DELEGATOR_KINDS = ("user", "system", "agent")
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "context.sensitivity": SENSITIVITIES,
+    "resource.sensitivity": SENSITIVITIES,
+    "context.delegator_proof": PROOFS,
+    "context.delegator_kind": _DELEGATOR_KINDS,
+    "context.delegator.kind": _DELEGATOR_KINDS,
+    "context.kind": ("jwt", "opaque"),
+}
+"""What a text can be, by what is asked for."""
+RANGES: Mapping[str, tuple[int, int | None]] = {
+    "context.hour": (0, 23),
+    "context.minute": (0, 59),
+    "context.weekday": (1, 7),
+    "context.depth": (0, None),
+    "context.lifetime": (1, None),
+    "context.now": (0, None),
+}
+"""The least and the largest that a number can be; None where there is no largest one."""
+_BLANK = {"scope": ("grant", '""'), "action": ("authorize", '""'), "use": ("authorize", "without members")}
+"""By the fact: the one action for which it is not blank, and what it is for the others."""
+
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_OPPOSITE = {
+    "<": ">=",
+    "<=": ">",
+    ">": "<=",
+    ">=": "<",
+    "==": "!=",
+    "!=": "==",
+    "in": "not in",
+    "not in": "in",
+}
+NEVER = "it never applies"
+_MOST_TESTS = 40
+"""So many comparisons of one fact are held against each other."""
+
+
+class Remark(NamedTuple):
+    """What is said of a rule, and the words of it that tell where: the fact, and perhaps what it is compared with."""
+
+    message: str
+    words: tuple[str, ...]
+
+
+class _Test(NamedTuple):
+    """A comparison of something with what is written out."""
+
+    subject: str
+    operator: str
+    """`==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not in` or `like`."""
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        shown = [str(value) if isinstance(value, int) else json.dumps(value) for value in self.values]
+        if self.operator in ("in", "not in"):
+            word = "!" if self.operator == "not in" else ""
+            return f"{word}[{', '.join(shown)}].contains({self.subject})"
+        return f"{self.subject} {self.operator} {shown[0]}"
+
+
+def remarks(tree: Any, actions: Collection[str]) -> Iterator[Remark]:  # noqa: ANN401 - Cedar's JSON
+    """Yield what can be said of a rule that applies to these actions."""
+    bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
+    wrong: set[str] = set()
+    for term in (term for body, _ in bodies for term in _terms(body)):
+        for remark in (*_beyond(_test(term)), *_unnamed(term), *_blank(term, actions)):
+            wrong.add(remark.words[0])
+            yield remark
+    inner = [remark for body, _ in bodies for remark in _within(body, wrong)]
+    whole = [leaf for body, negated in bodies for leaf in _joined(body, negated=negated)]
+    for tests, words in _contradiction(whole, wrong):
+        shown = " and ".join(f"`{test}`" for test in tests)
+        # Where one condition says it all, it is told as it is written.
+        told = inner[0].message if inner else f"{shown} exclude each other"
+        yield Remark(f"{NEVER}: {told}", words)
+        return
+    yield from inner
+
+
+def _within(body: Any, wrong: Collection[str]) -> Iterator[Remark]:  # noqa: ANN401 - Cedar's JSON
+    """Yield of the parts of a condition which never hold, and which always do."""
+    waiting = [(body, "")]
+    seen: set[Remark] = set()
+    while waiting:
+        term, above = waiting.pop()
+        ((operator, inner),) = term.items() if len(term) == 1 else (("", None),)
+        if operator in ("&&", "||") and operator != above:
+            for tests, words in _contradiction(_joined(term, negated=operator == "||"), wrong):
+                if operator == "&&":
+                    shown = " and ".join(f"`{test}`" for test in tests)
+                    remark = Remark(f"{shown} exclude each other", words)
+                else:
+                    shown = " or ".join(f"`{_opposite(test)}`" for test in tests)
+                    remark = Remark(f"{shown}: one of them always holds", words)
+                if remark not in seen:
+                    seen.add(remark)
+                    yield remark
+        waiting += [(one, operator) for one in _children(inner)]
+
+
+def _children(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
+    if isinstance(value, dict):
+        for one in value.values():
+            if isinstance(one, dict):
+                yield one
+            elif isinstance(one, list):
+                yield from _children(one)
+    elif isinstance(value, list):
+        yield from (one for one in value if isinstance(one, dict))
+
+
+def _terms(body: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - Cedar's JSON
+    """Yield an expression and all that it is made of."""
+    waiting = [body]
+    while waiting:
+        term = waiting.pop()
+        if isinstance(term, dict):
+            yield term
+            waiting += reversed(list(term.values()))
+        elif isinstance(term, list):
+            waiting += reversed(term)
+
+
+def _joined(term: Any, *, negated: bool) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 - Cedar's JSON
+    """Yield all that must hold for an expression to hold, or not to; each with whether it must not."""
+    waiting = [(term, negated)]
+    while waiting:
+        one, against = waiting.pop()
+        joint = "||" if against else "&&"
+        if joint in one:
+            waiting += [(one[joint]["right"], against), (one[joint]["left"], against)]
+        elif "!" in one:
+            waiting.append((one["!"]["arg"], not against))
+        else:
+            yield one, against
+
+
+def _contradiction(
+    joined: Any,  # noqa: ANN401 - Cedar's JSON
+    wrong: Collection[str],
+) -> Iterator[tuple[list[_Test], tuple[str, ...]]]:
+    """Yield what excludes each other among what must hold all at once, and the words of the first of it."""
+    found: dict[str, list[_Test]] = {}
+    for term, negated in joined:
+        test = _test(term)
+        if test is None or test.subject.rpartition(".")[2] in wrong:
+            continue
+        if negated:
+            if test.operator not in _OPPOSITE:
+                continue
+            test = _opposite(test)
+        found.setdefault(test.subject, []).append(test)
+    for subject, tests in found.items():
+        if len(tests) < 2 or len(tests) > _MOST_TESTS or _possible(subject, tests):
+            continue
+        pair = next((pair for pair in combinations(tests, 2) if not _possible(subject, pair)), tests)
+        yield list(dict.fromkeys(pair))[:3], (subject.rpartition(".")[2],)
+
+
+def _opposite(test: _Test) -> _Test:
+    return test._replace(operator=_OPPOSITE[test.operator])
+
+
+def _possible(subject: str, tests: Sequence[_Test]) -> bool:
+    """Tell whether there is a value of which all tests can hold."""
+    values = [value for test in tests for value in test.values]
+    if all(type(value) is int for value in values):
+        first, last = RANGES.get(subject, (None, None))
+        # Between two neighbours of what is compared with, all values are alike.
+        candidates = {value + step for value in values for step in (-1, 0, 1)}
+        for value in sorted(candidates):
+            if (first is None or value >= first) and (last is None or value <= last) and _hold(tests, value):
+                return True
+        return False
+    if not all(isinstance(value, str) for value in values):
+        return True
+    if subject in WORDS:
+        return any(_hold(tests, word) for word in WORDS[subject])
+    known = [set(test.values) for test in tests if test.operator in ("==", "in")]
+    return not known or any(_hold(tests, value) for value in known[0])
+
+
+def _hold(tests: Sequence[_Test], value: Any) -> bool:  # noqa: ANN401 - a text or a number
+    return all(_holds(test, value) for test in tests)
+
+
+def _holds(test: _Test, value: Any) -> bool:  # noqa: ANN401 - a text or a number; one line each
+    other = test.values[0] if test.values else None
+    match test.operator:
+        case "==" | "in":
+            return value in test.values
+        case "!=" | "not in":
+            return value not in test.values
+        case "<":
+            return bool(value < other)
+        case "<=":
+            return bool(value <= other)
+        case ">":
+            return bool(value > other)
+        case ">=":
+            return bool(value >= other)
+        case _:
+            return fnmatchcase(value, str(other))
+
+
+def _beyond(test: _Test | None) -> Iterator[Remark]:
+    """Yield what of a comparison cannot be."""
+    if test is None:
+        return
+    fact = test.subject.rpartition(".")[2]
+    if test.subject in RANGES and all(type(value) is int for value in test.values):
+        first, last = RANGES[test.subject]
+        bounds = f"from {first} to {last}" if last is not None else f"{first} or more"
+        if test.operator in _EACH:
+            for value in test.values:
+                if value < first or (last is not None and value > last):
+                    yield Remark(f"`{test.subject}` is never {value}: it is {bounds}", (fact, str(value)))
+        elif not _possible(test.subject, [test]):
+            yield Remark(f"`{test}` never holds: it is {bounds}", (fact, str(test.values[0])))
+    elif test.subject in WORDS:
+        words = WORDS[test.subject]
+        for value in test.values:
+            if isinstance(value, str) and not any(_like(test, value, word) for word in words):
+                yield Remark(
+                    f"`{test.subject}` is never {quote(value)}: it is {', '.join(words[:-1])} or {words[-1]}",
+                    (fact, f'"{value}"'),
+                )
+    elif test.subject == "context.delegator_name":
+        for value in test.values:
+            begin = value.partition("*")[0] if test.operator == "like" else value
+            if not any(begin.startswith(kind) or _is_begin(begin, kind, value) for kind in KINDS):
+                yield Remark(_named(value), (fact, f'"{value}"'))
+
+
+_EACH = ("==", "!=", "in", "not in")
+
+
+def _like(test: _Test, value: str, word: str) -> bool:
+    return fnmatchcase(word, value) if test.operator == "like" else value == word
+
+
+def _is_begin(begin: str, kind: str, pattern: str) -> bool:
+    return "*" in pattern and kind.startswith(begin)
+
+
+def _unnamed(term: Mapping[str, Any]) -> Iterator[Remark]:
+    """Yield a delegator of whom no kind is told."""
+    entity = term.get("__entity")
+    if isinstance(entity, dict) and entity.get("type") == "Delegator":
+        name = str(entity["id"])
+        if not name.startswith(tuple(KINDS)):
+            yield Remark(_named(name), ("Delegator", f'"{name}"'))
+
+
+def _named(name: str) -> str:
+    return f"no delegator is called {quote(name)}: their names begin with `user:`, `system:` or `agent:`"
+
+
+def _blank(term: Mapping[str, Any], actions: Collection[str]) -> Iterator[Remark]:
+    """Yield a fact that is read where it is always blank."""
+    member = term.get(".")
+    if isinstance(member, dict) and member.get("left") == {"Var": "context"} and member.get("attr") in _BLANK:
+        name = member["attr"]
+        action, blank = _BLANK[name]
+        if action not in actions:
+            yield Remark(f"`context.{name}` is {blank} but for the action `{action}`", (name,))
+
+
+def _test(term: Any) -> _Test | None:  # noqa: ANN401 - Cedar's JSON
+    """Return the comparison that an expression is; None if it is none that can be told."""
+    if len(term) != 1:
+        return None
+    ((operator, operands),) = term.items()
+    # The members of a record have any name.
+    if not isinstance(operands, dict) or "left" not in operands:
+        return None
+    if operator in _TURNED:
+        left, right = operands["left"], operands["right"]
+        for one, other, word in ((left, right, operator), (right, left, _TURNED[operator])):
+            subject, value = _subject(one), _value(other)
+            if subject is not None and value is not None:
+                return _Test(subject, word, (value,))
+    elif operator == "contains" and "Set" in operands["left"]:
+        return _among(_subject(operands["right"]), operands["left"]["Set"])
+    elif operator == "in" and "Set" in operands["right"]:
+        # Delegators and agents have nobody in them; groups do.
+        subject = _subject(operands["left"])
+        if all("__entity" in str(one) and "Group" not in str(one) for one in operands["right"]["Set"]):
+            return _among(subject, operands["right"]["Set"])
+    elif operator == "like":
+        subject, pattern = _subject(operands["left"]), operands["pattern"]
+        letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
+        # What means something to the one who compares stays unread.
+        if subject is not None and not set(letters) & set("*?[]"):
+            return _Test(
+                subject, operator, ("".join("*" if one == "Wildcard" else one["Literal"] for one in pattern),)
+            )
+    return None
+
+
+def _among(subject: str | None, terms: Sequence[Any]) -> _Test | None:
+    values = [_value(one) for one in terms]
+    return None if subject is None or None in values or not values else _Test(subject, "in", tuple(values))
+
+
+def _subject(term: Any) -> str | None:  # noqa: ANN401 - Cedar's JSON
+    """Return what is asked for, such as `context.delegator.kind`; None if that is no path from a variable."""
+    names: list[str] = []
+    while "." in term:
+        names.append(term["."]["attr"])
+        term = term["."]["left"]
+    return ".".join([term["Var"], *reversed(names)]) if "Var" in term else None
+
+
+def _value(term: Any) -> str | int | None:  # noqa: ANN401 - Cedar's JSON
+    """Return the text, number or name of an entity that is written out; None for anything else."""
+    value = term.get("Value")
+    if isinstance(value, dict) and "__entity" in value:
+        return str(value["__entity"]["id"])
+    if isinstance(value, str) or type(value) is int:
+        return value
+    return None
