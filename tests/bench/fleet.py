@@ -82,10 +82,11 @@ def open_fleet(place: Path) -> LocalAuthority:
     ledger = sqlite.connect(
         str(path / ledgers.DATABASE), str(path / ledgers.LOCK), by="bench", clock=lambda: at
     )
-    return LocalAuthority(ledger, ledgers.keyring(str(path)), terms=_terms)
+    return LocalAuthority(ledger, ledgers.keyring(str(path)), terms=terms)
 
 
-def _terms() -> Terms:
+def terms() -> Terms:
+    """Return the terms of the default policy."""
     files = default_files()
     return Terms(Policy(files), strictjson.dumps(list(files)), "bench", ttl=28_800, sensitivity="low")
 

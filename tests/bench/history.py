@@ -14,6 +14,7 @@ from jitid.ledger.records import Names
 from jitid.ledger.schema import LIVE_INDEXES
 from jitid.policy.default import default_files
 from jitid.processes import this_process
+from tests.bench.fleet import terms
 
 DELEGATORS = 1_000
 AGENTS = 50
@@ -51,8 +52,9 @@ class Ledger:
 def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int = 200) -> Ledger:
     """Make a ledger with so many dead and living credentials, the living issued last, and something for most rules.
 
-    What the rules find: tasks that are over, dead parents, wrappers that are gone, unconfirmed ones, leaks, standing
-    ones, unproved delegators. So many are `on_task` at most, and one in `late` tasks of the living is over.
+    The default policy decided on all of them. What the rules find: tasks that are over, dead parents, wrappers that
+    are gone, unconfirmed ones, leaks, standing ones, unproved delegators. So many are `on_task` at most, and one in
+    `late` tasks of the living is over.
     """
     now = int(time.time())
     ledgers.create(str(path), NAMES, default_files(), by="bench", now=now)
@@ -76,6 +78,8 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
     db.executemany(
         "INSERT INTO task VALUES (?, ?, NULL, ?, ?, ?, ?)", _tasks(total, dead, now, on_task, late)
     )
+    policy = terms()
+    db.execute("INSERT INTO policy VALUES (?, ?)", (policy.policy.digest, policy.policy_text))
     db.executemany(
         "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _identities(total, dead, on_task)
     )

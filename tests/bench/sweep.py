@@ -13,11 +13,11 @@ from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Fix, Sweep
 from jitid.ledger import folder as ledgers
 from jitid.ledger import sqlite
-from jitid.request import Terms
 from jitid.sweep.finding import Finding, Remedied
 from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES
 from tests.bench import history, peers
+from tests.bench.fleet import terms
 from tests.bench.ground import Command, Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, megabytes, seconds, under
 
@@ -158,11 +158,7 @@ def _open(fleet: history.Ledger) -> LocalAuthority:
     ledger = sqlite.connect(
         f"{path}/{ledgers.DATABASE}", f"{path}/{ledgers.LOCK}", by="bench", clock=lambda: fleet.now
     )
-    return LocalAuthority(ledger, ledgers.keyring(path), terms=_no_terms)
-
-
-def _no_terms() -> Terms:
-    raise AssertionError("a sweep issues nothing")
+    return LocalAuthority(ledger, ledgers.keyring(path), terms=terms)
 
 
 def _timed(authority: LocalAuthority) -> float:
