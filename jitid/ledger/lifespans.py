@@ -16,6 +16,8 @@ _MANY_DAYS = 100_000
 DEATH = """(CASE WHEN c.ended_at IS NOT NULL THEN c.ended_at
     WHEN c.superseded_at IS NOT NULL AND c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
 """When a credential `c` died or will die, whether that is recorded or not."""
+GRANTED = f"(CASE WHEN c.ended_as = 'revoked' THEN c.expires_at ELSE {DEATH} END)"
+"""The same, but for what was revoked: who does that says nothing of how long it was needed, only the grant does."""
 LIVED = f"c.issued_at <= :now AND {DEATH} > :now"
 """The living of a time that may have passed: since then some have ended, which the row tells."""
 _TASK_END = """(CASE WHEN t.ended_at IS NOT NULL AND t.ended_at <= :now AND t.ended_at < t.deadline

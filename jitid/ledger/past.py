@@ -27,7 +27,9 @@ class Past(NamedTuple):
     intervals: Spread
     """From one day on which it was given some to the next; in days."""
     longest: int
-    """The longest that one of its credentials lived, or will live unless it ends before its time."""
+    """The longest that one of its credentials lived, or will live unless it ends before its time.
+
+    One that was revoked counts to when it would have expired."""
     concurrency: int
     """How many of them lived at the same second, at most."""
     delegators: int

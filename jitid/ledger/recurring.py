@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jitid.ledger.lifespans import DEATH
+from jitid.ledger.lifespans import DEATH, GRANTED
 from jitid.ledger.past import Past, Pasts
 from jitid.ledger.selecting import MANY, placeholders
 from jitid.ledger.survey import Spread
@@ -27,7 +27,7 @@ _TABLES = {
         longest BIGINT, live BIGINT, task INTEGER)""",
     "chosen": "agent INTEGER PRIMARY KEY)",
 }
-_LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({DEATH} - c.issued_at), i.task, i.delegator"""
+_LIVES = f"""SELECT i.agent, min(c.issued_at), i.id, max({DEATH}), max({GRANTED} - c.issued_at), i.task, i.delegator"""
 """A successor's predecessor ends no identity: its end is that of its last credential."""
 
 # Whoever reads a page of names does not wait for what is told of the others.
@@ -92,7 +92,7 @@ class _Looking:
         self._all("INSERT INTO several SELECT identity FROM credential GROUP BY identity HAVING count(*) > 1")
         self._all(
             f"""INSERT INTO life
-                SELECT i.agent, c.issued_at, i.id, {DEATH}, {DEATH} - c.issued_at, i.task, i.delegator
+                SELECT i.agent, c.issued_at, i.id, {DEATH}, {GRANTED} - c.issued_at, i.task, i.delegator
                   FROM credential c CROSS JOIN identity i ON i.id = c.identity
                  WHERE c.issued_at >= :since
                    AND NOT EXISTS (SELECT 1 FROM several WHERE several.identity = c.identity)

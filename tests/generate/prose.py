@@ -563,11 +563,12 @@ with an issue, if that is less, and at least for 14 days.
 
 `command` registers the agent with the least that all of its past would have needed: the scopes that were used, if
 enforcement points reported the use of anything of it (`scopes_from` is `used`), otherwise those that were granted;
-audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, in whole minutes; and
-as many identities as were alive at the same second. More than ten scopes that differ in one segment alone, such as
-`tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the delegator behind most of it, and no more than
-a suggestion; `why` says what keeps them from it. The purpose is that of its latest task;
-what acts on a terminal or hides in it is written visibly.
+audiences, if the usual ones are not enough; kinds; the longest that one of its credentials lived, or would have lived
+without a revocation, in whole minutes; and as many identities as were alive at the same second. More than ten scopes
+that differ in one segment alone, such as `tickets:INC-1:write`, become one, `tickets:INC-*:write`. The owner is the
+delegator behind most of it, and no more than a suggestion; `why` says what keeps them from it, and if they may not own
+it, DELEGATOR stands in their place. The purpose is that of its latest task; what acts on a terminal or hides in it is
+written visibly.
 
 `run_time` is from the issue of an identity to the end of its last credential, over those that have ended; `p50` and
 `p95` are by nearest rank. `interval` is the median of the days from one day with an issue to the next. `delegated` is

@@ -154,6 +154,8 @@ class Held(NamedTuple):
     audiences: tuple[str, ...]
     issued_at: int
     death: int
+    needed: int
+    """When it died, or would have died without a revocation."""
 
 
 def held(world: World, since: int) -> list[Held]:
@@ -162,7 +164,7 @@ def held(world: World, since: int) -> list[Held]:
         rows = list(
             snapshot.ask(
                 """SELECT a.text, i.id, t.name, d.text, i.proof, i.sensitivity, i.depth, c.kind, c.scopes, au.text,
-                          c.issued_at, c.expires_at, c.ended_at, c.superseded_at
+                          c.issued_at, c.expires_at, c.ended_at, c.superseded_at, c.ended_as
                      FROM credential c JOIN identity i ON i.id = c.identity JOIN term a ON a.id = i.agent
                      JOIN task t ON t.id = i.task JOIN term d ON d.id = i.delegator JOIN term au ON au.id = c.audiences
                     WHERE c.issued_at >= :start ORDER BY c.id""",
@@ -176,7 +178,8 @@ def held(world: World, since: int) -> list[Held]:
                 tuple(row[8].split()),
                 tuple(row[9].split()),
                 row[10],
-                row[12] if row[12] is not None else min(row[11], row[13] or row[11]),
+                died := row[12] if row[12] is not None else min(row[11], row[13] or row[11]),
+                row[11] if row[14] == "revoked" else died,
             )
         )
         for row in rows
@@ -229,7 +232,7 @@ def _past(world: World, since: int, agent: str, ones: list[Held]) -> Past:
         sum(end > now for end in ended.values()),
         spread([ended[key] - began[key] for key in lives if ended[key] <= now]),
         spread([after - before for before, after in pairwise(days)]),
-        max(one.death - one.issued_at for one in ones),
+        max(one.needed - one.issued_at for one in ones),
         max(alive),
         len(people),
         most,

@@ -24,7 +24,7 @@ from jitid.settings import zone
 from jitid.task import SENSITIVITIES, rank
 from tests.builders import NAMES, NOW, World, put
 from tests.lifecycle import pasts
-from tests.lifecycle.test_recurrence import issue_on
+from tests.lifecycle.test_recurrence import classify, issue_on
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
 # The hour that comes twice, and the one that does not come, in one of the zones.
@@ -347,3 +347,6 @@ def test_what_was_revoked_counts_for_as_long_as_it_was_granted(world: World) -> 
     world.authority.perform(Revoke(selection=Selection(ids=(made.id,)), most=None))
     (found,) = suggest(world, "bot")
     assert found.max_ttl == 900
+    (verdict,) = classify(world).verdicts
+    assert verdict.need is not None
+    assert verdict.need.max_ttl == 900
