@@ -132,7 +132,7 @@ class _Reader:
             if case.name in cases:
                 self._mistake(line, case.name, "another case has that name")
             cases[case.name] = case
-        return list(cases.values()), self._mistakes
+        return list(cases.values()), sorted(self._mistakes, key=lambda mistake: mistake.line)
 
     def _mistake(self, line: int, case: str | None, message: str) -> None:
         self._mistakes.append(Mistake(self._file, line, case, message))

@@ -95,25 +95,26 @@ def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
     examination = _Examination(sorted(files))
     # What is wrong by the schema alone does not keep it from being used.
     examination.read()
-    for problem in examination.result().errors:
-        rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
-        path = problem.file if folder == "." else f"{folder}/{problem.file}"
-        return safe(f"{path}:{problem.place.line}:{problem.place.column}: ") + rule + problem.message
-    return None
+    return next((_told(problem, folder) for problem in examination.result().errors), None)
 
 
-def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None) -> int:
-    """Return how many rules the files have.
+def must_be_valid(files: Sequence[tuple[str, str]], use: str | None, folder: str) -> int:
+    """Return how many rules the files of a folder have.
 
     Raises:
-        ConfigurationError: something is wrong; it tells of the first that is, with file, line and rule.
+        ConfigurationError: something is wrong; it tells of the first that is, with file, line, column and rule.
 
     """
     checked = check(files, use)
     for problem in checked.errors:
-        what = problem.message if problem.rule is None else f"rule `{problem.rule}`: {problem.message}"
-        raise ConfigurationError(f"{quote(problem.file)}, line {problem.place.line}: {what}")
+        raise ConfigurationError(_told(problem, folder))
     return len(checked.rules)
+
+
+def _told(problem: Problem, folder: str) -> str:
+    rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
+    path = problem.file if folder == "." else f"{folder}/{problem.file}"
+    return f"{safe(path)}:{problem.place.line}:{problem.place.column}: {rule}{problem.message}"
 
 
 class _Examination:

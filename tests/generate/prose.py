@@ -596,7 +596,8 @@ that is no longer the one of that digest is not shown; a warning says so.
 `now` is what would be decided today, with `hint` as the nearest that would pass, and `differs` is whatever is not as it
 was then, in the decision or in what it rests on. It is the time of now, too: what was permitted in the morning may be
 refused at night. An approval that was given counts as given, and its rule is among the texts; where a new request
-would need one again, the reason says so. Where today's policy cannot be read, its decision is `unknown`, and the past is told all the same.""",
+would need one again, the reason says so. Where today's policy cannot be read, its decision is `unknown`, and the past
+is told all the same.""",
     "policy check": """\
 An error stands on a line of standard error as FILE:LINE:COLUMN; a warning is about what is valid and hardly meant, such
 as conditions that exclude each other, a fact compared with what it never is, an annotation that jitid does not know, or

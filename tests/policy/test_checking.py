@@ -317,7 +317,7 @@ IMPOSSIBLE = [
     ("!(context.^hour < 9 && context.hour >= 9)", "exclude each other"),
     (
         "context.^hour >= 9 || context.hour < 17",
-        "`context.hour >= 9` or `context.hour < 17`: one of them always holds",
+        "of `context.hour >= 9` and `context.hour < 17` one always holds",
     ),
     ('context.^scope like "deploy:*"', '`context.scope` is "" but for the action `grant`'),
     ('context.^action == "x"', '`context.action` is "" but for the action `authorize`'),
