@@ -98,7 +98,7 @@ def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
     return next((_told(problem, folder) for problem in examination.result().errors), None)
 
 
-def must_be_valid(files: Sequence[tuple[str, str]], use: str | None, folder: str) -> int:
+def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None, folder: str = ".") -> int:
     """Return how many rules the files of a folder have.
 
     Raises:

@@ -233,7 +233,7 @@ def test_warnings_do_not_change_the_status(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("permit (principal, action", "unexpected"),
+        ("permit (principal, action", "the file ends within a rule"),
         ('@id("x") permit (principal, action, resource) when { context.depth < "a" };', "rule `x`"),
         ('@id("x") permit (principal, action, resource) when { context.nothing };', "no request has"),
     ],
