@@ -334,6 +334,16 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
                 placing.effect_start(text),
                 f"{why}, which is a refusal; `contains` of a set has no such limit",
             )
+    if rule.effect == "permit" and len(rule.facts) > 1:
+        head = placing.head_end(text)
+        tokens = statement.tokens
+        for type_, token in zip(tokens, tokens[2:], strict=False):
+            if token.start < head and (type_.text, token.text) == ("Action", '"authorize"'):
+                yield (
+                    token.start,
+                    "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare "
+                    "`action` takes it from nobody, and a rule of its own says that it is meant",
+                )
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
         yield placing.effect_start(text), f"it applies to no action that there is: {actions}"

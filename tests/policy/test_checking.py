@@ -259,6 +259,13 @@ def test_a_rule_reads_what_the_use_is_declared_to_have() -> None:
             ["whenever it applies, `f` forbids"],
         ),
         (
+            '@id("r") permit (principal, action in [Action::"issue", Action::"authorize"], resource);',
+            ["nothing may be used any more but what a rule permits"],
+        ),
+        ('@id("r") permit (principal, action == Action::"authorize", resource);', []),
+        ('@id("r") forbid (principal, action in [Action::"issue", Action::"authorize"], resource);', []),
+        ('@id("r") permit (principal == Agent::"authorize", action, resource);', []),
+        (
             '@id("a") @max_tll("5m") @aproval("x") @note("y") ' + PERMIT_ALL.partition(") ")[2],
             ["`@max_ttl`", "`@appr"],
         ),
