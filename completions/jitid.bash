@@ -42,7 +42,7 @@ __jitid_table() {
         verbs='systemd cron'
         ;;
     'config')
-        verbs='show get set path'
+        verbs='show get set unset path'
         ;;
     'completion')
         verbs='show install'
@@ -268,6 +268,9 @@ __jitid_table() {
         ;;
     'config set')
         arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color setting'
+        ;;
+    'config unset')
+        arguments=':ledger,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,format,color'
         ;;
     'config path')
         ;;

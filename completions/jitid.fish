@@ -215,6 +215,7 @@ complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line th
 complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
 complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
 complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a unset -d 'Take one setting out of the user\'s file'
 complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
 
 # jitid completion
@@ -695,6 +696,9 @@ complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka
 # jitid config set
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
+
+# jitid config unset
+complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey timeout\\tkey format\\tkey color\\tkey'
 
 # jitid config path
 

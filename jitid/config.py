@@ -74,21 +74,19 @@ class Config:
         return self.text("ledger") or ""
 
     def oidc(self) -> tuple[OidcIssuer, ...]:
-        """Return the issuers whose ID tokens prove a delegator. Raises ConfigurationError."""
-        from jitid.oidc import OidcIssuer, check_settings
+        """Return the issuers whose ID tokens prove a delegator.
+
+        Whether their settings can be meant is checked when one of them is asked: `oidc.check_settings`.
+        """
+        from jitid.oidc import OidcIssuer
 
         issuers = []
         for issuer, fields in self._oidc.items():
-            given = dict(fields)
-            for name in ("jwks", "audience"):
-                if name not in given:
-                    hint = f"jitid config set oidc.{issuer}.{name} VALUE"
-                    raise ConfigurationError(f"the OIDC issuer {quote(issuer)} has no `{name}`", hint)
+            given = {"jwks": "", "audience": "", **fields}
             if "algorithms" in given:
                 algorithms = given["algorithms"]
                 given["algorithms"] = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
-            given["jwks"] = absolute(given["jwks"], self.path.rpartition("/")[0])
-            issuers.append(check_settings(OidcIssuer(issuer, **given)))
+            issuers.append(OidcIssuer(issuer, **given))
         return tuple(issuers)
 
     def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:

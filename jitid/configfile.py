@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from jitid.errors import ConfigurationError
-from jitid.settings import ALGORITHMS, SETTINGS, Value, convert, nearest, one_of
+from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
 from jitid.text import quote, safe
 
@@ -137,7 +137,7 @@ def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner
             _audience(name, shown): each
             for name, each in _choices(algorithms, "audience", ALGORITHMS, shown).items()
         },
-        _oidc(document, shown),
+        _oidc(document, shown, folder),
     )
 
 
@@ -209,7 +209,8 @@ def _audience(text: str, shown: str) -> str:
         raise ConfigurationError(f"{shown}: {error.message}", error.hint) from None
 
 
-def _oidc(document: Mapping[str, Any], shown: str) -> dict[str, dict[str, Any]]:
+def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dict[str, Any]]:
+    """Return the issuers of ID tokens with what is said of each; a relative path of a key set begins in `folder`."""
     issuers = _table(document.get("oidc", {}), "oidc", shown)
     for issuer, fields in issuers.items():
         for name, value in _table(fields, f"oidc.{issuer}", shown).items():
@@ -221,7 +222,10 @@ def _oidc(document: Mapping[str, Any], shown: str) -> dict[str, dict[str, Any]]:
                 raise ConfigurationError(
                     f"{where} is {'a list of texts' if name == 'algorithms' else 'a text'}"
                 )
-    return issuers
+    return {
+        issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
+        for issuer, fields in issuers.items()
+    }
 
 
 def _word(path: str) -> str:

@@ -133,7 +133,12 @@ def _speaking(
         objection = Objection(
             "approver-unknown",
             f"the directory has no {quote(approver.name)}",
-            "an approver is a known delegator: jitid delegator list",
+            "an approver is a known delegator: jitid delegator list; or "
+            + (
+                "prove by an ID token who you are: --delegator-token-file FILE"
+                if approver.subject is None
+                else "tell whose subject it is: jitid delegator change NAME --subject 'ISS SUB'"
+            ),
         )
     elif person.disabled_at is not None:
         objection = Objection(

@@ -132,6 +132,10 @@ class BusyError(StorageError):
     """Others hold the ledger; trying again helps."""
 
 
+class DiskError(StorageError):
+    """The disk did not answer for what was written: whatever would be built on it may be lost with it."""
+
+
 class RefusedError(JitidError):
     """The backend does not serve this caller."""
 

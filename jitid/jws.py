@@ -162,12 +162,13 @@ def check_claims(
     audiences: Collection[str],
     now: int,
     leeway: int = 0,
+    what: str = "the token",
 ) -> None:
     """Refuse claims of another issuer, for another audience, or not valid at `now` (RFC 7519, section 4.1).
 
     `exp` and `iat` are required, `nbf` is checked where it stands; all are integers, seconds since the epoch.
     A token is dead at its `exp`, whatever `leeway` says: that far may a foreign clock be ahead in `iat`
-    and `nbf`. `aud` is a string or a list of strings, one of which is among `audiences`.
+    and `nbf`. `aud` is a string or a list of strings, one of which is among `audiences`. `what` is what it is called.
 
     Raises InvalidCredentialError with a reason of one clause.
     """
@@ -175,27 +176,27 @@ def check_claims(
         # `in` would find "a" in it.
         raise TypeError("audiences is a collection of strings")
     if claims.get("iss") != issuer:
-        raise InvalidCredentialError("the token is from another issuer")
+        raise InvalidCredentialError(f"{what} is from another issuer")
     audience = claims.get("aud")
     named = audience if type(audience) is list else [audience]
     if not all(type(one) is str for one in named):
-        raise InvalidCredentialError("the token's audience is missing or not made of strings")
+        raise InvalidCredentialError(f"{what}'s audience is missing or not made of strings")
     if not any(one in audiences for one in named):
-        raise InvalidCredentialError("the token is for another audience")
+        raise InvalidCredentialError(f"{what} is for another audience")
     for name in ("sub", "jti", "client_id", "scope"):
         if type(claims.get(name, "")) is not str:
-            raise InvalidCredentialError(f"the token's `{name}` is not a string")
+            raise InvalidCredentialError(f"{what}'s `{name}` is not a string")
     expires_at, issued_at = claims.get("exp"), claims.get("iat")
     not_before = claims.get("nbf", issued_at)
     # `type` and not `isinstance`: to Python, true is an integer.
     if not (type(expires_at) is int and type(issued_at) is int and type(not_before) is int):
-        raise InvalidCredentialError("the token's times are missing or not integers")
+        raise InvalidCredentialError(f"{what}'s times are missing or not integers")
     if now >= expires_at:
-        raise InvalidCredentialError("the token has expired")
+        raise InvalidCredentialError(f"{what} has expired")
     if now + leeway < not_before:
-        raise InvalidCredentialError("the token is not valid yet")
+        raise InvalidCredentialError(f"{what} is not valid yet")
     if now + leeway < issued_at:
-        raise InvalidCredentialError("the token is issued in the future")
+        raise InvalidCredentialError(f"{what} is issued in the future")
 
 
 def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:

@@ -6,10 +6,12 @@ import os
 import stat
 import time
 from collections.abc import Sequence
+from shlex import quote as word
 from typing import IO, Any, NamedTuple
 
 from jitid import jws, strictjson
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError, UsageError
+from jitid.lifetime import format_time
 from jitid.name import check_delegator
 from jitid.text import quote, safe
 
@@ -21,6 +23,10 @@ CLOCK_LEEWAY = 60
 
 MAX_RSA_BITS = 8192
 """A longer modulus buys no safety, only time for whoever sends tokens."""
+
+_LONGEST = 100
+_TOLD = 5
+"""So many names are told in a sentence, and so many characters of each."""
 
 # What a key for an algorithm looks like: its type, its curve, the public members that make it.
 _FORMS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
@@ -71,24 +77,39 @@ def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int,
     signature = jws.decode_part(signature_part, "signature")
     _check_header(header)
     issuer = _configured(claims, issuers)
-    jws.check_claims(claims, issuer=issuer.issuer, audiences=(issuer.audience,), now=now, leeway=CLOCK_LEEWAY)
+    _must_not_have_expired(claims, now)
+    jws.check_claims(
+        claims,
+        issuer=issuer.issuer,
+        audiences=(issuer.audience,),
+        now=now,
+        leeway=CLOCK_LEEWAY,
+        what="the ID token",
+    )
     subject = claims.get("sub")
     if not subject:
         raise InvalidCredentialError("the ID token has no subject")
     delegator = _delegator(claims, issuer)
     # The signature comes last, so that a token which is worth nothing does not make us ask the network.
-    key = choose_key(read_key_set(issuer.jwks, timeout), header, issuer.algorithms)
+    key = choose_key(read_key_set(issuer.jwks, timeout), header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
     return Proof(delegator, issuer.issuer, subject, claims["exp"])
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     """Return the issuer if its settings can be meant. Raises ConfigurationError."""
+    if not issuer.issuer:
+        raise ConfigurationError("an OIDC issuer has no name", "it is what ID tokens have as `iss`")
     name = f"the OIDC issuer {quote(issuer.issuer)}"
-    if not (issuer.issuer and issuer.audience and issuer.claim):
-        raise ConfigurationError(f"{name} needs an issuer, an audience and a claim")
+    for field in ("jwks", "audience", "claim"):
+        if not getattr(issuer, field):
+            key = f"oidc.{safe(issuer.issuer)}"
+            raise ConfigurationError(
+                f"{name} has no `{field}`",
+                f"jitid config set {word(f'{key}.{field}')} VALUE; or, if it is none: jitid config unset {word(key)}",
+            )
     if issuer.kind not in ("user", "system"):
-        raise ConfigurationError(f"{name} proves a {quote(issuer.kind)}, not a `user` or a `system`")
+        raise ConfigurationError(f"{name} proves {quote(issuer.kind)}, which is neither `user` nor `system`")
     if not issuer.algorithms or not _FORMS.keys() >= set(issuer.algorithms):
         raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")
     if not issuer.jwks.startswith("/"):
@@ -109,15 +130,50 @@ def _check_header(header: dict[str, Any]) -> None:
 
 
 def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIssuer:
-    known = [one for one in issuers if one.issuer == claims.get("iss")]
+    named = claims.get("iss")
+    if type(named) is not str:
+        raise InvalidCredentialError("the ID token names no issuer")
+    # An issuer that nothing can be done with must not stand in the way of the others.
+    known = [check_settings(one) for one in issuers if one.issuer == named]
     if not known:
-        raise InvalidCredentialError("the ID token is from an issuer that is not configured")
+        some = f"configured: {_some([one.issuer for one in issuers])}" if issuers else "none is configured"
+        raise InvalidCredentialError(
+            f"the ID token is from the issuer {quote(named, _LONGEST)}, which is not configured",
+            f"{some}; jitid-config-set(1) tells how to configure one",
+        )
     meant = [one for one in known if claims.get("aud") in (one.audience, [one.audience])]
     if not meant:
-        raise InvalidCredentialError("the ID token is for another audience, or for others too")
+        wanted = " or ".join(quote(one.audience, _LONGEST) for one in known)
+        raise InvalidCredentialError(
+            f"the ID token is for {_audience(claims.get('aud'))}, not for {wanted} alone",
+            f"ask {quote(named, _LONGEST)} for one whose only audience is {wanted}",
+        )
     if len(meant) > 1:
         raise ConfigurationError(f"the OIDC issuer {quote(meant[0].issuer)} stands twice for one audience")
-    return check_settings(meant[0])
+    return meant[0]
+
+
+def _audience(stated: object) -> str:
+    """Return in words whom a token is for by its `aud`, which can be anything."""
+    named = stated if type(stated) is list else [stated]
+    texts = [one for one in named if type(one) is str]
+    return _some(texts) if texts and texts == named else "no audience"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(quote(name, _LONGEST) for name in names[:_TOLD]) + more
+
+
+def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
+    """Refuse an ID token that has expired, and say whose it was and when; it may be one of several at hand."""
+    expires_at, subject = claims.get("exp"), claims.get("sub")
+    if type(expires_at) is int and expires_at <= now:
+        whose = f" of {quote(subject)}" if type(subject) is str else ""
+        raise InvalidCredentialError(
+            f"the ID token{whose} expired at {format_time(expires_at)}",
+            f"get a new one from {quote(claims['iss'], _LONGEST)}",
+        )
 
 
 def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
@@ -141,19 +197,29 @@ class Key(NamedTuple):
     members: dict[str, Any]
 
 
-def choose_key(keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str]) -> Key:
+def choose_key(
+    keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str], place: str
+) -> Key:
     """Return the key that the header names by `kid`, or the only one that signs when it names none.
 
-    Raises InvalidCredentialError.
+    `place` is where the keys are from. Raises InvalidCredentialError.
     """
     kid = header.get("kid")
-    named = [
-        key for jwk in keys if kid is None or jwk.get("kid") == kid if (key := _signing_key(jwk, algorithms))
-    ]
+    signing = [(jwk.get("kid"), key) for jwk in keys if (key := _signing_key(jwk, algorithms))]
+    named = [key for id_, key in signing if kid is None or id_ == kid]
     if len(named) != 1:
-        raise InvalidCredentialError("the ID token names no key that its issuer publishes for signing")
+        published = _some([str(id_) for id_, _ in signing if id_ is not None]) or (
+            f"{len(signing)} without an id" if signing else "none"
+        )
+        raise InvalidCredentialError(
+            "the ID token names no key that its issuer publishes for signing",
+            f"it names {'none' if kid is None else quote(kid)}; in {quote(place, _LONGEST)} there are: {published}",
+        )
     if header.get("alg") != named[0].alg:
-        raise InvalidCredentialError("the ID token's algorithm is not its key's")
+        raise InvalidCredentialError(
+            "the ID token's algorithm is not its key's",
+            f"it is {quote(header['alg'])}, and the key is for {named[0].alg}",
+        )
     return named[0]
 
 
@@ -249,7 +315,8 @@ def _check_address(address: str) -> bool:
         good = False
     if not good or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
         raise ConfigurationError(
-            f"the key set's place {quote(address)} is neither an absolute path nor an https address"
+            f"the key set's place {quote(address)} is neither a path nor an https address",
+            "http counts on this machine alone, as http://127.0.0.1:PORT/",
         )
     return loopback
 

@@ -403,6 +403,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("key", "text", True),)),
     "config set": ({
     }, (("key", "text", True), ("value", "text", True),)),
+    "config unset": ({
+    }, (("key", "text", True),)),
     "config path": ({
     }, ()),
     "completion show": ({

@@ -100,6 +100,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config show": ("config:show", "Show the settings in force."),
     "config get": ("config:get", "Print the value of one setting."),
     "config set": ("config:set_", "Write one setting to the user's file."),
+    "config unset": ("config:unset", "Take one setting out of the user's file."),
     "config path": ("config:path", "Print the path of the user's file."),
     "completion show": ("completion:show", "Print the completion script of a shell."),
     "completion install": (

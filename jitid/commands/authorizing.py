@@ -13,7 +13,7 @@ from jitid.authorization import EMPTY, Asked, check_action, check_context, check
 from jitid.commands import incoming, rows
 from jitid.commands.verdicts import row_of
 from jitid.environment import open_authority, policy_mark, standing
-from jitid.errors import ConfigurationError, JitidError, PartialError, StorageError, UsageError
+from jitid.errors import ConfigurationError, DiskError, JitidError, PartialError, StorageError, UsageError
 from jitid.formats import output
 from jitid.formats.json import dumps
 from jitid.secret import Secret
@@ -145,8 +145,10 @@ class _Deciding:
 
     def _failed(self, error: JitidError) -> None:
         self.failed = error
-        # What may pass, or be mended, need not end what has worked so far.
-        if not self._decided or not isinstance(error, (StorageError, ConfigurationError)):
+        # What may pass, or be mended, need not end what has worked so far; what a disk may have lost does not pass:
+        # it answers for what comes after as if that stood on firm ground.
+        passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
+        if not self._decided or not passes:
             self.over = error
 
 

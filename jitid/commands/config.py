@@ -13,7 +13,7 @@ from jitid.configfile import read_file, read_layer
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.settings import SETTINGS, Value, convert, nearest
+from jitid.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
@@ -62,24 +62,37 @@ def set_(given: Globals, key: options.Key, value: options.NewValue) -> None:
     but for comments. Keys of tables are written as floor.scope.PATTERN, floor.audience.AUD,
     algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
-    import tomli_w
-
-    from jitid.files import write_private
-
-    path = own_file(given.config_file)
-    profile = given.profile or os.environ.get("JITID_PROFILE")
+    path, profile = own_file(given.config_file), _profile(given)
     names, new = _assignment(key, value)
     with _locked(path):
         document = read_file(path) or {}
         table: dict[str, Any] = document
-        for name in (*(("profile", profile) if profile else ()), *names[:-1]):
+        for name in (*profile, *names[:-1]):
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
                 raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
         table[names[-1]] = new
-        for each in (document, document.get("profile", {}).get(profile, {})):
+        for each in (document, document.get("profile", {}).get(profile[-1], {}) if profile else {}):
             read_layer(each, path, path, "user")
-        write_private(path, tomli_w.dumps(document).encode())
+        _write(path, document)
+
+
+def unset(given: Globals, key: options.Key) -> None:
+    """Take one setting out of the user's file.
+
+    What another file or the default says counts from then on. With --profile it is taken out of that profile; with
+    --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
+    """
+    path = own_file(given.config_file)
+    with _locked(path):
+        document = read_file(path) or {}
+        table: Any = document
+        for name in _profile(given):
+            table = table.get(name, {}) if isinstance(table, dict) else {}
+        if _removed(table, _places(key, table)):
+            _write(path, document)
+        else:
+            given.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
 
 
 def path(given: Globals) -> None:
@@ -103,6 +116,52 @@ def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
             yield f"{name}.{key}", text, origin
 
 
+def _profile(given: Globals) -> tuple[str, ...]:
+    """Return the path of tables to the profile that is meant; none without one."""
+    profile = given.profile or os.environ.get("JITID_PROFILE")
+    return ("profile", profile) if profile else ()
+
+
+def _write(path: str, document: dict[str, Any]) -> None:
+    import tomli_w
+
+    from jitid.files import write_private
+
+    write_private(path, tomli_w.dumps(document).encode())
+
+
+def _places(key: str, table: object) -> list[list[str]]:
+    """Return where what a key names may stand: the paths to it, the likeliest first.
+
+    What a file has and nothing knows can be taken out, too. Raises UsageError.
+    """
+    for name, dots in _TABLES.items():
+        if key.startswith(name) and len(key) > len(name):
+            names = key.split(".", dots)
+            if name != "oidc.":
+                return [names]
+            issuer, _, field = names[1].rpartition(".")
+            return [names, ["oidc", issuer, field]]
+    if key not in SETTINGS and not (isinstance(table, dict) and key in table):
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
+    return [[key]]
+
+
+def _removed(table: object, places: list[list[str]]) -> bool:
+    """Take out what stands at the first of these places that has something, and the tables that are empty then."""
+    for names in places:
+        around: list[Any] = [table]
+        for name in names[:-1]:
+            around.append(around[-1].get(name) if isinstance(around[-1], dict) else None)
+        if isinstance(around[-1], dict) and names[-1] in around[-1]:
+            del around[-1][names[-1]]
+            for outer, name in zip(reversed(around[:-1]), reversed(names[:-1]), strict=True):
+                if not outer[name]:
+                    del outer[name]
+            return True
+    return False
+
+
 def _written(name: str, value: Value) -> Value:
     if SETTINGS[name].kind == "duration" and isinstance(value, int):
         from jitid.lifetime import format_duration
@@ -119,7 +178,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
             if table != "oidc.":
                 return names, value
             issuer, _, field = names[1].rpartition(".")
-            return ["oidc", issuer, field], value.split() if field == "algorithms" else value
+            return ["oidc", issuer, field], _of_issuer(issuer, field, value)
     if key not in SETTINGS:
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
     # Paths are kept as they are meant here and now; a file elsewhere would read them from its own folder.
@@ -127,6 +186,22 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
     if SETTINGS[key].kind == "duration":
         return [key], value
     return [key], list(converted) if isinstance(converted, tuple) else converted
+
+
+def _of_issuer(issuer: str, field: str, value: str) -> str | list[str]:
+    """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
+    from jitid.oidc import OidcIssuer, check_settings
+
+    new: str | list[str] = value
+    if field == "algorithms":
+        new = value.split()
+    elif field == "jwks" and value.strip():
+        new = absolute(value, os.getcwd())
+    if field in OidcIssuer._fields:
+        # The others are set one by one, too: what is wrong with this one is told now, not when somebody needs it.
+        said: dict[str, Any] = {field: tuple(new) if isinstance(new, list) else new}
+        check_settings(OidcIssuer(issuer, "/", "any")._replace(**said))
+    return new
 
 
 @contextmanager

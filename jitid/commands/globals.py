@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from jitid.formats.view import View
 
 
+_PIPE = " | "
+
+
 class Option(NamedTuple):
     """An option that a line gives."""
 
@@ -154,9 +157,11 @@ class Globals:
         Without them a copy of it would act on another ledger. What is no command of jitid is returned as it is, between
         the others of a pipe too.
         """
-        first, pipe, rest = text.partition(" | ")
-        if pipe:
-            return f"{self.command(first)}{pipe}{self.command(rest)}"
+        at = text.find(_PIPE)
+        while at >= 0:
+            if _is_whole(text[:at]):
+                return f"{self.command(text[:at])}{_PIPE}{self.command(text[at + len(_PIPE) :])}"
+            at = text.find(_PIPE, at + 1)
         verb = text.removeprefix("jitid ")
         flags = {"--config": self.config_file, "--profile": self.profile, "--ledger": self.ledger}
         if verb == text or not any(flags.values()):
@@ -205,3 +210,14 @@ class Globals:
         if wanted is None and os.environ.get("TERM") == "dumb":
             return False
         return wanted
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether all quotes of the beginning of a command are closed: a bar within them is no pipe."""
+    from shlex import split
+
+    try:
+        split(text)
+    except ValueError:
+        return False
+    return True

@@ -97,8 +97,8 @@ def _wait(given: Globals, authority: Authority, denial: ApprovalNeededError, pat
                     denial.missing = page.approvals[0].missing_at(page.now)
             left = end - time.monotonic()
             if left <= 0:
-                lacking = " and nobody of ".join(map(quote, denial.missing))
-                denial.message += f"; within {format_duration(patience)} nobody of {lacking} has granted it, and it stays open"
+                within, who = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
+                denial.message += f"; within {within} nobody of {who} has granted it, and it stays open"
                 denial.hint = f"{_ask(given, denial)}; then repeat the same command"
                 raise denial
             shown.tell(left, denial.missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from jitid.errors import BusyError, DamagedError, IntegrityError, JitidError, StorageError
+from jitid.errors import BusyError, DamagedError, DiskError, IntegrityError, JitidError, StorageError
 
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 """What Python's SQLite raises; the second for names and schemas that are no text."""
@@ -36,7 +36,7 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
                 "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
             )
         case sqlite3.SQLITE_IOERR:
-            return StorageError(
+            return DiskError(
                 f"the disk failed: {error}; nothing was acknowledged",
                 "check the disk, then repeat the command",
             )

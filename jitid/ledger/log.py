@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from jitid.errors import StorageError
+from jitid.errors import DiskError
 from jitid.files import sync_folder
 
 
@@ -25,7 +25,7 @@ class WriteAheadLog:
         """Make every commit so far durable.
 
         Raises:
-            StorageError: the disk does not answer for it; what was committed may be lost in a power cut.
+            DiskError: the disk does not answer for it; what was committed may be lost in a power cut.
 
         """
         if not self._path:
@@ -37,7 +37,7 @@ class WriteAheadLog:
                 sync_folder(os.path.dirname(self._path))
             os.fdatasync(self._descriptor)
         except OSError as error:
-            raise StorageError(
+            raise DiskError(
                 f"the disk failed: {error.strerror}; nothing was acknowledged",
                 "check the disk, then repeat the command",
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from jitid.errors import UsageError
 from jitid.text import quote
 
 Schema = Mapping[str, Any]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
+"""What may be the name of an argument, and is shorter than any token."""
 
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
@@ -149,15 +153,16 @@ HANDED_BACK = _gives(
 def check(arguments: Mapping[str, Any], schema: Schema) -> None:
     """Hold the arguments of a call to the schema of its tool.
 
-    Raises UsageError for what does not fit; it repeats nothing of that, which may be a token.
+    Raises UsageError for what does not fit; it repeats nothing of that but a short name, since it may be a token.
     """
     properties: Mapping[str, Schema] = schema["properties"]
-    if not arguments.keys() <= properties.keys():
-        known = ", ".join(properties)
-        raise UsageError(
-            "there is an argument that this tool does not take",
-            f"it takes: {known}" if known else "it takes none",
-        )
+    for name in arguments:
+        if name not in properties:
+            known = ", ".join(properties)
+            which = f"the argument {quote(name)}" if _NAME.fullmatch(name) else "an argument that is given"
+            raise UsageError(
+                f"{which} is none that this tool takes", f"it takes: {known}" if known else "it takes none"
+            )
     for name in schema.get("required", ()):
         if name not in arguments:
             raise UsageError(f"the argument {quote(name)} is missing")

@@ -24,6 +24,7 @@ from jitid.processes import this_process
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
+    from jitid.authority.operations import Inspection
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.request import IssueRequest
@@ -50,9 +51,7 @@ class Session:
 
     def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Tell who the agent is and what it holds. Raises JitidError."""
-        found = self._perform(Inspect(token=self._own_token()))
-        if found.reason is not None:
-            raise _not_valid(found.reason)
+        found = self._own()
         self._drop_expired()
         return {
             **telling.own(found),
@@ -62,7 +61,10 @@ class Session:
 
     def what_may_i_do(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Tell whether a request would pass, changing nothing. Raises JitidError for one that cannot be meant."""
-        request = self._request({"agent": "agent", **arguments})
+        if "agent" not in arguments:
+            # Policies are about names: another one than the agent's own would be a question that nobody has asked.
+            arguments = {**arguments, "agent": self._own().credential.agent}
+        request = self._request(arguments)
         try:
             (foreseen,) = self._perform(Issue(requests=(request,), dry_run=True))
         except PolicyDeniedError as denial:
@@ -162,6 +164,12 @@ class Session:
             "detail": None,
         }
         return request_from(stated, self._own_token())
+
+    def _own(self) -> Inspection:
+        found = self._perform(Inspect(token=self._own_token()))
+        if found.reason is not None:
+            raise _not_valid(found.reason)
+        return found
 
     def _own_token(self) -> Secret:
         # Anew each time: `run` renews it in place.

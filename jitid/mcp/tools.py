@@ -51,7 +51,8 @@ TOOLS: Mapping[str, Tool] = {
             "what_may_i_do",
             "What may I do",
             "Ask whether request_identity would permit something, without doing it: the answer says what would be "
-            "granted, or why not and what would pass. Without arguments: whether you may delegate at all.",
+            "granted, or why not and what would pass. What is left out is as you are: without arguments it asks for an "
+            "identity of your own name, for all your audiences and without scopes.",
             schema.QUESTION,
             schema.DECISION,
             _LOOKS,

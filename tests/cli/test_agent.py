@@ -175,6 +175,30 @@ def test_a_command_that_is_told_acts_on_no_terminal_and_registers(shell: Shell, 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        "a | jitid $(touch pwned)",
+        "it's | jitid `touch pwned`",
+        "a \" | jitid b | jitid ' | jitid c; touch pwned",
+    ],
+)
+def test_a_bar_in_a_purpose_is_no_pipe_in_the_command(tmp_path: Path, purpose: str) -> None:
+    """The flags by which the ledger was found come in once, in front, whatever stands between the quotes."""
+    folder = tmp_path / "it's my ledger"
+    shell = Shell(tmp_path, tmp_path / "none")
+    given = ("--ledger", str(folder))
+    shell.good(*given, "delegator", "add", "alice")
+    for number in range(5):
+        shell.good(*given, *ISSUE, f"T{number}", "--purpose", purpose)
+    line = shell.good(*given, "agent", "classify", "bot", "--field", "command")
+    assert line.count("--ledger") == 1
+    done = _pasted(shell, line)
+    assert done.returncode == 0, done.stderr
+    assert not (shell.home / "pwned").exists()
+    assert shell.good(*given, "agent", "show", "bot", "--field", "purpose") == f"{purpose}\n"
+
+
 @pytest.mark.parametrize("name", ["-x", "--help", "--yes"])
 def test_what_is_told_of_a_name_that_begins_as_an_option_can_be_pasted(shell: Shell, name: str) -> None:
     for number in range(5):

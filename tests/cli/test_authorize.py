@@ -26,7 +26,7 @@ from jitid.scope import Scope
 from jitid.secret import Secret
 from tests.builders import DAY, World
 from tests.cli.test_terminal import Terminal
-from tests.real import Shell, command
+from tests.real import Shell, command, need
 
 BATCH = ("authorize", "--batch")
 
@@ -296,8 +296,10 @@ def test_who_reads_no_answer_ends_it_and_what_was_asked_is_recorded(scene: Scene
         assert other.process.stdout is not None
         other.process.stdout.close()
         # It may be noticed while it waits: then there is nobody to write to.
+        assert other.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            other.write(scene.line("second"))
+            # Past the buffer, which would keep what nobody has taken and write it again at the end.
+            os.write(other.process.stdin.fileno(), scene.line("second").encode())
         assert other.process.wait(60) == 74
     assert scene.recorded()[0] == ("first", True)
 
@@ -352,6 +354,23 @@ def test_what_cannot_be_recorded_is_denied_and_the_next_is_tried_again(scene: Sc
     assert status == 5
     assert "other writers held the ledger" in said
     assert scene.recorded() == [("first", True), ("third", True)]
+
+
+def test_a_disk_that_fails_once_ends_it(scene: Scene) -> None:
+    """What comes after would be built on what may be lost, though the disk answered for it."""
+    fault = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2"]
+    done = scene.shell.run(
+        *BATCH,
+        before=[need("strace"), "-f", "-qq", "-o", os.devnull, *fault],
+        stdin="".join(scene.line(f"r{number}") for number in range(2 * MOST + 1)),
+    )
+    assert done.returncode == 5
+    assert "the disk failed" in done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["decision"] for one in told] == ["allow"] * MOST + ["deny"] * MOST
+    recorded = {resource for resource, allowed in scene.recorded() if allowed}
+    assert {f"r{number}" for number in range(MOST)} <= recorded
+    assert f"r{2 * MOST}" not in recorded
 
 
 def test_where_nothing_can_be_recorded_from_the_start_it_ends(scene: Scene) -> None:

@@ -89,6 +89,25 @@ def test_a_bad_one_is_refused_and_never_shown(claims: dict[str, Any], shell: She
     assert shell.good("audit", "log", "--operation", "denial", "--field", "task") == "T\n"
 
 
+def test_a_second_issuer_that_lacks_something_keeps_nobody_from_using_the_first(shell: Shell) -> None:
+    """The doctor names it, and it can be taken away."""
+    shell.good("config", "set", "oidc.id.example.audience", "jitid")
+    line = ("issue", "--task", "T", "--kind", "opaque", "--out", "a.tok", "--delegator-token-file")
+    shell.good(*line, id_token(shell))
+    done = shell.run(*line, id_token(shell, iss="id.example"))
+    assert (done.returncode, "`id.example` has no `jwks`" in done.stderr) == (2, True)
+    assert "`id.example` has no `jwks`" in shell.run("doctor").stdout
+    shell.good("config", "unset", "oidc.id.example")
+    assert "id.example" not in shell.run("doctor").stdout
+    done = shell.run(*line, id_token(shell, iss="id.example"))
+    assert (done.returncode, f"configured: `{ISSUER}`" in done.stderr) == (8, True)
+
+
+def test_the_file_of_a_key_set_is_meant_where_it_is_named(shell: Shell) -> None:
+    shell.good("config", "set", f"oidc.{ISSUER}.jwks", "jwks.json")
+    shell.good("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file", id_token(shell))
+
+
 def test_without_a_configured_issuer_none_is_believed(shell: Shell) -> None:
     (shell.home / ".config/jitid/config.toml").unlink()
     done = shell.run("issue", "--task", "T", "--delegator-token-file", id_token(shell))

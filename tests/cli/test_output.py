@@ -282,7 +282,7 @@ def test_only_system_calls_that_write_the_token_come_after_the_commit(shell: She
 
 
 def test_what_has_a_successor_is_left_no_longer_than_beside_it(shell: Shell) -> None:
-    shell.good("issue", "--task", "SUCCEEDED", "--delegator", "alice", "--ttl", "1h", "--out", "token")
+    shell.good("issue", "--task", "SUCCEEDED", "--delegator", "alice", "--ttl", "30m", "--out", "token")
     shell.good("renew", "--token-file", "token")
     left = shell.good("list", "--live", "--task", "SUCCEEDED", "--field", "left").split()
     old, new = sorted(map(parse_duration, left))

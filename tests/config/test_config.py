@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from jitid.config import Config, load
 from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.oidc import check_settings
 from jitid.settings import SETTINGS, Setting
 from jitid.task import SENSITIVITIES, rank
 
@@ -145,10 +146,10 @@ def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
     """`config set` writes one field at a time, so an incomplete one is no error before."""
     with surroundings() as environ:
         write(environ, "user", "[oidc.'https://ci.example']\njwks = 'jwks.json'\n")
-        config = load(environ=environ)
+        (issuer,) = load(environ=environ).oidc()
         with pytest.raises(ConfigurationError, match="has no `audience`"):
-            config.oidc()
+            check_settings(issuer)
         write(environ, "user", "[oidc.'https://ci.example']\njwks = 'jwks.json'\naudience = 'jitid'\n")
         (issuer,) = load(environ=environ).oidc()
         assert (issuer.issuer, issuer.audience) == ("https://ci.example", "jitid")
-        assert issuer.jwks == f"{environ['HOME']}/.config/jitid/jwks.json"
+        assert check_settings(issuer).jwks == f"{environ['HOME']}/.config/jitid/jwks.json"

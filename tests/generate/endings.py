@@ -340,6 +340,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "config show": _SETTINGS,
     "config get": {**_SETTINGS, 3: "The setting has no value."},
     "config set": {**_SETTINGS, 74: "The file could not be written, and is as it was."},
+    "config unset": {
+        **_SETTINGS,
+        0: "It is not set there, now or before.",
+        74: "The file could not be written, and is as it was.",
+    },
     "config path": _SETTINGS,
 }
 """Verb -> how it can end, besides by a bug or a signal; without a sentence of its own it is the general one."""

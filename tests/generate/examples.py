@@ -174,9 +174,13 @@ jitid run --task INC-4821 --delegator alice --scope 'repo:*' \\
             tried=False,
         ),
         Example(
-            "Whether it answers, by hand:",
-            """echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
-    jitid mcp --token-file planner.jwt""",
+            "By hand, what a client writes: who it is, and a call of a tool:",
+            """{ echo '{"jsonrpc":"2.0","id":1,"method":"initialize",'\\
+'"params":{"protocolVersion":"2025-06-18"}}'
+echo '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
+'"params":{"name":"what_may_i_do","arguments":{"ttl":"5m"}}}'
+} | jitid mcp --token-file planner.jwt""",
         ),
     ),
     "renew": (
@@ -614,6 +618,12 @@ sudo systemctl start jitid-sweep.timer""",
     "config set": (
         Example("Shorter lives:", "jitid config set ttl 10m"),
         Example(
+            "Believe the ID tokens of an issuer whose keys are in a file:",
+            """\
+jitid config set oidc.https://id.example.jwks keys.json
+jitid config set oidc.https://id.example.audience jitid""",
+        ),
+        Example(
             "No task that touches production is less than highly sensitive:",
             "jitid config set 'floor.scope.prod:*' high",
         ),
@@ -621,6 +631,10 @@ sudo systemctl start jitid-sweep.timer""",
             "For one profile only:",
             "jitid --profile ci config set audience https://api.example",
         ),
+    ),
+    "config unset": (
+        Example("As it is by default again:", "jitid config unset ttl"),
+        Example("Believe no ID token of an issuer any more:", "jitid config unset oidc.https://id.example"),
     ),
     "config path": (Example("Look at the file itself:", 'cat "$(jitid config path)"'),),
 }
@@ -658,7 +672,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
     "approve list": ("approve show", "approve grant", "approve deny"),
     "approve show": ("approve list", "approve grant", "approve deny", "issue"),
-    "approve grant": ("approve list", "approve show", "approve deny", "issue"),
+    "approve grant": ("approve list", "approve show", "approve deny", "config set", "issue"),
     "approve deny": ("approve list", "approve show", "approve grant", "revoke"),
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
@@ -692,7 +706,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),
     "config get": ("config show", "config set"),
-    "config set": ("config get", "config show", "config path"),
+    "config set": ("config unset", "config get", "config show", "config path"),
+    "config unset": ("config set", "config show", "config path"),
     "config path": ("config show", "config set"),
 }
 """Verb -> verbs whose pages tell what belongs to it."""

@@ -194,7 +194,8 @@ as sensitive as the agent's at least. The answer has ids, scopes, expiry, and in
 the token.
 
 `what_may_i_do` takes the same, all of it optional, and does nothing: `permitted` says whether the request would pass,
-with what would be granted, or the reason and the nearest that would pass.
+with what would be granted, or the reason and the nearest that would pass. Without `agent` it is asked for an agent of
+the same name as the one that asks.
 
 `hand_back` takes an `id`, and ends that identity with all that descends from it. It must be the agent's own or one that
 descends from it; anything else is refused and recorded, whether the ledger knows it or not.
@@ -230,6 +231,9 @@ On a terminal the rules stand beneath it with their text, as it was when they as
 stated. The purpose is the words of whoever asks, and so is everything else that nobody proved: `delegator_proof`
 says how the delegator was.""",
     "approve grant": """\
+Whose ID tokens are believed is configured: jitid-config-set(1). The name that one gives is looked up in the directory,
+or its subject (`jitid delegator add --subject`).
+
 An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
 `approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
 for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
@@ -679,6 +683,16 @@ With --dry-run the fields are those of jitid-revoke(1).""",
     "keys jwks": """\
 A verifier with these keys needs no ledger, and does not learn of a revocation: it honours a token until it
 expires.""",
+    "config set": """\
+An issuer of ID tokens is believed by what is set of it. ISSUER is what its tokens have as `iss`, letter by letter. Two
+fields are needed: `jwks` is where its keys are (RFC 7517), a file or an https address, such as the `jwks_uri` of its
+/.well-known/openid-configuration; `audience` is what its tokens have as `aud` for jitid, and for nobody else. Three
+more may be set: `claim` names the delegator (default: `sub`; `email` counts only if it is verified), `kind` says
+whether that is a `user` or a `system` (default: `user`), `algorithms` are those that sign (default: RS256 ES256 EdDSA
+PS256). An issuer that lacks something keeps no other from being believed; `jitid doctor` names it.
+
+A relative path is kept as it is meant in the working directory. One that is written into the file by hand begins in the
+folder of that file.""",
     "config show": """\
 With --origin there is the field `origin` too.""",
 }

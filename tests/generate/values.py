@@ -244,6 +244,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "config show": ("key", "value", "origin"),
     "config get": ("key", "value", "origin"),
     "config set": (),
+    "config unset": (),
     "config path": (),
     "doctor": doctor.FIELDS,
     "completion show": (),

@@ -352,6 +352,13 @@ def test_a_stranger_may_not_approve(office: Office) -> None:
     id_ = office.ask(**PAY)
     assert office.refused(id_, "mallory") == ("approver-unknown",)
     assert office.refused(id_, None) == ("approver-unknown",)
+    for token, hint in (
+        (id_token("mallory"), "delegator change NAME --subject"),
+        (None, "--delegator-token-file"),
+    ):
+        with pytest.raises(PolicyDeniedError) as caught:
+            office.authority.perform(GrantApproval(id=id_, approver_token=token))
+        assert hint in str(caught.value.hint)
 
 
 def test_who_is_disabled_may_not_approve(office: Office) -> None:

@@ -148,6 +148,24 @@ def test_what_may_be_done_is_told_without_doing_it(shell: Shell, server: Server)
     assert states(shell) == ["active", "active"]
 
 
+def test_without_an_agent_it_is_asked_for_the_agents_own_name(shell: Shell, server: Server) -> None:
+    (shell.ledger / "policy" / "default.cedar").write_text(
+        '@id("own") permit (principal == Agent::"planner", action, resource);'
+    )
+    told = server.call("what_may_i_do")
+    assert (told["permitted"], told["agent"]) == (True, "planner")
+    assert not server.call("what_may_i_do", agent="coder")["permitted"]
+
+
+def test_an_argument_that_is_none_is_named_if_it_is_short(server: Server) -> None:
+    error = server.refused("request_identity", agent="x", scope=["a:b"])
+    assert error["message"] == "the argument `scope` is none that this tool takes"
+    assert error["hint"] == "it takes: agent, scopes, audiences, ttl, purpose, task"
+    for hostile in ("x" * 32, "", "a b", "\x1b[31m", "jitid_" + "0" * 38):
+        error = server.refused("whoami", **{hostile: 1})
+        assert error["message"] == "an argument that is given is none that this tool takes"
+
+
 def test_the_policy_of_the_moment_decides(shell: Shell, server: Server) -> None:
     server.call("request_identity", agent="coder")
     policy = shell.ledger / "policy" / "default.cedar"

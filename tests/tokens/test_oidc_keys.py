@@ -83,14 +83,14 @@ def test_a_place_that_is_no_safe_file_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_or_weak_key_is_a_fault_of_the_configuration(members: dict[str, Any]) -> None:
     """RSA has at least 2048 bits (RFC 7518, section 3.3), and no more than are reasonable to compute with."""
     alg = {"OKP": "EdDSA", "EC": "ES256", "RSA": "RS256"}[members["kty"]]
-    key = oidc.choose_key([members], {"alg": alg}, [alg])
+    key = oidc.choose_key([members], {"alg": alg}, [alg], "/keys.json")
     with pytest.raises(ConfigurationError):
         oidc.check_signature(key, b"message", bytes(64))
 
 
 def test_a_private_half_published_by_mistake_is_not_loaded() -> None:
     """Verifying needs none."""
-    key = oidc.choose_key([{**KEYS[0], "d": "AA"}], {"alg": "EdDSA"}, ["EdDSA"])
+    key = oidc.choose_key([{**KEYS[0], "d": "AA"}], {"alg": "EdDSA"}, ["EdDSA"], "/keys.json")
     assert key.members == {"kty": "OKP", "crv": "Ed25519", "x": KEYS[0]["x"]}
 
 
@@ -100,7 +100,7 @@ def test_a_private_half_published_by_mistake_is_not_loaded() -> None:
 def test_a_key_for_something_else_is_not_chosen(change: dict[str, Any]) -> None:
     """RFC 7517, sections 4.2 to 4.4."""
     with pytest.raises(InvalidCredentialError):
-        oidc.choose_key([{**KEYS[0], **change}], {"alg": "EdDSA", "kid": "k1"}, ["EdDSA"])
+        oidc.choose_key([{**KEYS[0], **change}], {"alg": "EdDSA", "kid": "k1"}, ["EdDSA"], "/keys.json")
 
 
 def test_a_token_is_verified_by_keys_from_the_network() -> None:
@@ -193,7 +193,7 @@ def judge(text: str, keys: Iterable[dict[str, Any]]) -> str | None:
         members = jws.decode_object(header, "header")[1]
         jws.decode_part(payload, "payload")
         raw = jws.decode_part(signature, "signature")
-        key = oidc.choose_key(list(keys), members, OidcIssuer("", "", "").algorithms)
+        key = oidc.choose_key(list(keys), members, OidcIssuer("", "", "").algorithms, "/keys.json")
         oidc.check_signature(key, f"{header}.{payload}".encode(), raw)
     except InvalidCredentialError as error:
         return error.message

@@ -163,32 +163,38 @@ def test_one_key_has_one_algorithm(verify: Verify) -> None:
     assert refusal(verify, token(HEADER, CLAIMS), algorithms=("RS256",)) == NO_KEY
     key = jwk(RSA)
     for algorithms in (("RS256", "PS256"), ("PS256", "RS256")):
-        assert oidc.choose_key([key], {"alg": algorithms[0]}, algorithms).alg == algorithms[0]
+        assert oidc.choose_key([key], {"alg": algorithms[0]}, algorithms, "/keys.json").alg == algorithms[0]
         with pytest.raises(InvalidCredentialError):
-            oidc.choose_key([key], {"alg": algorithms[1]}, algorithms)
+            oidc.choose_key([key], {"alg": algorithms[1]}, algorithms, "/keys.json")
+
+
+UNKNOWN = "the ID token is from the issuer `https://ci.example/`, which is not configured"
+EXPIRED = "the ID token of `alice@example.com` expired at 2026-11-24T12:00:00Z"
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"iss": "https://ci.example/"}, "the ID token is from an issuer that is not configured"),
-        ({"iss": None}, "the ID token is from an issuer that is not configured"),
-        ({"iss": [ISSUER]}, "the ID token is from an issuer that is not configured"),
-        ({"aud": "jitid2"}, "the ID token is for another audience, or for others too"),
-        ({"aud": ["jitid", "somebody"]}, "the ID token is for another audience, or for others too"),
-        ({"aud": ["jitid", "jitid"]}, "the ID token is for another audience, or for others too"),
-        ({"aud": []}, "the ID token is for another audience, or for others too"),
-        ({"aud": None}, "the ID token is for another audience, or for others too"),
-        ({"exp": NOW}, "the token has expired"),
-        ({"exp": None}, "the token's times are missing or not integers"),
-        ({"exp": True}, "the token's times are missing or not integers"),
-        ({"iat": float(NOW)}, "the token's times are missing or not integers"),
-        ({"iat": NOW + 61}, "the token is not valid yet"),
-        ({"nbf": NOW + 61}, "the token is not valid yet"),
-        ({"iat": NOW + 61, "nbf": NOW}, "the token is issued in the future"),
+        ({"iss": "https://ci.example/"}, UNKNOWN),
+        ({"iss": None}, "the ID token names no issuer"),
+        ({"iss": [ISSUER]}, "the ID token names no issuer"),
+        ({"aud": "jitid2"}, "the ID token is for `jitid2`, not for `jitid` alone"),
+        ({"aud": ["jitid", "somebody"]}, "the ID token is for `jitid`, `somebody`, not for `jitid` alone"),
+        ({"aud": ["jitid", "jitid"]}, "the ID token is for `jitid`, `jitid`, not for `jitid` alone"),
+        ({"aud": ["jitid", 7]}, "the ID token is for no audience, not for `jitid` alone"),
+        ({"aud": []}, "the ID token is for no audience, not for `jitid` alone"),
+        ({"aud": None}, "the ID token is for no audience, not for `jitid` alone"),
+        ({"exp": NOW}, EXPIRED),
+        ({"exp": NOW, "sub": None}, "the ID token expired at 2026-11-24T12:00:00Z"),
+        ({"exp": None}, "the ID token's times are missing or not integers"),
+        ({"exp": True}, "the ID token's times are missing or not integers"),
+        ({"iat": float(NOW)}, "the ID token's times are missing or not integers"),
+        ({"iat": NOW + 61}, "the ID token is not valid yet"),
+        ({"nbf": NOW + 61}, "the ID token is not valid yet"),
+        ({"iat": NOW + 61, "nbf": NOW}, "the ID token is issued in the future"),
         ({"sub": ""}, "the ID token has no subject"),
-        ({"sub": None}, "the token's `sub` is not a string"),
-        ({"sub": 7}, "the token's `sub` is not a string"),
+        ({"sub": None}, "the ID token's `sub` is not a string"),
+        ({"sub": 7}, "the ID token's `sub` is not a string"),
         ({"sub": "alice\x1b[31m"}, "the ID token's `sub` is not a name that jitid can hold"),
         ({"sub": "al\u0456ce"}, "the ID token's `sub` is not a name that jitid can hold"),
         ({"sub": "a" * 129}, "the ID token's `sub` is not a name that jitid can hold"),
@@ -203,7 +209,7 @@ def test_the_issuers_clock_may_be_a_minute_ahead(verify: Verify) -> None:
     """Expiry is by our own clock, to the second."""
     assert verify(token(HEADER, {**CLAIMS, "iat": NOW + 60}))
     assert verify(token(HEADER, CLAIMS), now=NOW + 299)
-    assert refusal(verify, token(HEADER, CLAIMS), now=NOW + 300) == "the token has expired"
+    assert refusal(verify, token(HEADER, CLAIMS), now=NOW + 300) == EXPIRED.replace("12:00", "12:05")
 
 
 @pytest.mark.parametrize("verified", [None, False, "true", 1])
@@ -266,3 +272,39 @@ def test_an_issuer_may_stand_once_for_each_audience(key_set: Path) -> None:
         verify_id_token(token(HEADER, CLAIMS), [one, one._replace(claim="login")], NOW, timeout=5)
     with pytest.raises(InvalidCredentialError):
         verify_id_token(token(HEADER, CLAIMS), [], NOW, timeout=5)
+
+
+def test_what_is_refused_says_what_would_pass(key_set: Path) -> None:
+    """The hint has what is configured, and what the issuer publishes; and a key that is named is cut."""
+    one = OidcIssuer(ISSUER, str(key_set), "jitid")
+    for header, claims, issuers, hint in (
+        (
+            HEADER,
+            {"iss": "https://id.example"},
+            [one],
+            f"configured: `{ISSUER}`; jitid-config-set(1) tells how",
+        ),
+        (HEADER, {}, [], "none is configured; jitid-config-set(1) tells how"),
+        (HEADER, {"aud": "others"}, [one], f"ask `{ISSUER}` for one whose only audience is `jitid`"),
+        (HEADER, {"exp": NOW}, [one], f"get a new one from `{ISSUER}`"),
+        (
+            {**HEADER, "kid": "k" * 99},
+            {},
+            [one],
+            f"it names `{'k' * 60}…`; in `{key_set}` there are: `rsa`, `pss`, `p256`, `ed25519`",
+        ),
+        ({**HEADER, "alg": "HS256"}, {}, [one], "it is `HS256`, and the key is for EdDSA"),
+    ):
+        with pytest.raises(InvalidCredentialError) as caught:
+            verify_id_token(token(header, {**CLAIMS, **claims}), issuers, NOW, timeout=5)
+        assert str(caught.value.hint).startswith(hint)
+
+
+def test_an_issuer_that_cannot_be_meant_stands_in_nobodys_way(key_set: Path) -> None:
+    """Its own tokens are no use, and the error says which setting is at fault."""
+    good = OidcIssuer(ISSUER, str(key_set), "jitid")
+    bad = OidcIssuer("id.example", "", "jitid")
+    assert verify_id_token(token(HEADER, CLAIMS), [bad, good], NOW, timeout=5)
+    with pytest.raises(ConfigurationError, match=r"`id\.example` has no `jwks`") as caught:
+        verify_id_token(token(HEADER, {**CLAIMS, "iss": "id.example"}), [bad, good], NOW, timeout=5)
+    assert "jitid config unset oidc.id.example" in str(caught.value.hint)
