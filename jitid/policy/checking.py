@@ -35,6 +35,10 @@ _HEADS = (
     "the head fits no action: the principal is an Agent, the resource a Task (issue), a Scope (grant) or a Resource "
     "(authorize)"
 )
+_NAMES_USE = (
+    "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare `action` takes it from "
+    "nobody, and a rule of its own says that it is meant"
+)
 # Of them nothing is known but who they are.
 _REFERENCES = ("owner", "manager")
 
@@ -337,13 +341,9 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
     if rule.effect == "permit" and len(rule.facts) > 1:
         head = placing.head_end(text)
         tokens = statement.tokens
-        for type_, token in zip(tokens, tokens[2:], strict=False):
-            if token.start < head and (type_.text, token.text) == ("Action", '"authorize"'):
-                yield (
-                    token.start,
-                    "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare "
-                    "`action` takes it from nobody, and a rule of its own says that it is meant",
-                )
+        for type_, named in zip(tokens, tokens[2:], strict=False):
+            if named.start < head and (type_.text, named.text) == ("Action", '"authorize"'):
+                yield named.start, _NAMES_USE
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
         yield placing.effect_start(text), f"it applies to no action that there is: {actions}"
