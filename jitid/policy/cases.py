@@ -6,7 +6,6 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid import strictjson
@@ -196,7 +195,8 @@ class _Reader:
                 self._told(line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}")
             elif not _is(value, types[name]):
                 what = f"`{which}.{name}` is no {_WORDS[types[name]]}"
-                if types[name] is str and isinstance(value, date | time):
+                # All else that TOML has is a date or a time.
+                if types[name] is str and not isinstance(value, int | float | list | dict):
                     what += ", but a time without quotes: write it in quotes"
                 self._told(line, case, name, what)
             else:
