@@ -181,7 +181,7 @@ __jitid_table() {
         options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
         ;;
     'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,names,event,dry_run $everywhere"
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,names,changes,event,dry_run $everywhere"
         arguments='files'
         ;;
     'agent register')

@@ -546,7 +546,7 @@ complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
-complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield names\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
 
 # jitid agent register

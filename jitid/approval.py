@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -78,11 +78,14 @@ def decide(
 
     """
     groups = frozenset(decision.needs)
-    found = _granted(snapshot, exactly, groups, terms.caller)
+    known = _alike(snapshot, exactly, groups)
+    missing = [_missing(snapshot, one, terms.caller) for one in known]
+    found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
     if found is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            f"asked in earnest it makes a request, which {somebody(decision.needs)} can grant",
+            f"{'there is' if known else 'asked in earnest it makes'} a request, which "
+            f"{somebody(missing[0] if known else decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exactly,
             groups=decision.needs,
@@ -94,12 +97,11 @@ def decide(
     return found, terms.policy.decide(asked, narrow=narrow, approved=groups)
 
 
-def _granted(snapshot: Snapshot, exactly: bytes, groups: frozenset[str], caller: str) -> Approval | None:
-    """Return the approval of exactly this request by all these groups, if it can be used now by the login `caller`."""
-    for found in snapshot.approvals.alike(sha256(exactly).digest()):
-        if groups == set(found.groups) and not _missing(snapshot, found, caller):
-            return found
-    return None
+def _alike(snapshot: Snapshot, exactly: bytes, groups: Iterable[str]) -> list[Approval]:
+    """Return the requests of exactly this that need the approval of these groups, the newest first."""
+    return [
+        one for one in snapshot.approvals.alike(sha256(exactly).digest()) if set(one.groups) == set(groups)
+    ]
 
 
 def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> None:
@@ -111,11 +113,7 @@ def ask(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> 
     approvals.close_expired()
     ids = []
     for one in (denial, *denial.others):
-        found = [
-            known
-            for known in approvals.alike(sha256(one.exact).digest())
-            if set(known.groups) == set(one.groups)
-        ]
+        found = _alike(transaction, one.exact, one.groups)
         if found:
             # None is missing if the last one has spoken since the denial.
             one.missing = _missing(transaction, found[0], terms.caller) or one.groups

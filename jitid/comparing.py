@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jitid.delegator import Delegator
 from jitid.delegators import taken
 from jitid.errors import UsageError
 from jitid.ledger.directory import Holder
+from jitid.ledger.enrolled import told
 from jitid.ledger.protocol import Snapshot
 from jitid.roster.place import misplaced
 from jitid.roster.stated import KEEP, Keep, Roster, Stated, merged
 from jitid.text import quote
 
 _AT_ONCE = 5_000
+
+CHANGES = 1_000
+"""Of so many people it is told what is different."""
+
+
+class Change(NamedTuple):
+    """What would be different of somebody who is known, by the names of the fields."""
+
+    name: str
+    was: dict[str, Any]
+    now: dict[str, Any]
 
 
 class Comparison(NamedTuple):
@@ -35,6 +47,10 @@ class Comparison(NamedTuple):
     """All those by which whoever is to be disabled is known."""
     unresolved: int
     """How many managers nobody knows by the id that stands for them."""
+    strangers: list[str]
+    """The managers who are neither in the directory nor in the list."""
+    changes: list[Change]
+    """What would be different of the first of those who are changed, enabled or disabled."""
 
     @property
     def put(self) -> list[Delegator]:
@@ -86,7 +102,7 @@ class _Matching:
     def compared(self, *, full: bool) -> Comparison:
         """Return what is different."""
         managers = _Managers(self._snapshot, self._people, self._claims, self._own, self._losing())
-        found = Comparison([], [], [], [], [], [], [], managers.unresolved)
+        found = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
         for position, before in self._paired():
             stated = managers.named(self._people[position])
             new = merged(stated, before, self._snapshot.now)
@@ -99,6 +115,8 @@ class _Matching:
                 found.enabled.append(new)
             elif new != before:
                 found.changed.append(new)
+            if before is not None and len(found.changes) < CHANGES:
+                found.changes.extend(_changes(before, new))
             if new.disabled_at is not None and stated.disabled is KEEP:
                 found.staying.append(new.name)
         self._must_be_free()
@@ -215,6 +233,20 @@ class _Matching:
                     raise UsageError(f"{self._people[self._fresh[name]].place}: {error.message}", error.hint)
 
 
+def _changes(before: Delegator, new: Delegator) -> Iterator[Change]:
+    """Yield what is different of one, if anything is besides whether they are disabled."""
+    was, now = _fields(before), _fields(new)
+    different = [field for field, value in was.items() if value != now[field]]
+    if different:
+        yield Change(
+            new.name, {field: was[field] for field in different}, {field: now[field] for field in different}
+        )
+
+
+def _fields(one: Delegator) -> dict[str, Any]:
+    return {**told(one), "external_id": one.external, "imported": one.imported}
+
+
 class _Managers:
     """Who the managers of a list are, by their own names."""
 
@@ -232,6 +264,7 @@ class _Managers:
         self._owns |= {
             name: holder.own for name, holder in snapshot.holders(outside).items() if holder.key not in losing
         }
+        self.strangers = sorted(stated - self._owns.keys())
         ids = {one.manager_external for one in people if one.manager_external is not None}
         self._ids = {id_: holder.own for id_, holder in snapshot.known_outside(ids).items()}
         self.unresolved = sum(

@@ -16,7 +16,7 @@ from jitid.text import quote, safe
 Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
-_TABLES = ("floor", "algorithm", "oidc", "profile")
+TABLES = ("floor", "algorithm", "oidc", "profile")
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms")
 
 
@@ -108,13 +108,13 @@ def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner
     folder = path.rpartition("/")[0] or "/"
     values: dict[str, Value] = {}
     for name, raw in document.items():
-        if name in _TABLES:
+        if name in TABLES:
             if owner == "project":
                 raise ConfigurationError(f"{shown}: a project's file may not have `{name}`", _project_hint())
             continue
         if name not in SETTINGS:
             raise ConfigurationError(
-                f"{shown}: there is no setting {quote(name)}", nearest(name, (*SETTINGS, *_TABLES))
+                f"{shown}: there is no setting {quote(name)}", nearest(name, (*SETTINGS, *TABLES))
             )
         if owner == "project" and SETTINGS[name].project == "no":
             raise ConfigurationError(f"{shown}: a project's file may not set `{name}`", _project_hint())

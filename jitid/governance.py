@@ -9,11 +9,15 @@ from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
 from jitid.errors import PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
+from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
 from jitid.scope import Scope, uncovered
 from jitid.task import most_sensitive
 from jitid.text import operand, quote
+
+_HINTS = 3
+"""So many objections are told with what to do about them; each is told."""
 
 
 class Objection(NamedTuple):
@@ -92,12 +96,12 @@ def objections(
     return found
 
 
-def disabled(person: Delegator) -> Objection:
-    """Return why nothing is done for a delegator who was disabled."""
+def disabled(person: Delegator, instead: str = "name another delegator") -> Objection:
+    """Return why nothing is done for a delegator who was disabled; `instead` says what else can be done."""
     return Objection(
         "delegator-disabled",
         f"{quote(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
-        f"name another delegator; or, if they may delegate again: jitid delegator enable {person.name}",
+        f"{instead}; or, if they may delegate again: jitid delegator enable {person.name}",
     )
 
 
@@ -122,7 +126,12 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
         return Objection(
             "agent-suspended",
             f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{why}",
-            f"once it is in order again: jitid agent resume {operand(agent.name)}",
+            (
+                f"once its owner {agent.owner} may delegate again, or it has another one"
+                if agent.suspended_as == SUSPENDED_AS
+                else "once it is in order again"
+            )
+            + f": jitid agent resume {operand(agent.name)}",
         )
     if state is AgentState.UNREGISTERED:
         return Objection(
@@ -187,7 +196,9 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
         return
     rules = [one.rule for one in found]
     reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
-    raise PolicyDeniedError(f"denied: {reason}", found[0].hint, {**facts, "rules": rules, "reason": reason})
+    # What helps against one of them alone would lead to the next.
+    hint = "; and ".join(dict.fromkeys(one.hint for one in found[:_HINTS]))
+    raise PolicyDeniedError(f"denied: {reason}", hint, {**facts, "rules": rules, "reason": reason})
 
 
 def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Sequence[str], str]]:

@@ -22,6 +22,9 @@ from jitid.text import quote, safe
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+CREDENTIALS, DAYS = 5, 2
+"""From so many credentials on, on so many days, it is believed that the hours and weekdays are more than chance."""
+
 _LONGEST_NAME = 40
 _LINE = 100
 _INDENT = "\n  "
@@ -114,7 +117,10 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
     scopes = _Scopes.of(practice)
     max_ttl = max(-(-practice.longest // 60), 1) * 60
     whom = f"context.delegator in {_listed(entity('Delegator', name) for name in practice.delegators)}"
-    when = _when(practice.quarters, zone)
+    times = [datetime.fromtimestamp(quarter * QUARTER, zone or UTC) for quarter in practice.quarters]
+    days = len({time.date() for time in times})
+    enough = practice.credentials >= CREDENTIALS and days >= DAYS
+    when = _when(times) if enough else []
     name = _name(practice.agent)
     issue = _permit(
         f"{name}-issue",
@@ -124,7 +130,10 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
         [whom, *_terms(practice), *when],
     )
     rules = [f"{name}-issue"]
-    policies = [_heading(practice, scopes, zone_name), issue]
+    policies = [
+        _heading(practice, scopes, f"as {zone_name} tells them" if enough else _too_few(practice, days)),
+        issue,
+    ]
     if practice.scopes:
         rules.append(f"{name}-scopes")
         policies.append(
@@ -157,14 +166,23 @@ def _terms(practice: Practice) -> list[str]:
     ]
 
 
-def _when(quarters: Iterable[int], zone: tzinfo | None) -> list[str]:
+def _when(times: Iterable[datetime]) -> list[str]:
     """Return the conditions on the hour and the weekday."""
-    times = [datetime.fromtimestamp(quarter * QUARTER, zone or UTC) for quarter in quarters]
+    times = list(times)
     found = [
         within("context.hour", (time.hour for time in times), 0, 23),
         within("context.weekday", (time.isoweekday() for time in times), 1, 7),
     ]
     return [condition for condition in found if condition is not None]
+
+
+def _too_few(practice: Practice, days: int) -> str:
+    """Say why no condition on the time is suggested."""
+    credentials = f"{practice.credentials} credential{'' if practice.credentials == 1 else 's'}"
+    on = f"{days} day{'' if days == 1 else 's'}"
+    return (
+        f"left open, as there were too few ({credentials} on {on}; {CREDENTIALS} on {DAYS} days are enough)"
+    )
 
 
 def _permit(name: str, more: str, agent: str, action: str, conditions: Iterable[str]) -> str:
@@ -173,7 +191,7 @@ def _permit(name: str, more: str, agent: str, action: str, conditions: Iterable[
     return f"@id({string(name)})\n{more}permit ({head})\nwhen {{\n  {body}\n}};\n"
 
 
-def _heading(practice: Practice, scopes: _Scopes, zone_name: str) -> str:
+def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
     by = f"{practice.identities:,} identities; no use of them was reported"
     if practice.reported:
         by = f"{practice.uses:,} uses of {practice.identities:,} identities"
@@ -187,7 +205,7 @@ def _heading(practice: Practice, scopes: _Scopes, zone_name: str) -> str:
         f"{practice.credentials:,} credentials from {first} to {last}.",
         f"{told}.",
         f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {until}.",
-        f"Hours and weekdays: as {zone_name} tells them.",
+        f"Hours and weekdays: {times}.",
     ]
     return "".join(f"// {safe(line)}\n" for line in lines)
 

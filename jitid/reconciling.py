@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid import departing
-from jitid.comparing import Comparison, compare
+from jitid.comparing import Change, Comparison, compare
 from jitid.departing import Departure
 from jitid.ledger import enrolled
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -50,6 +50,10 @@ class Reconciled(NamedTuple):
     """Those in the list who are disabled, of whom it does not say whether they are."""
     unresolved: int
     """How many managers nobody knows by the id that stands for them."""
+    strangers: Sort
+    """The managers who are neither in the directory nor in the list."""
+    changes: tuple[Change, ...]
+    """What is different of those who were known; of the first thousand."""
     departure: Departure
     event: int | None = None
     """None in a dry run, and if nothing was to be changed."""
@@ -168,6 +172,8 @@ def _told(roster: Roster, found: Comparison, departure: Departure) -> Reconciled
         _sort([one.own for one in found.missing]),
         _sort(found.staying),
         found.unresolved,
+        _sort(found.strangers),
+        tuple(found.changes),
         departure,
     )
 

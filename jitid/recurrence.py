@@ -43,6 +43,10 @@ class Rule(NamedTuple):
     """What counts is what was issued in the last so many days, today included."""
 
 
+OPEN = "DELEGATOR"
+"""In the place of an owner who is still to be found."""
+
+
 class Advice(StrEnum):
     """What should become of an agent's name."""
 
@@ -68,10 +72,10 @@ class Need(NamedTuple):
     max_ttl: int
     concurrency: int
 
-    def command(self, name: str) -> str:
-        """Return the command that registers the agent so."""
+    def command(self, name: str, owner: str | None = None) -> str:
+        """Return the command that registers the agent so, with another owner if need be."""
         dashed = name.startswith("-")
-        words = ["jitid", "agent", "register", *([] if dashed else [name]), "--owner", self.owner]
+        words = ["jitid", "agent", "register", *([] if dashed else [name]), "--owner", owner or self.owner]
         words += ["--purpose", self.purpose]
         for option, values in (
             ("--scope", self.scopes),
@@ -158,7 +162,7 @@ def classify(
         if verdict.advice is Advice.REGISTER and need is not None:
             if need.owner not in owners:
                 owners[need.owner] = snapshot.find_delegator(need.owner)
-            verdict = verdict._replace(why=verdict.why + _hindrance(need, owners[need.owner]))
+            verdict = _hindered(verdict, need, owners[need.owner])
         verdicts.append(verdict)
     order = list(Advice)
     verdicts.sort(key=lambda one: order.index(one.advice))
@@ -253,17 +257,26 @@ def _judged(
     return verdict(Advice.STAY_REGISTERED, f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}")
 
 
-def _hindrance(need: Need, owner: Delegator | None) -> str:
-    """Return what keeps the suggested owner from registering it, as the end of a sentence."""
+def _hindered(verdict: Verdict, need: Need, owner: Delegator | None) -> Verdict:
+    """Return a verdict with what keeps the suggested owner from registering the agent.
+
+    Its command then leaves open who does: what is pasted must not fail for a reason that is known here.
+    """
     if owner is None:
-        return f"; its owner must be known first: jitid delegator add {need.owner}"
+        why = f"; its owner must be known first: jitid delegator add {need.owner}"
+        return verdict._replace(why=verdict.why + why)
+    beyond = (
+        ()
+        if owner.entitlements is None
+        else uncovered([Scope(one) for one in owner.entitlements], need.scopes)
+    )
     if owner.disabled_at is not None:
-        return f"; {need.owner} is disabled: let another own it"
-    if owner.entitlements is not None:
-        beyond = uncovered([Scope(scope) for scope in owner.entitlements], need.scopes)
-        if beyond:
-            return f"; {need.owner} may not hand out {', '.join(beyond[:3])}: let another own it"
-    return ""
+        why = f"; {need.owner} is disabled: let another own it"
+    elif beyond:
+        why = f"; {need.owner} may not hand out {', '.join(beyond[:3])}: let another own it"
+    else:
+        return verdict
+    return verdict._replace(why=verdict.why + why, command=need.command(verdict.agent, OPEN))
 
 
 def _records(snapshot: Snapshot, names: Sequence[str]) -> dict[str, Agent]:

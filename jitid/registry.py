@@ -275,7 +275,10 @@ def _owner(
         )
     facts = {"asked": operation, "agent": name, "delegator": person.name, "scopes": list(scopes) or None}
     if person.disabled_at is not None:
-        governance.must_not_object([governance.disabled(person)], facts)
+        instead = "name another with --owner"
+        if operation == "agent-resume":
+            instead = f"give it another owner: jitid agent change {operand(name)} --owner DELEGATOR"
+        governance.must_not_object([governance.disabled(person, instead)], facts)
     governance.permitted_scopes(
         person, None, tuple(Scope(scope) for scope in scopes), facts, [], allow_narrower=False
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands.globals import Globals
 from jitid.config import Config, own_file
-from jitid.configfile import read_file, read_layer
+from jitid.configfile import TABLES, read_file, read_layer
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
@@ -142,7 +142,8 @@ def _places(key: str, table: object) -> list[list[str]]:
                 return [names]
             issuer, _, field = names[1].rpartition(".")
             return [names, ["oidc", issuer, field]]
-    if key not in SETTINGS and not (isinstance(table, dict) and key in table):
+    unknown = isinstance(table, dict) and key in table and key not in TABLES
+    if key not in SETTINGS and not unknown:
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, (*SETTINGS, *_TABLES)))
     return [[key]]
 

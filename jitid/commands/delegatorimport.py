@@ -31,9 +31,12 @@ FIELDS = (
     "requests",
     "grants",
     "names",
+    "changes",
     "event",
     "dry_run",
 )
+_EACH = 10
+"""Of so many people a dry run tells in sentences what is different."""
 _TOLD = {
     "added": ("add", "added"),
     "changed": ("change", "changed"),
@@ -128,6 +131,11 @@ def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
     if done.unresolved:
         managers = "manager is" if done.unresolved == 1 else "managers are"
         given.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
+    strangers = done.strangers
+    if strangers.number:
+        managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
+        who = delegatorrows.first_of(strangers.first, strangers.number)
+        given.note(f"{managers} neither in the directory nor in the list: {who}")
 
 
 def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
@@ -144,6 +152,7 @@ def _row(given: Globals, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
         "requests": ties.requests,
         "grants": ties.grants,
         "names": {name: getattr(done, name).first for name in reconciling.SORTS},
+        "changes": [one._asdict() for one in done.changes],
         "event": done.event,
         "dry_run": dry_run,
     }
@@ -171,3 +180,7 @@ def _tell_names(done: Reconciled) -> None:
         sort = getattr(done, name)
         if sort.number:
             output.say(f"jitid: {name}: {delegatorrows.first_of(sort.first, sort.number)}")
+    for one in done.changes[:_EACH]:
+        output.say(f"jitid: {one.name}: {delegatorrows.different(one)}")
+    if len(done.changes) > _EACH:
+        output.say("jitid: what is different of the others is told with --format json")

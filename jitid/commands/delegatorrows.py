@@ -11,6 +11,7 @@ from jitid.roster.csv import NO_SCOPE, POLICY_ALONE, joined
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
+    from jitid.comparing import Change
     from jitid.delegator import Delegator
     from jitid.delegators import DelegatorDetails, Disabled
     from jitid.departing import Departure
@@ -133,6 +134,32 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     if withdrawn:
         found.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
     return found
+
+
+def different(change: Change) -> str:
+    """Return in words what is different of somebody."""
+    found = []
+    for field, was in change.was.items():
+        now = change.now[field]
+        if isinstance(was, list) and isinstance(now, list):
+            lost, got = (
+                [one for one in these if one not in those] for these, those in ((was, now), (now, was))
+            )
+            parts = [f"{word} {first_of(some)}" for word, some in (("without", lost), ("with", got)) if some]
+            found.append(f"{field} {' and '.join(parts)}")
+        else:
+            found.append(f"{field} {_value(field, now)}, was {_value(field, was)}")
+    return "; ".join(found)
+
+
+def _value(field: str, value: object) -> str:
+    if isinstance(value, list):
+        return first_of(value) or "(none)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return POLICY_ALONE if field == "entitlements" else "(none)"
+    return str(value)
 
 
 def first_of(names: Sequence[str], count: int | None = None) -> str:

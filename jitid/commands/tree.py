@@ -41,7 +41,10 @@ def tree(
         raise UsageError(f"{quote(shape)} is no shape", f"choose one of: {', '.join(SHAPES)}")
     given.expect(FIELDS)
     if not ids and task is None:
-        raise UsageError("nothing is named", "give an id, or --task NAME")
+        raise UsageError(
+            "nothing says which tree to show",
+            "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
+        )
     page = open_authority(given.config()).perform(
         ShowTree(
             ids=tuple(ids or ()),

@@ -82,4 +82,6 @@ class Practice(NamedTuple):
     quarters: frozenset[int]
     """The quarters of an hour of UTC, counted from the epoch, in which something was issued or used."""
     longest: int
-    """From the first issue of an identity to its last use, or to its end if use was not reported; the longest."""
+    """From the first issue of an identity to its last use, or to its end if use was not reported; the longest.
+
+    One that was revoked counts to when it would have expired."""

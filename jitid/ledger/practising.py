@@ -11,6 +11,9 @@ from jitid.ledger.past import Practice
 QUARTER = 900
 """Seconds: every zone's hours begin with a quarter of an hour of UTC."""
 
+# Whoever revokes something says nothing of how long it was needed: only that it was granted until then.
+_NEEDED = f"(CASE WHEN c.ended_as = 'revoked' THEN c.expires_at ELSE {DEATH} END)"
+
 _TABLES = {
     "mined": "identity INTEGER PRIMARY KEY, began BIGINT, ended BIGINT",
     "reported": "identity INTEGER PRIMARY KEY, last BIGINT, uses BIGINT",
@@ -54,7 +57,7 @@ class _Mining:
         of_task = "" if task is None else "AND i.task = (SELECT id FROM task WHERE name = :task)"
         self._all(
             f"""INSERT INTO mined
-                SELECT i.id, min(c.issued_at), max({DEATH})
+                SELECT i.id, min(c.issued_at), max({_NEEDED})
                   FROM identity i CROSS JOIN credential c ON c.identity = i.id
                  WHERE i.agent = :agent {of_task} AND c.issued_at >= :since GROUP BY i.id""",
             agent=agent,

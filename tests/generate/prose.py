@@ -444,6 +444,10 @@ whom the list says something, that becomes so; what it does not tell of stays as
 is stated. Whoever is in the list has come with an import from then on. With --full, those who have, are not disabled
 and are not in the list are disabled: the list must then have everybody, and one that names nobody is refused.
 
+With --dry-run it is told what would be different of whom: of ten people in sentences, of a thousand in the field
+`changes`, with what was and what would be. A manager who is neither in the directory nor in the list is taken as a
+name, with a note.
+
 Whom the list says to be active is enabled, also whoever was disabled by hand: disable them where the list comes from
 too. Where it does not say, whoever is disabled stays so, and a note says so.
 
@@ -579,9 +583,10 @@ all that was issued.
 The policy of an agent has two rules. One permits an issue for the delegators that there were, proved as they were, up
 to the highest sensitivity, of the kinds, for the audiences and at the depths that there were; the other permits the
 scopes. Both do so in the least range of hours, and of days of the week, in which something was issued or used, as the
-setting `timezone` tells them. `@max_ttl` is the longest that an identity took from its first issue to its last use, or
-to its end. Scopes stand letter by letter; where more than ten without a wildcard differ in one segment alone, what they
-have in common stands for them.
+setting `timezone` tells them; with fewer than five credentials, or all of them on one day, the times are left open,
+and a comment says so. `@max_ttl` is the longest that an identity took from its first issue to its last use, or to its
+end; where no use was reported, one that was revoked counts to when it would have expired. Scopes stand letter by
+letter; where more than ten without a wildcard differ in one segment alone, what they have in common stands for them.
 
 Every request that was looked at passes this policy; but it is a permission, and what other rules permit is not taken
 away by it. Put it in the place of what permits the agent more, such as the rules of the default policy; look at it

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jitid.authority import delegator_operations as ops
 from jitid.authority.operations import Inspect
+from jitid.commands import delegatorrows
 from jitid.departing import digest_of
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.reconciling import Reconciled, Source
@@ -175,6 +176,33 @@ def test_a_dry_run_tells_and_does_nothing(world: World) -> None:
     assert _counts(foreseen) == {"added": 1, "changed": 1, "missing": 1}
     assert (foreseen.departure.radius.credentials, foreseen.event) == (1, None)
     assert world.head() == head
+
+
+def test_a_dry_run_tells_what_is_different_of_whom(world: World) -> None:
+    bring(world, "name,groups,sensitivity,entitlements", "alice,security;sre,low,(policy)", "bob,,high,a:b")
+    foreseen = bring(
+        world,
+        "name,groups,manager,entitlements,active",
+        "alice,release;sre,zoe,a:b,true",
+        "bob,,,a:b,false",
+        "carol,x,bob,,true",
+        dry_run=True,
+    )
+    (change,) = foreseen.changes
+    assert change.name == "user:alice"
+    assert change.was == {"groups": ["security", "sre"], "manager": None, "entitlements": None}
+    assert change.now == {"groups": ["release", "sre"], "manager": "user:zoe", "entitlements": ["a:b"]}
+    assert delegatorrows.different(change) == (
+        "entitlements a:b, was (policy); groups without security and with release; manager user:zoe, was (none)"
+    )
+    assert foreseen.strangers == (1, ("user:zoe",))
+
+
+def test_of_a_thousand_people_it_is_told_what_is_different(world: World) -> None:
+    bring(world, "name", *(f"d{number}" for number in range(1_003)))
+    foreseen = bring(world, "name,groups", *(f"d{number},sre" for number in range(1_003)), dry_run=True)
+    assert foreseen.changed.number == 1_003
+    assert len(foreseen.changes) == 1_000
 
 
 def test_an_alias_may_move_within_a_list(world: World) -> None:

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid import governance
+from jitid.authority.agent_operations import ChangeAgent, ResumeAgent
+from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import Issue, Renew
 from jitid.errors import PolicyDeniedError
 from jitid.ledger.directory import Entry
 from jitid.lifetime import format_time
 from jitid.policy.decision import STRANGERS, Standing
+from jitid.registry import Stated
 from jitid.request import RenewRequest
 from jitid.scope import Scope, uncovered
 from jitid.secret import Secret
@@ -227,6 +230,30 @@ def test_two_objections_are_both_told(lenient: World) -> None:
     error = refused(lenient)
     assert error.facts["rules"] == ["delegator-disabled", "agent-suspended"]
     assert all(f"rule `{rule}`" in error.message for rule in error.facts["rules"])
+    assert error.hint == (
+        "name another delegator; or, if they may delegate again: jitid delegator enable user:alice; and "
+        "once it is in order again: jitid agent resume planner"
+    )
+
+
+def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenient: World) -> None:
+    """An owner takes their agents with them, and none is resumed before it has an owner who may delegate."""
+    lenient.know("user:alice")
+    lenient.know("user:bob")
+    lenient.register(owner="user:alice")
+    lenient.authority.perform(DisableDelegator(name="user:alice", most=None))
+    error = refused(lenient, agent="planner", delegator="user:bob")
+    assert error.hint == (
+        "once its owner user:alice may delegate again, or it has another one: jitid agent resume planner"
+    )
+    with pytest.raises(PolicyDeniedError) as caught:
+        lenient.authority.perform(ResumeAgent(name="planner"))
+    assert str(caught.value.hint).startswith(
+        "give it another owner: jitid agent change planner --owner DELEGATOR; or, if they may delegate again: "
+    )
+    lenient.authority.perform(ChangeAgent(name="planner", stated=Stated(owner="user:bob")))
+    lenient.authority.perform(ResumeAgent(name="planner"))
+    lenient.issue(agent="planner", delegator="user:bob")
 
 
 def test_unknown_delegators_may_ask_unless_only_known_ones_may(strict: World, tmp_path: Path) -> None:

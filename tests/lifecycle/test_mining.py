@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from jitid import recurrence
 from jitid.authority import agent_operations as ops
+from jitid.authority.operations import Revoke
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.past import Practice
+from jitid.ledger.records import Selection
 from jitid.lifetime import parse_time
 from jitid.mining import Suggestion, suggestion
 from jitid.policy.cedar import Policy
@@ -139,13 +142,18 @@ def test_a_suggestion_permits_what_it_was_mined_from_and_nothing_unseen(
                 assert together.decide(asked) == decision._replace(policy=together.digest)
             for change in _changes(one.practice, asked):
                 assert not policy.decide(asked._replace(**change), explain=False).permit, change
-            _keeps_to_hours(policy, asked, requests, zone_name)
+            _keeps_to_hours(policy, asked, requests, zone_name, one.practice)
 
 
 def _keeps_to_hours(
-    policy: Policy, asked: PolicyRequest, requests: list[PolicyRequest], zone_name: str
+    policy: Policy, asked: PolicyRequest, requests: list[PolicyRequest], zone_name: str, practice: Practice
 ) -> None:
-    """Insist that no more hours of no more days pass than from the first to the last that was seen, the shorter way."""
+    """Insist that no more hours of no more days pass than from the first to the last that was seen, the shorter way.
+
+    Of few credentials, or all of one day, all hours pass.
+    """
+    dates = {datetime.fromtimestamp(one.now, zone(zone_name) or UTC).date() for one in requests}
+    few = practice.credentials < 5 or len(dates) < 2
     hours: set[int] = set()
     days: set[int] = set()
     for one in requests:
@@ -157,13 +165,11 @@ def _keeps_to_hours(
         at = NOW + hour * 3_600
         if policy.decide(asked._replace(now=at), explain=False).permit:
             passing.add(_local(at, zone_name))
-    assert {hour for hour, _ in passing} == _round(hours, 0, 24)
-    assert {day for _, day in passing} == _round(days, 1, 7)
+    assert {hour for hour, _ in passing} == ({*range(24)} if few else _round(hours, 0, 24))
+    assert {day for _, day in passing} == ({*range(1, 8)} if few else _round(days, 1, 7))
 
 
 def _local(at: int, zone_name: str) -> tuple[int, int]:
-    from datetime import UTC, datetime
-
     time = datetime.fromtimestamp(at, zone(zone_name) or UTC)
     return time.hour, time.isoweekday()
 
@@ -197,8 +203,8 @@ def test_a_policy_reads_as_one_would_write_it(world: World) -> None:
                 scopes=f"deploy:web tickets:REL-{number}:write",
                 ttl=600,
             )
-    world.clock.now += 6 * 3_600
-    with world.ledger.write() as transaction:
+    world.clock.now += 30 * 3_600
+    with world.ledger.write(accept_clock=True) as transaction:
         put(transaction, agent="release-bot", task="R12", delegator="user:bob", sensitivity="low")
     (found,) = suggest(world, "release-bot")
     assert found.rules == ("release-bot-issue", "release-bot-scopes")
@@ -206,7 +212,7 @@ def test_a_policy_reads_as_one_would_write_it(world: World) -> None:
         found.policy
         == f"""\
 // What agent release-bot needs, by 12 identities; no use of them was reported:
-// 12 credentials from 2026-11-24T12:00:00Z to 2026-11-24T18:00:00Z.
+// 12 credentials from 2026-11-24T12:00:00Z to 2026-11-25T18:00:00Z.
 // Scopes: those granted, 12; where more than 10 differ in one segment, what they have in common.
 // Lifetime: 15m, the longest from an identity's first issue to its end.
 // Hours and weekdays: as UTC tells them.
@@ -222,7 +228,7 @@ when {{
   && ["{NAMES.issuer}"].containsAll(context.audiences)
   && context.depth <= 0
   && context.hour >= 12 && context.hour <= 18
-  && context.weekday == 2
+  && context.weekday >= 2 && context.weekday <= 3
 }};
 
 @id("release-bot-scopes")
@@ -232,7 +238,7 @@ when {{
   && (["deploy:web"].contains(context.scope)
     || (context.scope like "tickets:REL-*:write" && !(context.scope like "*:*:*:*") && !context.wildcard))
   && context.hour >= 12 && context.hour <= 18
-  && context.weekday == 2
+  && context.weekday >= 2 && context.weekday <= 3
 }};
 """
     )
@@ -314,5 +320,30 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
     assert (found.scopes, found.max_ttl) == (("repo:a",), 300)
     assert (found.practice.uses, found.practice.identities, found.practice.last_at) == (7, 1, NOW + 300)
     # What was refused is no need.
-    assert "context.hour >= 12 && context.hour <= 13" in found.policy
+    assert found.practice.quarters == {NOW // 900, (NOW + 3_600) // 900}
     assert found.policy.startswith("// What agent bot needs, by 7 uses of 1 identities:")
+
+
+@pytest.mark.parametrize(
+    ("ago", "told"),
+    [
+        ((3, 3, 0, 0), "left open, as there were too few (4 credentials on 2 days; 5 on 2 days are enough)"),
+        ((0,) * 9, "left open, as there were too few (9 credentials on 1 day; 5 on 2 days are enough)"),
+        ((0,), "left open, as there were too few (1 credential on 1 day; 5 on 2 days are enough)"),
+        ((3, 0, 0, 0, 0), "as UTC tells them"),
+    ],
+)
+def test_of_a_handful_of_runs_no_hours_are_taken(world: World, ago: tuple[int, ...], told: str) -> None:
+    """What is seen twice on a Wednesday is not for Wednesdays alone."""
+    issue_on(world, *ago, agent="bot")
+    (found,) = suggest(world, "bot")
+    assert f"// Hours and weekdays: {told}.\n" in found.policy
+    assert ("context.hour" in found.policy) == ("context.weekday" in found.policy) == ("UTC" in told)
+
+
+def test_what_was_revoked_counts_for_as_long_as_it_was_granted(world: World) -> None:
+    made = world.issue(agent="bot", ttl=900)
+    world.clock.now += 20
+    world.authority.perform(Revoke(selection=Selection(ids=(made.id,)), most=None))
+    (found,) = suggest(world, "bot")
+    assert found.max_ttl == 900

@@ -139,6 +139,23 @@ def test_the_command_registers_the_agent_with_what_its_past_needs(world: World) 
 
 
 @pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"disabled_at": NOW}, "user:alice is disabled: let another own it"),
+        ({"entitlements": ("db:*",)}, "user:alice may not hand out repo:a: let another own it"),
+    ],
+)
+def test_the_command_leaves_open_who_owns_it_where_the_likeliest_owner_may_not(
+    world: World, fields: dict[str, Any], why: str
+) -> None:
+    issue_on(world, 9, 5, 1, 1, 0, scopes="repo:a")
+    world.know(**fields)
+    verdict = verdicts(world)["bot"]
+    assert verdict.why.endswith(f"; {why}")
+    assert "jitid agent register bot --owner DELEGATOR --purpose " in str(verdict.command)
+
+
+@pytest.mark.parametrize(
     ("days", "tasks", "advice"),
     [
         ((0, 1, 2), ["A", "B", "C"], Advice.REGISTER),
