@@ -245,8 +245,8 @@ def _policy(installation: Installation) -> Iterator[Check]:
     files = environment.policy_files(config, path)
     use = read_named(place, [USE])[0][1] if os.path.lexists(os.path.join(place, USE)) else None
     try:
+        rules = must_be_valid(files, use, place)
         policy = Policy(files)
-        rules = must_be_valid(files, use)
     except ConfigurationError as error:
         error.hint = error.hint or f"correct the file in {place}"
         raise

@@ -6,7 +6,6 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jitid import strictjson
@@ -132,7 +131,7 @@ class _Reader:
             if case.name in cases:
                 self._mistake(line, case.name, "another case has that name")
             cases[case.name] = case
-        return list(cases.values()), self._mistakes
+        return list(cases.values()), sorted(self._mistakes, key=lambda mistake: mistake.line)
 
     def _mistake(self, line: int, case: str | None, message: str) -> None:
         self._mistakes.append(Mistake(self._file, line, case, message))
@@ -196,7 +195,8 @@ class _Reader:
                 self._told(line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}")
             elif not _is(value, types[name]):
                 what = f"`{which}.{name}` is no {_WORDS[types[name]]}"
-                if types[name] is str and isinstance(value, date | time):
+                # All else that TOML has is a date or a time.
+                if types[name] is str and not isinstance(value, int | float | list | dict):
                     what += ", but a time without quotes: write it in quotes"
                 self._told(line, case, name, what)
             else:

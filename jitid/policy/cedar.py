@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cedarpy
 
@@ -21,11 +21,13 @@ from jitid.policy.decision import (
     Use,
 )
 from jitid.policy.nesting import NESTED, too_deep
-from jitid.policy.outcome import Outcome
 from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import about_use, denied, misused, permitted, scopes_denied, unapproved
 from jitid.policy.source import MARK, MARKED, Rule, guarded, integers, line_of, read_rules, statements
 from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    from jitid.policy.outcome import Outcome
 
 MOST_KNOWN = 4096
 """So many answers are remembered: a bulk issue asks about the same few scopes on every line."""
@@ -160,6 +162,8 @@ class Policy:
         self, request: PolicyRequest, resource: str, approved: frozenset[str] = frozenset()
     ) -> Outcome:
         """Return whether it may be, with the rules that say so; none where no rule speaks of it."""
+        from jitid.policy.outcome import Outcome
+
         (answer,) = self._about_uses([Use(request, resource, approved)])
         reason = about_use(answer.permitted, answer.rules, answer.trouble)
         word = "permit" if answer.permitted else "deny"

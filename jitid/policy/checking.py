@@ -35,6 +35,10 @@ _HEADS = (
     "the head fits no action: the principal is an Agent, the resource a Task (issue), a Scope (grant) or a Resource "
     "(authorize)"
 )
+_NAMES_USE = (
+    "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare `action` takes it from "
+    "nobody, and a rule of its own says that it is meant"
+)
 # Of them nothing is known but who they are.
 _REFERENCES = ("owner", "manager")
 
@@ -95,25 +99,26 @@ def first_error(files: Sequence[tuple[str, str]], folder: str) -> str | None:
     examination = _Examination(sorted(files))
     # What is wrong by the schema alone does not keep it from being used.
     examination.read()
-    for problem in examination.result().errors:
-        rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
-        path = problem.file if folder == "." else f"{folder}/{problem.file}"
-        return safe(f"{path}:{problem.place.line}:{problem.place.column}: ") + rule + problem.message
-    return None
+    return next((_told(problem, folder) for problem in examination.result().errors), None)
 
 
-def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None) -> int:
-    """Return how many rules the files have.
+def must_be_valid(files: Sequence[tuple[str, str]], use: str | None = None, folder: str = ".") -> int:
+    """Return how many rules the files of a folder have.
 
     Raises:
-        ConfigurationError: something is wrong; it tells of the first that is, with file, line and rule.
+        ConfigurationError: something is wrong; it tells of the first that is, with file, line, column and rule.
 
     """
     checked = check(files, use)
     for problem in checked.errors:
-        what = problem.message if problem.rule is None else f"rule `{problem.rule}`: {problem.message}"
-        raise ConfigurationError(f"{quote(problem.file)}, line {problem.place.line}: {what}")
+        raise ConfigurationError(_told(problem, folder))
     return len(checked.rules)
+
+
+def _told(problem: Problem, folder: str) -> str:
+    rule = "" if problem.rule is None else f"rule `{problem.rule}`: "
+    path = problem.file if folder == "." else f"{folder}/{problem.file}"
+    return f"{safe(path)}:{problem.place.line}:{problem.place.column}: {rule}{problem.message}"
 
 
 class _Examination:
@@ -333,6 +338,12 @@ def _hardly_meant(statement: Statement, rule: Rule) -> Iterator[tuple[int, str]]
                 placing.effect_start(text),
                 f"{why}, which is a refusal; `contains` of a set has no such limit",
             )
+    if rule.effect == "permit" and len(rule.facts) > 1:
+        head = placing.head_end(text)
+        tokens = statement.tokens
+        for type_, named in zip(tokens, tokens[2:], strict=False):
+            if named.start < head and (type_.text, named.text) == ("Action", '"authorize"'):
+                yield named.start, _NAMES_USE
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
         yield placing.effect_start(text), f"it applies to no action that there is: {actions}"

@@ -109,8 +109,8 @@ def _within(body: Any, wrong: Collection[str]) -> Iterator[Remark]:  # noqa: ANN
                     shown = " and ".join(f"`{test}`" for test in tests)
                     remark = Remark(f"{shown} exclude each other", words)
                 else:
-                    shown = " or ".join(f"`{_opposite(test)}`" for test in tests)
-                    remark = Remark(f"{shown}: one of them always holds", words)
+                    shown = " and ".join(f"`{_opposite(test)}`" for test in tests)
+                    remark = Remark(f"of {shown} one always holds", words)
                 if remark not in seen:
                     seen.add(remark)
                     yield remark

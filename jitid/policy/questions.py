@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.policy.decision import PolicyRequest
 from jitid.policy.facts import FACTS, SCOPE_FACTS, Entity, Record
 from jitid.policy.source import Rule
-from jitid.policy.usetypes import Type, convert, read_use
+
+if TYPE_CHECKING:
+    from jitid.policy.usetypes import Type
 
 NO_ENTITIES = "[]"
 """Cedar reads this as fast as it takes a handle of its own."""
@@ -103,12 +105,19 @@ class Questions:
 
     @cached_property
     def _type_of_use(self) -> Type | None:
+        if self.declared is None:
+            return None
+        # Only who is asked about uses pays for loading this.
+        from jitid.policy.usetypes import read_use
+
         return read_use(self.declared)
 
     def about_use(self, request: PolicyRequest, resource: str, approved: Iterable[str]) -> Question:
         """Return the question whether what was issued on the terms of a request may be used on a resource."""
         use = self._about["authorize"]
         if "use" in use.facts and (type_ := self._type_of_use) is not None:
+            from jitid.policy.usetypes import convert
+
             request = request._replace(used=_encode(convert(json.loads(request.used), type_)))
         return Question(
             "authorize",

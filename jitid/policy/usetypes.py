@@ -29,12 +29,12 @@ Type = Record | Set | str
 """Or the function that makes something of a text."""
 
 
-def read_use(text: str | None) -> Type | None:
+def read_use(text: str) -> Type | None:
     """Return what a `use.cedarschema` declares; None where no text of it stands for anything else.
 
     Of a text that is wrong nothing is known, so that a rule that needs more than text refuses.
     """
-    if text is None or not any(name in text for name in FUNCTIONS):
+    if not any(name in text for name in FUNCTIONS):
         return None
     import cedarpy
 

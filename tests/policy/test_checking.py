@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.credential import Kind
+from jitid.errors import UsageError
+from jitid.name import check_delegator
 from jitid.policy.cedar import Policy
 from jitid.policy.checking import Problem, check
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.default import default_files
+from jitid.policy.facts import FACTS
+from jitid.policy.impossible import RANGES, WORDS
 from jitid.policy.placing import statements_of, tokens_of
+from jitid.registry import KINDS
 from tests.man.source import displays, read, section
-from tests.policy.asking import PERMIT_ALL, requests
+from tests.policy.asking import PERMIT_ALL, request, requests
 from tests.policy.test_large import team
 
 HEAD = '@id("r") permit (principal, action == Action::"issue", resource)\n'
@@ -259,6 +265,13 @@ def test_a_rule_reads_what_the_use_is_declared_to_have() -> None:
             ["whenever it applies, `f` forbids"],
         ),
         (
+            '@id("r") permit (principal, action in [Action::"issue", Action::"authorize"], resource);',
+            ["nothing may be used any more but what a rule permits"],
+        ),
+        ('@id("r") permit (principal, action == Action::"authorize", resource);', []),
+        ('@id("r") forbid (principal, action in [Action::"issue", Action::"authorize"], resource);', []),
+        ('@id("r") permit (principal == Agent::"authorize", action, resource);', []),
+        (
             '@id("a") @max_tll("5m") @aproval("x") @note("y") ' + PERMIT_ALL.partition(") ")[2],
             ["`@max_ttl`", "`@appr"],
         ),
@@ -317,7 +330,7 @@ IMPOSSIBLE = [
     ("!(context.^hour < 9 && context.hour >= 9)", "exclude each other"),
     (
         "context.^hour >= 9 || context.hour < 17",
-        "`context.hour >= 9` or `context.hour < 17`: one of them always holds",
+        "of `context.hour >= 9` and `context.hour < 17` one always holds",
     ),
     ('context.^scope like "deploy:*"', '`context.scope` is "" but for the action `grant`'),
     ('context.^action == "x"', '`context.action` is "" but for the action `authorize`'),
@@ -441,3 +454,16 @@ def test_a_hostile_text_is_harmless_to_read() -> None:
         for one in problems(text):
             assert one.message.isprintable()
             assert (one.rule or "").isprintable()
+
+
+def test_what_a_fact_can_be_is_what_requests_have() -> None:
+    assert WORDS["context.kind"] == tuple(kind.value for kind in Kind) == KINDS
+    for kind in WORDS["context.delegator_kind"]:
+        assert check_delegator(f"{kind}:x") == f"{kind}:x"
+    with pytest.raises(UsageError):
+        check_delegator("team:x")
+    for fact, (first, last) in RANGES.items():
+        read = FACTS[fact.removeprefix("context.")]
+        seen = sorted({str(read(request(now=now))).zfill(2) for now in range(0, 8 * 86_400, 60)})
+        if last is not None:
+            assert (int(seen[0]), int(seen[-1])) == (first, last), fact
