@@ -84,8 +84,9 @@ def decide(
     if found is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            f"{'there is' if known else 'asked in earnest it makes'} a request, which "
-            f"{somebody(missing[0] if known else decision.needs)} can grant",
+            f"ask {somebody(missing[0])}: jitid approve grant {known[0].id}"
+            if known
+            else f"asked in earnest it makes a request, which {somebody(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exactly,
             groups=decision.needs,

@@ -533,7 +533,7 @@ def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -
         assert str(caught.value.hint).startswith(f"ask somebody of `{missing}`: jitid approve grant {id_}")
         with pytest.raises(ApprovalNeededError) as caught:
             office.authority.perform(ops.Issue(requests=(request(**BOTH),), dry_run=True))
-        assert caught.value.hint == f"there is a request, which somebody of `{missing}` can grant"
+        assert caught.value.hint == f"ask somebody of `{missing}`: jitid approve grant {id_}"
     office.grant(id_, "bob")
     office.issue(**BOTH)
 
