@@ -366,10 +366,13 @@ def test_a_disk_that_fails_once_ends_it(scene: Scene) -> None:
     )
     assert done.returncode == 5
     assert "the disk failed" in done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["decision"] for one in told] == ["allow"] * MOST + ["deny"] * MOST
+    told = [json.loads(line)["decision"] for line in done.stdout.splitlines()]
+    # How many lines are there together, when they come by a pipe, is up to the two of them.
+    first = told.index("deny")
+    assert 0 < first <= MOST
+    assert told == ["allow"] * first + ["deny"] * (len(told) - first)
     recorded = {resource for resource, allowed in scene.recorded() if allowed}
-    assert {f"r{number}" for number in range(MOST)} <= recorded
+    assert {f"r{number}" for number in range(first)} <= recorded
     assert f"r{2 * MOST}" not in recorded
 
 
