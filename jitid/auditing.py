@@ -140,6 +140,8 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chain lacks `expected`.
 
     """
+    from jitid.explaining import kept
+
     members = Members(snapshot, names.issuer)
     seen = False
     head = Head(0, audit.genesis(names.uuid))
@@ -155,6 +157,8 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
                 seen = True
             head = Head(seq, hash_)
         members.must_be_done()
+        for digest in snapshot.decided().policies(""):
+            kept(snapshot, digest)
     except BrokenChainError as error:
         raise IntegrityError(
             f"the audit chain is broken: {error}", "compare with an export or a backup"

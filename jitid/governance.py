@@ -177,7 +177,7 @@ def beyond_limits(
             Objection(
                 "agent-concurrency",
                 f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
-                f"{agent.concurrency}",
+                f"{agent.concurrency}" + (f", and {more} more are asked for" if more > 1 else ""),
                 f"wait until one has ended, or end one: jitid list --live --agent {agent.name}; "
                 f"or let more live: jitid agent change {agent.name} --concurrency N",
             )
@@ -244,6 +244,20 @@ def permitted_scopes(
         notes.extend(f"without scope {quote(scope)}: {why} (rule `{rule}`)" for scope in wider)
         scopes = kept
     return scopes
+
+
+def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequence[str]) -> list[Objection]:
+    """Return why `authorization_details` (RFC 9396) are refused: who is limited to scopes is limited to them."""
+    if not details:
+        return []
+    return [
+        Objection(
+            rule,
+            f"{why}: authorization details, which no scope bounds",
+            "ask for scopes, and leave --detail out",
+        )
+        for rule, _, why in limits(person, agent)
+    ]
 
 
 def longest(agent: Agent | None) -> tuple[int, str] | None:

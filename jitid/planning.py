@@ -127,6 +127,7 @@ def plan(
             entry.live + beside,
             request.copies,
         )
+        + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
         + governance.chain_objections(snapshot, _chain(above), now),
         facts,
     )

@@ -200,6 +200,7 @@ def _plan(
         )
         # It takes the place of one that lives.
         + governance.beyond_limits(entry.agent, predecessor.kind, audiences, usual, 0, 0)
+        + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
     )

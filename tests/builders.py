@@ -34,6 +34,12 @@ NAMES = Names("5e0c2f7e-0000-4000-8000-000000000000", "urn:jitid:test", "jitid.t
 PERMIT_ALL = (("all.cedar", '@id("all") permit (principal, action, resource);'),)
 DEFAULT_POLICY = Policy(default_files())
 
+
+def policed(terms: Terms, files: Sequence[tuple[str, str]]) -> Terms:
+    """Return the terms under another policy."""
+    return terms._replace(policy=Policy(files), policy_text=strictjson.dumps(list(files)))
+
+
 _numbers = itertools.count(1)
 
 
@@ -265,7 +271,10 @@ class World:
         self._oidc = tuple(oidc)
         self._audiences = tuple(audiences)
         self.terms = Terms(
-            Policy(policy) if policy else DEFAULT_POLICY, "the policy", "tester", self._audiences
+            Policy(policy) if policy else DEFAULT_POLICY,
+            strictjson.dumps(list(policy or default_files())),
+            "tester",
+            self._audiences,
         )._replace(**terms)
         if not path.exists():
             make_folder(path, policy=policy, now=now)

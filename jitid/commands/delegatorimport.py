@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitid import reconciling
@@ -122,6 +123,9 @@ def _tell(given: Globals, done: Reconciled, *, dry_run: bool) -> None:
         output.write(_sentence(done, dry_run=dry_run) + "\n")
         if dry_run:
             _tell_names(done)
+        else:
+            # Whoever made the list may not have meant them.
+            _tell_sorts(done, ("disabled", "missing"))
     staying = done.staying
     if staying.number:
         are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
@@ -176,11 +180,15 @@ def _sentence(done: Reconciled, *, dry_run: bool) -> str:
 
 
 def _tell_names(done: Reconciled) -> None:
-    for name in reconciling.SORTS:
-        sort = getattr(done, name)
-        if sort.number:
-            output.say(f"jitid: {name}: {delegatorrows.first_of(sort.first, sort.number)}")
+    _tell_sorts(done, reconciling.SORTS)
     for one in done.changes[:_EACH]:
         output.say(f"jitid: {one.name}: {delegatorrows.different(one)}")
     if len(done.changes) > _EACH:
         output.say("jitid: what is different of the others is told with --format json")
+
+
+def _tell_sorts(done: Reconciled, sorts: Iterable[str]) -> None:
+    for name in sorts:
+        sort = getattr(done, name)
+        if sort.number:
+            output.say(f"jitid: {name}: {delegatorrows.first_of(sort.first, sort.number)}")

@@ -101,6 +101,9 @@ class DirectorySnapshot(Protocol):
     def find_agent(self, name: str) -> Agent | None:
         """Return the record of an agent, also one that has ended."""
 
+    def wrongly_held(self) -> str | None:
+        """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
+
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
     ) -> list[Agent]:

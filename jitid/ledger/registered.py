@@ -80,6 +80,8 @@ class AgentMembers:
                 raise IntegrityError(f"the record of agent {quote(agent.name)} is not as the events tell")
         for name in self._told:
             raise IntegrityError(f"events tell of agent {quote(name)}, and the ledger has no record of it")
+        if (held := self._snapshot.wrongly_held()) is not None:
+            raise IntegrityError(f"what agent {quote(held)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, told: Mapping[str, Any]) -> bool:
         found = agent._asdict()

@@ -77,6 +77,19 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         row = self._db.execute(f"{_AGENT} WHERE r.name = :name", {"name": name}).fetchone()
         return None if row is None else _agent(row)
 
+    def wrongly_held(self) -> str | None:
+        """Return an agent of which something alive is not counted to its record, or is to another; None for none."""
+        if self._db.execute("SELECT 1 FROM agent LIMIT 1").fetchone() is None:
+            return None
+        row = self._db.execute(
+            f"""SELECT t.text FROM credential c CROSS JOIN identity i CROSS JOIN term t
+                  LEFT JOIN agent r ON r.name = t.text
+                 WHERE {selecting.LIVE} AND i.id = c.identity AND t.id = i.agent
+                   AND coalesce(c.recurring, 0) <> coalesce(r.id, 0) LIMIT 1""",
+            {"now": self._now},
+        ).fetchone()
+        return None if row is None else str(row[0])
+
     def agents(
         self, *, owner: Sequence[str], state: AgentState | None = None, after: str | None, limit: int
     ) -> list[Agent]:

@@ -33,6 +33,14 @@ def used(world: World) -> World:
     return world
 
 
+def test_a_policy_that_was_rewritten_is_found(world: World) -> None:
+    world.issue()
+    world.check()
+    edit(world.path, "UPDATE policy SET text = replace(text, 'forbid', 'permit')")
+    with pytest.raises(IntegrityError, match="is not the one that decided"):
+        world.check()
+
+
 CHANGES = [
     "UPDATE audit_event SET body = replace(body, 'user:alice', 'user:mallo') WHERE seq = 2",
     "UPDATE audit_event SET body = CAST(replace(body, 'user:alice', 'user:mallo') AS BLOB) WHERE seq = 2",

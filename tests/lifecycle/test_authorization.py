@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid import strictjson
 from jitid.authority.operations import Inspect, Renew
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
@@ -74,7 +75,7 @@ def rules(world: World, made: Made, *stated: Any, **fields: Any) -> tuple[str, .
 def repoliced(world: World, *texts: str, **terms: Any) -> None:
     """Go on under another policy."""
     files = [(f"{number}.cedar", text) for number, text in enumerate(texts)]
-    world.terms = world.terms._replace(policy=Policy(files), policy_text="another", **terms)
+    world.terms = world.terms._replace(policy=Policy(files), policy_text=strictjson.dumps(files), **terms)
     world.reopen()
 
 

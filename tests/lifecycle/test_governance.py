@@ -65,6 +65,27 @@ def rules_of_renewal(world: World, made: Made) -> tuple[str, ...]:
     return tuple(world.events()[-1]["rules"])
 
 
+def test_details_are_no_way_around_what_bounds_scopes(world: World) -> None:
+    """Neither entitlements nor a record say anything of authorization details: whoever has them is given none."""
+    details = [{"type": "iam", "actions": ["root"]}]
+    before = world.issue(details=details)
+    world.know(entitlements=("repo:*",))
+    assert rules_of(world, details=details) == ("delegator-entitlement",)
+    assert rules_of_renewal(world, before) == ("delegator-entitlement",)
+    world.know(entitlements=None)
+    renewed(world, before)
+    world.register("planner", scopes=("repo:*",))
+    assert rules_of(world, details=details) == ("agent-scope",)
+    world.check()
+
+
+def test_how_many_are_asked_for_is_told_with_how_many_live(world: World) -> None:
+    world.know()
+    world.register("planner", concurrency=2)
+    error = refused(world, copies=3)
+    assert "has 0 live identities of at most 2, and 3 more are asked for" in error.message
+
+
 def _disable(world: World) -> None:
     world.know(disabled_at=NOW)
 

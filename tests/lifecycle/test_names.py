@@ -114,9 +114,10 @@ def test_a_person_is_listed_and_revoked_with_all_their_names(world: World) -> No
         page = world.authority.perform(
             ListCredentials(chosen=Filter(live=True), sort="id", descending=False, after=None, limit=9)
         )
-        return [one.delegator for one in page.credentials]
+        # What was made within a millisecond comes in any order.
+        return sorted(one.delegator for one in page.credentials)
 
-    assert live() == ["user:alice", "user:al", "user:bob"]
+    assert live() == ["user:al", "user:alice", "user:bob"]
     assert world.revoke(delegators=("user:al",)).radius.credentials == 2
     assert live() == ["user:bob"]
     assert world.revoke(delegators=("user:bob",)).radius.credentials == 1

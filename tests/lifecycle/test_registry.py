@@ -489,6 +489,30 @@ def test_a_record_that_was_edited_is_found(known: World, statement: str) -> None
         known.check()
 
 
+@pytest.mark.parametrize(
+    "statement", ["UPDATE credential SET recurring = NULL", "UPDATE agent SET id = id + 1"]
+)
+def test_what_is_no_longer_counted_to_a_record_is_found(known: World, statement: str) -> None:
+    """By what is counted, the limit of how many may live at once is kept."""
+    register(known, concurrency=2)
+    known.issue()
+    renewed = known.issue()
+    known.revoke(renewed.id)
+    known.check()
+    edit(known.path, statement)
+    with pytest.raises(IntegrityError, match="what agent `planner` holds is not counted to its record"):
+        known.check()
+
+
+def test_what_another_agent_holds_counts_to_no_record(known: World) -> None:
+    register(known)
+    known.issue(agent="coder")
+    known.check()
+    edit(known.path, "UPDATE credential SET recurring = (SELECT id FROM agent)")
+    with pytest.raises(IntegrityError, match="what agent `coder` holds is not counted to its record"):
+        known.check()
+
+
 def test_a_record_that_came_back_to_life_is_found(known: World) -> None:
     register(known)
     unregister(known)

@@ -12,7 +12,7 @@ from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import NOW, Made, World, edit
+from tests.builders import NOW, Made, World, edit, policed
 
 OVERLAP = 30
 HOUR = 3600
@@ -166,14 +166,7 @@ def test_a_dead_lineage_is_not_renewed(world: World, what: str) -> None:
 
 def test_a_renewal_is_decided_by_todays_policy(world: World) -> None:
     made = world.issue(scopes=("repo:a", "repo:b"))
-    world.terms = world.terms._replace(
-        policy=Policy(
-            (
-                *default_files(),
-                ("b.cedar", NO_B % ""),
-            )
-        )
-    )
+    world.terms = policed(world.terms, (*default_files(), ("b.cedar", NO_B % "")))
     world.authority._terms = None
     with pytest.raises(PolicyDeniedError, match="no-b"):
         renew(world, made.token)
@@ -186,14 +179,7 @@ def test_a_child_holds_no_more_than_its_parent_holds_now(world: World) -> None:
     """The parent was renewed for less; what it gave away before is not given again."""
     parent = world.issue(scopes=("repo:a", "repo:b"))
     child = world.issue(parent=parent.token, scopes=("repo:a", "repo:b"))
-    world.terms = world.terms._replace(
-        policy=Policy(
-            (
-                *default_files(),
-                ("b.cedar", NO_B % "&& context.depth == 0"),
-            )
-        )
-    )
+    world.terms = policed(world.terms, (*default_files(), ("b.cedar", NO_B % "&& context.depth == 0")))
     world.authority._terms = None
     renew(world, parent.token, narrower=True)
     world.clock.now += OVERLAP
@@ -350,9 +336,7 @@ def test_a_child_lives_no_longer_than_its_parents_successor(world: World) -> Non
 
 def test_a_narrowed_parent_hands_on_no_more_than_it_holds(world: World) -> None:
     parent = world.issue(scopes=("repo:a", "repo:b"))
-    world.terms = world.terms._replace(
-        policy=Policy((*default_files(), ("b.cedar", NO_B % "&& context.depth == 0")))
-    )
+    world.terms = policed(world.terms, (*default_files(), ("b.cedar", NO_B % "&& context.depth == 0")))
     world.authority._terms = None
     renew(world, parent.token, narrower=True)
     with pytest.raises(PolicyDeniedError, match="attenuation"):

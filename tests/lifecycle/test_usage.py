@@ -128,13 +128,12 @@ def test_it_is_judged_anew_when_a_second_has_passed(world: World) -> None:
 
 def test_a_policy_that_decided_on_a_use_is_kept(world: World) -> None:
     made = world.issue(scopes=("repo:read",))
-    world.terms = world.terms._replace(policy_text="another")
     edit(world.path, "DELETE FROM policy")
     world.reopen()
     _use(world, made)
     digest = world.events()[-1]["policy"]
     with world.ledger.read() as snapshot:
-        assert snapshot.policy_text(digest) == "another"
+        assert snapshot.policy_text(digest) == world.terms.policy_text
 
 
 def test_the_event_says_no_more_than_it_must(world: World) -> None:

@@ -40,7 +40,6 @@ from jitid.ledger import folder
 from jitid.ledger.schema import APPLICATION_ID
 from jitid.ledger.sqlite import create
 from jitid.pasted import search_pasted
-from jitid.policy.cedar import Policy
 from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import RenewRequest
@@ -49,7 +48,7 @@ from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NAMES, NOW, World, request
+from tests.builders import DAY, NAMES, NOW, World, policed, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
@@ -224,7 +223,7 @@ def _ask_for_approvals(world: World) -> None:
     asking = '@id("ask") @approval("crew") permit (principal, action, resource);'
 
     def under(caller: str) -> None:
-        world.terms = terms._replace(policy=Policy([("p.cedar", asking)]), caller=caller)
+        world.terms = policed(terms, [("p.cedar", asking)])._replace(caller=caller)
         world.reopen()
 
     world.know("user:bob", groups=("crew",))

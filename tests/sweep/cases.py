@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from jitid.authority.operations import Renew
 from jitid.identifier import parse_id
-from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NAMES, NOW, Row, World, edit, put
+from tests.builders import DAY, NAMES, NOW, Row, World, edit, policed, put
 
 
 class Case(NamedTuple):
@@ -264,7 +263,7 @@ FORBIDS = """@id("no-deploy") forbid (principal, action == Action::"grant", reso
 def change_policy(world: World, *texts: str) -> None:
     """Decide by another policy from now on: the default one and these texts, as another process would read it."""
     added = [(f"more-{number}.cedar", text) for number, text in enumerate(texts)]
-    world.terms = world.terms._replace(policy=Policy([*default_files(), *added]))
+    world.terms = policed(world.terms, [*default_files(), *added])
     world.reopen()
 
 

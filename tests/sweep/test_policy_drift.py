@@ -20,7 +20,7 @@ from jitid.ledger.records import Filter
 from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest
 from jitid.sweep.finding import Coverage, Severity
-from tests.builders import DAY, NOW, PERMIT_ALL, World
+from tests.builders import DAY, NOW, PERMIT_ALL, World, policed
 from tests.lifecycle.office import PAY, POLICY, Office
 from tests.report.history import histories, live_through
 from tests.sweep.asking import fixed, fixing, found, swept
@@ -90,7 +90,7 @@ def test_a_policy_that_cannot_be_read_is_missed_and_keeps_no_other_rule(world: W
 def test_what_lacks_an_approval_alone_is_for_information(tmp_path: Path) -> None:
     with Office(tmp_path / "ledger", policy=PERMIT_ALL[0][1]) as office:
         made = office.issue(**PAY)
-        office.terms = office.terms._replace(policy=Policy([("p.cedar", POLICY)]))
+        office.terms = policed(office.terms, [("p.cedar", POLICY)])
         office.reopen()
         (finding,) = found(office, "policy-drift")
         assert (finding.severity, finding.subject) == (
@@ -108,7 +108,7 @@ def test_what_was_approved_of_is_in_order(tmp_path: Path) -> None:
         office.grant(office.ask(**PAY))
         office.issue(**PAY)
         files = [("p.cedar", POLICY), ("more.cedar", FORBIDS)]
-        office.terms = office.terms._replace(policy=Policy(files))
+        office.terms = policed(office.terms, files)
         office.reopen()
         assert drift(office) == {}
 
