@@ -13,6 +13,7 @@ MOST_CHOICES = 500
 NESTED = f"a rule is nested more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if` deep"
 
 _OTHERS = re.compile(r"[^][(){}]+")
+_INNERMOST = re.compile(r"\(\)|\[\]|\{\}")
 _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
 
@@ -41,10 +42,11 @@ def _is_flat(text: str) -> bool:
     if text.count("if") > MOST_CHOICES:
         return False
     brackets = _OTHERS.sub("", text)
-    for _ in range(MOST_LEVELS):
-        peeled = brackets.replace("()", "").replace("[]", "").replace("{}", "")
+    for level in range(MOST_LEVELS + 1):
+        # One level of each kind: what they enclose is gone only in the next turn.
+        peeled = _INNERMOST.sub("", brackets)
         if peeled == brackets:
             # What has no partner stands in a comment or a string, or the text is broken.
-            return len(brackets) <= MOST_LEVELS
+            return level + len(brackets) <= MOST_LEVELS
         brackets = peeled
-    return not brackets
+    return False

@@ -114,6 +114,13 @@ def test_brackets_in_strings_and_comments_are_none() -> None:
 pieces = st.lists(st.sampled_from(["(", ")", "[", "]", "{", "}", "()", "x", '"("', "// (\n", ";", "if"]))
 
 
+@pytest.mark.parametrize(
+    "text", ["[{" * 51 + "}]" * 51 + "(", "(" * 60 + "[" * 60 + "]" * 60, "([{" * 34 + "}])" * 34]
+)
+def test_the_quick_look_counts_each_level(text: str) -> None:
+    assert too_deep(text) == 0
+
+
 @given(
     pieces=pieces, repeated=st.sampled_from(["(", "[{", "()(", "if ", '"("', "x"]), times=st.integers(0, 600)
 )
