@@ -12,6 +12,7 @@ from jitid.keyring import Signer
 from jitid.ledger.members import Members
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
+from jitid.storedpolicy import kept
 from jitid.text import quote
 
 HEAD_TYPE = "jitid-audit-head+jws"
@@ -140,8 +141,6 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chain lacks `expected`.
 
     """
-    from jitid.explaining import kept
-
     members = Members(snapshot, names.issuer)
     seen = False
     head = Head(0, audit.genesis(names.uuid))

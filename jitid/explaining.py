@@ -19,13 +19,14 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
 from jitid.lifetime import format_duration, format_time
 from jitid.policy.catalogue import Entry, catalogue
-from jitid.policy.cedar import Policy, digest_of
+from jitid.policy.cedar import Policy
 from jitid.policy.decision import PolicyRequest, Standing
 from jitid.policy.outcome import Outcome, outcome
 from jitid.replaying import DECISIONS, is_whole, request_of
 from jitid.request import Terms
 from jitid.scope import Scope
 from jitid.secret import Secret
+from jitid.storedpolicy import kept
 from jitid.task import Task
 from jitid.text import quote
 
@@ -146,29 +147,6 @@ def _document(snapshot: Snapshot, seq: int | None) -> dict[str, Any]:
             f"decisions are {', '.join(DECISIONS)}: jitid audit log --operation denial",
         )
     return document
-
-
-def kept(snapshot: Snapshot, digest: str) -> list[tuple[str, str]] | None:
-    """Return the files of a policy that decided something; None if the ledger does not have them.
-
-    Raises:
-        IntegrityError: what it has is another text.
-
-    """
-    text = snapshot.policy_text(digest)
-    if text is None:
-        return None
-    try:
-        files = [(name, body) for name, body in strictjson.loads(text, "policy")]
-        whole = digest_of(files) == digest
-    except (ValueError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise IntegrityError(
-            f"the text that the ledger has of the policy {digest} is not the one that decided",
-            "it was changed since: look for the policy where its files are kept, or in a backup",
-        )
-    return files
 
 
 def _stored(
@@ -292,6 +270,7 @@ def _decide_now(
             )
             # As if it took its own place.
             + governance.beyond_limits(entry.agent, request.kind, request.audiences, usual, 0, 0)
+            + governance.beyond_scopes(entry.delegator, entry.agent, _details(credential))
             + governance.chain_objections(snapshot, _above(snapshot, document, credential), snapshot.now),
             {},
         )
@@ -314,6 +293,11 @@ def _decide_now(
     if now.lifetime is not None and longest is not None:
         now = now._replace(lifetime=min(now.lifetime, longest[0]))
     return now, decision.nearest, asked
+
+
+def _details(credential: Credential | None) -> list[str]:
+    """Return the `authorization_details` that were given; a denial tells of none."""
+    return [] if credential is None else narrowing.detail_texts(credential.details)
 
 
 def _above(snapshot: Snapshot, document: Mapping[str, Any], credential: Credential | None) -> list[str]:

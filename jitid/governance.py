@@ -179,7 +179,7 @@ def beyond_limits(
                 f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
                 f"{agent.concurrency}" + (f", and {more} more are asked for" if more > 1 else ""),
                 f"wait until one has ended, or end one: jitid list --live --agent {agent.name}; "
-                f"or let more live: jitid agent change {agent.name} --concurrency N",
+                f"or let more live: jitid agent change --concurrency N {operand(agent.name)}",
             )
         )
     return found

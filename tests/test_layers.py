@@ -34,6 +34,7 @@ LAYERS = (
         "renewal",
         "explaining",
         "replaying",
+        "storedpolicy",
         "revocation",
         "rotation",
         "introspection",

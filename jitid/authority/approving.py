@@ -10,6 +10,7 @@ from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.identifier import parse_approval_id
 from jitid.policy.source import text_of
+from jitid.storedpolicy import kept
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -76,8 +77,6 @@ def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, c
 
 
 def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:
-    from jitid.explaining import kept
-
     request = approval.requested(found)
     event = _event(snapshot, found.event) or {}
     # What an approver reads must be what asks them.

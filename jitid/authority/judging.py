@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import policy_operations as ops
 from jitid.errors import NotFoundError, UsageError
+from jitid.storedpolicy import kept
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
 
 
 def _stored(snapshot: Snapshot, digest: str) -> ops.Files:
-    from jitid.explaining import kept
-
     digits = digest.lower()
     if len(digits) < _LEAST or not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
         raise UsageError(

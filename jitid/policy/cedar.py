@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +22,17 @@ from jitid.policy.decision import (
 from jitid.policy.nesting import NESTED, too_deep
 from jitid.policy.questions import Question, Questions
 from jitid.policy.reason import about_use, denied, misused, permitted, scopes_denied, unapproved
-from jitid.policy.source import MARK, MARKED, Rule, guarded, integers, line_of, read_rules, statements
+from jitid.policy.source import (
+    MARK,
+    MARKED,
+    Rule,
+    digest_of,
+    guarded,
+    integers,
+    line_of,
+    read_rules,
+    statements,
+)
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
@@ -355,16 +364,6 @@ class Policy:
             needs=(),
             nearest=None,
         )
-
-
-def digest_of(files: Sequence[tuple[str, str]]) -> str:
-    """Return the digest of a policy, as `Policy.digest`."""
-    digest = hashlib.sha256()
-    for part in (part.encode("utf-8", "surrogatepass") for pair in sorted(files) for part in pair):
-        # The lengths keep a name from running into its text, and a text into the next name.
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def _where(text: str) -> str:

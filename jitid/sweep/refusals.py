@@ -26,9 +26,17 @@ _OF_DELEGATORS = f"""
 _OF_AGENTS = f"""
       FROM agent r CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term au
      WHERE c.recurring = r.id AND {LIVE} AND i.id = c.identity AND au.id = c.audiences"""
+# Whether there are authorization details is what counts of them.
+_HAS_DETAILS = "CASE WHEN c.details IS NULL THEN '' ELSE 'some' END"
 _CASES = {
-    "delegator": (_OF_DELEGATORS, {"sensitivity": "i.sensitivity", "scopes": "c.scopes"}),
-    "agent": (_OF_AGENTS, {"kind": "c.kind", "scopes": "c.scopes", "audiences": "au.text"}),
+    "delegator": (
+        _OF_DELEGATORS,
+        {"sensitivity": "i.sensitivity", "scopes": "c.scopes", "details": _HAS_DETAILS},
+    ),
+    "agent": (
+        _OF_AGENTS,
+        {"kind": "c.kind", "scopes": "c.scopes", "audiences": "au.text", "details": _HAS_DETAILS},
+    ),
 }
 """Where the live credentials of a sort of record are, and what of them it limits."""
 
@@ -96,6 +104,7 @@ def _objections(entry: Entry, case: Mapping[str, str], usual: Sequence[str], now
     found = governance.objections(entry, "", case.get("sensitivity", "low"), known_only=False, now=now)
     if agent is not None:
         found += governance.beyond_limits(agent, case["kind"], case["audiences"].split(), usual, 0, 0)
+    found += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])
     for rule, held, why in governance.limits(person, agent):
         wider = uncovered(scopes_of(" ".join(held)), scopes)
         found += [Objection(rule, f"{why}: scope {quote(scope)}", "") for scope in wider]

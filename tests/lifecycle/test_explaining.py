@@ -151,6 +151,17 @@ def test_what_the_directory_refuses_today_is_no_rule_of_the_policy(world: World)
     assert (denied.then.decision, denied.rules) == ("deny", ())
 
 
+def test_details_of_whoever_is_limited_to_scopes_today(world: World) -> None:
+    made = world.issue(details=[{"type": "iam"}])
+    before = explained(world, made.jti).now
+    assert before is not None
+    assert before.decision == "permit"
+    world.know(entitlements=("repo:*",))
+    now = explained(world, made.jti).now
+    assert now is not None
+    assert (now.decision, now.rules) == ("deny", ("delegator-entitlement",))
+
+
 def test_what_stands_above_counts_today(world: World) -> None:
     parent = world.issue(agent="boss", scopes=("repo:*",))
     child = world.issue(parent=parent.token, scopes=("repo:read",))
@@ -277,7 +288,7 @@ def test_a_policy_that_this_jitid_cannot_read_is_told(world: World) -> None:
     """As one that an older jitid took."""
     made = world.issue()
     files = [["p.cedar", "permit (principal, action, resource);"]]
-    from jitid.policy.cedar import digest_of
+    from jitid.policy.source import digest_of
 
     digest = digest_of([("p.cedar", files[0][1])])
     edit(

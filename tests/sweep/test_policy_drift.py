@@ -184,6 +184,19 @@ def test_a_delegator_who_may_hand_out_less_now(
         assert world.verify(other.token).id == other.id
 
 
+def test_details_of_whoever_is_limited_to_scopes_now(world: World) -> None:
+    with_details = world.issue(delegator="user:bob", details=[{"type": "iam"}])
+    other = world.issue(delegator="user:bob")
+    world.know("user:bob", entitlements=("repo:*",))
+    (finding,) = found(world, "policy-drift")
+    assert (finding.evidence["rules"], finding.credentials) == (["delegator-entitlement"], 1)
+    assert "authorization details" in finding.summary
+    fixed(world, "policy-drift")
+    with pytest.raises(InvalidCredentialError):
+        world.verify(with_details.token)
+    assert world.verify(other.token).id == other.id
+
+
 @pytest.mark.parametrize(
     ("record", "rules"),
     [
