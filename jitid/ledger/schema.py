@@ -124,6 +124,14 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                identity INTEGER NOT NULL REFERENCES identity, scope TEXT NOT NULL, first_at INTEGER NOT NULL,
                last_at INTEGER NOT NULL, uses INTEGER NOT NULL, PRIMARY KEY (identity, scope))""",
     ),
+    (
+        # Event n of a chain has the number start + (n - 1) * stride. Of an open chain without a length the events
+        # themselves tell how far it has come, so that no issue writes a page for it.
+        """CREATE TABLE chain (
+               id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, start INTEGER NOT NULL, stride INTEGER NOT NULL,
+               length INTEGER, hash BLOB, closed_at INTEGER)""",
+        "INSERT INTO chain (id, epoch, start, stride) VALUES (1, 1, 1, 1)",
+    ),
 )
 
 LIVE_INDEXES = {
