@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import postgres
+
 # How long an example takes depends on who else is at work on the machine, and says nothing about the code.
 settings.register_profile("jitid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("jitid")
@@ -22,3 +24,25 @@ def _unsteered() -> Iterator[None]:
         for name in STEERING:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """Return a running PostgreSQL server, the same one for all tests of a process."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
+    """Return the URL of a new, empty database."""
+    database = postgres_server.new_database()
+    yield postgres_server.url(database)
+    postgres_server.drop(database)
+
+
+@pytest.fixture
+def postgres_cluster() -> Iterator[postgres.Cluster]:
+    """Return three new PostgreSQL servers with synchronous replication; the primary may be killed."""
+    with postgres.cluster() as nodes:
+        yield nodes

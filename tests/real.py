@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +32,22 @@ def need(program: str) -> str:
     if found is None:
         missing(f"{program} is not installed")
     return str(found)
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on now; somebody may before it is used."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def module(name: str, extra: str = "test-real") -> Any:
+    """Return a module that the test needs; without it the test skips, or fails where all must be there."""
+    try:
+        return import_module(name)
+    except ImportError:
+        missing(f"{name} is not installed: pip install 'jitid[{extra}]'")
 
 
 def need_root() -> None:

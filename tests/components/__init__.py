@@ -1,0 +1,1 @@
+"""The real components of others are what the tests take them for."""

