@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import postgres
+from tests.node import Node
 
 # How long an example takes depends on who else is at work on the machine, and says nothing about the code.
 settings.register_profile("jitid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,3 +47,9 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
     """Return three new PostgreSQL servers with synchronous replication; the primary may be killed."""
     with postgres.cluster() as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """Return node with the OAuth clients of others."""
+    return Node(tmp_path_factory.mktemp("node"))

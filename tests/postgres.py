@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.real import free_port, missing, module, need
+from tests.real import free_port, missing, module, need, until
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,21 +36,6 @@ _COMMON = {
     "log_min_messages": "warning",
 }
 _names = count()
-
-
-def until(ready: Callable[[], bool], otherwise: str, patience: float = _PATIENCE) -> None:
-    """Poll until `ready` says so; what it raises counts as "not yet"."""
-    end = time.monotonic() + patience
-    trouble: Exception | None = None
-    while time.monotonic() < end:
-        try:
-            if ready():
-                return
-            trouble = None
-        except Exception as error:  # noqa: BLE001 - each sort of failure is one of starting
-            trouble = error
-        time.sleep(0.02)
-    raise AssertionError(f"{otherwise}: {trouble}" if trouble else otherwise)
 
 
 @cache

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def until(ready: Callable[[], bool], otherwise: str, patience: float = 60.0) -> None:
+    """Poll until `ready` says so; what it raises counts as "not yet"."""
+    end = time.monotonic() + patience
+    trouble: Exception | None = None
+    while time.monotonic() < end:
+        try:
+            if ready():
+                return
+            trouble = None
+        except Exception as error:  # noqa: BLE001 - each sort of failure is one of starting
+            trouble = error
+        time.sleep(0.02)
+    raise AssertionError(f"{otherwise}: {trouble}" if trouble else otherwise)
 
 
 def module(name: str, extra: str = "test-real") -> Any:

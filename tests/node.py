@@ -1,0 +1,71 @@
+"""Clients that others wrote for node: installed once a session, and run as scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.real import missing, need
+
+PACKAGES = ("oauth4webapi@^3.8", "jose@^6.2")
+
+
+class Node:
+    """A folder with the packages, and the interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        """Install the packages into `folder`; the test is skipped where that cannot be done."""
+        self._folder = folder
+        self._node = need("node")
+        npm = need("npm")
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')
+        done = subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *PACKAGES],
+            cwd=folder,
+            env={
+                **os.environ,
+                "npm_config_cache": str(folder / "cache"),
+                "npm_config_update_notifier": "false",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode:
+            missing(f"npm cannot install {', '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
+
+    def run(self, script: str, /, **values: Any) -> Any:
+        """Run a module that ends with `answer(value)`, and return that value; `given` holds the values in it.
+
+        Raises:
+            AssertionError: the script threw; with what node told.
+
+        """
+        path = self._folder / f"{os.urandom(6).hex()}.mjs"
+        path.write_text(_PROLOGUE + script)
+        try:
+            done = subprocess.run(
+                [self._node, str(path)],
+                input=json.dumps(values),
+                cwd=self._folder,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        finally:
+            path.unlink()
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+# Secrets come by standard input, as they should: neither on a command line nor in a file.
+_PROLOGUE = """
+import { readFileSync, writeFileSync } from "node:fs";
+import * as oauth from "oauth4webapi";
+import * as jose from "jose";
+const given = JSON.parse(readFileSync(0, "utf8"));
+const answer = value => writeFileSync(1, JSON.stringify(value ?? null));
+"""
