@@ -1,22 +1,23 @@
-"""ID tokens (OpenID Connect Core 1.0) as proof of who asks, verified by the keys of configured issuers."""
+"""Tokens of configured issuers as proof of who asks: ID tokens (OpenID Connect Core 1.0), access tokens (RFC 9068)."""
 
 from __future__ import annotations
 
-import os
-import stat
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from shlex import quote as word
-from typing import IO, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid import jws, strictjson
-from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError, UsageError
+from jitid import jws, keysets, strictjson
+from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_delegator
 from jitid.text import quote, safe
 
-MAX_KEY_SET = 1024 * 1024
-"""The largest key set that is read, in bytes."""
+if TYPE_CHECKING:
+    from jwt.algorithms import Algorithm
+
+Sort = Literal["id_token", "access_token", "jwt"]
+"""What a token is said to be (RFC 8693, section 3); a `jwt` is either of the others."""
 
 CLOCK_LEEWAY = 60
 """So many seconds may the issuer's clock be ahead of ours."""
@@ -59,23 +60,45 @@ class Proof(NamedTuple):
     issuer: str
     subject: str
     expires_at: int
+    may_act: Mapping[str, Any] | None = None
+    """Who alone may act for the subject, if the token says so (RFC 8693, section 4.4)."""
 
 
-def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
-    """Return whom an ID token of a configured issuer proves at `now` (OpenID Connect Core, section 3.1.3.7).
+def verify_token(
+    token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float, sort: Sort = "id_token"
+) -> Proof:
+    """Return whom a token of a configured issuer proves at `now`.
 
-    The audience must be the configured one and no other: a token made for a second party too could have been
-    passed on by it. Keys come from the configured place alone, fetched within about `timeout` seconds; those
-    that the header names (`jwk`, `jku`, `x5u`, `x5c`) are never looked at.
+    It is an ID token (OpenID Connect Core, section 3.1.3.7) or an access token (RFC 9068, section 4), told apart by
+    their types, so that none is taken for the other (RFC 8725, section 3.11). The audience must be the configured
+    one and no other: a token made for a second party too could have been passed on by it. Keys come from the
+    configured place alone, fetched within about `timeout` seconds; those that the header names (`jwk`, `jku`, `x5u`,
+    `x5c`) are never looked at.
 
     Raises InvalidCredentialError for the token, ConfigurationError for the settings or the keys, StorageError
     when the keys are out of reach.
     """
+    try:
+        return _verify(token, issuers, now, timeout, sort)
+    except InvalidCredentialError as error:
+        if sort == "id_token":
+            raise
+        # What is wrong with an access token is wrong with an ID token too, and told in the same words.
+        what = "the access token" if sort == "access_token" else "the token"
+        raise InvalidCredentialError(error.message.replace("the ID token", what), error.hint) from None
+
+
+def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
+    """Return whom an ID token of a configured issuer proves at `now`; raise as `verify_token` does."""
+    return verify_token(token, issuers, now, timeout=timeout)
+
+
+def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout: float, sort: Sort) -> Proof:
     header_part, payload_part, signature_part = jws.split(token)
     _, header = jws.decode_object(header_part, "header")
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
-    _check_header(header)
+    _check_header(header, sort)
     issuer = _configured(claims, issuers)
     _must_not_have_expired(claims, now)
     jws.check_claims(
@@ -90,10 +113,14 @@ def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int,
     if not subject:
         raise InvalidCredentialError("the ID token has no subject")
     delegator = _delegator(claims, issuer)
+    may_act = claims.get("may_act")
+    if not isinstance(may_act, dict | None):
+        raise InvalidCredentialError("the ID token's `may_act` is not an object")
     # The signature comes last, so that a token which is worth nothing does not make us ask the network.
-    key = choose_key(read_key_set(issuer.jwks, timeout), header, issuer.algorithms, issuer.jwks)
+    keys = keysets.key_set(issuer.jwks, timeout, header.get("kid"))
+    key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
-    return Proof(delegator, issuer.issuer, subject, claims["exp"])
+    return Proof(delegator, issuer.issuer, subject, claims["exp"], may_act)
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:
@@ -113,18 +140,28 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if not issuer.algorithms or not _FORMS.keys() >= set(issuer.algorithms):
         raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")
     if not issuer.jwks.startswith("/"):
-        _check_address(issuer.jwks)
+        keysets.check_address(issuer.jwks)
     return issuer
 
 
-def _check_header(header: dict[str, Any]) -> None:
+# RFC 9068, section 2.1; RFC 7515, section 4.1.9 lets `application/` be left out.
+_ACCESS_TOKEN = frozenset({"AT+JWT", "APPLICATION/AT+JWT"})
+_TYPES: dict[Sort, tuple[frozenset[str], str]] = {
+    "id_token": (frozenset({"JWT"}), "JWT"),
+    "access_token": (_ACCESS_TOKEN, "at+jwt"),
+    "jwt": (_ACCESS_TOKEN | {"JWT"}, "JWT or at+jwt"),
+}
+
+
+def _check_header(header: dict[str, Any], sort: Sort) -> None:
     # RFC 7515, section 4.1.11: an extension that must be understood is one that we do not understand.
     if "crit" in header or "b64" in header:
         raise InvalidCredentialError("the ID token asks for an extension")
     typ = header.get("typ", "JWT")
     # Another type is another sort of token, such as an access token (RFC 8725, section 3.11).
-    if type(typ) is not str or typ.upper() != "JWT":
-        raise InvalidCredentialError("the ID token's type is not JWT")
+    types, named = _TYPES[sort]
+    if type(typ) is not str or typ.upper() not in types:
+        raise InvalidCredentialError(f"the ID token's type is not {named}")
     if type(header.get("alg")) is not str or type(header.get("kid", "")) is not str:
         raise InvalidCredentialError("the ID token's header has a member that is not a string")
 
@@ -244,117 +281,24 @@ def check_signature(key: Key, signing_input: bytes, signature: bytes) -> None:
 
     Raises InvalidCredentialError; ConfigurationError when the key itself is no good.
     """
+    algorithm, public = _prepared(key.alg, strictjson.dumps(key.members))
+    if not algorithm.verify(signing_input, public, signature):
+        raise InvalidCredentialError("the ID token's signature does not verify")
+
+
+# Preparing a key costs more than most signatures; a set has few keys, and a key that was replaced is asked for no more.
+@lru_cache(maxsize=64)
+def _prepared(alg: str, members: str) -> tuple[Algorithm, Any]:
     from jwt import PyJWTError
     from jwt.algorithms import RSAAlgorithm, get_default_algorithms
 
-    algorithm = get_default_algorithms()[key.alg]
+    algorithm = get_default_algorithms()[alg]
     try:
-        public = algorithm.from_jwk(key.members)
+        public = algorithm.from_jwk(members)
     except (PyJWTError, ValueError, TypeError):
         raise ConfigurationError("the issuer's key set has a damaged key") from None
     if isinstance(algorithm, RSAAlgorithm) and (
         algorithm.check_key_length(public) is not None or public.key_size > MAX_RSA_BITS
     ):
         raise ConfigurationError("the issuer's key set has an RSA key that is too short or too long")
-    if not algorithm.verify(signing_input, public, signature):
-        raise InvalidCredentialError("the ID token's signature does not verify")
-
-
-def read_key_set(place: str, timeout: float) -> list[dict[str, Any]]:
-    """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address.
-
-    Raises ConfigurationError when it is no key set or cannot be one, StorageError when it is out of reach.
-    """
-    data = _read_file(place) if place.startswith("/") else _fetch(place, timeout)
-    name = f"the key set {quote(place)}"
-    if len(data) > MAX_KEY_SET:
-        raise ConfigurationError(f"{name} is larger than {MAX_KEY_SET} bytes")
-    try:
-        document = strictjson.loads(data, name)
-    except strictjson.StrictJSONError as error:
-        raise ConfigurationError(str(error)) from None
-    keys = document.get("keys") if type(document) is dict else None
-    if type(keys) is not list or not all(type(key) is dict for key in keys):
-        raise ConfigurationError(f"{name} is not a JSON object with a list of keys")
-    kids = [key["kid"] for key in keys if "kid" in key]
-    if not all(type(kid) is str for kid in kids) or len(set(kids)) != len(kids):
-        raise ConfigurationError(f"{name} has a key id twice, or one that is not a string")
-    return keys
-
-
-def _read_file(path: str) -> bytes:
-    name = f"the key set {quote(path)}"
-    try:
-        # Without O_NONBLOCK, a pipe at this place would keep us waiting for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such path is possible"
-        raise ConfigurationError(f"{name} cannot be opened: {reason}") from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigurationError(f"{name} is not a regular file")
-        if mode & stat.S_IWOTH:
-            # Whoever can write here can be anybody.
-            raise ConfigurationError(f"{name} can be written by every user", f"chmod o-w {safe(path)}")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_KEY_SET + 1)
-    finally:
-        os.close(descriptor)
-
-
-def _check_address(address: str) -> bool:
-    """Return whether the address is on the loopback interface; an https one elsewhere is not."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(address)
-        loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
-        good = parts.hostname and parts.username is None and (parts.port or 1)
-    except ValueError:
-        good = False
-    if not good or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        raise ConfigurationError(
-            f"the key set's place {quote(address)} is neither a path nor an https address",
-            "http counts on this machine alone, as http://127.0.0.1:PORT/",
-        )
-    return loopback
-
-
-def _fetch(address: str, timeout: float) -> bytes:
-    loopback = _check_address(address)
-    from http.client import HTTPException, HTTPMessage
-    from urllib.error import HTTPError
-    from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
-
-    class HttpsOnly(HTTPRedirectHandler):
-        """Follows redirections to https addresses only."""
-
-        def redirect_request(
-            self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-        ) -> Request | None:
-            if not newurl.startswith("https://"):
-                return None
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-    # What goes to this machine goes through no proxy, where nothing but TLS would protect it.
-    opener = build_opener(HttpsOnly, *([ProxyHandler({})] if loopback else []))
-    request = Request(address, headers={"Accept": "application/json"})  # noqa: S310 - checked above
-    deadline = time.monotonic() + timeout
-    data = b""
-    try:
-        with opener.open(request, timeout=timeout) as response:
-            while len(data) <= MAX_KEY_SET and time.monotonic() < deadline:
-                piece = response.read1(65536)
-                if not piece:
-                    return data
-                data += piece
-    except HTTPError as error:
-        error.close()
-        raise StorageError(f"the key set {quote(address)} is answered with status {error.code}") from None
-    except (OSError, HTTPException, ValueError) as error:
-        reason = type(getattr(error, "reason", error)).__name__
-        raise StorageError(f"the key set {quote(address)} cannot be fetched: {reason}") from None
-    if len(data) > MAX_KEY_SET:
-        return data
-    raise StorageError(f"the key set {quote(address)} was not fetched within {timeout:g} seconds")
+    return algorithm, public

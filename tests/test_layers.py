@@ -61,6 +61,7 @@ LAYERS = (
         "issuers",
         "keyring",
         "oidc",
+        "keysets",
         "files",
         "leftovers",
         "policyfiles",

@@ -23,6 +23,8 @@ class Answer:
         self.body = body
         self.status = status
         self.location = location
+        self.asked = 0
+        """How often it was."""
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def serve(answers: Mapping[str, Answer], certificate: Path | None = None) -> Ite
     class Visitor(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = answers.get(self.path, Answer(status=404))
+            answer.asked += 1
             self.send_response(answer.status)
             if answer.location:
                 self.send_header("Location", answer.location)

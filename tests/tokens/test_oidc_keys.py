@@ -1,16 +1,20 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from jitid import jws, oidc
+from jitid import jws, keysets, oidc
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError
-from jitid.oidc import OidcIssuer, read_key_set, verify_id_token
+from jitid.keysets import key_set, read_key_set
+from jitid.oidc import OidcIssuer, verify_id_token
 from tests.tokens.loopback import Answer, certificate, serve
 from tests.tokens.signed import ED25519, NOW, P256, encode, jwk, token
 from tests.tokens.vectors import jws_cases, ranges
@@ -158,15 +162,98 @@ def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyP
 def test_an_unknown_certificate_is_refused_and_a_trusted_one_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TLS is verified as the system does it; a redirection may lead to https and nowhere else."""
+    """TLS is verified as the system does it."""
     pem = certificate(tmp_path)
     with serve({"/keys": Answer(KEY_SET)}, pem) as secure:
         with pytest.raises(StorageError, match="SSLCertVerificationError"):
             read_key_set(f"{secure}/keys", 5)
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
         assert read_key_set(f"{secure}/keys", 5) == KEYS
-        with serve({"/moved": Answer(status=302, location=f"{secure}/keys")}) as plain:
-            assert read_key_set(f"{plain}/moved", 5) == KEYS
+
+
+def test_no_redirection_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could lead into a network that only we can reach, whatever it is secured by."""
+    pem = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with serve({"/keys": Answer(KEY_SET)}, pem) as secure:
+        answers = {
+            f"/{status}": Answer(status=status, location=f"{secure}/keys")
+            for status in (301, 302, 303, 307, 308)
+        }
+        with serve(answers, pem) as other:
+            for path in answers:
+                with pytest.raises(StorageError, match=f"status {path[1:]}"):
+                    read_key_set(other + path, 5)
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(begun: bytes) -> None:
+    """Each byte begins a socket's timeout anew; the time for all of it is over once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            visitor, _ = server.accept()
+            with visitor, suppress(OSError):
+                visitor.sendall(begun)
+                while True:
+                    visitor.sendall(b" ")
+                    gone.wait(0.05)
+
+        gone = Event()
+        thread = Thread(target=trickle)
+        thread.start()
+        with pytest.raises(StorageError, match=r"not fetched within 0\.4 seconds"):
+            read_key_set(f"http://127.0.0.1:{server.getsockname()[1]}/keys", 0.4)
+        # It ends by itself: our side is closed.
+        thread.join()
+
+
+def test_keys_are_fetched_once_for_many_tokens_and_again_for_a_new_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The issuer's rotation is followed, and made-up keys do not make us ask for each token."""
+    answer = Answer(KEY_SET)
+    answers = {"/keys": answer}
+    with serve(answers) as address:
+        place = f"{address}/keys"
+        for _ in range(3):
+            assert key_set(place, 5, "k1") == KEYS
+        rotated = [jwk(P256, kid="k3")]
+        answer.body = json.dumps({"keys": rotated}).encode()
+        # Just asked: a key that is not there has to wait.
+        assert key_set(place, 5, "k3") == KEYS
+        assert answer.asked == 1
+        monkeypatch.setattr(keysets, "AGAIN", 0.0)
+        monkeypatch.setattr(keysets, "PAUSE", 0.0)
+        assert key_set(place, 5, "k1") == KEYS
+        assert key_set(place, 5, "k3") == rotated
+        assert answer.asked == 2
+        # Gone for a while: what was fetched serves on, and then no more.
+        answer.status = 500
+        monkeypatch.setattr(keysets, "FRESH", 0.0)
+        with pytest.raises(StorageError, match="status 500"):
+            key_set(place, 5, "k3")
+
+
+def test_what_was_fetched_serves_while_the_issuer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long again as it is fresh."""
+    answer = Answer(KEY_SET)
+    with serve({"/keys": answer}) as address:
+        assert key_set(f"{address}/keys", 5) == KEYS
+        answer.status = 500
+        clock = time.monotonic
+        for later, reason in ((keysets.FRESH + 1, None), (2 * keysets.FRESH + 20, "status 500")):
+            monkeypatch.setattr(keysets, "monotonic", lambda later=later: clock() + later)
+            if reason is None:
+                assert key_set(f"{address}/keys", 5) == KEYS
+            else:
+                with pytest.raises(StorageError, match=reason):
+                    key_set(f"{address}/keys", 5)
+        # What has just failed is not tried again for each request.
+        asked = answer.asked
+        with pytest.raises(StorageError, match="status 500"):
+            key_set(f"{address}/keys", 5)
+        assert answer.asked == asked
 
 
 # A key's algorithm is its own, and RS256, PS256, ES256 and EdDSA are all that we take.

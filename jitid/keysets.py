@@ -1,0 +1,289 @@
+"""Key sets of foreign issuers (RFC 7517): read from a file or fetched, bounded, and kept for a while."""
+
+from __future__ import annotations
+
+import os
+import stat
+from threading import Lock, Timer
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, JitidError, StorageError
+from jitid.text import quote, safe
+
+if TYPE_CHECKING:
+    import socket
+    from http.client import HTTPResponse
+    from urllib.request import BaseHandler, OpenerDirector, Request
+
+MAX_KEY_SET = 1024 * 1024
+"""The largest key set that is read, in bytes."""
+
+FRESH = 300.0
+"""For so many seconds what was fetched is as good as new; for as long again it serves while a new one is fetched."""
+
+AGAIN = 30.0
+"""A key that is not among them makes us ask again, but not within so many seconds."""
+
+PAUSE = 5.0
+"""So many seconds after a failure nothing is asked."""
+
+LONGEST = 10.0
+"""A fetch takes so many seconds at most, whatever else may take longer."""
+
+KeySet = list[dict[str, Any]]
+
+
+def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
+    """Return the keys at an absolute path, or at an https address as they were fetched not long ago.
+
+    A process that verifies many tokens asks an address once in five minutes, and once more for a `kid` that is not
+    among the keys: issuers publish a new key before they sign with it, or soon after. One request asks and others do
+    not wait for it as long as there are keys; whoever sends tokens with made-up keys can neither make us flood an
+    issuer nor hold up anybody else by one that hangs.
+
+    Raises ConfigurationError when it is no key set or cannot be one, StorageError when it is out of reach.
+    """
+    if place.startswith("/"):
+        return read_key_set(place, timeout)
+    return _PLACES.setdefault(place, _Place(place)).keys(timeout, kid)
+
+
+class _Place:
+    """What was fetched from one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._fetching = Lock()
+        self._keys: KeySet | None = None
+        self._fetched_at = 0.0
+        self._asked_at = 0.0
+        self._failure: JitidError | None = None
+
+    def keys(self, timeout: float, kid: str | None) -> KeySet:
+        now = monotonic()
+        keys = self._serving(now)
+        if keys is not None and not self._is_due(keys, now, kid):
+            return keys
+        patience = min(timeout, LONGEST)
+        if not self._fetching.acquire(timeout=0 if keys is not None else patience):
+            if keys is not None:
+                return keys
+            raise StorageError(
+                f"the key set {quote(self._address)} was not fetched within {patience:g} seconds"
+            )
+        try:
+            return self._ask(patience, kid)
+        finally:
+            self._fetching.release()
+
+    def _serving(self, now: float) -> KeySet | None:
+        return self._keys if now < self._fetched_at + 2 * FRESH else None
+
+    def _is_due(self, keys: KeySet, now: float, kid: str | None) -> bool:
+        if now < self._asked_at + PAUSE:
+            return False
+        if now >= self._fetched_at + FRESH:
+            return True
+        return (
+            kid is not None and now >= self._asked_at + AGAIN and all(key.get("kid") != kid for key in keys)
+        )
+
+    def _ask(self, patience: float, kid: str | None) -> KeySet:
+        # Whoever had the lock before may have fetched what is wanted, or may have failed just now.
+        now = monotonic()
+        keys = self._serving(now)
+        if keys is not None and not self._is_due(keys, now, kid):
+            return keys
+        if keys is None and self._failure is not None and now < self._asked_at + PAUSE:
+            raise type(self._failure)(self._failure.message, self._failure.hint)
+        self._asked_at = now
+        try:
+            self._keys = read_key_set(self._address, patience)
+        except JitidError as failure:
+            self._failure = failure
+            self._asked_at = monotonic()
+            if keys is None:
+                raise
+            return keys
+        self._failure = None
+        self._fetched_at = monotonic()
+        return self._keys
+
+
+_PLACES: dict[str, _Place] = {}
+"""By address; those are the configuration's, so that there are few."""
+
+
+def read_key_set(place: str, timeout: float) -> KeySet:
+    """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address, read now.
+
+    Raises ConfigurationError when it is no key set or cannot be one, StorageError when it is out of reach.
+    """
+    data = _read_file(place) if place.startswith("/") else _fetch(place, timeout)
+    name = f"the key set {quote(place)}"
+    if len(data) > MAX_KEY_SET:
+        raise ConfigurationError(f"{name} is larger than {MAX_KEY_SET} bytes")
+    try:
+        document = strictjson.loads(data, name)
+    except strictjson.StrictJSONError as error:
+        raise ConfigurationError(str(error)) from None
+    keys = document.get("keys") if type(document) is dict else None
+    if type(keys) is not list or not all(type(key) is dict for key in keys):
+        raise ConfigurationError(f"{name} is not a JSON object with a list of keys")
+    kids = [key["kid"] for key in keys if "kid" in key]
+    if not all(type(kid) is str for kid in kids) or len(set(kids)) != len(kids):
+        raise ConfigurationError(f"{name} has a key id twice, or one that is not a string")
+    return keys
+
+
+def _read_file(path: str) -> bytes:
+    name = f"the key set {quote(path)}"
+    try:
+        # Without O_NONBLOCK, a pipe at this place would keep us waiting for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no such path is possible"
+        raise ConfigurationError(f"{name} cannot be opened: {reason}") from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigurationError(f"{name} is not a regular file")
+        if mode & stat.S_IWOTH:
+            # Whoever can write here can be anybody.
+            raise ConfigurationError(f"{name} can be written by every user", f"chmod o-w {safe(path)}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_KEY_SET + 1)
+    finally:
+        os.close(descriptor)
+
+
+def check_address(address: str) -> bool:
+    """Return whether the address is on the loopback interface; an https one elsewhere is not.
+
+    Raises ConfigurationError for one that is neither https nor on this machine.
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(address)
+        loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        good = parts.hostname and parts.username is None and (parts.port or 1)
+    except ValueError:
+        good = False
+    if not good or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise ConfigurationError(
+            f"the key set's place {quote(address)} is neither a path nor an https address",
+            "http counts on this machine alone, as http://127.0.0.1:PORT/",
+        )
+    return loopback
+
+
+def _fetch(address: str, timeout: float) -> bytes:
+    loopback = check_address(address)
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, Request
+
+    request = Request(address, headers={"Accept": "application/json"})  # noqa: S310 - checked above
+    deadline = monotonic() + timeout
+    watch = _Watch(timeout)
+    # What goes to this machine goes through no proxy, where nothing but TLS would protect it.
+    opener = watch.opener(ProxyHandler({}) if loopback else ProxyHandler())
+    data = b""
+    try:
+        with watch, opener.open(request, timeout=timeout) as response:
+            while len(data) <= MAX_KEY_SET and monotonic() < deadline:
+                piece = response.read1(65536)
+                if not piece:
+                    break
+                data += piece
+            else:
+                watch.over = len(data) <= MAX_KEY_SET
+    except HTTPError as error:
+        error.close()
+        raise StorageError(f"the key set {quote(address)} is answered with status {error.code}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        if not watch.over:
+            reason = type(getattr(error, "reason", error)).__name__
+            raise StorageError(f"the key set {quote(address)} cannot be fetched: {reason}") from None
+    if watch.over:
+        raise StorageError(f"the key set {quote(address)} was not fetched within {timeout:g} seconds")
+    return data
+
+
+class _Watch:
+    """Cuts the connections of a fetch when its time is over.
+
+    A socket's own timeout begins anew with each byte: a server that sends one now and then would keep us for hours.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.over = False
+        """Whether it has cut them."""
+        self._sockets: list[socket.socket] = []
+        self._timer = Timer(timeout, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for one in self._sockets:
+            one.close()
+
+    def opener(self, *handlers: BaseHandler) -> OpenerDirector:
+        """Return what opens addresses by connections that are watched, and follows no redirection.
+
+        A redirection could lead into a network that only we can reach (CWE-918), or to keys that nobody configured.
+        """
+        from http.client import HTTPConnection, HTTPSConnection
+        from urllib.request import (
+            HTTPDefaultErrorHandler,
+            HTTPErrorProcessor,
+            HTTPHandler,
+            HTTPSHandler,
+            OpenerDirector,
+        )
+
+        watch = self
+
+        class Watched(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                watch.see(self.sock)
+
+        class WatchedTls(HTTPSConnection, Watched):
+            """Its `connect` calls that of `Watched` before there is any TLS."""
+
+        class Plain(HTTPHandler):
+            def http_open(self, req: Request) -> HTTPResponse:
+                return self.do_open(Watched, req)
+
+        class Secure(HTTPSHandler):
+            def https_open(self, req: Request) -> HTTPResponse:
+                return self.do_open(WatchedTls, req)
+
+        # Neither files nor ftp, nor what follows redirections.
+        opener = OpenerDirector()
+        for handler in (*handlers, Plain(), Secure(), HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
+            opener.add_handler(handler)
+        return opener
+
+    def see(self, connection: socket.socket) -> None:
+        """Watch a connection too."""
+        # TLS takes the socket over; a copy cuts the same connection.
+        self._sockets.append(connection.dup())
+        if self.over:
+            self._cut()
+
+    def _cut(self) -> None:
+        from contextlib import suppress
+        from socket import SHUT_RDWR
+
+        self.over = True
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(SHUT_RDWR)
