@@ -20,7 +20,7 @@ from jitid.identifier import approval_id, new_uuid7, parse_approval_id
 from jitid.ledger.approval import Approval, Word
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.request import IssueRequest, Terms
+from jitid.request import IssueRequest, Terms, named
 from jitid.task import Task
 from jitid.text import quote
 
@@ -183,14 +183,15 @@ def objections(approval: Approval, person: Delegator, *callers: str) -> list[Obj
     """
     request = requested(approval)
     itself = {person.name, *person.aliases}
-    logins = [f"user:{login}" for login in (approval.asked_by, *callers)]
+    logins = [named(login) for login in (approval.asked_by, *callers)]
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
     if not itself.isdisjoint((request["delegator"], request.get("subject"))):
         why = "is the one for whom it is asked"
     elif not itself.isdisjoint(agents):
         why = "is one of the agents that it is for"
     elif not itself.isdisjoint(logins):
-        why = f"asked for it, by the login {quote(approval.asked_by)}"
+        how = "as" if ":" in approval.asked_by else "by the login"
+        why = f"asked for it, {how} {quote(approval.asked_by)}"
     else:
         return []
     return [

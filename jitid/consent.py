@@ -23,7 +23,7 @@ class Approver(NamedTuple):
     name: str
     """With the kind: `user:bob`."""
     proof: str
-    """`os-user` or `oidc`."""
+    """`os-user`, `credential` or `oidc`."""
     subject: str | None
     """Of an ID token: its `iss` and `sub` with a space between."""
 

@@ -143,6 +143,12 @@ class RefusedError(JitidError):
     exit_status = ExitStatus.REFUSED
 
 
+class UnauthenticatedError(RefusedError):
+    """Nobody knows who asks: what they came with is none, not known, or no longer valid."""
+
+    code = "unauthenticated"
+
+
 class IntegrityError(JitidError):
     """A ledger, an audit chain, a key, a permission or the clock is not as it must be."""
 

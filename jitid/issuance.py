@@ -108,7 +108,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms) -> 
     return (
         transaction.now == foreseen.now
         and transaction.find_task(draft.task) == plan.task
-        and planning.who_delegates(transaction, foreseen.settled.request, None, terms.caller)
+        and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
         and (key is None or current_key_of(transaction, key.algorithm) == key)
     )

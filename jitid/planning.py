@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, narrowing, strictjson
 from jitid.credential import Credential
-from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
 from jitid.ledger.protocol import Snapshot
@@ -81,7 +81,7 @@ def plan(
     now = snapshot.now
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof, entry = who_delegates(snapshot, request, parent, terms.caller)
+    delegator, proof, entry = who_delegates(snapshot, request, parent, terms)
     standing = governance.standing_of(entry)
     name = request.task or (parent.task if parent else None)
     if name is None:
@@ -246,20 +246,28 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
         ) from error
 
 
-def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, caller: str) -> Who:
+def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, terms: Terms) -> Who:
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
+        RefusedError: somebody is named who is not the caller, and this caller names nobody else.
 
     """
-    delegator, proof = _delegator(request, parent, caller)
+    delegator, proof = _delegator(request, parent, terms)
     known_as = governance.known_as(snapshot, delegator, request.proved_subject)
     entry = snapshot.entry(known_as, request.agent)
-    return _resolved(snapshot, entry, request, delegator, proof, caller)
+    who = _resolved(snapshot, entry, request, delegator, proof, terms)
+    if who.proof == "asserted" and not terms.any_delegator:
+        own = f": you are {quote(terms.own_name)}" if terms.own_name else ""
+        raise RefusedError(
+            f"you may not name {quote(who.delegator)} as the delegator{own}",
+            "leave --delegator out; or prove who delegates by an ID token; or ask for the role issuer",
+        )
+    return who
 
 
-def _delegator(request: IssueRequest, parent: Credential | None, caller: str) -> tuple[str, str]:
+def _delegator(request: IssueRequest, parent: Credential | None, terms: Terms) -> tuple[str, str]:
     """Return who delegates and how that was proved."""
     if parent is not None:
         if request.delegator or request.proved_delegator:
@@ -269,11 +277,16 @@ def _delegator(request: IssueRequest, parent: Credential | None, caller: str) ->
         return parent.delegator, "parent"
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
-    if request.delegator is None:
+    own = terms.own_name
+    stated = request.delegator
+    if stated is None and ":" in terms.caller and own is not None:
+        # Who is served is known by a proof already.
+        stated = own
+    if stated is None:
         raise UsageError("no delegator is named", "say for whom the agent acts, such as --delegator alice")
-    if request.delegator.startswith("agent:"):
+    if stated.startswith("agent:"):
         raise UsageError("an agent delegates by its own credential only", "give its token with --parent-file")
-    return request.delegator, "os-user" if request.delegator == f"user:{caller}" else "asserted"
+    return stated, terms.caller_proof if stated == own and terms.caller_proof else "asserted"
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:
@@ -282,7 +295,7 @@ def _chain(above: introspection.Verified | None) -> list[str]:
 
 
 def _resolved(
-    snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, caller: str
+    snapshot: Snapshot, entry: Entry, request: IssueRequest, delegator: str, proof: str, terms: Terms
 ) -> Who:
     """Return a delegator by their own name, by whatever name they were stated, and how they were proved."""
     stated = request.delegator
@@ -297,8 +310,8 @@ def _resolved(
     # A chain keeps the name that its root has.
     if entry.delegator is None or proof == "parent":
         return Who(delegator, proof, entry)
-    if proof == "asserted" and snapshot.own_name(f"user:{caller}") == name:
-        proof = "os-user"
+    if proof == "asserted" and terms.own_name is not None and snapshot.own_name(terms.own_name) == name:
+        proof = terms.caller_proof or proof
     return Who(name, proof, entry)
 
 

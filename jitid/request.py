@@ -13,6 +13,13 @@ from jitid.secret import Secret
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from jitid.caller import Caller
+
+
+def named(caller: str) -> str:
+    """Return the name, with its kind, of whoever has that login or name."""
+    return caller if ":" in caller else f"user:{caller}"
+
 
 class IssueRequest(NamedTuple):
     """One request for credentials, as stated: None means that nothing was said. Times are seconds."""
@@ -60,7 +67,7 @@ class Terms(NamedTuple):
     policy: Policy
     policy_text: str
     caller: str
-    """The login of whoever runs this."""
+    """The login of whoever runs this; of somebody who is served the name with its kind, such as `user:alice`."""
     audiences: tuple[str, ...] = ()
     ttl: int = 900
     sensitivity: str = "moderate"
@@ -83,6 +90,23 @@ class Terms(NamedTuple):
     """How long an approval may be used at most."""
     approval_patience: int = 86_400
     """How long a request for approval stays open."""
+    caller_proof: str | None = "os-user"
+    """How the caller is proved to be the delegator of that name; None for who cannot be one."""
+    any_delegator: bool = True
+    """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
+
+    @property
+    def own_name(self) -> str | None:
+        """The delegator that the caller is proved to be; None for who cannot be one."""
+        return None if self.caller_proof is None else named(self.caller)
+
+    def serving(self, caller: Caller) -> Terms:
+        """Return the terms on which somebody is served."""
+        return self._replace(
+            caller=caller.delegator or caller.name,
+            caller_proof=caller.proof if caller.delegator else None,
+            any_delegator=caller.roles is None or "issuer" in caller.roles,
+        )
 
     def algorithm_for(self, audiences: Sequence[str]) -> str:
         """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""

@@ -72,6 +72,7 @@ LAYERS = (
     {"policy", "roster"},
     {"credential", "task", "agent", "audit", "delegator", "process"},
     {
+        "caller",
         "delegation",
         "scope",
         "secret",

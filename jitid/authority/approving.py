@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 from jitid import approval, consent
 from jitid.authority import approval_operations as ops
 from jitid.consent import Approver
-from jitid.errors import InvalidCredentialError, PolicyDeniedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.identifier import parse_approval_id
 from jitid.policy.source import text_of
 from jitid.storedpolicy import kept
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitid.authority.operations import ApprovalOperation
     from jitid.ledger.approval import Approval
     from jitid.ledger.protocol import Snapshot
+    from jitid.request import Terms
 
 
 def perform(inside: Inside, operation: ApprovalOperation[Any]) -> object:
@@ -43,7 +44,7 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
     parse_approval_id(operation.id)
     terms = inside.terms()
     try:
-        approver = _approver(inside, operation, terms.caller)
+        approver = _approver(inside, operation, terms)
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
             if isinstance(operation, ops.GrantApproval):
                 found, event = consent.grant(
@@ -68,10 +69,14 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
         raise
 
 
-def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, caller: str) -> Approver:
-    """Return who speaks, as an ID token or else the login proves it; nothing that is only said counts."""
+def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms) -> Approver:
+    """Return who speaks, as an ID token or else the caller's own proof says; nothing that is only said counts."""
     if operation.approver_token is None:
-        return Approver(f"user:{caller}", "os-user", None)
+        if terms.own_name is None or terms.caller_proof is None:
+            raise RefusedError(
+                "nothing proves which delegator you are, and only a delegator approves or denies"
+            )
+        return Approver(terms.own_name, terms.caller_proof, None)
     proof = inside.proof(operation.approver_token)
     return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}")
 

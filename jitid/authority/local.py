@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
@@ -20,6 +21,9 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
+    from jitid.authority.protocol import Authority
+    from jitid.authority.tally import Tally
+    from jitid.caller import Caller
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
     from jitid.oidc import OidcIssuer
@@ -56,6 +60,29 @@ class LocalAuthority:
         self._audiences = tuple(audiences)
         self._oidc = oidc
         self._timeout = timeout
+        self.tally: Tally | None = None
+        """What those who are served read and were refused; authorities of one process may share it."""
+
+    def serving(self, caller: Caller) -> Authority:
+        """Return the same authority as it serves somebody.
+
+        It refuses what their roles do not allow, and every event that it writes is by them.
+        """
+        from jitid.authority.serving import ServingAuthority
+        from jitid.authority.tally import Tally
+
+        if self.tally is None:
+            self.tally = Tally()
+        facts = {"trace": caller.trace, "bearer": caller.credential}
+        within = LocalAuthority(
+            self._ledger.acting(caller.name, facts),
+            self._keyring,
+            terms=lambda: self._agreed.serving(caller),
+            audiences=self._audiences,
+            oidc=self._oidc,
+            timeout=self._timeout,
+        )
+        return ServingAuthority(within, within._ledger, caller, self.tally)
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
@@ -63,6 +90,9 @@ class LocalAuthority:
 
     def close(self) -> None:
         """Release the ledger."""
+        if self.tally is not None:
+            with suppress(JitidError):
+                self.tally.tell(self._ledger)
         self._ledger.close()
 
     def _perform(self, operation: ops.AnyOperation) -> object:

@@ -29,7 +29,7 @@ class Word(NamedTuple):
     approver: str | None
     """The own name of who spoke for it; None for nobody."""
     proof: str | None
-    """How the approver was proved: `os-user` or `oidc`."""
+    """How the approver was proved: `os-user`, `credential` or `oidc`."""
     granted: int | None
     """1 for yes, 0 for no."""
     decided_at: int | None
@@ -56,7 +56,7 @@ class Approval(NamedTuple):
     """The exact request that is asked for, as canonical JSON."""
     delegator: str
     asked_by: str
-    """The login of whoever asked."""
+    """The login of whoever asked; of somebody who was served the name with its kind."""
     asked_at: int
     expires_at: int
     """Until when it can be granted and used."""

@@ -262,18 +262,27 @@ class Ledger(Protocol):
         """Open a consistent view."""
 
     def write(
-        self, *, accept_clock: bool = False, facts: Mapping[str, Any] = MappingProxyType({})
+        self,
+        *,
+        accept_clock: bool = False,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception undoes it.
 
         Before anything else it records the end of some that have expired or were superseded; `facts` are what else
-        those events say.
+        those events say. Every event of the transaction is by `by` (None: whoever opened the ledger) and says what
+        is `told` besides.
 
         Raises:
             StorageError: the ledger is busy, full, read-only or out of reach.
             ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 
         """
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
 
     def close(self) -> None:
         """Release it."""

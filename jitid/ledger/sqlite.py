@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
@@ -18,6 +18,9 @@ from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Ledger
 
 _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
@@ -61,7 +64,12 @@ class SqliteLedger:
         return _Reading(self._db, self.names, self._clock)
 
     def write(
-        self, *, accept_clock: bool = False, facts: Mapping[str, Any] = MappingProxyType({})
+        self,
+        *,
+        accept_clock: bool = False,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
     ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(
@@ -70,11 +78,18 @@ class SqliteLedger:
             self._clock,
             self._lock,
             self._log,
-            self._by,
+            by or self._by,
             self._known,
             facts,
+            told,
             accept_clock=accept_clock,
         )
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
+        from jitid.ledger.acting import ActingLedger
+
+        return ActingLedger(self, by, facts)
 
     def close(self) -> None:
         """Release the file."""
@@ -226,6 +241,7 @@ class _Writing:
         by: str,
         known: Known,
         facts: Mapping[str, Any],
+        told: Mapping[str, Any],
         *,
         accept_clock: bool,
     ) -> None:
@@ -237,6 +253,7 @@ class _Writing:
         self._by = by
         self._known = known
         self._facts = facts
+        self._told = told
         self._accept_clock = accept_clock
         self._transaction: SqlTransaction | None = None
         self._marked_at = 0
@@ -247,15 +264,15 @@ class _Writing:
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
             self._marked_at, now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
-            self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
+            self._transaction = self._begun(now)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
-                self._transaction = SqlTransaction(self._db, self._names, now - jump, self._by, self._known)
+                self._transaction = self._begun(now - jump)
                 while self._transaction.close_due(_DUE_AT_ONCE, self._facts):
                     pass
                 self._transaction.approvals.close_expired()
                 closed = self._transaction.closed
-                self._transaction = SqlTransaction(self._db, self._names, now, self._by, self._known)
+                self._transaction = self._begun(now)
                 self._transaction.closed = closed
             if jump:
                 self._transaction.append("accept-clock", {"jump": jump})
@@ -266,6 +283,9 @@ class _Writing:
                 raise translated(error) from error
             raise
         return self._transaction
+
+    def _begun(self, now: int) -> SqlTransaction:
+        return SqlTransaction(self._db, self._names, now, self._by, self._known, self._told)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -44,9 +44,19 @@ class Known(NamedTuple):
 class SqlTransaction(SqlSnapshot):
     """One durable change of a ledger that speaks SQL."""
 
-    def __init__(self, db: Any, names: Names, now: int, by: str, known: Known) -> None:
+    def __init__(
+        self,
+        db: Any,
+        names: Names,
+        now: int,
+        by: str,
+        known: Known,
+        told: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Args are whose change it is (`by`), what is `known` to be there, and what each event says besides."""
         super().__init__(db, names, now)
         self._by = by
+        self._told = told
         self._known = known
         self._head: Head | None = None
         self._appended = False
@@ -307,7 +317,7 @@ class SqlTransaction(SqlSnapshot):
         """Append an audit event to the chain."""
         seq = self.next_seq()
         assert self._head is not None
-        body = encode(operation, self._now, self._by, facts)
+        body = encode(operation, self._now, self._by, {**facts, **self._told} if self._told else facts)
         event = Event(seq, body, link(self._head.hash, body))
         self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
         self._head = Head(seq, event.hash)

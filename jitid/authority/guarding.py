@@ -1,0 +1,201 @@
+"""Who may ask for what: the roles of each operation, and what anybody may do about what is their own.
+
+Whatever is not allowed here is refused, a new operation too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.authority import agent_operations as agents
+from jitid.authority import approval_operations as approvals
+from jitid.authority import delegator_operations as delegators
+from jitid.authority import operations as ops
+from jitid.authority import policy_operations as policies
+from jitid.authority import use_operations as uses
+from jitid.errors import RefusedError
+from jitid.identifier import parse_approval_id, parse_id
+from jitid.ledger.records import Filter, Selection
+
+if TYPE_CHECKING:
+    from jitid.caller import Caller
+    from jitid.ledger.protocol import Ledger, Snapshot
+
+
+class Duty(NamedTuple):
+    """Whose duty an operation is."""
+
+    roles: frozenset[str]
+    anybody: bool = False
+    """Whoever is authenticated may ask: the operation itself carries the right to it, or looks who asks."""
+    own: bool = False
+    """Whoever is authenticated may ask about what is their own."""
+    reads: bool = False
+    """It changes nothing, and no event tells of it alone."""
+
+
+def _for(*roles: str, anybody: bool = False, own: bool = False, reads: bool = False) -> Duty:
+    return Duty(frozenset(roles), anybody, own, reads)
+
+
+DUTIES: dict[type[ops.Operation[Any]], Duty] = {
+    # Planning sees to it that nobody without the role issuer names another as the delegator; a parent's or a
+    # predecessor's token is the right to delegate or renew.
+    ops.Issue: _for("issuer", anybody=True),
+    ops.Renew: _for("issuer", anybody=True),
+    ops.AbandonRenewal: _for(own=True),
+    ops.HandBack: _for(anybody=True),
+    ops.Verify: _for("verifier", "responder", "auditor", reads=True),
+    uses.Authorize: _for("verifier"),
+    ops.PublishKeys: _for(anybody=True, reads=True),
+    ops.Inspect: _for("responder", "auditor", reads=True),
+    ops.Trace: _for("responder", "auditor", reads=True),
+    ops.AddLeaks: _for("responder"),
+    ops.ListLeaks: _for("responder", "auditor", reads=True),
+    ops.ShowLeaks: _for("responder", "auditor", reads=True),
+    ops.CloseLeaks: _for("responder"),
+    ops.ProveLeaks: _for("responder", "sweeper"),
+    ops.ListCredentials: _for("responder", "auditor", reads=True),
+    ops.ShowTree: _for("responder", "auditor", reads=True),
+    ops.ListTasks: _for("responder", "auditor", reads=True),
+    ops.ShowTask: _for("responder", "auditor", reads=True),
+    ops.Revoke: _for("responder", own=True),
+    ops.Retire: _for("responder", own=True),
+    uses.ListUses: _for("responder", "auditor", reads=True),
+    ops.Sweep: _for("sweeper", "auditor", reads=True),
+    ops.ForeseeFix: _for("sweeper", reads=True),
+    ops.Fix: _for("sweeper"),
+    ops.MakeReport: _for("sweeper", "auditor", reads=True),
+    ops.ReadLog: _for("auditor", reads=True),
+    ops.FollowLog: _for("auditor", reads=True),
+    ops.SignHead: _for("auditor", reads=True),
+    ops.VerifyLog: _for("auditor", reads=True),
+    ops.ExportLog: _for("auditor", reads=True),
+    ops.Examine: _for("auditor", "admin", reads=True),
+    ops.ListKeys: _for("auditor", "admin", reads=True),
+    ops.RotateKey: _for("admin"),
+    ops.RevokeKey: _for("admin"),
+    policies.StoredPolicy: _for("auditor", "admin", reads=True),
+    policies.ReplayDecisions: _for("auditor", "admin", reads=True),
+    policies.Explain: _for("auditor", "admin", reads=True),
+    # Whoever approves is proved as the person they are: no role makes an approver.
+    approvals.GrantApproval: _for(anybody=True),
+    approvals.DenyApproval: _for(anybody=True),
+    approvals.ListApprovals: _for("auditor", "admin", own=True, reads=True),
+    approvals.FindApprovals: _for("auditor", "admin", own=True, reads=True),
+    approvals.ShowApproval: _for("auditor", "admin", own=True, reads=True),
+    delegators.AddDelegator: _for("admin"),
+    delegators.ChangeDelegator: _for("admin"),
+    delegators.DisableDelegator: _for("admin"),
+    delegators.EnableDelegator: _for("admin"),
+    delegators.ImportDelegators: _for("admin"),
+    delegators.ShowDelegator: _for("responder", "auditor", "admin", reads=True),
+    delegators.ListDelegators: _for("responder", "auditor", "admin", reads=True),
+    agents.RegisterAgent: _for("admin"),
+    agents.ChangeAgent: _for("admin"),
+    agents.ReviewAgent: _for("admin"),
+    agents.ResumeAgent: _for("admin"),
+    agents.SuspendAgent: _for("admin"),
+    agents.UnregisterAgent: _for("admin"),
+    agents.ShowAgent: _for("responder", "auditor", "admin", reads=True),
+    agents.ListAgents: _for("responder", "auditor", "admin", reads=True),
+    agents.ClassifyAgents: _for("auditor", "admin", reads=True),
+    agents.SuggestPolicy: _for("auditor", "admin", reads=True),
+}
+
+
+def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None:
+    """Check that somebody may ask for an operation.
+
+    Raises:
+        RefusedError: they may not.
+
+    """
+    if caller.roles is None:
+        return
+    duty = DUTIES.get(type(operation), Duty(frozenset()))
+    if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
+        # The time mark is everybody's: whoever moves it ends what others hold.
+        raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
+    if duty.anybody or not duty.roles.isdisjoint(caller.roles):
+        return
+    if duty.own:
+        with ledger.read() as snapshot:
+            if _is_own(snapshot, caller, operation):
+                return
+    raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+
+
+def reads(operation: ops.Operation[Any]) -> bool:
+    """Tell whether an operation changes nothing."""
+    duty = DUTIES.get(type(operation))
+    return (duty is not None and duty.reads) or bool(getattr(operation, "dry_run", False))
+
+
+def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
+    held = ", ".join(sorted(caller.roles or ())) or "none"
+    needed = " or ".join(sorted(roles)) or "none that there is"
+    return RefusedError(
+        f"{caller.name} may not be served: {what} needs the role {needed}; nothing was changed",
+        f"the roles of this caller: {held}; whoever has the role admin grants others: jitid access grant",
+    )
+
+
+def _is_own(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> bool:
+    """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
+    match operation:
+        case ops.AbandonRenewal(jti=jti):
+            return _was_issued(snapshot, caller, jti)
+        case ops.Revoke(selection=selection, tokens=tokens):
+            # Whoever holds a token may end it, as RFC 7009, section 2.1 has it.
+            if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
+                return False
+            return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids)
+        case ops.Retire(task=task):
+            return _opened(snapshot, caller, task)
+        case approvals.ListApprovals():
+            return _decides(snapshot, caller)
+        case approvals.ShowApproval(id=id_):
+            return _concerns(snapshot, caller, (id_,))
+        case approvals.FindApprovals(ids=ids):
+            return _concerns(snapshot, caller, ids)
+        case _:
+            return False
+
+
+def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
+    """Tell whether something was issued at the request of the caller."""
+    sort, raw = parse_id(id_)
+    if sort == "jti":
+        found = snapshot.find_credential("jti", raw)
+        if found is None:
+            return False
+        raw = parse_id(found.id)[1]
+    # Renewals may have been asked for by whoever holds it.
+    made = snapshot.find_credentials_of(raw)
+    return bool(made) and _asked_by(snapshot, caller, made[0].event)
+
+
+def _opened(snapshot: Snapshot, caller: Caller, name: str) -> bool:
+    """Tell whether the first issue on a task was asked for by the caller."""
+    first = snapshot.credentials(Filter(task=name), "id", descending=False, after=None, limit=1)
+    return bool(first) and _asked_by(snapshot, caller, first[0].event)
+
+
+def _asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
+    event = snapshot.event(seq)
+    return event is not None and event.document().get("by") == caller.name
+
+
+def _decides(snapshot: Snapshot, caller: Caller) -> bool:
+    """Tell whether the caller is of a group that may have something to decide on."""
+    person = None if caller.delegator is None else snapshot.find_delegator(caller.delegator)
+    return person is not None and person.disabled_at is None and bool(person.groups)
+
+
+def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
+    if _decides(snapshot, caller):
+        return True
+    found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
+    own = caller.delegator or caller.name
+    return bool(found) and all(one is not None and one.asked_by == own for one in found)

@@ -1,0 +1,56 @@
+"""An authority as it serves one caller: it looks first whether they may ask, and remembers whom it refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jitid.authority import guarding
+from jitid.errors import JitidError, RefusedError
+
+if TYPE_CHECKING:
+    from jitid.authority.operations import Operation, Result
+    from jitid.authority.protocol import Authority
+    from jitid.authority.tally import Tally
+    from jitid.caller import Caller
+    from jitid.ledger.protocol import Ledger
+
+
+class ServingAuthority:
+    """Performs for a caller what their roles allow."""
+
+    def __init__(self, within: Authority, ledger: Ledger, caller: Caller, tally: Tally) -> None:
+        """Args are what performs on the caller's behalf, and the ledger as the caller writes to it."""
+        self._within = within
+        self._ledger = ledger
+        self._caller = caller
+        self._tally = tally
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer, or raise a `JitidError` that says why not.
+
+        Raises:
+            RefusedError: the caller may not ask for it.
+
+        """
+        try:
+            guarding.check(self._ledger, self._caller, operation)
+            answer = self._within.perform(operation)
+        except RefusedError as refusal:
+            self._record(refusal, type(operation).__name__)
+            raise
+        if guarding.reads(operation):
+            self._tally.read(self._caller.name, type(operation).__name__)
+        if self._tally.due:
+            with suppress(JitidError):
+                self._tally.tell(self._ledger)
+        return answer
+
+    def close(self) -> None:
+        """Release nothing: the authority serves others too."""
+
+    def _record(self, refusal: RefusedError, name: str) -> None:
+        if self._tally.denied(self._caller.name, name):
+            # Refused it is, whatever becomes of the record.
+            with suppress(JitidError), self._ledger.write() as transaction:
+                transaction.append("denial", {"operation": name, "reason": refusal.message})

@@ -1,0 +1,55 @@
+"""A ledger as one caller writes to it: every event says who that is, and what else is to be told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jitid.ledger.condition import Condition
+    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.ledger.records import Names
+
+
+class ActingLedger:
+    """The same ledger, acting for somebody; closing it leaves the ledger open, which others use."""
+
+    def __init__(self, ledger: Ledger, by: str, facts: Mapping[str, Any]) -> None:
+        self._ledger = ledger
+        self._by = by
+        self._facts = facts
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+        return self._ledger.names
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
+        return self._ledger.condition()
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """Open a consistent view."""
+        return self._ledger.read()
+
+    def write(
+        self,
+        *,
+        accept_clock: bool = False,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
+    ) -> AbstractContextManager[Transaction]:
+        """Open a transaction, by whom this acts for unless another is named."""
+        return self._ledger.write(
+            accept_clock=accept_clock, facts=facts, by=by or self._by, told={**self._facts, **told}
+        )
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the ledger as somebody else writes to it."""
+        return ActingLedger(self._ledger, by, facts)
+
+    def close(self) -> None:
+        """Do nothing."""

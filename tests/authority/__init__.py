@@ -1,0 +1,1 @@
+"""Who may delegate what, at the layer of the authority."""

@@ -1,0 +1,39 @@
+"""Callers, and asking in their name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.authority import operations as ops
+from jitid.caller import Caller
+from jitid.issuance import Issued
+from jitid.secret import Secret
+from tests.builders import World, request
+
+
+def caller(name: str = "user:bob", *roles: str, **more: Any) -> Caller:
+    """Return somebody with a credential of ours, in these roles."""
+    fields = {"delegator": name, "proof": "credential", **more}
+    return Caller(name, frozenset(roles), **fields)
+
+
+def ask(world: World, who: Caller, operation: ops.Operation[ops.Result]) -> ops.Result:
+    """Perform an operation for somebody."""
+    return world.authority.serving(who).perform(operation)
+
+
+def issue(world: World, who: Caller, **fields: Any) -> Issued:
+    """Issue one credential for somebody."""
+    (issued,) = ask(world, who, ops.Issue(requests=(request(**fields),)))
+    return issued
+
+
+def bearer(issued: Issued) -> Secret:
+    """Return the token that was issued."""
+    (one,) = issued.credentials
+    return one.secret
+
+
+def told(world: World, operation: str) -> list[dict[str, Any]]:
+    """Return the audit events of one sort."""
+    return [event for event in world.events() if event["op"] == operation]

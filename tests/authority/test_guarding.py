@@ -1,0 +1,81 @@
+"""Which roles each operation needs: every operation has its row, and nobody has two duties by one role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jitid.authority import guarding
+from jitid.authority import operations as ops
+from jitid.caller import ROLES
+from jitid.errors import RefusedError
+from jitid.ledger.records import Filter
+from tests.authority.callers import ask, caller
+from tests.builders import World
+
+ABSTRACT = {ops.DirectoryOperation, ops.PolicyOperation, ops.UseOperation, ops.ApprovalOperation}
+
+
+def every(base: type[Any] = ops.Operation) -> Iterator[type[ops.Operation[Any]]]:
+    """Yield all operations that there are."""
+    for one in base.__subclasses__():
+        if one.__module__.startswith("jitid."):
+            if one not in ABSTRACT:
+                yield one
+            yield from every(one)
+
+
+def test_every_operation_has_its_duty() -> None:
+    """A new one is refused to everybody until somebody decides whose it is."""
+    assert set(every()) == set(guarding.DUTIES)
+    for name, duty in guarding.DUTIES.items():
+        assert duty.roles <= set(ROLES), name
+        assert duty.roles or duty.anybody or duty.own, name
+
+
+def test_what_nobody_decided_on_is_refused(world: World) -> None:
+    class Strange(ops.Operation[None]):
+        """An operation without a row."""
+
+    with pytest.raises(RefusedError, match="none that there is"):
+        ask(world, caller("user:bob", *ROLES), Strange())
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("verifier", {"Verify", "Authorize"}),
+        ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks"}),
+        ("issuer", {"Issue", "Renew"}),
+    ],
+)
+def test_a_role_is_one_duty(role: str, may: set[str]) -> None:
+    assert {name.__name__ for name, duty in guarding.DUTIES.items() if role in duty.roles} == may
+
+
+def test_an_auditor_only_reads() -> None:
+    assert [
+        name.__name__ for name, duty in guarding.DUTIES.items() if "auditor" in duty.roles and not duty.reads
+    ] == []
+
+
+def test_what_ends_something_is_for_responders_sweepers_and_admins_alone() -> None:
+    for role in ("issuer", "verifier", "auditor"):
+        for one in (ops.Revoke, ops.Retire, ops.Fix, ops.RevokeKey):
+            assert role not in guarding.DUTIES[one].roles
+
+
+def test_who_has_no_role_reads_nothing(world: World) -> None:
+    """But the keys, which are for everybody."""
+    world.issue()
+    asked: tuple[ops.Operation[Any], ...] = (
+        ops.ListCredentials(chosen=Filter(), sort="id", descending=False, after=None, limit=10),
+        ops.ExportLog(),
+        ops.VerifyLog(),
+    )
+    for operation in asked:
+        with pytest.raises(RefusedError):
+            ask(world, caller(), operation)
+    assert ask(world, caller(), ops.PublishKeys())["keys"]

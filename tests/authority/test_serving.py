@@ -1,0 +1,197 @@
+"""Somebody who is served: under whose name things happen, and for whom they may be asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid.authority import approval_operations as approvals
+from jitid.authority import operations as ops
+from jitid.authority.tally import Tally
+from jitid.caller import Caller
+from jitid.errors import ClockError, RefusedError, UsageError
+from jitid.identifier import approval_id, new_uuid7
+from jitid.ledger.records import Selection
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.builders import World
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_events_are_by_whoever_is_served(world: World) -> None:
+    """Also what is closed on the way."""
+    world.issue(ttl=60)
+    world.clock.now += 120
+    issue(world, caller(trace=TRACE, credential="jac_1"), delegator=None)
+    expired, issued = world.events()[-2:]
+    assert (expired["op"], issued["op"]) == ("expire", "issue")
+    for event in (expired, issued):
+        assert (event["by"], event["trace"], event["bearer"]) == ("user:bob", TRACE, "jac_1")
+    assert world.check()
+
+
+def test_the_ledger_stays_open_for_others(world: World) -> None:
+    world.authority.serving(caller()).close()
+    world.ledger.acting("user:bob", {}).close()
+    world.issue()
+    assert world.events()[-1]["by"] == "tester"
+
+
+@pytest.mark.parametrize("stated", [None, "user:bob", "user:rob"])
+def test_the_delegator_is_the_proven_caller(world: World, stated: str | None) -> None:
+    """Whether they say so or not, by any name of theirs."""
+    world.know("user:bob", aliases=("user:rob",))
+    issued = issue(world, caller(), delegator=stated)
+    assert (issued.delegator, issued.delegator_proof) == ("user:bob", "credential")
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("roles", [(), ("verifier", "responder", "sweeper", "auditor", "admin")])
+def test_nobody_but_an_issuer_names_another(world: World, roles: tuple[str, ...], *, known: bool) -> None:
+    if known:
+        world.know("user:alice")
+    with pytest.raises(
+        RefusedError, match=r"you may not name `user:alice` as the delegator: you are `user:bob`"
+    ):
+        issue(world, caller("user:bob", *roles), delegator="user:alice")
+    assert told(world, "issue") == []
+    (denial,) = told(world, "denial")
+    assert (denial["by"], denial["operation"]) == ("user:bob", "Issue")
+
+
+def test_an_issuer_names_whom_they_like_and_proves_themselves(world: World) -> None:
+    launcher = caller("system:launcher", "issuer")
+    assert issue(world, launcher, delegator="user:alice").delegator_proof == "asserted"
+    assert issue(world, launcher, delegator="system:launcher").delegator_proof == "credential"
+    assert issue(world, launcher, delegator=None).delegator == "system:launcher"
+
+
+def test_a_socket_proves_the_login(world: World) -> None:
+    issued = issue(world, caller("user:bob", proof="os-user"), delegator=None)
+    assert (issued.delegator, issued.delegator_proof) == ("user:bob", "os-user")
+
+
+def test_a_login_of_the_authority_is_nobody_who_is_served(world: World) -> None:
+    """The authority runs as `tester`; whoever it serves is not, whatever they say."""
+    with pytest.raises(RefusedError):
+        issue(world, caller(), delegator="user:tester")
+    issued = issue(world, caller("system:launcher", "issuer"), delegator="user:tester")
+    assert issued.delegator_proof == "asserted"
+
+
+def test_an_agent_delegates_by_its_own_credential_only(world: World) -> None:
+    parent = bearer(issue(world, caller(), delegator=None, scopes=("repo:read",)))
+    agent = caller("agent:planner", delegator=None, proof="credential", agent="planner")
+    with pytest.raises(UsageError, match="no delegator is named"):
+        issue(world, agent, delegator=None)
+    with pytest.raises(RefusedError):
+        issue(world, agent, delegator="user:bob")
+    with pytest.raises(UsageError):
+        issue(world, agent, delegator="agent:planner")
+    child = issue(world, agent, parent=parent, agent="coder", scopes=("repo:read",))
+    assert (child.delegator, child.delegator_proof, child.depth) == ("user:bob", "parent", 1)
+
+
+def test_the_holder_renews_and_hands_back(world: World) -> None:
+    agent = caller("agent:planner", delegator=None, agent="planner")
+    token = bearer(issue(world, caller(), delegator=None))
+    renewed = ask(world, agent, ops.Renew(request=RenewRequest(token)))
+    (one,) = renewed.credentials
+    ended = ask(world, agent, ops.HandBack(token=one.secret, id=one.id))
+    assert ended.ended.radius.credentials
+
+
+def test_who_asked_for_something_may_end_it(world: World) -> None:
+    """What a launcher could not hand out is revoked, though no responder asks."""
+    (mine,) = issue(world, caller(), delegator=None, task="T1").credentials
+    (others,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
+    for id_ in (mine.id, mine.jti):
+        ask(world, caller(), ops.Revoke(selection=Selection(ids=(id_,)), most=None))
+    ask(world, caller(), ops.Revoke(selection=Selection(), tokens=(others.secret,), most=None))
+    (again,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
+    for selection in (
+        Selection(ids=(again.id,)),
+        Selection(ids=(again.jti,)),
+        Selection(ids=(mine.id, again.id)),
+        Selection(ids=(mine.id,), tasks=("T1",)),
+        Selection(delegators=("user:bob",)),
+        Selection(),
+    ):
+        with pytest.raises(RefusedError, match="needs the role responder"):
+            ask(world, caller(), ops.Revoke(selection=selection, most=None))
+    assert world.verify(again.secret.reveal())
+
+
+def test_who_opened_a_task_ends_it(world: World) -> None:
+    issue(world, caller(), delegator=None, task="T1")
+    issue(world, caller("user:eve"), delegator=None, task="T2")
+    issue(world, caller(), delegator=None, task="T2")
+    ask(world, caller(), ops.Retire(task="T1"))
+    for task in ("T2", "T3"):
+        with pytest.raises(RefusedError):
+            ask(world, caller(), ops.Retire(task=task))
+
+
+def test_only_an_admin_accepts_the_clock(world: World) -> None:
+    world.issue()
+    world.clock.now += 90_000
+    for roles in ((), ("issuer",), ("responder",)):
+        with pytest.raises(RefusedError, match="needs the role admin"):
+            ask(world, caller("user:bob", *roles), ops.Retire(task="T1", accept_clock=True))
+    ask(world, caller("user:bob", "admin", "responder"), ops.Retire(task="T1", accept_clock=True))
+
+
+def test_an_approver_is_proved_by_what_they_came_with(world: World) -> None:
+    asked = approval_id(new_uuid7(1, bytes(10)))
+    with pytest.raises(RefusedError, match="nothing proves which delegator you are"):
+        ask(world, caller("agent:planner", delegator=None), approvals.GrantApproval(id=asked))
+
+
+def test_refusals_are_told_once_and_counted(world: World) -> None:
+    """A flood of them does not fill the ledger."""
+    for _ in range(50):
+        with pytest.raises(RefusedError):
+            ask(world, caller(), ops.ListKeys())
+        with pytest.raises(RefusedError):
+            ask(world, caller("user:eve"), ops.ListKeys())
+    assert [event["by"] for event in told(world, "denial")] == ["user:bob", "user:eve"]
+    assert world.authority.tally is not None
+    world.authority.tally.tell(world.ledger)
+    assert [(event["by"], event["count"]) for event in told(world, "denials")] == [
+        ("user:bob", {"ListKeys": 49}),
+        ("user:eve", {"ListKeys": 49}),
+    ]
+    with pytest.raises(RefusedError):
+        ask(world, caller(), ops.ListKeys())
+    assert len(told(world, "denial")) == 3
+
+
+def test_reads_are_told_together(world: World) -> None:
+    made = world.issue()
+    verifier = caller("system:gate", "verifier")
+    events = len(world.events())
+    for _ in range(20):
+        ask(world, verifier, ops.Verify(token=Secret.single(made.token)))
+    ask(world, verifier, ops.PublishKeys())
+    assert len(world.events()) == events
+    world.reopen()
+    (reads,) = told(world, "reads")
+    assert (reads["by"], reads["count"]) == ("system:gate", {"Verify": 20, "PublishKeys": 1})
+    assert world.check()
+
+
+def test_what_cannot_be_told_is_counted_on(world: World) -> None:
+    tally = Tally()
+    tally.read("user:bob", "Verify")
+    world.clock.now += 90_000
+    with pytest.raises(ClockError):
+        tally.tell(world.ledger)
+    world.clock.now -= 90_000
+    tally.tell(world.ledger)
+    tally.tell(world.ledger)
+    assert [event["count"] for event in told(world, "reads")] == [{"Verify": 1}]
+
+
+def test_whoever_has_the_files_may_do_anything(world: World) -> None:
+    ask(world, Caller("tester", None), ops.RotateKey(algorithm="EdDSA"))
