@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class Event(NamedTuple):
     """One link of the chain. What was hashed is `body`, the bytes as they are stored."""
 
     seq: int
-    """Counted from 1 without a gap."""
+    """Counted from 1; without a gap in a ledger that has a single chain."""
     body: bytes
     hash: bytes
 
@@ -27,11 +27,25 @@ class Event(NamedTuple):
         return {"seq": self.seq, **document, "hash": self.hash.hex()}
 
 
+class Link(NamedTuple):
+    """Where one of several chains ends."""
+
+    chain: int
+    length: int
+    """How many events it has."""
+    hash: bytes
+    """That of the last one; of a chain without events what its first one is chained to."""
+
+
 class Head(NamedTuple):
     """The last link: whoever remembers it notices a cut tail and an older copy."""
 
     seq: int
+    """How many events there are: with a single chain the number of the last one."""
     hash: bytes
+    """That of the last event; with several chains one over the ends of all."""
+    chains: tuple[Link, ...] = ()
+    """The ends of the chains of the latest epoch, in their order; nothing for a ledger that has a single chain."""
 
 
 class BrokenChainError(ValueError):
@@ -74,27 +88,3 @@ def used_digest(members: Iterable[Sequence[object]]) -> str:
     Each has `jti` (null for a token of others), action, resource, scope, 1 or 0 for allowed or not, rules and reason.
     """
     return sha256(strictjson.dumps(list(members)).encode()).hexdigest()
-
-
-def check_chain(start: Head, events: Iterable[Event]) -> Iterator[Event]:
-    """Yield each event after checking that it follows from the one before it.
-
-    Raises:
-        BrokenChainError: an event was edited, removed, inserted or moved.
-
-    """
-    seq, previous = start
-    for event in events:
-        seq += 1
-        if event[0] != seq:
-            raise BrokenChainError(f"event {seq} is missing: event {event[0]} follows event {seq - 1}")
-        try:
-            previous = sha256(previous + event[1]).digest()
-        except TypeError:
-            # Whoever edits with a database's own functions may leave text where bytes were.
-            raise BrokenChainError(f"event {seq} is no longer the bytes that were written") from None
-        if previous != event[2]:
-            raise BrokenChainError(
-                f"event {seq} does not follow from the one before it: one of them was changed"
-            )
-        yield event

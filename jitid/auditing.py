@@ -1,19 +1,19 @@
-"""The audit log as its readers use it: filtered, signed, verified against the ledger or from an export."""
+"""The audit log as its readers use it: filtered, signed, verified against the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid import audit, jws, strictjson
-from jitid.audit import BrokenChainError, Event, Head
-from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid import jws, strictjson
+from jitid.audit import BrokenChainError, Event, Head, Link
+from jitid.chains import Chain, Walk, links, marks, over
+from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keyring import Signer
 from jitid.ledger.members import Members
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.storedpolicy import kept
-from jitid.text import quote
 
 HEAD_TYPE = "jitid-audit-head+jws"
 
@@ -45,19 +45,29 @@ class Verification(NamedTuple):
     """What was checked, and held."""
 
     events: int
+    """How many there are."""
     members: int
     """Rows of the ledger that were compared with the events that issued and ended them."""
     head: Head
 
 
 def log(
-    snapshot: Snapshot, chosen: LogFilter, limit: int | None, *, newest_first: bool = False
+    snapshot: Snapshot,
+    chosen: LogFilter,
+    limit: int | None,
+    *,
+    newest_first: bool = False,
+    until: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the events that match, oldest first unless told otherwise, at most `limit`."""
+    """Yield the events that match, oldest first unless told otherwise: at most `limit`, with numbers up to `until`."""
     count = 0
     # One person is met under all their names.
     names = () if chosen.delegator is None else snapshot.names_of(chosen.delegator)
     for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
+        if until is not None and event.seq > until:
+            if newest_first:
+                continue
+            return
         document = event.document()
         if _matches(document, chosen, names):
             yield document
@@ -93,6 +103,7 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
 def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
     """Return the last link of the chain as a compact JWS: kept elsewhere, it shows a cut tail or an old copy."""
     head = snapshot.head()
+    ends = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
     header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
         "ledger": names.uuid,
@@ -100,6 +111,7 @@ def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
         "seq": head.seq,
         "hash": head.hash.hex(),
         "iat": snapshot.now,
+        **(ends if head.chains else {}),
     }
     signed = f"{jws.b64url(header.encode())}.{jws.b64url(strictjson.dumps(claims).encode())}"
     return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
@@ -126,35 +138,85 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
     claims = parsed.claims
     if claims.get("ledger") != names.uuid:
         raise IntegrityError("the signed head is of another ledger")
-    return Head(claims["seq"], bytes.fromhex(claims["hash"]))
+    try:
+        return _head(claims)
+    except (TypeError, ValueError) as error:
+        raise UnreadableHeadError("the signed head does not tell what a signed head tells") from error
+
+
+def _head(claims: Mapping[str, Any]) -> Head:
+    ends = tuple(
+        [Link(chain, length, bytes.fromhex(text)) for chain, length, text in claims.get("chains", ())]
+    )
+    head = Head(claims.get("seq", ""), bytes.fromhex(claims.get("hash", "")), ends)
+    if not all(type(each) is int for each in (head.seq, *(n for end in ends for n in end[:2]))):
+        raise TypeError(head)
+    if ends and head.hash != over(ends):
+        raise ValueError(head)
+    return head
+
+
+class Remembered:
+    """A head that was kept elsewhere, which the chains must run through; None remembers nothing.
+
+    Raises:
+        IntegrityError: it tells of a chain that is not there.
+
+    """
+
+    def __init__(self, head: Head | None, chains: Sequence[Chain]) -> None:
+        self._head = head
+        try:
+            self._marks = {} if head is None else marks(head, chains)
+        except BrokenChainError as error:
+            raise IntegrityError(
+                f"{error} that the remembered head tells of: the ledger is an older copy"
+            ) from error
+
+    def meet(self, seq: int, hash_: bytes) -> None:
+        """Compare an event. Raises IntegrityError if the head tells of another in its place."""
+        if self._marks.pop(seq, hash_) != hash_:
+            raise IntegrityError(
+                f"event {seq} is not the one that the remembered head tells of: history was rewritten"
+            )
+
+    def must_be_met(self, walk: Walk, last: int) -> None:
+        """Raise IntegrityError unless every event that the head tells of was there; `last` is the last that was."""
+        if self._marks:
+            raise IntegrityError(
+                f"the chain ends at event {last}, and the remembered head is event {min(self._marks)}: "
+                "its tail was cut, or the ledger is an older copy"
+            )
+        if self._head is not None and self._head.chains:
+            for end in links(self._head):
+                if not end.length and walk.openings[end.chain] != end.hash:
+                    raise IntegrityError(
+                        f"chain {end.chain} does not begin as the remembered head tells: history was rewritten"
+                    )
 
 
 def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verification:
-    """Check the whole chain, and that every member's row is as the event says that issued or ended it.
+    """Check all chains, and that every member's row is as the event says that issued or ended it.
 
     Args:
         snapshot: what is checked.
         names: whose ledger it is.
-        expected: a remembered head that the chain must run through.
+        expected: a remembered head that the chains must run through.
 
     Raises:
-        IntegrityError: an event or a row was edited, removed, inserted or moved; or the chain lacks `expected`.
+        IntegrityError: an event or a row was edited, removed, inserted or moved; or the chains lack `expected`.
 
     """
     members = Members(snapshot, names.issuer)
-    seen = False
-    head = Head(0, audit.genesis(names.uuid))
+    chains = snapshot.chains()
+    remembered = Remembered(expected, chains)
+    last = 0
     try:
-        for event in audit.check_chain(head, snapshot.events(0)):
-            seq, body, hash_ = event
-            members.check(seq, body)
-            if expected is not None and seq == expected.seq:
-                if hash_ != expected.hash:
-                    raise IntegrityError(
-                        f"event {seq} is not the one that the remembered head tells of: history was rewritten"
-                    )
-                seen = True
-            head = Head(seq, hash_)
+        walk = Walk(names.uuid, chains)
+        for last, body, hash_ in walk.check(snapshot.events(0)):
+            members.check(last, body)
+            remembered.meet(last, hash_)
+        head = walk.finish(chains)
         members.must_be_done()
         for digest in snapshot.decided().policies(""):
             kept(snapshot, digest)
@@ -162,110 +224,5 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         raise IntegrityError(
             f"the audit chain is broken: {error}", "compare with an export or a backup"
         ) from error
-    if expected is not None and not seen and expected.seq:
-        raise IntegrityError(
-            f"the chain ends at event {head.seq}, and the remembered head is event {expected.seq}: its tail was cut, "
-            "or the ledger is an older copy"
-        )
+    remembered.must_be_met(walk, last)
     return Verification(head.seq, members.count, head)
-
-
-def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
-    """Yield the whole log as JSON lines: the ledger's name and keys, each event with its hash, the signed head."""
-    keys = [
-        {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()} for key in snapshot.signing_keys()
-    ]
-    yield strictjson.dumps(
-        {
-            "type": "ledger",
-            "schema": "jitid.audit-export/1",
-            "ledger": names.uuid,
-            "iss": names.issuer,
-            "keys": keys,
-        }
-    )
-    for seq, body, hash_ in snapshot.events(0):
-        yield strictjson.dumps({"type": "event", "seq": seq, "body": body.decode(), "hash": hash_.hex()})
-    yield strictjson.dumps({"type": "head", "head": signed_head(snapshot, names, signer)})
-
-
-def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
-    """Check an export without its ledger.
-
-    It proves that the file is whole and as its own keys signed it; `expected`, a head that was kept elsewhere,
-    proves that those are the ledger's keys.
-
-    Raises:
-        IntegrityError: it was edited or cut.
-        UsageError: it is no export.
-
-    """
-    reader = _Export(iter(lines))
-    names, keys = reader.opening()
-    remembered = None if expected is None else read_head(expected, names, keys)
-    head = Head(0, audit.genesis(names.uuid))
-    seen = remembered is None or remembered.seq == 0
-    try:
-        for event in audit.check_chain(head, reader.events()):
-            if remembered is not None and event.seq == remembered.seq:
-                if event.hash != remembered.hash:
-                    raise IntegrityError(
-                        f"event {event.seq} is not the one that the remembered head tells of"
-                    )
-                seen = True
-            head = Head(event.seq, event.hash)
-    except BrokenChainError as error:
-        raise IntegrityError(f"the audit chain is broken: {error}") from error
-    if reader.head is None or read_head(reader.head, names, keys) != head:
-        raise IntegrityError("the export is cut: it does not end with the signed head of its last event")
-    if not seen:
-        raise IntegrityError("the export ends before the remembered head")
-    return Verification(head.seq, 0, head)
-
-
-class _Export:
-    """Reads an export line by line."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = enumerate(lines, start=1)
-        self.head: str | None = None
-
-    def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in self._lines:
-            try:
-                document = strictjson.loads(line.rstrip("\n"), "line")
-            except strictjson.StrictJSONError as error:
-                raise IntegrityError(f"line {number} of the export is damaged: {error}") from error
-            if not isinstance(document, dict) or self.head is not None:
-                raise IntegrityError(f"line {number} of the export does not belong there")
-            yield number, document
-
-    def opening(self) -> tuple[Names, list[SigningKey]]:
-        """Return whose log it is, and the public keys that it names."""
-        _, first = next(self._documents(), (0, {}))
-        if first.get("schema") != "jitid.audit-export/1":
-            raise UsageError("the file is no audit export", "make one: jitid audit export")
-        try:
-            keys = [
-                SigningKey(number, key["kid"], key["alg"], bytes.fromhex(key["public"]), 0, None, None)
-                for number, key in enumerate(first["keys"])
-                if key["kid"] == jws.thumbprint(key["alg"], bytes.fromhex(key["public"]))
-            ]
-            return Names(str(first["ledger"]), str(first["iss"]), ""), keys
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError("the first line of the export is damaged") from error
-
-    def events(self) -> Iterator[Event]:
-        """Yield the events; the signed head that follows them is kept in `head`."""
-        for number, document in self._documents():
-            try:
-                if document["type"] == "head":
-                    self.head = str(document["head"])
-                elif document["type"] == "event":
-                    yield Event(document["seq"], document["body"].encode(), bytes.fromhex(document["hash"]))
-                else:
-                    raise IntegrityError(f"line {number} of the export does not belong there")
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise IntegrityError(
-                    f"line {number} of the export is damaged: {quote(str(error))}"
-                ) from error

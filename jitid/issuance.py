@@ -229,7 +229,7 @@ def _settle(
 
 def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequence[list[Minted]]) -> None:
     identity_key, credential_key = transaction.next_keys()
-    seq = transaction.next_seq()
+    numbers = transaction.next_seqs(len(settled))
     identities: list[IdentityRow] = []
     credentials: list[CredentialRow] = []
     bound: list[tuple[int, Process]] = []
@@ -243,7 +243,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         )
         scopes = " ".join(draft.scopes)
         if one.plan.approval is not None:
-            used.append((one.plan.approval.key, identity_key + len(identities), seq + len(events)))
+            used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
         signed_by = one.mint.key.key if one.mint.key else None
         for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
@@ -277,7 +277,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     print_,
                     claims_hash,
                     signed_by,
-                    seq + len(events),
+                    numbers[len(events)],
                     one.plan.task.key,
                     delegator,
                     one.plan.recurring,

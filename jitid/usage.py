@@ -48,7 +48,7 @@ def foresee(
     """Decide on actions as of a snapshot; `presented` are their tokens."""
     held = recognition.hold(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, asked, held)
-    return Foreseen(snapshot.head().seq, snapshot.now, presented, verdicts)
+    return Foreseen(snapshot.settled(), snapshot.now, presented, verdicts)
 
 
 def record(

@@ -42,6 +42,7 @@ LAYERS = (
         "authorization",
         "usage",
         "auditing",
+        "auditexport",
         "examination",
         "tracing",
         "exposure",
@@ -70,7 +71,7 @@ LAYERS = (
         "zones",
     },
     {"policy", "roster"},
-    {"credential", "task", "agent", "audit", "delegator", "process"},
+    {"credential", "task", "agent", "audit", "chains", "delegator", "process"},
     {
         "caller",
         "delegation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid import auditing, introspection
+from jitid import auditexport, auditing, introspection
 from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
@@ -123,7 +123,10 @@ def show_task(snapshot: Snapshot, operation: ops.ShowTask) -> ops.TaskRow:
 
 def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
-    documents = list(auditing.log(snapshot, operation.chosen, operation.limit))
+    # Whoever goes on after the last number that was seen must not miss one that is committed later.
+    goes_on = operation.chosen.after > 0 and operation.chosen.event is None
+    until = snapshot.settled() if goes_on else None
+    documents = list(auditing.log(snapshot, operation.chosen, operation.limit, until=until))
     if operation.members:
         _add_members(snapshot, documents)
     return documents
@@ -132,13 +135,14 @@ def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]
 def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:
     """Read what the audit log has after a number."""
     chosen, limit = operation.chosen, operation.limit
-    events = list(auditing.log(snapshot, chosen, limit, newest_first=operation.last))
+    settled = snapshot.settled()
+    events = list(auditing.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
     if operation.last:
         events.reverse()
     whole = operation.last or len(events) < limit
     if operation.members:
         _add_members(snapshot, events)
-    return ops.LogPage(events, snapshot.head().seq if whole else events[-1]["seq"])
+    return ops.LogPage(events, settled if whole else events[-1]["seq"])
 
 
 def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
@@ -154,7 +158,7 @@ def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
 
 
 def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:
-    """Sign the last link of the audit chain."""
+    """Sign the last link of the audit chain; of several the head over all."""
     return auditing.signed_head(snapshot, names, _signer(snapshot, keyring))
 
 
@@ -169,7 +173,7 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
 def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
     """Yield the audit log as lines that can be verified without the ledger."""
     with ledger.read() as snapshot:
-        yield from auditing.export(snapshot, ledger.names, _signer(snapshot, keyring))
+        yield from auditexport.export(snapshot, ledger.names, _signer(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid.audit import Event
-from jitid.auditing import LogFilter, UnreadableHeadError, Verification, verify_export
+from jitid.auditexport import verify_export
+from jitid.auditing import LogFilter, UnreadableHeadError, Verification
 from jitid.authority.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals

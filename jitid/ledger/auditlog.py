@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jitid.audit import Event, Head, genesis
+from jitid.audit import Event, Head
+from jitid.chains import Chain, head_of, opening, settled
+from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
 from jitid.ledger.records import Names
 
@@ -47,14 +49,52 @@ class SqlAuditLog:
         return issued, ended
 
     def head(self) -> Head:
-        """Return the last link of the audit chain."""
-        row = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
-        return Head(0, genesis(self._names.uuid)) if row is None else Head(*row)
+        """Return the last link of the audit chain; of several the head over all."""
+        return head_of(self.chains())
+
+    def chains(self) -> list[Chain]:
+        """Return the audit chains, in their order. Raises IntegrityError for what are none."""
+        rows = self._db.execute(
+            "SELECT id, epoch, start, stride, length, hash, closed_at FROM chain ORDER BY id"
+        ).fetchall()
+        found: list[Chain] = []
+        try:
+            for row in rows:
+                found.append(self._chain(row, found))
+        except (TypeError, ValueError) as error:
+            raise IntegrityError(
+                "a row of the ledger's audit chains holds what no ledger writes", "restore it from a backup"
+            ) from error
+        if not found or found[-1].closed:
+            raise IntegrityError("the ledger has no open audit chain", "restore it from a backup")
+        return found
+
+    def _chain(self, row: Any, before: list[Chain]) -> Chain:
+        number, epoch, start, stride, length, hash_, closed_at = row
+        if length is None and stride == 1:
+            length, hash_ = 0, None
+            last = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
+            if last is not None and last[0] >= start:
+                length, hash_ = last[0] - start + 1, last[1]
+        numbers = (number, epoch, start, stride, length)
+        if not all(type(each) is int for each in numbers) or stride < 1 or not isinstance(length, int):
+            raise ValueError(number)
+        chain = Chain(number, epoch, start, stride, length, hash_ or b"", closed_at is not None)
+        if not length and hash_ is None:
+            ends = [each.end for each in before if each.epoch < epoch]
+            chain = chain._replace(hash=opening(self._names.uuid, chain, ends))
+        if not isinstance(chain.hash, bytes):
+            raise TypeError(number)
+        return chain
+
+    def settled(self) -> int:
+        """Return the number up to which every event is there; a later one may still get company before it."""
+        return settled(self.chains())
 
     def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
+        """Yield (key, jti, fingerprint) of every credential, ordered by the event that issued it."""
         rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
-            "SELECT id, jti, fingerprint FROM credential ORDER BY id"
+            f"SELECT id, jti, fingerprint FROM credential ORDER BY {by_event(self._db)}"
         )
         return rows
 
@@ -96,3 +136,10 @@ class SqlAuditLog:
                 ORDER BY ended_event, id"""
         )
         return rows
+
+
+def by_event(db: Any, prefix: str = "") -> str:
+    """Return what sorts rows by the events that they belong to; `prefix` names their table: `c.`."""
+    # With a single chain that is the order of their own numbers, in which they lie.
+    (chains,) = db.execute("SELECT count(*) FROM chain").fetchone()
+    return f"{prefix}id" if chains == 1 else f"{prefix}event, {prefix}id"

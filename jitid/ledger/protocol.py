@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jitid.audit import Event, Head
+from jitid.chains import Chain
 from jitid.credential import Credential, State
 from jitid.ledger.condition import Condition
 from jitid.ledger.directory import DirectorySnapshot, DirectoryTransaction
@@ -136,10 +137,19 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """Return the ids of the credentials that an event issued, and of those that it ended."""
 
     def head(self) -> Head:
-        """Return the last link of the audit chain."""
+        """Return the last link of the audit chain; of several the head over all."""
+
+    def chains(self) -> list[Chain]:
+        """Return the audit chains, in their order. Raises IntegrityError for what are none."""
+
+    def settled(self) -> int:
+        """Return the number up to which every event is there; a later one may still get company before it.
+
+        Where writers do not wait for each other, an event may be committed after one with a higher number.
+        """
 
     def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (key, jti, fingerprint) of every credential, in the order of issue."""
+        """Yield (key, jti, fingerprint) of every credential, ordered by the event that issued it."""
 
     def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
@@ -243,6 +253,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
 
     def next_seq(self) -> int:
         """Return the number of the next audit event."""
+
+    def next_seqs(self, count: int) -> list[int]:
+        """Return the numbers of the next `count` audit events."""
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain."""

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.agent import Agent
-from jitid.audit import Event, Head, encode, ended_digest, link
+from jitid.audit import Event, encode, ended_digest
+from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
@@ -52,13 +53,14 @@ class SqlTransaction(SqlSnapshot):
         by: str,
         known: Known,
         told: Mapping[str, Any] = MappingProxyType({}),
+        held: Held | None = None,
     ) -> None:
-        """Args are whose change it is (`by`), what is `known` to be there, and what each event says besides."""
+        """Args are whose change it is (`by`), what is `known` to be there, what each event says besides, which chains."""
         super().__init__(db, names, now)
         self._by = by
         self._told = told
         self._known = known
-        self._head: Head | None = None
+        self._held = held
         self._appended = False
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
@@ -307,20 +309,31 @@ class SqlTransaction(SqlSnapshot):
             )
             self._known.policies.add(digest)
 
+    @property
+    def held(self) -> Held:
+        """The audit chains that this transaction appends to; unless it was given some, all that are open."""
+        if self._held is None:
+            self._held = Held([chain for chain in super().chains() if not chain.closed])
+        return self._held
+
+    def chains(self) -> list[Chain]:
+        """Return the audit chains with what this transaction has appended."""
+        held = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
+        return [held.get(chain.id, chain) for chain in super().chains()]
+
     def next_seq(self) -> int:
         """Return the number of the next audit event."""
-        if self._head is None:
-            self._head = self.head()
-        return self._head.seq + 1
+        return self.held.next_seqs(1)[0]
+
+    def next_seqs(self, count: int) -> list[int]:
+        """Return the numbers of the next `count` audit events."""
+        return self.held.next_seqs(count)
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        """Append an audit event to the chain."""
-        seq = self.next_seq()
-        assert self._head is not None
-        body = encode(operation, self._now, self._by, {**facts, **self._told} if self._told else facts)
-        event = Event(seq, body, link(self._head.hash, body))
+        """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
+        told = {**facts, **self._told} if self._told else facts
+        event = self.held.append(encode(operation, self._now, self._by, told))
         self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
-        self._head = Head(seq, event.hash)
         self._appended = True
         return event
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jitid import auditing
-from jitid.audit import Head, check_chain, ended_digest, genesis
+from jitid.audit import ended_digest
+from jitid.chains import Walk
 from jitid.credential import State
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import parse_id
@@ -265,8 +266,10 @@ def test_events_hang_together_from_the_first_on(place: Place) -> None:
             transaction.append("note", {"number": number})
         assert transaction.next_seq() == 5
     with place.again().read() as snapshot:
-        events = list(check_chain(Head(0, genesis(NAMES.uuid)), snapshot.events(0)))
-        assert snapshot.head() == Head(4, events[-1][2])
+        walk = Walk(NAMES.uuid, snapshot.chains())
+        assert [seq for seq, *_ in walk.check(snapshot.events(0))] == [1, 2, 3, 4]
+        head = snapshot.head()
+        assert (head.seq, walk.finish(snapshot.chains())) == (snapshot.settled(), head)
         assert [seq for seq, *_ in snapshot.events(2)] == [3, 4]
         found = snapshot.event(2)
         assert snapshot.event(5) is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import auditing
+from jitid import auditexport
 from jitid.authority.operations import ExportLog, Issue, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
 from tests.builders import DAY, World, edit, request
@@ -147,7 +147,7 @@ def exported(world: World) -> list[str]:
 def test_an_export_verifies_without_its_ledger(used: World) -> None:
     lines = exported(used)
     head = used.authority.perform(SignHead())
-    done = auditing.verify_export(lines, head)
+    done = auditexport.verify_export(lines, head)
     assert done.events == used.check()
     assert done.head == used.head()
 
@@ -170,7 +170,7 @@ def test_a_changed_export_is_found(used: World) -> None:
         ):
             if changed != lines and changed[1:] != lines[1:]:
                 with pytest.raises(JitidError):
-                    auditing.verify_export(changed, None)
+                    auditexport.verify_export(changed, None)
 
     spoil()
 
@@ -179,14 +179,14 @@ def test_a_cut_export_is_found(used: World) -> None:
     lines = exported(used)
     for length in range(len(lines)):
         with pytest.raises(JitidError):
-            auditing.verify_export(lines[:length], None)
+            auditexport.verify_export(lines[:length], None)
 
 
 def test_an_older_export_is_found_by_a_remembered_head(used: World) -> None:
     lines = exported(used)
     used.issue(task="T5")
     with pytest.raises(IntegrityError):
-        auditing.verify_export(lines, used.authority.perform(SignHead()))
+        auditexport.verify_export(lines, used.authority.perform(SignHead()))
 
 
 @pytest.mark.parametrize(

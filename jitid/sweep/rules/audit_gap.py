@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
-from jitid.audit import BrokenChainError, Event, Head, check_chain, genesis
+from jitid.audit import BrokenChainError, Event, Head
 from jitid.auditing import UnreadableHeadError
+from jitid.chains import Chain, Walk, marks
 from jitid.errors import IntegrityError
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
@@ -45,43 +46,55 @@ class _UntrueError(Exception):
 
 
 def _read_on(sight: Sight) -> Head:
-    """Return the last link of the chain. Raises _UntrueError or BrokenChainError where it does not hold."""
-    kept: dict[int, list[tuple[str, Head]]] = {}
+    """Return the head over all chains. Raises _UntrueError or BrokenChainError where they do not hold."""
+    chains = sight.snapshot.chains()
+    kept: dict[int, list[tuple[str, bytes]]] = {}
+    heads: list[tuple[str, Head]] = []
     for place, head in sight.remembered:
         if isinstance(head, UnreadableHeadError):
             continue
         if isinstance(head, IntegrityError):
             raise _UntrueError(place, head.message)
-        kept.setdefault(head.seq, []).append((place, head))
-    seqs = [seq for seq in kept if seq]
-    start = Head(0, genesis(sight.names.uuid))
-    if seqs and not sight.reread:
-        start = kept[min(seqs)][0][1]
-        _check(sight.snapshot.event(start.seq), kept[start.seq])
-    head = start
-    for seq, _, hash_ in check_chain(start, sight.snapshot.events(start.seq)):
-        head = Head(seq, hash_)
+        heads.append((place, head))
+        for seq, hash_ in _marks(place, head, chains).items():
+            kept.setdefault(seq, []).append((place, hash_))
+    earliest = min([one for one in heads if one[1].seq], key=lambda one: one[1].seq, default=None)
+    begun = None
+    if earliest is not None and not sight.reread:
+        place, begun = earliest
+        for seq in _marks(place, begun, chains):
+            _check(sight.snapshot.event(seq), seq, kept.pop(seq))
+    walk = Walk(sight.names.uuid, chains, begun)
+    for seq, _, hash_ in walk.check(sight.snapshot.events(walk.after)):
         for place, other in kept.pop(seq, ()):
-            if other.hash != hash_:
+            if other != hash_:
                 raise _UntrueError(place, f"event {seq} is not the one that it tells of")
     for seq, others in kept.items():
-        if seq > head.seq:
-            _check(None, others)
-    before = f"; those before {start.seq + 1} were verified by an earlier sweep" if start.seq else ""
-    new = f"audit events {start.seq + 1} to {head.seq}" if head.seq > start.seq else "no new audit events"
+        _check(sight.snapshot.event(seq), seq, others)
+    head = walk.finish(chains)
+    done = 0 if begun is None else begun.seq
+    before = f"; those before {done + 1} were verified by an earlier sweep" if done else ""
+    new = f"audit events {done + 1} to {head.seq}" if head.seq > done else "no new audit events"
     sight.examined(new + before)
     return head
 
 
-def _check(event: Event | None, kept: list[tuple[str, Head]]) -> None:
-    for place, head in kept:
+def _marks(place: str, head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
+    try:
+        return marks(head, chains)
+    except BrokenChainError as error:
+        raise _UntrueError(place, f"{error} that it tells of: the ledger is an older copy") from error
+
+
+def _check(event: Event | None, seq: int, kept: list[tuple[str, bytes]]) -> None:
+    for place, hash_ in kept:
         if event is None:
             raise _UntrueError(
                 place,
-                f"event {head.seq}, which it tells of, is missing: the tail was cut, or the ledger is an older copy",
+                f"event {seq}, which it tells of, is missing: the tail was cut, or the ledger is an older copy",
             )
-        if event.hash != head.hash:
-            raise _UntrueError(place, f"event {head.seq} is not the one that it tells of")
+        if event.hash != hash_:
+            raise _UntrueError(place, f"event {seq} is not the one that it tells of")
 
 
 RULE = Rule(

@@ -1,0 +1,127 @@
+"""The audit log as lines that can be verified without their ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jitid import jws, strictjson
+from jitid.audit import BrokenChainError, Event
+from jitid.auditing import Remembered, Verification, read_head, signed_head
+from jitid.chains import Chain, Walk, is_plain
+from jitid.errors import IntegrityError, UsageError
+from jitid.keyring import Signer
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names, SigningKey
+from jitid.text import quote
+
+
+def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
+    """Yield the whole log as JSON lines: the ledger's name and keys, each event with its hash, the signed head."""
+    chains = snapshot.chains()
+    keys = [
+        {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()} for key in snapshot.signing_keys()
+    ]
+    yield strictjson.dumps(
+        {
+            "type": "ledger",
+            "schema": "jitid.audit-export/1",
+            "ledger": names.uuid,
+            "iss": names.issuer,
+            "keys": keys,
+            **({} if is_plain(chains) else {"chains": [list(chain[:4]) for chain in chains]}),
+        }
+    )
+    for seq, body, hash_ in snapshot.events(0):
+        yield strictjson.dumps({"type": "event", "seq": seq, "body": body.decode(), "hash": hash_.hex()})
+    yield strictjson.dumps({"type": "head", "head": signed_head(snapshot, names, signer)})
+
+
+def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
+    """Check an export without its ledger.
+
+    It proves that the file is whole and as its own keys signed it; `expected`, a head that was kept elsewhere,
+    proves that those are the ledger's keys.
+
+    Raises:
+        IntegrityError: it was edited or cut.
+        UsageError: it is no export.
+
+    """
+    reader = _Export(iter(lines))
+    names, keys, chains = reader.opening()
+    remembered = Remembered(None if expected is None else read_head(expected, names, keys), chains)
+    last = 0
+    try:
+        walk = Walk(names.uuid, chains)
+        for last, _, hash_ in walk.check(reader.events()):
+            remembered.meet(last, hash_)
+        head = walk.finish()
+    except BrokenChainError as error:
+        raise IntegrityError(f"the audit chain is broken: {error}") from error
+    if reader.head is None or read_head(reader.head, names, keys) != head:
+        raise IntegrityError("the export is cut: it does not end with the signed head of its last event")
+    remembered.must_be_met(walk, last)
+    return Verification(head.seq, 0, head)
+
+
+class _Export:
+    """Reads an export line by line."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = enumerate(lines, start=1)
+        self.head: str | None = None
+
+    def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in self._lines:
+            try:
+                document = strictjson.loads(line.rstrip("\n"), "line")
+            except strictjson.StrictJSONError as error:
+                raise IntegrityError(f"line {number} of the export is damaged: {error}") from error
+            if not isinstance(document, dict) or self.head is not None:
+                raise IntegrityError(f"line {number} of the export does not belong there")
+            yield number, document
+
+    def opening(self) -> tuple[Names, list[SigningKey], list[Chain]]:
+        """Return whose log it is, and the public keys and the chains that it names."""
+        _, first = next(self._documents(), (0, {}))
+        if first.get("schema") != "jitid.audit-export/1":
+            raise UsageError("the file is no audit export", "make one: jitid audit export")
+        try:
+            keys = [
+                SigningKey(number, key["kid"], key["alg"], bytes.fromhex(key["public"]), 0, None, None)
+                for number, key in enumerate(first["keys"])
+                if key["kid"] == jws.thumbprint(key["alg"], bytes.fromhex(key["public"]))
+            ]
+            chains = [
+                Chain(
+                    _integer(number), _integer(epoch), _integer(start), _integer(stride), 0, b"", closed=False
+                )
+                for number, epoch, start, stride in first.get("chains", [[1, 1, 1, 1]])
+            ]
+            return Names(str(first["ledger"]), str(first["iss"]), ""), keys, chains
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("the first line of the export is damaged") from error
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events; the signed head that follows them is kept in `head`."""
+        for number, document in self._documents():
+            try:
+                if document["type"] == "head":
+                    self.head = str(document["head"])
+                elif document["type"] == "event":
+                    yield Event(
+                        _integer(document["seq"]), document["body"].encode(), bytes.fromhex(document["hash"])
+                    )
+                else:
+                    raise IntegrityError(f"line {number} of the export does not belong there")
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise IntegrityError(
+                    f"line {number} of the export is damaged: {quote(str(error))}"
+                ) from error
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(value)
+    return value

@@ -1,0 +1,302 @@
+"""Several audit chains in one ledger: which numbers are whose, how each begins, and one head over all of them.
+
+Writers who do not wait for each other append to different chains. Event n of a chain, counted from 1, has the number
+`start + (n - 1) * stride`; who appends takes the chain with the lowest next number, so that numbers are near to the
+order of time. Chains that are written to side by side are of one epoch; a ledger that moved to another engine goes on
+in the next epoch, whose chains begin with the ends of all before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from jitid import strictjson
+from jitid.audit import BrokenChainError, Event, Head, Link, genesis, link
+
+
+class Chain(NamedTuple):
+    """One chain, and how far it has come."""
+
+    id: int
+    epoch: int
+    start: int
+    """The number of its first event."""
+    stride: int
+    """How far the numbers of two of its events that follow each other lie apart: how many chains its epoch has."""
+    length: int
+    hash: bytes
+    """Its last link; of one without events what its first event is chained to."""
+    closed: bool
+
+    @property
+    def next(self) -> int:
+        """The number of the event that is appended next."""
+        return self.start + self.length * self.stride
+
+    @property
+    def end(self) -> Link:
+        """The last link."""
+        return Link(self.id, self.length, self.hash)
+
+    def number(self, length: int) -> int:
+        """Return the number of the last of `length` events."""
+        return self.start + (length - 1) * self.stride
+
+
+def is_plain(chains: Sequence[Chain]) -> bool:
+    """Tell whether a ledger has one chain, and never had another: then numbers count events."""
+    return len(chains) == 1 and chains[0][:4] == (1, 1, 1, 1)
+
+
+def opening(ledger: str, chain: Chain, before: Iterable[Link]) -> bytes:
+    """Return the hash that the first event of a chain is chained to.
+
+    Args:
+        ledger: its UUID.
+        chain: which one; how far it has come does not matter.
+        before: the ends of all chains of earlier epochs.
+
+    """
+    if is_plain([chain]):
+        return genesis(ledger)
+    facts = [ledger, chain.id, chain.epoch, chain.start, chain.stride, _text(before)]
+    return sha256(b"jitid audit chain\0" + strictjson.dumps(facts).encode()).digest()
+
+
+def _text(links: Iterable[Link]) -> list[list[object]]:
+    return [[number, length, hash_.hex()] for number, length, hash_ in sorted(links)]
+
+
+def over(links: Iterable[Link]) -> bytes:
+    """Return the hash of a head over several chains: SHA-256 over (chain, length, last link) of each in their order."""
+    return sha256(b"jitid audit head\0" + strictjson.dumps(_text(links)).encode()).digest()
+
+
+def head_of(chains: Sequence[Chain]) -> Head:
+    """Return the head over all chains: of a single one its last link, of several the count of their events.
+
+    Only those of the latest epoch are named: they began with the ends of the others.
+    """
+    if is_plain(chains):
+        return Head(chains[0].length, chains[0].hash)
+    latest = max([chain.epoch for chain in chains])
+    links = tuple(sorted([chain.end for chain in chains if chain.epoch == latest]))
+    return Head(sum([chain.length for chain in chains]), over(links), links)
+
+
+def settled(chains: Iterable[Chain]) -> int:
+    """Return the number up to which every event is there and will stay what it is; later ones may still be written."""
+    return min([chain.next for chain in chains if not chain.closed]) - 1
+
+
+def following(chains: Sequence[Chain], ledger: str, count: int) -> list[Chain]:
+    """Return the `count` chains of the next epoch of a ledger whose chains were all closed."""
+    first = max([max(chain.next, chain.start + 1) for chain in chains], default=1)
+    number = max([chain.id for chain in chains], default=0)
+    epoch = max([chain.epoch for chain in chains], default=0) + 1
+    before = [chain.end for chain in chains]
+    laid = [Chain(number + 1 + n, epoch, first + n, count, 0, b"", False) for n in range(count)]
+    return [chain._replace(hash=opening(ledger, chain, before)) for chain in laid]
+
+
+class Held:
+    """The chains that a transaction has for itself: one of them, or all that are open."""
+
+    def __init__(self, chains: Iterable[Chain]) -> None:
+        self._chains = list(chains)
+        self._before = {chain.id: chain.length for chain in self._chains}
+
+    @property
+    def chains(self) -> list[Chain]:
+        """Each with what was appended."""
+        return self._chains
+
+    def changed(self) -> list[Chain]:
+        """Return those to which something was appended."""
+        return [chain for chain in self._chains if chain.length != self._before[chain.id]]
+
+    def next_seqs(self, count: int) -> list[int]:
+        """Return the numbers of the `count` events that are appended next."""
+        if len(self._chains) == 1:
+            (chain,) = self._chains
+            return [chain.next + n * chain.stride for n in range(count)]
+        numbers: list[int] = []
+        next_ = [(chain.next, chain.stride) for chain in self._chains]
+        for _ in range(count):
+            next_.sort()
+            number, stride = next_[0]
+            numbers.append(number)
+            next_[0] = (number + stride, stride)
+        return numbers
+
+    def append(self, body: bytes) -> Event:
+        """Return the next event, linked to the chain with the lowest next number, which has it from now on."""
+        at = min(range(len(self._chains)), key=lambda n: self._chains[n].next)
+        chain = self._chains[at]
+        event = Event(chain.next, body, link(chain.hash, body))
+        self._chains[at] = chain._replace(length=chain.length + 1, hash=event.hash)
+        return event
+
+
+class Walk:
+    """Follows the events of all chains in the order of their numbers, and checks each; it holds no more than the ends.
+
+    Args:
+        ledger: the UUID of the ledger.
+        chains: its chains. Where they say that they have come is believed of those alone that are older than `begun`.
+        begun: a head up to which everything was checked before; None begins with the first event.
+
+    Raises:
+        BrokenChainError: no ledger has such chains.
+
+    """
+
+    def __init__(self, ledger: str, chains: Sequence[Chain], begun: Head | None = None) -> None:
+        self._ledger = ledger
+        self._epochs = _epochs(chains)
+        self._ends: dict[int, Link] = {}
+        self.openings: dict[int, bytes] = {}
+        """What the first event of each chain is chained to."""
+        self._begun = {each.chain: each for each in (() if begun is None else links(begun))}
+        self._at = 0
+        if self._begun:
+            self._at = next(
+                (
+                    n
+                    for n, laid in enumerate(self._epochs)
+                    if {chain.id for chain in laid} == self._begun.keys()
+                ),
+                -1,
+            )
+            if self._at < 0:
+                raise BrokenChainError("it lacks a chain that the remembered head tells of")
+            self._ends = {chain.id: chain.end for laid in self._epochs[: self._at] for chain in laid}
+        self._open()
+
+    @property
+    def after(self) -> int:
+        """The number after which events have to be read."""
+        return min(self._expected) - self._stride
+
+    def _open(self) -> None:
+        """Come to the chains of the next epoch."""
+        laid = self._laid = self._epochs[self._at]
+        before = list(self._ends.values())
+        self._first, self._stride = laid[0].start, len(laid)
+        later = self._at + 1 < len(self._epochs)
+        self._until = self._epochs[self._at + 1][0].start if later else None
+        openings = [opening(self._ledger, chain, before) for chain in laid]
+        self.openings |= {chain.id: hash_ for chain, hash_ in zip(laid, openings, strict=True)}
+        begun = [self._begun.get(chain.id, Link(chain.id, 0, b"")) for chain in laid]
+        self._hashes = [one.hash or hash_ for one, hash_ in zip(begun, openings, strict=True)]
+        self._expected = [chain.number(one.length + 1) for chain, one in zip(laid, begun, strict=True)]
+        # What a remembered head vouches for is come by again where its chains have not come equally far.
+        self._known = [number - self._stride for number in self._expected] if self._begun else None
+        self._begun = {}
+
+    def _close(self) -> None:
+        self._ends |= {end.chain: end for end in self._here()}
+        self._at += 1
+
+    def _here(self) -> Iterator[Link]:
+        for chain, expected, hash_ in zip(self._laid, self._expected, self._hashes, strict=True):
+            yield Link(chain.id, (expected - chain.start) // chain.stride, hash_)
+
+    def check(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield each event that was not checked before, after checking that it follows.
+
+        Raises:
+            BrokenChainError: an event was edited, removed, inserted or moved.
+
+        """
+        for event in events:
+            seq = event[0]
+            while self._until is not None and seq >= self._until:
+                self._close()
+                self._open()
+            at = (seq - self._first) % self._stride
+            expected = self._expected[at]
+            if seq != expected:
+                if self._known is not None and seq <= self._known[at]:
+                    continue
+                before = f"event {expected - self._stride}" if expected > self._laid[at].start else "nothing"
+                raise BrokenChainError(f"event {expected} is missing: event {seq} follows {before}")
+            try:
+                hash_ = sha256(self._hashes[at] + event[1]).digest()
+            except TypeError:
+                # Whoever edits with a database's own functions may leave text where bytes were.
+                raise BrokenChainError(f"event {seq} is no longer the bytes that were written") from None
+            if hash_ != event[2]:
+                raise BrokenChainError(
+                    f"event {seq} does not follow from the one before it: one of them was changed"
+                )
+            self._hashes[at] = hash_
+            self._expected[at] = seq + self._stride
+            yield event
+
+    def finish(self, chains: Sequence[Chain] | None = None) -> Head:
+        """Return the head over what was walked.
+
+        Args:
+            chains: where the ledger says that they end; None where it says nothing of that.
+
+        Raises:
+            BrokenChainError: some end elsewhere.
+
+        """
+        while self._until is not None:
+            self._close()
+            self._open()
+        self._close()
+        for chain in chains or ():
+            end = self._ends[chain.id]
+            if end != chain.end:
+                raise BrokenChainError(
+                    f"chain {chain.id} has {end.length} events, and the ledger says that it has {chain.length}: "
+                    "its tail was cut, or an event was added"
+                )
+        return head_of(
+            [
+                chain._replace(length=self._ends[chain.id].length, hash=self._ends[chain.id].hash)
+                for laid in self._epochs
+                for chain in laid
+            ]
+        )
+
+
+def links(head: Head) -> tuple[Link, ...]:
+    """Return the last link of each chain that a head tells of."""
+    return head.chains or (Link(1, head.seq, head.hash),)
+
+
+def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
+    """Return which hash the events that a remembered head tells of must have, by their numbers.
+
+    Raises:
+        BrokenChainError: it tells of a chain that the ledger does not have.
+
+    """
+    laid = {chain.id: chain for chain in chains}
+    try:
+        return {laid[each.chain].number(each.length): each.hash for each in links(head) if each.length}
+    except KeyError as missing:
+        raise BrokenChainError(f"the ledger has no chain {missing.args[0]}") from None
+
+
+def _epochs(chains: Sequence[Chain]) -> list[list[Chain]]:
+    """Return the chains of each epoch, in the order of their numbers. Raises BrokenChainError where they have none."""
+    found: dict[int, list[Chain]] = {}
+    for chain in sorted(chains, key=lambda each: (each.epoch, each.start)):
+        found.setdefault(chain.epoch, []).append(chain)
+    epochs = list(found.values())
+    starts = [laid[0].start for laid in epochs]
+    for laid in epochs:
+        if [chain.start for chain in laid] != list(range(laid[0].start, laid[0].start + len(laid))) or {
+            chain.stride for chain in laid
+        } != {len(laid)}:
+            raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")
+    if not epochs or starts[0] != 1 or starts != sorted(set(starts)):
+        raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")
+    return epochs
