@@ -55,7 +55,7 @@ class SqlTransaction(SqlSnapshot):
         told: Mapping[str, Any] = MappingProxyType({}),
         held: Held | None = None,
     ) -> None:
-        """Args are whose change it is (`by`), what is `known` to be there, what each event says besides, which chains."""
+        """Args are whose it is (`by`), what is `known` to be there, what each event says besides, and its chains."""
         super().__init__(db, names, now)
         self._by = by
         self._told = told
