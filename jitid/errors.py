@@ -84,10 +84,18 @@ class PolicyDeniedError(JitidError):
     code = "policy_denied"
     exit_status = ExitStatus.DENIED
 
-    def __init__(self, message: str, hint: str | None = None, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        about: str | None = None,
+    ) -> None:
         super().__init__(message, hint)
         self.facts = dict(facts or {})
         """What the audit log keeps of the denial: who asked for what, and which rules refused it."""
+        self.about = about
+        """Of what there was too much, if that is all: `scope`, `audience` or `detail`."""
 
 
 class ApprovalNeededError(PolicyDeniedError):

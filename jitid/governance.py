@@ -185,6 +185,13 @@ def beyond_limits(
     return found
 
 
+_TOO_MUCH = {
+    "agent-audience": "audience",
+    "agent-scope": "scope",
+    "delegator-entitlement": "scope",
+}
+
+
 def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> None:
     """Refuse what the directory objects to.
 
@@ -198,7 +205,12 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
     reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
     # What helps against one of them alone would lead to the next.
     hint = "; and ".join(dict.fromkeys(one.hint for one in found[:_HINTS]))
-    raise PolicyDeniedError(f"denied: {reason}", hint, {**facts, "rules": rules, "reason": reason})
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        hint,
+        {**facts, "rules": rules, "reason": reason},
+        _TOO_MUCH.get(rules[0]) if len(set(rules)) == 1 else None,
+    )
 
 
 def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Sequence[str], str]]:

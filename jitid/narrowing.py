@@ -79,6 +79,7 @@ def attenuated(
         f"denied: {reason}",
         f"what would pass: the same without that; the parent holds {holds_what}",
         {**facts, "rules": ["attenuation"], "reason": reason},
+        found[0].what if len(found) == 1 else None,
     )
 
 

@@ -377,10 +377,18 @@ def must_permit(decision: Decision, facts: Mapping[str, Any], notes: list[str]) 
             f"denied: {decision.reason}",
             nearest,
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
+            "scope" if _only_scopes(decision) else None,
         )
     notes += [
         f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
     ]
+
+
+def _only_scopes(decision: Decision) -> bool:
+    """Tell whether a denial is of scopes and not of the issue itself: then the rules are those that refused them."""
+    return bool(decision.refused) and {rule for refusal in decision.refused for rule in refusal.rules} == set(
+        decision.rules
+    )
 
 
 def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
+from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import RefusedError
 from jitid.identifier import parse_approval_id, parse_id
@@ -47,6 +48,11 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.HandBack: _for(anybody=True),
     ops.Verify: _for("verifier", "responder", "auditor", reads=True),
     uses.Authorize: _for("verifier"),
+    # The subject's token says who delegates; without an actor's token the caller is who acts.
+    tokens.Exchange: _for("issuer", anybody=True),
+    tokens.Introspect: _for("verifier", "responder", "auditor", "admin", reads=True),
+    # It looks who asks: holding a token that somebody presented gives no right to end it.
+    tokens.RevokeToken: _for("responder", anybody=True),
     ops.PublishKeys: _for(anybody=True, reads=True),
     ops.Inspect: _for("responder", "auditor", reads=True),
     ops.Trace: _for("responder", "auditor", reads=True),
@@ -114,6 +120,7 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
     if caller.roles is None:
         return
     duty = DUTIES.get(type(operation), Duty(frozenset()))
+    _must_prove(caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
@@ -124,6 +131,16 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
             if _is_own(snapshot, caller, operation):
                 return
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+
+
+def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
+    """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
+    requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
+    if any(getattr(one, name, None) for one in requests for name in ("proved_delegator", "proved_subject")):
+        raise RefusedError(
+            f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
+            "give the token that proves it",
+        )
 
 
 def reads(operation: ops.Operation[Any]) -> bool:
@@ -147,7 +164,9 @@ def _is_own(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -
         case ops.AbandonRenewal(jti=jti):
             return _was_issued(snapshot, caller, jti)
         case ops.Revoke(selection=selection, tokens=tokens):
-            # Whoever holds a token may end it, as RFC 7009, section 2.1 has it.
+            # Whoever holds a token may end it, as RFC 7009, section 2.1 has it; a verifier was only shown it.
+            if tokens and "verifier" in (caller.roles or ()):
+                return False
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
                 return False
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids)

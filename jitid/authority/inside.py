@@ -9,7 +9,8 @@ from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger
 
 if TYPE_CHECKING:
-    from jitid.oidc import OidcIssuer, Proof
+    from jitid.caller import Caller
+    from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
     from jitid.secret import Secret
 
@@ -26,9 +27,11 @@ class Inside(NamedTuple):
     oidc: Callable[[], Sequence[OidcIssuer]]
     timeout: float
     """Seconds, for what is fetched from issuers of ID tokens."""
+    caller: Caller | None = None
+    """Who is served; None for whoever has the ledger itself."""
 
-    def proof(self, token: Secret) -> Proof:
-        """Return whom an ID token proves; asking its issuer takes no lock.
+    def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
+        """Return whom a token of a configured issuer proves; asking its issuer takes no lock.
 
         Raises:
             InvalidCredentialError: it proves nobody.
@@ -38,4 +41,4 @@ class Inside(NamedTuple):
 
         with self.ledger.read() as snapshot:
             now = snapshot.now
-        return oidc.verify_id_token(token.reveal(), self.oidc(), now, timeout=self.timeout)
+        return oidc.verify_token(token.reveal(), self.oidc(), now, timeout=self.timeout, sort=sort)

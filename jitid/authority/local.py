@@ -20,6 +20,7 @@ from jitid.ledger.records import Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.actors import Actor
     from jitid.authority.inside import Inside
     from jitid.authority.protocol import Authority
     from jitid.authority.tally import Tally
@@ -47,11 +48,12 @@ class LocalAuthority:
         audiences: Sequence[str] = (),
         oidc: Callable[[], Sequence[OidcIssuer]] = tuple,
         timeout: float = 30.0,
+        caller: Caller | None = None,
     ) -> None:
         """Args are suppliers where having the thing costs time: policy and issuers are read when first used.
 
         `audiences` are those that `verify` expects unless told otherwise (none: the ledger's issuer); `timeout`, in
-        seconds, bounds what is fetched from issuers of ID tokens.
+        seconds, bounds what is fetched from issuers of ID tokens. `caller` is whom it serves, if it serves somebody.
         """
         self._ledger = ledger
         self._keyring = keyring
@@ -60,6 +62,7 @@ class LocalAuthority:
         self._audiences = tuple(audiences)
         self._oidc = oidc
         self._timeout = timeout
+        self._caller = caller
         self.tally: Tally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
 
@@ -81,6 +84,7 @@ class LocalAuthority:
             audiences=self._audiences,
             oidc=self._oidc,
             timeout=self._timeout,
+            caller=caller,
         )
         return ServingAuthority(within, within._ledger, caller, self.tally)
 
@@ -156,6 +160,10 @@ class LocalAuthority:
                 from jitid.authority import using
 
                 return using.perform(self._inside, operation)
+            case ops.TokenOperation():
+                from jitid.authority import exchanging
+
+                return exchanging.perform(self._inside, operation, self._issue_to, self._deny)
             case _:
                 return self._look(operation)
 
@@ -214,7 +222,13 @@ class LocalAuthority:
         from jitid.authority.inside import Inside
 
         return Inside(
-            self._ledger, self._keyring, lambda: self._agreed, self._audiences, self._oidc, self._timeout
+            self._ledger,
+            self._keyring,
+            lambda: self._agreed,
+            self._audiences,
+            self._oidc,
+            self._timeout,
+            self._caller,
         )
 
     @property
@@ -223,12 +237,19 @@ class LocalAuthority:
             self._terms = self._read_terms()
         return self._terms
 
-    def _issue(self, operation: ops.Issue) -> list[Issued]:
+    def _issue_to(self, operation: ops.Issue, actor: Actor) -> Issued:
+        (issued,) = self._issue(operation, actor)
+        return issued
+
+    def _deny(self, denial: InvalidCredentialError, known: dict[str, Any]) -> None:
+        self._record_denial(denial, known, accept_clock=False)
+
+    def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
         from jitid import issuance
 
         names = self._ledger.names
         if operation.dry_run:
-            requests = self._proved(operation)
+            requests = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
                 return [
                     self._previewed(snapshot, request, position, operation.as_of)
@@ -237,7 +258,7 @@ class LocalAuthority:
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
-            requests = self._proved(operation)
+            requests = self._proved(operation, actor)
             foreseen = self._foreseen(operation, requests, terms)
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
@@ -280,11 +301,19 @@ class LocalAuthority:
             error.position = position
             raise
 
-    def _proved(self, operation: ops.Issue) -> Sequence[Any]:
-        """Return the requests with the delegator that an ID token proves; asking its issuer takes no lock."""
+    def _proved(self, operation: ops.Issue, actor: Actor | None) -> Sequence[IssueRequest]:
+        """Return the requests with the delegator that a token proves; asking its issuer takes no lock."""
         if operation.delegator_token is None:
             return operation.requests
-        proof = self._inside.proof(operation.delegator_token)
+        proof = self._inside.proof(operation.delegator_token, operation.delegator_token_sort)
+        if proof.may_act is not None:
+            from jitid.authority.actors import client_actor, must_be_let
+
+            for request in operation.requests:
+                must_be_let(
+                    proof.may_act,
+                    actor or client_actor(self._caller, request.agent, self._ledger.names.issuer),
+                )
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(proved_delegator=proof.delegator, proved_subject=subject)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitid.ledger.leak import LeakFilter
     from jitid.ledger.records import Ancestor, Filter, Selection, SigningKey
     from jitid.ledger.use import Used
+    from jitid.oidc import Sort
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
     from jitid.revocation import Ended
@@ -73,12 +74,18 @@ class ApprovalOperation(Operation[Result]):
     """One on approvals; they are in `approval_operations.py`, and `approving.py` performs them."""
 
 
+class TokenOperation(Operation[Result]):
+    """One of the standard protocols on tokens; they are in `token_operations.py`, and `exchanging.py` performs them."""
+
+
 class Issue(Operation["list[Issued]"]):
     """Issue credentials: all of the requests or, if one is refused, none."""
 
     requests: tuple[IssueRequest, ...]
     delegator_token: Secret | None = None
-    """An ID token (OpenID Connect Core, section 2) of a configured issuer that proves who delegates."""
+    """A token of a configured issuer that proves who delegates."""
+    delegator_token_sort: Sort = "id_token"  # noqa: S105 - no secret, but what sort of one
+    """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
     dry_run: bool = False
     as_of: int | None = None
     """With a dry run: the time, since the epoch, about which the policy is asked; None for now."""
@@ -430,4 +437,5 @@ AnyOperation = (
     | PolicyOperation[Any]
     | DirectoryOperation[Any]
     | UseOperation[Any]
+    | TokenOperation[Any]
 )

@@ -15,7 +15,13 @@ from jitid.ledger.records import Filter
 from tests.authority.callers import ask, caller
 from tests.builders import World
 
-ABSTRACT = {ops.DirectoryOperation, ops.PolicyOperation, ops.UseOperation, ops.ApprovalOperation}
+ABSTRACT = {
+    ops.DirectoryOperation,
+    ops.PolicyOperation,
+    ops.UseOperation,
+    ops.ApprovalOperation,
+    ops.TokenOperation,
+}
 
 
 def every(base: type[Any] = ops.Operation) -> Iterator[type[ops.Operation[Any]]]:
@@ -46,9 +52,9 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("role", "may"),
     [
-        ("verifier", {"Verify", "Authorize"}),
+        ("verifier", {"Verify", "Authorize", "Introspect"}),
         ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks"}),
-        ("issuer", {"Issue", "Renew"}),
+        ("issuer", {"Issue", "Renew", "Exchange"}),
     ],
 )
 def test_a_role_is_one_duty(role: str, may: set[str]) -> None:

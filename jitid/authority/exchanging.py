@@ -1,0 +1,176 @@
+"""Performs the operations of the standard protocols on tokens: exchange, introspection, revocation."""
+
+from __future__ import annotations
+
+import os
+from base64 import b32encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid import introspection, jws, revocation
+from jitid.authority import token_operations as ops
+from jitid.authority.actors import Actor, client_actor
+from jitid.authority.operations import Issue
+from jitid.errors import InvalidCredentialError, RefusedError, UsageError
+from jitid.ledger.records import Selection
+from jitid.name import MAX_NAME, spiffe_id
+from jitid.tokenform import OPAQUE_PREFIX
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import TokenOperation
+    from jitid.caller import Caller
+    from jitid.credential import Credential
+    from jitid.issuance import Issued
+    from jitid.ledger.protocol import Snapshot
+    from jitid.oidc import Sort
+    from jitid.revocation import Ended
+    from jitid.secret import Secret
+
+_RANDOM = 10
+
+
+Issuing = Callable[[Issue, Actor], "Issued"]
+"""Issues by one request to an actor that was found out."""
+Denying = Callable[[InvalidCredentialError, dict[str, Any]], None]
+"""Records that a token was refused."""
+
+
+def perform(inside: Inside, operation: TokenOperation[Any], issue: Issuing, deny: Denying) -> object:
+    """Perform one of them."""
+    one = cast("ops.AnyTokenOperation", operation)
+    match one:
+        case ops.Exchange():
+            return _exchange(inside, one, issue, deny)
+        case ops.Introspect():
+            return _introspect(inside, one)
+        case ops.RevokeToken():
+            return _revoke(inside, one)
+        case _:
+            assert_never(one)
+
+
+def new_task(agent: str) -> str:
+    """Return a name for a task that nobody has named: a client that knows no tasks has one for each token."""
+    suffix = b32encode(os.urandom(_RANDOM)).decode("ascii").lower()
+    return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
+
+
+def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Denying) -> Issued:
+    request = operation.request
+    if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
+        raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
+    try:
+        actor = _actor(inside, operation)
+        ours = _is_ours(inside, operation.subject, operation.subject_sort, "the subject's token")
+    except InvalidCredentialError as error:
+        deny(error, {"task": request.task, "agent": request.agent})
+        raise
+    request = request._replace(agent=actor.agent)
+    if ours:
+        return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
+    task = request.task or actor.task or new_task(actor.agent)
+    return issue(
+        Issue(
+            requests=(request._replace(task=task),),
+            delegator_token=operation.subject,
+            delegator_token_sort=operation.subject_sort,
+        ),
+        actor,
+    )
+
+
+def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
+    token, names = operation.actor, inside.ledger.names
+    if token is None:
+        return client_actor(inside.caller, operation.request.agent, names.issuer, exactly=True)
+    what = "the actor's token"
+    try:
+        if _is_ours(inside, token, operation.actor_sort, what):
+            with inside.ledger.read() as snapshot:
+                found = introspection.verify(snapshot, names, token.reveal(), None).credential
+            agent, own = found.agent, spiffe_id(names.trust_domain, found.agent, found.task, found.id)
+            clients = frozenset({agent, f"agent:{agent}"})
+            return Actor(agent, clients | {own}, clients, names.issuer, found.task)
+        proof = inside.proof(token, operation.actor_sort)
+    except InvalidCredentialError as error:
+        raise InvalidCredentialError(f"{what} is not valid: {error.message}", error.hint) from None
+    agent = proof.delegator.partition(":")[2]
+    return Actor(agent, frozenset({proof.subject}), frozenset(), proof.issuer)
+
+
+def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
+    """Tell whether a token says that this ledger issued it; nothing is believed of it yet.
+
+    Raises:
+        InvalidCredentialError: it is no token, or cannot be of the sort that it is said to be.
+
+    """
+    text = token.reveal()
+    if text.startswith(OPAQUE_PREFIX):
+        if sort == "access_token":
+            return True
+        raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
+    _, payload, _ = jws.split(text)
+    ours = jws.decode_object(payload, "payload")[1].get("iss") == inside.ledger.names.issuer
+    if ours and sort == "id_token":
+        raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
+    return ours
+
+
+def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
+    names = inside.ledger.names
+    with inside.ledger.read() as snapshot:
+        found = introspection.verify(snapshot, names, operation.token.reveal(), None)
+    return ops.Introspected(found.credential, found.lineage, names.issuer, names.trust_domain)
+
+
+def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
+    revocation.check_reason(operation.reason)
+    ledger = inside.ledger
+    try:
+        with ledger.read() as snapshot:
+            found = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
+            must_be_own(snapshot, inside.caller, found)
+    except InvalidCredentialError:
+        # RFC 7009, section 2.2: what does not work needs no end.
+        return None
+    with ledger.write() as transaction:
+        ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
+    from jitid.authority.proving import prove
+
+    return ended._replace(unproved=prove(ledger))
+
+
+def must_be_own(snapshot: Snapshot, caller: Caller | None, found: Credential) -> None:
+    """Refuse a caller who may not end a credential.
+
+    Raises:
+        RefusedError: they neither hold it nor had it issued, nor does it act for them; and are no responder.
+
+    """
+    if caller is None or caller.roles is None or "responder" in caller.roles:
+        return
+    if caller.agent is not None:
+        # Agents of one name are many; what counts is the credential that the caller came with.
+        if caller.credential is not None and _holds(snapshot, caller.credential, found):
+            return
+    else:
+        event = snapshot.event(found.event)
+        if event is not None and event.document().get("by") == caller.name:
+            return
+        if caller.delegator is not None and caller.delegator == found.delegator:
+            return
+    raise RefusedError(
+        f"{caller.name} may not end {found.id}: it neither holds it nor had it issued, nor does it act for it; "
+        "nothing was changed",
+        "a responder may: jitid access grant --role responder",
+    )
+
+
+def _holds(snapshot: Snapshot, bearer: str, found: Credential) -> bool:
+    """Tell whether the identity of a bearer is that of a credential, or above it."""
+    held = {one.id for one in snapshot.find_given([bearer], [])}
+    if found.id in held:
+        return True
+    return any(one.id in held for one in snapshot.lineage(found.identity_key, snapshot.now))

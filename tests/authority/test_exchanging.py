@@ -1,0 +1,293 @@
+"""The standard protocols on tokens: who acts for whom by an exchange, who is told what a token says, who ends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.authority import operations as ops
+from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
+from jitid.caller import Caller
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
+from jitid.identifier import credential_id
+from jitid.issuance import Issued
+from jitid.ledger.records import Selection
+from jitid.oidc import OidcIssuer, Sort
+from jitid.secret import Secret
+from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.builders import NOW, World, request
+from tests.tokens.signed import P256, jwk, token
+
+ISSUER = "https://id.example"
+AGENT = Caller("agent:planner", frozenset(), None, "credential", credential_id(bytes(16)), "planner")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a ledger whose authority believes an issuer."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
+    keys.chmod(0o644)
+    issuer = OidcIssuer(ISSUER, str(keys), "jitid", algorithms=("ES256",))
+    machines = OidcIssuer("https://ci.example", str(keys), "jitid", kind="system", algorithms=("ES256",))
+    with World(tmp_path / "ledger", oidc=(issuer, machines)) as made:
+        yield made
+
+
+def foreign(typ: str = "JWT", **claims: Any) -> Secret:
+    """Return a token of the configured issuer."""
+    plain = {"iss": ISSUER, "aud": "jitid", "sub": "alice", "iat": NOW, "exp": NOW + 300}
+    return Secret.single(token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256))
+
+
+def exchange(
+    world: World,
+    who: Caller | None,
+    subject: Secret,
+    sort: Sort = "jwt",
+    *,
+    actor: Secret | None = None,
+    actor_sort: Sort = "jwt",
+    **fields: Any,
+) -> Issued:
+    """Exchange a token for somebody; None has the ledger itself."""
+    fields = {"task": None, "delegator": None, "agent": "planner", **fields}
+    operation = Exchange(
+        request=request(**fields), subject=subject, subject_sort=sort, actor=actor, actor_sort=actor_sort
+    )
+    return world.authority.perform(operation) if who is None else ask(world, who, operation)
+
+
+@pytest.mark.parametrize(
+    ("typ", "sort"), [("JWT", "id_token"), ("JWT", "jwt"), ("at+jwt", "access_token"), ("at+jwt", "jwt")]
+)
+def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: str, sort: Sort) -> None:
+    """The caller acts, under its own name."""
+    issued = exchange(world, AGENT, foreign(typ), sort, task="T1")
+    assert (issued.delegator, issued.delegator_proof, issued.agent) == ("user:alice", "oidc", "planner")
+    assert world.events()[-1]["by"] == "agent:planner"
+
+
+@pytest.mark.parametrize(
+    ("typ", "sort"), [("JWT", "access_token"), ("at+jwt", "id_token"), ("vc+jwt", "jwt")]
+)
+def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort: Sort) -> None:
+    """RFC 8725, section 3.11; the refusal is recorded."""
+    with pytest.raises(InvalidCredentialError, match="type is not"):
+        exchange(world, AGENT, foreign(typ), sort)
+    (denial,) = told(world, "denial")
+    assert (denial["by"], denial["agent"]) == ("agent:planner", "planner")
+
+
+def test_a_token_of_ours_delegates(world: World) -> None:
+    """The child descends from it, on its task, and holds no more."""
+    parent = world.issue(scopes=("repo:read", "repo:write"), task="T1")
+    issued = exchange(world, AGENT, Secret.single(parent.token), "access_token", scopes=("repo:read",))
+    assert (issued.parent, issued.depth, issued.task) == (parent.id, 1, "T1")
+    with pytest.raises(PolicyDeniedError) as caught:
+        exchange(world, AGENT, Secret.single(parent.token), scopes=("repo:delete",))
+    assert caught.value.about == "scope"
+    with pytest.raises(PolicyDeniedError) as caught:
+        exchange(world, AGENT, Secret.single(parent.token), audiences=("https://api.example",))
+    assert caught.value.about == "audience"
+
+
+def test_an_opaque_token_is_an_access_token_and_nothing_else(world: World) -> None:
+    parent = Secret.single(world.issue(kind="opaque").token)
+    assert exchange(world, AGENT, parent, "access_token").depth == 1
+    for sort in ("jwt", "id_token"):
+        with pytest.raises(InvalidCredentialError, match="opaque"):
+            exchange(world, AGENT, parent, sort)
+
+
+def test_a_token_of_ours_is_no_id_token(world: World) -> None:
+    with pytest.raises(InvalidCredentialError, match="said to be an ID token"):
+        exchange(world, AGENT, Secret.single(world.issue().token), "id_token")
+
+
+def test_a_dead_token_delegates_nothing(world: World) -> None:
+    made = world.issue()
+    world.revoke(made.id)
+    with pytest.raises(InvalidCredentialError, match="revoked"):
+        exchange(world, AGENT, Secret.single(made.token))
+    with pytest.raises(InvalidCredentialError, match="expired"):
+        exchange(world, AGENT, foreign(exp=NOW - 1))
+    with pytest.raises(InvalidCredentialError, match="not configured"):
+        exchange(world, AGENT, foreign(iss="https://evil.example"))
+    with pytest.raises(InvalidCredentialError, match="three parts"):
+        exchange(world, AGENT, Secret.single("nonsense"))
+
+
+def test_the_actors_token_says_who_acts(world: World) -> None:
+    """On the task that it works on, unless another one is named."""
+    actor = Secret.single(world.issue(agent="coder", task="T9", delegator="user:carol").token)
+    issued = exchange(world, AGENT, foreign(), actor=actor)
+    assert (issued.agent, issued.task, issued.delegator, issued.depth) == ("coder", "T9", "user:alice", 0)
+    machine = foreign(iss="https://ci.example", sub="builder")
+    assert exchange(world, AGENT, foreign(), actor=machine, actor_sort="id_token").agent == "builder"
+    with pytest.raises(InvalidCredentialError, match="the actor's token is not valid"):
+        exchange(world, AGENT, foreign(), actor=foreign(exp=NOW - 1))
+
+
+def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
+    """Who may name any delegator may name any agent."""
+    with pytest.raises(RefusedError, match="may not name `root` as the agent"):
+        exchange(world, AGENT, foreign(), agent="root")
+    service = caller("system:launcher")
+    assert exchange(world, service, foreign(), agent="launcher").agent == "launcher"
+    with pytest.raises(RefusedError):
+        exchange(world, service, foreign(), agent="planner")
+    assert exchange(world, caller("system:launcher", "issuer"), foreign()).agent == "planner"
+    assert exchange(world, None, foreign()).agent == "planner"
+
+
+@pytest.mark.parametrize(
+    "may_act",
+    [
+        {"sub": "planner"},
+        {"sub": "agent:planner"},
+        {"client_id": "planner"},
+        {"sub": "planner", "client_id": "planner"},
+    ],
+)
+def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, Any]) -> None:
+    assert exchange(world, AGENT, foreign(may_act=may_act)).agent == "planner"
+
+
+@pytest.mark.parametrize(
+    "may_act",
+    [
+        {},
+        {"sub": "coder"},
+        {"sub": ["planner"]},
+        {"sub": "planner", "client_id": "coder"},
+        {"sub": "planner", "iss": "https://id.example"},
+        {"sub": "planner", "email": "planner@example.com"},
+        {"iss": "urn:jitid:0"},
+        "planner",
+        ["planner"],
+    ],
+)
+def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None:
+    """Every member counts (RFC 8693, section 4.4)."""
+    with pytest.raises(InvalidCredentialError, match="may_act"):
+        exchange(world, AGENT, foreign(may_act=may_act))
+    assert told(world, "issue") == []
+
+
+def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
+    """Its issuer too, and not who brought it."""
+    machine = foreign(iss="https://ci.example", sub="builder")
+    let = {"sub": "builder", "iss": "https://ci.example"}
+    assert exchange(world, AGENT, foreign(may_act=let), actor=machine).agent == "builder"
+    for may_act in ({"sub": "planner"}, {"sub": "builder", "iss": ISSUER}, {"client_id": "builder"}):
+        with pytest.raises(InvalidCredentialError, match="may_act"):
+            exchange(world, AGENT, foreign(may_act=may_act), actor=machine)
+    made = world.issue(agent="coder")
+    own = f"spiffe://{world.ledger.names.trust_domain}/agent/coder/T1/{made.id}"
+    let = {"sub": own, "iss": world.ledger.names.issuer}
+    assert exchange(world, AGENT, foreign(may_act=let), actor=Secret.single(made.token)).agent == "coder"
+
+
+def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
+    """The stated agent is nothing that a caller has proved."""
+    operation = ops.Issue(
+        requests=(request(delegator=None, agent="planner"),),
+        delegator_token=foreign(may_act={"sub": "planner"}),
+    )
+    with pytest.raises(InvalidCredentialError, match="may_act"):
+        ask(world, caller("user:eve"), operation)
+    (issued,) = ask(world, AGENT, operation)
+    assert issued.delegator == "user:alice"
+    assert world.authority.perform(operation)
+
+
+def test_nobody_says_themselves_who_is_proved(world: World) -> None:
+    """What a token proves, this side finds out."""
+    forged = request(delegator=None, proved_delegator="user:alice", proved_subject=f"{ISSUER} alice")
+    for roles in ((), ("issuer",)):
+        with pytest.raises(RefusedError, match="may not say itself"):
+            ask(world, caller("user:eve", *roles), ops.Issue(requests=(forged,)))
+        with pytest.raises(RefusedError):
+            ask(world, caller("user:eve", *roles), Exchange(request=forged, subject=foreign()))
+    for fields in ({"delegator": "user:bob"}, {"parent": Secret.single("x")}):
+        with pytest.raises(UsageError):
+            exchange(world, AGENT, foreign(), **fields)
+    assert told(world, "issue") == []
+
+
+def test_a_task_that_nobody_named_is_new_each_time(world: World) -> None:
+    tasks = {exchange(world, AGENT, foreign()).task for _ in range(3)}
+    assert len(tasks) == 3
+    assert all(task.startswith("planner-") for task in tasks)
+    long = "a" * 128
+    assert len(exchange(world, caller("agent:" + long, agent=long), foreign(), agent=long).task) == 128
+
+
+def test_a_valid_token_is_told_to_verifiers(world: World) -> None:
+    """With the identities above it."""
+    made = world.chain(3)
+    gate = caller("system:gate", "verifier")
+    found = ask(world, gate, Introspect(token=Secret.single(made[-1].token)))
+    assert (found.credential.jti, [one.id for one in found.lineage]) == (
+        made[-1].jti,
+        [made[1].id, made[0].id],
+    )
+    for role in ("issuer", "sweeper"):
+        with pytest.raises(RefusedError):
+            ask(world, caller("system:other", role), Introspect(token=Secret.single(made[0].token)))
+    world.revoke(made[0].id)
+    with pytest.raises(InvalidCredentialError):
+        ask(world, gate, Introspect(token=Secret.single(made[-1].token)))
+
+
+def test_who_may_end_a_token(world: World) -> None:
+    """Whoever had it issued, for whom it acts, who holds it or what is above it, and responders."""
+    bob = caller()
+    for who in (bob, caller("system:irt", "responder")):
+        mine = bearer(issue(world, bob, delegator=None))
+        ended = ask(world, who, RevokeToken(token=mine, reason="done"))
+        assert ended is not None
+        assert ended.credentials == 1
+        assert ask(world, who, RevokeToken(token=mine)).credentials == 0  # type: ignore[union-attr]
+    launched = bearer(issue(world, caller("system:launcher", "issuer"), delegator="user:bob"))
+    assert ask(world, bob, RevokeToken(token=launched))
+    chain = world.chain(3)
+    holder = AGENT._replace(credential=chain[1].jti)
+    with pytest.raises(RefusedError):
+        ask(world, holder, RevokeToken(token=Secret.single(chain[0].token)))
+    assert ask(world, holder, RevokeToken(token=Secret.single(chain[2].token)))
+    assert ask(world, holder, RevokeToken(token=Secret.single(chain[1].token)))
+    assert world.verify(chain[0].token)
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        caller("system:gate", "verifier"),
+        caller("user:eve"),
+        caller("user:eve", "issuer", "auditor", "sweeper", "admin"),
+        AGENT,
+        AGENT._replace(credential=None),
+    ],
+)
+def test_who_was_only_shown_a_token_may_not_end_it(world: World, who: Caller) -> None:
+    """An agent of the same name neither."""
+    made = world.issue()
+    shown = Secret.single(made.token)
+    with pytest.raises(RefusedError, match=r"may not end jid_"):
+        ask(world, who, RevokeToken(token=shown))
+    assert world.verify(made.token)
+    assert ask(world, who, RevokeToken(token=Secret.single("nonsense"))) is None
+
+
+def test_a_verifier_does_not_revoke_what_it_was_shown(world: World) -> None:
+    made = world.issue()
+    gate = caller("system:gate", "verifier")
+    with pytest.raises(RefusedError):
+        ask(world, gate, ops.Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None))
+    assert world.verify(made.token)
