@@ -65,8 +65,11 @@ class SqlAuditLog:
             raise IntegrityError(
                 "a row of the ledger's audit chains holds what no ledger writes", "restore it from a backup"
             ) from error
-        if not found or found[-1].closed:
-            raise IntegrityError("the ledger has no open audit chain", "restore it from a backup")
+        latest = max([chain.epoch for chain in found], default=0)
+        if not found or any(chain.closed != (chain.epoch < latest) for chain in found):
+            raise IntegrityError(
+                "the ledger's open audit chains are not those of its latest epoch", "restore it from a backup"
+            )
         return found
 
     def _chain(self, row: Any, before: list[Chain]) -> Chain:

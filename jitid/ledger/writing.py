@@ -321,6 +321,13 @@ class SqlTransaction(SqlSnapshot):
         held = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
         return [held.get(chain.id, chain) for chain in super().chains()]
 
+    def open_epoch(self, count: int, *, counted: bool = False) -> None:
+        """Close all audit chains, and open `count` others; `counted` if their rows tell how far they have come."""
+        from jitid.ledger.epochs import open_epoch
+
+        chains = open_epoch(self._db, self._names.uuid, self.chains(), count, self._now, counted=counted)
+        self._held = Held([chain for chain in chains if not chain.closed])
+
     def next_seq(self) -> int:
         """Return the number of the next audit event."""
         return self.held.next_seqs(1)[0]

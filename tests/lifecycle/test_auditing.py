@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jitid import auditexport
 from jitid.authority.operations import ExportLog, Issue, RevokeKey, RotateKey, ShowTree, SignHead, VerifyLog
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
+from jitid.ledger.writing import SqlTransaction
 from tests.builders import DAY, World, edit, request
 
 
@@ -115,6 +116,105 @@ def test_an_older_copy_is_found_by_a_remembered_head(used: World, tmp_path: Path
         old.issue(task="T6")
         with pytest.raises(IntegrityError, match="rewritten"):
             old.authority.perform(VerifyLog(expected_head=head))
+
+
+def move(world: World) -> None:
+    """Let the ledger go on with a chain of another epoch, as one does that was copied."""
+    with world.ledger.write() as transaction:
+        assert isinstance(transaction, SqlTransaction)
+        transaction.open_epoch(1)
+        transaction.append("note", {})
+    world.check()
+
+
+@pytest.fixture
+def moved(used: World) -> World:
+    """Return a ledger in which everything has happened, once more after it had moved."""
+    move(used)
+    made = used.issue(task="M1", kind="opaque", scopes=["db:read"])
+    used.issue(task="M2", kind="opaque")
+    used.revoke(made.id)
+    used.check()
+    return used
+
+
+MOVED = [
+    "UPDATE chain SET length = length - 1 WHERE id = 1",
+    "UPDATE chain SET hash = zeroblob(32) WHERE id = 1",
+    "UPDATE chain SET closed_at = NULL WHERE id = 1",
+    "UPDATE chain SET start = start + 1 WHERE id = 2",
+    "UPDATE chain SET stride = 2 WHERE id = 2",
+    "UPDATE chain SET epoch = 1",
+    "UPDATE chain SET length = 'text' WHERE id = 1",
+    "UPDATE chain SET hash = 'text' WHERE id = 1",
+    "DELETE FROM chain WHERE id = 1",
+    "DELETE FROM chain WHERE id = 2",
+    "DELETE FROM chain",
+    "INSERT INTO chain (id, epoch, start, stride) VALUES (3, 3, 99, 1)",
+    "DELETE FROM audit_event WHERE seq = (SELECT length FROM chain WHERE id = 1)",
+    "DELETE FROM audit_event WHERE seq = (SELECT start FROM chain WHERE id = 2)",
+]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *MOVED])
+def test_a_change_of_a_ledger_that_has_moved_is_found(moved: World, change: str) -> None:
+    edit(moved.path, change)
+    moved.reopen()
+    with pytest.raises(IntegrityError):
+        moved.check()
+
+
+def test_a_head_from_before_a_move_is_run_through(used: World) -> None:
+    head = used.authority.perform(SignHead())
+    move(used)
+    assert used.authority.perform(VerifyLog(expected_head=head)).events == used.check()
+    lines = exported(used)
+    assert auditexport.verify_export(lines, head).head == used.head()
+
+
+def test_an_older_copy_is_found_by_a_head_from_after_a_move(used: World, tmp_path: Path) -> None:
+    used.close()
+    shutil.copytree(used.path, tmp_path / "old", copy_function=shutil.copy2)
+    used.reopen()
+    move(used)
+    head = used.authority.perform(SignHead())
+    with World(tmp_path / "old") as old, pytest.raises(IntegrityError, match="older copy"):
+        old.authority.perform(VerifyLog(expected_head=head))
+
+
+def test_two_that_went_on_from_one_ledger_are_told_apart(used: World, tmp_path: Path) -> None:
+    """Whoever remembers what was issued before a move elsewhere finds that the copy lacks it."""
+    used.close()
+    shutil.copytree(used.path, tmp_path / "copy", copy_function=shutil.copy2)
+    used.reopen()
+    with World(tmp_path / "copy") as copy:
+        move(copy)
+        used.clock.now += 1
+        used.issue(task="LATE")
+        for one, other in ((used, copy), (copy, used)):
+            with pytest.raises(IntegrityError):
+                one.authority.perform(VerifyLog(expected_head=other.authority.perform(SignHead())))
+
+
+def test_an_export_of_a_ledger_that_has_moved_verifies(moved: World) -> None:
+    lines = exported(moved)
+    done = auditexport.verify_export(lines, moved.authority.perform(SignHead()))
+    assert (done.events, done.head) == (moved.check(), moved.head())
+    for length in range(len(lines)):
+        with pytest.raises(JitidError):
+            auditexport.verify_export(lines[:length], None)
+    for at in range(1, len(lines) - 1):
+        with pytest.raises(JitidError):
+            auditexport.verify_export([*lines[:at], *lines[at + 1 :]], None)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text[:-6] + "AAAAAA", lambda text: text + "A", lambda _: "x.y.z"]
+)
+def test_a_forged_head_of_several_chains_is_refused(moved: World, spoil: object) -> None:
+    assert callable(spoil)
+    with pytest.raises(IntegrityError):
+        moved.authority.perform(VerifyLog(expected_head=spoil(moved.authority.perform(SignHead()))))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""The chains of a ledger are closed, and the next ones opened: when it begins, and when it has moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.chains import Chain, following
+
+
+def open_epoch(
+    db: Any, ledger: str, chains: list[Chain], count: int, now: int, *, counted: bool
+) -> list[Chain]:
+    """Close all chains, and open the next ones; return what the ledger has then.
+
+    Args:
+        db: the connection, in a transaction that has all chains for itself.
+        ledger: the UUID of the ledger.
+        chains: those that it has.
+        count: how many are opened: so many writers need not wait for each other.
+        now: seconds since the epoch.
+        counted: whether the rows of open chains tell how far they have come, or the events themselves do.
+
+    """
+    closed = [chain._replace(closed=True) for chain in chains]
+    for before, chain in zip(chains, closed, strict=True):
+        if not before.closed:
+            db.execute(
+                "UPDATE chain SET length = :length, hash = :hash, closed_at = :now WHERE id = :id",
+                {"length": chain.length, "hash": chain.hash, "now": now, "id": chain.id},
+            )
+    fresh = following(closed, ledger, count)
+    for chain in fresh:
+        db.execute(
+            """INSERT INTO chain (id, epoch, start, stride, length, hash)
+               VALUES (:id, :epoch, :start, :stride, :length, :hash)""",
+            {
+                "id": chain.id,
+                "epoch": chain.epoch,
+                "start": chain.start,
+                "stride": chain.stride,
+                "length": 0 if counted else None,
+                "hash": chain.hash if counted else None,
+            },
+        )
+    return closed + fresh
