@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jitid.auditing import LogFilter, Verification
     from jitid.credential import Credential
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.searching import Finds
     from jitid.secret import Secret
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
+    from jitid.sweep.known import Known
     from jitid.sweep.limits import Limits
     from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
@@ -370,7 +371,7 @@ class ForeseeFix(Operation["Foreseen"]):
     limits: Limits
     since: int | None = None
     """Only what has been so since then, in seconds since the epoch."""
-    known: Container[Finding] = ()
+    known: Known | None = None
     """Findings that are left alone."""
     accept_clock: bool = False
 
@@ -383,7 +384,7 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     sweep: str
     """The name of the sweep, a UUID."""
     since: int | None = None
-    known: Container[Finding] = ()
+    known: Known | None = None
     most: int | None
     """How many live credentials may end; None for any number."""
     accept_clock: bool = False

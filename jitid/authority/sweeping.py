@@ -106,7 +106,7 @@ def _fix(
 
 def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
     late = operation.since is None or finding.since is None or finding.since >= operation.since
-    return late and finding not in operation.known
+    return late and (operation.known is None or finding not in operation.known)
 
 
 def _believed(text: str, names: Names, keys: list[SigningKey]) -> Head | IntegrityError:

@@ -6,8 +6,7 @@ import json
 import os
 import tempfile
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from jitid.commands import reading
@@ -15,6 +14,7 @@ from jitid.errors import UsageError
 from jitid.files import writing_private
 from jitid.leftovers import remove_leftovers
 from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.known import Known
 from jitid.text import quote
 
 SCHEMA = "jitid.baseline/1"
@@ -30,36 +30,6 @@ class Entry(NamedTuple):
     fingerprint: str
     credentials: int
     """How many credentials it was about; more of them are news."""
-
-
-class Known:
-    """The findings of a baseline, sixteen bytes each: there may be a million."""
-
-    def __init__(self, found: Iterable[tuple[int, int]]) -> None:
-        """`found` are fingerprints with numbers of credentials."""
-        prints, numbers = array("Q"), array("Q")
-        for fingerprint, credentials in found:
-            prints.append(fingerprint)
-            numbers.append(credentials)
-        order = sorted(range(len(prints)), key=prints.__getitem__)
-        self._prints = array("Q", (prints[place] for place in order))
-        self._numbers = array("Q", (numbers[place] for place in order))
-
-    def __contains__(self, finding: object) -> bool:
-        assert isinstance(finding, Finding)
-        # What cannot wait is never old news, whoever wrote it into the file.
-        if finding.severity is Severity.CRITICAL:
-            return False
-        return finding.credentials <= self.number(int(finding.fingerprint, 16))
-
-    def number(self, fingerprint: int) -> int:
-        """Return the greatest number of credentials that a finding with that fingerprint was about; -1 for none."""
-        place = bisect_left(self._prints, fingerprint)
-        most = -1
-        while place < len(self._prints) and self._prints[place] == fingerprint:
-            most = max(most, self._numbers[place])
-            place += 1
-        return most
 
 
 class NewBaseline:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from jitid.commands import rows
-from jitid.commands.baseline import Known, NewBaseline, entries
+from jitid.commands.baseline import NewBaseline, entries
 from jitid.commands.findings import FIELDS, Telling, Whole, document, flat, lines
 from jitid.commands.globals import Globals
 from jitid.commands.heads import keep_head, kept_heads
@@ -25,6 +25,7 @@ from jitid.leftovers import remove_leftovers
 from jitid.lifetime import parse_time
 from jitid.settings import nearest
 from jitid.sweep.finding import SEVERITIES, Severity
+from jitid.sweep.known import Known
 from jitid.sweep.rules import NAMES, rule_of
 from jitid.text import quote
 

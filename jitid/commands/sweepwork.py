@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from jitid import revocation
@@ -19,15 +19,14 @@ from jitid.sweep.finding import Remedied
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.sweep.finding import Coverage, Finding, Swept, Unfixed
+    from jitid.sweep.known import Known
     from jitid.sweep.remedies import Foreseen
 
 
 class Work:
     """What one sweep asks of the authority."""
 
-    def __init__(
-        self, given: Globals, rules: tuple[str, ...], known: Container[Finding], since: int | None
-    ) -> None:
+    def __init__(self, given: Globals, rules: tuple[str, ...], known: Known, since: int | None) -> None:
         from uuid import UUID
 
         from jitid.identifier import new_uuid7

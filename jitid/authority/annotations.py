@@ -1,0 +1,84 @@
+"""What the annotations of operations and records say, with the names that are imported for the type checker alone."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, ForwardRef, get_args, get_type_hints
+
+from jitid.authority.operations import Operation
+
+_MODULES = (
+    "operations",
+    "agent_operations",
+    "approval_operations",
+    "delegator_operations",
+    "policy_operations",
+    "use_operations",
+)
+"""Those of this package that define operations."""
+
+
+@lru_cache(maxsize=1)
+def operations() -> Mapping[str, type[Operation[Any]]]:
+    """Return all operations by their names."""
+    modules = [import_module(f"jitid.authority.{name}") for name in _MODULES]
+    return {
+        each.__name__: each
+        for module in modules
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Operation)
+        and each.__module__ == module.__name__
+        # What others are derived from is none itself.
+        and not each.__subclasses__()
+    }
+
+
+@lru_cache(maxsize=256)
+def fields_of(cls: type) -> Mapping[str, Any]:
+    """Return the types of the fields of a record or an operation, by their names in their order."""
+    hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__))
+    return {name: hints[name] for name in cls.__annotations__}
+
+
+def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type
+    """Return the type of an operation's answer."""
+    base: Any = operation.__orig_bases__[0]  # type: ignore[attr-defined] # every operation is derived from a generic
+    (stated,) = get_args(base)
+    if not isinstance(stated, ForwardRef):
+        return stated
+    return eval(stated.__forward_arg__, {}, _names_in(operation.__module__))  # noqa: S307 - text of ours
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; what it imports for the type checker alone is loaded when it is asked for."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(vars(sys.modules[module]))
+        self._elsewhere = dict(_typing_imports(str(sys.modules[module].__file__)))
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - names stand for anything
+        module, original = self._elsewhere[name]
+        self[name] = found = getattr(import_module(module), original)
+        return found
+
+
+@lru_cache(maxsize=256)
+def _names_in(module: str) -> dict[str, Any]:
+    return _Names(module)
+
+
+def _typing_imports(path: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield what a file imports for the type checker alone: the name, and the module and name that it stands for."""
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for each in node.body:
+                if isinstance(each, ast.ImportFrom):
+                    for alias in each.names:
+                        yield alias.asname or alias.name, (str(each.module), alias.name)

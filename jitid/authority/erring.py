@@ -1,0 +1,116 @@
+"""Errors as JSON: what a client needs to end as it would have ended beside the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from jitid import errors
+from jitid.errors import ApprovalNeededError, ExitStatus, JitidError, StorageError
+
+_SORTS: Mapping[str, tuple[str, str]] = {
+    "busy": ("jitid.errors", "BusyError"),
+    "disk": ("jitid.errors", "DiskError"),
+    "clock": ("jitid.errors", "ClockError"),
+    "damaged": ("jitid.errors", "DamagedError"),
+    "too_many": ("jitid.revocation", "TooManyError"),
+    "unreadable_head": ("jitid.auditing", "UnreadableHeadError"),
+}
+"""Errors that verbs tell apart though they share a code: module and class."""
+
+_CODES: Mapping[str, type[JitidError]] = {
+    kind.code: kind
+    for kind in (
+        errors.UsageError,
+        errors.ConfigurationError,
+        errors.NewerSchemaError,
+        errors.NotFoundError,
+        errors.PolicyDeniedError,
+        StorageError,
+        errors.RefusedError,
+        errors.UnauthenticatedError,
+        errors.IntegrityError,
+        errors.InvalidCredentialError,
+        errors.PartialError,
+    )
+}
+
+
+def encode_error(error: JitidError) -> dict[str, Any]:
+    """Return the document of an error: code, message, hint, whether trying again may help, and the exit status."""
+    told: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "exit": int(error.exit_status),
+    }
+    sort = next((name for name, (_, kind) in _SORTS.items() if type(error).__name__ == kind), None)
+    if sort is not None:
+        told["sort"] = sort
+    if error.position is not None:
+        told["position"] = error.position
+    if isinstance(error, ApprovalNeededError):
+        told["approval"] = {
+            "requests": list(error.requests),
+            "groups": list(error.groups),
+            "missing": list(error.missing),
+            "asking": list(error.asking),
+        }
+    if isinstance(error, errors.PolicyDeniedError) and "rules" in error.facts:
+        told["rules"] = list(error.facts["rules"])
+    return {"error": told}
+
+
+def decode_error(document: object) -> JitidError:
+    """Return the error that a document tells; for one that tells none, that the authority cannot be understood."""
+    told = document.get("error") if isinstance(document, Mapping) else None
+    if not isinstance(told, Mapping) or not isinstance(told.get("message"), str):
+        return StorageError(
+            "the authority's answer is none of jitid", "is the address of --remote right, and no proxy's?"
+        )
+    message = told["message"]
+    hint = told["hint"] if isinstance(told.get("hint"), str) else None
+    error = _made(told, message, hint)
+    position = told.get("position")
+    error.position = position if type(position) is int else None
+    if isinstance(told.get("code"), str):
+        error.code = told["code"]
+    if type(told.get("exit")) is int and told["exit"] in _STATUSES:
+        error.exit_status = ExitStatus(told["exit"])
+    error.retryable = told.get("retryable") is True
+    return error
+
+
+_STATUSES = frozenset(status for status in ExitStatus if status <= ExitStatus.INCOMPLETE and status != 0)
+"""What an operation can end with; what a process of its own says is not for another side to choose."""
+
+
+def _made(told: Mapping[str, Any], message: str, hint: str | None) -> JitidError:
+    approval = told.get("approval")
+    if told.get("code") == ApprovalNeededError.code and isinstance(approval, Mapping):
+        error = ApprovalNeededError(
+            message,
+            hint,
+            {"rules": _texts(told.get("rules"))},
+            exact=b"",
+            groups=_texts(approval.get("groups")),
+            asking=_texts(approval.get("asking")),
+        )
+        error.missing = _texts(approval.get("missing"))
+        error.requests = _texts(approval.get("requests"))
+        return error
+    code, sort = told.get("code"), told.get("sort")
+    if isinstance(sort, str) and sort in _SORTS:
+        module, name = _SORTS[sort]
+        kind: type[JitidError] = getattr(import_module(module), name)
+        return kind(message, hint)
+    if code == errors.PolicyDeniedError.code:
+        return errors.PolicyDeniedError(message, hint, {"rules": _texts(told.get("rules"))})
+    kind = _CODES.get(code, JitidError) if isinstance(code, str) else JitidError
+    return kind(message, hint)
+
+
+def _texts(raw: object) -> tuple[str, ...]:
+    return tuple(each for each in raw if isinstance(each, str)) if isinstance(raw, list) else ()

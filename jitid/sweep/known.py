@@ -1,0 +1,43 @@
+"""Findings that somebody knows of, so that they are no news and are left alone."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from jitid.sweep.finding import Finding, Severity
+
+
+class Known:
+    """The findings of a baseline, sixteen bytes each: there may be a million."""
+
+    def __init__(self, found: Iterable[tuple[int, int]]) -> None:
+        """`found` are fingerprints with numbers of credentials."""
+        prints, numbers = array("Q"), array("Q")
+        for fingerprint, credentials in found:
+            prints.append(fingerprint)
+            numbers.append(credentials)
+        order = sorted(range(len(prints)), key=prints.__getitem__)
+        self._prints = array("Q", (prints[place] for place in order))
+        self._numbers = array("Q", (numbers[place] for place in order))
+
+    def __contains__(self, finding: object) -> bool:
+        assert isinstance(finding, Finding)
+        # What cannot wait is never old news, whoever wrote it into the file.
+        if finding.severity is Severity.CRITICAL:
+            return False
+        return finding.credentials <= self.number(int(finding.fingerprint, 16))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield the fingerprints in their order, each with its number of credentials."""
+        return zip(self._prints, self._numbers, strict=True)
+
+    def number(self, fingerprint: int) -> int:
+        """Return the greatest number of credentials that a finding with that fingerprint was about; -1 for none."""
+        place = bisect_left(self._prints, fingerprint)
+        most = -1
+        while place < len(self._prints) and self._prints[place] == fingerprint:
+            most = max(most, self._numbers[place])
+            place += 1
+        return most

@@ -1,0 +1,193 @@
+"""Values of every type that travels, by the annotations alone, and how to compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Any, NewType, Union, get_args, get_origin
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from jitid.authority import forms
+from jitid.authority.annotations import fields_of
+from jitid.authority.operations import Operation
+from jitid.errors import UsageError
+from jitid.identifier import credential_id, identity_id
+from jitid.roster.stated import KEEP
+from jitid.searching import Finds
+from jitid.secret import Secret
+from jitid.sweep.known import Known
+from jitid.sweep.rules import NAMES
+
+_BIG = 10**18 - 1
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.integers(-_BIG, _BIG)
+SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
+_WORDS = st.text("abcdefghijkl0123456789", min_size=1, max_size=8)
+_IDS = st.builds(
+    lambda raw, jti: credential_id(raw) if jti else identity_id(raw),
+    st.binary(min_size=16, max_size=16),
+    st.booleans(),
+)
+_PEOPLE = _WORDS.map(lambda word: f"user:{word}")
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+_BY_FORM = {
+    id(forms.ID): _IDS,
+    id(forms.DELEGATOR): _PEOPLE,
+    id(forms.PERSON): _PEOPLE,
+    id(forms.ALIAS): _PEOPLE,
+    id(forms.RULE): st.sampled_from(NAMES),
+    id(forms.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
+    id(forms.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
+    id(forms.BY_FIELD["Process.boot"]): st.uuids().map(str),
+    id(forms.BY_FIELD["StoredPolicy.digest"]): st.binary(min_size=1, max_size=32).map(bytes.hex),
+    id(forms.BY_FIELD["Asked.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
+    id(forms.BY_FIELD["IssueRequest.details"]): st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
+    id(forms.BY_FIELD["Selection.fingerprints"]): st.binary(min_size=32, max_size=32),
+}
+
+
+def operation_values(kind: Any) -> st.SearchStrategy[Any]:
+    """Return operations of a class, whose values are such as a verb would state."""
+    return _record(kind, request=True)
+
+
+def answers(kind: Any) -> st.SearchStrategy[Any]:
+    """Return values of the type of an answer."""
+    return _of(kind, request=False, owner=object, field="")
+
+
+def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrategy[Any]:
+    origin, inside = get_origin(kind), get_args(kind)
+
+    def within(each: Any) -> st.SearchStrategy[Any]:
+        return _of(each, request=request, owner=owner, field=field)
+
+    if isinstance(kind, NewType):
+        return within(kind.__supertype__)
+    if kind is Any:
+        return JSON
+    if kind in (None, NoneType):
+        return st.none()
+    if origin in (Union, UnionType):
+        return st.one_of([within(each) for each in inside])
+    if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
+        return st.tuples(*map(within, inside))
+    if origin in (tuple, list, Sequence):
+        # Some are kept sorted, or each once: one of them is so.
+        found = st.lists(within(inside[0]), max_size=1 if request else 2)
+        return found.map(tuple) if origin is tuple else found
+    if origin in (set, frozenset, AbstractSet):
+        return st.sets(within(inside[0]), max_size=2).map(set if origin is set else frozenset)
+    if origin in (dict, Mapping):
+        keys = TEXTS if inside[0] is str else st.integers(0, _BIG)
+        return st.dictionaries(keys, within(inside[1]), max_size=2)
+    if origin is Iterator:
+        return st.lists(within(inside[0]), max_size=3)
+    return _scalar(kind, request=request, owner=owner, field=field)
+
+
+def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrategy[Any]:
+    if kind in (str, int, bytes) and request:
+        form = forms.form_of(owner, field)
+        assert form is not None, f"{owner.__name__}.{field} has no form"
+        return _formed(kind, form)
+    plain: dict[Any, st.SearchStrategy[Any]] = {
+        str: TEXTS,
+        int: NUMBERS,
+        bool: st.booleans(),
+        bytes: st.binary(max_size=8),
+        Secret: SECRETS.map(Secret.single),
+        Finds: _finds(),
+        Known: st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, _BIG)), max_size=3).map(Known),
+    }
+    if kind in plain:
+        return plain[kind]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.just(KEEP) if isinstance(KEEP, kind) else st.sampled_from(kind)
+    if kind.__name__ == "tzinfo":
+        return st.sampled_from([ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")])
+    return _record(kind, request=request)
+
+
+def _formed(kind: type, form: forms.Form) -> st.SearchStrategy[Any]:
+    if id(form) in _BY_FORM:
+        return _BY_FORM[id(form)]
+    if "enum" in form.schema:
+        return st.sampled_from(form.schema["enum"])
+    if kind is int:
+        return st.integers(form.schema["minimum"], form.schema["maximum"])
+    return _WORDS.filter(lambda text: _fits(form, text))
+
+
+def _fits(form: forms.Form, text: str) -> bool:
+    try:
+        return bool(form.check(text) == text)
+    except UsageError:
+        return False
+
+
+@lru_cache(maxsize=512)
+def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
+    kept_back = forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset()
+    fields = {
+        name: st.none() if name in kept_back else _of(each, request=request, owner=kind, field=name)
+        for name, each in fields_of(kind).items()
+    }
+    found = st.builds(kind, **fields)
+    if kind.__name__ == "IssueRequest":
+        return found.filter(lambda one: one.deadline is None or one.deadline_after is None)
+    if kind.__name__ == "Edit":
+        # What an amendment is of is not said in it.
+        return found.map(lambda one: one._replace(entitlements=type(one)().entitlements)).filter(
+            lambda one: (one.manager is None or not one.no_manager) and _are_people(one.aliases)
+        )
+    return found
+
+
+def _are_people(amendment: Any) -> bool:
+    return all(":" in text for text in (*amendment.add, *amendment.remove))
+
+
+@st.composite
+def _finds(draw: st.DrawFn) -> Finds:
+    found = Finds()
+    counts = st.integers(0, _BIG)
+    for name in ("opaque", "prints"):
+        getattr(found, name).update(
+            draw(st.dictionaries(st.binary(min_size=32, max_size=32), counts, max_size=2))
+        )
+    for name in ("cut", "ids", "guessed"):
+        getattr(found, name).update(draw(st.dictionaries(_IDS, counts, max_size=2)))
+    found.foreign.update(draw(st.dictionaries(TEXTS, counts, max_size=2)))
+    found.mistyped = draw(counts)
+    return found
+
+
+def told(value: Any) -> Any:
+    """Return a value with its secrets revealed, so that it can be compared."""
+    if isinstance(value, Secret):
+        return "secret", value.reveal()
+    if isinstance(value, Finds):
+        return "finds", value.pack()
+    if isinstance(value, Known):
+        return "known", list(value)
+    if isinstance(value, Operation):
+        return type(value).__name__, {
+            name: told(getattr(value, name)) for name in type(value).__annotations__
+        }
+    if hasattr(value, "_asdict"):
+        return type(value).__name__, {name: told(each) for name, each in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, [told(each) for each in value]
+    if isinstance(value, dict):
+        return {key: told(each) for key, each in value.items()}
+    return value
