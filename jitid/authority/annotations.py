@@ -17,6 +17,7 @@ _MODULES = (
     "approval_operations",
     "delegator_operations",
     "policy_operations",
+    "token_operations",
     "use_operations",
 )
 """Those of this package that define operations."""

@@ -133,22 +133,26 @@ class Octets:
 
 
 class Choice:
-    """A member of an enumeration, as its value."""
+    """A member of an enumeration, as its value; or one of a few literal texts."""
 
-    def __init__(self, kind: type[Enum]) -> None:
-        self._members = {member.value: member for member in kind}
+    def __init__(self, members: Iterable[Any]) -> None:
+        self._members = {_value_of(member): member for member in members}
 
-    def encode(self, value: Enum) -> Any:
-        return value.value
+    def encode(self, value: Any) -> Any:
+        return _value_of(value)
 
-    def decode(self, raw: Any) -> Enum:
+    def decode(self, raw: Any) -> Any:
         member = self._members.get(raw) if isinstance(raw, (str, int)) else None
-        if member is None or type(raw) is not type(member.value):
+        if member is None or type(raw) is not type(_value_of(member)):
             raise UnfitError(f"one of these is wanted: {', '.join(map(str, self._members))}")
         return member
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
         return {"enum": list(self._members)}
+
+
+def _value_of(member: Any) -> Any:
+    return member.value if isinstance(member, Enum) else member
 
 
 class Concealed:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import lru_cache, partial
 from types import NoneType, UnionType
-from typing import Any, NewType, Union, get_args, get_origin
+from typing import Any, Literal, NewType, Union, get_args, get_origin
 
 from jitid.authority import forms
 from jitid.authority.annotations import fields_of
@@ -70,6 +70,8 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
         return Plain(NoneType)
     if origin in (Union, UnionType):
         return _union(inside, within, request=request)
+    if origin is Literal:
+        return Choice(inside)
     if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
         return Row([within(each) for each in inside])
     if origin in _ARRAYS:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, NewType, Union, get_args, get_origin
+from typing import Any, Literal, NewType, Union, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -79,6 +79,8 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
         return st.none()
     if origin in (Union, UnionType):
         return st.one_of([within(each) for each in inside])
+    if origin is Literal:
+        return st.sampled_from(inside)
     if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
         return st.tuples(*map(within, inside))
     if origin in (tuple, list, Sequence):
