@@ -37,9 +37,15 @@ class Config:
         """Audience -> the least sensitivity of a task that asks for it."""
         self.algorithms: dict[str, str] = {}
         """Audience -> the algorithm that signs for it."""
+        self.socket_delegators: dict[str, str] = {}
+        """Login, number of a user or @group -> whom they delegate as when they ask over a Unix socket."""
+        self.socket_roles: dict[str, tuple[str, ...]] = {}
+        """Login, number of a user or @group -> the roles that they have there."""
         self._oidc: dict[str, dict[str, Any]] = {}
         for layer in reversed(layers):
             self.algorithms.update(layer.algorithms)
+            self.socket_delegators.update(layer.socket_delegators)
+            self.socket_roles.update(layer.socket_roles)
             self._oidc.update(layer.oidc)
 
     def get(self, name: str) -> Value:
@@ -102,6 +108,13 @@ class Config:
                 table.update(
                     {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
                 )
+            for name, said in (
+                ("socket.delegator", layer.socket_delegators),
+                ("socket.role", {user: " ".join(roles) for user, roles in layer.socket_roles.items()}),
+            ):
+                if said:
+                    table = found.setdefault(name, {})
+                    table.update({user: (text, layer.origin) for user, text in said.items()})
             for issuer, fields in layer.oidc.items():
                 table = found.setdefault("oidc", {})
                 for field, value in fields.items():

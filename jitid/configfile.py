@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -16,8 +17,10 @@ from jitid.text import quote, safe
 Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
-TABLES = ("floor", "algorithm", "oidc", "profile")
+TABLES = ("floor", "algorithm", "oidc", "socket", "profile")
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms")
+# A login, the number of a user, or a group after an `@`.
+_SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
 
 class Layer(NamedTuple):
@@ -30,6 +33,8 @@ class Layer(NamedTuple):
     audience_floors: dict[str, str]
     algorithms: dict[str, str]
     oidc: dict[str, dict[str, Any]]
+    socket_delegators: dict[str, str]
+    socket_roles: dict[str, tuple[str, ...]]
 
 
 def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Layer], bool]:
@@ -138,6 +143,7 @@ def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner
             for name, each in _choices(algorithms, "audience", ALGORITHMS, shown).items()
         },
         _oidc(document, shown, folder),
+        *_socket(document, shown),
     )
 
 
@@ -226,6 +232,32 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
         issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
         for issuer, fields in issuers.items()
     }
+
+
+def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Return whom users and groups of this machine delegate as, and which roles they have, over a Unix socket."""
+    from jitid.caller import ROLES
+    from jitid.errors import UsageError
+    from jitid.name import check_delegator
+
+    section = _section(document, "socket", ("delegator", "role"), shown)
+    delegators, roles = {}, {}
+    for name, entries in section.items():
+        for user, value in entries.items():
+            where = f"{shown}: {quote(f'socket.{name}.{user}', 200)}"
+            if not _SYSTEM_USER.fullmatch(user):
+                raise ConfigurationError(f"{where}: a login, the number of a user, or @GROUP is wanted")
+            texts = value if name == "role" and isinstance(value, list) else [value]
+            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+                raise ConfigurationError(f"{where} is {'a list of texts' if name == 'role' else 'a text'}")
+            try:
+                if name == "role":
+                    roles[user] = tuple(one_of(each, ROLES) for each in texts)
+                else:
+                    delegators[user] = check_delegator(value)
+            except (ConfigurationError, UsageError) as error:
+                raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
+    return delegators, roles
 
 
 def _word(path: str) -> str:

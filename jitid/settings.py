@@ -28,12 +28,16 @@ Kind = Literal[
     "colour",
     "delegators",
     "time zone",
+    "url",
+    "mode",
+    "log format",
 ]
 
 FORMATS = ("table", "tsv", "json", "jsonl", "csv")
 DELEGATORS = ("any", "known")
 COLOURS = ("auto", "always", "never")
 ALGORITHMS = ("EdDSA", "ES256")
+LOG_FORMATS = ("json", "text", "none")
 
 
 class Setting(NamedTuple):
@@ -170,6 +174,54 @@ SETTINGS: dict[str, Setting] = {
             environment=False,
         ),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
+        Setting("serve_bind", "text", "where `serve` listens: HOST:PORT"),
+        Setting("serve_socket", "place", "the Unix socket at which `serve` listens"),
+        Setting("serve_socket_mode", "mode", "who may connect to that socket: its mode", "0660"),
+        Setting("serve_tls_cert", "place", "the certificate of `serve` and those above it (PEM)"),
+        Setting("serve_tls_key", "place", "the private key of that certificate (PEM)"),
+        Setting("serve_public_url", "url", "how clients reach `serve`, where that is another address"),
+        Setting("serve_workers", "count", "how many processes of `serve` answer", 1),
+        Setting("serve_log", "log format", "how `serve` logs requests", "json"),
+        Setting(
+            "serve_connections",
+            "count",
+            "how many connections a process of `serve` has at most",
+            1_000,
+            environment=False,
+        ),
+        Setting(
+            "serve_requests", "count", "how many requests it has in work at most", 256, environment=False
+        ),
+        Setting(
+            "serve_threads", "count", "how many of these it has at the ledger at most", 8, environment=False
+        ),
+        Setting(
+            "serve_rate",
+            "count",
+            "how many requests a second one caller may make of it",
+            1_000,
+            environment=False,
+        ),
+        Setting(
+            "serve_body", "count", "how many bytes the body of a request may have", 1 << 20, environment=False
+        ),
+        Setting(
+            "serve_time", "duration", "how long a request, or its answer, may take", 30, environment=False
+        ),
+        Setting(
+            "serve_long_time",
+            "duration",
+            "how long an answer may take that looks at the whole ledger",
+            900,
+            environment=False,
+        ),
+        Setting(
+            "serve_stop",
+            "duration",
+            "how long `serve` lets requests finish when it ends",
+            30,
+            environment=False,
+        ),
         Setting("format", "format", "how data is shown", project="yes"),
         Setting("color", "colour", "when to use colours", "auto", project="yes"),
     )
@@ -256,8 +308,27 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             name = _text(raw)
             zone(name)
             return name
+        case "url":
+            return _url(_text(raw))
+        case "mode":
+            text = _text(raw)
+            if not (text.isascii() and text.isdigit() and len(text) <= 4 and set(text) <= set("01234567")):
+                raise ConfigurationError(f"a mode such as 0660 is wanted, not {quote(text)}")
+            return text
+        case "log format":
+            return one_of(_text(raw), LOG_FORMATS)
         case _:
             assert_never(kind)
+
+
+def _url(text: str) -> str:
+    """Return an address of the web without a slash at its end."""
+    scheme, colon, rest = text.partition("://")
+    host = rest.partition("/")[0]
+    plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>^`{|}?#@')
+    if scheme not in ("https", "http") or not colon or not host or not plain:
+        raise ConfigurationError(f"{quote(text, 200)} is no address", "such as https://jitid.example.com")
+    return text.rstrip("/")
 
 
 def zone(name: str) -> tzinfo | None:

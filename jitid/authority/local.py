@@ -16,7 +16,7 @@ from jitid.errors import (
 )
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
-from jitid.ledger.records import Selection
+from jitid.ledger.records import Names, Selection
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class LocalAuthority:
         self._caller = caller
         self.tally: Tally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
+
+    @property
+    def names(self) -> Names:
+        """What the ledger is called, and whose issuer it is."""
+        return self._ledger.names
 
     def serving(self, caller: Caller) -> Authority:
         """Return the same authority as it serves somebody.

@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "mcp:mcp",
         "Serve an agent on standard input and output, by the Model Context Protocol.",
     ),
+    "serve": ("serve:serve", "Serve the authority over HTTP, or on a Unix socket."),
     "renew": ("renew:renew", "Renew a credential: its successor belongs to the same identity."),
     "verify": (
         "verify:verify",

@@ -31,3 +31,49 @@ WriteRate = Annotated[
 KeepOut = Annotated[
     bool, option("--keep", metavar=None, text="At the end, leave alive what was given and not handed back.")
 ]
+
+# serve
+Bind = Annotated[
+    str | None,
+    option(
+        "--bind",
+        metavar="HOST:PORT",
+        text="Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS.",
+    ),
+]
+Socket = Annotated[
+    str | None,
+    option("--socket", metavar="PATH", text="Listen on a Unix socket; the kernel says who connects."),
+]
+SocketMode = Annotated[
+    str | None,
+    option("--socket-mode", metavar="MODE", text="The mode of that socket (default 0660)."),
+]
+TlsCert = Annotated[
+    str | None,
+    option("--tls-cert", metavar="FILE", text="The certificate, and those above it (PEM)."),
+]
+TlsKey = Annotated[
+    str | None,
+    option("--tls-key", metavar="FILE", text="Its private key (PEM), readable by its owner alone."),
+]
+Workers = Annotated[
+    int | None,
+    option("--workers", metavar="N", text="How many processes answer (default 1)."),
+]
+PublicUrl = Annotated[
+    str | None,
+    option("--public-url", metavar="URL", text="How clients reach it, where that is another address."),
+]
+LogFormat = Annotated[
+    str | None,
+    option("--log-format", metavar="FMT", text="How requests are logged: json (default), text or none."),
+]
+PrintUnit = Annotated[
+    bool,
+    option(
+        "--print-unit",
+        metavar=None,
+        text="Print a hardened systemd service that runs this line, and serve nothing.",
+    ),
+]

@@ -1,0 +1,169 @@
+"""`jitid serve`: the authority over HTTP, for whoever proves who they are."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jitid.commands.globals import Globals
+from jitid.environment import open_or_create_authority
+from jitid.errors import ConfigurationError, UsageError
+from jitid.formats import output
+from jitid.settings import convert, named
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.config import Config
+    from jitid.server.plan import Plan, Tls
+
+_BIND = "127.0.0.1:8477"
+_MOST_WORKERS = 64
+
+
+def serve(
+    given: Globals,
+    bind: options.Bind = None,
+    socket: options.Socket = None,
+    socket_mode: options.SocketMode = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    workers: options.Workers = None,
+    public_url: options.PublicUrl = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Serve the authority over HTTP, or on a Unix socket.
+
+    It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
+    second one ends it at once. A HUP makes it read its certificate anew.
+    """
+    given.expect_own_form()
+    config = given.config()
+    stated = {
+        "serve_bind": bind,
+        "serve_socket": socket,
+        "serve_socket_mode": socket_mode,
+        "serve_tls_cert": tls_cert,
+        "serve_tls_key": tls_key,
+        "serve_public_url": public_url,
+        "serve_log": log_format,
+    }
+    said = {name: _stated(config, name, value) for name, value in stated.items()}
+    count = config.number("serve_workers") if workers is None else workers
+    if not 1 <= count <= _MOST_WORKERS:
+        raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
+    plan = _plan(given, config, said, count)
+    try:
+        _run(given, plan)
+    finally:
+        if plan.unix is not None:
+            _take_away(plan.unix.getsockname())
+
+
+def _stated(config: Config, name: str, value: str | None) -> str | None:
+    """Return what an option says, and otherwise its setting. Raises UsageError."""
+    if value is None:
+        return config.text(name)
+    option = "--" + ("log-format" if name == "serve_log" else name.removeprefix("serve_").replace("_", "-"))
+    try:
+        return str(convert(named(name), value, option, os.getcwd()))
+    except ConfigurationError as error:
+        raise UsageError(error.message, error.hint) from None
+
+
+def _plan(given: Globals, config: Config, said: dict[str, str | None], workers: int) -> Plan:
+    """Return the plan of the service, with a ledger that is there and sockets that listen."""
+    try:
+        from jitid.server import listening
+        from jitid.server.limits import limits_of
+        from jitid.server.plan import Plan
+        from jitid.server.requestlog import Log
+        from jitid.server.worker import route_paths  # noqa: F401 - what it needs is loaded now
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "jitid":
+            raise
+        raise ConfigurationError(
+            f"`serve` needs {error.name}, which is not installed", "pip install 'jitid[server]'"
+        ) from None
+    tls = _tls(said)
+    bind = said["serve_bind"] or (None if said["serve_socket"] else _BIND)
+    if bind is not None:
+        host, port = listening.parse_bind(bind)
+    limits = limits_of(config)
+    authority = open_or_create_authority(config, given.note)
+    names = authority.names
+    # Before there are other processes: no connection may be shared with them.
+    authority.close()
+    tcp = [] if bind is None else listening.listen(host, port, encrypted=tls is not None)
+    unix = None
+    if said["serve_socket"]:
+        unix = listening.listen_at(said["serve_socket"], int(said["serve_socket_mode"] or "0660", 8))
+    own = "http://localhost"
+    if tcp:
+        own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
+    return Plan(
+        config,
+        names,
+        said["serve_public_url"] or own,
+        tuple(tcp),
+        unix,
+        tls,
+        workers,
+        limits,
+        Log(said["serve_log"] or "json"),
+    )
+
+
+def _tls(said: dict[str, str | None]) -> Tls | None:
+    certificate, key = said["serve_tls_cert"], said["serve_tls_key"]
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("--tls-cert and --tls-key go together", "give both, or neither")
+    from jitid.server.listening import server_context
+    from jitid.server.plan import Tls
+
+    return Tls(server_context(certificate, key), certificate, key)
+
+
+def _run(given: Globals, plan: Plan) -> None:
+    from jitid.server.metrics import Metrics
+    from jitid.server.supervisor import Supervisor
+    from jitid.server.worker import route_paths
+
+    _raise_descriptors(plan.limits.connections)
+    places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
+    if plan.unix is not None:
+        places.append(f"unix://{plan.unix.getsockname()}")
+
+    def told() -> None:
+        output.say(f"jitid: listening on {' and '.join(places)}")
+
+    given.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), told).run()
+
+
+def _name(address: tuple[object, ...]) -> str:
+    return f"{_host(str(address[0]))}:{address[1]}"
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _raise_descriptors(connections: int) -> None:
+    """Let each process have as many files as connections, and those that it needs besides."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE,
+                (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),
+            )
+
+
+def _take_away(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

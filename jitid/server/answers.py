@@ -1,0 +1,135 @@
+"""Answers of the service: documents, and each error with the HTTP status of its sort."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import (
+    ConfigurationError,
+    ExitStatus,
+    InvalidCredentialError,
+    JitidError,
+    NewerSchemaError,
+    NotFoundError,
+    PartialError,
+    PolicyDeniedError,
+    RefusedError,
+    StorageError,
+    UnauthenticatedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from starlette.types import Send
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+NOT_KEPT = (b"cache-control", b"no-store")
+RETRY_AFTER = (b"retry-after", b"1")
+CHALLENGE = (b"www-authenticate", b'Bearer realm="jitid"')
+
+# The first that an error is an instance of counts.
+_STATUSES: tuple[tuple[type[JitidError], int], ...] = (
+    (UsageError, 400),
+    (UnauthenticatedError, 401),
+    (PolicyDeniedError, 403),
+    (RefusedError, 403),
+    (NotFoundError, 404),
+    (PartialError, 409),
+    (InvalidCredentialError, 422),
+    (StorageError, 503),
+    # What is wrong with the configuration of the service is not the client's fault.
+    (ConfigurationError, 500),
+    (NewerSchemaError, 500),
+)
+
+
+class LimitedError(JitidError):
+    """More was asked for than this service takes: of one client, or of all at once."""
+
+    code = "limited"
+    exit_status = ExitStatus.STORAGE
+    retryable = True
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int = 503, seconds: int = 1) -> None:
+        """`status`: 429 for one client (RFC 6585, section 4), 503 for all of them; `seconds` until a retry."""
+        super().__init__(message, hint)
+        self.status = status
+        self.seconds = seconds
+
+
+class RequestError(JitidError):
+    """A request that is none of this service's, or that it does not take in this form."""
+
+    code = "request"
+    exit_status = ExitStatus.USAGE
+
+    def __init__(self, status: int, message: str, hint: str | None = None, headers: Headers = ()) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.headers = tuple(headers)
+
+
+def status_of(error: JitidError) -> int:
+    """Return the HTTP status of an error (RFC 9110, section 15)."""
+    if isinstance(error, (LimitedError, RequestError)):
+        return error.status
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def headers_of(error: JitidError) -> list[tuple[bytes, bytes]]:
+    """Return the headers that belong to the status of an error."""
+    if isinstance(error, RequestError):
+        return list(error.headers)
+    if isinstance(error, LimitedError):
+        return [(b"retry-after", str(error.seconds).encode())]
+    if isinstance(error, StorageError):
+        return [RETRY_AFTER]
+    return [CHALLENGE] if isinstance(error, UnauthenticatedError) else []
+
+
+def error_document(error: JitidError) -> dict[str, Any]:
+    """Return an error as the service tells it."""
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "retryable": error.retryable,
+            "exit": int(error.exit_status),
+        }
+    }
+
+
+def dumps(document: object) -> bytes:
+    """Return a document as JSON; ASCII alone, so that no text in it acts on what shows it."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Send a whole answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(send: Send, status: int, document: object, headers: Headers = ()) -> None:
+    """Send a document that nobody on the way may keep."""
+    await answer(send, status, dumps(document), (JSON, NOT_KEPT, *headers))
+
+
+async def answer_error(send: Send, error: JitidError) -> None:
+    """Send an error."""
+    await answer_json(send, status_of(error), error_document(error), headers_of(error))

@@ -1,0 +1,170 @@
+"""The application: it puts the routes together, bounds what is in work, and turns errors into answers in one place."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import State
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Route
+
+from jitid.errors import JitidError
+from jitid.server import health
+from jitid.server.answers import LimitedError, RequestError, answer_error
+from jitid.server.record import KEY, Record
+from jitid.server.trace import trace_id, traceparent
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+    from jitid.server.requestlog import Log
+    from jitid.server.service import Service
+
+_CLIENT_LEFT = 499
+"""What nginx logs of a client that did not wait; nobody gets it as an answer."""
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return all routes of the service."""
+    return health.routes(service)
+
+
+class App:
+    """The ASGI application. It has no middleware: whatever every request needs is done here, once."""
+
+    def __init__(self, service: Service, table: Sequence[BaseRoute], log: Log) -> None:
+        self.state = State({"service": service})
+        """As Starlette's own applications have it: `request.app.state.service`."""
+        self._exact: dict[str, list[Route]] = {}
+        self._others: list[Route] = []
+        for route in table:
+            assert isinstance(route, Route)
+            if "{" in route.path:
+                self._others.append(route)
+            else:
+                self._exact.setdefault(route.path, []).append(route)
+        self._metrics = service.metrics
+        self._most = service.limits.requests
+        self._log = log
+        self._working = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = scope["headers"]
+        said = next((value for name, value in headers if name == b"traceparent"), None)
+        record = scope[KEY] = Record(traceparent(said), scope.get("peer"))
+        scope["app"] = self
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+            await send(message)
+
+        self._working += 1
+        self._metrics.set("in_work", self._working)
+        try:
+            await self._serve(scope, receive, noting, record)
+        finally:
+            self._working -= 1
+            self._metrics.set("in_work", self._working)
+            self._tell(scope, record)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        try:
+            route = self._route(scope)
+            record.route = route.path
+            if self._working > self._most and route.path != "/healthz":
+                raise LimitedError("too many requests are in work here; nothing was done", "try again soon")
+            await route.app(scope, receive, send)
+        except ClientDisconnect:
+            record.status = _CLIENT_LEFT
+        except (JitidError, HTTPException) as error:
+            await self._refuse(send, record, _told(error))
+        except Exception as error:  # noqa: BLE001 - the boundary: the client gets an answer, the log the place
+            place = traceback.extract_tb(error.__traceback__)[-1:]
+            # The message of a foreign exception may quote what it was given, so only its type is told.
+            self._log.tell(
+                "bug",
+                "error",
+                error=type(error).__name__,
+                at=f"{place[0].filename.rpartition('/')[2]}:{place[0].lineno}" if place else None,
+                route=record.route,
+                trace=trace_id(record.trace),
+            )
+            bug = JitidError(f"internal error: {type(error).__name__}; this is a bug")
+            bug.code = "internal"
+            await self._refuse(send, record, bug)
+
+    async def _refuse(self, send: Send, record: Record, error: JitidError) -> None:
+        record.error = error.code
+        if isinstance(error, LimitedError):
+            self._metrics.count("limited")
+        if record.status:
+            # The answer has begun, and its end would be taken for the whole of it.
+            raise AbortedError
+        await answer_error(send, error)
+
+    def _route(self, scope: Scope) -> Route:
+        """Return the route of a request. Raises RequestError where there is none (RFC 9110, sections 15.5.5 and 6)."""
+        allowed: set[str] = set()
+        for route, match in self._matches(scope):
+            if match is Match.FULL:
+                return route
+            allowed |= route.methods or set()
+        if allowed:
+            raise RequestError(
+                405,
+                "this method is not for that path",
+                f"allowed: {', '.join(sorted(allowed))}",
+                [(b"allow", ", ".join(sorted(allowed)).encode())],
+            )
+        raise RequestError(404, "there is nothing at that path", "see /v1/openapi.json")
+
+    def _matches(self, scope: Scope) -> Iterator[tuple[Route, Match]]:
+        found = self._exact.get(scope["path"])
+        if found is not None:
+            for route in found:
+                full = not route.methods or scope["method"] in route.methods
+                yield route, Match.FULL if full else Match.PARTIAL
+            return
+        for route in self._others:
+            match, more = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(more)
+            if match is not Match.NONE:
+                yield route, match
+
+    def _tell(self, scope: Scope, record: Record) -> None:
+        seconds = perf_counter() - record.began
+        self._metrics.observe(record.route, record.status, seconds)
+        if not self._log.requests:
+            return
+        facts: dict[str, Any] = {
+            "method": scope["method"],
+            "route": record.route,
+            "status": record.status,
+            "ms": round(seconds * 1000, 1),
+            "caller": record.caller,
+            "client": scope["client"][0] if scope["client"] else None,
+            "trace": trace_id(record.trace),
+        }
+        if record.peer is not None:
+            facts["uid"] = record.peer.uid
+        if record.error is not None:
+            facts["error"] = record.error
+        self._log.tell("request", **facts)
+
+
+class AbortedError(Exception):
+    """An answer that had begun could not be brought to its end; the connection is closed."""
+
+
+def _told(error: JitidError | HTTPException) -> JitidError:
+    if isinstance(error, JitidError):
+        return error
+    headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    return RequestError(error.status_code, error.detail.lower(), headers=headers)

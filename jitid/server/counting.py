@@ -1,0 +1,44 @@
+"""An authority that counts what it did, for the metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority import operations as ops
+from jitid.errors import PolicyDeniedError, RefusedError
+
+if TYPE_CHECKING:
+    from jitid.authority.operations import Operation, Result
+    from jitid.authority.protocol import Authority
+    from jitid.server.metrics import Metrics
+
+
+class Counting:
+    """Performs operations by another authority, and counts credentials and refusals."""
+
+    def __init__(self, authority: Authority, metrics: Metrics) -> None:
+        self._authority = authority
+        self._metrics = metrics
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        try:
+            answer = self._authority.perform(operation)
+        except PolicyDeniedError:
+            self._metrics.count("denied")
+            raise
+        except RefusedError:
+            self._metrics.count("refused")
+            raise
+        match operation:
+            case ops.Issue(dry_run=False, requests=requests):
+                self._metrics.count("issued", len(requests))
+            case ops.Renew():
+                self._metrics.count("issued")
+            case _:
+                pass
+        return answer
+
+    def close(self) -> None:
+        """Release what the other one holds."""
+        self._authority.close()

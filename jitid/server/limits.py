@@ -1,0 +1,50 @@
+"""How much the service takes: of one request, of one client, and at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+
+
+class Limits(NamedTuple):
+    """The bounds of one worker process."""
+
+    body: int = 1 << 20
+    """Bytes of a request's body."""
+    connections: int = 1_000
+    requests: int = 256
+    """How many requests may be in work at once; further ones are told to come again."""
+    rate: int = 1_000
+    """Requests a second of one caller; twice as many may come at once."""
+    threads: int = 8
+    """How many requests can be at the ledger at once."""
+    long_threads: int = 2
+    """How many of those that may look at all of it."""
+    time: float = 30.0
+    """Seconds for a request to arrive, and again for its answer to be found."""
+    long_time: float = 900.0
+    """Seconds for an answer that may take a look at the whole ledger."""
+    headers: int = 16_384
+    """Bytes of a request's line and headers."""
+    header_time: float = 10.0
+    """Seconds for these to arrive."""
+    idle: float = 5.0
+    """Seconds that a connection is kept for a next request."""
+    stop: float = 30.0
+    """Seconds for what is in work to finish when the service is stopped."""
+
+
+def limits_of(config: Config) -> Limits:
+    """Return the bounds that the configuration sets."""
+    return Limits(
+        body=config.number("serve_body"),
+        connections=config.number("serve_connections"),
+        requests=config.number("serve_requests"),
+        rate=config.number("serve_rate"),
+        threads=config.number("serve_threads"),
+        time=float(config.number("serve_time")),
+        long_time=float(config.number("serve_long_time")),
+        stop=float(config.number("serve_stop")),
+    )

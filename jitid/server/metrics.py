@@ -1,0 +1,147 @@
+"""Counters of all workers of one service, in memory that they share: each writes its own part, any adds them up."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Iterator, Sequence
+
+from jitid import __version__
+from jitid.formats.prometheus import family, label_value
+
+STATUSES = (
+    200,
+    201,
+    204,
+    302,
+    400,
+    401,
+    403,
+    404,
+    405,
+    408,
+    409,
+    411,
+    413,
+    415,
+    422,
+    429,
+    431,
+    500,
+    501,
+    503,
+)
+_OTHER = len(STATUSES)
+_STATUS = {status: number for number, status in enumerate(STATUSES)}
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds: upper ends of the histogram's buckets."""
+COUNTERS = {
+    "issued": ("jitid_credentials_issued_total", "Credentials that were issued or renewed."),
+    "denied": ("jitid_denials_total", "Requests that the policy denied."),
+    "refused": (
+        "jitid_refusals_total",
+        "Requests that the caller's roles did not allow, or whose caller was unknown.",
+    ),
+    "limited": ("jitid_limited_total", "Requests and connections turned away because of a limit."),
+    "malformed": ("jitid_malformed_total", "Connections ended because of what or how slowly they sent."),
+    "restarts": ("jitid_worker_starts_total", "Starts of worker processes."),
+}
+GAUGES = {
+    "in_work": ("jitid_requests_in_work", "Requests in work now."),
+    "connections": ("jitid_connections", "Connections that are open now."),
+}
+_NUMBER = {name: number for number, name in enumerate((*COUNTERS, *GAUGES))}
+_BYTES = 8
+
+
+class Metrics:
+    """The counters of one worker, and the sums over all of them."""
+
+    def __init__(self, routes: Sequence[str], workers: int = 1) -> None:
+        """Make the memory; workers that are forked from here share it."""
+        self._routes = tuple(dict.fromkeys((*routes, "none")))
+        self._route = {route: number for number, route in enumerate(self._routes)}
+        self._histogram = len(self._routes) * (_OTHER + 1) + len(_NUMBER)
+        self._of_route = len(BOUNDS) + 2
+        self._size = self._histogram + len(self._routes) * self._of_route
+        self._workers = workers
+        self._memory = memoryview(mmap.mmap(-1, self._size * workers * _BYTES)).cast("d")
+        self._base = 0
+        # Threads count too, and adding to a place in memory is no single step.
+        self._lock = threading.Lock()
+
+    def take_part(self, worker: int) -> None:
+        """Count from now on as this worker, after one that may have ended; its counters go on from there."""
+        self._base = worker * self._size
+        for name in GAUGES:
+            self.set(name, 0)
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter or a gauge."""
+        with self._lock:
+            self._memory[self._place(name)] += by
+
+    def set(self, name: str, value: float) -> None:
+        """Set a gauge."""
+        self._memory[self._place(name)] = value
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        number = self._route.get(route, len(self._routes) - 1)
+        place = self._base + number * (_OTHER + 1) + _STATUS.get(status, _OTHER)
+        self._memory[place] += 1
+        first = self._base + self._histogram + number * self._of_route
+        bucket = next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
+        self._memory[first + bucket] += 1
+        self._memory[first + len(BOUNDS) + 1] += seconds
+
+    def text(self, *, ledger_up: bool) -> str:
+        """Return all of it in Prometheus' text exposition format 0.0.4."""
+        return "".join(self._lines(ledger_up=ledger_up))
+
+    def _place(self, name: str) -> int:
+        return self._base + len(self._routes) * (_OTHER + 1) + _NUMBER[name]
+
+    def _sum(self, place: int) -> float:
+        return sum(self._memory[place + worker * self._size] for worker in range(self._workers))
+
+    def _lines(self, *, ledger_up: bool) -> Iterator[str]:
+        yield from family("jitid_build_info", "The version of jitid.", [({"version": __version__}, 1)])
+        yield from family(
+            "jitid_ledger_up", "Whether the ledger answers (1) or not (0).", [({}, int(ledger_up))]
+        )
+        first = len(self._routes) * (_OTHER + 1)
+        for names, kind in ((COUNTERS, "counter"), (GAUGES, "gauge")):
+            for name, (called, about) in names.items():
+                value = int(self._sum(first + _NUMBER[name]))
+                yield from family(called, about, [({}, value)], "counter" if kind == "counter" else "gauge")
+        yield from family(
+            "jitid_http_requests_total",
+            "Requests that were answered, by the template of their path and their status.",
+            (
+                ({"route": route, "status": str((*STATUSES, "other")[status])}, int(count))
+                for number, route in enumerate(self._routes)
+                for status in range(_OTHER + 1)
+                if (count := self._sum(number * (_OTHER + 1) + status))
+            ),
+            "counter",
+        )
+        yield from self._histograms()
+
+    def _histograms(self) -> Iterator[str]:
+        name = "jitid_http_request_seconds"
+        head = f"# HELP {name} How long answers took, by the template of the path.\n# TYPE {name} histogram\n"
+        for number, route in enumerate(self._routes):
+            first = self._histogram + number * self._of_route
+            counts = [int(self._sum(first + at)) for at in range(len(BOUNDS) + 1)]
+            if not any(counts):
+                continue
+            yield head
+            head = ""
+            label = f'route="{label_value(route)}"'
+            total = 0
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=True):
+                total += count
+                yield f'{name}_bucket{{{label},le="{bound}"}} {total}\n'
+            yield f"{name}_sum{{{label}}} {self._sum(first + len(BOUNDS) + 1):.6f}\n"
+            yield f"{name}_count{{{label}}} {total}\n"

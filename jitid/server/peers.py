@@ -1,0 +1,88 @@
+"""Who is at the other end of a Unix socket: the kernel says which user, the configuration what that user may do."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import socket
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jitid.caller import Caller
+from jitid.errors import JitidError, UnauthenticatedError
+from jitid.name import check_delegator
+from jitid.server.record import Peer
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+
+_CREDENTIALS = struct.Struct("iII")
+_SO_PEERGROUPS = 59
+"""Since Linux 4.13; Python has no name for it."""
+_MOST_GROUPS = 1024
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Return who connected, as it was when they did (SO_PEERCRED, unix(7)). Raises OSError."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    groups = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+    return Peer(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
+
+
+class Peers:
+    """Turns users of this machine into callers."""
+
+    def __init__(self, config: Config) -> None:
+        self._delegators = config.socket_delegators
+        self._roles = config.socket_roles
+
+    def caller(self, peer: Peer) -> Caller:
+        """Return the caller that a peer is.
+
+        The user's own entries count before those of their groups. Without any, they delegate as themselves, by their
+        login, and have no role.
+
+        Raises:
+            UnauthenticatedError: two groups of theirs delegate as different people.
+
+        """
+        login = _login(peer.uid)
+        names = [login, str(peer.uid), *_groups(peer)]
+        roles = frozenset(role for name in names for role in self._roles.get(name, ()))
+        return Caller(login, roles, self._delegator(names), "os-user")
+
+    def _delegator(self, names: list[str]) -> str:
+        login, uid, *groups = names
+        for name in (login, uid):
+            if name in self._delegators:
+                return self._delegators[name]
+        of_groups = {self._delegators[group] for group in groups if group in self._delegators}
+        if len(of_groups) > 1:
+            raise UnauthenticatedError(
+                f"the groups of {login} delegate as different people: {', '.join(sorted(of_groups))}",
+                f"name the one that is meant in the service's configuration, under [socket.delegator]: {login}",
+            )
+        if of_groups:
+            return of_groups.pop()
+        try:
+            return check_delegator(login)
+        except JitidError:
+            # A login of a domain may hold what no name of ours does.
+            return check_delegator(uid)
+
+
+def _login(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _groups(peer: Peer) -> Iterator[str]:
+    for gid in dict.fromkeys((peer.gid, *peer.groups)):
+        try:
+            yield f"@{grp.getgrgid(gid).gr_name}"
+        except KeyError:
+            yield f"@{gid}"

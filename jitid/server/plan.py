@@ -1,0 +1,35 @@
+"""What the service is started with: everything that its workers have in common."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from jitid.config import Config
+    from jitid.ledger.records import Names
+    from jitid.server.limits import Limits
+    from jitid.server.requestlog import Log
+
+
+class Plan(NamedTuple):
+    """Sockets that listen already, a ledger that was there, and how much is taken."""
+
+    config: Config
+    names: Names
+    base_url: str
+    tcp: tuple[socket.socket, ...]
+    unix: socket.socket | None
+    tls: Tls | None
+    workers: int
+    limits: Limits
+    log: Log
+
+
+class Tls(NamedTuple):
+    """The certificate of the service; read anew from its files when told so."""
+
+    context: ssl.SSLContext
+    certificate: str
+    key: str

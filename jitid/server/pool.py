@@ -1,0 +1,93 @@
+"""Threads that do what waits for the ledger, so that the loop which talks to clients never does."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class Place(Protocol):
+    """What one thread has for itself, such as a connection."""
+
+    def close(self) -> None:
+        """Release it; called by that thread."""
+
+
+Own = TypeVar("Own", bound=Place)
+
+_Job = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
+
+
+class Pool(Generic[Own]):
+    """At most so many threads, each with a thing of its own; they are started as they are needed.
+
+    It belongs to one event loop: only that one's thread may call it.
+    """
+
+    def __init__(self, most: int, name: str, make: Callable[[], Own]) -> None:
+        self._most = most
+        self._name = name
+        self._make = make
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self.busy = 0
+        """How many jobs were taken and are not finished."""
+
+    def run(self, job: Callable[[Own], Answer]) -> asyncio.Future[Answer]:
+        """Let a thread do a job; one whose future is cancelled before it began is not done at all."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.busy += 1
+        if self.busy > len(self._threads) and len(self._threads) < self._most:
+            # A daemon: a thread that waits for a dead disk must not keep the process from ending.
+            thread = threading.Thread(
+                target=self._work, args=(future.get_loop(),), name=self._name, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+        self._jobs.put((job, future))
+        return future
+
+    def close(self, patience: float) -> None:
+        """Let the threads end after what they do now; wait for so many seconds in all."""
+        from time import monotonic
+
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, until - monotonic()))
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        own = self._make()
+        try:
+            while (job := self._jobs.get()) is not None:
+                work, future = job
+                answer, error = None, None
+                if not future.cancelled():
+                    try:
+                        answer = work(own)
+                    except BaseException as raised:  # noqa: BLE001 - whoever waits for the answer gets it
+                        error = raised
+                try:
+                    loop.call_soon_threadsafe(self._finish, future, answer, error)
+                except RuntimeError:
+                    return  # the loop is closed: nobody waits any more
+                del job, work, future, answer, error
+        finally:
+            own.close()
+
+    def _finish(self, future: asyncio.Future[Any], answer: object, error: BaseException | None) -> None:
+        self.busy -= 1
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(answer)
+        elif isinstance(error, StopIteration):
+            future.set_exception(RuntimeError("a job ended with StopIteration"))
+        else:
+            future.set_exception(error)

@@ -1,0 +1,73 @@
+"""What one thread of the service works with: an authority of its own over the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from jitid.environment import open_authority, policy_mark, standing
+from jitid.errors import DamagedError, DiskError, JitidError
+
+if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
+    from jitid.authority.tally import Tally
+    from jitid.config import Config
+
+
+class Seat:
+    """Opens the authority when it is first needed, and anew where the ledger or the policy became another."""
+
+    def __init__(self, config: Config, patience: float, tally: Tally) -> None:
+        """`patience`: for how many seconds an operation waits for other writers; `tally`: what all seats count in."""
+        self._tally = tally
+        self._config = config
+        self._patience = patience
+        self._authority: LocalAuthority | None = None
+        self._check: Callable[[], None] | None = None
+        self._mark: object = None
+
+    @contextmanager
+    def authority(self) -> Iterator[LocalAuthority]:
+        """Yield the authority over the ledger that is there now, under the policy that is in force now.
+
+        Raises:
+            StorageError: the ledger is out of reach.
+            IntegrityError: it is damaged, or open to others.
+
+        """
+        try:
+            yield self._current()
+        except JitidError as error:
+            if isinstance(error, (DamagedError, DiskError)):
+                self.close()
+            raise
+        except BaseException:
+            # Whatever a bug left behind, the next request does not meet it.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the ledger."""
+        authority, self._authority = self._authority, None
+        if authority is not None:
+            # What a broken connection says when it is closed is not about any request.
+            with suppress(Exception):
+                authority.close()
+
+    def _current(self) -> LocalAuthority:
+        if self._authority is not None:
+            try:
+                if self._check is not None:
+                    self._check()
+            except JitidError:
+                # Another one in its place is as good as this one was; what is wrong with it, opening it will say.
+                self.close()
+        mark = policy_mark(self._config)
+        if self._authority is None or mark != self._mark:
+            self.close()
+            self._authority = open_authority(self._config, patience=self._patience)
+            self._authority.tally = self._tally
+            self._check = standing(self._config)
+            self._mark = mark
+        return self._authority

@@ -1,0 +1,274 @@
+"""What every route of the service needs: who asks, and operations performed by threads, in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jitid.authority import operations as ops
+from jitid.authority.tally import Tally
+from jitid.errors import StorageError, UnauthenticatedError
+from jitid.secret import Secret
+from jitid.server.answers import LimitedError, RequestError
+from jitid.server.counting import Counting
+from jitid.server.pace import Pace
+from jitid.server.peers import Peers
+from jitid.server.pool import Pool
+from jitid.server.record import record_of
+from jitid.server.seat import Seat
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.local import LocalAuthority
+    from jitid.authority.operations import Operation, Result
+    from jitid.authority.protocol import Authority
+    from jitid.caller import Caller
+    from jitid.config import Config
+    from jitid.ledger.records import Names
+    from jitid.server.limits import Limits
+    from jitid.server.metrics import Metrics
+
+T = TypeVar("T")
+
+_LONG = (
+    ops.Sweep,
+    ops.ForeseeFix,
+    ops.Fix,
+    ops.MakeReport,
+    ops.VerifyLog,
+    ops.ExportLog,
+    ops.ProveLeaks,
+    ops.PolicyOperation,
+)
+"""What may look at the whole ledger: it has threads of its own, so that the rest never waits for it."""
+
+_PIECES = 256
+_LONGEST_BEARER = 16_384
+_LONGEST_KEY = 255
+_FAILURES_PER_SECOND = 10.0
+_FAILURES_AT_ONCE = 50.0
+
+
+class Service:
+    """The authority as the routes see it; stateless over its ledger, so that any number may serve the same one."""
+
+    def __init__(self, config: Config, names: Names, base_url: str, limits: Limits, metrics: Metrics) -> None:
+        """Args are what the whole service shares; `base_url` is how clients reach it, without a slash at the end."""
+        self.config = config
+        self.issuer = names.issuer
+        self.names = names
+        self.base_url = base_url
+        self.limits = limits
+        self.metrics = metrics
+        self._peers = Peers(config)
+        self._pace = Pace(limits.rate, 2.0 * limits.rate)
+        self._failures = Pace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
+        # Whoever waits for the ledger gets its own error before the request is out of time.
+        patience = max(1.0, limits.time * 0.8)
+        tally = Tally()
+
+        def seat() -> Seat:
+            return Seat(config, patience, tally)
+
+        self._quick = Pool(limits.threads, "jitid", seat)
+        self._long = Pool(limits.long_threads, "jitid-long", seat)
+        self._probe = Pool(1, "jitid-probe", seat)
+
+    def close(self, patience: float) -> None:
+        """Let the threads end, and release the ledger."""
+        for pool in (self._quick, self._long, self._probe):
+            pool.close(patience)
+
+    async def perform(self, caller: Caller, operation: Operation[Result]) -> Result:
+        """Perform an operation for a caller and return its answer.
+
+        For one whose answer is an iterator there is `stream`.
+
+        Raises:
+            JitidError: as the operation itself does.
+            StorageError: it took too long; whether it was done is not known.
+            LimitedError: this caller asks too fast.
+
+        """
+
+        def work(authority: LocalAuthority) -> Result:
+            return self._serving(authority, caller).perform(operation)
+
+        return await self.within(work, long=isinstance(operation, _LONG))
+
+    async def call(
+        self, request: Request, work: Callable[[Authority, Caller], T], *, long: bool = False
+    ) -> T:
+        """Let a thread do some work for whoever makes a request, with the authority as it serves them.
+
+        Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
+        Raises as both do.
+        """
+        who = self._asked_by(request)
+
+        def do(authority: LocalAuthority) -> T:
+            caller = who(authority)
+            return work(self._serving(authority, caller), caller)
+
+        return await self.within(do, long=long)
+
+    async def caller_of(self, request: Request) -> Caller:
+        """Return who makes a request: by the bearer in its header `Authorization` (RFC 6750), or by its socket.
+
+        Raises:
+            UnauthenticatedError: nobody knows.
+            RequestError: its headers cannot be meant.
+
+        """
+        return await self.within(self._asked_by(request))
+
+    async def within(self, work: Callable[[LocalAuthority], T], *, long: bool = False) -> T:
+        """Let a thread do some work with the authority itself, which serves nobody in particular: mind who asks."""
+        pool, limit = (self._long, self.limits.long_time) if long else (self._quick, self.limits.time)
+
+        def job(seat: Seat) -> T:
+            with seat.authority() as authority:
+                return work(authority)
+
+        return await _in_time(pool.run(job), limit)
+
+    async def stream(
+        self, request: Request, work: Callable[[Authority, Caller], Iterator[bytes]]
+    ) -> AsyncIterator[bytes]:
+        """Yield what work for a request yields, several pieces together where they come fast.
+
+        A thread makes them while others are sent, and waits where the client reads slowly. Raises as `call` does.
+        """
+        who = self._asked_by(request)
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[bytes | None] = asyncio.Queue(4)
+        over = False
+
+        def put(piece: bytes | None) -> None:
+            if not over:
+                asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result(self.limits.long_time)
+
+        def job(seat: Seat) -> None:
+            try:
+                with seat.authority() as authority:
+                    caller = who(authority)
+                    some: list[bytes] = []
+                    for piece in work(self._serving(authority, caller), caller):
+                        if over:
+                            return
+                        some.append(piece)
+                        if len(some) >= _PIECES or pieces.empty():
+                            put(b"".join(some))
+                            some.clear()
+                    put(b"".join(some))
+            finally:
+                put(None)
+
+        done = self._long.run(job)
+        try:
+            async with asyncio.timeout(self.limits.long_time):
+                while (piece := await pieces.get()) is not None:
+                    if piece:
+                        yield piece
+                await done
+        except TimeoutError:
+            raise StorageError("it takes longer than this service lets it", "ask for less") from None
+        finally:
+            over = True
+            while not pieces.empty():
+                pieces.get_nowait()
+
+    async def ready(self, patience: float) -> None:
+        """Check that the ledger answers. Raises JitidError."""
+
+        def job(seat: Seat) -> None:
+            with seat.authority() as authority:
+                authority.perform(ops.PublishKeys())
+
+        await _in_time(self._probe.run(job), patience)
+
+    def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
+        seconds = self._pace.take(caller.name)
+        if seconds:
+            raise LimitedError(
+                "this caller asks more often than it may; nothing was done",
+                f"ask again in {seconds} s",
+                status=429,
+                seconds=seconds,
+            )
+        return Counting(authority.serving(caller), self.metrics)
+
+    def _asked_by(self, request: Request) -> Callable[[LocalAuthority], Caller]:
+        """Return what finds out, in a thread, who makes a request."""
+        record = record_of(request.scope)
+        bearer, key = _bearer(request), _idempotency_key(request)
+        peer = record.peer
+        if bearer is None and peer is None:
+            raise UnauthenticatedError(
+                "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
+            )
+        client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
+        seconds = self._failures.full(client)
+        if seconds and bearer is not None:
+            raise LimitedError(
+                "too many credentials that are not valid came from here; nothing was done",
+                f"try again in {seconds} s",
+                status=429,
+                seconds=seconds,
+            )
+
+        def find(authority: LocalAuthority) -> Caller:  # noqa: ARG001 - a bearer is looked up in it
+            if bearer is not None:
+                try:
+                    raise UnauthenticatedError("the bearer token is not valid; nothing was done")
+                except UnauthenticatedError:
+                    self._failures.take(client)
+                    raise
+            else:
+                assert peer is not None
+                found = self._peers.caller(peer)
+            record.caller = found.name
+            return found._replace(trace=record.trace, key=key)
+
+        return find
+
+
+async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await future
+    except TimeoutError:
+        raise StorageError(
+            f"the ledger did not answer within {seconds:g} s; whether it was done is not known",
+            "try again; with the same Idempotency-Key nothing is issued twice",
+        ) from None
+
+
+def _bearer(request: Request) -> Secret | None:
+    """Return the bearer token of a request (RFC 6750, section 2.1); one of another scheme is none."""
+    said = request.headers.get("authorization")
+    if said is None:
+        return None
+    scheme, _, token = said.partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer":
+        return None
+    if (
+        not 0 < len(token) <= _LONGEST_BEARER
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
+        raise UnauthenticatedError("the bearer token is malformed; nothing was done")
+    return Secret.single(token)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    said: Any = request.headers.get("idempotency-key")
+    if said is None:
+        return None
+    if not 0 < len(said) <= _LONGEST_KEY or not said.isascii() or not said.isprintable():
+        raise RequestError(400, f"the Idempotency-Key is 1 to {_LONGEST_KEY} characters of printable ASCII")
+    return str(said)

@@ -1,0 +1,217 @@
+"""The process that watches over the workers: starts them, starts them again, and ends them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from jitid.errors import JitidError
+from jitid.server.notify import notify
+
+if TYPE_CHECKING:
+    from jitid.server.metrics import Metrics
+    from jitid.server.plan import Plan
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+_HEARD = (*_ENDING, signal.SIGHUP)
+_YOUNG = 5.0
+"""Seconds: a worker that lives for less has something wrong with it, and the next one comes later."""
+_LONGEST_PAUSE = 5.0
+_MOST_TRIES = 3
+_GRACE = 5.0
+"""Seconds for a worker to end once all that was in work is finished."""
+
+
+class _Worker:
+    """A worker process as this one sees it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pid = 0
+        self.pipe = -1
+        """It says here that it is ready; and its end shows here."""
+        self.since = 0.0
+        self.start_at = 0.0
+        """When it is to be started, in seconds of the monotonic clock."""
+        self.ready = False
+        self.failures = 0
+
+
+class Supervisor:
+    """Keeps as many workers alive as there are to be, until a signal says that it is enough."""
+
+    def __init__(self, plan: Plan, metrics: Metrics, told: Callable[[], None]) -> None:
+        """`told` is called once all workers are ready."""
+        self._plan = plan
+        self._metrics = metrics
+        self._told = told
+        self._workers = [_Worker(number) for number in range(plan.workers)]
+        self._life = os.pipe()
+        self._ended_by: int | None = None
+        self._started = False
+
+    def run(self) -> int:
+        """Serve until told to end; return 0 after what was in work is finished, 128 and a signal if it was cut.
+
+        Raises:
+            JitidError: a worker ends again and again before it is ready.
+
+        """
+        signals, wakeup = os.pipe()
+        for end in (signals, wakeup):
+            os.set_blocking(end, False)
+        before = {number: signal.signal(number, _heard) for number in _HEARD}
+        old = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        try:
+            return self._watch(signals)
+        finally:
+            self._kill()
+            signal.set_wakeup_fd(old)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for end in (signals, wakeup, *self._life):
+                os.close(end)
+
+    def _watch(self, signals: int) -> int:
+        while True:
+            now = monotonic()
+            for worker in self._workers:
+                if not worker.pid and worker.start_at <= now:
+                    self._start(worker, signals)
+            pipes = {worker.pipe: worker for worker in self._workers if worker.pid}
+            pauses = [worker.start_at - now for worker in self._workers if not worker.pid]
+            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, min(pauses)) if pauses else None)
+            for descriptor in ready:
+                if descriptor == signals:
+                    if self._obey(os.read(signals, 64)):
+                        return self._end(signals)
+                else:
+                    self._hear(pipes[descriptor])
+            if not self._started and all(worker.ready for worker in self._workers):
+                self._started = True
+                self._told()
+                notify("READY=1")
+
+    def _obey(self, numbers: bytes) -> bool:
+        """Do what signals ask for; return whether they ask for the end."""
+        for number in numbers:
+            if number in _ENDING:
+                self._ended_by = number
+                return True
+            for worker in self._workers:
+                _send(worker, number)
+        return False
+
+    def _start(self, worker: _Worker, signals: int) -> None:
+        hears, says = os.pipe()
+        # A signal in between would be told to the wrong process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os.close(hears)
+                os.close(signals)
+                os.close(self._life[1])
+                self._be(worker.number, says)
+            os.close(says)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+        worker.pid, worker.pipe, worker.since, worker.ready = pid, hears, monotonic(), False
+        self._metrics.count("restarts")
+
+    def _be(self, number: int, says: int) -> None:
+        """Be a worker; never returns."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            # From a terminal it comes to all of the group, and this process is told by the one above it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+            gc.freeze()
+            gc.enable()
+            from jitid.server import worker
+
+            self._metrics.take_part(number)
+            worker.run(self._plan, self._metrics, lambda: _say(says), self._life[0])
+            status = 0
+        except BaseException as error:  # noqa: BLE001 - the end of this process: nobody else could tell
+            self._plan.log.tell("worker failed", "error", error=type(error).__name__)
+        finally:
+            os._exit(status)
+
+    def _hear(self, worker: _Worker) -> None:
+        said = os.read(worker.pipe, 1)
+        if said:
+            worker.ready = True
+            return
+        os.close(worker.pipe)
+        _, status = os.waitpid(worker.pid, 0)
+        lived = monotonic() - worker.since
+        worker.failures = worker.failures + 1 if lived < _YOUNG else 1
+        self._plan.log.tell(
+            "worker ended", "error", worker=worker.pid, status=os.waitstatus_to_exitcode(status)
+        )
+        worker.pid, worker.pipe = 0, -1
+        if not self._started and worker.failures >= _MOST_TRIES:
+            raise JitidError("the workers of the service end before they are ready; this is a bug")
+        pause = 0.0 if worker.failures == 1 else min(_LONGEST_PAUSE, 0.25 * 2**worker.failures)
+        worker.start_at = monotonic() + pause
+
+    def _end(self, signals: int) -> int:
+        notify("STOPPING=1")
+        for worker in self._workers:
+            _send(worker, signal.SIGTERM)
+        # Twice: for what is in work, and for the threads that are still at the ledger.
+        until = monotonic() + 2 * self._plan.limits.stop + _GRACE
+        while any(worker.pid for worker in self._workers):
+            pipes = {worker.pipe: worker for worker in self._workers if worker.pid}
+            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, until - monotonic()))
+            for descriptor in ready:
+                if descriptor != signals:
+                    self._part(pipes[descriptor])
+                elif any(number in _ENDING for number in os.read(signals, 64)):
+                    self._kill()
+                    assert self._ended_by is not None
+                    return 128 + self._ended_by
+            if not ready:
+                self._plan.log.tell("requests were cut", "error")
+                self._kill()
+        return 0
+
+    def _part(self, worker: _Worker) -> None:
+        if os.read(worker.pipe, 1):
+            return
+        os.close(worker.pipe)
+        os.waitpid(worker.pid, 0)
+        worker.pid, worker.pipe = 0, -1
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            if worker.pid:
+                _send(worker, signal.SIGKILL)
+                os.waitpid(worker.pid, 0)
+                os.close(worker.pipe)
+                worker.pid, worker.pipe = 0, -1
+
+
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """Let the number of the signal be written to the pipe that is watched."""
+
+
+def _say(pipe: int) -> None:
+    os.write(pipe, b"1")
+
+
+def _send(worker: _Worker, number: int) -> None:
+    if worker.pid:
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, number)

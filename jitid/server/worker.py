@@ -1,0 +1,138 @@
+"""One worker process: its event loop, from the first connection to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+import uvloop
+from uvicorn.config import Config as UvicornConfig
+from uvicorn.server import ServerState
+
+from jitid.errors import JitidError
+from jitid.server import app
+from jitid.server.listening import Listener, load_certificate
+from jitid.server.metrics import Metrics
+from jitid.server.protocol import BoundedProtocol, cut_late
+from jitid.server.service import Service
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
+
+    from jitid.server.plan import Plan
+    from jitid.server.record import Peer
+
+_TICK = 0.5
+"""Seconds between two looks at what is late."""
+_SWITCH = 0.0005
+"""Seconds after which a thread gives way to another: the loop must not wait long for those that compute."""
+
+
+def route_paths(plan: Plan) -> list[str]:
+    """Return the templates of all paths, which the counters are for."""
+    probe = Service(plan.config, plan.names, plan.base_url, plan.limits, Metrics(()))
+    return [str(getattr(route, "path", "")) for route in app.routes(probe)]
+
+
+def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], life: int) -> None:
+    """Serve until a TERM comes, or until the descriptor `life` says that nobody watches over this process any more."""
+    # Its warnings quote what clients sent.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    sys.setswitchinterval(_SWITCH)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Worker(plan, metrics).serve(ready, life))
+
+
+class _Worker:
+    def __init__(self, plan: Plan, metrics: Metrics) -> None:
+        self._plan = plan
+        self._metrics = metrics
+        self._state = ServerState()
+        self._stopping = asyncio.Event()
+
+    async def serve(self, ready: Callable[[], None], life: int) -> None:
+        """Serve, from the first connection to the last."""
+        plan = self._plan
+        service = Service(plan.config, plan.names, plan.base_url, plan.limits, self._metrics)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_reader(life, self._stopping.set)
+        config = UvicornConfig(
+            cast("ASGIApplication", app.App(service, app.routes(service), plan.log)),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            log_config=None,
+        )
+        config.load()
+
+        def make(peer: Peer | None, lost: Callable[[], None]) -> BoundedProtocol:
+            return BoundedProtocol(config, self._state, plan.limits, self._metrics, peer, lost)
+
+        context = plan.tls.context if plan.tls else None
+        listeners = [Listener(each, context, plan.limits, self._metrics, make) for each in plan.tcp]
+        if plan.unix is not None:
+            listeners.append(Listener(plan.unix, None, plan.limits, self._metrics, make))
+        self._date()
+        ticking = asyncio.create_task(self._tick())
+        ready()
+        await self._stopping.wait()
+        for listener in listeners:
+            listener.close()
+        await self._finish()
+        ticking.cancel()
+        await asyncio.to_thread(service.close, plan.limits.stop)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            self._date()
+            cut_late(self._state.connections, monotonic())
+
+    def _date(self) -> None:
+        now = formatdate(time.time(), usegmt=True).encode()
+        self._state.default_headers = [(b"date", now), (b"x-content-type-options", b"nosniff")]
+
+    async def _finish(self) -> None:
+        """Let what is in work come to its end, for as long as that may take; then cut it."""
+        until = monotonic() + self._plan.limits.stop
+        while self._state.connections and monotonic() < until:
+            for connection in list(self._state.connections):
+                connection.shutdown()
+            await asyncio.sleep(0.02)
+        for connection in list(self._state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        for task in list(self._state.tasks):
+            task.cancel()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks, timeout=1.0)
+
+    def _reload(self) -> None:
+        tls = self._plan.tls
+        if tls is None:
+            return
+        try:
+            load_certificate(tls.context, tls.certificate, tls.key)
+        except JitidError as error:
+            self._plan.log.tell("certificate", "error", error=error.message)
+        else:
+            self._plan.log.tell("certificate", message="read anew")
+
+
+def leave(status: int) -> None:
+    """End the process as it stands: what is left in it belongs to the one that it was forked from."""
+    os._exit(status)
