@@ -70,6 +70,16 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--rate": ("rate", "number", ""),
         "--keep": ("keep", "flag", ""),
     }, ()),
+    "serve": ({
+        "--bind": ("bind", "text", ""),
+        "--socket": ("socket", "text", ""),
+        "--socket-mode": ("socket_mode", "text", ""),
+        "--tls-cert": ("tls_cert", "text", ""),
+        "--tls-key": ("tls_key", "text", ""),
+        "--workers": ("workers", "number", ""),
+        "--public-url": ("public_url", "text", ""),
+        "--log-format": ("log_format", "text", ""),
+    }, ()),
     "renew": ({
         "--token-file": ("token_file", "text", ""),
         "--ttl": ("ttl", "text", ""),

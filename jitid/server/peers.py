@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import pwd
 import socket
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 _CREDENTIALS = struct.Struct("iII")
 _SO_PEERGROUPS = 59
 """Since Linux 4.13; Python has no name for it."""
-_MOST_GROUPS = 1024
+_MOST_GROUPS = 256
+"""Python reads no more; who is in more groups has none of them, besides the first."""
 
 
 def peer_of(connection: socket.socket) -> Peer:
     """Return who connected, as it was when they did (SO_PEERCRED, unix(7)). Raises OSError."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(raw)
-    groups = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+    try:
+        groups = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        groups = b""
     return Peer(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
 
 

@@ -62,6 +62,13 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The same, for a ledger or a clock that is not as it must be.",
         74: "An answer could not be written; what was just made is revoked.",
     },
+    "serve": {
+        0: "A signal asked it to end, and what was in work is finished.",
+        2: "",
+        5: "The ledger is out of reach, or somebody else listens there already.",
+        6: "",
+        7: "Integrity: the ledger, a key or the folder of the socket is damaged, or open to others.",
+    },
     "renew": {
         0: "The new token is printed, or FILE holds it.",
         2: "",

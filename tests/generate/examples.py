@@ -183,6 +183,20 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
 } | jitid mcp --token-file planner.jwt""",
         ),
     ),
+    "serve": (
+        Example(
+            "On one machine, for agents under other users; the kernel says who asks:",
+            "jitid serve --socket /run/jitid/jitid.sock --socket-mode 0666",
+            tried=False,
+        ),
+        Example(
+            "For a network, with a certificate, and two processes that answer:",
+            """jitid serve --bind 0.0.0.0:8477 --workers 2 \\
+    --tls-cert server.pem --tls-key server.key \\
+    --public-url https://jitid.example.com""",
+            tried=False,
+        ),
+    ),
     "renew": (
         Example(
             "A later credential of the same identity, in the same file:",
@@ -663,6 +677,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "issue": ("run", "renew", "verify", "inspect", "revoke", "retire"),
     "run": ("issue", "mcp", "renew", "retire", "revoke"),
     "mcp": ("issue", "run", "renew", "revoke", "list"),
+    "serve": ("issue", "keys jwks", "schedule systemd", "doctor"),
     "renew": ("issue", "run", "inspect"),
     "trace": ("leak add", "inspect", "revoke", "keys revoke"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),

@@ -101,7 +101,7 @@ def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
 
 def _background(verb: str) -> list[str]:
     """Return the pages of other sections that a verb rests on."""
-    if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
+    if verb in ("issue", "run", "mcp", "renew", "serve", "agent suggest") or verb.startswith(
         ("approve", "policy", "explain")
     ):
         return ["jitid-policy.7"]

@@ -221,6 +221,36 @@ Messages are JSON, one a line, of at most 65536 bytes; batches are not taken. Th
 
 If the server itself is killed, what it gave lives until its expiry, and its files stay. `jitid list --process gone`
 shows it, and `jitid sweep` finds it.""",
+    "serve": """\
+Without options it listens on 127.0.0.1, port 8477. Beyond loopback it speaks TLS, version 1.2 or later, and nothing
+else; behind what ends TLS itself, let it listen on loopback or on a socket. The first use makes ledger, keys and
+policy, as an issue does. Any number of processes and machines may serve the same ledger at once: they keep nothing of
+their own. What is changed in the policy counts from the next request on.
+
+Whoever asks proves who they are: by a credential in the header `Authorization: Bearer`, or by being the user that the
+kernel names at the other end of the Unix socket. Over the socket they delegate as `user:LOGIN`, and no password is
+needed: an agent under another user can neither read ledger and keys nor ask in another's name. The tables
+`[socket.delegator]` and `[socket.role]` of the configuration say otherwise: what stands there is a login, the number of
+a user, or a group after an `@`, as in `alice = "user:alice@example.com"` and `"@oncall" = ["responder", "auditor"]`.
+Roles of a user and of all their groups add up.
+
+The socket lies in a folder that belongs to the service's user or to root, and that nobody else may write to. One that
+nobody listens on any more is replaced.
+
+`/healthz` says that the process answers, `/readyz` whether the ledger does, `/metrics` has counters of all processes
+for Prometheus; nobody needs a credential for these. `/v1/openapi.json` tells of the operations.
+
+A request line and its headers have 16384 bytes at most and arrive within 10 s; a body has as many bytes as
+`serve_body` says and arrives within `serve_time`, and an answer is found within it again. A connection without a
+request is closed after 5 s. Beyond `serve_connections`, `serve_requests` and `serve_rate` a client is told to come
+again, by the status 503 or 429 and the header `Retry-After`. All of these count for each process.
+
+Each request is a line on standard error: time, method, the template of its path, status, milliseconds, who asked, and
+the trace that it belongs to. No line has a token, nor a path as it was asked for. The trace of the header `traceparent`
+(W3C Trace Context), or a new one, stands in the audit events of the request.
+
+A process that ends is started again. When systemd started it (Type=notify), it is told once it listens, and when it
+ends.""",
     "approve list": """\
 `missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
 empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and

@@ -40,7 +40,7 @@ from jitid.credential import Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.ledger.protocol import SORTS
 from jitid.process import Liveness
-from jitid.settings import COLOURS, FORMATS, SETTINGS
+from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.shipped import SHELLS
 from jitid.sweep.finding import SEVERITIES
 from jitid.sweep.rules import NAMES
@@ -110,6 +110,7 @@ METAVARS: dict[str, Value] = {
     "FORM": _words(*rosterfile.FORMS),
     "GROUP": NOTHING,
     "HEX": NOTHING,
+    "HOST:PORT": NOTHING,
     "ID": IDS,
     "ID|FILE": Value(sources=("ids", "files")),
     "JSON": NOTHING,
@@ -119,9 +120,11 @@ METAVARS: dict[str, Value] = {
     "LEVEL": _words(*SENSITIVITIES),
     "LOGIN": NOTHING,
     "N": NOTHING,
+    "MODE": NOTHING,
     "NEW": FILES,
     "OLD": FILES,
     "OPTION": NOTHING,
+    "PATH": FILES,
     "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
     "SCOPE": NOTHING,
@@ -177,6 +180,8 @@ VERBS: dict[tuple[str, str], Value] = {
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
     ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
     ("schedule systemd", "--name"): NOTHING,
+    ("serve", "--log-format"): _words(*LOG_FORMATS),
+    ("serve", "--public-url"): NOTHING,
     ("task list", "--after"): TASKS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
@@ -187,6 +192,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "issue": requesting.FIELDS,
     "run": (),
     "mcp": (),
+    "serve": (),
     "renew": requesting.FIELDS,
     "verify": (),
     "authorize": verdicts.FIELDS,

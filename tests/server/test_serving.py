@@ -1,0 +1,111 @@
+"""`jitid serve` from its start to its end: where it listens, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.real import Shell
+from tests.serving import Served, serving
+
+
+def eventually(true: object, seconds: float = 20.0) -> bool:
+    """Ask until it is so, or for too long."""
+    assert callable(true)
+    until = monotonic() + seconds
+    while not true():
+        if monotonic() > until:
+            return False
+        select.select([], [], [], 0.02)
+    return True
+
+
+def test_it_listens_answers_and_ends_with_0(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as served:
+        assert served.ask("GET", "/healthz").body == b"ok\n"
+        assert served.ask("GET", "/readyz").json == {"ready": True, "error": None}
+        assert len(served.workers()) == 2
+        assert served.stop() == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(served.address)
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        (first,) = served.workers()
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: served.workers() not in ([], [first]))
+        assert served.ask("GET", "/healthz").status == 200
+        assert any(line["event"] == "worker ended" for line in served.lines())
+
+
+def test_workers_do_not_outlive_the_one_that_watches(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        (worker,) = served.workers()
+        served.process.kill()
+        served.process.wait()
+        assert eventually(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker))
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_the_counters_of_all_workers_are_added_up(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as served:
+        for _ in range(20):
+            served.ask("GET", "/healthz")
+        found = served.ask("GET", "/metrics").body.decode()
+        assert 'jitid_http_requests_total{route="/healthz",status="200"} 20\n' in found
+        assert "jitid_worker_starts_total 2\n" in found
+
+
+def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
+    done = Shell(tmp_path).run("serve", "--bind", "0.0.0.0:0")
+    assert done.returncode == 2
+    assert "without TLS there is only loopback" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        port = served.address[1]
+        done = Shell(tmp_path).run("serve", "--bind", f"127.0.0.1:{port}")
+        assert done.returncode == 5
+        assert f"somebody else listens on 127.0.0.1, port {port}" in done.stderr
+
+
+def test_a_request_is_a_line_of_the_log_without_its_path(tmp_path: Path) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with serving(tmp_path) as served:
+        served.ask("GET", "/secret-in-a-path", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        served.stop()
+    (line,) = [line for line in served.lines() if line["event"] == "request"]
+    assert (line["method"], line["route"], line["status"], line["trace"]) == ("GET", "none", 404, trace)
+    assert "secret-in-a-path" not in served.log.read_text()
+
+
+def test_a_damaged_ledger_is_told_before_anything_listens(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T-1", "--delegator", "alice")
+    (shell.ledger / "ledger.db").write_bytes(b"nothing of ours" * 1000)
+    done = shell.run("serve", "--bind", "127.0.0.1:0")
+    assert done.returncode == 7
+
+
+def test_served_names_its_socket(tmp_path: Path) -> None:
+    place = tmp_path / "jitid.sock"
+    with serving(tmp_path, "--socket", str(place)) as served:
+        assert (served.url, served.socket) == ("", str(place))
+        assert served.ask("GET", "/healthz").status == 200
+        assert isinstance(served, Served)
+        assert served.stop() == 0
+    assert not place.exists()
