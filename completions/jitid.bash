@@ -109,7 +109,7 @@ __jitid_table() {
         arguments='approvals'
         ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
         ;;
     'tree')
         options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"
@@ -169,7 +169,7 @@ __jitid_table() {
         arguments='known'
         ;;
     'delegator disable')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,event,dry_run $everywhere"
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
         arguments='known'
         ;;
     'delegator enable')
@@ -177,14 +177,14 @@ __jitid_table() {
         arguments='known'
         ;;
     'delegator show')
-        options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants $everywhere"
+        options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
         arguments='known'
         ;;
     'delegator list')
         options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
         ;;
     'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,names,changes,event,dry_run $everywhere"
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
         arguments='files'
         ;;
     'agent register')

@@ -388,7 +388,7 @@ complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaq
 complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate' -d 'pending, active, expired, revoked, retired or superseded'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Of this sensitivity'
-complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof parent\\tproof oidc\\tproof' -d 'Delegator proved so: asserted, os-user, parent or oidc'
+complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof credential\\tproof parent\\tproof oidc\\tproof' -d 'Delegator proved so: asserted, os-user, credential, parent or oidc'
 complete -c jitid -n '__jitid_at "list" --scope' -l scope -x -d 'Holding exactly this scope'
 complete -c jitid -n '__jitid_at "list" --audience' -l audience -x -d 'Meant for this audience'
 complete -c jitid -n '__jitid_at "list" --purpose' -l purpose -x -d 'Of a task with this purpose'
@@ -536,7 +536,7 @@ complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d '
 complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator enable
@@ -545,7 +545,7 @@ complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'n
 complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator show
-complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator list
@@ -563,7 +563,7 @@ complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
-complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
 
 # jitid agent register

@@ -29,7 +29,7 @@ class Departure(NamedTuple):
     @property
     def anything(self) -> bool:
         """Whether there is anything at all."""
-        return bool(self.radius.credentials or self.ties.agents or self.ties.requests or self.ties.grants)
+        return bool(self.radius.credentials) or self.ties._replace(live=0, others=0) != Ties(0, (), 0, 0, 0)
 
     def facts(self) -> dict[str, Any]:
         """Return what audit events say of it."""
@@ -38,6 +38,7 @@ class Departure(NamedTuple):
             "agents": named(self.ties.agents) if self.ties.agents else None,
             "requests": self.ties.requests or None,
             "grants": self.ties.grants or None,
+            "access": self.ties.access or None,
             **ended,
         }
 

@@ -1,4 +1,4 @@
-"""Identifiers of identities, credentials and requests for approval: UUIDv7 in texts whose order is that of time."""
+"""Identifiers of identities, credentials, approvals and access: UUIDv7 in texts whose order is that of time."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def approval_id(raw: bytes) -> str:
     return "apr_" + _base32(raw)
 
 
+def access_id(raw: bytes) -> str:
+    """Return the 16 bytes of an access credential as text: `acc_` and 26 characters of base32hex."""
+    return "acc_" + _base32(raw)
+
+
 def _base32(raw: bytes) -> str:
     if len(raw) != 16:
         raise ValueError("an identifier has 16 bytes")
@@ -101,6 +106,13 @@ def parse_approval_id(text: str) -> bytes:
     """Return the 16 bytes of a request for approval; it has one spelling too. Raise UsageError for anything else."""
     if not text.startswith("apr_"):
         raise UsageError("not an id of a request for approval (apr_…)", "see: jitid approve list")
+    return _raw(text)
+
+
+def parse_access_id(text: str) -> bytes:
+    """Return the 16 bytes of an access credential; it has one spelling too. Raise UsageError for anything else."""
+    if not text.startswith("acc_"):
+        raise UsageError("not an id of an access credential (acc_…)", "see: jitid access list")
     return _raw(text)
 
 

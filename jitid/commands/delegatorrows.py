@@ -32,7 +32,7 @@ FIELDS = (
 BRIEF = ("name", "state", "sensitivity", "entitlements", "groups")
 EDITED = (*FIELDS, "changed", "live", "event")
 ENABLED = ("name", "suspended", "event")
-DETAILS = (*FIELDS, "live", "agents", "suspended", "requests", "grants")
+DETAILS = (*FIELDS, "live", "agents", "suspended", "requests", "grants", "access")
 DISABLED = (
     "name",
     "ended",
@@ -45,6 +45,7 @@ DISABLED = (
     "others",
     "requests",
     "grants",
+    "access",
     "event",
     "dry_run",
 )
@@ -78,6 +79,7 @@ def details(one: DelegatorDetails) -> dict[str, Any]:
         "suspended": tuple(agent.name for agent in one.agents if agent.suspended_at is not None),
         "requests": one.ties.requests,
         "grants": one.ties.grants,
+        "access": one.ties.access,
     }
 
 
@@ -96,6 +98,7 @@ def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any
         "others": ties.others,
         "requests": ties.requests,
         "grants": ties.grants,
+        "access": ties.access,
         "event": done.event,
         "dry_run": dry_run,
     }
@@ -133,6 +136,9 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     ]
     if withdrawn:
         found.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
+    if ties.access:
+        credentials = "credential" if ties.access == 1 else "credentials"
+        found.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
     return found
 
 

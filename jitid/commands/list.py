@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
-PROOFS = ("asserted", "os-user", "parent", "oidc")
+PROOFS = ("asserted", "os-user", "credential", "parent", "oidc")
 
 
 def list_(

@@ -40,6 +40,8 @@ class Ties(NamedTuple):
     """What they approved and nobody has used yet."""
     others: int
     """Live credentials that those agents hold for other delegators."""
+    access: int = 0
+    """What lets them ask an authority that serves others."""
 
 
 class Holding(NamedTuple):

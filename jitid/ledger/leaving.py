@@ -10,10 +10,13 @@ from jitid.ledger.directory import Holder, Ties
 
 SUSPENDED_AS = "owner disabled"
 WITHDRAWN = "withdrawn"
+DISABLED = "disabled"
 
 _GIVEN = "(SELECT name FROM given_name)"
 _OWNED = f"owner IN {_GIVEN} AND suspended_at IS NULL AND unregistered_at IS NULL"
 _ASKED = f"delegator IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now"
+_ACCESS = f"""name IN {_GIVEN} AND ended_at IS NULL AND expires_at > :now
+    AND (superseded_at IS NULL OR superseded_at > :now)"""
 # Who has refused something keeps it refused.
 _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
     AND approval IN (SELECT id FROM approval WHERE ended_at IS NULL AND expires_at > :now)"""
@@ -68,13 +71,14 @@ class SqlLeaving:
                                                 WHERE t.text = g.name)""",
                 values,
             ).fetchone()
-        return Ties(live, tuple([name for (name,) in agents]), requests, grants, others)
+        (access,) = self._db.execute(f"SELECT count(*) FROM access WHERE {_ACCESS}", values).fetchone()
+        return Ties(live, tuple([name for (name,) in agents]), requests, grants, others, access)
 
 
 def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, now: int, event: int) -> None:
     """Disable delegators, and suspend and withdraw what is theirs, as far as `ties` says that there is any of it."""
     selecting.give(db, (), (), names=names, delegators=keys)
-    values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN}
+    values = {"now": now, "event": event, "as": SUSPENDED_AS, "withdrawn": WITHDRAWN, "disabled": DISABLED}
     db.execute(
         """UPDATE delegator SET disabled_at = :now, event = :event
             WHERE disabled_at IS NULL AND id IN (SELECT delegator FROM given_delegator)""",
@@ -89,6 +93,11 @@ def disable(db: Any, keys: Iterable[int], names: Sequence[str], ties: Ties, *, n
             f"""UPDATE approval_group SET approver = NULL, proof = NULL, granted = NULL, decided_at = NULL,
                        expires_at = NULL, event = NULL
                  WHERE {_GRANTED}""",
+            values,
+        )
+    if ties.access:
+        db.execute(
+            f"UPDATE access SET ended_at = :now, ended_as = :disabled, ended_event = :event WHERE {_ACCESS}",
             values,
         )
     if ties.requests:

@@ -30,7 +30,9 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
+    from jitid.ledger.access import AccessSnapshot, AccessTransaction
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
+    from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.survey import DirectoryCounts, Survey
@@ -46,6 +48,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def approvals(self) -> ApprovalSnapshot:
         """The requests for approval."""
+
+    @property
+    def access(self) -> AccessSnapshot:
+        """Who may ask an authority that serves others."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -198,6 +204,14 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def approvals(self) -> ApprovalTransaction:
         """The requests for approval, and what becomes of them."""
+
+    @property
+    def access(self) -> AccessTransaction:
+        """Who may ask an authority that serves others, and what becomes of it."""
+
+    @property
+    def idempotency(self) -> SqlIdempotency:
+        """What was answered to requests that may come again."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

@@ -22,6 +22,7 @@ from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.ledger.access import AccessSnapshot
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
@@ -129,6 +130,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.approvals import SqlApprovals
 
         return SqlApprovals(self._db, self._now)
+
+    @property
+    def access(self) -> AccessSnapshot:
+        """Who may ask an authority that serves others."""
+        from jitid.ledger.sqlaccess import SqlAccess
+
+        return SqlAccess(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.

@@ -131,6 +131,23 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, start INTEGER NOT NULL, stride INTEGER NOT NULL,
                length INTEGER, hash BLOB, closed_at INTEGER)""",
         "INSERT INTO chain (id, epoch, start, stride) VALUES (1, 1, 1, 1)",
+        # Who may ask an authority: by a bearer, of which only the fingerprint is here, or by a key of their own.
+        """CREATE TABLE access (
+               uid BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, roles TEXT NOT NULL, fingerprint BLOB, public TEXT,
+               issued_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, superseded_at INTEGER, ended_at INTEGER,
+               ended_as TEXT, bootstrap INTEGER NOT NULL, predecessor BLOB, event INTEGER NOT NULL,
+               ended_event INTEGER)""",
+        "CREATE UNIQUE INDEX access_fingerprint ON access (fingerprint)",
+        "CREATE INDEX access_name ON access (name)",
+        # What clients signed to prove themselves counts once (RFC 7523, section 3, item 7).
+        """CREATE TABLE assertion (
+               client TEXT NOT NULL, jti TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (client, jti))""",
+        "CREATE INDEX assertion_until ON assertion (until)",
+        # A request whose answer was lost comes again under its key, and what the lost answer had ends.
+        """CREATE TABLE idempotency (
+               caller TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, sort TEXT NOT NULL, first BLOB NOT NULL,
+               last BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (caller, key))""",
+        "CREATE INDEX idempotency_at ON idempotency (at)",
     ),
 )
 

@@ -271,6 +271,7 @@ class _Writing:
                 while self._transaction.close_due(_DUE_AT_ONCE, self._facts):
                     pass
                 self._transaction.approvals.close_expired()
+                self._transaction.access.close_expired()
                 closed = self._transaction.closed
                 self._transaction = self._begun(now)
                 self._transaction.closed = closed

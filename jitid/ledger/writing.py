@@ -24,7 +24,9 @@ from jitid.process import Process
 from jitid.task import Task
 
 if TYPE_CHECKING:
+    from jitid.ledger.access import AccessTransaction
     from jitid.ledger.approval import ApprovalTransaction
+    from jitid.ledger.idempotency import SqlIdempotency
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -71,6 +73,20 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.approvals import SqlApprovalChanges
 
         return SqlApprovalChanges(self._db, self._now, self.next_seq)
+
+    @property
+    def access(self) -> AccessTransaction:
+        """Who may ask an authority that serves others."""
+        from jitid.ledger.sqlaccess import SqlAccessChanges
+
+        return SqlAccessChanges(self._db, self._now, self.next_seq)
+
+    @property
+    def idempotency(self) -> SqlIdempotency:
+        """What was answered to requests that may come again."""
+        from jitid.ledger.idempotency import SqlIdempotency
+
+        return SqlIdempotency(self._db, self._now)
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_DENY = "default-deny"
 EVALUATION_ERROR = "evaluation-error"
 SENSITIVITIES = ("low", "moderate", "high", "critical")
-PROOFS = ("asserted", "os-user", "parent", "oidc")
+PROOFS = ("asserted", "os-user", "credential", "parent", "oidc")
 """How a delegator can be proved."""
 
 
@@ -42,7 +42,7 @@ class PolicyRequest(NamedTuple):
     delegator: str
     """With its kind: `user:alice`, `system:ci`, `agent:planner`."""
     delegator_proof: str
-    """`asserted`, `os-user`, `parent` or `oidc`."""
+    """`asserted`, `os-user`, `credential`, `parent` or `oidc`."""
     task: str
     purpose: str | None
     sensitivity: str

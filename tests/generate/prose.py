@@ -461,7 +461,8 @@ A note names each agent that stays suspended, and the command that resumes it.""
     "delegator show": """\
 `live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
 are suspended. `requests` are their requests for approval that are open, `grants` what they approved and nobody has
-used yet: with them, jitid-delegator-disable(1) withdraws these.
+used yet: with them, jitid-delegator-disable(1) withdraws these. `access` is how many credentials they have that let
+them ask an authority, which end then.
 
 But in JSON, several values are parted by semicolons; `(policy)` stands for entitlements that the policy alone decides,
 `(none)` where there are none.""",

@@ -209,7 +209,7 @@ def test_a_dry_run_tells_and_does_nothing(world: World) -> None:
     head = world.head()
     foreseen = disable(world, "alice", dry_run=True)
     assert foreseen.departure.radius.credentials == 1
-    assert foreseen.departure.ties[1:] == (("bot",), 1, 0, 0)
+    assert foreseen.departure.ties[1:] == (("bot",), 1, 0, 0, 0)
     assert world.head() == head
     assert everybody(world)["user:alice"].disabled_at is None
 

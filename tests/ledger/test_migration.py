@@ -41,7 +41,12 @@ _UNDONE = {
         "DROP TABLE delegator_name",
         "DROP TABLE delegator",
     ),
-    5: ("DROP TABLE chain",),
+    5: (
+        "DROP TABLE idempotency",
+        "DROP TABLE assertion",
+        "DROP TABLE access",
+        "DROP TABLE chain",
+    ),
 }
 
 

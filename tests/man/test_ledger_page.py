@@ -25,6 +25,7 @@ from jitid.authority.operations import (
     HandBack,
     Issue,
     ProveLeaks,
+    PublishKeys,
     Renew,
     Retire,
     RevokeKey,
@@ -33,9 +34,10 @@ from jitid.authority.operations import (
 )
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
+from jitid.caller import Caller
 from jitid.chains import Chain
 from jitid.credential import State
-from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
+from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.jws import b64url_decode
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
@@ -51,7 +53,7 @@ from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import loads
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NAMES, NOW, World, policed, request
+from tests.builders import DAY, NAMES, NOW, World, policed, put_access, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
@@ -162,6 +164,7 @@ def _eventful(world: World) -> None:
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
+    _serve(world)
     _keep_delegators(world)
     _keep_agents(world)
     world.issue(task="T3", ttl=60)
@@ -176,6 +179,22 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
+
+
+def _serve(world: World) -> None:
+    """Make an event of what is told of who is served, and let some have access who leave later."""
+    eve = Caller("user:eve", frozenset(), "user:eve", "credential", "acc_1", trace="00-1-2-00")
+    serving = world.authority.serving(eve)
+    serving.perform(PublishKeys())
+    for _ in range(2):
+        with pytest.raises(RefusedError):
+            serving.perform(RotateKey(algorithm="EdDSA"))
+    assert world.authority.tally is not None
+    world.authority.tally.tell(world.ledger)
+    with world.ledger.write() as transaction:
+        for name in ("user:edgar", "user:gus"):
+            put_access(transaction, name)
+        transaction.append("reads", {"count": {}, "since": transaction.now})
 
 
 def _keep_delegators(world: World) -> None:

@@ -305,7 +305,7 @@ IMPOSSIBLE = [
     ('resource.sensitivity != ^"High"', "is never `High`"),
     ('context.kind like "j*"', None),
     ('context.kind like ^"JWT*"', "is never `JWT*`"),
-    ('context.delegator_proof == ^"none"', "it is asserted, os-user, parent or oidc"),
+    ('context.delegator_proof == ^"none"', "it is asserted, os-user, credential, parent or oidc"),
     ('^"human" == context.delegator.kind', "it is user, system or agent"),
     ("context.weekday == ^0", "`context.weekday` is never 0: it is from 1 to 7"),
     ("[1, ^8].contains(context.weekday)", "is never 8"),

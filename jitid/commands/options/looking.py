@@ -94,7 +94,9 @@ OfKind = Annotated[str | None, option("--kind", metavar="KIND", text="Of this ki
 OfSensitivity = Annotated[str | None, option("--sensitivity", metavar="LEVEL", text="Of this sensitivity.")]
 OfProof = Annotated[
     str | None,
-    option("--proof", metavar="PROOF", text="Delegator proved so: asserted, os-user, parent or oidc."),
+    option(
+        "--proof", metavar="PROOF", text="Delegator proved so: asserted, os-user, credential, parent or oidc."
+    ),
 ]
 OfScope = Annotated[str | None, option("--scope", metavar="SCOPE", text="Holding exactly this scope.")]
 OfAudience = Annotated[str | None, option("--audience", metavar="AUD", text="Meant for this audience.")]

@@ -1,0 +1,108 @@
+"""What a ledger remembers of who may ask an authority, and what it answers about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class AccessState(StrEnum):
+    """What an access credential is at a given time."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ROTATED = "rotated"
+    """Another has taken its place."""
+    DISABLED = "disabled"
+    """The delegator whose it was has left."""
+    SPENT = "spent"
+    """A bootstrap credential that has done the one thing that it is for."""
+
+
+class Access(NamedTuple):
+    """A credential by which somebody asks an authority, or the key by which they prove themselves there.
+
+    Times are seconds since the epoch.
+    """
+
+    id: str
+    """`acc_` and 26 characters."""
+    name: str
+    """Whose it is, with the kind: `user:alice`, `system:ci`."""
+    roles: tuple[str, ...]
+    """Sorted."""
+    fingerprint: bytes | None
+    """SHA-256 of the bearer; None where there is a key instead."""
+    public: str | None
+    """The public key (JWK, RFC 7517) that verifies what the client signs (RFC 7523), as canonical JSON."""
+    issued_at: int
+    expires_at: int
+    superseded_at: int | None
+    """From when on it is no longer taken since another has taken its place."""
+    ended_at: int | None
+    ended_as: str | None
+    bootstrap: int
+    """1 for one that can do nothing but grant the first administrator access."""
+    predecessor: str | None
+    """The id of the one whose place it took."""
+    event: int
+    """The audit event that granted it."""
+    ended_event: int | None
+
+    def state_at(self, now: int) -> AccessState:
+        """Return the state at `now`, which the caller chooses."""
+        if self.ended_as is not None:
+            return AccessState(self.ended_as)
+        if self.superseded_at is not None and self.superseded_at <= now:
+            return AccessState.ROTATED
+        return AccessState.EXPIRED if self.expires_at <= now else AccessState.ACTIVE
+
+
+class Presented(NamedTuple):
+    """An access credential as it counts when somebody comes with it."""
+
+    access: Access
+    departed: int
+    """1 if whoever has its name is disabled."""
+    event: bytes | None
+    """The body of the audit event that granted it."""
+
+
+class AccessSnapshot(Protocol):
+    """The part of a consistent view that is about access."""
+
+    def find(self, uid: bytes) -> Access | None:
+        """Return the access credential with that id (16 bytes)."""
+
+    def presented(self, fingerprint: bytes) -> Presented | None:
+        """Return the access credential whose bearer has that fingerprint."""
+
+    def keys_of(self, name: str) -> list[Presented]:
+        """Return what has a key and that name, or that id, and has not ended."""
+
+    def some(self, *, live: bool, name: str | None, after: str | None, limit: int) -> list[Access]:
+        """Return access credentials, the newest first; those of a name if it is given."""
+
+    def all(self) -> Iterator[Access]:
+        """Yield every access credential, in the order of their ids."""
+
+
+class AccessTransaction(AccessSnapshot, Protocol):
+    """The part of a durable change that is about access; what it writes points to the next event."""
+
+    def add(self, access: Access) -> None:
+        """Record an access credential."""
+
+    def supersede(self, id_: str, at: int) -> None:
+        """Let one end at `at`, as another takes its place."""
+
+    def end(self, ids: Iterable[str], state: AccessState) -> int:
+        """End those that have not ended; return how many."""
+
+    def close_expired(self) -> None:
+        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
+
+    def use_assertion(self, client: str, jti: str, until: int) -> bool:
+        """Remember that a client's assertion was used, until it expires; return False if it had been before."""

@@ -1,0 +1,157 @@
+"""Who may ask an authority, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.identifier import access_id, parse_access_id
+from jitid.ledger.access import Access, AccessState, Presented
+from jitid.lifetime import check_times
+
+_COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
+       a.ended_as, a.bootstrap, a.predecessor, a.event, a.ended_event"""
+_ACCESS = f"SELECT {_COLUMNS} FROM access a"
+_PRESENTED = f"""
+    SELECT {_COLUMNS},
+           CASE WHEN EXISTS (SELECT 1 FROM delegator_name n CROSS JOIN delegator d
+                              WHERE n.name = a.name AND d.id = n.delegator AND d.disabled_at IS NOT NULL)
+                THEN 1 ELSE 0 END, e.body
+      FROM access a LEFT JOIN audit_event e ON e.seq = a.event"""
+_LIVE = """a.ended_at IS NULL AND a.expires_at > :now
+       AND (a.superseded_at IS NULL OR a.superseded_at > :now)"""
+
+
+class SqlAccess:
+    """What a view of a ledger that speaks SQL answers about access."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self._now = now
+
+    def find(self, uid: bytes) -> Access | None:
+        """Return the access credential with that id (16 bytes)."""
+        row = self._db.execute(f"{_ACCESS} WHERE a.uid = :uid", {"uid": uid}).fetchone()
+        return None if row is None else _access(row)
+
+    def presented(self, fingerprint: bytes) -> Presented | None:
+        """Return the access credential whose bearer has that fingerprint."""
+        rows = self._db.execute(f"{_PRESENTED} WHERE a.fingerprint = :print", {"print": fingerprint})
+        row = rows.fetchone()
+        return None if row is None else _presented(row)
+
+    def keys_of(self, name: str) -> list[Presented]:
+        """Return what has a key and that name, or that id, and has not ended."""
+        which, value = ("a.uid", parse_access_id(name)) if name.startswith("acc_") else ("a.name", name)
+        rows = self._db.execute(
+            f"{_PRESENTED} WHERE {which} = :value AND a.public IS NOT NULL AND {_LIVE} ORDER BY a.uid",
+            {"value": value, "now": self._now},
+        )
+        return [_presented(row) for row in rows]
+
+    def some(self, *, live: bool, name: str | None, after: str | None, limit: int) -> list[Access]:
+        """Return access credentials, the newest first; those of a name if it is given."""
+        conditions = {_LIVE: live, "a.name = :name": name is not None, "a.uid < :after": after is not None}
+        where = " AND ".join(["1 = 1", *(condition for condition, holds in conditions.items() if holds)])
+        values = {
+            "now": self._now,
+            "name": name,
+            "after": None if after is None else parse_access_id(after),
+            "limit": limit,
+        }
+        rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.uid DESC LIMIT :limit", values)
+        return [_access(row) for row in rows]
+
+    def all(self) -> Iterator[Access]:
+        """Yield every access credential, in the order of their ids."""
+        return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.uid"))
+
+
+class SqlAccessChanges(SqlAccess):
+    """What a durable change of a ledger that speaks SQL does to access."""
+
+    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
+        super().__init__(db, now)
+        self._next_seq = next_seq
+
+    def add(self, access: Access) -> None:
+        """Record an access credential."""
+        self._db.execute(
+            """INSERT INTO access (uid, name, roles, fingerprint, public, issued_at, expires_at, bootstrap, predecessor,
+                                   event)
+               VALUES (:uid, :name, :roles, :fingerprint, :public, :issued_at, :expires_at, :bootstrap, :predecessor,
+                       :event)""",
+            {
+                "uid": parse_access_id(access.id),
+                "name": access.name,
+                "roles": " ".join(access.roles),
+                "fingerprint": access.fingerprint,
+                "public": access.public,
+                "issued_at": access.issued_at,
+                "expires_at": access.expires_at,
+                "bootstrap": access.bootstrap,
+                "predecessor": None if access.predecessor is None else parse_access_id(access.predecessor),
+                "event": self._next_seq(),
+            },
+        )
+
+    def supersede(self, id_: str, at: int) -> None:
+        """Let one end at `at`, as another takes its place."""
+        self._db.execute(
+            """UPDATE access SET superseded_at = :at
+                WHERE uid = :uid AND ended_at IS NULL AND (superseded_at IS NULL OR superseded_at > :at)""",
+            {"at": at, "uid": parse_access_id(id_)},
+        )
+
+    def end(self, ids: Iterable[str], state: AccessState) -> int:
+        """End those that have not ended; return how many."""
+        seq = self._next_seq()
+        ended = 0
+        for id_ in ids:
+            done = self._db.execute(
+                """UPDATE access SET ended_at = :now, ended_as = :state, ended_event = :event
+                    WHERE uid = :uid AND ended_at IS NULL""",
+                {"now": self._now, "state": state.value, "event": seq, "uid": parse_access_id(id_)},
+            )
+            ended += done.rowcount
+        return ended
+
+    def close_expired(self) -> None:
+        """Record of what has run out that it has, so that no clock which is set back brings it to life."""
+        for column, state in (("superseded_at", AccessState.ROTATED), ("expires_at", AccessState.EXPIRED)):
+            self._db.execute(
+                f"""UPDATE access SET ended_at = {column}, ended_as = :state
+                     WHERE ended_at IS NULL AND {column} <= :now""",
+                {"state": state.value, "now": self._now},
+            )
+
+    def use_assertion(self, client: str, jti: str, until: int) -> bool:
+        """Remember that a client's assertion was used, until it expires; return False if it had been before."""
+        self._db.execute("DELETE FROM assertion WHERE until < :now", {"now": self._now})
+        done = self._db.execute(
+            """INSERT INTO assertion (client, jti, until) VALUES (:client, :jti, :until)
+               ON CONFLICT (client, jti) DO NOTHING""",
+            {"client": client, "jti": jti, "until": until},
+        )
+        return bool(done.rowcount == 1)
+
+
+def _presented(row: Any) -> Presented:
+    *own, departed, event = row
+    return Presented(_access(own), departed, event)
+
+
+def _access(row: Any) -> Access:
+    uid, name, roles, *rest, predecessor, event, ended_event = row
+    try:
+        before = None if predecessor is None else access_id(predecessor)
+        found = Access._make((access_id(uid), name, tuple(roles.split()), *rest, before, event, ended_event))
+        check_times(found.issued_at, found.expires_at, found.superseded_at, found.ended_at)
+        if found.ended_as is not None:
+            AccessState(found.ended_as)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            "an access credential in the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error
+    return found
