@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jitid.authority.erring import encode_error
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -95,19 +96,6 @@ def headers_of(error: JitidError) -> list[tuple[bytes, bytes]]:
     return [CHALLENGE] if isinstance(error, UnauthenticatedError) else []
 
 
-def error_document(error: JitidError) -> dict[str, Any]:
-    """Return an error as the service tells it."""
-    return {
-        "error": {
-            "code": error.code,
-            "message": error.message,
-            "hint": error.hint,
-            "retryable": error.retryable,
-            "exit": int(error.exit_status),
-        }
-    }
-
-
 def dumps(document: object) -> bytes:
     """Return a document as JSON; ASCII alone, so that no text in it acts on what shows it."""
     return json.dumps(document, separators=(",", ":")).encode()
@@ -132,4 +120,4 @@ async def answer_json(send: Send, status: int, document: object, headers: Header
 
 async def answer_error(send: Send, error: JitidError) -> None:
     """Send an error."""
-    await answer_json(send, status_of(error), error_document(error), headers_of(error))
+    await answer_json(send, status_of(error), encode_error(error), headers_of(error))

@@ -38,13 +38,15 @@ class Limits(NamedTuple):
 
 def limits_of(config: Config) -> Limits:
     """Return the bounds that the configuration sets."""
+    time = float(config.number("serve_time"))
     return Limits(
         body=config.number("serve_body"),
         connections=config.number("serve_connections"),
         requests=config.number("serve_requests"),
         rate=config.number("serve_rate"),
         threads=config.number("serve_threads"),
-        time=float(config.number("serve_time")),
+        time=time,
+        header_time=min(time, Limits().header_time),
         long_time=float(config.number("serve_long_time")),
         stop=float(config.number("serve_stop")),
     )

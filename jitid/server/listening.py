@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jitid.authority.erring import encode_error
 from jitid.errors import ConfigurationError, IntegrityError, StorageError, UsageError
-from jitid.server.answers import LimitedError, dumps, error_document
+from jitid.server.answers import LimitedError, dumps
 from jitid.server.peers import peer_of
 from jitid.text import quote
 
@@ -315,7 +316,7 @@ class Listener:
 
 
 def _full() -> bytes:
-    body = dumps(error_document(LimitedError("there are too many connections", "try again soon")))
+    body = dumps(encode_error(LimitedError("there are too many connections", "try again soon")))
     return (
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
         b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)

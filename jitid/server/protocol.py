@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from jitid.server.answers import RequestError, dumps, error_document
+from jitid.authority.erring import encode_error
+from jitid.server.answers import RequestError, dumps
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -255,7 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if begun:
             self.transport.abort()
             return
-        body = dumps(error_document(error))
+        body = dumps(encode_error(error))
         self.transport.write(
             b"".join(
                 (

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
 from tests.real import Shell
+from tests.server.waiting import eventually
 from tests.serving import Served, serving
-
-
-def eventually(true: object, seconds: float = 20.0) -> bool:
-    """Ask until it is so, or for too long."""
-    assert callable(true)
-    until = monotonic() + seconds
-    while not true():
-        if monotonic() > until:
-            return False
-        select.select([], [], [], 0.02)
-    return True
 
 
 def test_it_listens_answers_and_ends_with_0(tmp_path: Path) -> None:
