@@ -83,6 +83,20 @@ def decode_error(document: object) -> JitidError:
     return error
 
 
+_BY_STATUS: Mapping[int, type[JitidError]] = {
+    kind.exit_status: kind
+    for kind in (
+        errors.UsageError,
+        errors.NotFoundError,
+        errors.PolicyDeniedError,
+        StorageError,
+        errors.RefusedError,
+        errors.IntegrityError,
+        errors.InvalidCredentialError,
+        errors.PartialError,
+    )
+}
+
 _STATUSES = frozenset(status for status in ExitStatus if status <= ExitStatus.INCOMPLETE and status != 0)
 """What an operation can end with; what a process of its own says is not for another side to choose."""
 
@@ -108,8 +122,10 @@ def _made(told: Mapping[str, Any], message: str, hint: str | None) -> JitidError
         return kind(message, hint)
     if code == errors.PolicyDeniedError.code:
         return errors.PolicyDeniedError(message, hint, {"rules": _texts(told.get("rules"))})
-    kind = _CODES.get(code, JitidError) if isinstance(code, str) else JitidError
-    return kind(message, hint)
+    # A code that is new here says by its status what sort of error it is.
+    status = told.get("exit")
+    by_status = _BY_STATUS.get(status, JitidError) if type(status) is int else JitidError
+    return (_CODES.get(code, by_status) if isinstance(code, str) else by_status)(message, hint)
 
 
 def _texts(raw: object) -> tuple[str, ...]:

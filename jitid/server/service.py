@@ -45,6 +45,7 @@ _LONG = (
 """What may look at the whole ledger: it has threads of its own, so that the rest never waits for it."""
 
 _PIECES = 256
+"""So many pieces of an answer are sent together at most."""
 _LONGEST_BEARER = 16_384
 _LONGEST_KEY = 255
 _FAILURES_PER_SECOND = 10.0
@@ -233,6 +234,11 @@ class Service:
             return found._replace(trace=record.trace, key=key)
 
         return find
+
+
+def is_long(kind: type[Operation[Any]]) -> bool:
+    """Tell whether such an operation may look at the whole ledger."""
+    return issubclass(kind, _LONG)
 
 
 async def _in_time(future: asyncio.Future[T], seconds: float) -> T:

@@ -1,0 +1,104 @@
+"""The native binding: every operation as a POST of its values, and the OpenAPI document that says so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from jitid import strictjson
+from jitid.authority import codec
+from jitid.authority.annotations import operations
+from jitid.errors import JitidError, UsageError
+from jitid.server.answers import RequestError, dumps
+from jitid.server.openapi import OPERATIONS, document
+from jitid.server.service import is_long
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.operations import Operation
+    from jitid.authority.protocol import Authority
+    from jitid.caller import Caller
+    from jitid.server.service import Service
+
+_LINES = "application/x-ndjson"
+_NOT_KEPT = {"cache-control": "no-store"}
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of all operations, and of what tells of them."""
+    told: list[bytes] = []
+
+    async def perform(request: Request) -> Response:
+        name = request.path_params["name"]
+        body = await _body(request)
+        kind = operations().get(name)
+        # What there is none of is told to those alone who may ask at all.
+        if kind is not None and codec.streams(kind):
+            return await _in_pieces(service, request, name, body)
+        long = kind is not None and is_long(kind)
+        answer = await service.call(request, lambda authority, _: _answer(authority, name, body), long=long)
+        return Response(answer, headers=_NOT_KEPT, media_type="application/json")
+
+    async def openapi(_request: Request) -> Response:
+        if not told:
+            told.append(dumps(document(service.base_url)))
+        return Response(told[0], media_type="application/json")
+
+    return [
+        Route(f"{OPERATIONS}/{{name}}", perform, methods=["POST"]),
+        Route("/v1/openapi.json", openapi, methods=["GET"]),
+    ]
+
+
+async def _body(request: Request) -> bytes:
+    said = request.headers.get("content-type", "")
+    # JSON has no parameters (RFC 8259, section 11), and what some clients write there changes nothing.
+    if said.partition(";")[0].strip().lower() != "application/json":
+        raise RequestError(415, "the body is to be application/json; nothing was done")
+    return await request.body()
+
+
+def _operation(name: str, body: bytes) -> Operation[object]:
+    try:
+        values = strictjson.loads(body or b"{}", "the body")
+    except strictjson.StrictJSONError as error:
+        raise UsageError(f"{error}; nothing was done") from None
+    try:
+        return codec.decode_operation(name, values)
+    except UsageError as error:
+        error.message += "; nothing was done"
+        raise
+
+
+def _answer(authority: Authority, name: str, body: bytes) -> bytes:
+    operation = _operation(name, body)
+    return dumps(codec.encode_result(operation, authority.perform(operation)))
+
+
+async def _in_pieces(service: Service, request: Request, name: str, body: bytes) -> Response:
+    """Return an answer that is sent while it is made, a line for each piece.
+
+    What fails before the first piece has a status of its own; later the last line tells it.
+    """
+
+    def work(authority: Authority, _: Caller) -> Iterator[bytes]:
+        operation = _operation(name, body)
+        for piece in codec.encode_result(operation, authority.perform(operation)):
+            yield dumps(piece) + b"\n"
+
+    pieces = service.stream(request, work)
+    first = await anext(pieces, b"")
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for piece in pieces:
+                yield piece
+        except JitidError as error:
+            yield dumps(codec.encode_error(error)) + b"\n"
+
+    return StreamingResponse(lines(), headers=_NOT_KEPT, media_type=_LINES)
