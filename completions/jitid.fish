@@ -289,6 +289,7 @@ complete -c jitid -n '__jitid_at "serve" --tls-key' -l tls-key -r -F -d 'Its pri
 complete -c jitid -n '__jitid_at "serve" --workers' -l workers -x -d 'How many processes answer (default 1)'
 complete -c jitid -n '__jitid_at "serve" --public-url' -l public-url -x -d 'How clients reach it, where that is another address'
 complete -c jitid -n '__jitid_at "serve" --log-format' -l log-format -r -fka 'json\\tlog-format text\\tlog-format none\\tlog-format' -d 'How requests are logged: json (default), text or none'
+complete -c jitid -n '__jitid_at "serve" --print-unit' -l print-unit -d 'Print a hardened systemd service that runs this line, and serve nothing'
 
 # jitid renew
 complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'The token to renew; FILE is rewritten in place. Standard input if absent or `-`'

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.commands import installed
 from jitid.commands.globals import Globals
 from jitid.environment import caller, ledger_path
-from jitid.errors import ConfigurationError, UsageError
+from jitid.errors import UsageError
 from jitid.files import write_public
 from jitid.formats import crontab, output, unit
 from jitid.lifetime import format_duration, parse_duration
@@ -27,9 +27,6 @@ _NAME = "jitid-sweep"
 _ABOUT = "Find credentials that should not be alive"
 # systemd.unit(5); an @ would make a template of it.
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_HOMES = ("/home", "/root", "/run/user")
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
 _READ_UNLESS = {"--baseline": "--update-baseline"}
 """A file that is written only with the other option."""
 
@@ -50,18 +47,14 @@ def systemd(
     seconds = _EVERY if every is None else parse_duration(every)
     name = _NAME if name is None else _unit_name(name)
     work = _work(given, option or [])
-    if set(work.command[0]) & set("\"'\\"):
-        raise UsageError(
-            f"systemd starts no program whose path holds a quote or a backslash: {quote(work.command[0], 200)}",
-            "install jitid in another folder",
-        )
+    installed.check_for_systemd(work.command)
     job = unit.Job(
         _ABOUT,
         work.command,
-        _owner(work.ledger),
+        installed.owner(work.ledger),
         work.writes,
-        reaches_homes=_lie_in(_HOMES, work.needs),
-        reaches_temporary=_lie_in(_TEMPORARY, work.needs),
+        reaches_homes=installed.in_homes(work.needs),
+        reaches_temporary=installed.in_temporary(work.needs),
     )
     files = {f"{name}.service": unit.service(job), f"{name}.timer": unit.timer(_ABOUT, name, seconds)}
     if out is None:
@@ -94,7 +87,7 @@ def cron(given: Globals, option: options.SweepOptions = None, every: options.Eve
             f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
             "put it into a script, and the script into the crontab",
         )
-    owner = _owner(work.ledger)
+    owner = installed.owner(work.ledger)
     if owner != caller():
         given.note(f"the line is for the crontab of {owner}, who owns the ledger")
     output.write(crontab.line(seconds, work.command))
@@ -114,22 +107,10 @@ def _work(given: Globals, words: Sequence[str]) -> _Work:
     config = given.config()
     ledger = ledger_path(config)
     chosen = _checked(given, words)
-    program = _program()
-    command = [*program]
-    needs = [*program, sys.prefix, os.path.realpath(sys.executable), os.path.dirname(__file__), ledger]
-    if os.path.isfile(config.path):
-        command += ["--config", config.path]
-        needs.append(config.path)
-    profile = given.profile or os.environ.get("JITID_PROFILE")
-    if profile:
-        command += ["--profile", profile]
+    command, needs = installed.beginning(given, config)
+    needs.append(ledger)
     command += ["--ledger", ledger, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
-    for word in command:
-        if _CONTROL.search(word):
-            raise UsageError(
-                f"{quote(word, 200)} holds a control character, which no unit and no crontab can say",
-                "name it otherwise",
-            )
+    installed.check_words(command)
     writes = [ledger, *_written(chosen)]
     for setting in SETTINGS:
         origin = config.origin(setting)
@@ -225,43 +206,6 @@ def _written(chosen: Mapping[str, Option]) -> Iterator[str]:
             continue
         place = os.path.abspath(path)
         yield place if metavar == "DIR" else os.path.dirname(place)
-
-
-def _program() -> list[str]:
-    """Return the words that start this very jitid, wherever from."""
-    import shutil
-
-    own = sys.argv[0]
-    if os.path.basename(own) == "jitid":
-        found = shutil.which(own)
-        if found is not None:
-            return [os.path.abspath(found)]
-    if not sys.executable:
-        raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
-    # -P: no module is taken from the folder where it is started.
-    return [os.path.abspath(sys.executable), "-P", "-m", "jitid"]
-
-
-def _owner(ledger: str) -> str:
-    import pwd
-
-    try:
-        owner = os.stat(ledger).st_uid
-    except OSError:
-        return caller()
-    try:
-        return pwd.getpwuid(owner).pw_name
-    except KeyError:
-        return str(owner)
-
-
-def _lie_in(folders: Sequence[str], paths: Sequence[str]) -> bool:
-    return any(
-        f"{place}/".startswith(f"{folder}/")
-        for folder in folders
-        for path in paths
-        for place in (path, os.path.realpath(path))
-    )
 
 
 def _unit_name(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
 from jitid.environment import open_or_create_authority
 from jitid.errors import ConfigurationError, UsageError
@@ -31,6 +32,7 @@ def serve(
     workers: options.Workers = None,
     public_url: options.PublicUrl = None,
     log_format: options.LogFormat = None,
+    print_unit: options.PrintUnit = False,
 ) -> None:
     """Serve the authority over HTTP, or on a Unix socket.
 
@@ -52,6 +54,9 @@ def serve(
     count = config.number("serve_workers") if workers is None else workers
     if not 1 <= count <= _MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
+    if print_unit:
+        output.write(serviceunit.text(given, config, said, count))
+        return
     plan = _plan(given, config, said, count)
     try:
         _run(given, plan)

@@ -1,4 +1,4 @@
-"""systemd units that run one command at intervals, with no more rights than it needs (systemd.exec(5))."""
+"""systemd units that run one command, at intervals or for good, with no more rights than it needs (systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Job(NamedTuple):
 
 def service(job: Job) -> str:
     """Return the text of the service."""
-    root = job.user == "root"
     return f"""\
 [Unit]
 Description={job.about}
@@ -43,6 +42,52 @@ TimeoutStartSec=1h
 Nice=10
 UMask=0077
 
+{_confined(job, _ALONE)}"""
+
+
+def server(job: Job, runtime: str | None, descriptors: int, stop: int) -> str:
+    """Return the text of a service that runs for good and says when it is ready (sd_notify(3)).
+
+    `runtime` is a folder below /run that systemd is to make for it; `descriptors` how many files it may have open;
+    `stop` how many seconds it may take to end.
+    """
+    made = f"RuntimeDirectory={word(runtime)}\nRuntimeDirectoryMode=0755\n" if runtime else ""
+    return f"""\
+[Unit]
+Description={job.about}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=notify
+NotifyAccess=main
+User={job.user}
+# The colon keeps a dollar sign in a word from naming a variable.
+ExecStart={word(":" + job.command[0])} {line(job.command[1:])}
+# It reads its certificate anew.
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=1s
+TimeoutStopSec={stop}s
+LimitNOFILE={descriptors}
+UMask=0077
+{made}
+{_confined(job, _REACHABLE)}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+_ALONE = """\
+PrivateNetwork=yes
+RestrictAddressFamilies=AF_UNIX
+IPAddressDeny=any"""
+_REACHABLE = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
+
+
+def _confined(job: Job, network: str) -> str:
+    root = job.user == "root"
+    return f"""\
 # The file system can be read, and written only where ledger and results are.
 ProtectSystem=strict
 ReadWritePaths={" ".join(word("-" + folder) for folder in job.writes)}
@@ -54,9 +99,7 @@ PrivateDevices=yes
 
 CapabilityBoundingSet={"CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER" if root else ""}
 NoNewPrivileges=yes
-PrivateNetwork=yes
-RestrictAddressFamilies=AF_UNIX
-IPAddressDeny=any
+{network}
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes

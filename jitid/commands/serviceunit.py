@@ -1,0 +1,85 @@
+"""The systemd service of `jitid serve`, for this installation and this line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from jitid.commands import installed
+from jitid.errors import UsageError
+from jitid.formats import unit
+from jitid.settings import absolute
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
+    from jitid.config import Config
+
+_ABOUT = "The authority of jitid"
+_RUN = "/run/"
+_SPARE = 10
+"""Seconds that systemd waits longer than the service itself."""
+
+
+def text(given: Globals, config: Config, said: Mapping[str, str | None], workers: int) -> str:
+    """Return the unit; what its line says is what this line and its environment say, with absolute paths.
+
+    Raises:
+        UsageError: it cannot be said in a unit.
+
+    """
+    command, needs = installed.beginning(given, config)
+    folder = _ledger(config, command)
+    command += ["--no-input", "serve", *_options(config, said, workers)]
+    installed.check_words(command)
+    installed.check_for_systemd(command)
+    writes = [] if folder is None else [folder]
+    runtime = None
+    if said["serve_socket"]:
+        place = os.path.dirname(said["serve_socket"])
+        if place.startswith(_RUN) and "/" not in place.removeprefix(_RUN):
+            runtime = place.removeprefix(_RUN)
+        else:
+            writes.append(place)
+    files = [said[name] for name in ("serve_tls_cert", "serve_tls_key")]
+    needs += [*writes, *(each for each in files if each), config.text("policy") or "/"]
+    job = unit.Job(
+        _ABOUT,
+        command,
+        installed.owner(folder or "/"),
+        writes,
+        reaches_homes=installed.in_homes(needs),
+        reaches_temporary=installed.in_temporary(needs),
+    )
+    stop = 2 * config.number("serve_stop") + _SPARE
+    return unit.server(job, runtime, config.number("serve_connections") + 256, stop)
+
+
+def _ledger(config: Config, command: list[str]) -> str | None:
+    """Add what names the ledger to the command, unless the configuration does; return its folder if it is one."""
+    url = config.ledger
+    if config.origin("ledger") in ("flag", "default") or config.origin("ledger").startswith("environment"):
+        if "://" in url and urlsplit(url).password is not None:
+            raise UsageError(
+                "a unit can be read by everybody, and the address of the ledger holds a password",
+                "put it into the configuration: jitid config set ledger URL",
+            )
+        command += ["--ledger", url]
+    if "://" in url and not url.startswith("sqlite://"):
+        return None
+    return url.removeprefix("sqlite://")
+
+
+def _options(config: Config, said: Mapping[str, str | None], workers: int) -> list[str]:
+    """Return the options that say what no file of the configuration says."""
+    words: list[str] = []
+    for name, value in said.items():
+        stated = value is not None and value != config.text(name)
+        if value is not None and (stated or config.origin(name).startswith("environment")):
+            option = "--log-format" if name == "serve_log" else f"--{name[6:].replace('_', '-')}"
+            is_path = name in ("serve_socket", "serve_tls_cert", "serve_tls_key")
+            words += [option, absolute(value, os.getcwd()) if is_path else value]
+    if workers != config.number("serve_workers") or config.origin("serve_workers").startswith("environment"):
+        words += ["--workers", str(workers)]
+    return words

@@ -1,0 +1,59 @@
+"""The systemd service of `jitid serve`, and what it tells systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.cli.test_schedule import values, verified
+from tests.real import Shell, need
+from tests.serving import serving
+
+
+def _unit(tmp_path: Path, *arguments: str) -> tuple[Shell, Path]:
+    shell = Shell(tmp_path)
+    shell.good("-q", "issue", "--task", "T1", "--delegator", "alice")
+    file = tmp_path / "jitid.service"
+    file.write_text(shell.good("serve", *arguments, "--print-unit"))
+    return shell, file
+
+
+def test_systemd_takes_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
+    _, file = _unit(tmp_path, "--socket", "/run/jitid/jitid.sock", "--workers", "2")
+    assert verified(file) == ""
+    (line,) = values(file.read_text(), "ExecStart")
+    assert line.endswith(" serve --socket /run/jitid/jitid.sock --workers 2")
+    assert values(file.read_text(), "RuntimeDirectory") == ["jitid"]
+    done = subprocess.run(
+        [need("systemd-analyze"), "security", "--offline=true", "--threshold=50", str(file)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_unit_names_paths_as_they_are_meant_here(tmp_path: Path) -> None:
+    _, file = _unit(tmp_path, "--tls-cert", "server.pem", "--tls-key", "server.key")
+    (line,) = values(file.read_text(), "ExecStart")
+    assert f"--tls-cert {tmp_path}/server.pem --tls-key {tmp_path}/server.key" in line
+    assert f"--ledger {tmp_path}/ledger" in line
+
+
+def test_an_address_with_a_password_comes_into_no_unit(tmp_path: Path) -> None:
+    done = Shell(tmp_path).run("--ledger", "postgresql://u:secret@db/j", "serve", "--print-unit")
+    assert done.returncode == 2
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_systemd_is_told_when_it_listens_and_when_it_ends(tmp_path: Path) -> None:
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(place))
+        told.settimeout(30)
+        with serving(tmp_path, more={"NOTIFY_SOCKET": str(place)}) as served:
+            assert told.recv(100) == b"READY=1"
+            os.kill(served.process.pid, 15)
+            assert told.recv(100) == b"STOPPING=1"
+            assert served.process.wait(30) == 0
