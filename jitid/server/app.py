@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import health, native
+from jitid.server import authzen, discovery, forward, health, native, oauth
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.record import KEY, Record
 from jitid.server.trace import trace_id, traceparent
@@ -30,7 +30,14 @@ _CLIENT_LEFT = 499
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return all routes of the service."""
-    return [*health.routes(service), *native.routes(service)]
+    return [
+        *health.routes(service),
+        *native.routes(service),
+        *discovery.routes(service),
+        *oauth.routes(service),
+        *authzen.routes(service),
+        *forward.routes(service),
+    ]
 
 
 class App:

@@ -100,14 +100,19 @@ class Service:
         return await self.within(work, long=isinstance(operation, _LONG))
 
     async def call(
-        self, request: Request, work: Callable[[Authority, Caller], T], *, long: bool = False
+        self,
+        request: Request,
+        work: Callable[[Authority, Caller], T],
+        *,
+        long: bool = False,
+        proof: Operation[Caller] | None = None,
     ) -> T:
         """Let a thread do some work for whoever makes a request, with the authority as it serves them.
 
         Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
-        Raises as both do.
+        What proves it is the operation `proof` if there is one; otherwise the header or the socket. Raises as both do.
         """
-        who = self._asked_by(request)
+        who = self._asked_by(request, proof)
 
         def do(authority: LocalAuthority) -> T:
             caller = who(authority)
@@ -201,18 +206,20 @@ class Service:
             )
         return Counting(authority.serving(caller), self.metrics)
 
-    def _asked_by(self, request: Request) -> Callable[[LocalAuthority], Caller]:
+    def _asked_by(
+        self, request: Request, proof: Operation[Caller] | None = None
+    ) -> Callable[[LocalAuthority], Caller]:
         """Return what finds out, in a thread, who makes a request."""
         record = record_of(request.scope)
         bearer, key = _bearer(request), _idempotency_key(request)
         peer = record.peer
-        if bearer is None and peer is None:
+        if proof is None and bearer is None and peer is None:
             raise UnauthenticatedError(
                 "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
             )
         client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
         seconds = self._failures.full(client)
-        if seconds and bearer is not None:
+        if seconds and (bearer is not None or proof is not None):
             raise LimitedError(
                 "too many credentials that are not valid came from here; nothing was done",
                 f"try again in {seconds} s",
@@ -220,10 +227,12 @@ class Service:
                 seconds=seconds,
             )
 
-        def find(authority: LocalAuthority) -> Caller:  # noqa: ARG001 - a bearer is looked up in it
-            if bearer is not None:
+        def find(authority: LocalAuthority) -> Caller:
+            if proof is not None or bearer is not None:
                 try:
-                    raise UnauthenticatedError("the bearer token is not valid; nothing was done")
+                    if proof is None:
+                        raise UnauthenticatedError("the bearer token is not valid; nothing was done")
+                    found = authority.perform(proof)
                 except UnauthenticatedError:
                     self._failures.take(client)
                     raise

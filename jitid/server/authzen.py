@@ -1,0 +1,287 @@
+"""The Authorization API 1.0 (AuthZEN): may this be done with that credential now; each answer is recorded first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from jitid import strictjson
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
+from jitid.errors import JitidError, UsageError
+from jitid.name import check_audience
+from jitid.secret import Secret
+from jitid.server.answers import LimitedError, dumps, headers_of, status_of
+from jitid.server.record import record_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.protocol import Authority
+    from jitid.authorization import Verdict
+    from jitid.caller import Caller
+    from jitid.server.service import Service
+    from jitid.usage import Recorded
+
+EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
+
+MOST = 1_000
+"""So many evaluations one request has at most."""
+
+_MOST_IN_ORDER = 100
+"""And so many if they are decided one after the other: each is recorded before the next."""
+
+_PARTS = ("subject", "action", "resource", "context")
+_SEMANTICS = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
+_LONGEST_ID = 255
+_GENERIC = "resource"
+"""The type of a resource that is named by its id alone."""
+
+
+class Evaluation(NamedTuple):
+    """One question."""
+
+    asked: Asked | None
+    audiences: tuple[str, ...] = ()
+    """Whom the token must be meant for; empty: whom this authority's configuration names."""
+    error: str | None = None
+    """Why it is none of this API's."""
+    denial: str | None = None
+    """Why it is denied whatever the ledger has: it is well-formed, and nothing of it is ever permitted."""
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of AuthZEN."""
+
+    async def evaluation(request: Request) -> Response:
+        try:
+            one = _read(await _body(request))
+            if one.error is not None:
+                return _trouble(request, 400, one.error)
+            (told,) = await _decide(service, request, [one], None)
+        except UsageError as error:
+            return _trouble(request, 400, error.message)
+        except JitidError as error:
+            return _failed(service, request, error)
+        return _json(request, told)
+
+    async def evaluations(request: Request) -> Response:
+        try:
+            body = await _body(request)
+            several = body.get("evaluations")
+            if several is None or several == []:
+                # Section 7.1: then it is a single evaluation, and is answered as one.
+                one = _read(body)
+                if one.error is not None:
+                    return _trouble(request, 400, one.error)
+                (told,) = await _decide(service, request, [one], None)
+                return _json(request, told)
+            until = _semantic(body)
+            questions = _several(body, several, until)
+            answers = await _decide(service, request, questions, until)
+        except UsageError as error:
+            return _trouble(request, 400, error.message)
+        except JitidError as error:
+            return _failed(service, request, error)
+        return _json(request, {"evaluations": answers})
+
+    async def configuration(_request: Request) -> Response:
+        at = service.base_url
+        return Response(
+            dumps(
+                {
+                    "policy_decision_point": at,
+                    "access_evaluation_endpoint": f"{at}{EVALUATION}",
+                    "access_evaluations_endpoint": f"{at}{EVALUATIONS}",
+                }
+            ),
+            200,
+            {"cache-control": "public, max-age=300"},
+            "application/json",
+        )
+
+    return [
+        Route(EVALUATION, evaluation, methods=["POST"]),
+        Route(EVALUATIONS, evaluations, methods=["POST"]),
+        Route("/.well-known/authzen-configuration", configuration),
+    ]
+
+
+async def _decide(
+    service: Service, request: Request, questions: list[Evaluation], until: bool | None
+) -> list[dict[str, Any]]:
+    """Return the answers, in the order of the questions: all of them, or until the first that is decided as `until`."""
+
+    def work(authority: Authority, _caller: Caller) -> list[dict[str, Any]]:
+        if until is None:
+            return _together(authority, questions)
+        told: list[dict[str, Any]] = []
+        for one in questions:
+            told += _together(authority, [one])
+            if told[-1]["decision"] is until:
+                break
+        return told
+
+    return await service.call(request, work)
+
+
+def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
+    """Return the answers; what tokens for the same audiences are used for is decided and recorded together."""
+    told = [{} if one.asked is not None else _spoilt(one) for one in questions]
+    for audiences in dict.fromkeys([one.audiences for one in questions if one.asked is not None]):
+        places = [
+            at for at, one in enumerate(questions) if one.asked is not None and one.audiences == audiences
+        ]
+        asked = tuple([one for at in places if (one := questions[at].asked) is not None])
+        recorded = authority.perform(Authorize(asked=asked, audiences=audiences))
+        for at, verdict in zip(places, recorded.verdicts, strict=True):
+            told[at] = _told(verdict, recorded)
+    return told
+
+
+def _told(verdict: Verdict, recorded: Recorded) -> dict[str, Any]:
+    context: dict[str, Any] = {"event": recorded.event, "rules": list(verdict.rules)}
+    if verdict.reason is not None:
+        context["reason"] = verdict.reason
+    if verdict.scope is not None:
+        context["scope"] = verdict.scope
+    if verdict.valid and verdict.credential is not None:
+        one = verdict.credential
+        context |= {"jti": one.jti, "agent": one.agent, "delegator": one.delegator, "task": one.task}
+    return {"decision": verdict.allowed, "context": context}
+
+
+def _spoilt(one: Evaluation) -> dict[str, Any]:
+    if one.error is None:
+        return {"decision": False, "context": {"reason": one.denial}}
+    return {"decision": False, "context": {"error": {"status": 400, "message": one.error}}}
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UsageError("the content type must be application/json")
+    try:
+        body = strictjson.loads(await request.body(), "the request")
+    except strictjson.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+    if type(body) is not dict:
+        raise UsageError("the request is no JSON object")
+    return body
+
+
+def _several(body: Mapping[str, Any], several: object, until: bool | None) -> list[Evaluation]:
+    if type(several) is not list:
+        raise UsageError("evaluations is no array")
+    most = MOST if until is None else _MOST_IN_ORDER
+    if len(several) > most:
+        raise UsageError(f"there are more than {most} evaluations")
+    usual = {name: body[name] for name in _PARTS if name in body}
+    # Section 7.1.1: what an evaluation says stands instead of what the request says, as a whole.
+    return [
+        _read({**usual, **one}) if type(one) is dict else Evaluation(None, error="it is no JSON object")
+        for one in several
+    ]
+
+
+def _semantic(body: Mapping[str, Any]) -> bool | None:
+    options = body.get("options", {})
+    named = options.get("evaluations_semantic", "execute_all") if type(options) is dict else None
+    if type(named) is not str or named not in _SEMANTICS:
+        raise UsageError(f"evaluations_semantic is one of {', '.join(_SEMANTICS)}")
+    return _SEMANTICS[named]
+
+
+def _read(stated: Mapping[str, Any]) -> Evaluation:
+    """Return what one evaluation asks.
+
+    The subject is a credential: of the type `token`, with the token itself as `properties.token`, or as its `id`; and
+    perhaps whom it must be meant for as `properties.audience`, a text or several. The resource is TYPE:ID, or its id
+    alone where its type is `resource`.
+    """
+    try:
+        subject, resource = _part(stated, "subject"), _part(stated, "resource")
+        texts = [_text(subject, "subject", "type"), _text(subject, "subject", "id")]
+        kind, id_ = _text(resource, "resource", "type"), _text(resource, "resource", "id")
+        action = _text(_part(stated, "action"), "action", "name")
+        context = _part(stated, "context") if "context" in stated else {}
+    except UsageError as error:
+        return Evaluation(None, error=error.message)
+    try:
+        return Evaluation(
+            Asked(
+                _token(subject, *texts),
+                check_action(action),
+                check_resource(id_ if kind == _GENERIC else f"{kind}:{id_}"),
+                check_context(context) if context else EMPTY,
+            ),
+            _audiences(subject),
+        )
+    except UsageError as error:
+        return Evaluation(None, denial=error.message)
+
+
+def _part(stated: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = stated.get(name)
+    if type(part) is not dict:
+        raise UsageError(f"its {name} is missing, or no object")
+    return part
+
+
+def _text(part: Mapping[str, Any], name: str, member: str) -> str:
+    value = part.get(member)
+    if type(value) is not str or not value:
+        raise UsageError(f"the {member} of its {name} is missing, or no text")
+    return value
+
+
+def _token(subject: Mapping[str, Any], kind: str, id_: str) -> Secret:
+    if kind != "token":
+        raise UsageError(
+            "who acts is proved by a credential and never named: the type of the subject is token"
+        )
+    properties = subject.get("properties", {})
+    token = properties.get("token", id_) if type(properties) is dict else None
+    if type(token) is not str or not token:
+        raise UsageError("the token of the subject is no text")
+    return Secret.single(token)
+
+
+def _audiences(subject: Mapping[str, Any]) -> tuple[str, ...]:
+    said = subject.get("properties", {}).get("audience", [])
+    named = [said] if type(said) is str else said
+    if type(named) is not list or not all(type(one) is str for one in named):
+        raise UsageError("the audience of the subject is neither a text nor several")
+    return tuple([check_audience(one) for one in named])
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers of each answer; the id of a request is given back (section 10.1.3)."""
+    headers = {"cache-control": "no-store"}
+    id_ = request.headers.get("x-request-id")
+    if id_ is not None and len(id_) <= _LONGEST_ID and id_.isascii() and id_.isprintable():
+        headers["x-request-id"] = id_
+    return headers
+
+
+def _json(request: Request, value: object) -> Response:
+    return Response(dumps(value), 200, _headers(request), "application/json")
+
+
+def _trouble(request: Request, status: int, why: str, more: Mapping[str, str] | None = None) -> Response:
+    """Return an error as a text (section 10.1.2)."""
+    record_of(request.scope).error = "usage" if status == 400 else "refused"
+    return PlainTextResponse(why, status, {**_headers(request), **(more or {})})
+
+
+def _failed(service: Service, request: Request, error: JitidError) -> Response:
+    if isinstance(error, LimitedError):
+        service.metrics.count("limited")
+    more = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers_of(error)}
+    answer = _trouble(request, status_of(error), error.message, more)
+    record_of(request.scope).error = error.code
+    return answer

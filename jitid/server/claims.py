@@ -1,0 +1,63 @@
+"""What a valid credential says, as introspection tells it (RFC 7662, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.name import spiffe_id
+
+if TYPE_CHECKING:
+    from jitid.authority.token_operations import Introspected
+
+DEAD: dict[str, Any] = {"active": False}
+"""All that is ever said of what is not valid, whatever it is not valid for."""
+
+
+def told(found: Introspected) -> dict[str, Any]:
+    """Return the claims of a credential: those of a signed one as they are signed, of an opaque one the same."""
+    credential = found.credential
+    context: dict[str, Any] = {
+        "id": credential.id,
+        "kind": credential.kind,
+        "depth": credential.depth,
+        "sensitivity": credential.sensitivity,
+    }
+    if credential.purpose is not None:
+        context["purpose"] = credential.purpose
+    claims: dict[str, Any] = {
+        "active": True,
+        "token_type": "Bearer",
+        "iss": found.issuer,
+        "sub": credential.delegator,
+        "act": _act(found),
+        "client_id": credential.agent,
+        "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
+        "scope": " ".join(credential.scopes),
+        "exp": credential.expires_at,
+        "iat": credential.issued_at,
+        "nbf": credential.issued_at,
+        "jti": credential.jti,
+        "txn": credential.task,
+        "delegator_proof": credential.delegator_proof,
+        "jitid": context,
+    }
+    if credential.superseded_at is not None:
+        # A successor stands for it from then on.
+        claims["exp"] = min(credential.expires_at, credential.superseded_at)
+    if credential.details is not None:
+        claims["authorization_details"] = strictjson.loads(credential.details)
+    return claims
+
+
+def _act(found: Introspected) -> dict[str, Any]:
+    """Return who acts now with those who acted before inside (RFC 8693, section 4.1)."""
+    act: dict[str, Any] | None = None
+    for agent, task, id_ in (
+        *[(one.agent, one.task, one.id) for one in reversed(found.lineage)],
+        (found.credential.agent, found.credential.task, found.credential.id),
+    ):
+        sub = spiffe_id(found.trust_domain, agent, task, id_)
+        act = {"sub": sub} if act is None else {"sub": sub, "act": act}
+    assert act is not None
+    return act

@@ -1,0 +1,84 @@
+"""What clients find by themselves: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517), AuthZEN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jitid.authority.operations import PublishKeys
+from jitid.jws import ALGORITHMS
+from jitid.server import granting, oauth
+from jitid.server.answers import dumps
+from jitid.server.oautherror import document
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.server.service import Service
+
+KEYS = "/jwks"
+
+_PUBLIC = {"cache-control": "public, max-age=60"}
+"""For so many seconds a verifier may go on without asking: no longer than it takes that a key is revoked."""
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of what is public."""
+    metadata = _metadata(service)
+
+    async def found(_request: Request) -> Response:
+        if metadata is None:
+            return document(
+                {
+                    "error": "no_discovery",
+                    "error_description": (
+                        f"the issuer of this ledger is {service.issuer}, which is no address, and clients look for "
+                        "metadata at the address that is the issuer (RFC 8414, section 3): make the ledger of an "
+                        "authority for OAuth clients with the setting issuer = its https address. The keys are at "
+                        f"{service.base_url}{KEYS}"
+                    ),
+                },
+                404,
+            )
+        return Response(dumps(metadata), 200, _PUBLIC, "application/json")
+
+    async def keys(_request: Request) -> Response:
+        published = await service.within(lambda authority: authority.perform(PublishKeys()))
+        return Response(dumps(published), 200, _PUBLIC, "application/jwk-set+json")
+
+    path = "" if metadata is None else urlsplit(service.issuer).path.rstrip("/")
+    places = {
+        # RFC 8414, section 3.1, puts the well-known part before the issuer's path, OpenID Connect behind it.
+        f"/.well-known/oauth-authorization-server{path}",
+        f"/.well-known/openid-configuration{path}",
+        f"{path}/.well-known/openid-configuration",
+    }
+    return [*[Route(place, found) for place in sorted(places)], Route(KEYS, keys)]
+
+
+def _metadata(service: Service) -> dict[str, Any] | None:
+    """Return the metadata of the authorization server; None if its issuer is no address."""
+    if urlsplit(service.issuer).scheme not in ("https", "http"):
+        return None
+    at = service.base_url
+    found: dict[str, Any] = {
+        "issuer": service.issuer,
+        "jwks_uri": f"{at}{KEYS}",
+        "grant_types_supported": list(granting.GRANTS),
+        # There is no authorization endpoint; the member is required all the same.
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
+    }
+    for name, path in (
+        ("token", oauth.TOKEN),
+        ("introspection", oauth.INTROSPECT),
+        ("revocation", oauth.REVOKE),
+    ):
+        found[f"{name}_endpoint"] = f"{at}{path}"
+        # A bearer of ours has no name among the registered methods.
+        found[f"{name}_endpoint_auth_methods_supported"] = []
+    return found

@@ -1,0 +1,134 @@
+"""Forward authentication: a proxy (nginx `auth_request` and its like) asks whether it may let a request through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jitid.authority.operations import Verify
+from jitid.authority.use_operations import Authorize
+from jitid.authorization import Asked, check_action, check_resource
+from jitid.caller import Caller
+from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
+from jitid.name import check_audience
+from jitid.scope import Scope, parse_scope, uncovered
+from jitid.secret import Secret
+from jitid.server.form import MAX_FORM, parse_form
+from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, plain
+from jitid.server.record import record_of
+from jitid.tokenform import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.local import LocalAuthority
+    from jitid.credential import Credential
+    from jitid.server.service import Service
+
+PLACE = "/forward-auth"
+
+_PROXY = Caller("system:forward-auth", frozenset({"verifier"}))
+"""As whom it is counted: the proxy needs no credential of its own, for what it shows is its client's, and each client
+learns no more than whether its own still works."""
+
+_KNOWN = ("audience", "scope", "action")
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the route of forward authentication."""
+
+    async def ask(request: Request) -> Response:
+        try:
+            audiences, scopes, action = _wanted(request)
+        except (UsageError, OAuthError) as error:
+            # A mistake of whoever set up the proxy: it lets nobody through.
+            return Response(f"{error}\n", 400, KEPT_NOWHERE, "text/plain")
+        token = _bearer(request)
+        if token is None:
+            return _challenge(request, 401, "")
+        resource = _resource(request)
+
+        def work(authority: LocalAuthority) -> Credential:
+            serving = authority.serving(_PROXY)
+            # What is not valid is not written down: anybody could fill the ledger with it.
+            found = serving.perform(Verify(token=token, audiences=audiences))
+            if action is None:
+                return found
+            (verdict,) = serving.perform(
+                Authorize(asked=(Asked(token, action, check_resource(resource)),), audiences=audiences)
+            ).verdicts
+            if not verdict.valid or verdict.credential is None:
+                raise InvalidCredentialError(verdict.reason or "the token is not valid")
+            if not verdict.allowed:
+                raise PolicyDeniedError(verdict.reason or "denied")
+            return verdict.credential
+
+        try:
+            found = await service.within(work)
+        except InvalidCredentialError as error:
+            return _challenge(request, 401, _error("invalid_token", error.message))
+        except (PolicyDeniedError, UsageError) as error:
+            return _challenge(request, 403, _error("insufficient_scope", error.message))
+        missing = uncovered([Scope(scope) for scope in found.scopes], scopes)
+        if missing:
+            told = _error("insufficient_scope", "the token does not hold a scope that this needs")
+            return _challenge(request, 403, f'{told}, scope="{" ".join(scopes)}"')
+        return Response(headers={**KEPT_NOWHERE, **_headers(found)})
+
+    return [Route(PLACE, ask, methods=["GET"])]
+
+
+def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope | None]:
+    """Return what the proxy demands: for whom tokens must be, what they must hold, what they must permit."""
+    query = request.scope["query_string"]
+    form = parse_form(query[: MAX_FORM + 1], ("audience", "scope"))
+    if not set(form.names()) <= set(_KNOWN):
+        raise UsageError(f"the parameters are {', '.join(_KNOWN)}")
+    action = form.one("action")
+    return (
+        tuple(check_audience(one) for one in form.many("audience")),
+        tuple(parse_scope(one) for text in form.many("scope") for one in text.split(" ")),
+        None if action is None else check_action(action),
+    )
+
+
+def _bearer(request: Request) -> Secret | None:
+    """Return the token of the original request (RFC 6750, section 2.1), which the proxy hands on as it is."""
+    found = request.headers.getlist("authorization")
+    if len(found) != 1:
+        return None
+    scheme, _, token = found[0].partition(" ")
+    token = token.strip(" ")
+    return Secret.single(token) if scheme.lower() == "bearer" and 0 < len(token) <= MAX_TOKEN else None
+
+
+def _resource(request: Request) -> str:
+    """Return what the original request is for: its path. A query may hold anything, secrets too, and is not kept."""
+    headers = request.headers
+    address = headers.get("x-original-uri") or headers.get("x-forwarded-uri") or ""
+    return address.partition("?")[0].partition("#")[0]
+
+
+def _error(code: str, why: str) -> str:
+    return f'error="{code}", error_description="{plain(why)}"'
+
+
+def _challenge(request: Request, status: int, error: str) -> Response:
+    """Refuse (RFC 6750, section 3): with 401 a better token helps, with 403 this client gets nowhere."""
+    record_of(request.scope).error = "invalid_credential" if status == 401 else "denied"
+    said = 'Bearer realm="jitid"' + (f", {error}" if error else "")
+    return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": said})
+
+
+def _headers(found: Credential) -> dict[str, str]:
+    """Return who acts, for the proxy to hand on. Names have no character that a header could not have."""
+    return {
+        "x-jitid-agent": found.agent,
+        "x-jitid-delegator": found.delegator,
+        "x-jitid-task": found.task,
+        "x-jitid-scopes": " ".join(found.scopes),
+        "x-jitid-id": found.id,
+        "x-jitid-jti": found.jti,
+    }

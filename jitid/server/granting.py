@@ -1,0 +1,227 @@
+"""The token endpoint: token exchange (RFC 8693), and client credentials (RFC 6749, section 4.4) for systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from jitid import strictjson
+from jitid.authority.actors import own_agent
+from jitid.authority.exchanging import new_task
+from jitid.authority.operations import Issue
+from jitid.authority.token_operations import Exchange
+from jitid.credential import Kind
+from jitid.errors import UsageError
+from jitid.lifetime import parse_duration
+from jitid.name import check_audience, check_name
+from jitid.request import IssueRequest
+from jitid.scope import Scope, parse_scope
+from jitid.secret import Secret
+from jitid.server.oautherror import OAuthError, document, usage
+from jitid.task import MAX_PURPOSE, SENSITIVITIES
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from jitid.authority.protocol import Authority
+    from jitid.caller import Caller
+    from jitid.issuance import Issued
+    from jitid.oidc import Sort
+    from jitid.server.form import Form
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+CLIENT_CREDENTIALS = "client_credentials"
+GRANTS = (EXCHANGE, CLIENT_CREDENTIALS)
+
+REPEATABLE = ("resource", "audience")
+"""What may be named several times (RFC 8693, section 2.1; RFC 8707, section 2)."""
+
+_TYPE = "urn:ietf:params:oauth:token-type:"
+_SORTS: dict[str, Sort] = {
+    f"{_TYPE}access_token": "access_token",
+    f"{_TYPE}id_token": "id_token",
+    f"{_TYPE}jwt": "jwt",
+}
+_MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
+"""What an exchange can be asked for (RFC 8693, section 3)."""
+
+_OURS = "jitid_"
+_OWN = frozenset(
+    f"{_OURS}{name}" for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower")
+)
+"""Parameters of our own, with a prefix of ours (RFC 6749, section 8.2)."""
+
+
+class Wanted(NamedTuple):
+    """A request at the token endpoint, as far as it can be read without knowing who asks."""
+
+    grant: str
+    request: IssueRequest
+    agent: str | None
+    subject: Secret | None = None
+    subject_sort: Sort = "jwt"
+    actor: Secret | None = None
+    actor_sort: Sort = "jwt"
+    type: str = _MADE[0]
+
+
+def wanted(form: Form) -> Wanted:
+    """Return what a form asks for. Raises OAuthError."""
+    grant = form.need("grant_type")
+    if grant not in GRANTS:
+        raise OAuthError("unsupported_grant_type", f"the grants are {' and '.join(GRANTS)}")
+    unknown = [name for name in form.names() if name.startswith(_OURS) and name not in _OWN]
+    if unknown:
+        raise OAuthError(
+            "invalid_request", f"there is no such parameter; known are {', '.join(sorted(_OWN))}"
+        )
+    agent = form.one("jitid_agent")
+    request = _request(form)
+    if agent is not None:
+        agent = _checked("invalid_request", lambda: check_name(agent or "", "agent"))
+    if grant == CLIENT_CREDENTIALS:
+        return Wanted(grant, request, agent)
+    kind = form.one("requested_token_type") or _MADE[0]
+    if kind not in _MADE or (kind == _MADE[1] and request.kind != Kind.JWT):
+        raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
+    subject, subject_sort = _token(form, "subject_token")
+    actor, actor_sort = _token(form, "actor_token", needed=False)
+    assert subject is not None
+    return Wanted(grant, request, agent, subject, subject_sort, actor, actor_sort, kind)
+
+
+def grant(authority: Authority, caller: Caller, wanted: Wanted) -> Issued:
+    """Issue what a client wants. Raises OAuthError where it cannot have it by that grant, and as issuing does."""
+    request = wanted.request._replace(agent=wanted.agent or own_agent(caller))
+    if wanted.subject is not None:
+        return authority.perform(
+            Exchange(
+                request=request,
+                subject=wanted.subject,
+                subject_sort=wanted.subject_sort,
+                actor=wanted.actor,
+                actor_sort=wanted.actor_sort,
+            )
+        )
+    if caller.delegator is None or not caller.delegator.startswith("system:"):
+        raise OAuthError(
+            "unauthorized_client",
+            f"{caller.name} is no system: an agent exchanges its own token, and for people there is their own",
+        )
+    if wanted.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
+        raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")
+    request = request._replace(delegator=caller.delegator, task=request.task or new_task(request.agent))
+    (issued,) = authority.perform(Issue(requests=(request,)))
+    return issued
+
+
+def answer(wanted: Wanted, issued: Issued) -> Response:
+    """Return the answer with the token (RFC 6749, section 5.1; RFC 8693, section 2.2.1)."""
+    (one,) = issued.credentials
+    told: dict[str, Any] = {
+        "access_token": one.secret.reveal(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_at - issued.issued_at,
+        "jitid": {"id": one.id, "jti": one.jti, "task": issued.task},
+    }
+    if wanted.grant == EXCHANGE:
+        told["issued_token_type"] = wanted.type
+    if issued.scopes:
+        told["scope"] = " ".join(issued.scopes)
+    if wanted.request.details:
+        # RFC 9396, section 7.
+        told["authorization_details"] = [strictjson.loads(text) for text in wanted.request.details]
+    return document(told)
+
+
+def _request(form: Form) -> IssueRequest:
+    ttl, task = form.one("jitid_ttl"), form.one("jitid_task")
+    purpose, sensitivity = form.one("jitid_purpose"), form.one("jitid_sensitivity")
+    kind = form.one("jitid_kind") or Kind.JWT.value
+    narrower = form.one("jitid_allow_narrower")
+    if sensitivity not in (None, *SENSITIVITIES):
+        raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
+    if purpose is not None and len(purpose) > MAX_PURPOSE:
+        raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
+    if kind not in [one.value for one in Kind]:
+        raise OAuthError("invalid_request", f"the kinds are {', '.join(Kind)}")
+    if narrower not in (None, "true", "false"):
+        raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
+    return IssueRequest(
+        task=None if task is None else _checked("invalid_request", lambda: check_name(task, "task")),
+        delegator=None,
+        agent="",
+        kind=kind,
+        scopes=_scopes(form.one("scope")),
+        audiences=_audiences(form),
+        ttl=None if ttl is None else _checked("invalid_request", lambda: parse_duration(ttl)),
+        purpose=purpose,
+        sensitivity=sensitivity,
+        details=_details(form.one("authorization_details")),
+        allow_narrower=narrower == "true",
+    )
+
+
+def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - whatever the check returns
+    try:
+        return check()
+    except UsageError as error:
+        raise usage(code, error) from None
+
+
+def _scopes(text: str | None) -> tuple[Scope, ...]:
+    if text is None:
+        return ()
+    try:
+        # RFC 6749, section 3.3: one space between two.
+        return tuple(parse_scope(one) for one in text.split(" "))
+    except UsageError as error:
+        raise usage("invalid_scope", error) from None
+
+
+def _audiences(form: Form) -> tuple[str, ...]:
+    """Return whom the token is for, who must be named (RFC 8707, section 2)."""
+    resources, audiences = form.many("resource"), form.many("audience")
+    if not resources and not audiences:
+        raise OAuthError(
+            "invalid_target", "whom the token is for is not named: give a resource or an audience"
+        )
+    for resource in resources:
+        try:
+            absolute = bool(urlsplit(resource).scheme) and "#" not in resource
+        except ValueError:
+            absolute = False
+        if not absolute:
+            raise OAuthError("invalid_target", "a resource is an absolute URI without a fragment")
+    try:
+        return tuple(dict.fromkeys([check_audience(one) for one in (*resources, *audiences)]))
+    except UsageError as error:
+        raise usage("invalid_target", error) from None
+
+
+def _details(text: str | None) -> tuple[str, ...]:
+    """Return each of the `authorization_details` (RFC 9396, section 2) as canonical JSON text."""
+    if text is None:
+        return ()
+    try:
+        details = strictjson.loads(text, "authorization_details")
+        if type(details) is not list or not details:
+            raise strictjson.StrictJSONError("authorization_details is no JSON array with something in it")
+        if not all(type(one) is dict and type(one.get("type")) is str and one["type"] for one in details):
+            raise strictjson.StrictJSONError("each of the authorization_details is an object with a type")
+        return tuple([strictjson.dumps(one) for one in details])
+    except strictjson.StrictJSONError as error:
+        raise OAuthError("invalid_authorization_details", str(error)) from None
+
+
+def _token(form: Form, name: str, *, needed: bool = True) -> tuple[Secret | None, Sort]:
+    """Return a token of the form with its type; each needs the other (RFC 8693, section 2.1)."""
+    text = form.need(name) if needed else form.one(name)
+    said = form.one(f"{name}_type")
+    if text is None:
+        if said is not None:
+            raise OAuthError("invalid_request", f"there is a {name}_type without {name}")
+        return None, "jwt"
+    if said not in _SORTS:
+        raise OAuthError("invalid_request", f"{name}_type is one of {', '.join(_SORTS)}")
+    return Secret.single(text), _SORTS[said]

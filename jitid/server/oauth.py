@@ -1,0 +1,98 @@
+"""The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jitid.authority.token_operations import Introspect, RevokeToken
+from jitid.errors import InvalidCredentialError, JitidError
+from jitid.secret import Secret
+from jitid.server import client, granting
+from jitid.server.answers import LimitedError
+from jitid.server.claims import DEAD, told
+from jitid.server.form import read_form
+from jitid.server.oautherror import KEPT_NOWHERE, OAuthError, as_oauth, document
+from jitid.server.record import record_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.protocol import Authority
+    from jitid.caller import Caller
+    from jitid.issuance import Issued
+    from jitid.server.service import Service
+
+TOKEN = "/token"  # noqa: S105 - a path
+INTROSPECT = "/introspect"
+REVOKE = "/revoke"
+
+Endpoint = Callable[["Request"], Awaitable[Response]]
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of OAuth."""
+
+    async def token(request: Request) -> Response:
+        form = await read_form(request, granting.REPEATABLE)
+        wanted = granting.wanted(form)
+
+        def work(authority: Authority, caller: Caller) -> Issued:
+            client.must_be_named(form, caller)
+            return granting.grant(authority, caller, wanted)
+
+        return granting.answer(wanted, await client.call(service, request, form, work))
+
+    async def introspect(request: Request) -> Response:
+        form = await read_form(request)
+        presented = Secret.single(form.need("token"))
+
+        def work(authority: Authority, caller: Caller) -> dict[str, Any]:
+            client.must_be_named(form, caller)
+            try:
+                return told(authority.perform(Introspect(token=presented)))
+            except InvalidCredentialError:
+                return DEAD
+
+        return document(await client.call(service, request, form, work))
+
+    async def revoke(request: Request) -> Response:
+        form = await read_form(request)
+        # What sort of token it is, is told by itself (section 2.1: the hint may be ignored).
+        operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
+
+        def work(authority: Authority, caller: Caller) -> None:
+            client.must_be_named(form, caller)
+            authority.perform(operation)
+
+        await client.call(service, request, form, work)
+        return Response(headers=KEPT_NOWHERE)
+
+    return [
+        Route(TOKEN, _endpoint(service, token), methods=["POST"]),
+        Route(INTROSPECT, _endpoint(service, introspect, refused=403), methods=["POST"]),
+        Route(REVOKE, _endpoint(service, revoke, refused=403), methods=["POST"]),
+    ]
+
+
+def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:
+    """Return an endpoint that tells errors as OAuth does."""
+
+    @wraps(endpoint)
+    async def answering(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except OAuthError as error:
+            found = error
+        except JitidError as error:
+            if isinstance(error, LimitedError):
+                service.metrics.count("limited")
+            found = as_oauth(error, refused=refused)
+        record_of(request.scope).error = found.code
+        return found.response()
+
+    return answering

@@ -1,0 +1,92 @@
+"""An authority that serves this user over its socket in some roles, and forms to ask it with."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.real import Shell
+from tests.serving import Answer, Served, serving
+from tests.tokens.signed import P256, jwk, token
+
+ISSUER = "http://127.0.0.1:8477"
+IDP = "https://id.example"
+API = "https://api.example"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE = "urn:ietf:params:oauth:token-type:"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+class Asked:
+    """A service, and what it is asked."""
+
+    def __init__(self, served: Served, shell: Shell) -> None:
+        self.served = served
+        self.shell = shell
+
+    def form(self, path: str, *pairs: tuple[str, str], bearer: str | None = None, **more: str) -> Answer:
+        """Post a form."""
+        body = urlencode([*pairs, *more.items()]).encode()
+        headers = FORM if bearer is None else {**FORM, "authorization": f"Bearer {bearer}"}
+        return self.served.ask("POST", path, body, headers)
+
+    def json(self, path: str, document: object, **headers: str) -> Answer:
+        """Post a document."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        return self.served.ask("POST", path, body, {"content-type": "application/json", **headers})
+
+    def exchange(self, subject: str | None = None, sort: str = "id_token", **more: str) -> Answer:
+        """Exchange a token; that of a configured issuer unless another is given."""
+        fields = {
+            "grant_type": EXCHANGE,
+            "subject_token": subject or id_token(),
+            "subject_token_type": TYPE + sort,
+            "audience": API,
+            **more,
+        }
+        return self.form("/token", **{name: value for name, value in fields.items() if value})
+
+    def token(self, **more: str) -> str:
+        """Return a token that was exchanged."""
+        done = self.exchange(**more)
+        assert done.status == 200, done.body
+        return str(done.json["access_token"])
+
+
+def id_token(typ: str = "JWT", **claims: Any) -> str:
+    """Return a token of the configured issuer."""
+    now = int(time.time())
+    plain = {"iss": IDP, "aud": "jitid", "sub": "alice", "iat": now, "exp": now + 300}
+    return token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256)
+
+
+def configured(folder: Path, roles: Sequence[str], more: str = "") -> Shell:
+    """Return a shell with a configuration that believes an issuer, and gives this user roles over the socket."""
+    shell = Shell(folder)
+    keys = folder / "jwks.json"
+    keys.write_text(json.dumps({"keys": [jwk(P256, kid="k", use="sig")]}))
+    keys.chmod(0o644)
+    place = folder / ".config/jitid/config.toml"
+    place.parent.mkdir(parents=True)
+    place.write_text(
+        f'issuer = "{ISSUER}"\n[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
+        + (f"[socket.role]\n{getpass.getuser()} = {json.dumps(roles)}\n" if roles else "")
+        + more
+    )
+    place.chmod(0o600)
+    return shell
+
+
+@contextmanager
+def asking(folder: Path, *roles: str) -> Iterator[Asked]:
+    """Serve this user in these roles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shell = configured(folder, roles)
+    with serving(folder, "--socket", str(folder / "jitid.sock"), ledger=shell.ledger) as served:
+        yield Asked(served, shell)

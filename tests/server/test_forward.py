@@ -1,0 +1,120 @@
+"""Forward authentication: nginx lets through what a valid token permits, and tells the service behind it who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.nginx import get, nginx
+from tests.server.asking import API, Asked, asking
+
+PLACE = f"/forward-auth?audience={API}"
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Serve this user as issuer."""
+    with asking(tmp_path_factory.mktemp("full"), "issuer", "responder") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def live(asked: Asked) -> str:
+    """Return a token for the API."""
+    return asked.token(scope="http:GET:/repo/*", jitid_agent="planner", jitid_task="T-1")
+
+
+def ask(asked: Asked, place: str, bearer: str | None, **headers: str) -> tuple[int, str]:
+    """Ask as a proxy does; return the status and what the client is told."""
+    if bearer is not None:
+        headers["authorization"] = f"Bearer {bearer}"
+    done = asked.served.ask("GET", place, headers=headers)
+    return done.status, done.headers.get("www-authenticate", "")
+
+
+def test_a_valid_token_passes_and_is_told(asked: Asked, live: str) -> None:
+    done = asked.served.ask("GET", PLACE, headers={"authorization": f"bearer {live}"})
+    assert done.status == 200
+    told = {name: done.headers[f"x-jitid-{name}"] for name in ("agent", "delegator", "task", "scopes")}
+    assert told == {
+        "agent": "planner",
+        "delegator": "user:alice",
+        "task": "T-1",
+        "scopes": "http:GET:/repo/*",
+    }
+
+
+def test_what_does_not_pass_is_challenged(asked: Asked, live: str) -> None:
+    """RFC 6750, section 3."""
+    assert ask(asked, PLACE, None) == (401, 'Bearer realm="jitid"')
+    for bearer in ("nonsense", live[:-4], "jitid_" + "0" * 38):
+        status, said = ask(asked, PLACE, bearer)
+        assert (status, 'error="invalid_token"' in said) == (401, True)
+        assert bearer not in said
+    status, said = ask(asked, "/forward-auth", live)
+    assert (status, "another audience" in said) == (401, True)
+    status, said = ask(asked, f"{PLACE}&scope=repo:write", live)
+    assert (status, 'error="insufficient_scope"' in said, 'scope="repo:write"' in said) == (403, True, True)
+    assert ask(asked, f"{PLACE}&scope=http:GET:/repo/x", live)[0] == 200
+    dead = asked.token()
+    asked.form("/revoke", token=dead)
+    assert ask(asked, PLACE, dead)[0] == 401
+
+
+def test_an_action_is_decided_by_its_path_and_recorded_without_its_query(asked: Asked, live: str) -> None:
+    place = f"{PLACE}&action=http:GET"
+    query = "?secret=abc"
+    assert ask(asked, place, live, **{"X-Original-URI": f"/repo/web{query}"})[0] == 200
+    assert ask(asked, place, live, **{"X-Forwarded-Uri": f"/repo/web{query}"})[0] == 200
+    assert ask(asked, place, live, **{"X-Original-URI": "/other"})[0] == 403
+    # Without a path there is nothing to decide on.
+    assert ask(asked, place, live)[0] == 403
+    kept = b"".join(path.read_bytes() for path in asked.shell.ledger.iterdir() if path.is_file())
+    assert b"/repo/web" in kept
+    assert b"secret=abc" not in kept
+
+
+def test_nobody_fills_the_ledger_with_what_is_not_valid(asked: Asked) -> None:
+    before = asked.shell.good("audit", "log", "--operation", "use")
+    for _ in range(3):
+        done = ask(asked, f"{PLACE}&action=http:GET", "nonsense", **{"X-Original-URI": "/repo/web"})
+        assert done[0] == 401
+    assert asked.shell.good("audit", "log", "--operation", "use") == before
+
+
+@pytest.mark.parametrize(
+    "query", ["audienc=x", "audience=a b", "scope=%ff", "action=http:*", "action=a&action=b"]
+)
+def test_a_proxy_that_is_set_up_wrongly_lets_nobody_through(asked: Asked, live: str, query: str) -> None:
+    """Nginx makes 500 of anything but 401 and 403."""
+    assert ask(asked, f"/forward-auth?{query.replace(' ', '%20')}", live)[0] == 400
+
+
+def test_nginx_asks_before_it_serves(tmp_path: Path, asked: Asked, live: str) -> None:
+    locations = f"""
+        location / {{
+            auth_request /check;
+            auth_request_set $agent $upstream_http_x_jitid_agent;
+            auth_request_set $delegator $upstream_http_x_jitid_delegator;
+            try_files /nothing @behind;
+        }}
+        location @behind {{
+            add_header X-Seen "$agent for $delegator";
+            return 200 "behind";
+        }}
+        location = /check {{
+            internal;
+            proxy_pass http://unix:{asked.served.socket}:/forward-auth?audience={API}&action=http:$request_method;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_set_header X-Original-URI $request_uri;
+        }}
+    """
+    with nginx(tmp_path, locations) as address:
+        status, headers, body = get(f"{address}/repo/web?a=b", Authorization=f"Bearer {live}")
+        assert (status, body, headers["X-Seen"]) == (200, "behind", "planner for user:alice")
+        assert get(f"{address}/other", Authorization=f"Bearer {live}")[0] == 403
+        assert get(f"{address}/repo/web")[0] == 401
+        assert get(f"{address}/repo/web", Authorization="Bearer nonsense")[0] == 401

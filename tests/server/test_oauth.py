@@ -1,0 +1,292 @@
+"""The OAuth endpoints as the RFCs have them: what is granted, what is refused and how that is told."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.asking import API, EXCHANGE, IDP, ISSUER, TYPE, Asked, asking, id_token
+from tests.serving import serving
+from tests.tokens.signed import ED25519, token
+
+LOGIN = getpass.getuser()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Serve this user without any role."""
+    with asking(tmp_path_factory.mktemp("plain")) as asked:
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Serve this user as issuer, verifier and responder."""
+    with asking(tmp_path_factory.mktemp("full"), "issuer", "verifier", "responder") as asked:
+        yield asked
+
+
+def test_the_metadata_names_the_endpoints(plain: Asked) -> None:
+    """RFC 8414, section 2; the same for OpenID Connect Discovery."""
+    found = plain.served.ask("GET", "/.well-known/oauth-authorization-server")
+    assert found.json["issuer"] == ISSUER
+    assert EXCHANGE in found.json["grant_types_supported"]
+    assert found.json == plain.served.ask("GET", "/.well-known/openid-configuration").json
+    (key,) = plain.served.ask("GET", "/jwks").json["keys"]
+    assert "d" not in key
+
+
+def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> None:
+    """RFC 8414, section 3.3: clients compare the issuer with where they found the metadata."""
+    with serving(tmp_path) as served:
+        for path in ("oauth-authorization-server", "openid-configuration"):
+            refused = served.ask("GET", f"/.well-known/{path}")
+            assert refused.status == 404
+            assert "the setting issuer" in refused.json["error_description"]
+        assert served.ask("GET", "/jwks").json["keys"]
+
+
+def test_an_exchange_names_delegator_and_actor(full: Asked) -> None:
+    """RFC 8693, section 2.2.1; RFC 9068, section 2.2."""
+    done = full.exchange(scope="repo:read", jitid_task="T-1", jitid_agent="planner")
+    assert done.status == 200, done.body
+    assert (done.headers["cache-control"], done.headers["pragma"]) == ("no-store", "no-cache")
+    told = done.json
+    assert (told["token_type"], told["expires_in"], told["scope"]) == ("Bearer", 900, "repo:read")
+    assert told["issued_token_type"] == f"{TYPE}access_token"
+    claims = full.form("/introspect", token=told["access_token"]).json
+    assert claims["active"] is True
+    expected = ("user:alice", "planner", API, "repo:read", "T-1", "oidc")
+    assert (
+        tuple(claims[name] for name in ("sub", "client_id", "aud", "scope", "txn", "delegator_proof"))
+        == expected
+    )
+    assert claims["act"]["sub"].startswith("spiffe://jitid.local/agent/planner/T-1/jid_")
+
+
+def test_without_an_actor_the_client_acts_on_a_task_of_its_own(plain: Asked) -> None:
+    tasks = {plain.exchange().json["jitid"]["task"] for _ in range(2)}
+    assert len(tasks) == 2
+    assert all(task.startswith(f"{LOGIN}-") for task in tasks)
+    refused = plain.exchange(jitid_agent="planner")
+    assert (refused.status, refused.json["error"]) == (400, "unauthorized_client")
+
+
+def test_a_token_of_ours_is_delegated_and_the_chain_is_told(full: Asked) -> None:
+    """RFC 8693, section 4.1: the outermost `act` acts now."""
+    parent = full.token(scope="repo:read repo:write", jitid_agent="planner")
+    child = full.exchange(parent, "access_token", scope="repo:read", jitid_agent="coder")
+    assert child.status == 200, child.body
+    claims = full.form("/introspect", token=child.json["access_token"]).json
+    assert "/agent/coder/" in claims["act"]["sub"]
+    assert "/agent/planner/" in claims["act"]["act"]["sub"]
+    assert "act" not in claims["act"]["act"]
+    actor = full.token(jitid_agent="builder", jitid_task="T-7")
+    done = full.exchange(actor_token=actor, actor_token_type=f"{TYPE}jwt")
+    assert done.json["jitid"]["task"] == "T-7"
+    wider = full.exchange(parent, "access_token", scope="repo:delete")
+    assert (wider.status, wider.json["error"]) == (400, "invalid_scope")
+    elsewhere = full.exchange(parent, "access_token", audience="https://other.example")
+    assert (elsewhere.status, elsewhere.json["error"]) == (400, "invalid_target")
+
+
+def test_an_opaque_token_is_introspected_like_any(full: Asked) -> None:
+    opaque = full.token(jitid_kind="opaque", scope="repo:read")
+    assert opaque.startswith("jitid_")
+    claims = full.form("/introspect", token=opaque).json
+    assert (claims["active"], claims["scope"], claims["jitid"]["kind"]) == (True, "repo:read", "opaque")
+    refused = full.exchange(requested_token_type=f"{TYPE}jwt", jitid_kind="opaque")
+    assert refused.json["error"] == "invalid_request"
+    signed = full.exchange(requested_token_type=f"{TYPE}jwt")
+    assert signed.json["issued_token_type"] == f"{TYPE}jwt"
+
+
+def test_details_are_granted_and_told(full: Asked) -> None:
+    """RFC 9396, sections 7 and 9."""
+    details = [{"type": "payment", "amount": {"value": "5", "currency": "EUR"}}]
+    done = full.exchange(authorization_details=json.dumps(details))
+    assert done.json["authorization_details"] == details
+    claims = full.form("/introspect", token=done.json["access_token"]).json
+    assert claims["authorization_details"] == details
+    wider = full.exchange(
+        done.json["access_token"], "access_token", authorization_details='[{"type": "payment"}]'
+    )
+    assert wider.json["error"] == "invalid_authorization_details"
+
+
+def test_several_resources_and_audiences_are_all_meant(full: Asked) -> None:
+    """RFC 8707, section 2; RFC 8693, section 2.1."""
+    pairs = [("resource", "https://a.example/"), ("resource", "https://b.example/"), ("audience", "c")]
+    done = full.form(
+        "/token",
+        *pairs,
+        grant_type=EXCHANGE,
+        subject_token=id_token(),
+        subject_token_type=f"{TYPE}id_token",
+    )
+    claims = full.form("/introspect", token=done.json["access_token"]).json
+    assert claims["aud"] == ["https://a.example/", "https://b.example/", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": ""}, "invalid_request"),
+        ({"audience": ""}, "invalid_target"),
+        ({"audience": "", "resource": "/relative"}, "invalid_target"),
+        ({"audience": "", "resource": "https://a.example/#fragment"}, "invalid_target"),
+        ({"audience": "a b"}, "invalid_target"),
+        ({"scope": "repo:read  repo:write"}, "invalid_scope"),
+        ({"scope": "repo:<script>"}, "invalid_scope"),
+        ({"authorization_details": "{}"}, "invalid_authorization_details"),
+        ({"authorization_details": "[]"}, "invalid_authorization_details"),
+        ({"authorization_details": '[{"type":1}]'}, "invalid_authorization_details"),
+        ({"authorization_details": '[{"type":"a","type":"b"}]'}, "invalid_authorization_details"),
+        ({"requested_token_type": f"{TYPE}refresh_token"}, "invalid_request"),
+        ({"requested_token_type": f"{TYPE}saml2"}, "invalid_request"),
+        ({"subject_token_type": ""}, "invalid_request"),
+        ({"subject_token_type": f"{TYPE}saml2"}, "invalid_request"),
+        ({"subject_token_type": f"{TYPE}access_token"}, "invalid_request"),
+        ({"actor_token_type": f"{TYPE}jwt"}, "invalid_request"),
+        ({"actor_token": "x"}, "invalid_request"),
+        ({"actor_token": "x", "actor_token_type": f"{TYPE}jwt"}, "invalid_request"),
+        ({"jitid_ttl": "soon"}, "invalid_request"),
+        ({"jitid_task": "a b"}, "invalid_request"),
+        ({"jitid_sensitivity": "secret"}, "invalid_request"),
+        ({"jitid_kind": "x509-svid"}, "invalid_request"),
+        ({"jitid_purpos": "a typing mistake"}, "invalid_request"),
+        ({"jitid_allow_narrower": "yes"}, "invalid_request"),
+        ({"jitid_sensitivity": "high"}, "access_denied"),
+        ({"client_id": "somebody"}, "invalid_client"),
+        ({"client_secret": "hunter2"}, "invalid_client"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_cannot_be_had_is_told_by_its_code(full: Asked, changed: dict[str, str], error: str) -> None:
+    """RFC 6749, section 5.2; RFC 8693, section 2.2.2; RFC 8707, section 2; RFC 9396, section 5."""
+    done = full.exchange(**changed)
+    assert (done.json["error"], done.status) == (error, 401 if error == "invalid_client" else 400)
+    assert set(done.json) == {"error", "error_description"}
+    assert done.headers["cache-control"] == "no-store"
+    assert "hunter2" not in done.body.decode()
+
+
+def test_a_policy_that_refuses_is_named(full: Asked) -> None:
+    """The rule, and nothing that a description cannot have."""
+    refused = full.exchange(jitid_sensitivity="high")
+    assert "high-needs-purpose" in refused.json["error_description"]
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": 1_000},
+        {"iss": "https://evil.example"},
+        {"aud": "other"},
+        {"aud": ["jitid", "other"]},
+        {"nbf": 1 << 40},
+        {"sub": ""},
+        {"may_act": {"sub": "nobody"}},
+        {"iss": ISSUER},
+    ],
+    ids=str,
+)
+def test_a_subject_token_that_is_not_valid_is_an_invalid_request(full: Asked, claims: dict[str, Any]) -> None:
+    """RFC 8693, section 2.2.2; the token is never told back."""
+    subject = id_token(**claims)
+    done = full.exchange(subject)
+    assert (done.status, done.json["error"]) == (400, "invalid_request")
+    assert subject.split(".")[1] not in done.body.decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none", "kid": "k"},
+        {"alg": "HS256", "kid": "k"},
+        {"alg": "EdDSA", "kid": "k"},
+        {"alg": "ES256", "kid": "other"},
+        {"alg": "ES256", "kid": "k", "crit": ["x"], "x": 1},
+    ],
+    ids=str,
+)
+def test_a_header_chooses_no_algorithm(full: Asked, header: dict[str, object]) -> None:
+    """RFC 8725, section 3.1."""
+    now = int(time.time())
+    claims = {"iss": IDP, "aud": "jitid", "sub": "alice", "iat": now, "exp": now + 300}
+    done = full.exchange(token(header, claims, ED25519))
+    assert (done.status, done.json["error"]) == (400, "invalid_request")
+
+
+def test_whom_the_subject_lets_act_may(plain: Asked) -> None:
+    """RFC 8693, section 4.4."""
+    assert plain.exchange(id_token(may_act={"sub": LOGIN})).status == 200
+    assert plain.exchange(id_token(may_act={"sub": "planner"})).status == 400
+
+
+def test_a_revoked_token_is_inactive_and_nothing_more(full: Asked) -> None:
+    """RFC 7009, section 2.2; RFC 7662, section 2.2. What descends from it too."""
+    parent = full.token(scope="repo:read")
+    child = full.token(subject=parent, sort="access_token", scope="repo:read")
+    done = full.form("/revoke", token=parent, token_type_hint="refresh_token")
+    assert (done.status, done.body) == (200, b"")
+    for dead in (parent, child, "nonsense", "jitid_" + "0" * 38, parent[:-2] + "xx"):
+        told = full.form("/introspect", token=dead)
+        assert (told.status, told.json) == (200, {"active": False})
+        assert full.form("/revoke", token=dead).status == 200
+
+
+def test_who_is_no_verifier_is_told_nothing(plain: Asked) -> None:
+    own = plain.token()
+    refused = plain.form("/introspect", token=own)
+    assert (refused.status, refused.json["error"]) == (403, "unauthorized_client")
+    assert plain.form("/revoke", token=own).status == 200
+
+
+@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+def test_a_request_that_can_be_read_in_two_ways_is_refused(full: Asked, path: str) -> None:
+    live = full.token()
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    asked = [
+        ("POST", path, f"token={live}&token={live}", form, 400),
+        ("POST", f"{path}?token={live}", f"token={live}", form, 400),
+        ("POST", path, f"token={live}", {"content-type": "application/json"}, 400),
+        ("POST", path, f"token={live}", {"content-type": "multipart/form-data; boundary=x"}, 400),
+        ("POST", path, f"token={live}", {}, 400),
+        ("POST", path, "", form, 400),
+        ("POST", path, "token=&grant_type=", form, 400),
+        ("POST", path, "token=%ff", form, 400),
+        ("POST", path, "a=" + "b" * 300_000, form, 413),
+        ("GET", f"{path}?token={live}", "", {}, 405),
+        ("PUT", path, f"token={live}", form, 405),
+    ]
+    for method, place, body, headers, status in asked:
+        done = full.served.ask(method, place, body.encode(), headers)
+        assert done.status == status, (method, place, headers, done.body)
+        assert live not in done.body.decode()
+    assert full.form("/introspect", token=live).json["active"] is True
+
+
+def test_a_bearer_that_is_none_is_an_invalid_client(full: Asked) -> None:
+    """RFC 6749, section 5.2: with 401 and the scheme that the client used."""
+    for bearer in ("nonsense", full.token(), "jitid_" + "0" * 38):
+        done = full.form("/introspect", token="x", bearer=bearer)
+        assert (done.status, done.json["error"]) == (401, "invalid_client")
+        assert done.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_nobody_finds_a_secret_in_the_log(full: Asked) -> None:
+    live, subject = full.token(), id_token()
+    full.exchange(subject)
+    full.form("/introspect", token=live)
+    full.form("/revoke", token=live)
+    log = full.served.log.read_text()
+    assert live.split(".")[2] not in log
+    assert subject.split(".")[1] not in log
