@@ -25,6 +25,11 @@ CLOCK_LEEWAY = 60
 MAX_RSA_BITS = 8192
 """A longer modulus buys no safety, only time for whoever sends tokens."""
 
+MAX_KEY = 8192
+"""The longest text of a key that is read, in characters."""
+
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
 _LONGEST = 100
 _TOLD = 5
 """So many names are told in a sentence, and so many characters of each."""
@@ -274,6 +279,40 @@ def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> Key | None:
         if jwk.get("kty") == kty and jwk.get("crv") == crv and jwk.get("alg", alg) == alg:
             return Key(alg, {name: jwk.get(name) for name in ("kty", "crv", *names)})
     return None
+
+
+def registered_key(text: str) -> dict[str, Any]:
+    """Return the members of a public key (RFC 7517) that somebody registers, with its algorithm.
+
+    Raises:
+        UsageError: it is none that can be used, or holds the private half too.
+
+    """
+    again = "write the public key as one JWK, such as the one of a JWKS that has a single key"
+    try:
+        if len(text) > MAX_KEY:
+            raise UsageError("the key is longer than any key is", again)
+        jwk = strictjson.loads(text, "key")
+    except strictjson.StrictJSONError as error:
+        raise UsageError(f"the key is no JWK: {error}", again) from None
+    keys = jwk.get("keys") if type(jwk) is dict else None
+    if type(keys) is list and len(keys) == 1:
+        (jwk,) = keys
+    if type(jwk) is not dict:
+        raise UsageError("the key is no JWK: it is not an object", again)
+    if not _PRIVATE.isdisjoint(jwk):
+        raise UsageError(
+            "the key is a private or a secret one, which stays where it was made; nothing was kept of it",
+            "give the public half alone: without the members d, p, q, dp, dq, qi and k",
+        )
+    key = _signing_key(jwk, tuple(_FORMS))
+    try:
+        if key is None:
+            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", again)
+        _prepared(key.alg, strictjson.dumps(key.members))
+    except ConfigurationError:
+        raise UsageError("the key is damaged, too short or too long", again) from None
+    return {**{name: value for name, value in key.members.items() if value is not None}, "alg": key.alg}
 
 
 def check_signature(key: Key, signing_input: bytes, signature: bytes) -> None:

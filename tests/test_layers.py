@@ -24,6 +24,7 @@ LAYERS = (
     {"sweep", "report"},
     {
         "governance",
+        "access",
         "approval",
         "consent",
         "issuance",

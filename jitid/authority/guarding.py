@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.access import BOOTSTRAP
+from jitid.authority import access_operations as access
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import delegator_operations as delegators
@@ -90,6 +92,16 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     approvals.ListApprovals: _for("auditor", "admin", own=True, reads=True),
     approvals.FindApprovals: _for("auditor", "admin", own=True, reads=True),
     approvals.ShowApproval: _for("auditor", "admin", own=True, reads=True),
+    # The bootstrap credential stands for no role: it grants the first administrator access, and is spent by that.
+    access.GrantAccess: _for("admin", BOOTSTRAP),
+    access.RotateAccess: _for("admin", own=True),
+    access.RevokeAccess: _for("admin", "responder", own=True),
+    access.ListAccess: _for("auditor", "responder", "admin", reads=True),
+    access.BootstrapAccess: _for(),
+    # Whoever serves others asks these of the authority itself, and nobody who is served does.
+    access.Authenticate: _for(),
+    access.FindClientKeys: _for(),
+    access.UseAssertion: _for(),
     delegators.AddDelegator: _for("admin"),
     delegators.ChangeDelegator: _for("admin"),
     delegators.DisableDelegator: _for("admin"),
@@ -124,6 +136,8 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # The time mark is everybody's: whoever moves it ends what others hold.
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
+    if BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles:
+        raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
     if duty.anybody or not duty.roles.isdisjoint(caller.roles):
         return
     if duty.own:
@@ -172,6 +186,10 @@ def _is_own(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids)
         case ops.Retire(task=task):
             return _opened(snapshot, caller, task)
+        case access.RotateAccess(id=id_):
+            return id_ == caller.credential
+        case access.RevokeAccess(ids=ids, names=names):
+            return ids == (caller.credential,) and not names
         case approvals.ListApprovals():
             return _decides(snapshot, caller)
         case approvals.ShowApproval(id=id_):

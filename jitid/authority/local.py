@@ -165,6 +165,10 @@ class LocalAuthority:
                 from jitid.authority import using
 
                 return using.perform(self._inside, operation)
+            case ops.AccessOperation():
+                from jitid.authority import accessing
+
+                return accessing.perform(self._inside, operation)
             case ops.TokenOperation():
                 from jitid.authority import exchanging
 

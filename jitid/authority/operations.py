@@ -79,6 +79,10 @@ class TokenOperation(Operation[Result]):
     """One of the standard protocols on tokens; they are in `token_operations.py`, and `exchanging.py` performs them."""
 
 
+class AccessOperation(Operation[Result]):
+    """One on who may ask; they are in `access_operations.py`, and `accessing.py` performs them."""
+
+
 class Issue(Operation["list[Issued]"]):
     """Issue credentials: all of the requests or, if one is refused, none."""
 
@@ -439,4 +443,5 @@ AnyOperation = (
     | DirectoryOperation[Any]
     | UseOperation[Any]
     | TokenOperation[Any]
+    | AccessOperation[Any]
 )

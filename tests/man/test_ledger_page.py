@@ -14,6 +14,14 @@ from pathlib import Path
 import pytest
 
 import jitid
+from jitid.access import Wanted
+from jitid.authority.access_operations import (
+    Authenticate,
+    BootstrapAccess,
+    GrantAccess,
+    RevokeAccess,
+    RotateAccess,
+)
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.operations import (
@@ -51,14 +59,15 @@ from jitid.request import RenewRequest
 from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.settings import zone
-from jitid.strictjson import loads
+from jitid.strictjson import dumps, loads
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NAMES, NOW, World, policed, put_access, request
+from tests.builders import DAY, NAMES, NOW, World, policed, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.real import need
+from tests.tokens.signed import ED25519, jwk
 
 PAGE = read("jitid-ledger.5")
 EVENTS = section(PAGE, "AUDIT EVENTS").partition(".Ss ")[0]
@@ -191,10 +200,16 @@ def _serve(world: World) -> None:
             serving.perform(RotateKey(algorithm="EdDSA"))
     assert world.authority.tally is not None
     world.authority.tally.tell(world.ledger)
-    with world.ledger.write() as transaction:
-        for name in ("user:edgar", "user:gus"):
-            put_access(transaction, name)
-        transaction.append("reads", {"count": {}, "since": transaction.now})
+    made = world.authority.perform(BootstrapAccess())
+    assert made.secret is not None
+    first = world.authority.perform(Authenticate(bearer=made.secret))
+    admin = Wanted("user:root", ("admin",))
+    granted = world.authority.serving(first).perform(GrantAccess(wanted=admin))
+    world.authority.perform(RotateAccess(id=granted.access.id))
+    world.authority.perform(GrantAccess(wanted=Wanted("system:ci", key=dumps(jwk(ED25519)))))
+    world.authority.perform(RevokeAccess(names=("user:root",), reason="gone"))
+    for name in ("user:edgar", "user:gus"):
+        world.authority.perform(GrantAccess(wanted=Wanted(name)))
 
 
 def _keep_delegators(world: World) -> None:
@@ -275,6 +290,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             seen.setdefault(event["op"], set()).update(event.keys() - common)
     # "as issue", "as above"
     told["renew"] |= told["issue"] & seen["renew"]
+    told["access-rotate"] |= told["access-grant"] & seen["access-rotate"]
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told
 

@@ -1,0 +1,356 @@
+"""Who may ask an authority that serves others: granted, rotated and revoked, and known again by what they come with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid import introspection, strictjson
+from jitid.caller import ROLES, Caller
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    NotFoundError,
+    PolicyDeniedError,
+    RefusedError,
+    UnauthenticatedError,
+    UsageError,
+)
+from jitid.identifier import access_id, new_uuid7, parse_access_id
+from jitid.ledger.access import Access, AccessState, Presented
+from jitid.lifetime import format_duration
+from jitid.name import check_delegator
+from jitid.revocation import check_reason
+from jitid.secret import Secret, fingerprint, new_opaque
+from jitid.text import quote
+from jitid.tokenform import is_opaque
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.ledger.records import Names
+
+LIFETIME = 43_200
+"""Seconds that a bearer counts unless another lifetime is asked for: half a day."""
+LONGEST = 30 * 86_400
+KEY_LIFETIME = 30 * 86_400
+"""The same for a key, which never leaves the one whose it is."""
+LONGEST_KEY = 365 * 86_400
+BOOTSTRAP_LIFETIME = 3_600
+BOOTSTRAP = "bootstrap"
+"""What a bootstrap credential is asked with in place of a role: it grants the first administrator access, once."""
+OWN_OVERLAP = 60
+"""Seconds for which the old bearer counts on when its holder rotates it: an answer that is lost is asked for again."""
+LONGEST_OVERLAP = 86_400
+_GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
+_NOT_VALID = "what you came with is not valid here: unknown, expired or ended; nothing was done"
+_HINT = "get another from whoever has the role admin: jitid access grant"
+
+
+class Granted(NamedTuple):
+    """An access credential that was just made; the only place where its secret can be had."""
+
+    access: Access
+    secret: Secret | None
+    """None where a key was registered."""
+
+
+class Withdrawn(NamedTuple):
+    """What a revocation came to."""
+
+    ids: tuple[str, ...]
+    """Those that it ended."""
+    event: int | None
+    """None if all that was meant had ended."""
+
+
+class Wanted(NamedTuple):
+    """What is asked for. Times are seconds."""
+
+    name: str
+    roles: tuple[str, ...] = ()
+    ttl: int | None = None
+    key: str | None = None
+    """A public key as JWK (RFC 7517), in place of a bearer."""
+
+
+def grant(transaction: Transaction, wanted: Wanted, caller: Caller | None) -> Granted:
+    """Let somebody ask; the secret counts as soon as the transaction is committed, and must not be shown before.
+
+    Raises:
+        UsageError: it cannot be meant.
+        PolicyDeniedError: whoever it is for is disabled.
+        RefusedError: the caller's own access has ended meanwhile, or does not go so far.
+
+    """
+    name = _named(transaction, wanted.name)
+    roles = _checked_roles(wanted.roles)
+    public = None if wanted.key is None else _public(wanted.key)
+    ttl = _lifetime(wanted.ttl, key=public is not None)
+    _must_hold(transaction, caller)
+    spent = None
+    if caller is not None and caller.roles is not None and BOOTSTRAP in caller.roles:
+        if "admin" not in roles:
+            raise RefusedError(
+                "the bootstrap credential grants nothing but the first role admin; nothing was changed",
+                "jitid access grant NAME --role admin",
+            )
+        spent = caller.credential
+    _must_be_enabled(transaction, name)
+    made, secret = _make(transaction, name, transaction.now + ttl, roles=roles, public=public)
+    if spent is not None:
+        transaction.access.end([spent], AccessState.SPENT)
+    event = transaction.append("access-grant", {**_told(made), "spent": spent})
+    return Granted(made._replace(event=event.seq), secret)
+
+
+def bootstrap(transaction: Transaction, name: str) -> Granted:
+    """Make the credential that grants the first administrator access.
+
+    Raises:
+        UsageError: there is somebody who has the role admin.
+
+    """
+    admins = [one for one in _live(transaction) if "admin" in one.roles]
+    if admins:
+        raise UsageError(
+            f"{quote(admins[0].name)} has the role admin already; nothing was changed",
+            "they grant others access; or on the machine of the ledger: jitid access grant NAME --role admin",
+        )
+    # The last one, if there is any, is of no use any longer.
+    transaction.access.end([one.id for one in _live(transaction) if one.bootstrap], AccessState.SPENT)
+    made, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
+    event = transaction.append("access-bootstrap", _told(made))
+    return Granted(made._replace(event=event.seq), secret)
+
+
+def rotate(
+    transaction: Transaction, id_: str, ttl: int | None, overlap: int | None, caller: Caller | None
+) -> Granted:
+    """Put another bearer in the place of one; whoever does that with their own gets no longer time by it.
+
+    Raises:
+        NotFoundError: there is no such access credential.
+        UsageError: it has ended, or has no bearer; nothing was changed.
+
+    """
+    found = find(transaction, id_)
+    _must_hold(transaction, caller)
+    state, now = found.state_at(transaction.now), transaction.now
+    if state is not AccessState.ACTIVE:
+        raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {found.name}")
+    if found.fingerprint is None or found.bootstrap:
+        raise UsageError(
+            f"{id_} has no bearer that could be rotated; nothing was changed",
+            f"grant access with the new key, and revoke this: jitid access revoke {id_}",
+        )
+    _must_be_enabled(transaction, found.name)
+    own = caller is not None and caller.roles is not None and caller.credential == id_
+    if own:
+        until = found.expires_at if ttl is None else min(found.expires_at, now + _lifetime(ttl, key=False))
+    else:
+        until = now + _lifetime(found.expires_at - found.issued_at if ttl is None else ttl, key=False)
+    lag = (OWN_OVERLAP if own else 0) if overlap is None else overlap
+    if not 0 <= lag <= LONGEST_OVERLAP:
+        raise UsageError(
+            f"an overlap is {format_duration(LONGEST_OVERLAP)} at most; nothing was changed",
+            "such as --overlap 5m",
+        )
+    made, secret = _make(transaction, found.name, until, roles=found.roles, predecessor=id_)
+    ends = min(now + lag, found.expires_at)
+    transaction.access.supersede(id_, ends)
+    event = transaction.append("access-rotate", {**_told(made), "predecessor": id_, "ends": ends})
+    return Granted(made._replace(event=event.seq), secret)
+
+
+def revoke(
+    transaction: Transaction, ids: Sequence[str], names: Sequence[str], reason: str | None
+) -> Withdrawn:
+    """End access credentials, by their ids or all of a name.
+
+    Raises:
+        UsageError: nothing is named.
+        NotFoundError: one of them never was; nothing was changed.
+
+    """
+    check_reason(reason)
+    if not ids and not names:
+        raise UsageError("nothing is named", "name an id (acc_…), or whose access it is")
+    meant = [find(transaction, id_) for id_ in ids]
+    for stated in names:
+        name = transaction.own_name(check_delegator(stated))
+        of_name = transaction.access.some(live=False, name=name, after=None, limit=_ALL)
+        if not of_name:
+            raise NotFoundError(
+                f"nobody called {quote(name)} was ever granted access; nothing was changed",
+                "see: jitid access list --all",
+            )
+        meant += of_name
+    live = sorted({one.id for one in meant if one.state_at(transaction.now) is AccessState.ACTIVE})
+    if not live:
+        return Withdrawn((), None)
+    transaction.access.end(live, AccessState.REVOKED)
+    whose = sorted({one.name for one in meant})
+    event = transaction.append("access-revoke", {"access": live, "name": whose, "reason": reason})
+    return Withdrawn(tuple(live), event.seq)
+
+
+def find(snapshot: Snapshot, id_: str) -> Access:
+    """Return an access credential by its id. Raises NotFoundError, UsageError."""
+    found = snapshot.access.find(parse_access_id(id_))
+    if found is None:
+        raise NotFoundError(f"the ledger knows no access credential {quote(id_)}", "see: jitid access list")
+    return found
+
+
+def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
+    """Return who comes with a bearer: somebody who was granted access, or an agent with its own credential.
+
+    Raises:
+        UnauthenticatedError: it is neither, or no longer.
+
+    """
+    text = bearer.reveal()
+    if is_opaque(text):
+        # Looked up by its fingerprint: how long that takes says nothing about the text.
+        presented = snapshot.access.presented(fingerprint(text))
+        if presented is not None:
+            return caller_of(snapshot, presented)
+    try:
+        # An agent's credential counts where it was meant to be shown, and that must be this authority.
+        found = introspection.verify(snapshot, names, text, (names.issuer,)).credential
+    except InvalidCredentialError:
+        raise UnauthenticatedError(_NOT_VALID, _HINT) from None
+    return Caller(
+        f"agent:{found.agent}", frozenset(), None, "credential", credential=found.jti, agent=found.agent
+    )
+
+
+def caller_of(snapshot: Snapshot, presented: Presented) -> Caller:
+    """Return who has an access credential. Raises UnauthenticatedError if it does not count now."""
+    found = presented.access
+    if presented.departed or found.state_at(snapshot.now) is not AccessState.ACTIVE:
+        raise UnauthenticatedError(_NOT_VALID, _HINT)
+    must_be_told(found, presented.event)
+    if found.bootstrap:
+        return Caller(found.name, frozenset({BOOTSTRAP}), None, "credential", credential=found.id)
+    return Caller(found.name, frozenset(found.roles), found.name, "credential", credential=found.id)
+
+
+def must_be_told(access: Access, event: bytes | None) -> None:
+    """Refuse access of which the audit log knows nothing: a row is written fast. Raises IntegrityError."""
+    document: Mapping[str, Any] = {} if event is None else strictjson.loads(event, "audit event")
+    told = _told(access)
+    if document.get("op") not in _GRANTS or any(document.get(name) != value for name, value in told.items()):
+        raise IntegrityError(
+            f"the ledger says that {access.id} was granted, and its audit log does not",
+            "run: jitid audit verify",
+        )
+
+
+def _told(access: Access) -> dict[str, Any]:
+    """Return what the event says that grants it."""
+    key = access.public and sha256(access.public.encode()).hexdigest()
+    return {
+        "access": access.id,
+        "name": access.name,
+        "roles": list(access.roles) or None,
+        "until": access.expires_at,
+        "fingerprint": access.fingerprint and access.fingerprint.hex(),
+        "key": key,
+    }
+
+
+_ALL = 1_000_000
+
+
+def _live(snapshot: Snapshot) -> list[Access]:
+    return snapshot.access.some(live=True, name=None, after=None, limit=_ALL)
+
+
+def _make(
+    transaction: Transaction,
+    name: str,
+    until: int,
+    *,
+    roles: tuple[str, ...] = (),
+    public: str | None = None,
+    bootstrap: bool = False,
+    predecessor: str | None = None,
+) -> tuple[Access, Secret | None]:
+    secret = None if public is not None else new_opaque(os.urandom)
+    made = Access(
+        id=access_id(new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
+        name=name,
+        roles=roles,
+        fingerprint=None if secret is None else fingerprint(secret),
+        public=public,
+        issued_at=transaction.now,
+        expires_at=until,
+        superseded_at=None,
+        ended_at=None,
+        ended_as=None,
+        bootstrap=int(bootstrap),
+        predecessor=predecessor,
+        event=0,
+        ended_event=None,
+    )
+    transaction.access.add(made)
+    return made, None if secret is None else Secret.single(secret)
+
+
+def _named(snapshot: Snapshot, stated: str) -> str:
+    name = check_delegator(stated)
+    if name.startswith("agent:"):
+        raise UsageError(
+            "an agent asks by the credential that it was issued, and is granted no access of its own",
+            "name a person or a service: user:NAME, system:NAME",
+        )
+    return snapshot.own_name(name)
+
+
+def _must_be_enabled(snapshot: Snapshot, name: str) -> None:
+    person = snapshot.find_delegator(name)
+    if person is not None and person.disabled_at is not None:
+        reason = f"rule `delegator-disabled`: {quote(name)} is disabled"
+        raise PolicyDeniedError(
+            f"denied: {reason}; nothing was changed",
+            f"jitid delegator enable {name}",
+            {"delegator": name, "rules": ["delegator-disabled"], "reason": reason},
+        )
+
+
+def _must_hold(snapshot: Snapshot, caller: Caller | None) -> None:
+    """Refuse whoever came with an access credential that has ended since. Raises RefusedError."""
+    if caller is None or caller.credential is None or not caller.credential.startswith("acc_"):
+        return
+    if find(snapshot, caller.credential).state_at(snapshot.now) is not AccessState.ACTIVE:
+        raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
+
+
+def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
+    for role in stated:
+        if role not in ROLES:
+            raise UsageError(f"there is no role {quote(role)}", f"choose among: {', '.join(ROLES)}")
+    return tuple(sorted(set(stated)))
+
+
+def _lifetime(stated: int | None, *, key: bool) -> int:
+    usual, longest = (KEY_LIFETIME, LONGEST_KEY) if key else (LIFETIME, LONGEST)
+    if stated is None:
+        return usual
+    if not 0 < stated <= longest:
+        raise UsageError(
+            f"access by a {'key' if key else 'bearer'} is for {format_duration(longest)} at most; nothing was changed",
+            f"such as --ttl {format_duration(usual)}; it can be granted again",
+        )
+    return stated
+
+
+def _public(text: str) -> str:
+    """Return a public key as canonical JSON. Raises UsageError."""
+    from jitid.oidc import registered_key
+
+    return strictjson.dumps(registered_key(text))

@@ -1,0 +1,97 @@
+"""Performs the operations on who may ask an authority."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid import access
+from jitid.authority import access_operations as ops
+from jitid.errors import PolicyDeniedError, UnauthenticatedError
+from jitid.identifier import parse_access_id
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import AccessOperation
+    from jitid.caller import Caller
+    from jitid.ledger.protocol import Transaction
+
+_BOOTSTRAPPED = "system:bootstrap"
+_LONGEST_ASSERTION_ID = 256
+_LONGEST_ASSERTION = 3_600
+"""Seconds: for longer nobody has to remember that one was used."""
+
+
+def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
+    """Perform one of them."""
+    one = cast("ops.AnyAccessOperation", operation)
+    match one:
+        case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
+            return _make(inside, one)
+        case ops.RevokeAccess():
+            with inside.ledger.write(accept_clock=one.accept_clock) as transaction:
+                return access.revoke(transaction, one.ids, one.names, one.reason)
+        case ops.ListAccess():
+            with inside.ledger.read() as snapshot:
+                name = None if one.name is None else snapshot.own_name(one.name)
+                found = snapshot.access.some(live=one.live, name=name, after=one.after, limit=one.limit)
+                return ops.AccessPage(found, snapshot.now)
+        case ops.Authenticate():
+            with inside.ledger.read() as snapshot:
+                return access.authenticate(snapshot, inside.ledger.names, one.bearer)
+        case ops.FindClientKeys():
+            with inside.ledger.read() as snapshot:
+                known = snapshot.access.keys_of(one.client)
+                return [ops.ClientKey(each.access.id, str(each.access.public)) for each in known]
+        case ops.UseAssertion():
+            return _use_assertion(inside, one)
+        case _:
+            assert_never(one)
+
+
+def _make(
+    inside: Inside, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
+) -> access.Granted:
+    try:
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            return _made(transaction, operation, inside.caller)
+    except PolicyDeniedError as denial:
+        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            transaction.append("denial", denial.facts)
+        raise
+
+
+def _made(
+    transaction: Transaction,
+    operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
+    caller: Caller | None,
+) -> access.Granted:
+    match operation:
+        case ops.GrantAccess(wanted=wanted):
+            return access.grant(transaction, wanted, caller)
+        case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
+            return access.rotate(transaction, id_, ttl, overlap, caller)
+        case ops.BootstrapAccess():
+            return access.bootstrap(transaction, _BOOTSTRAPPED)
+        case _:
+            assert_never(operation)
+
+
+def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
+    parse_access_id(operation.id)
+    if not 0 < len(operation.jti) <= _LONGEST_ASSERTION_ID:
+        raise UnauthenticatedError(
+            f"the id of a client's assertion has 1 to {_LONGEST_ASSERTION_ID} characters; nothing was done"
+        )
+    with inside.ledger.write() as transaction:
+        presented = next(iter(transaction.access.keys_of(operation.id)), None)
+        if presented is None:
+            raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
+        caller = access.caller_of(transaction, presented)
+        if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
+            raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
+        # By the client and not by the key, which may be registered twice.
+        if not transaction.access.use_assertion(caller.name, operation.jti, operation.expires_at):
+            raise UnauthenticatedError(
+                "the client's assertion was used before, and counts once; nothing was done"
+            )
+    return caller

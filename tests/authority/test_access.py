@@ -1,0 +1,428 @@
+"""Who may ask: granted, known again, rotated, ended; by a bearer or by a key of their own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from jitid import access, strictjson
+from jitid.access import Granted, Wanted
+from jitid.authority import access_operations as ops
+from jitid.authority import delegator_operations as delegators
+from jitid.authority.operations import PublishKeys
+from jitid.caller import Caller
+from jitid.errors import (
+    IntegrityError,
+    NotFoundError,
+    PolicyDeniedError,
+    RefusedError,
+    UnauthenticatedError,
+    UsageError,
+)
+from jitid.ledger.access import AccessState
+from jitid.secret import Secret
+from jitid.tokenform import is_opaque
+from tests.authority.callers import ask, bearer, caller, issue, told
+from tests.builders import DAY, World, edit
+from tests.tokens import signed
+
+
+def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
+    """Grant access beside the ledger."""
+    return world.authority.perform(ops.GrantAccess(wanted=Wanted(name, roles, **more)))
+
+
+def secret(granted: Granted) -> Secret:
+    """Return the bearer."""
+    assert granted.secret is not None
+    return granted.secret
+
+
+def who(world: World, one: Granted | Secret) -> Caller:
+    """Return who comes with a bearer."""
+    token = secret(one) if isinstance(one, Granted) else one
+    return world.authority.perform(ops.Authenticate(bearer=token))
+
+
+def is_known(world: World, one: Granted | Secret) -> bool:
+    """Tell whether a bearer counts now."""
+    try:
+        return bool(who(world, one))
+    except UnauthenticatedError as error:
+        # It says the same whatever is wrong.
+        assert (
+            error.message
+            == "what you came with is not valid here: unknown, expired or ended; nothing was done"
+        )
+        return False
+
+
+def state(world: World, one: Granted) -> AccessState:
+    """Return what has become of an access credential."""
+    with world.ledger.read() as snapshot:
+        return access.find(snapshot, one.access.id).state_at(snapshot.now)
+
+
+def test_a_bearer_is_known_again(world: World) -> None:
+    granted = grant(world, "alice", "verifier", "auditor", "verifier")
+    found = who(world, granted)
+    assert found == Caller(
+        "user:alice",
+        frozenset({"auditor", "verifier"}),
+        "user:alice",
+        "credential",
+        credential=granted.access.id,
+    )
+    text = secret(granted).reveal()
+    assert is_opaque(text), "scanners know it by its form"
+    assert granted.access.expires_at == world.clock.now + DAY // 2
+
+
+def test_the_ledger_never_has_the_bearer(world: World) -> None:
+    text = secret(grant(world)).reveal()
+    world.close()
+    for path in world.path.rglob("*"):
+        if path.is_file():
+            assert text.encode() not in path.read_bytes(), path
+            assert text[6:38].encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("text", ["jitid_" + "A" * 38, "x", "eyJhbGciOiJub25lIn0.e30.", "a.b.c", "jitid_"])
+def test_what_nobody_was_given_is_nobody(world: World, text: str) -> None:
+    grant(world)
+    assert not is_known(world, Secret.single(text))
+
+
+def test_it_counts_until_it_expires(world: World) -> None:
+    granted = grant(world, ttl=60)
+    world.clock.now += 59
+    assert is_known(world, granted)
+    world.clock.now += 1
+    assert not is_known(world, granted)
+    # The time mark stands: a clock that is set back brings nothing to life.
+    world.issue()
+    world.clock.now -= 30
+    assert not is_known(world, granted)
+
+
+def test_what_was_dead_stays_dead_when_the_clock_is_set_back_on_purpose(world: World) -> None:
+    granted = grant(world, ttl=60)
+    rotated = grant(world, "user:bob")
+    world.authority.perform(ops.RotateAccess(id=rotated.access.id))
+    world.clock.now += 3 * DAY
+    world.issue(accept_clock=True)
+    world.clock.now -= 3 * DAY
+    world.issue(accept_clock=True, task="T2")
+    assert not is_known(world, granted)
+    assert not is_known(world, rotated)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 30 * DAY + 1])
+def test_no_bearer_is_for_ever(world: World, ttl: int) -> None:
+    with pytest.raises(UsageError, match="30d at most"):
+        grant(world, ttl=ttl)
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [("user:", ()), ("agent:planner", ()), ("x:y", ()), ("alice", ("root",)), ("alice", ("",))],
+)
+def test_what_cannot_be_meant_changes_nothing(world: World, name: str, roles: tuple[str, ...]) -> None:
+    head = world.head()
+    with pytest.raises(UsageError):
+        grant(world, name, *roles)
+    assert world.head() == head
+
+
+def test_revoked_it_counts_no_longer(world: World) -> None:
+    one, other = grant(world), grant(world)
+    done = world.authority.perform(ops.RevokeAccess(ids=(one.access.id,), reason="lost"))
+    assert done.ids == (one.access.id,)
+    assert not is_known(world, one)
+    assert is_known(world, other)
+    assert state(world, one) is AccessState.REVOKED
+    again = world.authority.perform(ops.RevokeAccess(ids=(one.access.id,)))
+    assert (again.ids, again.event) == ((), None)
+
+
+def test_all_of_a_name_end_together(world: World) -> None:
+    world.know("user:alice", aliases=("user:al",))
+    one, other, bob = grant(world), grant(world, "user:al", "admin"), grant(world, "user:bob")
+    done = world.authority.perform(ops.RevokeAccess(names=("al",)))
+    assert sorted(done.ids) == sorted((one.access.id, other.access.id))
+    assert [is_known(world, each) for each in (one, other, bob)] == [False, False, True]
+    with pytest.raises(NotFoundError):
+        world.authority.perform(ops.RevokeAccess(names=("carol",)))
+    with pytest.raises(NotFoundError):
+        world.authority.perform(ops.RevokeAccess(ids=("acc_" + "0" * 26,)))
+    with pytest.raises(UsageError):
+        world.authority.perform(ops.RevokeAccess())
+
+
+def test_another_takes_the_place_of_one(world: World) -> None:
+    old = grant(world, "user:alice", "issuer", ttl=3600)
+    world.clock.now += 60
+    new = world.authority.perform(ops.RotateAccess(id=old.access.id))
+    assert not is_known(world, old)
+    assert who(world, new).roles == frozenset({"issuer"})
+    assert new.access.expires_at == world.clock.now + 3600
+    assert state(world, old) is AccessState.ROTATED
+    with pytest.raises(UsageError, match="is rotated"):
+        world.authority.perform(ops.RotateAccess(id=old.access.id))
+
+
+def test_both_count_while_they_overlap(world: World) -> None:
+    old = grant(world)
+    new = world.authority.perform(ops.RotateAccess(id=old.access.id, overlap=300))
+    world.clock.now += 299
+    assert is_known(world, old)
+    assert is_known(world, new)
+    world.clock.now += 1
+    assert not is_known(world, old)
+
+
+def test_whoever_rotates_their_own_gains_no_time(world: World) -> None:
+    old = grant(world, ttl=3600)
+    world.clock.now += 60
+    new = ask(world, who(world, old), ops.RotateAccess(id=old.access.id, ttl=30 * DAY))
+    assert new.access.expires_at == old.access.expires_at
+    assert is_known(world, old), "until the answer has arrived"
+    world.clock.now += access.OWN_OVERLAP
+    assert not is_known(world, old)
+    assert is_known(world, new)
+
+
+def test_nobody_rotates_or_ends_what_is_anothers(world: World) -> None:
+    mine, others = grant(world), grant(world, "user:bob", "admin")
+    for operation in (ops.RotateAccess(id=others.access.id), ops.RevokeAccess(ids=(others.access.id,))):
+        with pytest.raises(RefusedError):
+            ask(world, who(world, mine), operation)
+    for operation in (
+        ops.RevokeAccess(names=("user:alice",)),
+        ops.RevokeAccess(ids=(mine.access.id, others.access.id)),
+    ):
+        with pytest.raises(RefusedError):
+            ask(world, who(world, mine), operation)
+    ask(world, who(world, mine), ops.RevokeAccess(ids=(mine.access.id,)))
+    assert not is_known(world, mine)
+
+
+@pytest.mark.parametrize("role", ["issuer", "verifier", "responder", "sweeper", "auditor"])
+def test_only_an_admin_grants(world: World, role: str) -> None:
+    with pytest.raises(RefusedError):
+        ask(world, caller("user:bob", role), ops.GrantAccess(wanted=Wanted("user:bob", ("admin",))))
+    assert told(world, "access-grant") == []
+
+
+def test_an_admin_whose_access_ended_meanwhile_grants_nothing(world: World) -> None:
+    """What was looked at before the lock is looked at again inside it."""
+    admin = grant(world, "user:root", "admin")
+    serving = who(world, admin)
+    world.authority.perform(ops.RevokeAccess(ids=(admin.access.id,)))
+    with pytest.raises(RefusedError, match="has ended"):
+        ask(world, serving, ops.GrantAccess(wanted=Wanted("user:mallory", ("admin",))))
+    other = grant(world)
+    with pytest.raises(RefusedError, match="has ended"):
+        ask(world, serving, ops.RotateAccess(id=other.access.id))
+
+
+def test_a_change_tells_who_made_it(world: World) -> None:
+    admin = grant(world, "user:root", "admin")
+    made = ask(world, who(world, admin), ops.GrantAccess(wanted=Wanted("system:gate", ("verifier",), 600)))
+    event = told(world, "access-grant")[-1]
+    assert (event["by"], event["bearer"]) == ("user:root", admin.access.id)
+    assert (event["name"], event["roles"], event["access"]) == ("system:gate", ["verifier"], made.access.id)
+    assert event["until"] == world.clock.now + 600
+    assert world.check()
+
+
+def test_access_ends_with_its_delegator(world: World) -> None:
+    world.know("user:alice", aliases=("user:al",))
+    one, bob = grant(world, "al"), grant(world, "user:bob")
+    disable = delegators.DisableDelegator(name="user:alice", most=None)
+    foreseen = world.authority.perform(
+        delegators.DisableDelegator(name="user:alice", most=None, dry_run=True)
+    )
+    assert foreseen.departure.ties.access == 1
+    world.authority.perform(disable)
+    assert [is_known(world, each) for each in (one, bob)] == [False, True]
+    assert state(world, one) is AccessState.DISABLED
+    assert told(world, "delegator-disable")[-1]["access"] == 1
+    with pytest.raises(PolicyDeniedError, match="is disabled"):
+        grant(world, "user:al")
+    assert told(world, "denial")[-1]["delegator"] == "user:alice"
+    world.authority.perform(delegators.EnableDelegator(name="user:alice"))
+    assert not is_known(world, one)
+    assert is_known(world, grant(world))
+
+
+def test_whoever_is_disabled_is_nobody_whatever_the_row_says(world: World) -> None:
+    granted = grant(world)
+    world.know("user:alice")
+    world.close()
+    edit(world.path, "UPDATE delegator SET disabled_at = 1")
+    world.reopen()
+    assert not is_known(world, granted)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE access SET roles = 'admin'",
+        "UPDATE access SET name = 'user:root'",
+        "UPDATE access SET expires_at = expires_at + 1",
+        "UPDATE access SET event = 1",
+        "UPDATE access SET event = 99",
+        "UPDATE access SET fingerprint = (SELECT fingerprint FROM credential)",
+    ],
+)
+def test_a_row_alone_lets_nobody_in(world: World, statement: str) -> None:
+    """Whoever edits it would have to forge the audit log too."""
+    opaque = world.issue(kind="opaque")
+    granted = grant(world, "user:alice", "verifier")
+    world.close()
+    edit(world.path, statement)
+    world.reopen()
+    token = Secret.single(opaque.token) if "fingerprint" in statement else secret(granted)
+    with pytest.raises(IntegrityError, match="its audit log does not"):
+        who(world, token)
+
+
+def test_an_agent_asks_by_its_own_credential(world: World) -> None:
+    issued = issue(world, caller(), delegator=None)
+    (one,) = issued.credentials
+    assert who(world, bearer(issued)) == Caller(
+        "agent:planner", frozenset(), None, "credential", credential=one.jti, agent="planner"
+    )
+    world.revoke(one.id)
+    assert not is_known(world, bearer(issued))
+
+
+def test_a_credential_for_others_is_none_here(world: World) -> None:
+    assert not is_known(world, Secret.single(world.issue(audiences=("https://api.example",)).token))
+
+
+def test_the_first_administrator_is_let_in_once(world: World) -> None:
+    first = world.authority.perform(ops.BootstrapAccess())
+    found = who(world, first)
+    assert (found.name, found.delegator) == ("system:bootstrap", None)
+    for operation in (
+        ops.GrantAccess(wanted=Wanted("user:root", ("auditor",))),
+        ops.RotateAccess(id=first.access.id),
+        ops.ListAccess(limit=1),
+        PublishKeys(),
+    ):
+        with pytest.raises(RefusedError):
+            ask(world, found, operation)
+    admin = ask(world, found, ops.GrantAccess(wanted=Wanted("user:root", ("admin",))))
+    assert who(world, admin).roles == frozenset({"admin"})
+    assert not is_known(world, first)
+    assert state(world, first) is AccessState.SPENT
+    with pytest.raises(RefusedError):
+        ask(world, found, ops.GrantAccess(wanted=Wanted("user:mallory", ("admin",))))
+    with pytest.raises(UsageError, match="has the role admin already"):
+        world.authority.perform(ops.BootstrapAccess())
+
+
+def test_a_bootstrap_credential_ends_after_an_hour_or_by_the_next(world: World) -> None:
+    first = world.authority.perform(ops.BootstrapAccess())
+    second = world.authority.perform(ops.BootstrapAccess())
+    assert [is_known(world, each) for each in (first, second)] == [False, True]
+    world.clock.now += 3600
+    assert not is_known(world, second)
+
+
+def test_nobody_who_is_served_finds_out_who_others_are(world: World) -> None:
+    granted = grant(world)
+    for operation in (
+        ops.BootstrapAccess(),
+        ops.Authenticate(bearer=secret(granted)),
+        ops.FindClientKeys(client="user:alice"),
+        ops.UseAssertion(id=granted.access.id, jti="1", expires_at=1),
+    ):
+        with pytest.raises(RefusedError):
+            ask(world, caller("user:root", "admin", "issuer"), operation)
+
+
+def test_the_list_tells_no_secret(world: World) -> None:
+    grants = [grant(world, name) for name in ("user:alice", "user:bob", "user:alice")]
+    world.authority.perform(ops.RevokeAccess(ids=(grants[0].access.id,)))
+
+    def listed(**chosen: Any) -> list[str]:
+        return [one.id for one in world.authority.perform(ops.ListAccess(**{"limit": 10, **chosen})).found]
+
+    ids = [one.access.id for one in grants]
+    assert listed() == [ids[2], ids[1]]
+    assert listed(live=False) == ids[::-1]
+    assert listed(live=False, name="user:alice") == [ids[2], ids[0]]
+    assert listed(live=False, limit=1) == [ids[2]]
+    assert listed(live=False, after=ids[2]) == [ids[1], ids[0]]
+
+
+JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
+
+
+def test_a_client_has_a_key_in_place_of_a_bearer(world: World) -> None:
+    granted = grant(world, "system:ci", "issuer", key=JWK)
+    assert granted.secret is None
+    assert granted.access.expires_at == world.clock.now + 30 * DAY
+    for client in ("system:ci", granted.access.id):
+        (key,) = world.authority.perform(ops.FindClientKeys(client=client))
+        assert key.id == granted.access.id
+        assert strictjson.loads(key.jwk)["alg"] == "EdDSA"
+    assert world.authority.perform(ops.FindClientKeys(client="system:other")) == []
+    with pytest.raises(UsageError, match="no bearer"):
+        world.authority.perform(ops.RotateAccess(id=granted.access.id))
+
+
+def test_what_a_client_signed_counts_once(world: World) -> None:
+    granted = grant(world, "system:ci", "issuer", key=JWK)
+    # The same key twice is the same client.
+    again = grant(world, "system:ci", key=JWK)
+
+    def use(one: Granted, jti: str, lifetime: int = 300) -> Caller:
+        expires_at = world.clock.now + lifetime
+        return world.authority.perform(ops.UseAssertion(id=one.access.id, jti=jti, expires_at=expires_at))
+
+    found = use(granted, "j1")
+    assert (found.name, found.roles, found.delegator) == ("system:ci", frozenset({"issuer"}), "system:ci")
+    for one in (granted, again):
+        with pytest.raises(UnauthenticatedError, match="was used before"):
+            use(one, "j1")
+    assert use(again, "j2").roles == frozenset()
+    for jti, lifetime in (("", 300), ("j" * 257, 300), ("j3", DAY)):
+        with pytest.raises(UnauthenticatedError):
+            use(granted, jti, lifetime)
+    world.authority.perform(ops.RevokeAccess(ids=(granted.access.id,)))
+    with pytest.raises(UnauthenticatedError):
+        use(granted, "j4")
+    assert world.authority.perform(ops.FindClientKeys(client=granted.access.id)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no JWK"),
+        ("[]", "not an object"),
+        ('{"kty":"oct","k":"AAAA"}', "private or a secret"),
+        (JWK[:-1] + ',"d":"AAAA"}', "private or a secret"),
+        ('{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}', "none of"),
+        ('{"kty":"OKP","crv":"Ed25519","x":"AA"}', "damaged"),
+        ('{"kty":"RSA","n":"AQAB","e":"AQAB"}', "too short"),
+        (JWK[:-1] + ',"kty":"OKP"}', "no JWK"),
+        ('{"x":"' + "a" * 9000 + '"}', "longer"),
+    ],
+)
+def test_what_is_no_public_key_is_refused(world: World, text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        grant(world, key=text)
+
+
+def test_the_id_of_an_access_credential_has_one_spelling(world: World) -> None:
+    granted = grant(world)
+    assert re.fullmatch("acc_[0-9a-v]{26}", granted.access.id)
+    for text in (granted.access.id.upper(), granted.access.id[4:], "acc_1", "jid_" + "0" * 26):
+        with pytest.raises(UsageError):
+            world.authority.perform(ops.RevokeAccess(ids=(text,)))
