@@ -57,7 +57,7 @@ class Granted(NamedTuple):
     """None where a key was registered."""
 
 
-class Withdrawn(NamedTuple):
+class AccessEnded(NamedTuple):
     """What a revocation came to."""
 
     ids: tuple[str, ...]
@@ -167,7 +167,7 @@ def rotate(
 
 def revoke(
     transaction: Transaction, ids: Sequence[str], names: Sequence[str], reason: str | None
-) -> Withdrawn:
+) -> AccessEnded:
     """End access credentials, by their ids or all of a name.
 
     Raises:
@@ -190,11 +190,11 @@ def revoke(
         meant += of_name
     live = sorted({one.id for one in meant if one.state_at(transaction.now) is AccessState.ACTIVE})
     if not live:
-        return Withdrawn((), None)
+        return AccessEnded((), None)
     transaction.access.end(live, AccessState.REVOKED)
     whose = sorted({one.name for one in meant})
     event = transaction.append("access-revoke", {"access": live, "name": whose, "reason": reason})
-    return Withdrawn(tuple(live), event.seq)
+    return AccessEnded(tuple(live), event.seq)
 
 
 def find(snapshot: Snapshot, id_: str) -> Access:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import AccessOperation
 
 if TYPE_CHECKING:
-    from jitid.access import Granted, Wanted, Withdrawn
+    from jitid.access import AccessEnded, Granted, Wanted
     from jitid.caller import Caller
     from jitid.ledger.access import Access
     from jitid.secret import Secret
@@ -37,7 +37,7 @@ class RotateAccess(AccessOperation["Granted"]):
     accept_clock: bool = False
 
 
-class RevokeAccess(AccessOperation["Withdrawn"]):
+class RevokeAccess(AccessOperation["AccessEnded"]):
     """End what lets somebody ask."""
 
     ids: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from jitid.authority.operations import Operation
 
 _MODULES = (
     "operations",
+    "access_operations",
     "agent_operations",
     "approval_operations",
     "delegator_operations",

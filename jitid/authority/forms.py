@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import strictjson
+from jitid.caller import ROLES
 from jitid.credential import Kind
 from jitid.errors import UsageError
-from jitid.identifier import parse_id
+from jitid.identifier import parse_access_id, parse_id
 from jitid.jws import ALGORITHMS
 from jitid.lifetime import MAX_DURATION
 from jitid.name import MAX_NAME, check_audience, check_delegator, check_name
+from jitid.oidc import MAX_KEY
 from jitid.scope import MAX_LENGTH, parse_scope
 from jitid.task import MAX_PURPOSE, SENSITIVITIES
 from jitid.text import check_text, refuse_token
@@ -159,6 +161,11 @@ def _id(value: str) -> str:
     return value
 
 
+def _access(value: str) -> str:
+    parse_access_id(value)
+    return value
+
+
 def _person(value: str) -> str:
     from jitid.roster.stated import check_person
 
@@ -191,6 +198,7 @@ EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
 AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
 SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
 ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
+ACCESS = Form(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
 SENSITIVITY = among(*SENSITIVITIES)
 REASON = kept_text(_LONG, "the reason")
 FILTER = text(256, "what is asked for")
@@ -347,6 +355,17 @@ BY_FIELD: Mapping[str, Form] = {
     "Asked.action": Form(_action, {"minLength": 1, "maxLength": MAX_LENGTH}),
     "Asked.resource": Form(_resource, {"minLength": 1, "maxLength": _LONG}),
     "Asked.context": Form(_context, {"minLength": 2, "maxLength": _LONG}),
+    "Wanted.name": DELEGATOR,
+    "Wanted.roles": among(*ROLES),
+    "Wanted.ttl": DURATION,
+    "Wanted.key": text(MAX_KEY, "the key"),
+    "RotateAccess.id": ACCESS,
+    "RotateAccess.ttl": DURATION,
+    "RotateAccess.overlap": COUNT,
+    "RevokeAccess.ids": ACCESS,
+    "RevokeAccess.names": DELEGATOR,
+    "ListAccess.after": ACCESS,
+    "ListAccess.name": DELEGATOR,
     "Selection.fingerprints": Form(_fingerprint, {"minLength": 43, "maxLength": 43}),
 }
 """The forms of the others, by their record or operation; with its module where two records are called alike."""
@@ -410,8 +429,8 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 
-LOCAL = frozenset({"Examine"})
-"""Operations on the machine that the ledger is on, whose files they tell of: nobody asks for them from elsewhere."""
+LOCAL = frozenset({"Examine", "BootstrapAccess", "Authenticate", "FindClientKeys", "UseAssertion"})
+"""Operations for the machine that the ledger is on: they tell of its files, or of who asks from elsewhere."""
 
 
 def owned(owner: type) -> str:

@@ -86,7 +86,7 @@ class AccessSnapshot(Protocol):
         """Return access credentials, the newest first; those of a name if it is given."""
 
     def all(self) -> Iterator[Access]:
-        """Yield every access credential, in the order of their ids."""
+        """Yield every access credential, in the order in which they were granted."""
 
 
 class AccessTransaction(AccessSnapshot, Protocol):

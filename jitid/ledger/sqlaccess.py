@@ -19,6 +19,7 @@ _PRESENTED = f"""
                               WHERE n.name = a.name AND d.id = n.delegator AND d.disabled_at IS NOT NULL)
                 THEN 1 ELSE 0 END, e.body
       FROM access a LEFT JOIN audit_event e ON e.seq = a.event"""
+_BEFORE = "a.event < (SELECT event FROM access WHERE uid = :after)"
 _LEEWAY = 300
 _LIVE = """a.ended_at IS NULL AND a.expires_at > :now
        AND (a.superseded_at IS NULL OR a.superseded_at > :now)"""
@@ -53,7 +54,7 @@ class SqlAccess:
 
     def some(self, *, live: bool, name: str | None, after: str | None, limit: int) -> list[Access]:
         """Return access credentials, the newest first; those of a name if it is given."""
-        conditions = {_LIVE: live, "a.name = :name": name is not None, "a.uid < :after": after is not None}
+        conditions = {_LIVE: live, "a.name = :name": name is not None, _BEFORE: after is not None}
         where = " AND ".join(["1 = 1", *(condition for condition, holds in conditions.items() if holds)])
         values = {
             "now": self._now,
@@ -61,12 +62,12 @@ class SqlAccess:
             "after": None if after is None else parse_access_id(after),
             "limit": limit,
         }
-        rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.uid DESC LIMIT :limit", values)
+        rows = self._db.execute(f"{_ACCESS} WHERE {where} ORDER BY a.event DESC LIMIT :limit", values)
         return [_access(row) for row in rows]
 
     def all(self) -> Iterator[Access]:
-        """Yield every access credential, in the order of their ids."""
-        return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.uid"))
+        """Yield every access credential, in the order in which they were granted."""
+        return map(_access, self._db.execute(f"{_ACCESS} ORDER BY a.event"))
 
 
 class SqlAccessChanges(SqlAccess):

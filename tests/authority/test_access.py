@@ -11,7 +11,7 @@ from jitid import access, strictjson
 from jitid.access import Granted, Wanted
 from jitid.authority import access_operations as ops
 from jitid.authority import delegator_operations as delegators
-from jitid.authority.operations import PublishKeys
+from jitid.authority.operations import Operation, PublishKeys
 from jitid.caller import Caller
 from jitid.errors import (
     IntegrityError,
@@ -63,6 +63,10 @@ def state(world: World, one: Granted) -> AccessState:
     """Return what has become of an access credential."""
     with world.ledger.read() as snapshot:
         return access.find(snapshot, one.access.id).state_at(snapshot.now)
+
+
+def _some(*operations: Operation[Any]) -> tuple[Operation[Any], ...]:
+    return operations
 
 
 def test_a_bearer_is_known_again(world: World) -> None:
@@ -196,10 +200,10 @@ def test_whoever_rotates_their_own_gains_no_time(world: World) -> None:
 
 def test_nobody_rotates_or_ends_what_is_anothers(world: World) -> None:
     mine, others = grant(world), grant(world, "user:bob", "admin")
-    for operation in (ops.RotateAccess(id=others.access.id), ops.RevokeAccess(ids=(others.access.id,))):
+    for operation in _some(ops.RotateAccess(id=others.access.id), ops.RevokeAccess(ids=(others.access.id,))):
         with pytest.raises(RefusedError):
             ask(world, who(world, mine), operation)
-    for operation in (
+    for operation in _some(
         ops.RevokeAccess(names=("user:alice",)),
         ops.RevokeAccess(ids=(mine.access.id, others.access.id)),
     ):
@@ -308,7 +312,7 @@ def test_the_first_administrator_is_let_in_once(world: World) -> None:
     first = world.authority.perform(ops.BootstrapAccess())
     found = who(world, first)
     assert (found.name, found.delegator) == ("system:bootstrap", None)
-    for operation in (
+    for operation in _some(
         ops.GrantAccess(wanted=Wanted("user:root", ("auditor",))),
         ops.RotateAccess(id=first.access.id),
         ops.ListAccess(limit=1),
@@ -336,7 +340,7 @@ def test_a_bootstrap_credential_ends_after_an_hour_or_by_the_next(world: World) 
 
 def test_nobody_who_is_served_finds_out_who_others_are(world: World) -> None:
     granted = grant(world)
-    for operation in (
+    for operation in _some(
         ops.BootstrapAccess(),
         ops.Authenticate(bearer=secret(granted)),
         ops.FindClientKeys(client="user:alice"),

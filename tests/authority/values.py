@@ -16,7 +16,7 @@ from jitid.authority import forms
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
 from jitid.errors import UsageError
-from jitid.identifier import credential_id, identity_id
+from jitid.identifier import access_id, credential_id, identity_id
 from jitid.roster.stated import KEEP
 from jitid.searching import Finds
 from jitid.secret import Secret
@@ -44,6 +44,7 @@ _BY_FORM = {
     id(forms.DELEGATOR): _PEOPLE,
     id(forms.PERSON): _PEOPLE,
     id(forms.ALIAS): _PEOPLE,
+    id(forms.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
     id(forms.RULE): st.sampled_from(NAMES),
     id(forms.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
     id(forms.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
