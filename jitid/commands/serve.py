@@ -62,7 +62,7 @@ def serve(
         _run(given, plan)
     finally:
         if plan.unix is not None:
-            _take_away(plan.unix.getsockname())
+            _take_away(said["serve_socket"] or "")
 
 
 def _stated(config: Config, name: str, value: str | None) -> str | None:

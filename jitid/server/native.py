@@ -14,6 +14,7 @@ from jitid.authority.annotations import operations
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, document
+from jitid.server.record import record_of
 from jitid.server.service import is_long
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ _NOT_KEPT = {"cache-control": "no-store"}
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of all operations, and of what tells of them."""
     told: list[bytes] = []
+    paths = dict(zip(codec.names(), operation_paths(), strict=True))
 
     async def perform(request: Request) -> Response:
         name = request.path_params["name"]
         body = await _body(request)
         kind = operations().get(name)
+        if name in paths:
+            record_of(request.scope).route = paths[name]
         # What there is none of is told to those alone who may ask at all.
         if kind is not None and codec.streams(kind):
             return await _in_pieces(service, request, name, body)
@@ -52,6 +56,11 @@ def routes(service: Service) -> list[BaseRoute]:
         Route(f"{OPERATIONS}/{{name}}", perform, methods=["POST"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
     ]
+
+
+def operation_paths() -> list[str]:
+    """Return the path of each operation, as log and counters have it."""
+    return [f"{OPERATIONS}/{name}" for name in codec.names()]
 
 
 async def _body(request: Request) -> bytes:

@@ -168,6 +168,9 @@ class Supervisor:
 
     def _end(self, signals: int) -> int:
         notify("STOPPING=1")
+        # Whoever comes now is refused, and does not wait for an answer that nobody will give.
+        for listening in (*self._plan.tcp, *filter(None, (self._plan.unix,))):
+            listening.close()
         for worker in self._workers:
             _send(worker, signal.SIGTERM)
         # Twice: for what is in work, and for the threads that are still at the ledger.

@@ -21,6 +21,7 @@ from jitid.errors import JitidError
 from jitid.server import app
 from jitid.server.listening import Listener, load_certificate
 from jitid.server.metrics import Metrics
+from jitid.server.native import operation_paths
 from jitid.server.protocol import BoundedProtocol, cut_late
 from jitid.server.service import Service
 
@@ -39,7 +40,7 @@ _SWITCH = 0.0005
 def route_paths(plan: Plan) -> list[str]:
     """Return the templates of all paths, which the counters are for."""
     probe = Service(plan.config, plan.names, plan.base_url, plan.limits, Metrics(()))
-    return [str(getattr(route, "path", "")) for route in app.routes(probe)]
+    return [*(str(getattr(route, "path", "")) for route in app.routes(probe)), *operation_paths()]
 
 
 def run(plan: Plan, metrics: Metrics, ready: Callable[[], None], life: int) -> None:

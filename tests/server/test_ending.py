@@ -1,0 +1,163 @@
+"""How the service ends, and what it does while its ledger is out of reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell
+from tests.server.waiting import eventually
+from tests.serving import Answer, Served, serving
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the ledger, so that whoever wants to write waits."""
+    with sqlite3.connect(folder / "ledger" / "ledger.db", isolation_level=None) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            db.execute("ROLLBACK")
+    db.close()
+
+
+class Asking(threading.Thread):
+    """Asks for a credential meanwhile."""
+
+    def __init__(self, served: Served, task: str = "T1") -> None:
+        super().__init__(daemon=True)
+        self.served = served
+        self.task = task
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        body = json.dumps({"requests": [{"task": self.task, "delegator": None, "agent": "bot"}]}).encode()
+        try:
+            self.answer = self.served.ask(
+                "POST", "/v1/operations/Issue", body, {"content-type": "application/json"}
+            )
+        except OSError as error:
+            self.error = error
+
+
+def in_work(served: Served) -> bool:
+    """Tell whether a request is in work, besides the one that asks."""
+    text = served.ask("GET", "/metrics").body.decode()
+    return "\njitid_requests_in_work 2\n" in text
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """Return a service on a socket."""
+    with serving(tmp_path, "--socket", str(tmp_path / "s")) as found:
+        yield found
+
+
+def test_what_is_in_work_is_finished_before_it_ends(served: Served, tmp_path: Path) -> None:
+    with held(tmp_path):
+        asking = Asking(served)
+        assert eventually(lambda: in_work(served))
+        served.process.send_signal(signal.SIGTERM)
+        # It takes nobody new from now on.
+        assert eventually(lambda: _refused(served))
+        assert served.process.poll() is None
+    asking.join(30)
+    assert asking.answer is not None
+    assert asking.answer.status == 200
+    assert asking.answer.headers["connection"] == "close"
+    assert served.process.wait(30) == 0
+
+
+def _refused(served: Served) -> bool:
+    try:
+        served.connect().close()
+    except OSError:
+        return True
+    return False
+
+
+def test_a_second_signal_ends_it_at_once(served: Served, tmp_path: Path) -> None:
+    with held(tmp_path):
+        asking = Asking(served)
+        assert eventually(lambda: in_work(served))
+        served.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: _refused(served))
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(30) == 128 + signal.SIGTERM
+        asking.join(30)
+        assert asking.answer is None
+    # What was not answered was not done either: nobody holds what the ledger does not know.
+    assert Shell(tmp_path).good("list", "--field", "task") == ""
+
+
+def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_behind(served: Served, tmp_path: Path) -> None:
+    with held(tmp_path):
+        asking = Asking(served)
+        assert eventually(lambda: in_work(served))
+        os.kill(served.workers()[0], signal.SIGKILL)
+        asking.join(30)
+        assert asking.answer is None
+    again = Asking(served, "T2")
+    again.join(30)
+    assert again.answer is not None
+    assert again.answer.status == 200
+    assert Shell(tmp_path).good("list", "--field", "task").split() == ["T2"]
+
+
+def test_without_its_ledger_it_lives_and_says_that_it_cannot_serve(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "ledger").rename(tmp_path / "elsewhere")
+    assert eventually(lambda: served.ask("GET", "/readyz").status == 503)
+    assert served.ask("GET", "/healthz").status == 200
+    assert b"jitid_ledger_up 0\n" in served.ask("GET", "/metrics").body
+    asking = Asking(served)
+    asking.join(30)
+    assert asking.answer is not None
+    assert asking.answer.status == 503
+    assert asking.answer.headers["retry-after"]
+    assert asking.answer.json["error"]["exit"] == 5
+    (tmp_path / "elsewhere").rename(tmp_path / "ledger")
+    assert eventually(lambda: served.ask("GET", "/readyz").status == 200)
+    asking = Asking(served)
+    asking.join(30)
+    assert asking.answer is not None
+    assert asking.answer.status == 200
+
+
+def test_a_changed_policy_counts_from_the_next_request_on(served: Served, tmp_path: Path) -> None:
+    def status() -> int:
+        asking = Asking(served)
+        asking.join(30)
+        assert asking.answer is not None
+        return asking.answer.status
+
+    assert status() == 200
+    policy = tmp_path / "ledger" / "policy" / "default.cedar"
+    text = policy.read_text()
+    policy.write_text(text + '\n@id("closed")\nforbid (principal, action, resource);\n')
+    assert status() == 403
+    policy.write_text("this is no policy")
+    assert status() == 500
+    policy.write_text(text)
+    assert status() == 200
+
+
+def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("serve_time = '1s'\n")
+    arguments = ("--socket", str(tmp_path / "s"), "--config", str(tmp_path / "config.toml"))
+    with serving(tmp_path, *arguments) as served, held(tmp_path):
+        asking = Asking(served)
+        asking.join(30)
+        assert asking.answer is not None
+        assert asking.answer.status == 503
+        assert asking.answer.json["error"]["retryable"] is True
