@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority import operations as ops
+from jitid.authority.access_operations import Authenticate
 from jitid.authority.tally import Tally
 from jitid.errors import StorageError, UnauthenticatedError
 from jitid.secret import Secret
@@ -227,12 +228,12 @@ class Service:
                 seconds=seconds,
             )
 
+        who = proof if proof is not None or bearer is None else Authenticate(bearer=bearer)
+
         def find(authority: LocalAuthority) -> Caller:
-            if proof is not None or bearer is not None:
+            if who is not None:
                 try:
-                    if proof is None:
-                        raise UnauthenticatedError("the bearer token is not valid; nothing was done")
-                    found = authority.perform(proof)
+                    found = authority.perform(who)
                 except UnauthenticatedError:
                     self._failures.take(client)
                     raise
