@@ -64,6 +64,7 @@ LAYERS = (
         "keyring",
         "oidc",
         "keysets",
+        "assertion",
         "files",
         "leftovers",
         "policyfiles",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b32encode
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import introspection, jws, revocation
@@ -50,9 +51,16 @@ def perform(inside: Inside, operation: TokenOperation[Any], issue: Issuing, deny
             assert_never(one)
 
 
-def new_task(agent: str) -> str:
-    """Return a name for a task that nobody has named: a client that knows no tasks has one for each token."""
-    suffix = b32encode(os.urandom(_RANDOM)).decode("ascii").lower()
+def new_task(agent: str, caller: Caller | None) -> str:
+    """Return a name for a task that nobody has named: a client that knows no tasks has one for each token.
+
+    Of a request that is made again, under the same key, it is the same one.
+    """
+    if caller is None or caller.key is None:
+        raw = os.urandom(_RANDOM)
+    else:
+        raw = sha256(f"{caller.name}\0{caller.key}".encode()).digest()[:_RANDOM]
+    suffix = b32encode(raw).decode("ascii").lower()
     return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
 
 
@@ -69,7 +77,7 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
     request = request._replace(agent=actor.agent)
     if ours:
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
-    task = request.task or actor.task or new_task(actor.agent)
+    task = request.task or actor.task or new_task(actor.agent, inside.caller)
     return issue(
         Issue(
             requests=(request._replace(task=task),),

@@ -12,6 +12,7 @@ from jitid.authority.operations import PublishKeys
 from jitid.jws import ALGORITHMS
 from jitid.server import granting, oauth
 from jitid.server.answers import dumps
+from jitid.server.client import ALGORITHMS as CLIENT_ALGORITHMS
 from jitid.server.oautherror import document
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ KEYS = "/jwks"
 
 _PUBLIC = {"cache-control": "public, max-age=60"}
 """For so many seconds a verifier may go on without asking: no longer than it takes that a key is revoked."""
+_METHODS = ["private_key_jwt"]
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -64,6 +66,7 @@ def _metadata(service: Service) -> dict[str, Any] | None:
     if urlsplit(service.issuer).scheme not in ("https", "http"):
         return None
     at = service.base_url
+    algorithms = sorted(CLIENT_ALGORITHMS)
     found: dict[str, Any] = {
         "issuer": service.issuer,
         "jwks_uri": f"{at}{KEYS}",
@@ -79,6 +82,6 @@ def _metadata(service: Service) -> dict[str, Any] | None:
         ("revocation", oauth.REVOKE),
     ):
         found[f"{name}_endpoint"] = f"{at}{path}"
-        # A bearer of ours has no name among the registered methods.
-        found[f"{name}_endpoint_auth_methods_supported"] = []
+        found[f"{name}_endpoint_auth_methods_supported"] = _METHODS
+        found[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
     return found

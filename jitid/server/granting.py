@@ -110,7 +110,9 @@ def grant(authority: Authority, caller: Caller, wanted: Wanted) -> Issued:
         )
     if wanted.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
         raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")
-    request = request._replace(delegator=caller.delegator, task=request.task or new_task(request.agent))
+    request = request._replace(
+        delegator=caller.delegator, task=request.task or new_task(request.agent, caller)
+    )
     (issued,) = authority.perform(Issue(requests=(request,)))
     return issued
 

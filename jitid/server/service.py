@@ -106,12 +106,12 @@ class Service:
         work: Callable[[Authority, Caller], T],
         *,
         long: bool = False,
-        proof: Operation[Caller] | None = None,
+        proof: Callable[[LocalAuthority], Caller] | None = None,
     ) -> T:
         """Let a thread do some work for whoever makes a request, with the authority as it serves them.
 
         Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
-        What proves it is the operation `proof` if there is one; otherwise the header or the socket. Raises as both do.
+        What proves it is `proof` if there is one; otherwise the header or the socket. Raises as both do.
         """
         who = self._asked_by(request, proof)
 
@@ -208,7 +208,7 @@ class Service:
         return Counting(authority.serving(caller), self.metrics)
 
     def _asked_by(
-        self, request: Request, proof: Operation[Caller] | None = None
+        self, request: Request, proof: Callable[[LocalAuthority], Caller] | None = None
     ) -> Callable[[LocalAuthority], Caller]:
         """Return what finds out, in a thread, who makes a request."""
         record = record_of(request.scope)
@@ -228,18 +228,18 @@ class Service:
                 seconds=seconds,
             )
 
-        who = proof if proof is not None or bearer is None else Authenticate(bearer=bearer)
-
         def find(authority: LocalAuthority) -> Caller:
-            if who is not None:
-                try:
-                    found = authority.perform(who)
-                except UnauthenticatedError:
-                    self._failures.take(client)
-                    raise
-            else:
-                assert peer is not None
-                found = self._peers.caller(peer)
+            try:
+                if proof is not None:
+                    found = proof(authority)
+                elif bearer is not None:
+                    found = authority.perform(Authenticate(bearer=bearer))
+                else:
+                    assert peer is not None
+                    found = self._peers.caller(peer)
+            except UnauthenticatedError:
+                self._failures.take(client)
+                raise
             record.caller = found.name
             return found._replace(trace=record.trace, key=key)
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from jitid.access import Wanted
+from jitid.authority.access_operations import GrantAccess
+from jitid.config import load
+from jitid.environment import open_authority
 from tests.real import Shell
 from tests.serving import Answer, Served, serving
 from tests.tokens.signed import P256, jwk, token
@@ -57,6 +61,17 @@ class Asked:
         done = self.exchange(**more)
         assert done.status == 200, done.body
         return str(done.json["access_token"])
+
+
+def grant(shell: Shell, name: str, *roles: str, key: dict[str, Any] | None = None) -> str:
+    """Let somebody ask the authority of a shell, and return the bearer; an empty text where a key stands for it."""
+    authority = open_authority(load(environ=shell.environment))
+    try:
+        wanted = Wanted(name, roles, key=None if key is None else json.dumps(key))
+        secret = authority.perform(GrantAccess(wanted=wanted)).secret
+    finally:
+        authority.close()
+    return "" if secret is None else secret.reveal()
 
 
 def id_token(typ: str = "JWT", **claims: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.asking import API, EXCHANGE, IDP, ISSUER, TYPE, Asked, asking, id_token
+from tests.server.asking import API, EXCHANGE, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
 from tests.serving import serving
 from tests.tokens.signed import ED25519, token
 
@@ -290,3 +290,57 @@ def test_nobody_finds_a_secret_in_the_log(full: Asked) -> None:
     log = full.served.log.read_text()
     assert live.split(".")[2] not in log
     assert subject.split(".")[1] not in log
+
+
+def test_a_verifier_does_not_end_what_it_was_shown(full: Asked) -> None:
+    """RFC 7009, section 2.1: 403, and the token works on."""
+    gate = grant(full.shell, "system:gate", "verifier")
+    live = full.token()
+    assert full.form("/introspect", token=live, bearer=gate).json["active"] is True
+    refused = full.form("/revoke", token=live, bearer=gate)
+    assert (refused.status, refused.json["error"]) == (403, "unauthorized_client")
+    assert full.form("/introspect", token=live, bearer=gate).json["active"] is True
+    responder = grant(full.shell, "system:irt", "responder")
+    assert full.form("/revoke", token=live, bearer=responder).status == 200
+    assert full.form("/introspect", token=live, bearer=gate).json == {"active": False}
+
+
+def test_a_system_is_issued_what_it_asks_for_itself(full: Asked) -> None:
+    """RFC 6749, section 4.4; for people and agents there are other grants."""
+    asked = {"grant_type": "client_credentials", "resource": "https://api.example/", "scope": "repo:read"}
+    system = grant(full.shell, "system:ci")
+    done = full.form("/token", bearer=system, **asked)
+    assert done.status == 200, done.body
+    assert "issued_token_type" not in done.json
+    claims = full.form("/introspect", token=done.json["access_token"]).json
+    assert (claims["sub"], claims["client_id"], claims["delegator_proof"]) == (
+        "system:ci",
+        "ci",
+        "credential",
+    )
+    assert full.form("/token", bearer=system, client_id="system:ci", **asked).status == 200
+    for refused in (
+        full.form("/token", bearer=grant(full.shell, "user:bob"), **asked),
+        full.form("/token", bearer=full.token(audience=ISSUER), **asked),
+        full.form("/token", bearer=system, jitid_agent="other", **asked),
+    ):
+        assert (refused.status, refused.json["error"]) == (400, "unauthorized_client")
+
+
+def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
+    """It narrows what it holds for whoever comes after it, and ends itself."""
+    own = full.token(audience=ISSUER, scope="repo:read repo:write", jitid_agent="planner")
+    child = full.form(
+        "/token",
+        bearer=own,
+        grant_type=EXCHANGE,
+        subject_token=own,
+        subject_token_type=f"{TYPE}access_token",
+        audience=ISSUER,
+        scope="repo:read",
+    )
+    assert child.status == 200, child.body
+    assert full.form("/introspect", token=child.json["access_token"]).json["client_id"] == "planner"
+    assert full.form("/revoke", token=own, bearer=child.json["access_token"]).status == 403
+    assert full.form("/revoke", token=own, bearer=own).status == 200
+    assert full.form("/introspect", token=child.json["access_token"]).json == {"active": False}

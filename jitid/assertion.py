@@ -1,0 +1,104 @@
+"""What a client signs to prove itself (`private_key_jwt`, RFC 7523): read strictly, verified by its registered keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from jitid import jws, oidc
+from jitid.errors import ConfigurationError, InvalidCredentialError
+
+TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256")
+"""What a client signs with; each of its keys is registered for one of them."""
+
+LONGEST = 300
+"""So many seconds may an assertion live: as long as it must be remembered that it was used."""
+
+CLOCK_LEEWAY = 60
+"""So many seconds may the client's clock be ahead of ours."""
+
+_LONGEST_ID = 256
+# RFC 7523, and draft-ietf-oauth-rfc7523bis, which gives it a type of its own.
+_TYPES = ("JWT", "CLIENT-AUTHENTICATION+JWT")
+# RFC 9864, section 2.2: the same algorithm under the name that it has there.
+_NAMES = {"Ed25519": "EdDSA"}
+
+
+class Assertion(NamedTuple):
+    """An assertion of the right form; nothing in it is believed before its signature is verified."""
+
+    client: str
+    jti: str
+    expires_at: int
+    claims: Mapping[str, Any]
+    alg: str
+    signing_input: bytes
+    signature: bytes
+
+
+def parse(text: str) -> Assertion:
+    """Take an assertion apart. Raises InvalidCredentialError, which never repeats any of it."""
+    header_part, payload_part, signature_part = jws.split(text)
+    _, header = jws.decode_object(header_part, "header")
+    _, claims = jws.decode_object(payload_part, "payload")
+    signature = jws.decode_part(signature_part, "signature")
+    if "crit" in header or "b64" in header:
+        raise InvalidCredentialError("the assertion asks for an extension")
+    typ, alg = header.get("typ", "JWT"), header.get("alg")
+    if type(typ) is not str or typ.upper().removeprefix("APPLICATION/") not in _TYPES:
+        raise InvalidCredentialError("the assertion's type is not JWT")
+    alg = _NAMES.get(alg, alg) if type(alg) is str else None
+    if alg not in ALGORITHMS:
+        raise InvalidCredentialError(f"the assertion's algorithm is none of {', '.join(ALGORITHMS)}")
+    client, jti, expires_at = claims.get("sub"), claims.get("jti"), claims.get("exp")
+    if type(client) is not str or not client or claims.get("iss") != client:
+        # RFC 7523, section 3, and OpenID Connect Core, section 9.
+        raise InvalidCredentialError("the assertion's `iss` and `sub` are not both the client's name")
+    if type(jti) is not str or not 0 < len(jti) <= _LONGEST_ID or not jti.isascii():
+        raise InvalidCredentialError("the assertion has no `jti` by which it is known again")
+    if type(expires_at) is not int:
+        raise InvalidCredentialError("the assertion's `exp` is missing or no integer")
+    signing_input = f"{header_part}.{payload_part}".encode("ascii")
+    return Assertion(client, jti, expires_at, claims, alg, signing_input, signature)
+
+
+def check(
+    assertion: Assertion, keys: Mapping[str, Mapping[str, Any]], audiences: Collection[str], now: int
+) -> str:
+    """Return which of the client's registered `keys` (JWK, by id) has signed an assertion for one of `audiences`.
+
+    Its `aud` is one of them and nobody else: what was meant for another server too, that one could have passed on.
+    Whether it was used before is not known here.
+
+    Raises:
+        InvalidCredentialError: it proves nothing at `now`.
+
+    """
+    aud = assertion.claims.get("aud")
+    named = aud[0] if type(aud) is list and len(aud) == 1 else aud
+    if type(named) is not str or named not in audiences:
+        raise InvalidCredentialError("the assertion's `aud` is not this authority alone")
+    if now >= assertion.expires_at:
+        raise InvalidCredentialError("the assertion has expired")
+    if assertion.expires_at > now + LONGEST + CLOCK_LEEWAY:
+        raise InvalidCredentialError(f"the assertion is good for more than {LONGEST} seconds")
+    for name in ("iat", "nbf"):
+        value = assertion.claims.get(name, now)
+        if type(value) is not int or value > now + CLOCK_LEEWAY:
+            raise InvalidCredentialError(f"the assertion's `{name}` is to come, or no integer")
+    for id_, jwk in keys.items():
+        if _signed_by(assertion, jwk):
+            return id_
+    raise InvalidCredentialError("the assertion is signed by none of the client's keys")
+
+
+def _signed_by(assertion: Assertion, jwk: Mapping[str, Any]) -> bool:
+    try:
+        # Whatever the header says, a key is used for its own algorithm and for no other (RFC 8725, section 3.1).
+        key = oidc.choose_key([dict(jwk)], {"alg": assertion.alg}, ALGORITHMS, "the client's keys")
+        oidc.check_signature(key, assertion.signing_input, assertion.signature)
+    except (InvalidCredentialError, ConfigurationError):
+        return False
+    return True
