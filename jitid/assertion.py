@@ -14,7 +14,7 @@ ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256")
 """What a client signs with; each of its keys is registered for one of them."""
 
 LONGEST = 300
-"""So many seconds may an assertion live: as long as it must be remembered that it was used."""
+"""For so many seconds an assertion counts once it was signed, however much longer it says that it is good."""
 
 CLOCK_LEEWAY = 60
 """So many seconds may the client's clock be ahead of ours."""
@@ -31,7 +31,8 @@ class Assertion(NamedTuple):
 
     client: str
     jti: str
-    expires_at: int
+    ends_at: int
+    """From when on it does not count."""
     claims: Mapping[str, Any]
     alg: str
     signing_input: bytes
@@ -58,10 +59,13 @@ def parse(text: str) -> Assertion:
         raise InvalidCredentialError("the assertion's `iss` and `sub` are not both the client's name")
     if type(jti) is not str or not 0 < len(jti) <= _LONGEST_ID or not jti.isascii():
         raise InvalidCredentialError("the assertion has no `jti` by which it is known again")
-    if type(expires_at) is not int:
-        raise InvalidCredentialError("the assertion's `exp` is missing or no integer")
+    issued_at = claims.get("iat")
+    if type(expires_at) is not int or not (issued_at is None or type(issued_at) is int):
+        raise InvalidCredentialError("the assertion's `exp` is missing, or a time of it is no integer")
+    # Common clients sign for an hour what they use at once; for so long nobody has to remember that it was used.
+    ends_at = expires_at if issued_at is None else min(expires_at, issued_at + LONGEST)
     signing_input = f"{header_part}.{payload_part}".encode("ascii")
-    return Assertion(client, jti, expires_at, claims, alg, signing_input, signature)
+    return Assertion(client, jti, ends_at, claims, alg, signing_input, signature)
 
 
 def check(
@@ -80,10 +84,14 @@ def check(
     named = aud[0] if type(aud) is list and len(aud) == 1 else aud
     if type(named) is not str or named not in audiences:
         raise InvalidCredentialError("the assertion's `aud` is not this authority alone")
-    if now >= assertion.expires_at:
-        raise InvalidCredentialError("the assertion has expired")
-    if assertion.expires_at > now + LONGEST + CLOCK_LEEWAY:
-        raise InvalidCredentialError(f"the assertion is good for more than {LONGEST} seconds")
+    if now >= assertion.ends_at:
+        raise InvalidCredentialError(
+            f"the assertion has expired, or was signed {LONGEST} seconds ago or more"
+        )
+    if assertion.ends_at > now + LONGEST + CLOCK_LEEWAY:
+        raise InvalidCredentialError(
+            f"the assertion is good for more than {LONGEST} seconds, and does not say when it was signed"
+        )
     for name in ("iat", "nbf"):
         value = assertion.claims.get(name, now)
         if type(value) is not int or value > now + CLOCK_LEEWAY:

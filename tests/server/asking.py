@@ -81,7 +81,7 @@ def id_token(typ: str = "JWT", **claims: Any) -> str:
     return token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256)
 
 
-def configured(folder: Path, roles: Sequence[str], more: str = "") -> Shell:
+def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER) -> Shell:
     """Return a shell with a configuration that believes an issuer, and gives this user roles over the socket."""
     shell = Shell(folder)
     keys = folder / "jwks.json"
@@ -90,9 +90,8 @@ def configured(folder: Path, roles: Sequence[str], more: str = "") -> Shell:
     place = folder / ".config/jitid/config.toml"
     place.parent.mkdir(parents=True)
     place.write_text(
-        f'issuer = "{ISSUER}"\n[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
+        f'issuer = "{issuer}"\n[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
         + (f"[socket.role]\n{getpass.getuser()} = {json.dumps(roles)}\n" if roles else "")
-        + more
     )
     place.chmod(0o600)
     return shell

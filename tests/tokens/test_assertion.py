@@ -70,8 +70,11 @@ def test_a_client_is_proved_by_its_key(private: Private, alg: str) -> None:
         ({"exp": NOW + 60.5}, "no integer"),
         ({"exp": True}, "no integer"),
         ({"exp": NOW}, "has expired"),
-        ({"exp": NOW + 361}, "more than 300 seconds"),
+        ({"exp": NOW + 3600, "iat": NOW - 300}, "signed 300 seconds ago"),
+        ({"exp": NOW + 361, "iat": None}, "more than 300 seconds"),
+        ({"exp": NOW + 3600, "iat": NOW + 61}, "more than 300 seconds"),
         ({"iat": NOW + 61}, "`iat` is to come"),
+        ({"iat": "now"}, "no integer"),
         ({"nbf": NOW + 61}, "`nbf` is to come"),
         ({"nbf": "now"}, "`nbf` is to come, or no integer"),
     ],
@@ -109,6 +112,14 @@ def test_a_public_key_is_no_shared_secret() -> None:
         check(signed(), jwk(P256, alg="ES384"))
     with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
         check(signed())
+
+
+def test_what_is_signed_for_an_hour_counts_for_minutes() -> None:
+    """As common clients sign; and it must be remembered for no longer that it was used."""
+    long = signed(exp=NOW + 3600)
+    assert check(long, jwk(P256), now=NOW + 299) == "system:ci"
+    assert assertion.parse(long).ends_at == NOW + 300
+    assert check(signed(iat=None, exp=NOW + 300), jwk(P256)) == "system:ci"
 
 
 def test_a_changed_assertion_is_refused() -> None:
