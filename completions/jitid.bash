@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace leak approve list tree revoke retire sweep report explain policy task delegator agent audit keys doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace leak approve list tree revoke retire sweep report explain policy task delegator agent audit keys ledger doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -37,6 +37,9 @@ __jitid_table() {
         ;;
     'keys')
         verbs='list rotate revoke jwks'
+        ;;
+    'ledger')
+        verbs='copy'
         ;;
     'schedule')
         verbs='systemd cron'
@@ -250,6 +253,9 @@ __jitid_table() {
         ;;
     'keys jwks')
         options="--out=files $everywhere"
+        ;;
+    'ledger copy')
+        options="--to=folders --field=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"

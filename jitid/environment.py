@@ -192,13 +192,17 @@ def sweep_head(config: Config) -> str:
 
 
 def ledger_path(config: Config) -> str:
-    """Return the folder that the configuration names.
+    """Return the folder that the configuration names. Raises as `folder_of` does."""
+    return folder_of(config.ledger)
+
+
+def folder_of(url: str) -> str:
+    """Return the folder that a ledger's address names.
 
     Raises:
         ConfigurationError: it names a ledger of a sort that this jitid does not have.
 
     """
-    url = config.ledger
     if url.startswith("sqlite://"):
         url = url.removeprefix("sqlite://")
         if not url.startswith("/"):

@@ -123,6 +123,15 @@ class Keyring:
         self._signers[kid] = signer
         return signer
 
+    def give(self, other: Keyring, kid: str, algorithm: str, public: bytes) -> None:
+        """Let another keyring have a private key, durably and with mode 0600. Raises as `load` and `create` do."""
+        self.load(kid, algorithm, public)
+        try:
+            with open(self.path(kid), "rb") as file:
+                write_private(other.path(kid), file.read(_SEED_BYTES))
+        except (OSError, OutputError) as error:
+            raise StorageError(f"the signing key {other.path(kid)} could not be written") from error
+
     def forget(self, kid: str) -> None:
         """Remove a private key that signs nothing more; its public half stays in the ledger."""
         self._signers.pop(kid, None)

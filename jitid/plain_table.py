@@ -397,6 +397,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys jwks": ({
         "--out": ("out", "text", ""),
     }, ()),
+    "ledger copy": ({
+        "--to": ("to", "text", ""),
+    }, ()),
     "doctor": ({
     }, ()),
     "schedule systemd": ({

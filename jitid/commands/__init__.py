@@ -92,6 +92,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
     "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
     "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
+    "ledger copy": (
+        "ledger:copy",
+        "Copy the ledger to another place, whole and verified, and leave it as it is.",
+    ),
     "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
     "schedule systemd": (
         "schedule:systemd",
@@ -123,6 +127,7 @@ GROUPS: dict[str, str] = {
     "policy": "Check, try, show, begin and compare policies.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
+    "ledger": "Copy the ledger to another place.",
     "schedule": "Let systemd or cron run `jitid sweep`.",
     "config": "Read and change the settings.",
     "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",

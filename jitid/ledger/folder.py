@@ -130,7 +130,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     """
     parent, name = os.path.split(os.path.abspath(path))
     try:
-        _make_parents(parent)
+        make_parents(parent)
         _remove_abandoned(parent, name)
         aside, held = _begin(parent, name)
     except OSError as error:
@@ -138,7 +138,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     try:
         try:
             _fill(aside, names, policy, by, now)
-            return _publish(aside, path, parent)
+            return publish(aside, path, parent)
         finally:
             os.close(held)
     except OSError as error:
@@ -204,7 +204,8 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
         sync_folder(folder)
 
 
-def _publish(aside: str, path: str, parent: str) -> bool:
+def publish(aside: str, path: str, parent: str) -> bool:
+    """Give what was filled aside its name; return whether it got it: something else may be there. Raises OSError."""
     try:
         os.rename(aside, path)
     except OSError as error:
@@ -215,7 +216,8 @@ def _publish(aside: str, path: str, parent: str) -> bool:
     return True
 
 
-def _make_parents(parent: str) -> None:
+def make_parents(parent: str) -> None:
+    """Make the folder that a ledger's is to stand in, and those above it. Raises OSError."""
     missing = []
     while not os.path.isdir(parent):
         missing.append(parent)

@@ -334,6 +334,14 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The key is revoked, and the output could not be written.",
     },
     "keys jwks": _LOOKS,
+    "ledger copy": {
+        0: "It is copied, and the copy is a ledger.",
+        2: "There is something at the place already, or the line cannot be meant; nothing was copied.",
+        5: "One of the two is out of reach, busy or full; the same command goes on with what was copied.",
+        6: "One of the two refuses this user.",
+        7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
+        74: "It is copied, and the output could not be written.",
+    },
     "schedule systemd": {
         0: "Done.",
         2: "The line, an option of the sweep or the configuration cannot be used.",

@@ -585,6 +585,17 @@ jitid policy diff current next""",
         Example("All keys:", "jitid keys list"),
         Example("How long verifiers need each:", "jitid keys list --format csv"),
     ),
+    "ledger copy": (
+        Example(
+            "To another folder, which is the ledger from then on:",
+            "jitid ledger copy --to ~/ledger && jitid config set ledger ~/ledger",
+        ),
+        Example(
+            "First how long it takes; the copy is thrown away:",
+            "time jitid ledger copy --to /tmp/tried; rm -r /tmp/tried",
+            tried=False,
+        ),
+    ),
     "keys rotate": (
         Example("A new key for tokens signed with Ed25519:", "jitid keys rotate"),
         Example("A new key for tokens signed with P-256:", "jitid keys rotate --algorithm ES256"),
@@ -717,6 +728,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
+    "ledger copy": ("audit verify", "doctor", "config set"),
     "schedule systemd": ("sweep", "schedule cron"),
     "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),

@@ -702,6 +702,19 @@ As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a 
 or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,
 its hash and who did what as structured data of `jitid@32473`; and its whole body as the message, JSON in ASCII.
 Only JSON lines can be verified.""",
+    "ledger copy": """\
+Every row is copied, and of each table the number and the SHA-256 digest of its rows are compared; then the audit log
+of the copy is verified as jitid-audit-verify(1) does it. A ledger that does not hold by itself is not copied.
+
+From the beginning to the end the ledger is locked against writers, who wait as long as their --timeout says; reading
+and verifying go on. The copy is filled beside its place, in a folder whose name begins with a dot and ends in
+`.copying`, and gets its name at the end: before that, nobody takes it for a ledger. Whatever breaks the copy off, the
+same command goes on with it, unless the ledger has changed since: then it begins anew.
+
+Uuid, issuer, keys and policy are the same in the copy, so that what was issued verifies there, and what was ended
+stays ended. The audit chain of the ledger ends in the copy with the event `ledger-copy`, from where another goes on;
+heads that were kept before the copy still prove what they proved. The two know nothing of each other: whoever goes on
+using both has two ledgers that vouch for the same credentials.""",
     "schedule systemd": """\
 The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
 of the sweep become absolute too. Variables that are set here are not set there, and are warned of.

@@ -65,6 +65,7 @@ from tests.builders import DAY, NAMES, NOW, World, policed, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
+from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.real import need
 from tests.tokens.signed import ED25519, jwk
@@ -286,7 +287,10 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     with World(tmp_path / "ledger") as world:
         _eventful(world)
         world.check()
-        for event in world.events():
+        copied(world, tmp_path / "copy")
+        with World(tmp_path / "copy", now=world.clock.now) as other:
+            events = other.events()
+        for event in events:
             seen.setdefault(event["op"], set()).update(event.keys() - common)
     # "as issue", "as above"
     told["renew"] |= told["issue"] & seen["renew"]

@@ -10,4 +10,5 @@ from jitid.commands.options.governing import *  # noqa: F403 - as above
 from jitid.commands.options.issuing import *  # noqa: F403 - as above
 from jitid.commands.options.keeping import *  # noqa: F403 - as above
 from jitid.commands.options.looking import *  # noqa: F403 - as above
+from jitid.commands.options.moving import *  # noqa: F403 - as above
 from jitid.commands.options.serving import *  # noqa: F403 - as above

@@ -1,0 +1,63 @@
+"""`jitid ledger copy`: a ledger copied to another place, where it goes on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jitid.commands.globals import Globals
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.transfer import copy_ledger
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+
+COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
+
+
+def copy(given: Globals, to: options.CopyTo = None) -> None:
+    """Copy the ledger to another place, whole and verified, and leave it as it is.
+
+    What was issued stays valid in the copy, which goes on under the same issuer with an audit chain of its own.
+    Nobody writes to the ledger meanwhile. If the copy is broken off, the same command goes on with it.
+    """
+    given.expect(COPIED)
+    if to is None:
+        raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
+    config = given.config()
+    seen: dict[str, int] = {}
+
+    def progress(table: str, rows: int) -> None:
+        seen[table] = seen.get(table, 0) + rows
+        if os.isatty(2) and not given.quiet:
+            os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
+
+    try:
+        done = copy_ledger(config, to, progress)
+    finally:
+        if seen and os.isatty(2) and not given.quiet:
+            os.write(2, b"\r\033[K")
+    counts = {each.table: each.rows for each in done.tables}
+    row = {
+        "to": to,
+        "events": done.events,
+        "credentials": counts.get("credential"),
+        "rows": sum(counts.values()) if counts else None,
+        "head": done.head.hash.hex(),
+        "event": done.event,
+        "resumed": done.resumed,
+    }
+    if given.field is not None or given.format_name() is not None:
+        document = {**row, "tables": [each._asdict() for each in done.tables]}
+        given.show(View("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
+    else:
+        output.write(
+            f"copied to {to}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
+            if counts
+            else f"copied to {to}: {done.events} events; the earlier attempt had compared them\n"
+        )
+    given.note(
+        "use the copy alone from now on: what is revoked in one of the two goes on living in the other"
+    )

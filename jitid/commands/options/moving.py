@@ -1,0 +1,12 @@
+"""A ledger copied from one place to another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from jitid.commands.options.declaring import option
+
+CopyTo = Annotated[
+    str | None,
+    option("--to", metavar="URL", text="Where the copy is to be: a folder that is not there yet."),
+]

@@ -1,0 +1,290 @@
+"""A ledger in a folder as the source or the target of a copy; a target is filled aside, and published by one rename."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from jitid import files
+from jitid.audit import Head
+from jitid.chains import Chain
+from jitid.errors import BusyError, StorageError, UsageError
+from jitid.ledger import folder, sqlite
+from jitid.ledger.copying import OWN, Stage, Table, in_order
+from jitid.ledger.failure import FAULTS, translated
+from jitid.ledger.lock import FairLock
+from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.records import Names
+from jitid.ledger.writing import Known, SqlTransaction
+from jitid.text import quote
+
+_MARK = "copying"
+"""The file that says of which ledger, at which head, the folder aside is to become a copy."""
+
+
+class _Store:
+    """The tables of a SQLite database."""
+
+    _db: sqlite3.Connection
+
+    def tables(self) -> dict[str, Table]:
+        """Return the tables that are copied row by row, each after those that its rows refer to."""
+        names = [
+            name
+            for (name,) in self._execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if name not in OWN and not name.startswith("sqlite_")
+        ]
+        found, references = {}, {}
+        for name in names:
+            columns = self._execute("SELECT name, pk FROM pragma_table_info(?)", (name,)).fetchall()
+            key = [column for column, place in sorted(columns, key=lambda row: int(row[1])) if place]
+            found[name] = Table(name, tuple([column for column, _ in columns]), tuple(key))
+            rows = self._execute('SELECT "table" FROM pragma_foreign_key_list(?)', (name,))
+            references[name] = {parent for (parent,) in rows}
+        return in_order(found, references)
+
+    def rows(self, table: Table, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+        """Yield rows in the order of their key: all, or those that follow a key."""
+        try:
+            # `yield from` would close the cursor, even where the database is closed by then.
+            for row in self._db.execute(table.query(after=after is not None), after or ()):  # noqa: UP028
+                yield row
+        except FAULTS as error:
+            raise translated(error) from error
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(sql, values)
+        except FAULTS as error:
+            raise translated(error) from error
+
+
+class SqliteSource(_Store):
+    """A ledger in a folder; its lock is held from the beginning to the end."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: str, timeout: float, clock: Callable[[], float] = time.time) -> None:
+        self._database = os.path.join(path, folder.DATABASE)
+        lock = os.path.join(path, folder.LOCK)
+        self._turn = FairLock(lock, timeout)
+        self._ledger = sqlite.connect(self._database, lock, by="", clock=clock, timeout=timeout)
+        self._stack = ExitStack()
+        self.names = self._ledger.names
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            stack.callback(self._ledger.close)
+            self._turn.acquire()
+            stack.callback(self._turn.close)
+            self._snapshot = stack.enter_context(self._ledger.read())
+            self._db = sqlite3.connect(self._database, isolation_level=None)
+            stack.callback(self._db.close)
+            self._execute("BEGIN")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def snapshot(self) -> SqlSnapshot:
+        """What is copied."""
+        return self._snapshot
+
+    def head_now(self) -> Head:
+        """Return the audit head as it is by now."""
+        self._execute("COMMIT")
+        return SqlSnapshot(self._db, self.names, self.snapshot.now).head()
+
+
+class SqliteTarget(_Store):
+    """A folder that becomes a ledger."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.abspath(path)
+        self._parent, name = os.path.split(self._path)
+        self._aside = os.path.join(self._parent, f".{name}.copying")
+        self._names = Names("", "", "")
+        self._now = 0
+        self._held = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+
+    def _close(self) -> None:
+        if hasattr(self, "_db"):
+            self._db.close()
+
+    @property
+    def keys(self) -> str:
+        """The folder for the private keys; they are a part of what is published."""
+        return os.path.join(self._aside, folder.KEYS)
+
+    @property
+    def policy(self) -> str:
+        """The folder for the policy."""
+        return os.path.join(self._aside, folder.POLICY)
+
+    def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
+        """Begin a copy, or go on with one of the same `mark`."""
+        if folder.content(self._path):
+            raise UsageError(
+                f"{quote(self._path)} is not empty; nothing was copied", "name a folder that is not there yet"
+            )
+        self._names, self._now = names, now
+        try:
+            folder.make_parents(self._parent)
+            self._hold()
+            if self._mark() != mark:
+                self._make(names, chains, now)
+                files.write_private(os.path.join(self._aside, _MARK), mark.encode())
+                return Stage.NEW
+            self._db = self._connect()
+        except OSError as error:
+            raise StorageError(f"{self._aside} cannot be filled: {error.strerror}") from error
+        gone_on = len(SqlSnapshot(self._db, names, now).chains()) > len(chains)
+        return Stage.COMPLETE if gone_on else Stage.PARTIAL
+
+    def _hold(self) -> None:
+        """Take the folder aside, and shut out whoever would copy to the same place."""
+        while True:
+            if not os.path.isdir(self._aside):
+                os.mkdir(self._aside, 0o700)
+            os.chmod(self._aside, 0o700)
+            path = os.path.join(self._aside, folder.LOCK)
+            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(held)
+                raise BusyError(
+                    f"somebody else is copying a ledger to {quote(self._path)}", "wait for that to end"
+                ) from None
+            if os.path.exists(path) and os.path.samestat(os.fstat(held), os.stat(path)):
+                os.fchmod(held, 0o600)
+                self._held = held
+                return
+            os.close(held)  # the other one has just published it
+
+    def _mark(self) -> str | None:
+        try:
+            return files.read_regular(os.path.join(self._aside, _MARK), 1_000).decode("utf-8", "replace")
+        except OSError:
+            return None
+
+    def _make(self, names: Names, chains: Sequence[Chain], now: int) -> None:
+        from shutil import rmtree
+
+        for name in os.listdir(self._aside):
+            path = os.path.join(self._aside, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                rmtree(path)
+            elif name != folder.LOCK:
+                os.unlink(path)
+        for each in (self.keys, self.policy):
+            os.mkdir(each, 0o700)
+            os.chmod(each, 0o700)
+        database = os.path.join(self._aside, folder.DATABASE)
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.chmod(database, 0o600)
+        try:
+            sqlite.create(database, names, now).close()
+            self._db = self._connect()
+            self._execute("BEGIN IMMEDIATE")
+            self._execute("DELETE FROM chain")
+            self._db.executemany(
+                "INSERT INTO chain VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(*chain[:6], now if chain.closed else None) for chain in chains],
+            )
+            for name, _ in self._indexes(self._db):
+                self._execute(f"DROP INDEX {name}")
+            self._execute("COMMIT")
+        except FAULTS as error:
+            raise translated(error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(os.path.join(self._aside, folder.DATABASE), isolation_level=None)
+        # Before it is published, all of it is synced once.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA cache_size = -65536")
+        return db
+
+    @staticmethod
+    def _indexes(db: sqlite3.Connection) -> list[tuple[str, str]]:
+        return db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY rowid"
+        ).fetchall()
+
+    def last(self, table: Table) -> Sequence[Any] | None:
+        """Return the key of the last row that is there."""
+        found: Sequence[Any] | None = self._execute(table.last).fetchone()
+        return found
+
+    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Put rows there, all of them or none."""
+        places = ", ".join("?" * len(table.columns))
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(f"INSERT INTO {table.into} VALUES ({places})", rows)
+            self._db.execute("COMMIT")
+        except FAULTS as error:
+            raise translated(error) from error
+
+    def index(self) -> None:
+        """Build the indexes, which would have made every row dearer."""
+        pattern = sqlite.create(":memory:", self._names, 0)
+        there = dict(self._indexes(self._db))
+        for name, sql in self._indexes(pattern):
+            if name not in there:
+                self._execute(sql)
+        pattern.close()
+
+    def open(self, by: str) -> SqlTransaction:
+        """Close all audit chains, open the one that the ledger goes on with, and return what appends to it."""
+        self._execute("BEGIN IMMEDIATE")
+        transaction = SqlTransaction(self._db, self._names, self._now, by, Known({}, set()))
+        transaction.open_epoch(1)
+        return transaction
+
+    def publish(self) -> None:
+        """Commit what `open` began, and make all of it a ledger by one rename."""
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except FAULTS as error:
+            raise translated(error) from error
+        self._close()
+        try:
+            with open(os.path.join(self._aside, folder.DATABASE), "rb") as database:
+                os.fsync(database.fileno())
+            for each in (self.keys, self.policy, self._aside):
+                files.sync_folder(each)
+            if not folder.publish(self._aside, self._path, self._parent):
+                raise StorageError(
+                    f"something was made at {quote(self._path)} meanwhile, and the copy waits beside it",
+                    "move that away, and repeat the command",
+                )
+            os.unlink(os.path.join(self._path, _MARK))
+        except OSError as error:
+            raise StorageError(f"{self._path} could not be written: {error.strerror}") from error

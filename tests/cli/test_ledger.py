@@ -1,0 +1,97 @@
+"""`jitid ledger copy`: what its user sees, and what is left when it is killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.builders import modes
+from tests.real import Shell, need
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger of its own."""
+    shell = Shell(tmp_path)
+    shell.good("-q", "issue", "--task", "T1", "--delegator", "alice", "--out", "token")
+    return shell
+
+
+def test_a_copy_is_used_as_the_ledger_is(shell: Shell, tmp_path: Path) -> None:
+    place = str(tmp_path / "moved")
+    told = json.loads(shell.good("ledger", "copy", "--to", place, "--format", "json"))
+    assert (told["to"], told["events"], told["credentials"], told["resumed"]) == (place, 2, 1, False)
+    assert sum(each["rows"] for each in told["tables"]) == told["rows"]
+    shell.good("--ledger", place, "verify", "token")
+    shell.good("--ledger", f"sqlite://{place}", "issue", "--task", "T1", "--delegator", "alice")
+    shell.good("--ledger", place, "doctor")
+    assert {mode & 0o077 for mode in modes(tmp_path / "moved").values()} == {0}
+    ours, theirs = (
+        {name for name in modes(path) if not name.endswith(("-wal", "-shm"))}
+        for path in (shell.ledger, tmp_path / "moved")
+    )
+    assert ours == theirs
+
+
+def test_whoever_copies_is_told_to_use_one_of_the_two(shell: Shell) -> None:
+    done = shell.run("ledger", "copy", "--to", "moved")
+    assert done.returncode == 0
+    assert "use the copy alone" in done.stderr
+    assert done.stdout.startswith("copied to moved: 2 events, ")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "what"),
+    [
+        ((), 2, "a copy needs a place"),
+        (("--to", " "), 2, "is blank"),
+        (("--to", "ledger"), 2, "is there already"),
+        (("--to", "."), 2, "is not empty"),
+        (("--to", "mysql://host/db"), 2, "no ledger of the sort"),
+        (("--to", "sqlite://here"), 2, "absolute path"),
+        (("--to", "token/under"), 2, "no folder"),
+        (("--ledger", "nowhere", "--to", "moved"), 5, "there is no ledger"),
+    ],
+)
+def test_what_cannot_be_copied_is_said(shell: Shell, line: tuple[str, ...], status: int, what: str) -> None:
+    done = shell.run("ledger", "copy", *line)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert what in done.stderr
+    assert not (shell.home / "moved").exists()
+
+
+def test_without_a_key_that_signs_there_is_no_copy(shell: Shell, tmp_path: Path) -> None:
+    (key,) = (shell.ledger / "keys").iterdir()
+    aside = key.rename(tmp_path / "aside")
+    done = shell.run("ledger", "copy", "--to", "moved")
+    assert (done.returncode, (tmp_path / "moved").exists()) == (7, False)
+    aside.rename(key)
+    shell.good("ledger", "copy", "--to", "moved")
+    shell.good("--ledger", "moved", "issue", "--task", "T1", "--delegator", "alice")
+
+
+def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: Shell, tmp_path: Path) -> None:
+    """By the real signal, at one call after the other; the next attempt completes it."""
+    strace = need("strace")
+    calls = "mkdir,openat,rename,unlink,fsync,fdatasync,pwrite64"
+    aside, place = tmp_path / ".moved.copying", tmp_path / "moved"
+    at, killed, steps = 1, True, 0
+    while killed:
+        of_it = [str(aside / name) for name in (".", "keys", "copying", "ledger.db", "ledger.db-wal")]
+        traced = [word for path in (str(aside), *of_it) for word in ("-P", path)]
+        injected = ("-e", f"trace={calls}", "-e", f"inject={calls}:signal=KILL:when={at}")
+        before = (strace, "-f", "-qq", "-o", "/dev/null", *traced, *injected)
+        done = shell.run("ledger", "copy", "--to", "moved", before=before)
+        killed = done.returncode != 0
+        if killed and not place.exists():
+            assert shell.run("--ledger", "moved", "list").returncode == 5
+            shell.good("ledger", "copy", "--to", "moved")
+        shell.good("--ledger", "moved", "audit", "verify")
+        shell.good("--ledger", "moved", "verify", "token")
+        for path in sorted(place.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        place.rmdir()
+        at, steps = at + 1 + at // 3, steps + 1
+    assert steps > 5

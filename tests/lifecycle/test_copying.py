@@ -1,0 +1,290 @@
+"""A ledger copied elsewhere: whole, verified, gone on with after a kill, and nobody's ledger before it is complete."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.authority.operations import SignHead, VerifyLog
+from jitid.copying import Copy, copy
+from jitid.errors import BusyError, IntegrityError, InvalidCredentialError, StorageError, UsageError
+from jitid.ledger import copying, folder, sqlite
+from jitid.ledger.copying import Table
+from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from tests.builders import NAMES, World, edit
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process: nothing of it goes on."""
+
+
+class Frail(SqliteTarget):
+    """A target whose process ends after so many steps."""
+
+    def __init__(self, path: str, steps: int) -> None:
+        super().__init__(path)
+        self._left = steps
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise KilledError
+
+    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        self._step()
+        super().load(table, rows)
+
+    def index(self) -> None:
+        self._step()
+        super().index()
+        self._step()
+
+    def publish(self) -> None:
+        self._step()
+        super().publish()
+
+
+@pytest.fixture
+def used(world: World) -> World:
+    """Return a ledger with rows in many tables."""
+    chain = world.chain(3, scopes=["db:read"])
+    world.know("user:bob", groups=("crew",), aliases=("user:bobby",))
+    world.register("planner", owner="user:bob")
+    for number in range(7):
+        world.issue(task=f"T{number}", kind="opaque")
+    world.revoke(chain[1].id)
+    world.retire("T3")
+    world.check()
+    return world
+
+
+def copied(world: World, to: Path, target: SqliteTarget | None = None) -> Copy:
+    """Copy a ledger with its keys and its policy to a folder."""
+    target = target or SqliteTarget(str(to))
+
+    def furnish() -> None:
+        for name, there in ((folder.KEYS, target.keys), (folder.POLICY, target.policy)):
+            shutil.copytree(world.path / name, there, dirs_exist_ok=True)
+
+    return copy(
+        SqliteSource(str(world.path), 1, world.clock),
+        target,
+        by="tester",
+        furnish=furnish,
+        progress=lambda _table, _rows: None,
+    )
+
+
+def rows(path: Path) -> dict[str, list[Any]]:
+    """Return all rows of a ledger but those of its chains, its events, and its time mark."""
+    db = sqlite3.connect(path / folder.DATABASE)
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found = {
+        name: db.execute(f"SELECT * FROM {name}").fetchall()
+        for name in names
+        if name not in ("chain", "clock_mark", "audit_event")
+    }
+    db.close()
+    return found
+
+
+def test_all_of_it_arrives_and_goes_on_with_a_chain_of_its_own(used: World, tmp_path: Path) -> None:
+    head = used.authority.perform(SignHead())
+    before = rows(used.path)
+    done = copied(used, tmp_path / "copy")
+    assert (done.events, done.head, done.resumed) == (used.head().seq, used.head(), False)
+    counts = {name: len(found) for name, found in before.items() if name != "setting"}
+    assert {each.table: each.rows for each in done.tables} == {**counts, "audit_event": done.events}
+    assert rows(used.path) == before
+    with World(tmp_path / "copy") as other:
+        assert other.authority.perform(VerifyLog(expected_head=head)).events == done.events + 1
+        (told,) = other.events()[done.events :]
+        assert (told["op"], told["from"], told["to"]) == ("ledger-copy", "sqlite", "sqlite")
+        assert told["events"] == done.events
+        assert (told["seq"], told["by"]) == (done.event, "tester")
+        other.issue(task="LATER")
+        other.check()
+        differences = other.ledger.condition().schema().differences
+        assert differences == other.ledger.condition().damage() == []
+    after = rows(tmp_path / "copy")
+    for name, found in before.items():
+        assert after[name][: len(found)] == found, name
+
+
+def test_what_is_alive_stays_valid_and_what_is_dead_stays_dead(used: World, tmp_path: Path) -> None:
+    alive, dead = used.issue(task="T1"), used.issue(task="T2")
+    used.revoke(dead.id)
+    copied(used, tmp_path / "copy")
+    with World(tmp_path / "copy") as other:
+        assert other.verify(alive.token).jti == alive.jti
+        with pytest.raises(InvalidCredentialError):
+            other.verify(dead.token)
+        other.revoke(alive.id)
+    assert used.verify(alive.token).jti == alive.jti
+
+
+@pytest.fixture
+def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let three rows be committed together."""
+    monkeypatch.setattr(copying, "_AT_ONCE", 3)
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+def test_a_copy_that_was_killed_is_gone_on_with(used: World, tmp_path: Path) -> None:
+    """At any step: there is no ledger before, and afterwards a whole one."""
+    to, steps = tmp_path / "copy", 0
+    killed = True
+    while killed:
+        killed = False
+        try:
+            copied(used, to, Frail(str(to), steps))
+        except KilledError:
+            killed = True
+            assert not folder.exists(str(to))
+            done = copied(used, to)
+            assert done.resumed == (steps > 0) or steps == 0
+        with World(to) as other:
+            assert other.check() == used.check() + 1
+        shutil.rmtree(to)
+        assert not [path.name for path in tmp_path.iterdir() if "copying" in path.name]
+        steps += 1
+    assert steps > 20
+
+
+def test_a_copy_that_only_lacks_its_name_gets_it(
+    used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "copy"
+
+    def killed(*_: object) -> bool:
+        raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(folder, "publish", killed)
+        copied(used, to)
+    assert not folder.exists(str(to))
+    assert copied(used, to).resumed
+    with World(to) as other:
+        assert other.check() == used.check() + 1
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+def test_an_older_attempt_is_begun_anew_once_the_ledger_has_changed(used: World, tmp_path: Path) -> None:
+    to = tmp_path / "copy"
+    with pytest.raises(KilledError):
+        copied(used, to, Frail(str(to), 9))
+    used.revoke(used.issue(task="T1").id)
+    assert not copied(used, to).resumed
+    with World(to) as other:
+        assert other.check() == used.check() + 1
+
+
+def test_nobody_writes_while_it_is_copied(used: World) -> None:
+    made = used.issue(task="T1")
+    other = sqlite.connect(
+        str(used.path / folder.DATABASE), str(used.path / folder.LOCK), by="", clock=used.clock, timeout=0.1
+    )
+    with SqliteSource(str(used.path), 1, used.clock) as source:
+        with pytest.raises(StorageError, match="other writers held the ledger"), other.write():
+            pass
+        used.verify(made.token)
+        assert source.head_now() == used.head()
+    with other.write():
+        pass
+    other.close()
+
+
+def test_whoever_has_written_all_the_same_is_noticed(used: World, tmp_path: Path) -> None:
+    """A file system without locks, say."""
+    source = SqliteSource(str(used.path), 1, used.clock)
+    db = sqlite3.connect(used.path / folder.DATABASE, isolation_level=None)
+    target = SqliteTarget(str(tmp_path / "copy"))
+
+    def write() -> None:
+        db.execute(
+            "INSERT INTO audit_event SELECT seq + 1, body, hash FROM audit_event ORDER BY seq DESC LIMIT 1"
+        )
+
+    index = target.index
+
+    def late() -> None:
+        write()
+        index()
+
+    target.index = late  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match="somebody has written"):
+        copy(source, target, by="tester", furnish=lambda: None, progress=lambda _table, _rows: None)
+    db.close()
+    assert not folder.exists(str(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credential SET scopes = 'db:*' WHERE id = 1",
+        "UPDATE audit_event SET body = replace(body, 'alice', 'mallo') WHERE seq = 2",
+        "DELETE FROM credential WHERE id = 2",
+    ],
+)
+def test_a_ledger_that_was_tampered_with_is_not_copied(used: World, tmp_path: Path, change: str) -> None:
+    edit(used.path, change)
+    used.reopen()
+    with pytest.raises(IntegrityError):
+        copied(used, tmp_path / "copy")
+    assert not folder.exists(str(tmp_path / "copy"))
+
+
+def test_a_row_that_does_not_arrive_as_it_is_is_noticed(used: World, tmp_path: Path) -> None:
+    target = SqliteTarget(str(tmp_path / "copy"))
+    index = target.index
+
+    def spoil() -> None:
+        target._db.execute("UPDATE term SET text = 'other' WHERE id = 1")
+        index()
+
+    target.index = spoil  # type: ignore[method-assign]
+    with pytest.raises(IntegrityError, match="term did not arrive"):
+        copied(used, tmp_path / "copy", target)
+
+
+def test_what_is_there_already_is_left_alone(used: World, tmp_path: Path) -> None:
+    to = tmp_path / "copy"
+    to.mkdir(mode=0o700)
+    (to / "file").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        copied(used, to)
+    assert (to / "file").read_text() == "mine"
+
+
+def test_two_do_not_copy_to_one_place(used: World, tmp_path: Path) -> None:
+    with SqliteTarget(str(tmp_path / "copy")) as first:
+        first.begin(NAMES, "mark", [], 1)
+        with pytest.raises(BusyError, match="somebody else"):
+            copied(used, tmp_path / "copy")
+
+
+def test_a_copy_of_a_copy_knows_all_its_chains(used: World, tmp_path: Path) -> None:
+    heads = [used.authority.perform(SignHead())]
+    copied(used, tmp_path / "a")
+    with World(tmp_path / "a") as first:
+        first.issue(task="A")
+        heads.append(first.authority.perform(SignHead()))
+        copied(first, tmp_path / "b")
+    with World(tmp_path / "b") as second:
+        second.issue(task="B")
+        heads.append(second.authority.perform(SignHead()))
+        for head in heads:
+            second.authority.perform(VerifyLog(expected_head=head))
+        with second.ledger.read() as snapshot:
+            assert [(chain.id, chain.epoch, chain.closed) for chain in snapshot.chains()] == [
+                (1, 1, True),
+                (2, 2, True),
+                (3, 3, False),
+            ]
+    with pytest.raises(IntegrityError, match="older copy"):
+        used.authority.perform(VerifyLog(expected_head=heads[2]))
