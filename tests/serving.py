@@ -66,7 +66,11 @@ class Served:
             return socket.create_connection(self.address, timeout)
         made = socket.socket(socket.AF_UNIX)
         made.settimeout(timeout)
-        made.connect(self.socket)
+        try:
+            made.connect(self.socket)
+        except OSError:
+            made.close()
+            raise
         return made
 
     def ask(

@@ -134,8 +134,9 @@ def _tls(said: dict[str, str | None]) -> Tls | None:
 def _run(given: Globals, plan: Plan) -> None:
     from jitid.server.metrics import Metrics
     from jitid.server.supervisor import Supervisor
-    from jitid.server.worker import route_paths
+    from jitid.server.worker import preload, route_paths
 
+    preload()
     _raise_descriptors(plan.limits.connections)
     places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
     if plan.unix is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from jitid.server.requestlog import Log
     from jitid.server.service import Service
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 _CLIENT_LEFT = 499
 """What nginx logs of a client that did not wait; nobody gets it as an answer."""
@@ -46,10 +50,14 @@ class App:
     def __init__(self, service: Service, table: Sequence[BaseRoute], log: Log) -> None:
         self.state = State({"service": service})
         """As Starlette's own applications have it: `request.app.state.service`."""
+        # Functions are called as they are: what Starlette puts around them is done here.
+        self._direct: dict[int, Endpoint] = {}
         self._exact: dict[str, list[Route]] = {}
         self._others: list[Route] = []
         for route in table:
             assert isinstance(route, Route)
+            if iscoroutinefunction(route.endpoint):
+                self._direct[id(route)] = route.endpoint
             if "{" in route.path:
                 self._others.append(route)
             else:
@@ -86,7 +94,12 @@ class App:
             record.route = route.path
             if self._working > self._most and route.path != "/healthz":
                 raise LimitedError("too many requests are in work here; nothing was done", "try again soon")
-            await route.app(scope, receive, send)
+            endpoint = self._direct.get(id(route))
+            if endpoint is None:
+                await route.app(scope, receive, send)
+            else:
+                response = await endpoint(Request(scope, receive, send))
+                await response(scope, receive, send)
         except ClientDisconnect:
             record.status = _CLIENT_LEFT
         except (JitidError, HTTPException) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -125,20 +125,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; what comes after a body in pieces (a trailer) is counted and thrown away."""
         self._take_header(len(name) + len(value) + 4)
-        if not self._in_headers:
-            return
-        if len(self.headers) >= _MOST_HEADERS:
-            self._stop(_too_large_headers(self._limits.headers))
-        lowered = name.lower()
-        if lowered in _ONCE and any(lowered == other for other, _ in self.headers):
-            self._stop(RequestError(400, f"the header {lowered.decode()} comes twice; nothing was done"))
-        super().on_header(name, value)
+        if self._in_headers:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Start what answers the request, unless it is clear already that it cannot be meant."""
         self._in_headers = False
         self._unparsed = 0
         headers = dict(self.headers)
+        if len(headers) < len(self.headers):
+            self._look_for_twins()
+        if len(self.headers) > _MOST_HEADERS:
+            self._stop(_too_large_headers(self._limits.headers))
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
             self._stop(RequestError(505, "HTTP/1.1 is spoken here"))
@@ -161,6 +159,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = True
         self.deadline = monotonic() + self._limits.time
         super().on_headers_complete()
+        # It has not run yet.
+        self.cycle.transport = cast("asyncio.Transport", _Together(self.transport))
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -230,6 +230,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _look_for_twins(self) -> None:
+        seen = set()
+        for name, _ in self.headers:
+            if name in seen and name in _ONCE:
+                self._stop(RequestError(400, f"the header {name.decode()} comes twice; nothing was done"))
+            seen.add(name)
+
     def _take_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self._limits.headers:
@@ -272,6 +279,37 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+
+class _Together:
+    """The transport as one answer sees it: its head goes out with the first piece of its body, in one write."""
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """Write the next piece."""
+        if self._head == b"":
+            self._head = data
+        elif self._head is not None:
+            self._transport.write(self._head + data)
+            self._head = None
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        if self._head:
+            self._transport.write(self._head)
+        self._head = None
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing can be written any more."""
+        return self._transport.is_closing()
 
 
 def _too_large_headers(most: int) -> RequestError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from jitid.environment import open_authority, policy_mark, standing
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
     from jitid.authority.tally import Tally
     from jitid.config import Config
+
+
+_LOOK = 0.2
+"""Seconds after which another ledger, or a changed policy, is noticed at the latest."""
 
 
 class Seat:
@@ -26,10 +31,11 @@ class Seat:
         self._authority: LocalAuthority | None = None
         self._check: Callable[[], None] | None = None
         self._mark: object = None
+        self._look_at = 0.0
 
     @contextmanager
     def authority(self) -> Iterator[LocalAuthority]:
-        """Yield the authority over the ledger that is there now, under the policy that is in force now.
+        """Yield the authority over the ledger that is there, under the policy that is in force.
 
         Raises:
             StorageError: the ledger is out of reach.
@@ -56,7 +62,10 @@ class Seat:
                 authority.close()
 
     def _current(self) -> LocalAuthority:
+        now = monotonic()
         if self._authority is not None:
+            if now < self._look_at:
+                return self._authority
             try:
                 if self._check is not None:
                     self._check()
@@ -70,4 +79,5 @@ class Seat:
             self._authority.tally = self._tally
             self._check = standing(self._config)
             self._mark = mark
+        self._look_at = now + _LOOK
         return self._authority

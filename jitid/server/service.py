@@ -13,7 +13,7 @@ from jitid.errors import StorageError, UnauthenticatedError
 from jitid.secret import Secret
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
-from jitid.server.pace import Pace
+from jitid.server.pace import Pace, Recent
 from jitid.server.peers import Peers
 from jitid.server.pool import Pool
 from jitid.server.record import record_of
@@ -51,6 +51,7 @@ _LONGEST_BEARER = 16_384
 _LONGEST_KEY = 255
 _FAILURES_PER_SECOND = 10.0
 _FAILURES_AT_ONCE = 50.0
+_MOST_KNOWN = 10_000
 
 
 class Service:
@@ -67,6 +68,9 @@ class Service:
         self._peers = Peers(config)
         self._pace = Pace(limits.rate, 2.0 * limits.rate)
         self._failures = Pace(_FAILURES_PER_SECOND, _FAILURES_AT_ONCE)
+        # Bearers that were valid when they came last: others at the same address do not keep them from being asked for
+        # again. Whether they are valid now is asked each time.
+        self._known = Recent(_MOST_KNOWN)
         # Whoever waits for the ledger gets its own error before the request is out of time.
         patience = max(1.0, limits.time * 0.8)
         tally = Tally()
@@ -219,7 +223,8 @@ class Service:
                 "nobody knows who asks: the request has no `Authorization: Bearer` header; nothing was done"
             )
         client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
-        seconds = self._failures.full(client)
+        known = None if bearer is None else bearer.fingerprints()["token"]
+        seconds = 0 if known in self._known else self._failures.full(client)
         if seconds and (bearer is not None or proof is not None):
             raise LimitedError(
                 "too many credentials that are not valid came from here; nothing was done",

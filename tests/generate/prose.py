@@ -225,7 +225,7 @@ shows it, and `jitid sweep` finds it.""",
 Without options it listens on 127.0.0.1, port 8477. Beyond loopback it speaks TLS, version 1.2 or later, and nothing
 else; behind what ends TLS itself, let it listen on loopback or on a socket. The first use makes ledger, keys and
 policy, as an issue does. Any number of processes and machines may serve the same ledger at once: they keep nothing of
-their own. What is changed in the policy counts from the next request on.
+their own. What is changed in the policy counts within a second.
 
 Whoever asks proves who they are: by a credential in the header `Authorization: Bearer`, or by being the user that the
 kernel names at the other end of the Unix socket. Over the socket they delegate as `user:LOGIN`, and no password is
