@@ -49,6 +49,17 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
         "Let [profile.NAME] overlay the configuration. [env var: JITID_PROFILE]",
     ),
     (("ledger", "--ledger"), "URL", "The folder of ledger and keys. [env var: JITID_LEDGER]"),
+    (
+        ("remote", "--remote"),
+        "URL",
+        "Ask the authority at URL: https://HOST, unix:///PATH. [env var: JITID_REMOTE]",
+    ),
+    (
+        ("credential_file", "--credential-file"),
+        "FILE",
+        "The credential to ask it with. [env var: JITID_REMOTE_CREDENTIAL_FILE]",
+    ),
+    (("credential_fd", "--credential-fd"), "N", "Read that credential from descriptor N."),
     (("format", "--format"), "FMT", "table, tsv, json, jsonl or csv. [env var: JITID_FORMAT]"),
     (("field", "--field"), "NAME", "Print this field only, one value a line."),
     (("timeout", "--timeout"), "DURATION", "Wait no longer for ledger or server. [env var: JITID_TIMEOUT]"),

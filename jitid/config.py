@@ -37,6 +37,8 @@ class Config:
         """Audience -> the least sensitivity of a task that asks for it."""
         self.algorithms: dict[str, str] = {}
         """Audience -> the algorithm that signs for it."""
+        self.credential_fd: int | None = None
+        """The descriptor from which the client's credential comes, if a flag says so."""
         self.socket_delegators: dict[str, str] = {}
         """Login, number of a user or @group -> whom they delegate as when they ask over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
@@ -73,6 +75,36 @@ class Config:
         value = self.get(name)
         assert isinstance(value, tuple)
         return value
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the authority that is asked; None where a ledger here is used.
+
+        What comes from nearer counts: a flag before the environment, that before the files.
+
+        Raises:
+            UsageError: flags name both.
+            ConfigurationError: one file, or the environment, names both.
+
+        """
+        remote = self.text("remote")
+        if remote is None:
+            return None
+        told, other = _layer(self.origin("remote")), _layer(self.origin("ledger"))
+        ranks = ["flag", "environment", *self.origins]
+        nearness = [ranks.index(each) for each in (told, other) if each != "default"]
+        if len(nearness) == 1 or nearness[0] < nearness[1]:
+            return remote
+        if nearness[0] > nearness[1]:
+            return None
+        if told == "flag":
+            raise UsageError(
+                "--remote and --ledger cannot go together", "an authority elsewhere has its own ledger"
+            )
+        raise ConfigurationError(
+            f"both `remote` and `ledger` are set ({told}), and one of them is meant",
+            "see: jitid config show --origin",
+        )
 
     @property
     def ledger(self) -> str:
@@ -121,6 +153,10 @@ class Config:
                     text = value if isinstance(value, str) else " ".join(value)
                     table[f"{issuer}.{field}"] = (text, layer.origin)
         yield from found.items()
+
+
+def _layer(origin: str) -> str:
+    return "environment" if origin.startswith("environment ") else origin
 
 
 def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VARIABLES) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from jitid.ledger.records import Names
 from jitid.text import quote
 
 if TYPE_CHECKING:
+    from jitid.authority.bearer import Bearer
+    from jitid.authority.protocol import Authority
     from jitid.config import Config
     from jitid.examination import Check
     from jitid.request import Terms
@@ -25,7 +27,21 @@ if TYPE_CHECKING:
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
 
-def open_authority(config: Config, *, patience: float | None = None) -> LocalAuthority:
+def open_authority(config: Config, *, patience: float | None = None) -> Authority:
+    """Return the authority that the configuration names: one elsewhere, or that over a ledger that exists.
+
+    It waits for the answers of that, or for other writers, for as long as the configuration says, or for `patience`
+    seconds if that is less.
+
+    Raises:
+        StorageError: there is no ledger.
+        IntegrityError: it is damaged, or open to others.
+
+    """
+    return _remote(config, patience) or open_local(config, patience=patience)
+
+
+def open_local(config: Config, *, patience: float | None = None) -> LocalAuthority:
     """Return the authority over a ledger that exists.
 
     It waits for other writers for as long as the configuration says, or for `patience` seconds if that is less.
@@ -49,6 +65,9 @@ def standing(config: Config) -> Callable[[], None]:
 
     The check raises as `open_authority` does, and StorageError for another ledger in its place.
     """
+    if config.remote is not None:
+        # Whoever answers is found out with each answer.
+        return lambda: None
     path = ledger_path(config)
     first = _inode(path)
 
@@ -66,6 +85,8 @@ def standing(config: Config) -> Callable[[], None]:
 
 def policy_mark(config: Config) -> object:
     """Return what is another as soon as a file is put into the folder of the policy, changed there or taken away."""
+    if config.remote is not None:
+        return None
     place = config.text("policy") or os.path.join(ledger_path(config), folder.POLICY)
     try:
         with os.scandir(place) as entries:
@@ -79,7 +100,7 @@ def policy_mark(config: Config) -> object:
     )
 
 
-def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> LocalAuthority:
+def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]) -> Authority:
     """Return the authority that is to perform `operation`; the first use makes its ledger, and says so.
 
     Raises:
@@ -87,6 +108,9 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
         StorageError: it delegates from a credential, and there is no ledger that could have issued it.
 
     """
+    remote = _remote(config)
+    if remote is not None:
+        return remote
     if not folder.exists(ledger_path(config)):
         if operation.requests[0].parent is not None:
             return open_authority(config)
@@ -102,7 +126,15 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
     return open_or_create_authority(config, note)
 
 
-def open_or_create_authority(config: Config, note: Callable[[str], None]) -> LocalAuthority:
+def open_or_create_authority(config: Config, note: Callable[[str], None]) -> Authority:
+    """Return the authority elsewhere, or that over the ledger; the first use makes that, and says so through `note`.
+
+    Raises as `open_or_create_local` does.
+    """
+    return _remote(config) or open_or_create_local(config, note)
+
+
+def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAuthority:
     """Return the authority over the ledger; the first use makes it, and says so through `note`.
 
     Raises:
@@ -126,8 +158,11 @@ def open_or_create_authority(config: Config, note: Callable[[str], None]) -> Loc
     return authority
 
 
-def open_for_preview(config: Config) -> LocalAuthority:
-    """Return the authority over the ledger; over an empty one in memory if there is none yet."""
+def open_for_preview(config: Config) -> Authority:
+    """Return the authority elsewhere, or that over the ledger; over an empty one in memory if there is none yet."""
+    remote = _remote(config)
+    if remote is not None:
+        return remote
     path = ledger_path(config)
     if folder.exists(path):
         return _authority(config, path)
@@ -151,7 +186,7 @@ def examine(config: Config) -> list[Check]:
     place = sweep_head(config)
     head = None
     # Before the ledger, which only grows: what a sweep keeps meanwhile is of events that this look may not see.
-    if os.path.lexists(place):
+    if place is not None and os.path.lexists(place):
         # What cannot be opened is for those to tell of who look at permissions.
         with suppress(OSError):
             head = (place, read_regular(place, MAX_TOKEN).decode("utf-8", "replace").strip())
@@ -186,13 +221,29 @@ def sweep_limits(config: Config) -> Limits:
     return Limits(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
 
 
-def sweep_head(config: Config) -> str:
-    """Return the file that keeps the signed audit head up to which a sweep found the chain whole."""
+def sweep_head(config: Config) -> str | None:
+    """Return the file that keeps the signed audit head up to which a sweep found the chain whole.
+
+    None where an authority elsewhere is asked: it keeps nothing for its callers.
+    """
+    if config.remote is not None:
+        return None
     return os.path.join(ledger_path(config), folder.VERIFIED)
 
 
 def ledger_path(config: Config) -> str:
-    """Return the folder that the configuration names. Raises as `folder_of` does."""
+    """Return the folder that the configuration names.
+
+    Raises:
+        ConfigurationError: it names a ledger of a sort that this jitid does not have.
+        UsageError: an authority elsewhere is asked, whose ledger is not here.
+
+    """
+    if config.remote is not None:
+        raise UsageError(
+            f"this only makes sense beside the ledger, and {config.remote} has its own elsewhere",
+            "run it where the authority runs, without --remote",
+        )
     return folder_of(config.ledger)
 
 
@@ -215,6 +266,45 @@ def folder_of(url: str) -> str:
             "name a folder, or sqlite:///FOLDER",
         )
     return url
+
+
+def _remote(config: Config, patience: float | None = None) -> Authority | None:
+    """Return the authority elsewhere, if the configuration names one; nothing is asked of it yet."""
+    place = config.remote
+    if place is None:
+        return None
+    from jitid.authority.address import parse_address
+    from jitid.authority.remote import RemoteAuthority
+
+    timeout = float(config.number("timeout"))
+    return RemoteAuthority(
+        parse_address(place),
+        credential(config),
+        timeout=timeout if patience is None else min(timeout, patience),
+        authorities=config.text("remote_ca"),
+    )
+
+
+def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
+    """Return where the credential is that an authority elsewhere is asked with; None where there is none.
+
+    What is named counts first, by descriptor or file; then what systemd has put there (`jitid-credential` of
+    LoadCredential=); then that of the agent in whose name this runs under `jitid run`.
+    """
+    from jitid.authority.bearer import DescriptorBearer, FileBearer
+
+    if config.credential_fd is not None:
+        return DescriptorBearer(config.credential_fd)
+    named = config.text("remote_credential_file")
+    if named is not None:
+        return FileBearer(named)
+    given = environ.get("CREDENTIALS_DIRECTORY")
+    if given:
+        place = os.path.join(given, "jitid-credential")
+        if os.path.lexists(place):
+            return FileBearer(place, systemd=True)
+    own = environ.get("JITID_TOKEN_FILE")
+    return FileBearer(own) if own else None
 
 
 def caller() -> str:

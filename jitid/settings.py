@@ -28,6 +28,7 @@ Kind = Literal[
     "colour",
     "delegators",
     "time zone",
+    "authority",
     "url",
     "mode",
     "log format",
@@ -64,6 +65,11 @@ SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting("ledger", "place", "the folder that holds ledger and keys"),
+        Setting(
+            "remote", "authority", "the address of the authority that is asked, instead of a ledger here"
+        ),
+        Setting("remote_ca", "place", "certificates (PEM) that vouch for it, instead of the system's"),
+        Setting("remote_credential_file", "place", "the file of the credential that it is asked with"),
         Setting("issuer", "issuer", "the issuer named by a new ledger's credentials (`iss`)"),
         Setting("trust_domain", "trust domain", "the SPIFFE trust domain of a new ledger"),
         Setting("audience", "audiences", "who credentials are meant for, and what `verify` expects", ()),
@@ -308,6 +314,10 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             name = _text(raw)
             zone(name)
             return name
+        case "authority":
+            from jitid.authority.address import parse_address
+
+            return str(parse_address(_text(raw)))
         case "url":
             return _url(_text(raw))
         case "mode":

@@ -34,6 +34,9 @@ class Globals:
         self.config_file: str | None = None
         self.profile: str | None = None
         self.ledger: str | None = None
+        self.remote: str | None = None
+        self.credential_file: str | None = None
+        self.credential_fd: str | None = None
         self.format: str | None = None
         self.field: str | None = None
         self.timeout: str | None = None
@@ -61,6 +64,7 @@ class Globals:
             from jitid.config import load
 
             self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
+            self._config.credential_fd = self._descriptor()
             for warning in self._config.warnings:
                 self.warn(warning)
         return self._config
@@ -79,8 +83,26 @@ class Globals:
             return error
         return None
 
+    def _descriptor(self) -> int | None:
+        text = self.credential_fd
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= 6):
+            raise UsageError(
+                "--credential-fd is the number of a descriptor", "such as --credential-fd 3 3<FILE"
+            )
+        if self.credential_file is not None:
+            raise UsageError("--credential-fd and --credential-file are two credentials", "give one of them")
+        return int(text)
+
     def _flags(self) -> dict[str, str | None]:
-        return {"ledger": self.ledger, "format": self.format, "timeout": self.timeout}
+        return {
+            "ledger": self.ledger,
+            "remote": self.remote,
+            "remote_credential_file": self.credential_file,
+            "format": self.format,
+            "timeout": self.timeout,
+        }
 
     def format_name(self) -> str | None:
         """Return the format that flag, environment or file ask for; None leaves it to the terminal."""
@@ -163,7 +185,13 @@ class Globals:
                 return f"{self.command(text[:at])}{_PIPE}{self.command(text[at + len(_PIPE) :])}"
             at = text.find(_PIPE, at + 1)
         verb = text.removeprefix("jitid ")
-        flags = {"--config": self.config_file, "--profile": self.profile, "--ledger": self.ledger}
+        flags = {
+            "--config": self.config_file,
+            "--profile": self.profile,
+            "--ledger": self.ledger,
+            "--remote": self.remote,
+            "--credential-file": self.credential_file,
+        }
         if verb == text or not any(flags.values()):
             return text
         from shlex import quote

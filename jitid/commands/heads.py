@@ -12,7 +12,7 @@ from jitid.leftovers import remove_leftovers
 from jitid.tokenform import MAX_TOKEN
 
 
-def kept_heads(own: str, other: str | None) -> tuple[tuple[str, str], ...]:
+def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...]:
     """Return the places and the texts of the heads that are there: the ledger's own, and the one kept elsewhere.
 
     What is in a file is believed by nobody yet, so that an empty or damaged one is the ledger's to tell of. A pipe or a

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.commands import serviceunit
 from jitid.commands.globals import Globals
-from jitid.environment import open_or_create_authority
+from jitid.environment import open_or_create_local
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import output
 from jitid.settings import convert, named
@@ -95,7 +95,7 @@ def _plan(given: Globals, config: Config, said: dict[str, str | None], workers: 
     if bind is not None:
         host, port = listening.parse_bind(bind)
     limits = limits_of(config)
-    authority = open_or_create_authority(config, given.note)
+    authority = open_or_create_local(config, given.note)
     names = authority.names
     # Before there are other processes: no connection may be shared with them.
     authority.close()

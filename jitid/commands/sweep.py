@@ -249,7 +249,9 @@ def _keep_head(given: Globals, telling: Telling, head_out: str | None) -> bool:
             )
             given.warn(f"{head_out} is as it was: {why}")
         return head_out is None
-    keep_head(sweep_head(given.config()), telling.head, must=False)
+    own = sweep_head(given.config())
+    if own is not None:
+        keep_head(own, telling.head, must=False)
     if head_out is not None:
         keep_head(head_out, telling.head, must=True)
     return True

@@ -16,7 +16,6 @@ from jitid.lifetime import format_duration, format_time
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
-    from jitid.authority.local import LocalAuthority
     from jitid.authority.operations import Issue
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
@@ -32,7 +31,7 @@ def approved(
     denial: ApprovalNeededError,
     operation: Issue,
     patience: int | None,
-) -> tuple[LocalAuthority, list[Issued]]:
+) -> tuple[Authority, list[Issued]]:
     """Wait for the approvals that `operation` lacks, for `patience` seconds, and perform it with them.
 
     Returns the authority that has performed it, which is opened anew: the policy counts as it is by then. Without

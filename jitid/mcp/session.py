@@ -23,8 +23,8 @@ from jitid.mcp.limits import LimitError, Limits, Pace
 from jitid.processes import this_process
 
 if TYPE_CHECKING:
-    from jitid.authority.local import LocalAuthority
     from jitid.authority.operations import Inspection
+    from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.request import IssueRequest
@@ -110,7 +110,7 @@ class Session:
             self.handed.drop(one.id)
         self.handed.close()
 
-    def _issue(self, authority: LocalAuthority, request: IssueRequest) -> Issued:
+    def _issue(self, authority: Authority, request: IssueRequest) -> Issued:
         operation = Issue(requests=(request,), accept_clock=self._given.accept_clock)
         # What has been made must be known here before a signal can end the process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
@@ -176,7 +176,7 @@ class Session:
         return reading.token(self._token_file, "the agent's own token")
 
     @contextmanager
-    def _opened(self) -> Iterator[LocalAuthority]:
+    def _opened(self) -> Iterator[Authority]:
         """Open the authority for one call, as a command does: today's policy counts, and the ledger that is there."""
         authority = open_authority(self._given.config(), patience=_PATIENCE)
         try:

@@ -11,11 +11,11 @@ from starlette.routing import BaseRoute, Route
 from jitid import strictjson
 from jitid.authority import codec
 from jitid.authority.annotations import operations
+from jitid.authority.extent import is_long
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, document
 from jitid.server.record import record_of
-from jitid.server.service import is_long
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from jitid.environment import open_authority, policy_mark, standing
+from jitid.environment import open_local, policy_mark, standing
 from jitid.errors import DamagedError, DiskError, JitidError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Seat:
         mark = policy_mark(self._config)
         if self._authority is None or mark != self._mark:
             self.close()
-            self._authority = open_authority(self._config, patience=self._patience)
+            self._authority = open_local(self._config, patience=self._patience)
             self._authority.tally = self._tally
             self._check = standing(self._config)
             self._mark = mark

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
+from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
 from jitid.errors import StorageError, UnauthenticatedError
 from jitid.secret import Secret
@@ -32,18 +33,6 @@ if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
 
 T = TypeVar("T")
-
-_LONG = (
-    ops.Sweep,
-    ops.ForeseeFix,
-    ops.Fix,
-    ops.MakeReport,
-    ops.VerifyLog,
-    ops.ExportLog,
-    ops.ProveLeaks,
-    ops.PolicyOperation,
-)
-"""What may look at the whole ledger: it has threads of its own, so that the rest never waits for it."""
 
 _PIECES = 256
 """So many pieces of an answer are sent together at most."""
@@ -102,7 +91,7 @@ class Service:
         def work(authority: LocalAuthority) -> Result:
             return self._serving(authority, caller).perform(operation)
 
-        return await self.within(work, long=isinstance(operation, _LONG))
+        return await self.within(work, long=is_long(type(operation)))
 
     async def call(
         self,
@@ -249,11 +238,6 @@ class Service:
             return found._replace(trace=record.trace, key=key)
 
         return find
-
-
-def is_long(kind: type[Operation[Any]]) -> bool:
-    """Tell whether such an operation may look at the whole ledger."""
-    return issubclass(kind, _LONG)
 
 
 async def _in_time(future: asyncio.Future[T], seconds: float) -> T:

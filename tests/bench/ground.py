@@ -11,7 +11,7 @@ import jitid
 from jitid import config
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Issue
-from jitid.environment import open_or_create_authority
+from jitid.environment import open_or_create_local
 from jitid.issuance import MOST_AT_ONCE, Issued
 from jitid.request import IssueRequest
 from jitid.scope import Scope
@@ -63,7 +63,7 @@ class Command:
 def authority(folder: Path) -> LocalAuthority:
     """Return the authority over the ledger in `folder`, as the command line composes it; it is made if need be."""
     settings = config.load(flags={"ledger": str(folder)}, environ={"HOME": str(folder.parent)})
-    return open_or_create_authority(settings, lambda _: None)
+    return open_or_create_local(settings, lambda _: None)
 
 
 def request(number: int, kind: str = "jwt") -> IssueRequest:

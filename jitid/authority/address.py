@@ -1,0 +1,72 @@
+"""Where an authority is: `https://HOST[:PORT][/PATH]`, `http://` on this machine alone, or `unix:///PATH`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jitid.errors import UsageError
+from jitid.name import check_issuer
+from jitid.text import quote
+
+_SHAPE = "write https://HOST, http://127.0.0.1:PORT on this machine, or unix:///run/jitid.sock"
+_PORTS = {"https": 443, "http": 80}
+_LONGEST_SOCKET = 107
+"""Bytes that the path of a Unix socket has room for (unix(7))."""
+
+
+class Address(NamedTuple):
+    """Where to ask."""
+
+    scheme: str
+    host: str
+    """As it stands in the address; empty for a Unix socket."""
+    port: int
+    path: str
+    """What comes before the paths of the authority, without a slash at its end; of a Unix socket where it is."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether whoever answers proves by a certificate who they are."""
+        return self.scheme == "https"
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket on this machine."""
+        return self.scheme == "unix"
+
+    def __str__(self) -> str:
+        if self.is_socket:
+            return f"unix://{self.path}"
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}{self.path}"
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that a text is.
+
+    Raises:
+        UsageError: it is none, holds a user, a query or a fragment, or is plain HTTP to another machine.
+
+    """
+    scheme, separator, rest = text.partition("://")
+    if scheme == "unix" and separator:
+        if not rest.startswith("/") or len(rest.encode("utf-8", "replace")) > _LONGEST_SOCKET or "\0" in rest:
+            raise UsageError(f"{quote(text)} names no Unix socket", _SHAPE)
+        return Address(scheme, "", 0, rest)
+    if scheme not in _PORTS or not separator:
+        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
+    try:
+        # The same rules: a scheme in lower case, a host and no user, no query, plain HTTP on loopback alone.
+        check_issuer(text)
+    except UsageError:
+        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE) from None
+    place, _, path = rest.partition("/")
+    if place.startswith("["):
+        host, _, port = place.partition("]")
+        host, port = f"{host}]", port.removeprefix(":")
+    else:
+        host, _, port = place.partition(":")
+    path = f"/{path}".rstrip("/")
+    if "/../" in f"{path}/" or "/./" in f"{path}/":
+        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
+    return Address(scheme, host.lower(), int(port) if port else _PORTS[scheme], path)

@@ -1,0 +1,103 @@
+"""The credential that a client comes with: from a file or a descriptor, private to its owner."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from jitid.errors import IntegrityError, RefusedError, UsageError
+from jitid.text import quote
+from jitid.tokenform import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from jitid.secret import Secret
+
+_ROOM = 4_096
+"""White space that may stand around it."""
+_OTHERS = 0o077
+_OTHERS_OF_SYSTEMD = 0o037
+"""Who may read a credential of systemd stands in an access list, whose mask shows as the rights of the group."""
+
+
+class FileBearer:
+    """A credential in a file; read whenever it is needed, since it may be replaced by its successor at any time."""
+
+    def __init__(self, path: str, *, systemd: bool = False) -> None:
+        """`systemd`: systemd put it there, and sees to who may read it."""
+        self._path = path
+        self._refused = _OTHERS_OF_SYSTEMD if systemd else _OTHERS
+
+    def read(self) -> Secret:
+        """Return what is there now.
+
+        Raises:
+            IntegrityError: others may read or write the file.
+            RefusedError: it is somebody else's.
+            UsageError: it cannot be read, or there is nothing in it.
+
+        """
+        what = f"the credential file {quote(self._path, 200)}"
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
+            raise UsageError(f"{what} cannot be read: {reason.lower()}") from None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{what} is no plain file", "for a pipe there is --credential-fd")
+            if status.st_mode & self._refused:
+                raise IntegrityError(
+                    f"{what} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
+                    f"chmod 600 {self._path}; and whoever could read it may have it: replace the credential",
+                )
+            if status.st_uid not in (os.geteuid(), 0):
+                raise RefusedError(f"{what} belongs to another user", "name a file of your own")
+            return _secret(_read(descriptor), what)
+        finally:
+            os.close(descriptor)
+
+
+class DescriptorBearer:
+    """A credential that comes through a descriptor, once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._found: Secret | None = None
+
+    def read(self) -> Secret:
+        """Return it. Raises UsageError where there is none."""
+        if self._found is None:
+            what = f"the credential at descriptor {self._descriptor}"
+            try:
+                data = _read(self._descriptor)
+            except OSError as error:
+                reason = (error.strerror or "error").lower()
+                raise UsageError(
+                    f"{what} cannot be read: {reason}", "such as --credential-fd 3 3<FILE"
+                ) from None
+            self._found = _secret(data, what)
+        return self._found
+
+
+Bearer = FileBearer | DescriptorBearer
+
+
+def _read(descriptor: int) -> bytes:
+    pieces = []
+    left = MAX_TOKEN + _ROOM
+    while left and (piece := os.read(descriptor, left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _secret(data: bytes, what: str) -> Secret:
+    from jitid.secret import Secret
+
+    text = data.decode("ascii", "replace").strip()
+    # It goes into a header, where a line break would begin another one.
+    if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
+        raise UsageError(f"{what} is none: a credential is one line of visible ASCII characters")
+    return Secret.single(text)

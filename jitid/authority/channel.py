@@ -1,0 +1,298 @@
+"""A connection to an authority: HTTP/1.1 over TLS, loopback or a Unix socket, with an end to everything.
+
+Nothing is taken from whoever cannot prove that they are the host of the address, and no redirection is followed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority.address import Address
+from jitid.errors import ConfigurationError, IntegrityError, StorageError
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    import ssl
+
+LARGEST = 64 << 20
+"""Bytes of an answer that is read whole."""
+LONGEST_LINE = 16 << 20
+"""Bytes of one piece of an answer that comes in pieces."""
+_FRESH = 2.0
+"""Seconds for which a connection is used again: a service closes what is idle, and a request must not meet that."""
+_PIECE = 1 << 16
+
+
+class LostError(StorageError):
+    """The connection failed or broke."""
+
+    def __init__(self, message: str, hint: str | None = None, *, sent: bool) -> None:
+        """`sent`: the authority may have seen the request, and done what it asks."""
+        super().__init__(message, hint)
+        self.sent = sent
+
+
+class Answer:
+    """What came back, its body still to be read."""
+
+    def __init__(self, response: http.client.HTTPResponse, channel: Channel) -> None:
+        self._response = response
+        self._channel = channel
+        self.status = response.status
+        self.kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
+
+    def header(self, name: str) -> str | None:
+        """Return a header of it."""
+        return self._response.getheader(name)
+
+    def read(self) -> bytes:
+        """Return the whole body. Raises LostError."""
+        pieces: list[bytes] = []
+        size = 0
+        with self._channel.watched(sent=True):
+            while piece := self._response.read(_PIECE):
+                pieces.append(piece)
+                size += len(piece)
+                if size > LARGEST:
+                    raise StorageError(
+                        f"the authority's answer is larger than {LARGEST >> 20} MiB", "ask for less: --limit"
+                    )
+        return b"".join(pieces)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of the body, as they come. Raises LostError, also where it breaks off."""
+        rest = bytearray()
+        while True:
+            with self._channel.watched(sent=True):
+                piece = self._response.read1(_PIECE)
+            if not piece:
+                break
+            *whole, last = piece.split(b"\n")
+            for line in whole:
+                yield bytes(rest + line)
+                rest.clear()
+            rest += last
+            if len(rest) > LONGEST_LINE:
+                raise StorageError(
+                    f"a line of the authority's answer is longer than {LONGEST_LINE >> 20} MiB"
+                )
+        if rest:
+            raise LostError("the authority's answer broke off in a line", sent=True)
+
+
+class Channel:
+    """Makes one request after the other."""
+
+    def __init__(self, address: Address, authorities: str | None = None) -> None:
+        """Args: where, and a file of certificates (PEM) that vouch for the host instead of the system's."""
+        self._address = address
+        self._authorities = authorities
+        self._context: ssl.SSLContext | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0
+        self._end = 0.0
+
+    def ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, seconds: float
+    ) -> Answer:
+        """Make a request, and return its answer once the headers of that are there.
+
+        All of it, with the body of the answer, has to be there in so many `seconds`.
+
+        Raises:
+            LostError: nobody answers, or not in time.
+            IntegrityError: whoever answers is not who the address says.
+            ConfigurationError: the answer points elsewhere.
+
+        """
+        self._end = monotonic() + seconds
+        connection = self._connection
+        if connection is not None and (connection.sock is None or monotonic() - self._used > _FRESH):
+            self.close()
+        with self.watched(sent=False):
+            connection = self._connection or self._connect()
+        with self.watched(sent=True):
+            try:
+                connection.request(method, f"{self._prefix}{path}", body, dict(headers))
+            except (BrokenPipeError, ConnectionResetError):
+                # What is refused for its size is refused before all of it was sent.
+                if body is None or len(body) <= _PIECE:
+                    raise
+            response = connection.getresponse()
+        self._used = monotonic()
+        if 300 <= response.status < 400:
+            self.close()
+            raise ConfigurationError(
+                f"{self._address} sends its callers elsewhere, and no redirection is followed",
+                "write the address itself: --remote URL",
+            )
+        if response.getheader("content-encoding") not in (None, "identity"):
+            self.close()
+            raise StorageError("the authority's answer is in a coding that nobody asked for")
+        return Answer(response, self)
+
+    def extend(self, seconds: float) -> None:
+        """Let what is still to be read take so many seconds from now."""
+        self._end = monotonic() + seconds
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self._address.is_socket else self._address.path
+
+    def left(self) -> float:
+        """Return how many seconds are left. Raises TimeoutError when none are."""
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def watched(self, *, sent: bool) -> _Watch:
+        """Return what turns the failures of a connection into errors of ours, and closes it then."""
+        return _Watch(self, sent=sent)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        address = self._address
+        connection = http.client.HTTPConnection(address.host.strip("[]") or "localhost", address.port or None)
+        # By itself it would connect anew without TLS.
+        connection.auto_open = 0
+        if address.is_socket:
+            made = socket.socket(socket.AF_UNIX)
+            made.settimeout(self.left())
+            made.connect(address.path)
+        else:
+            made = socket.create_connection((address.host.strip("[]"), address.port), self.left())
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # What takes minutes must not wait for ever for a machine that is gone.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if address.is_encrypted:
+                made = self._secured(made)
+        connection.sock = _Timed(made, self)
+        self._connection = connection
+        return connection
+
+    def _secured(self, made: socket.socket) -> socket.socket:
+        import ssl
+
+        if self._context is None:
+            try:
+                # System's authorities, the host's name checked.
+                context = ssl.create_default_context(cafile=self._authorities)
+            except (OSError, ssl.SSLError) as error:
+                made.close()
+                reason = error.strerror or "it holds no certificate"
+                raise ConfigurationError(
+                    f"the certificates in {quote(self._authorities or '', 200)} cannot be used: {reason.lower()}",
+                    "see the setting remote_ca",
+                ) from None
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._context = context
+        made.settimeout(self.left())
+        try:
+            return self._context.wrap_socket(made, server_hostname=self._address.host.strip("[]"))
+        except ssl.SSLCertVerificationError as error:
+            made.close()
+            # Not a matter of trying again: somebody else answers there, or the certificate is out of order.
+            raise IntegrityError(
+                f"whoever answers at {self._address} does not prove to be that: "
+                f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
+                "the certificate is wrong, or somebody stands between: nothing turns this check off; "
+                "name the authority's own certificates with the setting remote_ca",
+            ) from None
+        except ssl.SSLError as error:
+            made.close()
+            raise IntegrityError(
+                f"there is no TLS of version 1.2 or newer at {self._address}: "
+                f"{(error.reason or 'error').lower().replace('_', ' ')}; nothing was sent"
+            ) from None
+        except BaseException:
+            made.close()
+            raise
+
+
+class _Watch:
+    """A block in which the connection may fail."""
+
+    def __init__(self, channel: Channel, *, sent: bool) -> None:
+        self._channel = channel
+        self._sent = sent
+
+    def __enter__(self) -> None:
+        self._channel.left()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        channel = self._channel
+        channel.close()
+        where = channel._address  # noqa: SLF001 - of this module
+        if isinstance(error, TimeoutError):
+            raise LostError(
+                f"{where} did not answer in time", "wait longer with --timeout, or try again", sent=self._sent
+            ) from None
+        if isinstance(error, (OSError, http.client.HTTPException)):
+            reason = getattr(error, "strerror", None) or _WORDS.get(type(error).__name__, "it broke off")
+            raise LostError(
+                f"{where} cannot be reached: {reason.lower()}"
+                if not self._sent
+                else f"the connection to {where} failed: {reason.lower()}",
+                "is the authority running there? see: jitid doctor",
+                sent=self._sent,
+            ) from None
+
+
+_WORDS = {
+    "BadStatusLine": "what answers there is no HTTP",
+    "IncompleteRead": "the answer broke off",
+    "LineTooLong": "what answers there is no HTTP of a service",
+    "RemoteDisconnected": "it was closed without an answer",
+}
+
+
+class _Timed:
+    """A socket whose every wait ends when the request's time does."""
+
+    def __init__(self, made: socket.socket, channel: Channel) -> None:
+        self._socket = made
+        self._channel = channel
+
+    def sendall(self, data: Any) -> None:  # noqa: ANN401 - whatever http.client has
+        self._socket.settimeout(self._channel.left())
+        self._socket.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reading(self._socket, self._channel), _PIECE)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _Reading(io.RawIOBase):
+    def __init__(self, made: socket.socket, channel: Channel) -> None:
+        self._socket = made
+        self._channel = channel
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        self._socket.settimeout(self._channel.left())
+        return self._socket.recv_into(buffer)
+
+
+def new_key() -> str:
+    """Return a value that makes a request known again (a UUID of version 4, RFC 9562, section 5.4)."""
+    from uuid import UUID
+
+    return str(UUID(bytes=os.urandom(16), version=4))

@@ -1,0 +1,23 @@
+"""Which operations may look at the whole ledger, and so take longer than others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.authority import operations as ops
+
+_LONG = (
+    ops.Sweep,
+    ops.ForeseeFix,
+    ops.Fix,
+    ops.MakeReport,
+    ops.VerifyLog,
+    ops.ExportLog,
+    ops.ProveLeaks,
+    ops.PolicyOperation,
+)
+
+
+def is_long(kind: type[ops.Operation[Any]]) -> bool:
+    """Tell whether such an operation may look at the whole ledger."""
+    return issubclass(kind, _LONG)

@@ -1,0 +1,198 @@
+"""The authority elsewhere: each operation is sent to it, and its answer is as if it had been performed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from jitid import strictjson
+from jitid.authority import codec, guarding
+from jitid.authority import operations as ops
+from jitid.authority.channel import Answer, Channel, LostError, new_key
+from jitid.authority.extent import is_long
+from jitid.authority.operations import Operation, Result
+from jitid.authority.token_operations import Exchange
+from jitid.errors import (
+    ConfigurationError,
+    JitidError,
+    RefusedError,
+    StorageError,
+    UnauthenticatedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from jitid.authority.address import Address
+    from jitid.authority.bearer import Bearer
+
+_LONG = 900.0
+"""Seconds that an answer may take which looks at the whole ledger, whatever the timeout: it waits for nobody."""
+
+_PAUSES = (0.1, 0.3, 1.0)
+"""Seconds before another try, as far as the timeout has room for them."""
+
+_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks)
+"""What changes something and comes to the same when it is done twice."""
+
+_KEYED = (ops.Issue, ops.Renew, Exchange)
+"""What the authority knows again by its key: what the first try made is ended, and nothing is issued twice."""
+
+
+class RemoteAuthority:
+    """Sends operations to an authority, and decodes what comes back. Nothing is kept of it."""
+
+    def __init__(
+        self, address: Address, bearer: Bearer | None, *, timeout: float, authorities: str | None = None
+    ) -> None:
+        """`bearer` is what proves who asks; None where the kernel does, or nobody. `timeout` is in seconds.
+
+        `authorities` is a file of certificates (PEM) instead of the system's.
+        """
+        self._address = address
+        self._bearer = bearer
+        self._timeout = timeout
+        self._authorities = authorities
+        self._channel = Channel(address, authorities)
+
+    def perform(self, operation: Operation[Result]) -> Result:
+        """Perform an operation and return its answer, or raise a `JitidError` that says why not.
+
+        Raises, besides what the operation itself raises:
+            StorageError: the authority cannot be reached, or does not answer in time.
+            RefusedError: it does not know who asks, or does not serve them.
+            IntegrityError: whoever answers is not the authority.
+
+        """
+        values = codec.encode_operation(operation)
+        # ASCII alone, and no member is sorted: it is the same text in every try.
+        body = json.dumps(values, separators=(",", ":")).encode()
+        if codec.streams(type(operation)):
+            return cast("Result", self._pieces(operation, body))
+        answer = self._answer(operation, body, self._channel)
+        return codec.decode_result(operation, _document(answer))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _pieces(self, operation: Operation[Any], body: bytes) -> Iterator[Any]:
+        """Ask once the first piece is wanted, over a connection of its own: others may be asked for in between."""
+        channel = Channel(self._address, self._authorities)
+        try:
+            answer = self._answer(operation, body, channel)
+            yield from codec.decode_result(operation, _documents(answer, channel))
+        finally:
+            channel.close()
+
+    def _answer(self, operation: Operation[Any], body: bytes, channel: Channel) -> Answer:
+        """Return the answer to a request that was done; tries again where that is safe and may help."""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "jitid",
+        }
+        keyed = isinstance(operation, _KEYED) and not getattr(operation, "dry_run", False)
+        if keyed:
+            headers["Idempotency-Key"] = new_key()
+        safe = keyed or guarding.reads(operation) or isinstance(operation, _AGAIN)
+        name = type(operation).__name__
+        end = time.monotonic() + self._timeout
+        for pause in (*_PAUSES, None):
+            # Read for each try: it may have been replaced by its successor meanwhile.
+            if self._bearer is not None:
+                headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
+            seconds = _LONG if is_long(type(operation)) else max(end - time.monotonic(), 0.001)
+            try:
+                answer = channel.ask("POST", f"/v1/operations/{name}", body, headers, seconds=seconds)
+                refusal = _refusal(answer)
+            except LostError as error:
+                refusal = _Refusal(error, undone=not error.sent)
+            if refusal is None:
+                return answer
+            wait = refusal.wait(pause)
+            if not (safe or refusal.undone) or wait is None or wait >= end - time.monotonic():
+                raise refusal.error
+            time.sleep(wait)
+        raise AssertionError
+
+
+class _Refusal(NamedTuple):
+    """Why a try came to nothing."""
+
+    error: JitidError
+    after: float = 0.0
+    """Seconds after which the authority asks to be asked again."""
+    undone: bool = False
+    """Nothing was done, for sure."""
+
+    def wait(self, pause: float | None) -> float | None:
+        """Return how long to wait before the next try; None for no other."""
+        if pause is None or not self.error.retryable:
+            return None
+        # Many that were refused together need not come back together.
+        return max(pause * (0.5 + os.urandom(1)[0] / 255), self.after)
+
+
+def _refusal(answer: Answer) -> _Refusal | None:
+    """Return why a request was not done; None if it was, and the body of the answer is still to be read."""
+    if answer.status == 200 and answer.kind in ("application/json", "application/x-ndjson"):
+        return None
+    data = answer.read()
+    document = _loaded(data) if answer.kind == "application/json" else None
+    if not isinstance(document, dict) or "error" not in document:
+        return _Refusal(_no_document(answer))
+    error = codec.decode_error(document)
+    if isinstance(error, UnauthenticatedError):
+        error.hint = error.hint or "give a credential with --credential-file FILE"
+    after = answer.header("retry-after") or ""
+    seconds = float(after) if after.isascii() and after.isdigit() and len(after) < 4 else 0.0
+    return _Refusal(error, seconds, undone=answer.status == 429)
+
+
+def _no_document(answer: Answer) -> JitidError:
+    """Return the error for an answer that is none of an authority: a proxy's, or another service's."""
+    said = f"the answer is HTTP status {answer.status} and no document of jitid"
+    if answer.status in (401, 407):
+        return UnauthenticatedError(said, "a credential is needed: --credential-file FILE")
+    if answer.status == 403:
+        return RefusedError(said, "somebody before the authority refuses this caller")
+    if answer.status == 413:
+        return UsageError("the request is larger than what the authority takes; nothing was changed")
+    if answer.status in (408, 429) or answer.status >= 500:
+        return StorageError(said, "the authority is out of reach behind what answers there; try again")
+    return ConfigurationError(said, "is the address of --remote that of an authority?")
+
+
+def _document(answer: Answer) -> Any:  # noqa: ANN401 - JSON may be anything
+    return _parsed(answer.read())
+
+
+def _documents(answer: Answer, channel: Channel) -> Iterator[Any]:
+    """Yield the documents of an answer that comes in lines; the last may tell an error, which is raised."""
+    for line in answer.lines():
+        document = _parsed(line)
+        if isinstance(document, dict) and document.keys() == {"error"}:
+            raise codec.decode_error(document)
+        yield document
+        # Whoever takes the pieces may take their time.
+        channel.extend(_LONG)
+
+
+def _parsed(data: bytes) -> Any:  # noqa: ANN401
+    document = _loaded(data)
+    if document is _NONE:
+        raise StorageError("the authority's answer is no JSON", "is the address of --remote right?")
+    return document
+
+
+_NONE = object()
+
+
+def _loaded(data: bytes) -> Any:  # noqa: ANN401
+    try:
+        return strictjson.loads(data)
+    except strictjson.StrictJSONError:
+        return _NONE
