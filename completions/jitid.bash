@@ -273,13 +273,13 @@ __jitid_table() {
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,remote,remote_ca,remote_credential_file,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
         ;;
     'config set')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color setting'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color setting'
         ;;
     'config unset')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
         ;;
     'config path')
         ;;
@@ -298,6 +298,7 @@ __jitid_setting() {
     ledger) wanted='folders' ;;
     remote_ca) wanted='folders' ;;
     remote_credential_file) wanted='folders' ;;
+    home) wanted='folders' ;;
     sensitivity) wanted=':low,moderate,high,critical' ;;
     sweep_asserted) wanted=':low,moderate,high,critical' ;;
     policy) wanted='folders' ;;

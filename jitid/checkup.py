@@ -45,14 +45,24 @@ class Installation(NamedTuple):
         if self.trouble is not None and self.config.origin(setting) == "default":
             raise UnexaminedError("the configuration cannot be used")
 
+    @property
+    def in_database(self) -> bool:
+        """Whether the ledger is in a database, and only keys and policy in a folder."""
+        return environment.is_database(self.config)
+
     def content(self) -> tuple[str, set[str]]:
-        """Return the ledger's folder and what is in it. Raises UnexaminedError where it cannot be looked at."""
+        """Return the folder of keys and policy, the ledger's own unless that is in a database, and what is in it.
+
+        Raises UnexaminedError where it cannot be looked at.
+        """
         self.known("ledger")
         try:
-            path = environment.ledger_path(self.config)
+            path = environment.home_path(self.config)
             present = folder.content(path)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
+        if self.in_database:
+            return path, present
         if present and not present & {folder.DATABASE, folder.KEYS}:
             # It may be a home folder, or all of the disk.
             raise UnexaminedError(f"{path} holds no ledger")
@@ -62,7 +72,8 @@ class Installation(NamedTuple):
         """Return the ledger's folder. Raises UnexaminedError where there is none to be looked at."""
         path, present = self.content()
         if not present:
-            raise UnexaminedError("there is no ledger yet")
+            what = "folder of keys and policy on this machine" if self.in_database else "ledger"
+            raise UnexaminedError(f"there is no {what} yet")
         return path
 
 
@@ -141,6 +152,9 @@ def _configuration(installation: Installation) -> Iterator[Check]:
 
 def _ledger(installation: Installation) -> Iterator[Check]:
     installation.known("ledger")
+    if installation.in_database:
+        yield from _in_database(installation)
+        return
     path = environment.ledger_path(installation.config)
     present = folder.content(path)
     if not present:
@@ -157,6 +171,14 @@ def _ledger(installation: Installation) -> Iterator[Check]:
         )
 
 
+def _in_database(installation: Installation) -> Iterator[Check]:
+    place = environment.place_shown(installation.config)
+    if environment.is_there(installation.config):
+        yield ok("ledger", f"{place}, with keys and policy in {environment.home_path(installation.config)}")
+    else:
+        yield warning("ledger", f"there is no ledger in {place} yet", FIRST_ISSUE)
+
+
 def _permissions(installation: Installation) -> Iterator[Check]:
     path = installation.place()
     fine = True
@@ -168,13 +190,15 @@ def _permissions(installation: Installation) -> Iterator[Check]:
         else:
             yield failure("permissions", offence)
     if fine:
-        yield ok("permissions", "everything in the ledger's folder is for its owner alone")
+        whose = "the folder of keys and policy" if installation.in_database else "the ledger's folder"
+        yield ok("permissions", f"everything in {whose} is for its owner alone")
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
     names = [name for name, _ in examination.CHECKS]
     try:
-        installation.place()
+        if not installation.in_database:
+            installation.place()
         yield from environment.examine(installation.config)
     except DamagedError as error:
         yield failure(names.pop(0), error)
@@ -190,7 +214,8 @@ def _examination(installation: Installation) -> Iterator[Check]:
 
 
 def _processes(installation: Installation) -> Iterator[Check]:
-    installation.place()
+    if not installation.in_database:
+        installation.place()
     try:
         page = environment.look(
             installation.config,

@@ -14,6 +14,7 @@ from jitid.errors import ConfigurationError, IntegrityError, JitidError, Storage
 from jitid.ledger import folder, sqlite
 from jitid.ledger.protocol import Ledger
 from jitid.ledger.records import Names
+from jitid.places import data_folder
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.config import Config
     from jitid.examination import Check
+    from jitid.keyring import Keyring
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
 
@@ -51,6 +53,14 @@ def open_local(config: Config, *, patience: float | None = None) -> LocalAuthori
         IntegrityError: it is damaged, or open to others.
 
     """
+    if is_database(config):
+        found = _open_database(config, patience)
+        if found is None:
+            raise StorageError(
+                f"there is no ledger in {_shown(config)} yet",
+                "the first `jitid issue` makes it; or name another with --ledger",
+            )
+        return found
     path = ledger_path(config)
     if not folder.exists(path):
         raise StorageError(
@@ -67,6 +77,9 @@ def standing(config: Config) -> Callable[[], None]:
     """
     if config.remote is not None:
         # Whoever answers is found out with each answer.
+        return lambda: None
+    if is_database(config):
+        # Whoever connects again looks whether it is still the same.
         return lambda: None
     path = ledger_path(config)
     first = _inode(path)
@@ -87,7 +100,7 @@ def policy_mark(config: Config) -> object:
     """Return what is another as soon as a file is put into the folder of the policy, changed there or taken away."""
     if config.remote is not None:
         return None
-    place = config.text("policy") or os.path.join(ledger_path(config), folder.POLICY)
+    place = config.text("policy") or os.path.join(home_path(config), folder.POLICY)
     try:
         with os.scandir(place) as entries:
             found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
@@ -111,7 +124,11 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
     remote = _remote(config)
     if remote is not None:
         return remote
-    if not folder.exists(ledger_path(config)):
+    found = _open_database(config) if is_database(config) else None
+    if found is not None:
+        _make_home(config, note)
+        return found
+    if is_database(config) or not folder.exists(ledger_path(config)):
         if operation.requests[0].parent is not None:
             return open_authority(config)
         try:
@@ -142,6 +159,8 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
         IntegrityError: a part of it is missing, damaged, or open to others.
 
     """
+    if is_database(config):
+        return _open_or_create_database(config, note)
     path = ledger_path(config)
     if folder.exists(path):
         return _authority(config, path)
@@ -163,8 +182,11 @@ def open_for_preview(config: Config) -> Authority:
     remote = _remote(config)
     if remote is not None:
         return remote
-    path = ledger_path(config)
-    if folder.exists(path):
+    path = home_path(config)
+    found = _open_database(config) if is_database(config) else None
+    if found is not None:
+        return found
+    if not is_database(config) and folder.exists(path):
         return _authority(config, path)
     db = sqlite.create(":memory:", _new_names(config), int(time.time()))
     ledger = sqlite.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
@@ -201,6 +223,15 @@ def look(config: Config, operation: Operation[Result]) -> Result:
         StorageError: the database is missing, or out of reach.
 
     """
+    if is_database(config):
+        from jitid.ledger import database
+
+        return database.look(
+            config.ledger,
+            lambda ledger: _over(config, ledger, home_path(config)).perform(operation),
+            by=caller(),
+            timeout=float(config.number("timeout")),
+        )
     from jitid.ledger import untouched
 
     path = ledger_path(config)
@@ -228,7 +259,7 @@ def sweep_head(config: Config) -> str | None:
     """
     if config.remote is not None:
         return None
-    return os.path.join(ledger_path(config), folder.VERIFIED)
+    return os.path.join(home_path(config), folder.VERIFIED)
 
 
 def ledger_path(config: Config) -> str:
@@ -263,7 +294,7 @@ def folder_of(url: str) -> str:
     if "://" in url:
         raise ConfigurationError(
             f"there is no ledger of the sort {quote(url.partition(':')[0])}",
-            "name a folder, or sqlite:///FOLDER",
+            "name a folder, sqlite:///FOLDER, or postgresql://USER@HOST/DATABASE",
         )
     return url
 
@@ -305,6 +336,100 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Beare
             return FileBearer(place, systemd=True)
     own = environ.get("JITID_TOKEN_FILE")
     return FileBearer(own) if own else None
+
+
+def is_database(config: Config) -> bool:
+    """Tell whether the configuration names a ledger in a database."""
+    return config.ledger.startswith(("postgresql://", "postgres://"))
+
+
+def home_path(config: Config) -> str:
+    """Return the folder that keys and policy are in: the ledger's own, or this machine's where it is in a database.
+
+    Raises:
+        ConfigurationError: the configuration names a ledger of a sort that this jitid does not have.
+
+    """
+    if not is_database(config):
+        return ledger_path(config)
+    return config.text("home") or f"{data_folder()}/authority"
+
+
+def place_shown(config: Config) -> str:
+    """Return where the ledger is, as it may be shown: an address without its passwords. Raises as `home_path` does."""
+    return _shown(config) if is_database(config) else ledger_path(config)
+
+
+def is_there(config: Config) -> bool:
+    """Tell whether the database has a ledger. Raises StorageError and RefusedError where that cannot be told."""
+    from jitid.ledger import database
+
+    return database.is_there(config.ledger, by=caller(), timeout=float(config.number("timeout")))
+
+
+def _shown(config: Config) -> str:
+    from jitid.ledger import database
+
+    return database.shown(config.ledger)
+
+
+def _open_database(config: Config, patience: float | None = None) -> LocalAuthority | None:
+    """Return the authority over the ledger in a database; None if there is none yet."""
+    from jitid.ledger import database, home
+
+    path = home_path(config)
+    home.exists(path)
+    timeout = float(config.number("timeout"))
+    if patience is not None:
+        timeout = min(timeout, patience)
+    ledger = database.connect(config.ledger, by=caller(), timeout=timeout)
+    if ledger is None:
+        return None
+    folder.check_names(ledger.names, _stated(config))
+    if not os.path.lexists(path):
+        # Whoever only looks can do without it.
+        with suppress(JitidError):
+            _make_home(config, None)
+    return _over(config, ledger, path)
+
+
+def _make_home(config: Config, note: Callable[[str], None] | None) -> None:
+    """Make this machine's folder of keys and policy, if there is none yet, and say so."""
+    from jitid.ledger import home
+    from jitid.policy.default import default_files
+
+    path = home_path(config)
+    if not home.exists(path):
+        home.make(path, default_files())
+        if note is not None:
+            note(f"first use on this machine: made {path}, with a default policy")
+
+
+def _open_or_create_database(config: Config, note: Callable[[str], None]) -> LocalAuthority:
+    from jitid.ledger import database
+    from jitid.policy.default import default_files
+
+    found = _open_database(config)
+    if found is not None:
+        return found
+    names, path = _new_names(config), home_path(config)
+    made = database.create(
+        config.ledger,
+        path,
+        names,
+        default_files(),
+        by=caller(),
+        timeout=float(config.number("timeout")),
+    )
+    found = _open_database(config)
+    if found is None:
+        raise IntegrityError(f"the ledger in {_shown(config)} went away while it was made")
+    if made:
+        note(
+            f"first use: made a ledger in {_shown(config)}, with a signing key and a default policy in {path}"
+        )
+        note(f"issuer {names.issuer}, trust domain {names.trust_domain}; these are fixed from now on")
+    return found
 
 
 def caller() -> str:
@@ -360,12 +485,20 @@ def _stated(config: Config) -> dict[str, str | None]:
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
     return LocalAuthority(
         ledger,
-        folder.keyring(path),
+        _keyring(config, path),
         terms=lambda: _terms(config, path),
         audiences=config.many("audience"),
         oidc=config.oidc,
         timeout=float(config.number("timeout")),
     )
+
+
+def _keyring(config: Config, path: str) -> Keyring:
+    if not is_database(config):
+        return folder.keyring(path)
+    from jitid.ledger import home
+
+    return home.keyring(path)
 
 
 def policy_place(config: Config, path: str) -> str | None:
@@ -375,6 +508,7 @@ def policy_place(config: Config, path: str) -> str | None:
     """
     place = config.text("policy")
     if place is None and not folder.content(path):
+        # There is no ledger yet; nor a folder of this machine's, where the ledger is in a database.
         return None
     return place or os.path.join(path, folder.POLICY)
 

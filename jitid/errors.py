@@ -140,6 +140,22 @@ class BusyError(StorageError):
     """Others hold the ledger; trying again helps."""
 
 
+class ConflictError(BusyError):
+    """Others changed the same at the same time, or shut it out: nothing of it is there, and it may be done again."""
+
+    patience = 0.0
+    """For how many seconds it is worth while to try again."""
+    alone = False
+    """Whether it must have the ledger to itself then."""
+
+
+class LostConnectionError(StorageError):
+    """The connection to the ledger was lost before anything was committed."""
+
+    patience = 0.0
+    """For how many seconds it is worth while to try again."""
+
+
 class DiskError(StorageError):
     """The disk did not answer for what was written: whatever would be built on it may be lost with it."""
 

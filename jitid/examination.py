@@ -209,6 +209,7 @@ def _schema(subject: _Subject) -> Iterator[Check]:
         raise IntegrityError(f"the ledger is not as schema {version} has it: {differences[0]}{more}", RESTORE)
     else:
         yield ok("schema", f"schema {version}")
+    yield from _database(subject)
 
 
 def _names(subject: _Subject) -> Iterator[Check]:
@@ -221,19 +222,25 @@ def _names(subject: _Subject) -> Iterator[Check]:
 def _size(subject: _Subject) -> Iterator[Check]:
     subject.check_schema()
     size = subject.condition.size()
+    room = "" if size.free is None else f", log {_bytes(size.log)}, {_bytes(size.free)} free"
     detail = (
-        f"database {_bytes(size.file)}, log {_bytes(size.log)}, {_bytes(size.free)} free; "
-        f"{_number(size.credentials, 'credential')}, {_number(size.tasks, 'task')}, {_number(size.events, 'event')}"
+        f"database {_bytes(size.file)}{room}; {_number(size.credentials, 'credential')}, "
+        f"{_number(size.tasks, 'task')}, {_number(size.events, 'event')}"
     )
-    if size.free < max(LEAST_ROOM, size.file + size.log):
+    if size.free is not None and size.free < max(LEAST_ROOM, size.file + size.log):
         yield warning("size", f"little room: {detail}", "make room on its file system")
     else:
         yield ok("size", detail)
 
 
+def _database(subject: _Subject) -> Iterator[Check]:
+    for text, repair in subject.condition.remarks():
+        yield ok("database", text) if repair is None else warning("database", text, repair)
+
+
 def _clock(subject: _Subject) -> Iterator[Check]:
     subject.check_schema()
-    now, mark, jump = subject.condition.clock()
+    now, mark, jump, marked_by = subject.condition.clock()
     if jump:
         raise IntegrityError(
             jumped(jump),
@@ -242,11 +249,11 @@ def _clock(subject: _Subject) -> Iterator[Check]:
     if mark - now > TOLERANCE:
         yield warning(
             "clock",
-            f"the clock is {format_duration(mark - now)} behind the ledger's last event",
+            f"the clock is {format_duration(mark - now)} behind {marked_by}",
             "set the clock right",
         )
     else:
-        yield ok("clock", f"{format_time(now)}, the ledger's last event {format_time(mark)}")
+        yield ok("clock", f"{format_time(now)}, {marked_by} {format_time(mark)}")
 
 
 def _keys(subject: _Subject) -> Iterator[Check]:
@@ -255,8 +262,18 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         now = snapshot.now
     # A folder that is a link is not followed to the keys either.
     there = subject.keyring.names()
-    signing = [key for key in keys if key.retired_at is None]
-    if not any(key.algorithm == "EdDSA" for key in signing):
+    every = [key for key in keys if key.retired_at is None]
+    signing = [key for key in every if subject.keyring.holds(key.kid)]
+    if subject.keyring.others:
+        if every and not signing:
+            yield warning(
+                "keys",
+                f"none of the ledger's keys is on this machine, in {subject.keyring.folder}: it can issue no `jwt`",
+                "jitid keys rotate",
+            )
+        elif len(every) > len(signing):
+            yield ok("keys", f"{len(every) - len(signing)} more are on other machines")
+    elif not any(key.algorithm == "EdDSA" for key in signing):
         yield failure("keys", IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate"))
     for key in signing:
         try:

@@ -89,7 +89,7 @@ def foresee(
     if request.parent is not None or request.copies > MOST_AT_ONCE:
         # A parent's state counts as it is inside the transaction.
         return None
-    key = current_key_of(snapshot, terms.algorithm_for(request.audiences or terms.audiences))
+    key = current_key_of(snapshot, keyring, terms.algorithm_for(request.audiences or terms.audiences))
     if request.kind == Kind.JWT and key is None:
         return None
     settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key))
@@ -100,7 +100,7 @@ def foresee(
     return Foreseen(snapshot.now, settled, minted)
 
 
-def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms) -> bool:
+def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, keyring: Keyring) -> bool:
     """Tell whether a plan made in a snapshot is the one that would be made now."""
     plan = foreseen.settled.plan
     draft = plan.draft
@@ -110,7 +110,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms) -> 
         and transaction.find_task(draft.task) == plan.task
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
-        and (key is None or current_key_of(transaction, key.algorithm) == key)
+        and (key is None or current_key_of(transaction, keyring, key.algorithm) == key)
     )
 
 
@@ -133,7 +133,7 @@ def issue(
         UsageError: a request cannot be meant.
 
     """
-    if foreseen is not None and _still_holds(transaction, foreseen, terms):
+    if foreseen is not None and _still_holds(transaction, foreseen, terms, keyring):
         settled, minted = [_opened(transaction, foreseen.settled)], [foreseen.minted]
     else:
         settled = _settled(transaction, names, requests, terms, keyring)

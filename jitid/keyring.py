@@ -30,13 +30,19 @@ class Signer:
 class Keyring:
     """The private keys in one folder: 32 raw bytes a file, 0600, named by their key id."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, *, others: bool = False) -> None:
+        """Take the folder; `others` says that the ledger is shared with machines that have keys of their own."""
+        self._folder = self.folder = folder
+        self.others = others
         self._signers: dict[str, Signer] = {}
 
     def path(self, kid: str) -> str:
         """Return where the private half of a key is, or would be."""
         return os.path.join(self._folder, kid)
+
+    def holds(self, kid: str) -> bool:
+        """Tell whether the private half of a key is here, or should be: without others, all of them should."""
+        return not self.others or kid in self._signers or os.path.lexists(self.path(kid))
 
     def names(self) -> list[str]:
         """Return the names of all that lies where private keys lie.
@@ -45,6 +51,8 @@ class Keyring:
             IntegrityError: the folder is missing or a link, or cannot be read.
 
         """
+        if self.others and not os.path.lexists(self._folder):
+            return []
         if os.path.islink(self._folder):
             check_private(self._folder, "the folder of the signing keys")
         try:

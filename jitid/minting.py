@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple, assert_never
 
 from jitid.credential import Kind
-from jitid.errors import JitidError
+from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
@@ -70,18 +70,28 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             assert_never(kind)
 
 
-def current_key_of(snapshot: Snapshot, algorithm: str) -> SigningKey | None:
-    """Return the key that signs with that algorithm now, if there is one."""
-    for key in reversed(snapshot.signing_keys()):
-        if key.algorithm == algorithm and key.retired_at is None and key.revoked_at is None:
-            return key
-    return None
+def current_key_of(snapshot: Snapshot, keyring: Keyring, algorithm: str) -> SigningKey | None:
+    """Return the key that signs with that algorithm now, if there is one.
+
+    Raises:
+        IntegrityError: other machines have keys of the ledger, and this one has none.
+
+    """
+    living = [key for key in snapshot.signing_keys() if key.retired_at is None and key.revoked_at is None]
+    held = [key for key in living if keyring.holds(key.kid)]
+    if living and not held:
+        raise IntegrityError(
+            f"none of the ledger's signing keys is on this machine, in {keyring.folder}; nothing was changed",
+            "give this machine a key of its own: jitid keys rotate",
+        )
+    return next((key for key in reversed(held) if key.algorithm == algorithm), None)
 
 
 def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> SigningKey:
     """Return the key that signs now, made on the spot if the ledger has none for that algorithm."""
-    key = current_key_of(transaction, algorithm)
+    key = current_key_of(transaction, keyring, algorithm)
     if key is None:
+        transaction.alone()
         signer = keyring.create(algorithm)
         key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
         transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})

@@ -29,7 +29,7 @@ class KeyChange(NamedTuple):
 
 
 def rotate(transaction: Transaction, keyring: Keyring, algorithm: str) -> KeyChange:
-    """Make a new key for `algorithm`; the old one signs nothing more and still verifies what it signed.
+    """Make a new key for `algorithm`; the one that is here signs nothing more and still verifies what it signed.
 
     Raises:
         StorageError: the new key cannot be written; nothing was changed.
@@ -37,7 +37,8 @@ def rotate(transaction: Transaction, keyring: Keyring, algorithm: str) -> KeyCha
     """
     retired = []
     for key in transaction.signing_keys():
-        if key.algorithm == algorithm and key.retired_at is None:
+        # Other machines go on with theirs.
+        if key.algorithm == algorithm and key.retired_at is None and keyring.holds(key.kid):
             transaction.end_key(key.key, revoked=False)
             retired.append(key.kid)
     signer = keyring.create(algorithm)
@@ -73,7 +74,7 @@ def revoke(
     )
     transaction.end_key(key.key, revoked=True)
     successor = None
-    if key.retired_at is None:
+    if key.retired_at is None and keyring.holds(key.kid):
         successor = keyring.create(key.algorithm)
         transaction.add_key(successor.kid, successor.algorithm, successor.public)
         transaction.append("key-create", {"kid": successor.kid, "algorithm": key.algorithm})

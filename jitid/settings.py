@@ -70,6 +70,11 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("remote_ca", "place", "certificates (PEM) that vouch for it, instead of the system's"),
         Setting("remote_credential_file", "place", "the file of the credential that it is asked with"),
+        Setting(
+            "home",
+            "place",
+            "the folder of keys and policy of this machine, where the ledger is in a database",
+        ),
         Setting("issuer", "issuer", "the issuer named by a new ledger's credentials (`iss`)"),
         Setting("trust_domain", "trust domain", "the SPIFFE trust domain of a new ledger"),
         Setting("audience", "audiences", "who credentials are meant for, and what `verify` expects", ()),

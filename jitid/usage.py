@@ -25,7 +25,6 @@ class Foreseen(NamedTuple):
     seq: int
     """The number of the last event then."""
     now: int
-    presented: list[Presented]
     verdicts: list[Verdict]
 
 
@@ -48,7 +47,7 @@ def foresee(
     """Decide on actions as of a snapshot; `presented` are their tokens."""
     held = recognition.hold(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, asked, held)
-    return Foreseen(snapshot.settled(), snapshot.now, presented, verdicts)
+    return Foreseen(snapshot.settled(), snapshot.now, verdicts)
 
 
 def record(
@@ -56,12 +55,13 @@ def record(
     names: Names,
     terms: Terms,
     asked: Sequence[Asked],
-    foreseen: Foreseen,
+    presented: list[Presented],
+    foreseen: Foreseen | None,
     audiences: Collection[str],
 ) -> Recorded:
     """Record what was foreseen, decided anew if anything has happened since; nothing counts before the commit."""
-    if transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
-        foreseen = foresee(transaction, names, terms, asked, foreseen.presented, audiences)
+    if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
+        foreseen = foresee(transaction, names, terms, asked, presented, audiences)
     verdicts = foreseen.verdicts
     used = transaction.add_uses([_row(one, verdict) for one, verdict in zip(asked, verdicts, strict=True)])
     transaction.keep_policy(terms.policy.digest, terms.policy_text)

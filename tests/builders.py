@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid import audit, strictjson
 from jitid.agent import Agent
@@ -28,6 +28,9 @@ from jitid.request import IssueRequest, Terms
 from jitid.revocation import Ended
 from jitid.scope import parse_scope
 from jitid.secret import Secret, fingerprint
+
+if TYPE_CHECKING:
+    from jitid.ledger.postgres import PostgresLedger
 
 NOW = 1_795_521_600  # 2026-11-24T12:00:00Z
 DAY = 86_400
@@ -251,6 +254,29 @@ def open_sqlite(path: Path, clock: Callable[[], float], *, timeout: float = 5.0)
         clock=clock,
         timeout=timeout,
     )
+
+
+def make_database(address: str, home: Path, *, now: int = NOW) -> None:
+    """Make a ledger in the empty database at `address`, with its keys in the folder `home`."""
+    from jitid.keyring import Keyring
+    from jitid.ledger import postgrescreating, postgressession
+
+    (home / folder.KEYS).mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    signer = Keyring(str(home / folder.KEYS)).create("EdDSA")
+    db = postgressession.open_connection(address, 5)
+    assert postgrescreating.create(db, NAMES, signer, by="tester", now=now)
+    db.close()
+
+
+def open_postgres(address: str, clock: Callable[[], float] | None, *, timeout: float = 5.0) -> PostgresLedger:
+    """Open the ledger in the database at `address`."""
+    from jitid.ledger.postgres import PostgresLedger
+    from jitid.ledger.postgressession import Session
+
+    session = Session(address, timeout, clock)
+    session.connection()
+    return PostgresLedger(session, "tester")
 
 
 def request(**fields: Any) -> IssueRequest:

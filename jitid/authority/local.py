@@ -15,7 +15,8 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.keyring import Keyring
-from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.changing import change
+from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
 from jitid.text import quote
 
@@ -269,8 +270,15 @@ class LocalAuthority:
         try:
             requests = self._proved(operation, actor)
             foreseen = self._foreseen(operation, requests, terms)
-            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+            return change(
+                self._ledger,
+                lambda transaction: issuance.issue(
+                    transaction, names, requests, terms, self._keyring, foreseen
+                ),
+                accept_clock=operation.accept_clock,
+                # Each request has its own event, and several events have to follow one another.
+                shared=len(requests) == 1,
+            )
         except ApprovalNeededError as denial:
             from jitid import approval
 
@@ -291,7 +299,7 @@ class LocalAuthority:
         from jitid import issuance
 
         # With a clock that is to be accepted, the snapshot's time is not the transaction's.
-        if len(requests) != 1 or operation.accept_clock:
+        if len(requests) != 1 or operation.accept_clock or not self._ledger.foresees:
             return None
         try:
             with self._ledger.read() as snapshot:
@@ -342,11 +350,14 @@ class LocalAuthority:
 
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
-        with self._ledger.write(accept_clock=accept_clock) as transaction:
+
+        def record(transaction: Transaction) -> None:
             if facts.get("policy") is not None:
                 # Whoever asks why must find the rules that said so.
                 transaction.keep_policy(facts["policy"], self._agreed.policy_text)
             transaction.append("denial", facts)
+
+        change(self._ledger, record, accept_clock=accept_clock, shared=True)
 
     def _verify(self, operation: ops.Verify) -> object:
         from jitid import introspection

@@ -183,6 +183,7 @@ def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:
 
 def _signer(snapshot: Snapshot, keyring: Keyring) -> Signer:
     for key in reversed(snapshot.signing_keys()):
-        if key.algorithm == "EdDSA" and key.retired_at is None:
+        if key.algorithm == "EdDSA" and key.retired_at is None and keyring.holds(key.kid):
             return keyring.load(key.kid, key.algorithm, key.public)
-    raise IntegrityError("the ledger has no key that signs", "make one: jitid keys rotate")
+    whose = "this machine" if keyring.others else "the ledger"
+    raise IntegrityError(f"{whose} has no key that signs", "make one: jitid keys rotate")

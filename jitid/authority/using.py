@@ -8,6 +8,7 @@ from jitid import recognition, usage
 from jitid.authority import use_operations as ops
 from jitid.authority.inside import Inside
 from jitid.authority.operations import UseOperation
+from jitid.ledger.changing import change
 
 
 def perform(inside: Inside, operation: UseOperation[Any]) -> object:
@@ -30,10 +31,16 @@ def _authorize(inside: Inside, operation: ops.Authorize) -> usage.Recorded:
         keys = recognition.keys_of(snapshot)
     # What is slow needs no lock: others write meanwhile.
     presented = recognition.present(names, keys, [one.token.reveal() for one in asked])
-    with ledger.read() as snapshot:
-        foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
-    with ledger.write(accept_clock=operation.accept_clock) as transaction:
-        return usage.record(transaction, names, terms, asked, foreseen, audiences)
+    foreseen = None
+    if ledger.foresees:
+        with ledger.read() as snapshot:
+            foreseen = usage.foresee(snapshot, names, terms, asked, presented, audiences)
+    return change(
+        ledger,
+        lambda transaction: usage.record(transaction, names, terms, asked, presented, foreseen, audiences),
+        accept_clock=operation.accept_clock,
+        shared=True,
+    )
 
 
 def _list(inside: Inside, operation: ops.ListUses) -> ops.UsePage:

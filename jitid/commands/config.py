@@ -110,10 +110,19 @@ def path(given: Globals) -> None:
 
 def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
     for name in SETTINGS:
-        yield name, _written(name, config.get(name)), config.origin(name)
+        value = _written(name, config.get(name))
+        yield name, _without_passwords(value) if name == "ledger" else value, config.origin(name)
     for name, entries in config.tables():
         for key, (text, origin) in entries.items():
             yield f"{name}.{key}", text, origin
+
+
+def _without_passwords(value: Value) -> Value:
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    from jitid.ledger.postgresaddress import shown
+
+    return shown(value)
 
 
 def _profile(given: Globals) -> tuple[str, ...]:

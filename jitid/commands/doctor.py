@@ -63,7 +63,7 @@ def _progress(given: Globals) -> Iterator[None]:
 
 def _is_large(given: Globals) -> bool:
     try:
-        path = os.path.join(environment.ledger_path(given.config()), folder.DATABASE)
+        path = os.path.join(environment.home_path(given.config()), folder.DATABASE)
         return os.lstat(path).st_size >= _LARGE
     except (JitidError, OSError, ValueError):
         # Whatever is wrong is for the checks to tell.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.environment import ledger_path, policy_files, policy_place
+from jitid.environment import home_path, policy_files, policy_place
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.default import DEFAULT_NAME, default_files
 from jitid.policyfiles import CASES, CEDAR, USE, Folder, look_into, read_named
@@ -29,7 +29,7 @@ def in_force(given: Globals) -> Folder:
 
     """
     config = given.config()
-    path = ledger_path(config)
+    path = home_path(config)
     place, files = policy_place(config, path), policy_files(config, path)
     if place is None:
         return shipped()

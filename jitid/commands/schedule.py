@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands import installed
 from jitid.commands.globals import Globals
-from jitid.environment import caller, ledger_path
+from jitid.environment import caller, home_path, is_database
 from jitid.errors import UsageError
 from jitid.files import write_public
 from jitid.formats import crontab, output, unit
@@ -105,11 +105,12 @@ class _Work(NamedTuple):
 
 def _work(given: Globals, words: Sequence[str]) -> _Work:
     config = given.config()
-    ledger = ledger_path(config)
+    ledger = home_path(config)
     chosen = _checked(given, words)
     command, needs = installed.beginning(given, config)
     needs.append(ledger)
-    command += ["--ledger", ledger, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
+    address = config.ledger if is_database(config) else ledger
+    command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
     installed.check_words(command)
     writes = [ledger, *_written(chosen)]
     for setting in SETTINGS:

@@ -26,6 +26,11 @@ class ActingLedger:
         """What the first use fixed."""
         return self._ledger.names
 
+    @property
+    def foresees(self) -> bool:
+        """Whether planning in a snapshot saves others time, who wait for a single lock."""
+        return self._ledger.foresees
+
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""
         return self._ledger.condition()
@@ -41,10 +46,15 @@ class ActingLedger:
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
         told: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction, by whom this acts for unless another is named."""
         return self._ledger.write(
-            accept_clock=accept_clock, facts=facts, by=by or self._by, told={**self._facts, **told}
+            accept_clock=accept_clock,
+            facts=facts,
+            by=by or self._by,
+            told={**self._facts, **told},
+            shared=shared,
         )
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:

@@ -92,9 +92,11 @@ class SqlApprovalChanges(SqlApprovals):
         groups: Iterable[str],
     ) -> None:
         """Record a request."""
-        key = self._db.execute(
-            """INSERT INTO approval (uid, digest, request, delegator, asked_by, asked_at, expires_at, event)
-               VALUES (:uid, :digest, :request, :delegator, :asked_by, :now, :expires_at, :event)""",
+        (key,) = self._db.execute(
+            """INSERT INTO approval (id, uid, digest, request, delegator, asked_by, asked_at, expires_at, event)
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM approval), :uid, :digest, :request, :delegator, :asked_by,
+                       :now, :expires_at, :event)
+               RETURNING id""",
             {
                 "uid": uid,
                 "digest": sha256(request).digest(),
@@ -105,7 +107,7 @@ class SqlApprovalChanges(SqlApprovals):
                 "expires_at": expires_at,
                 "event": self._next_seq(),
             },
-        ).lastrowid
+        ).fetchone()
         self._db.executemany(
             "INSERT INTO approval_group (approval, name) VALUES (?, ?)", [(key, group) for group in groups]
         )

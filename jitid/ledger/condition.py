@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+LAST_EVENT = "the ledger's last event"
+
 
 class Schema(NamedTuple):
     """Which schema a ledger has."""
@@ -21,8 +23,8 @@ class Size(NamedTuple):
     file: int
     """Bytes of the database, without its write-ahead log."""
     log: int
-    free: int
-    """Bytes that its file system has left for this user."""
+    free: int | None
+    """Bytes that its file system has left for this user; None where nobody tells."""
     credentials: int
     tasks: int
     events: int
@@ -35,6 +37,21 @@ class ClockReading(NamedTuple):
     mark: int
     jump: int
     """By how many seconds the clock has jumped since the mark; 0 for none that matters."""
+    marked_by: str = LAST_EVENT
+    """What has left the mark; a database has its own clock, by which alone is judged."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing is written while the clock is far behind the mark."""
+        return self.marked_by == LAST_EVENT
+
+
+class Remark(NamedTuple):
+    """Something to be said of what keeps a ledger."""
+
+    text: str
+    repair: str | None
+    """What to do about it; None for what is in order."""
 
 
 class Condition(Protocol):
@@ -54,3 +71,6 @@ class Condition(Protocol):
 
     def clock(self) -> ClockReading:
         """Return how the clock and its time mark stand."""
+
+    def remarks(self) -> list[Remark]:
+        """Return what is to be said of a server that keeps it; nothing where there is none."""

@@ -148,8 +148,9 @@ def add(
     # Nothing leaks before it is there: of a whole repository that was reported once, the later tokens count from
     # their own issue on.
     db.execute(
-        """INSERT INTO leak (credential, source, reported_at, added_at, event)
-           SELECT c.id, :source, CASE WHEN c.issued_at > :reported THEN c.issued_at ELSE :reported END, :now, :event
+        """INSERT INTO leak (id, credential, source, reported_at, added_at, event)
+           SELECT :last + row_number() OVER (ORDER BY c.id), c.id, :source,
+                  CASE WHEN c.issued_at > :reported THEN c.issued_at ELSE :reported END, :now, :event
              FROM given_credential g CROSS JOIN credential c
             WHERE c.id = g.credential
               AND NOT EXISTS (SELECT 1 FROM leak l

@@ -11,7 +11,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.clock import time_of
-from jitid.ledger.condition import ClockReading, Schema, Size
+from jitid.ledger.condition import ClockReading, Remark, Schema, Size
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 
@@ -112,6 +112,10 @@ class SqliteCondition:
         except FAULTS as error:
             raise translated(error) from error
         return ClockReading(int(self._clock()), mark, jump)
+
+    def remarks(self) -> list[Remark]:
+        """Return nothing: no server keeps it."""
+        return []
 
     def _path(self) -> str:
         return str(self._rows("PRAGMA database_list")[0][2])

@@ -76,7 +76,7 @@ class _Mining:
                 "UPDATE mined SET ended = (SELECT last FROM reported WHERE reported.identity = mined.identity)"
             )
         identities, longest, last = self._all(
-            "SELECT count(*), max(ended - began), max(CASE WHEN :used THEN ended END) FROM mined",
+            "SELECT count(*), max(ended - began), max(CASE WHEN :used = 1 THEN ended END) FROM mined",
             used=reported,
         )[0]
         if not identities:

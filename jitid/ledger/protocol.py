@@ -265,6 +265,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def keep_policy(self, digest: str, text: str) -> None:
         """Keep the text of a policy that decides something in this transaction."""
 
+    def alone(self) -> None:
+        """Say that it does more than add, before it does so. Raises ConflictError where others run beside it."""
+
     def next_seq(self) -> int:
         """Return the number of the next audit event."""
 
@@ -282,6 +285,10 @@ class Ledger(Protocol):
     def names(self) -> Names:
         """What the first use fixed."""
 
+    @property
+    def foresees(self) -> bool:
+        """Whether planning in a snapshot saves others time, who wait for a single lock."""
+
     def condition(self) -> Condition:
         """Return what tells how the ledger itself is; asking changes nothing."""
 
@@ -295,14 +302,17 @@ class Ledger(Protocol):
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
         told: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
     ) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception undoes it.
 
         Before anything else it records the end of some that have expired or were superseded; `facts` are what else
         those events say. Every event of the transaction is by `by` (None: whoever opened the ledger) and says what
-        is `told` besides.
+        is `told` besides. One that is `shared` only adds, with a single event, and may run beside others where the
+        ledger can do that.
 
         Raises:
+            ConflictError: it has to be done again, perhaps not shared (`changing.change` does so).
             StorageError: the ledger is busy, full, read-only or out of reach.
             ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 

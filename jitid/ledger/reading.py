@@ -173,7 +173,7 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
                        (SELECT count(*) FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id),
                        (SELECT count(*) FROM credential c WHERE c.task = t.id AND {selecting.LIVE})
                   FROM task t
-                 WHERE {wanted} AND (:after IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
+                 WHERE {wanted} AND (CAST(:after AS TEXT) IS NULL OR t.id < (SELECT id FROM task WHERE name = :after))
                  ORDER BY t.id DESC LIMIT :limit""",
             {"now": self._now, "after": after, "limit": limit},
         )
@@ -264,8 +264,9 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
         row = self._one(
-            f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(below.id <> :identity AND EXISTS (
-                    SELECT 1 FROM credential c WHERE c.identity = below.id AND {selecting.LIVE})), 0) FROM below""",
+            f"""{_BELOW} SELECT count(*) - 1, coalesce(sum(CASE WHEN below.id <> :identity AND EXISTS (
+                    SELECT 1 FROM credential c WHERE c.identity = below.id AND {selecting.LIVE})
+                    THEN 1 ELSE 0 END), 0) FROM below""",
             identity=identity,
             now=self._now,
         )

@@ -1,13 +1,11 @@
-"""The pasts of agents, name by name, in a few passes over the credentials, in SQL.
-
-SQLite and PostgreSQL both take it, but for the one place that is marked.
-"""
+"""The pasts of agents, name by name, in a few passes over the credentials, in SQL of both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifespans import DEATH, GRANTED
 from jitid.ledger.past import Past, Pasts
 from jitid.ledger.selecting import MANY, placeholders
@@ -17,10 +15,9 @@ _DAY = 86_400
 _NO_SPREAD = Spread(0, None, None, None)
 
 _TABLES = {
-    # One row an identity, in the order in which all that follows asks for them. Where a table is not kept in the order
-    # of its key (PostgreSQL), the last two words are left out.
+    # One row an identity, in the order in which all that follows asks for them, where a table can be kept in that.
     "life": """agent INTEGER, began BIGINT, identity INTEGER, ended BIGINT, longest BIGINT, task INTEGER,
-        delegator INTEGER, PRIMARY KEY (agent, began, identity)) WITHOUT ROWID""",
+        delegator INTEGER, PRIMARY KEY (agent, began, identity)){ordered}""",
     # Identities with more than one credential, the only ones whose credentials have to be put together.
     "several": "identity INTEGER PRIMARY KEY)",
     "seen": """agent INTEGER PRIMARY KEY, identities BIGINT, tasks BIGINT, days BIGINT, first BIGINT, last BIGINT,
@@ -45,8 +42,9 @@ class _Looking:
     def __init__(self, db: Any, now: int, since: int) -> None:
         self._db = db
         self._times = {"now": now, "since": since}
+        ordered = dialect_of(db).ordered_key
         for name, columns in _TABLES.items():
-            db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns}")
+            db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns.format(ordered=ordered)}")
 
     def pasts(self, names: Sequence[str], tasks: int, days: int, most: int) -> Pasts:
         """Return the pasts, those first that matter most."""
@@ -246,7 +244,7 @@ class _Looking:
 
     def _few(self) -> bool:
         """Tell whether looking up each of the chosen lives costs less than a pass over all rows."""
-        ((lives,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS some")
+        ((lives,),) = self._all(f"SELECT count(*) FROM (SELECT 1 FROM {_OF_CHOSEN} LIMIT {MANY}) AS few")
         return bool(lives < MANY)
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from jitid.identifier import parse_id
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Filter, Radius, Selection
 
 MANY = 50_000
@@ -18,19 +19,18 @@ _AT_ONCE = 500
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
 
-_TEMPORARY = """CREATE TEMPORARY TABLE IF NOT EXISTS given_uid (uid BLOB PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_jti (jti BLOB PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_print (fingerprint BLOB PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_tree (uid BLOB PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_identity (identity INTEGER PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_credential (credential INTEGER PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_leak (leak INTEGER PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_name (name TEXT PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS given_delegator (delegator INTEGER PRIMARY KEY);
-    CREATE TEMPORARY TABLE IF NOT EXISTS doomed (identity INTEGER PRIMARY KEY);
-    DELETE FROM given_uid; DELETE FROM given_jti; DELETE FROM given_print; DELETE FROM given_tree;
-    DELETE FROM given_identity; DELETE FROM given_credential; DELETE FROM given_leak; DELETE FROM given_name;
-    DELETE FROM given_delegator; DELETE FROM doomed"""
+_TEMPORARY = {
+    "given_uid": "uid BLOB PRIMARY KEY",
+    "given_jti": "jti BLOB PRIMARY KEY",
+    "given_print": "fingerprint BLOB PRIMARY KEY",
+    "given_tree": "uid BLOB PRIMARY KEY",
+    "given_identity": "identity INTEGER PRIMARY KEY",
+    "given_credential": "credential INTEGER PRIMARY KEY",
+    "given_leak": "leak INTEGER PRIMARY KEY",
+    "given_name": "name TEXT PRIMARY KEY",
+    "given_delegator": "delegator INTEGER PRIMARY KEY",
+    "doomed": "identity INTEGER PRIMARY KEY",
+}
 
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
@@ -49,7 +49,7 @@ _BY_TREE = """SELECT id FROM (
     below (id) AS (
         SELECT id FROM above WHERE parent IS NULL
         UNION SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
-    SELECT id FROM below)"""
+    SELECT id FROM below) AS tree"""
 _ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
 """The delegators that were given by name, of whom there may be many, as terms."""
 _ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
@@ -118,7 +118,9 @@ def _subqueries(selection: Selection, values: dict[str, Any], *, dead_too: bool)
             )
         found.append(" UNION ".join(parts))
     return [
-        f"SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}))" for query in found
+        f"""SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}) AS some_of) AS found
+             WHERE 1 = 1"""
+        for query in found
     ]
 
 
@@ -134,20 +136,20 @@ def give(
     delegators: Iterable[int] = (),
 ) -> None:
     """Fill the temporary tables of what is asked about, and empty the others."""
-    for statement in _TEMPORARY.split(";"):
-        db.execute(statement)
+    dialect = dialect_of(db)
+    dialect.temporaries(db, _TEMPORARY)
     parsed = [parse_id(text) for text in ids]
     for table, values in (
-        ("given_uid", [(raw,) for sort, raw in parsed if sort == "jid"]),
-        ("given_jti", [(raw,) for sort, raw in parsed if sort == "jti"]),
-        ("given_print", [(raw,) for raw in fingerprints]),
-        ("given_identity", [(key,) for key in identities]),
-        ("given_credential", [(key,) for key in credentials]),
-        ("given_leak", [(key,) for key in leaks]),
-        ("given_name", [(name,) for name in names]),
-        ("given_delegator", [(key,) for key in delegators]),
+        ("given_uid", [raw for sort, raw in parsed if sort == "jid"]),
+        ("given_jti", [raw for sort, raw in parsed if sort == "jti"]),
+        ("given_print", fingerprints),
+        ("given_identity", identities),
+        ("given_credential", credentials),
+        ("given_leak", leaks),
+        ("given_name", names),
+        ("given_delegator", delegators),
     ):
-        db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", values)
+        dialect.give(db, table, values)
 
 
 def select(db: Any, selection: Selection) -> int:
@@ -157,10 +159,11 @@ def select(db: Any, selection: Selection) -> int:
     for text in selection.trees:
         sort, raw = parse_id(text)
         db.execute(
-            "INSERT OR IGNORE INTO given_tree SELECT :raw"
+            "INSERT INTO given_tree VALUES (:raw) ON CONFLICT DO NOTHING"
             if sort == "jid"
-            else """INSERT OR IGNORE INTO given_tree
-                    SELECT i.uid FROM credential c JOIN identity i ON i.id = c.identity WHERE c.jti = :raw""",
+            else """INSERT INTO given_tree
+                    SELECT i.uid FROM credential c JOIN identity i ON i.id = c.identity WHERE c.jti = :raw
+                    ON CONFLICT DO NOTHING""",
             {"raw": raw},
         )
     matched = 0
@@ -170,19 +173,20 @@ def select(db: Any, selection: Selection) -> int:
         if not queries:
             return 0
         matched = db.execute(
-            f"INSERT OR IGNORE INTO doomed {' INTERSECT '.join(queries)}",
+            f"INSERT INTO doomed {' INTERSECT '.join(queries)} ON CONFLICT DO NOTHING",
             values,
         ).rowcount
         if matched:
             break
     # Through dead intermediates too: every parent edge is walked, liveness filters only the final update.
     db.execute(
-        """INSERT OR IGNORE INTO doomed
+        """INSERT INTO doomed
            WITH RECURSIVE below (id) AS (
                SELECT i.id FROM doomed d CROSS JOIN identity i WHERE i.parent = d.identity
                UNION
                SELECT i.id FROM below b JOIN identity i ON i.parent = b.id)
-           SELECT id FROM below"""
+           SELECT id FROM below WHERE 1 = 1
+           ON CONFLICT DO NOTHING"""
     )
     return matched
 
@@ -201,12 +205,11 @@ def radius(db: Any, matched: int, now: int) -> Radius:
 
 def measure_together(db: Any, selections: Iterable[Selection], now: int) -> Radius:
     """Return what the selections and all below them come to together."""
-    db.execute("CREATE TEMPORARY TABLE IF NOT EXISTS gathered (identity INTEGER PRIMARY KEY)")
-    db.execute("DELETE FROM gathered")
+    dialect_of(db).temporaries(db, {"gathered": "identity INTEGER PRIMARY KEY"})
     matched = 0
     for selection in selections:
         matched += select(db, selection)
-        db.execute("INSERT OR IGNORE INTO gathered SELECT identity FROM doomed")
+        db.execute("INSERT INTO gathered SELECT identity FROM doomed WHERE 1 = 1 ON CONFLICT DO NOTHING")
     give(db, (), ())
     db.execute("INSERT INTO doomed SELECT identity FROM gathered")
     return radius(db, matched, now)

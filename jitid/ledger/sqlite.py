@@ -29,6 +29,9 @@ _DUE_AT_ONCE = 1_000
 class SqliteLedger:
     """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
 
+    foresees = True
+    """Planning in a snapshot saves others time, who wait for the lock."""
+
     def __init__(
         self,
         db: sqlite3.Connection,
@@ -70,6 +73,7 @@ class SqliteLedger:
         facts: Mapping[str, Any] = MappingProxyType({}),
         by: str | None = None,
         told: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,  # noqa: ARG002 - a file has one writer at a time
     ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception undoes it."""
         return _Writing(

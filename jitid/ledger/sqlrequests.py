@@ -1,7 +1,4 @@
-"""What was decided, grouped by what policies can tell apart, in SQL that SQLite and PostgreSQL both take.
-
-What is SQLite's own is marked with what PostgreSQL has instead.
-"""
+"""What was decided, grouped by what policies can tell apart, in SQL that SQLite and PostgreSQL both take."""
 
 from __future__ import annotations
 
@@ -11,22 +8,14 @@ from typing import Any
 
 from jitid import strictjson
 from jitid.ledger import selecting
+from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.ledger.requests import Alike, Apart
 from jitid.policy.classes import STANDING, Names
 
 _AT_ONCE = 500
 
-# PostgreSQL: body::jsonb. A blob would be read as JSON of another form.
-_EVENTS = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event)"
 _APPROVED = "SELECT ended_event FROM approval WHERE ended_as = 'used'"
 """The events that used an approval."""
-
-
-def _member(*names: str) -> str:
-    """Return the expression of a member of an event; of several the JSON array."""
-    # PostgreSQL: told -> 'name', and jsonb_build_array of several.
-    paths = ", ".join(f"'$.{name}'" for name in names)
-    return f"json_extract(told, {paths})"
 
 
 class SqlRequests:
@@ -34,30 +23,23 @@ class SqlRequests:
 
     def __init__(self, db: Any, now: int) -> None:
         self._db = db
+        self._dialect = dialect_of(db)
         self._now = now
 
     def recorded(self, apart: Apart, since: int | None) -> list[Alike]:
         """Return the events of the audit log; those whose requests are decided alike are joined."""
         values: dict[str, Any] = {"since": since}
         wanted = "1 = 1" if since is None else "at >= :since"
-        # PostgreSQL: GROUP BY, which hashes; SQLite would sort, in a gigabyte of memory for 1.5 million events.
-        self._db.execute("DROP TABLE IF EXISTS temp.alike")
-        self._db.execute(
-            "CREATE TEMPORARY TABLE alike (asked TEXT PRIMARY KEY, n INTEGER, first INTEGER) WITHOUT ROWID"
-        )
-        self._db.execute(
-            f"""INSERT INTO alike SELECT {_asked(apart, values)}, coalesce(n, 1), seq
-                  FROM {_requests(apart, values)} WHERE {wanted}
-                ON CONFLICT (asked) DO UPDATE SET n = n + excluded.n""",
-            values,
-        )
-        return [Alike(first, n) for first, n in self._db.execute("SELECT first, n FROM alike ORDER BY first")]
+        asked = f"""SELECT {_asked(self._dialect, apart, values)} AS asked, coalesce(n, 1) AS n, seq
+                      FROM {_requests(self._dialect, apart, values)} WHERE {wanted}"""
+        return [Alike(first, int(n)) for first, n in self._dialect.joined(self._db, asked, values)]
 
     def latest_zone(self) -> str | None:
         """Return the zone of the latest event that has one, among the last thousand."""
+        zone = self._dialect.member("zone")
         row = self._db.execute(
-            f"""SELECT {_member("zone")} FROM {_EVENTS}
-                 WHERE seq > (SELECT max(seq) - 1000 FROM audit_event) AND {_member("zone")} IS NOT NULL
+            f"""SELECT {zone} FROM {self._dialect.told}
+                 WHERE seq > (SELECT max(seq) - 1000 FROM audit_event) AND {zone} IS NOT NULL
                  ORDER BY seq DESC LIMIT 1"""
         ).fetchone()
         return None if row is None else str(row[0])
@@ -65,7 +47,7 @@ class SqlRequests:
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
         """Return what is alive, by its credential; what was approved of is left out."""
         values: dict[str, Any] = {"now": self._now}
-        keys = ", ".join(_held(apart, zone, values))
+        keys = ", ".join(_held(self._dialect, apart, zone, values))
         rows = self._db.execute(
             f"SELECT min(c.id), count(*) FROM {_living(apart)} GROUP BY {keys} ORDER BY 1", values
         )
@@ -75,7 +57,7 @@ class SqlRequests:
         """Return the identities of what is alive and was told by these credentials, the first of those like them."""
         selecting.give(self._db, (), (), credentials=firsts)
         values: dict[str, Any] = {"now": self._now}
-        keys = ", ".join(_held(apart, zone, values))
+        keys = ", ".join(_held(self._dialect, apart, zone, values))
         rows = self._db.execute(
             f"""WITH alike AS (SELECT c.identity AS identity, min(c.id) OVER (PARTITION BY {keys}) AS first
                                  FROM {_living(apart)}),
@@ -111,13 +93,13 @@ class SqlRequests:
     def policies(self, prefix: str) -> list[str]:
         """Return the digests of stored policies that begin so."""
         rows = self._db.execute(
-            "SELECT digest FROM policy WHERE substr(digest, 1, :length) = :prefix ORDER BY digest",
+            "SELECT digest FROM policy WHERE substr(digest, 1, CAST(:length AS INTEGER)) = :prefix ORDER BY digest",
             {"length": len(prefix), "prefix": prefix},
         )
         return [digest for (digest,) in rows]
 
 
-def _requests(apart: Apart, values: dict[str, Any]) -> str:
+def _requests(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
     """Return the table of what events tell of requests: each member is read once, however often it is asked for."""
     facts, classes = apart.looks.facts, apart.looks.classes
     members = {
@@ -133,41 +115,35 @@ def _requests(apart: Apart, values: dict[str, Any]) -> str:
     names = ["op", "rules", "refused", "judged", "sensitivity", "ttl"]
     names += [name for name, needed in members.items() if needed]
     columns = {
-        "rest": _member(*names),
+        "rest": dialect.member(*names),
         # What shortens a lifetime is compared too, so that the one asked for counts always.
-        "lifetime": f"CASE WHEN {_member('ttl')} IS NULL THEN {_member('lifetime')} ELSE '' END",
-        "n": _member("count"),
-        "at": _member("at"),
-        **{name: _member(name) for name in _named(apart)},
+        "lifetime": f"CASE WHEN {dialect.member('ttl')} IS NULL THEN {dialect.member('lifetime')} ELSE '' END",
+        "n": dialect.number("count"),
+        "at": dialect.number("at"),
+        **{name: dialect.member(name) for name in _named(apart)},
     }
     if not apart.looks.scope:
-        columns["scopes"] = _member("scopes")
+        columns["scopes"] = dialect.member("scopes")
     if "has_purpose" in facts:
-        columns["purpose"] = _member("purpose")
+        columns["purpose"] = dialect.member("purpose")
     if not facts.isdisjoint(_TIMES):
-        columns["zone"] = _member("zone")
+        columns["zone"] = dialect.member("zone")
     told = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    read = _fenced(f"SELECT seq, {told} FROM {_EVENTS}")
+    read = dialect.fenced(f"SELECT seq, {told} FROM {dialect.told}")
     if facts.isdisjoint(_TIMES):
         return read
     cases = "WHEN zone IS NULL THEN 0"
     for number, (zone, offsets) in enumerate(apart.zones.items()):
         values[f"zone{number}"] = zone
         cases += f" WHEN zone = :zone{number} THEN {_ahead('at', offsets)}"
-    return _fenced(f"SELECT *, at + CASE {cases} END AS local FROM {read}")
+    return dialect.fenced(f"SELECT *, at + CASE {cases} END AS local FROM {read}")
 
 
-def _fenced(query: str) -> str:
-    """Return a table whose columns are reckoned once a row, and not wherever they are named."""
-    # PostgreSQL: OFFSET 0.
-    return f"({query} LIMIT -1)"
-
-
-def _asked(apart: Apart, values: dict[str, Any]) -> str:
+def _asked(dialect: Dialect, apart: Apart, values: dict[str, Any]) -> str:
     """Return the expression that is equal for those of `_requests` that are decided alike."""
     parts = ["rest", "lifetime"]
     for name, told in _named(apart).items():
-        parts += _names(name, told, values)
+        parts += _names(dialect, name, told, values)
     if not apart.looks.scope:
         parts.append(_some_scopes("scopes"))
     parts += _times(apart, "at", "local")
@@ -176,7 +152,7 @@ def _asked(apart: Apart, values: dict[str, Any]) -> str:
         parts.append("CASE WHEN local IS NULL THEN zone ELSE '' END")
     if "has_purpose" in apart.looks.facts:
         parts.append(_some_purpose("purpose"))
-    return " || '|' || ".join(f"coalesce({part}, '')" for part in parts)
+    return " || '|' || ".join(f"coalesce(CAST({part} AS TEXT), '')" for part in parts)
 
 
 def _named(apart: Apart) -> dict[str, Names | None]:
@@ -203,25 +179,25 @@ def _standing(apart: Apart) -> set[str]:
     }
 
 
-def _names(name: str, told: Names | None, values: dict[str, Any]) -> Iterator[str]:
+def _names(dialect: Dialect, name: str, told: Names | None, values: dict[str, Any]) -> Iterator[str]:
     """Yield expressions that are equal for names that are not told apart."""
     if told is None:
         yield name
         return
     if told.values:
         values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
-        # PostgreSQL: jsonb_array_elements_text. It is read once, and found in as in an index.
-        yield f"CASE WHEN {name} IN (SELECT value FROM json_each(:{name}_names)) THEN {name} ELSE '' END"
+        # It is read once, and found in as in an index.
+        yield f"CASE WHEN {name} IN ({dialect.listed(f'{name}_names')}) THEN {name} ELSE '' END"
     for number, beginning in enumerate(sorted(told.beginnings)):
         values[f"{name}_begins{number}"] = beginning
         yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{number} THEN 1 ELSE 0 END"
 
 
-def _held(apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
+def _held(dialect: Dialect, apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would be decided alike."""
     facts, purpose = apart.looks.facts, apart.looks.classes.purpose
     members = {
-        **{_kept(name, told, apart, values): True for name, told in _named(apart).items()},
+        **{_kept(dialect, name, told, apart, values): True for name, told in _named(apart).items()},
         "i.proof": "delegator_proof" in facts,
         "i.task": purpose and (apart.looks.task or "purpose" in facts),
         "i.sensitivity": True,
@@ -240,7 +216,7 @@ def _held(apart: Apart, zone: str | None, values: dict[str, Any]) -> list[str]:
     return [*keys, *_times(apart, "c.issued_at", f"(c.issued_at + {_ahead('c.issued_at', offsets)})")]
 
 
-def _kept(name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -> str:
+def _kept(dialect: Dialect, name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -> str:
     """Return the expression for the number of an identity's name; equal for those that are not told apart."""
     # Whoever is asked about by what the directory says of them is told from others.
     described = {"delegator": {"known", "groups", "manager"}, "agent": {"registered", "owner"}}.get(
@@ -252,8 +228,7 @@ def _kept(name: str, told: Names | None, apart: Apart, values: dict[str, Any]) -
         return "0"
     values[f"{name}_names"] = strictjson.dumps(sorted(told.values))
     table, column = ("task", "name") if name == "task" else ("term", "text")
-    # PostgreSQL: jsonb_array_elements_text.
-    numbers = f"SELECT id FROM {table} WHERE {column} IN (SELECT value FROM json_each(:{name}_names))"
+    numbers = f"SELECT id FROM {table} WHERE {column} IN ({dialect.listed(f'{name}_names')})"
     return f"CASE WHEN i.{name} IN ({numbers}) THEN i.{name} ELSE 0 END"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from jitid.audit import used_digest
@@ -138,14 +138,15 @@ def _use(row: Any) -> Use:
     )
 
 
-def add(db: Any, uses: Sequence[NewUse], *, now: int, event: int) -> str:
+def add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Callable[[], int | None]) -> str:
     """Record actions as of `now`, and roll them up."""
     rows = [(one, " ".join(one.rules) or None) for one in uses]
     db.executemany(
-        """INSERT INTO action (at, credential, action, resource, scope, allowed, rules, reason, event)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO action (id, at, credential, action, resource, scope, allowed, rules, reason, event)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
             (
+                number(),
                 now,
                 one.credential,
                 one.action,
@@ -173,7 +174,8 @@ def add(db: Any, uses: Sequence[NewUse], *, now: int, event: int) -> str:
                   last_at = CASE WHEN excluded.last_at > used.last_at THEN excluded.last_at
                                  ELSE used.last_at END,
                   uses = used.uses + excluded.uses""",
-        [(identity, scope, now, now, count) for (identity, scope), count in counts.items()],
+        # In one order, so that two who use the same do not wait for each other in a circle.
+        [(identity, scope, now, now, count) for (identity, scope), count in sorted(counts.items(), key=str)],
     )
     return used_digest(
         [

@@ -14,6 +14,7 @@ from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
 from jitid.ledger.leak import Recorded
 from jitid.ledger.reading import SqlSnapshot
@@ -92,14 +93,15 @@ class SqlTransaction(SqlSnapshot):
         """Return the number of a name, which is stored once."""
         number = self._known.terms.get(text)
         if number is None:
-            row = self._one("SELECT id FROM term WHERE text = :text", text=text)
-            number = (
-                row[0]
-                if row
-                else self._db.execute("INSERT INTO term (text) VALUES (:text)", {"text": text}).lastrowid
+            row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
+                "INSERT INTO term (text) VALUES (:text) RETURNING id", text=text
             )
-            self._known.terms[text] = number
+            number = self._known.terms[text] = int(row[0])
         return number
+
+    def next_number(self) -> int | None:
+        """Return the number of the next row where the database gives out none itself."""
+        return None
 
     def next_keys(self) -> tuple[int, int]:
         """Return the numbers that the next identity and the next credential take."""
@@ -110,17 +112,15 @@ class SqlTransaction(SqlSnapshot):
 
     def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
         """Record a task; its name must be new."""
-        key = self._db.execute(
+        (key,) = self._one(
             """INSERT INTO task (name, purpose, sensitivity, deadline, opened_at)
-               VALUES (:name, :purpose, :sensitivity, :deadline, :now)""",
-            {
-                "name": name,
-                "purpose": purpose,
-                "sensitivity": sensitivity,
-                "deadline": deadline,
-                "now": self._now,
-            },
-        ).lastrowid
+               VALUES (:name, :purpose, :sensitivity, :deadline, :now) RETURNING id""",
+            name=name,
+            purpose=purpose,
+            sensitivity=sensitivity,
+            deadline=deadline,
+            now=self._now,
+        )
         return Task(key, name, purpose, sensitivity, deadline, self._now, None)
 
     def end_task(self, key: int) -> None:
@@ -152,7 +152,7 @@ class SqlTransaction(SqlSnapshot):
     def _end_doomed(self, state: State, radius: Radius) -> str:
         if not radius.credentials:
             return sha256().hexdigest()
-        many = radius.credentials >= _MANY
+        many = radius.credentials >= _MANY and dialect_of(self._db).rebuilds_indexes
         seq = self.next_seq()
         if many:
             for name in EVERY_LIVE:
@@ -297,21 +297,26 @@ class SqlTransaction(SqlSnapshot):
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
-        return sqluse.add(self._db, uses, now=self._now, event=self.next_seq())
+        return sqluse.add(self._db, uses, now=self._now, event=self.next_seq(), number=self.next_number)
 
     def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
         """Record a signing key that is used from now on."""
-        key = self._db.execute(
-            "INSERT INTO signing_key (kid, algorithm, public, created_at) VALUES (:kid, :algorithm, :public, :now)",
-            {"kid": kid, "algorithm": algorithm, "public": public, "now": self._now},
-        ).lastrowid
+        (key,) = self._one(
+            """INSERT INTO signing_key (id, kid, algorithm, public, created_at)
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM signing_key), :kid, :algorithm, :public, :now)
+               RETURNING id""",
+            kid=kid,
+            algorithm=algorithm,
+            public=public,
+            now=self._now,
+        )
         return SigningKey(key, kid, algorithm, public, self._now, None, None)
 
     def end_key(self, key: int, *, revoked: bool) -> None:
         """Record that a key signs nothing more, or that nothing it signed is valid any longer."""
         self._db.execute(
             """UPDATE signing_key SET retired_at = coalesce(retired_at, :now),
-                      revoked_at = CASE WHEN :revoked THEN coalesce(revoked_at, :now) ELSE revoked_at END
+                      revoked_at = CASE WHEN :revoked = 1 THEN coalesce(revoked_at, :now) ELSE revoked_at END
                 WHERE id = :key""",
             {"now": self._now, "revoked": revoked, "key": key},
         )
@@ -343,6 +348,9 @@ class SqlTransaction(SqlSnapshot):
 
         chains = open_epoch(self._db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = Held([chain for chain in chains if not chain.closed])
+
+    def alone(self) -> None:
+        """Say that it does more than add, before it does so: this one has the ledger to itself."""
 
     def next_seq(self) -> int:
         """Return the number of the next audit event."""

@@ -45,8 +45,9 @@ _DOUBTS = (
 """What no ledger writes: of such a row no question can be sure. The condition, and what is said of one and of many."""
 
 _SUSPECTS = (
-    "DROP TABLE IF EXISTS suspect",
-    "CREATE TEMPORARY TABLE suspect (credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)",
+    """CREATE TEMPORARY TABLE IF NOT EXISTS suspect (
+           credential INTEGER NOT NULL, identity INTEGER NOT NULL, marks INTEGER NOT NULL)""",
+    "DELETE FROM suspect",
 )
 
 _KNOWN_USE = f"""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger.places import KINDS, Place
+from tests.ledger.places import KINDS, Place, opener
 
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Return the place of an empty ledger of each kind."""
-    place = Place(KINDS[request.param](tmp_path / "ledger"))
+    server = lambda: request.getfixturevalue("postgres_server")  # noqa: E731
+    place = Place(opener(request.param, tmp_path / "ledger", server))
     yield place
     place.close()

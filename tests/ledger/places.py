@@ -1,4 +1,4 @@
-"""Where a ledger of each kind stands; a newcomer adds one row to `KINDS` and answers to the whole contract."""
+"""Where a ledger of each kind stands; a newcomer adds a row to `FILES` or `SERVERS`, and answers to the contract."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from jitid.ledger.protocol import Ledger, Transaction
-from tests.builders import Clock, make_folder, open_sqlite
+from tests.builders import Clock, make_database, make_folder, open_postgres, open_sqlite
+from tests.postgres import Postgres
 
 Opener = Callable[[Callable[[], float]], Ledger]
 """Opens the ledger of a place with a clock."""
@@ -38,7 +41,30 @@ def _sqlite(folder: Path) -> Opener:
     return lambda clock: open_sqlite(folder, clock)
 
 
-KINDS: dict[str, Callable[[Path], Opener]] = {"sqlite": _sqlite}
+def _postgres(folder: Path, server: Postgres, *options: str) -> Opener:
+    address = server.url(server.new_database(), **({"options": " ".join(options)} if options else {}))
+    make_database(address, folder)
+    return lambda clock: open_postgres(address, clock)
+
+
+def _serializable(folder: Path, server: Postgres) -> Opener:
+    return _postgres(folder, server, "-c%20default_transaction_isolation%3Dserializable")
+
+
+FILES: dict[str, Callable[[Path], Opener]] = {"sqlite": _sqlite}
+SERVERS: dict[str, Callable[[Path, Postgres], Opener]] = {
+    "postgres": _postgres,
+    "serializable": _serializable,
+}
+KINDS = (*FILES, *SERVERS)
+
+with_a_mark = pytest.mark.parametrize("place", [*FILES], indirect=True)
+"""Asks a test only of ledgers that hold the clock to a mark of their own: a database has its own clock."""
+
+
+def opener(kind: str, folder: Path, server: Callable[[], Postgres]) -> Opener:
+    """Make a ledger of that kind, and return what opens it; a server is asked for only where one is needed."""
+    return FILES[kind](folder) if kind in FILES else SERVERS[kind](folder, server())
 
 
 def public_key(transaction: Transaction) -> tuple[str, str, bytes]:

@@ -9,7 +9,7 @@ import pytest
 from jitid.ledger.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.ledger.protocol import Transaction
 from tests.builders import DAY, NOW, put, put_delegator
-from tests.ledger.places import Place
+from tests.ledger.places import Place, with_a_mark
 
 REQUEST = b'{"agent":"a","copies":1,"delegator":"user:alice","task":"T"}'
 
@@ -161,6 +161,7 @@ def test_what_has_run_out_is_closed_with_the_next_event(place: Place) -> None:
     assert (open_.ended_as, open_.words[0].granted) == (None, None)
 
 
+@with_a_mark
 def test_a_clock_that_is_set_back_brings_nothing_to_life(place: Place) -> None:
     with place.ledger.write() as transaction:
         put_delegator(transaction, "user:bob", groups=("security",))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from jitid.ledger.condition import ClockReading
 from jitid.ledger.protocol import Ledger
 from tests.builders import DAY, NOW, put
-from tests.ledger.places import Place
+from tests.ledger.places import Place, with_a_mark
 
 
 def objects(ledger: Ledger) -> int:
@@ -33,12 +34,13 @@ def test_a_ledger_knows_its_size(place: Place) -> None:
         events,
     )
     assert after.file + after.log > before.file + before.log > 0
-    assert after.free > 0
+    assert after.free is None or after.free > 0
 
 
+@with_a_mark
 def test_a_ledger_tells_how_the_clock_stands_to_its_last_event(place: Place) -> None:
     """A jump is told, and nothing refused."""
     objects(place.ledger)
     for seconds, jump in ((0, 0), (-60, 0), (60, 0), (-2 * DAY, -2 * DAY)):
         place.clock.now = NOW + seconds
-        assert place.ledger.condition().clock() == (NOW + seconds, NOW, jump)
+        assert place.ledger.condition().clock() == ClockReading(NOW + seconds, NOW, jump)

@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Filter, Selection
 from tests.builders import DAY, NAMES, NOW, Row, put
-from tests.ledger.places import Place
+from tests.ledger.places import Place, with_a_mark
 
 
 def state(place: Place, row: Row) -> str:
@@ -30,6 +30,7 @@ def note(place: Place, *, accept: bool = False) -> int:
         return transaction.now
 
 
+@with_a_mark
 @pytest.mark.parametrize("back", [1, 3600, DAY])
 def test_the_time_mark_outlasts_a_clock_that_steps_back(place: Place, back: int) -> None:
     place.clock.now += 500
@@ -50,6 +51,7 @@ def test_what_has_expired_stays_expired_when_the_clock_steps_back(place: Place, 
     assert state(place, row) == "expired"
 
 
+@with_a_mark
 def test_a_clock_two_days_behind_is_refused(place: Place) -> None:
     place.clock.now -= 2 * DAY
     with pytest.raises(IntegrityError, match="behind the ledger"):
@@ -58,12 +60,14 @@ def test_a_clock_two_days_behind_is_refused(place: Place) -> None:
         assert snapshot.head().seq == 1
 
 
+@with_a_mark
 def test_a_jump_ahead_beyond_the_uptime_is_refused(place: Place) -> None:
     place.clock.now += 2 * DAY
     with pytest.raises(IntegrityError, match="ahead"):
         note(place)
 
 
+@with_a_mark
 def test_an_accepted_clock_is_an_event_and_lowers_the_mark(place: Place) -> None:
     place.clock.now -= 2 * DAY
     assert note(place, accept=True) == NOW - 2 * DAY
@@ -74,6 +78,7 @@ def test_an_accepted_clock_is_an_event_and_lowers_the_mark(place: Place) -> None
     assert (accepted.document()["op"], accepted.document()["jump"]) == ("accept-clock", -2 * DAY)
 
 
+@with_a_mark
 def test_accepting_a_clock_that_is_right_changes_nothing(place: Place) -> None:
     place.clock.now -= 3600
     assert note(place, accept=True) == NOW
@@ -81,6 +86,7 @@ def test_accepting_a_clock_that_is_right_changes_nothing(place: Place) -> None:
         assert snapshot.head().seq == 2
 
 
+@with_a_mark
 def test_a_clock_is_not_accepted_by_a_transaction_that_fails(place: Place) -> None:
     place.clock.now -= 2 * DAY
     with pytest.raises(ZeroDivisionError), place.ledger.write(accept_clock=True) as transaction:
@@ -108,6 +114,7 @@ def test_a_transaction_without_an_event_does_not_raise_the_mark(place: Place) ->
         assert snapshot.now == NOW
 
 
+@with_a_mark
 def test_more_than_one_transaction_closes_stays_dead_under_an_accepted_clock(place: Place) -> None:
     """A writer closes a part of a great heap of expired credentials; lowering the mark must not wake the others."""
     with place.ledger.write() as transaction:

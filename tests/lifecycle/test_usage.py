@@ -11,6 +11,7 @@ from jitid.authority import operations as ops
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import IntegrityError
+from jitid.recognition import Presented
 from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.strictjson import loads
@@ -23,15 +24,21 @@ def _asked(made: Made) -> list[Asked]:
     return [Asked(Secret.single(made.token), Scope("repo:read"), "acme")]
 
 
-def _foresee(world: World, made: Made) -> usage.Foreseen:
+def _present(world: World, made: Made) -> list[Presented]:
     with world.ledger.read() as snapshot:
-        presented = recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+        return recognition.present(NAMES, recognition.keys_of(snapshot), [made.token])
+
+
+def _foresee(world: World, made: Made) -> usage.Foreseen:
+    presented = _present(world, made)
+    with world.ledger.read() as snapshot:
         return usage.foresee(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
 
 
 def _record(world: World, made: Made, foreseen: usage.Foreseen) -> usage.Recorded:
+    presented = _present(world, made)
     with world.ledger.write() as transaction:
-        return usage.record(transaction, NAMES, world.terms, _asked(made), foreseen, AUDIENCES)
+        return usage.record(transaction, NAMES, world.terms, _asked(made), presented, foreseen, AUDIENCES)
 
 
 def _use(world: World, *made: Made) -> usage.Recorded:

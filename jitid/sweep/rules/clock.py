@@ -14,12 +14,12 @@ _DAY = 86_400
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    now, mark, _ = sight.clock
+    now, mark, _, marked_by = sight.clock
     if mark - now > TOLERANCE:
-        refused = mark - now > _DAY
+        refused = mark - now > _DAY and sight.clock.refuses
         yield RULE.finding(
             "ledger",
-            f"the clock is {brief_duration(mark - now)} behind the ledger's last event, at {format_time(mark)}"
+            f"the clock is {brief_duration(mark - now)} behind {marked_by}, at {format_time(mark)}"
             + ("; whatever writes is refused" if refused else ""),
             severity=Severity.HIGH if refused else RULE.severity,
             since=mark,

@@ -1,0 +1,123 @@
+"""Ledgers in databases: opened, looked at, and made by the first use, with what PostgreSQL needs loaded only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from jitid.errors import ConfigurationError
+from jitid.ledger import home
+from jitid.ledger.records import Names
+
+if TYPE_CHECKING:
+    from jitid.ledger.postgres import PostgresLedger
+
+Answer = TypeVar("Answer")
+
+
+def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
+    """Open the ledger in the database at an address; None if there is none in it.
+
+    Raises:
+        ConfigurationError: the address is none, or the driver is not installed.
+        NewerSchemaError: a newer jitid made it.
+        RefusedError: the database refuses this login.
+        StorageError: it cannot be reached.
+
+    """
+    _must_be_installed()
+    from jitid.ledger.postgres import PostgresLedger
+    from jitid.ledger.postgressession import NoLedgerError, Session
+
+    session = Session(address, timeout)
+    try:
+        session.connection()
+    except NoLedgerError:
+        return None
+    return PostgresLedger(session, by)
+
+
+def is_there(address: str, *, by: str, timeout: float) -> bool:
+    """Tell whether the database at an address has a ledger. Raises as `look` does."""
+    _must_be_installed()
+    from jitid.ledger.postgressession import NoLedgerError
+
+    try:
+        return look(address, lambda ledger: bool(ledger.names), by=by, timeout=timeout)
+    except NoLedgerError:
+        return False
+
+
+def look(address: str, ask: Callable[[PostgresLedger], Answer], *, by: str, timeout: float) -> Answer:
+    """Return what `ask` finds in the ledger at an address, of which not even the schema is brought up to date.
+
+    Raises:
+        StorageError: there is none, or it cannot be reached.
+
+    """
+    _must_be_installed()
+    from jitid.ledger.postgres import PostgresLedger
+    from jitid.ledger.postgressession import Session
+
+    session = Session(address, timeout, migrates=False)
+    try:
+        return ask(PostgresLedger(session, by))
+    finally:
+        session.close()
+
+
+def create(
+    address: str,
+    path: str,
+    names: Names,
+    policy: Sequence[tuple[str, str]],
+    *,
+    by: str,
+    timeout: float,
+) -> bool:
+    """Make a ledger in the database at an address, and its signing key and policy in the folder `path`.
+
+    Returns:
+        Whether this call made it; somebody else may have been first.
+
+    Raises:
+        RefusedError: this user may not make tables, or not make the folder.
+        StorageError: the database cannot be reached.
+
+    """
+    _must_be_installed()
+    from jitid.ledger import postgrescreating
+    from jitid.ledger.postgressession import open_connection
+
+    db = open_connection(address, timeout)
+    try:
+        home.make(path, policy)
+        keyring = home.keyring(path)
+        signer = keyring.create("EdDSA")
+        made = False
+        try:
+            made = postgrescreating.create(db, names, signer, by=by)
+        finally:
+            if not made:
+                keyring.forget(signer.kid)
+        return made
+    finally:
+        db.close()
+
+
+def shown(address: str) -> str:
+    """Return an address as it may be shown: without its passwords."""
+    from jitid.ledger.postgresaddress import shown
+
+    return shown(address)
+
+
+def _must_be_installed() -> None:
+    # The driver loads a library of the system, which may be missing as well.
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            f"a ledger in PostgreSQL needs the driver psycopg, which cannot be loaded: {error}",
+            "pip install 'jitid[postgres]'",
+        ) from error

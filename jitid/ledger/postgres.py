@@ -1,0 +1,269 @@
+"""The ledger in PostgreSQL: many durable writers at a time, each with a chain of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from jitid.errors import ConflictError, IntegrityError, LostConnectionError, StorageError
+from jitid.ledger import postgreswriting as writing
+from jitid.ledger.postgressession import Session
+from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, SharedTransaction
+from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.records import Names
+
+if TYPE_CHECKING:
+    from jitid.ledger.condition import Condition
+    from jitid.ledger.protocol import Ledger
+
+_CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+_ONE = f"{CHAIN} WHERE closed_at IS NULL ORDER BY start + length * stride LIMIT 1 FOR UPDATE SKIP LOCKED"
+_THAT_ONE = f"{CHAIN} WHERE id = :id FOR UPDATE"
+_ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"
+_TIME = f"SELECT {_CLOCK}"
+_READ = f"""BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0;
+    {_TIME}"""
+_DUE_AT_ONCE = 1_000
+"""How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
+
+
+class PostgresLedger:
+    """A ledger in a database that PostgreSQL keeps, or whatever speaks its protocol.
+
+    The time is the database's. Every commit is durable before it is acknowledged, as far as the database's own settings
+    (`fsync`, `synchronous_commit`) have it so.
+    """
+
+    foresees = False
+    """Whether planning in a snapshot saves time under the lock; here many write at a time."""
+
+    def __init__(self, session: Session, by: str) -> None:
+        """Take a session with a database that holds a ledger, and who acts, for the audit log."""
+        self._session = session
+        self._by = by
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+        return self._session.names
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
+        from jitid.ledger.postgresmeasuring import PostgresCondition
+
+        return PostgresCondition(self._session)
+
+    def read(self) -> _Reading:
+        """Open a consistent view; nothing in it waits for a writer."""
+        return _Reading(self._session)
+
+    def write(
+        self,
+        *,
+        accept_clock: bool = False,  # noqa: ARG002 - the database's clock is nobody's to accept
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
+    ) -> _Writing:
+        """Open a transaction; leaving the block commits it durably, an exception undoes it.
+
+        One that is `shared` runs beside others, and may only add. Raises ConflictError where it must be done again.
+        """
+        return _Writing(self._session, by or self._by, facts, told, shared=shared)
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the same ledger as `by` writes to it: each event says these facts besides its own."""
+        from jitid.ledger.acting import ActingLedger
+
+        return ActingLedger(self, by, facts)
+
+    def close(self) -> None:
+        """Release it."""
+        self._session.close()
+
+
+class _Reading:
+    """One read transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> SqlSnapshot:
+        for again in (True, False):
+            try:
+                db = self._session.connection()
+                (now,) = db.script(_READ)
+                break
+            except LostConnectionError:
+                # It may have gone while nobody used it: a server that was started again, for instance.
+                self._session.drop()
+                if not again:
+                    raise
+        return SqlSnapshot(db, self._session.names, self._session.time(now))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.leave(error)
+
+
+class _Writing:
+    """One write transaction."""
+
+    def __init__(
+        self,
+        session: Session,
+        by: str,
+        facts: Mapping[str, Any],
+        told: Mapping[str, Any],
+        *,
+        shared: bool,
+    ) -> None:
+        self._session = session
+        self._by = by
+        self._told = told
+        self._facts = facts
+        self._shared = shared
+        self._until = time.monotonic() + session.timeout
+        self._transaction: PostgresTransaction | None = None
+
+    def __enter__(self) -> PostgresTransaction:
+        lost = False
+        while True:
+            try:
+                self._transaction = self._open_shared() if self._shared else self._open_alone()
+            except LostConnectionError:
+                self._session.undo()
+                self._session.drop()
+                if lost:
+                    raise
+                lost = True
+            except ConflictError as error:
+                self._session.undo()
+                if error.alone or time.monotonic() >= self._until:
+                    raise
+                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - so that two do not meet again
+            except BaseException:
+                self._session.undo()
+                raise
+            else:
+                return self._transaction
+
+    def _open_shared(self) -> SharedTransaction:
+        session = self._session
+        while True:
+            db = self._session.connection()
+            db.begin_pipeline()
+            db.execute("BEGIN")
+            first = db.execute(_ONE)
+            clock = db.execute(_TIME)
+            row = first.fetchone()
+            if row is None:
+                # All are held. Those who wait do so for different ones, so that they do not meet again.
+                row = db.execute(_THAT_ONE, {"id": random.choice(self._session.chains)}).fetchone()  # noqa: S311
+                clock = db.execute(_TIME)
+            if row is None:
+                raise IntegrityError(
+                    "the ledger has no chain that is open", "restore the database from a backup"
+                )
+            now = self._now(clock)
+            if not session.is_due(now):
+                break
+            db.execute("ROLLBACK")
+            db.end_pipeline()
+            with _Writing(session, self._by, self._facts, self._told, shared=False) as closing:
+                closing.changes = False
+        return SharedTransaction(
+            db,
+            self._session.names,
+            now,
+            self._by,
+            session.known,
+            self._told,
+            [row],
+            seen=session.seen.at(row[-1]),
+        )
+
+    def _now(self, clock: Any) -> int:
+        ((now,),) = clock.fetchall()
+        return self._session.time(now)
+
+    def _open_alone(self) -> PostgresTransaction:
+        session = self._session
+        db = self._session.connection()
+        db.begin_pipeline()
+        db.execute("BEGIN")
+        rows = db.execute(_ALL).fetchall()
+        if not rows:
+            raise IntegrityError("the ledger has no chain that is open", "restore the database from a backup")
+        # Read after the wait for the locks.
+        transaction = PostgresTransaction(
+            db, self._session.names, self._now(db.execute(_TIME)), self._by, session.known, self._told, rows
+        )
+        transaction.close_due(_DUE_AT_ONCE, self._facts)
+        return transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._session.undo()
+            self._session.met(error, self._until)
+            return
+        assert self._transaction is not None
+        db = self._session.db
+        assert db is not None
+        try:
+            self._transaction.finish()
+            done = db.execute("COMMIT")
+            db.end_pipeline()
+            if done.statusmessage != "COMMIT":
+                raise StorageError("the transaction failed; nothing was changed", "repeat the command")
+        except LostConnectionError as failure:
+            self._session.undo()
+            self._session.drop()
+            self._resolve(failure)
+        except BaseException as failure:
+            self._session.undo()
+            self._session.met(failure, self._until)
+            raise
+        else:
+            db.committed()
+
+    def _resolve(self, failure: LostConnectionError) -> None:
+        """Find out whether a commit happened whose answer was lost; return if it did."""
+        assert self._transaction is not None
+        if not self._transaction.appended:
+            failure.patience = max(0.0, self._until - time.monotonic())
+            raise failure
+        chain, event = self._transaction.appended[-1]
+        while True:
+            try:
+                db = self._session.connection()
+                db.script("BEGIN")
+                found = writing.committed(db, chain, event)
+                db.script("COMMIT")
+            except StorageError as again:
+                self._session.drop()
+                if time.monotonic() >= self._until:
+                    raise StorageError(
+                        f"the connection to the database was lost, and whether {_what(event)} is not known",
+                        "look when the database answers again: jitid audit log --limit 20",
+                    ) from again
+                time.sleep(0.05)
+                continue
+            break
+        if not found:
+            failure.patience = max(0.0, self._until - time.monotonic())
+            raise failure
+
+
+def _what(event: Any) -> str:
+    told = event.document()
+    if "jti" in told:
+        return f"{told['jti']} was issued"
+    return f"event {event.seq} ({told['op']}) was recorded"

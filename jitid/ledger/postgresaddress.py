@@ -1,0 +1,86 @@
+"""Addresses of ledgers in PostgreSQL: what they say, what is added to them, and how they are shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from jitid.errors import ConfigurationError
+from jitid.ledger.postgresschema import SCHEMA
+from jitid.text import safe
+
+SCHEMES = ("postgresql://", "postgres://")
+
+_PASSWORD = re.compile(r"(?<=://)([^/?#@]*?):[^/?#]*@")
+_SECRET = re.compile(r"(?<=[?&])(password|sslpassword|passfile|oauth_client_secret)=[^&#]*", re.IGNORECASE)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text names a ledger in PostgreSQL."""
+    return text.startswith(SCHEMES)
+
+
+def shown(address: str) -> str:
+    """Return an address as it may be shown: without its passwords."""
+    return safe(_SECRET.sub(r"\1=****", _PASSWORD.sub(r"\1:****@", address)))
+
+
+def parameters(address: str, timeout: float) -> dict[str, Any]:
+    """Return what libpq is to be given for an address (PostgreSQL manual, section 34.1.2).
+
+    `timeout`, in seconds, bounds each attempt to connect, and how long a lost server is waited for.
+
+    Raises:
+        ConfigurationError: it is none.
+
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        given = conninfo_to_dict(address)
+    except ProgrammingError as error:
+        # What libpq says may repeat a part of the address, and that part may be a password.
+        raise ConfigurationError(
+            f"the address {shown(address)} cannot be used for a ledger",
+            "such as postgresql://USER@HOST/DATABASE, or postgresql:///?service=NAME",
+        ) from error
+    seconds = max(2, round(timeout))
+    added = {
+        "application_name": "jitid",
+        "connect_timeout": seconds,
+        "client_encoding": "UTF8",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": seconds * 1_000,
+        "options": _options(str(given.pop("options", os.environ.get("PGOPTIONS", ""))), timeout),
+    }
+    hosts = str(given.get("host", "") or os.environ.get("PGHOST", ""))
+    if "," in hosts:
+        added["target_session_attrs"] = "read-write"
+    for name, variable in (
+        ("application_name", "PGAPPNAME"),
+        ("connect_timeout", "PGCONNECT_TIMEOUT"),
+        ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+    ):
+        if os.environ.get(variable):
+            added.pop(name, None)
+    return {**added, **given}
+
+
+def _options(given: str, timeout: float) -> str:
+    """Return the settings of a session: those that were given, and ours where they say nothing."""
+    ours = {
+        "search_path": SCHEMA,
+        "lock_timeout": f"{max(1, round(timeout * 1_000))}ms",
+        # Who hangs while it holds a chain would keep everybody from revoking.
+        "idle_in_transaction_session_timeout": f"{max(10_000, round(timeout * 1_000))}ms",
+        # What is streamed is read to its end.
+        "cursor_tuple_fraction": "1.0",
+        "client_min_messages": "warning",
+        "jit": "off",
+    }
+    left = [f"-c {name}={value}" for name, value in ours.items() if name not in given]
+    return " ".join([*left, given]).strip()

@@ -1,0 +1,125 @@
+"""The first use of a ledger in PostgreSQL, and the steps that bring an older schema up to date."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from jitid.chains import following
+from jitid.errors import RefusedError
+from jitid.keyring import Signer
+from jitid.ledger.postgresdialect import Connection
+from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
+from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
+from jitid.ledger.records import Names
+from jitid.ledger.writing import Known
+
+_EXISTS = (
+    "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'setting'"
+)
+_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+
+
+def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | None = None) -> bool:
+    """Make a new ledger with its signing key in an empty database or schema, whole or not at all.
+
+    Args:
+        db: a connection outside of any transaction.
+        names: what is fixed for its life.
+        signer: the key that signs first.
+        by: who acts, for the audit log.
+        now: seconds since the epoch; None for the database's time.
+
+    Returns:
+        Whether this call made it; somebody else may have been first.
+
+    Raises:
+        IntegrityError: the schema holds other tables.
+        RefusedError: the database's user may not make tables.
+
+    """
+    for again in (True, False):
+        try:
+            return _create(db, names, signer, by, now)
+        except psycopg.Error as error:
+            db.roll_back()
+            if again and error.sqlstate in ("23505", "42P07", "42P06", "40001", "40P01"):
+                # Two first uses have met.
+                time.sleep(0.05)
+                continue
+            meant = translated(error)
+            if isinstance(meant, RefusedError):
+                meant.hint = "grant that user CREATE on the database, or let its owner make the ledger first"
+            raise meant from error
+        except BaseException:
+            db.roll_back()
+            raise
+    raise AssertionError
+
+
+def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | None) -> bool:
+    raw = db.raw
+    raw.execute("BEGIN")
+    row = raw.execute(
+        "SELECT current_schema(), split_part(current_setting('search_path'), ',', 1)"
+    ).fetchone()
+    assert row is not None
+    if row[0] is None:
+        raw.execute(f"CREATE SCHEMA IF NOT EXISTS {row[1]}")
+    # Two first uses meet here: the second one waits until the first is done.
+    raw.execute(
+        """CREATE TABLE IF NOT EXISTS schema_version (
+               id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)"""
+    )
+    (made,) = raw.execute(_EXISTS).fetchone() or (0,)
+    if made:
+        raw.execute("ROLLBACK")
+        return False
+    raw.execute("INSERT INTO schema_version VALUES (1, 0)")
+    _run_steps(db, 0)
+    raw.cursor().executemany("INSERT INTO setting VALUES (%s, %s)", list(names._asdict().items()))
+    raw.cursor().executemany(
+        "INSERT INTO chain (id, epoch, start, stride, length, hash) VALUES (%s, %s, %s, %s, %s, %s)",
+        [tuple(chain)[:6] for chain in following([], names.uuid, OPEN_CHAINS)],
+    )
+    if now is None:
+        ((now,),) = raw.execute(_CLOCK).fetchall()
+    assert now is not None
+    transaction = PostgresTransaction(
+        db, names, now, by, Known({}, set()), {}, raw.execute(f"{CHAIN} ORDER BY id").fetchall()
+    )
+    transaction.add_key(signer.kid, signer.algorithm, signer.public)
+    transaction.append(
+        "init",
+        {
+            "ledger": names.uuid,
+            "issuer": names.issuer,
+            "trust_domain": names.trust_domain,
+            "kid": signer.kid,
+        },
+    )
+    transaction.finish()
+    raw.execute("COMMIT")
+    return True
+
+
+def migrate(db: Connection) -> None:
+    """Bring an older schema up to date, in one transaction."""
+    try:
+        db.raw.execute("BEGIN")
+        # The lock comes before the question, so that two do not race.
+        ((done,),) = db.raw.execute("SELECT version FROM schema_version FOR UPDATE").fetchall()
+        _run_steps(db, done)
+        db.raw.execute("COMMIT")
+    except psycopg.Error as error:
+        db.roll_back()
+        raise translated(error) from error
+
+
+def _run_steps(db: Connection, done: int) -> None:
+    for number, step in enumerate(POSTGRES_STEPS[done:], start=done + 1):
+        for statement in step:
+            db.raw.execute(statement)
+        db.raw.execute("UPDATE schema_version SET version = %s", (number,))

@@ -1,0 +1,146 @@
+"""What a failure of PostgreSQL means to whoever ran the command, by its SQLSTATE (PostgreSQL manual, appendix A)."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+from jitid.errors import (
+    BusyError,
+    ConfigurationError,
+    ConflictError,
+    DamagedError,
+    IntegrityError,
+    JitidError,
+    LostConnectionError,
+    RefusedError,
+    StorageError,
+)
+from jitid.text import safe
+
+_REPEAT = "repeat the command"
+_UNCHANGED = "nothing was changed"
+_LOGIN = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects"
+    r"|authentication failed|role .* does not exist|not permitted to log in"
+)
+_STARTING = re.compile(r"starting up|shutting down|in recovery mode|not yet accepting|is in hot standby mode")
+_READ_ONLY = re.compile(
+    r"session is read-only|server is in hot standby|not accept(ing)? (writes|connections)"
+)
+_FULL = re.compile(r"too many clients|too many connections|connection slots are reserved|connection limit")
+_CERTIFICATE = re.compile(r"certificate|SSL|TLS", re.IGNORECASE)
+
+
+class ConnectingError(StorageError):
+    """No connection could be had; `passing` tells whether the reason may go away by itself."""
+
+    passing = False
+
+
+def translated(error: psycopg.Error) -> JitidError:
+    """Return what the failure of a statement means to whoever ran the command."""
+    state = error.sqlstate
+    if state is None:
+        if isinstance(error, (psycopg.DataError, psycopg.ProgrammingError)) and not isinstance(
+            error, psycopg.OperationalError
+        ):
+            return IntegrityError(
+                f"the database does not take what it is given: {_first(error)}; {_UNCHANGED}"
+            )
+        return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+    match state:
+        case "40001" | "40P01":
+            return ConflictError(f"others changed the same at the same time; {_UNCHANGED}", _REPEAT)
+        case "23505" if error.diag.constraint_name == "task_name_key":
+            return ConflictError(f"others opened the same task at the same time; {_UNCHANGED}", _REPEAT)
+        case "55P03":
+            return BusyError(
+                f"other writers held the ledger for too long; {_UNCHANGED}",
+                "repeat the command, or give it more --timeout",
+            )
+        case "57014":
+            return StorageError(
+                f"the database cancelled what it was asked: {_first(error)}; {_UNCHANGED}", _REPEAT
+            )
+        case "53100":
+            return StorageError(
+                f"the database's disk is full; {_UNCHANGED}", "make room there and repeat the command"
+            )
+        case "53300":
+            return BusyError(
+                f"the database has no connection left; {_UNCHANGED}",
+                "repeat the command, or let the database take more (max_connections)",
+            )
+        case "25006":
+            return LostConnectionError(
+                f"the database is read-only; {_UNCHANGED}",
+                "name the server that takes writes, or all of them: postgresql://HOST,HOST/DATABASE",
+            )
+        case "42501":
+            return RefusedError(
+                f"the database refuses its user: {_first(error)}; {_UNCHANGED}",
+                "grant that user what the ledger needs, or let the schema's owner run the command once",
+            )
+        case "25P02":
+            return StorageError(f"something before it failed; {_UNCHANGED}", _REPEAT)
+        case "58030" | "58P01" | "53200" | "53000" | "53400":
+            return StorageError(f"the database failed: {_first(error)}; {_UNCHANGED}", _REPEAT)
+    return _by_class(state, error)
+
+
+def _by_class(state: str, error: psycopg.Error) -> JitidError:
+    match state[:2]:
+        case "08" | "57":
+            return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+        case "25" if state == "25P03":
+            return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
+        case "28":
+            return RefusedError(
+                f"the database refuses this login: {_first(error)}", "check user and password"
+            )
+        case "XX" | "22":
+            return DamagedError(
+                f"the ledger's database is damaged: {_first(error)}", "restore the database from a backup"
+            )
+        case _:
+            return IntegrityError(
+                f"the ledger does not answer as it must: {_first(error)}", "run: jitid audit verify"
+            )
+
+
+def connecting(error: psycopg.Error, password: str | None) -> JitidError:
+    """Return what it means that no connection could be had; libpq tells that in words alone."""
+    text = _first(error, password)
+    if error.sqlstate is not None and error.sqlstate[:2] == "28":
+        return RefusedError(f"the database refuses this login: {text}", "check user and password")
+    if "does not exist" in text and "database" in text and "role" not in text:
+        return StorageError(f"there is no such database: {text}", "make it: createdb DATABASE")
+    if _LOGIN.search(text):
+        return RefusedError(
+            f"the database refuses this login: {text}",
+            "check user and password; a password may stand in ~/.pgpass (0600) or in PGPASSFILE",
+        )
+    if "invalid" in text and ("sslmode" in text or "option" in text or "service" in text):
+        return ConfigurationError(f"the address of the ledger cannot be used: {text}")
+    found = ConnectingError(f"the database cannot be reached: {text}", "check that it runs, and its address")
+    if _FULL.search(text):
+        found = ConnectingError(f"the database has no connection left: {text}", _REPEAT)
+        found.passing = True
+    elif _STARTING.search(text) or _READ_ONLY.search(text):
+        found.hint = _REPEAT
+        found.passing = True
+    elif _CERTIFICATE.search(text):
+        found.hint = "check sslmode, sslrootcert and the server's name in its certificate"
+    return found
+
+
+def _first(error: psycopg.Error, password: str | None = None) -> str:
+    """Return what the database says, as one harmless line, without a password that it may repeat."""
+    primary = error.diag.message_primary
+    text = primary or str(error).strip() or type(error).__name__
+    if password:
+        text = text.replace(password, "****")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return safe("; ".join(lines))[:400]

@@ -1,0 +1,155 @@
+"""How a ledger in PostgreSQL itself is: schema, size, clock and the settings of its server, told without a change."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.ledger.condition import ClockReading, Remark, Schema, Size
+from jitid.ledger.postgresschema import POSTGRES_STEPS
+from jitid.ledger.postgressession import Session
+
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")
+_MOST = 5
+"""How many damages are looked for: one is enough to restore a backup."""
+_HERE = "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())"
+_OBJECTS = f"""
+    SELECT 'TABLE', c.relname, 1 FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = {_HERE} AND c.relkind = 'r'
+    UNION ALL
+    SELECT 'INDEX', c.relname, CASE WHEN x.indisvalid THEN 1 ELSE 0 END
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid
+     WHERE c.relnamespace = {_HERE}
+    UNION ALL
+    SELECT 'TRIGGER', t.tgname, CASE WHEN t.tgenabled IN ('O', 'A') THEN 1 ELSE 0 END
+      FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+     WHERE c.relnamespace = {_HERE}"""
+_LOST = (
+    ("credential", "identity", "c.identity"),
+    ("credential", "task", "c.task"),
+    ("credential", "term", "c.audiences"),
+    ("identity", "identity", "c.parent"),
+    ("identity", "term", "c.agent"),
+    ("leak", "credential", "c.credential"),
+)
+"""Tables, what their rows belong to, and by which column."""
+_SIZE = f"""
+    SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = {_HERE} AND c.relkind = 'r'"""
+_SETTINGS = """
+    SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
+           current_setting('full_page_writes'), pg_is_in_recovery()"""
+_ENCRYPTED = "SELECT ssl, version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
+_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+_OLDEST = 14
+"""The oldest version of PostgreSQL that jitid is known to work with."""
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+class PostgresCondition:
+    """Asks a database about the ledger in it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def damage(self) -> list[str]:
+        """Return rows that belong to none, at most a few of them: no table of PostgreSQL checks that for us here."""
+        found = []
+        for table, parent, column in _LOST:
+            rows = self._rows(
+                f"""SELECT c.id FROM {table} c LEFT JOIN {parent} p ON p.id = {column}
+                     WHERE {column} IS NOT NULL AND p.id IS NULL LIMIT {_MOST}"""
+            )
+            found += [f"row {row} of {table} belongs to a row of {parent} that is missing" for (row,) in rows]
+        return found[:_MOST]
+
+    def reindexing(self) -> str | None:
+        """Return None: what is damaged is told by what is missing, never by an index."""
+        return None
+
+    def schema(self) -> Schema:
+        """Return which schema it has. Raises IntegrityError for what is no ledger."""
+        ((version,),) = self._rows("SELECT version FROM schema_version")
+        if type(version) is not int:
+            raise IntegrityError("the database is no ledger of jitid", "restore the database from a backup")
+        known = len(POSTGRES_STEPS)
+        return Schema(version, known, self._differences() if version == known else [])
+
+    def _differences(self) -> list[str]:
+        right = {
+            match.groups()
+            for step in POSTGRES_STEPS
+            for each in step
+            for match in [_MADE.match(each)]
+            if match
+        }
+        here = {(sort, name): sound for sort, name, sound in self._rows(_OBJECTS)}
+        found = []
+        for sort, name in sorted(right):
+            if (sort, name) not in here:
+                found.append(f"its {sort.lower()} {name} is missing")
+            elif not here[sort, name]:
+                found.append(f"its {sort.lower()} {name} is out of use")
+        return found
+
+    def size(self) -> Size:
+        """Return its size; how much room its server has left, no client is told."""
+        return Size(
+            self._number(_SIZE),
+            0,
+            None,
+            self._number("SELECT count(*) FROM credential"),
+            self._number("SELECT count(*) FROM task"),
+            self._number("SELECT count(*) FROM audit_event"),
+        )
+
+    def clock(self) -> ClockReading:
+        """Return this machine's clock, and the database's, which alone is judged by."""
+        return ClockReading(
+            int(time.time()), self._session.time(self._number(_CLOCK)), 0, "the database's clock"
+        )
+
+    def remarks(self) -> list[Remark]:
+        """Return what is to be said of the server and of the connection to it."""
+        version, fsync, commit, pages, standby = self._rows(_SETTINGS)[0]
+        db = self._session.connection()
+        found = [Remark(f"PostgreSQL {version}", None)]
+        if db.raw.info.server_version < _OLDEST * 10_000:
+            found.append(
+                Remark(f"PostgreSQL {version} is older than {_OLDEST}", "upgrade the database server")
+            )
+        for name, value in (("fsync", fsync), ("full_page_writes", pages), ("synchronous_commit", commit)):
+            if value in ("off", "local"):
+                what = (
+                    "a power cut can lose what was acknowledged"
+                    if value == "off"
+                    else "a failover can lose what was acknowledged"
+                )
+                found.append(Remark(f"{name} is {value}: {what}", f"set {name} = on on the database server"))
+        if standby:
+            found.append(Remark("the server is a standby and takes no writes", "name the primary as well"))
+        ((encrypted, protocol),) = self._rows(_ENCRYPTED) or [(False, None)]
+        if encrypted:
+            found.append(Remark(f"the connection is encrypted with {protocol}", None))
+        elif not self._is_near(db.raw.info.host):
+            found.append(
+                Remark(
+                    "the connection is not encrypted",
+                    "add ?sslmode=verify-full to the address of the ledger, and sslrootcert=FILE",
+                )
+            )
+        return found
+
+    @staticmethod
+    def _is_near(host: str) -> bool:
+        return host.startswith(("/", "@", *_LOOPBACK)) or not host
+
+    def _rows(self, sql: str) -> list[Any]:
+        rows: list[Any] = self._session.connection().execute(sql).fetchall()
+        return rows
+
+    def _number(self, sql: str) -> int:
+        ((number,),) = self._rows(sql)
+        return int(number)

@@ -1,0 +1,126 @@
+"""The schema on PostgreSQL in numbered steps: appended, never edited, since ledgers in the field have taken them.
+
+The tables are those of SQLite. No column references another table: checking that would lock the rows of names and
+keys that every issue shares, and no row of those ever goes. Nothing has a sequence: numbers come from the chain that a
+writer holds, in the order of time.
+"""
+
+from __future__ import annotations
+
+SCHEMA = "jitid"
+"""Where everything is, unless the address of the ledger sets a `search_path`."""
+
+OPEN_CHAINS = 16
+"""So many can write at the same time; more would only make it longer to shut all of them out."""
+
+# Names are compared as code points, whatever the database takes for order.
+_TEXT = 'TEXT COLLATE "C"'
+
+_FIRST = (
+    "CREATE TABLE setting (name {text} PRIMARY KEY, value {text} NOT NULL)",
+    # What a writer locks. `version` is raised in each row by whoever shuts the others out, so that what a process has
+    # read of the directory, of tasks and of keys is right for as long as it stands. `last_id` is the last number that
+    # was given out under it.
+    """CREATE TABLE chain (
+           id BIGINT PRIMARY KEY, epoch BIGINT NOT NULL, start BIGINT NOT NULL, stride BIGINT NOT NULL,
+           length BIGINT NOT NULL, hash BYTEA NOT NULL, closed_at BIGINT, last_id BIGINT NOT NULL DEFAULT 0,
+           version BIGINT NOT NULL DEFAULT 0) WITH (fillfactor = 10)""",
+    "CREATE TABLE term (id BIGINT PRIMARY KEY, text {text} NOT NULL UNIQUE)",
+    """CREATE TABLE task (
+           id BIGINT PRIMARY KEY, name {text} NOT NULL UNIQUE, purpose {text}, sensitivity {text} NOT NULL,
+           deadline BIGINT NOT NULL, opened_at BIGINT NOT NULL, ended_at BIGINT)""",
+    """CREATE TABLE signing_key (
+           id BIGINT PRIMARY KEY, kid {text} NOT NULL UNIQUE, algorithm {text} NOT NULL, public BYTEA NOT NULL,
+           created_at BIGINT NOT NULL, retired_at BIGINT, revoked_at BIGINT)""",
+    "CREATE TABLE policy (digest {text} PRIMARY KEY, text {text} NOT NULL)",
+    """CREATE TABLE identity (
+           id BIGINT PRIMARY KEY, uid BYTEA NOT NULL, parent BIGINT, depth BIGINT NOT NULL, delegator BIGINT NOT NULL,
+           proof {text} NOT NULL, agent BIGINT NOT NULL, task BIGINT NOT NULL, sensitivity {text} NOT NULL)""",
+    """CREATE TABLE credential (
+           id BIGINT PRIMARY KEY, jti BYTEA NOT NULL, identity BIGINT NOT NULL, kind {text} NOT NULL,
+           scopes {text} NOT NULL, audiences BIGINT NOT NULL, details {text}, issued_at BIGINT NOT NULL,
+           expires_at BIGINT NOT NULL, fingerprint BYTEA, claims_hash BYTEA, signed_by BIGINT, event BIGINT NOT NULL,
+           task BIGINT NOT NULL, delegator BIGINT NOT NULL, ended_at BIGINT, ended_as {text}, ended_event BIGINT,
+           superseded_at BIGINT, recurring BIGINT)""",
+    "CREATE TABLE audit_event (seq BIGINT PRIMARY KEY, body BYTEA NOT NULL, hash BYTEA NOT NULL)",
+    "CREATE UNIQUE INDEX identity_uid ON identity (uid)",
+    "CREATE INDEX identity_parent ON identity (parent) WHERE parent IS NOT NULL",
+    "CREATE INDEX identity_task ON identity (task)",
+    "CREATE INDEX identity_agent ON identity (agent)",
+    "CREATE UNIQUE INDEX credential_jti ON credential (jti)",
+    "CREATE INDEX credential_fingerprint ON credential (substr(fingerprint, 1, 8))",
+    "CREATE INDEX credential_identity ON credential (identity)",
+    """CREATE FUNCTION audit_event_stays() RETURNS trigger LANGUAGE plpgsql AS
+       'BEGIN RAISE EXCEPTION ''the audit log is append-only''; END'""",
+    """CREATE TRIGGER audit_event_is_kept BEFORE UPDATE OR DELETE ON audit_event
+       FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
+    """CREATE TRIGGER audit_event_is_whole BEFORE TRUNCATE ON audit_event
+       FOR EACH STATEMENT EXECUTE FUNCTION audit_event_stays()""",
+    """CREATE TABLE process (
+           identity BIGINT PRIMARY KEY, host {text} NOT NULL, boot {text} NOT NULL, namespace BIGINT NOT NULL,
+           pid BIGINT NOT NULL, started BIGINT NOT NULL, kept BIGINT NOT NULL)""",
+    """CREATE TABLE leak (
+           id BIGINT PRIMARY KEY, credential BIGINT NOT NULL, source {text} NOT NULL, reported_at BIGINT NOT NULL,
+           added_at BIGINT NOT NULL, event BIGINT NOT NULL, proved_at BIGINT, closed_at BIGINT, closed_event BIGINT)""",
+    "CREATE INDEX leak_credential ON leak (credential)",
+    "CREATE UNIQUE INDEX leak_open ON leak (credential, source) WHERE closed_at IS NULL",
+    "CREATE INDEX leak_unproved ON leak (id) WHERE proved_at IS NULL",
+    """CREATE TABLE honoured (
+           event BIGINT PRIMARY KEY, credentials BIGINT NOT NULL, ended_at BIGINT NOT NULL,
+           expires_at BIGINT NOT NULL)""",
+    "CREATE INDEX honoured_until ON honoured (expires_at)",
+    """CREATE TABLE delegator (
+           id BIGINT PRIMARY KEY, name {text} NOT NULL UNIQUE, sensitivity {text} NOT NULL, scopes {text},
+           manager {text}, imported BIGINT NOT NULL, external {text} UNIQUE, added_at BIGINT NOT NULL,
+           disabled_at BIGINT, event BIGINT NOT NULL)""",
+    "CREATE TABLE delegator_name (name {text} PRIMARY KEY, delegator BIGINT NOT NULL)",
+    "CREATE INDEX delegator_name_of ON delegator_name (delegator)",
+    "CREATE TABLE delegator_group (delegator BIGINT NOT NULL, name {text} NOT NULL, PRIMARY KEY (delegator, name))",
+    "CREATE INDEX delegator_group_name ON delegator_group (name)",
+    """CREATE TABLE agent (
+           id BIGINT PRIMARY KEY, name {text} NOT NULL UNIQUE, owner {text} NOT NULL, purpose {text} NOT NULL,
+           scopes {text} NOT NULL, audiences {text} NOT NULL, kinds {text} NOT NULL, max_ttl BIGINT NOT NULL,
+           concurrency BIGINT, review_at BIGINT NOT NULL, registered_at BIGINT NOT NULL, reviewed_at BIGINT,
+           suspended_at BIGINT, suspended_as {text}, unregistered_at BIGINT, event BIGINT NOT NULL)""",
+    "CREATE INDEX agent_owner ON agent (owner)",
+    """CREATE TABLE approval (
+           id BIGINT PRIMARY KEY, uid BYTEA NOT NULL UNIQUE, digest BYTEA NOT NULL, request BYTEA NOT NULL,
+           delegator {text} NOT NULL, asked_by {text} NOT NULL, asked_at BIGINT NOT NULL, expires_at BIGINT NOT NULL,
+           ended_at BIGINT, ended_as {text}, identity BIGINT, event BIGINT NOT NULL, ended_event BIGINT)""",
+    "CREATE INDEX approval_open ON approval (digest) WHERE ended_at IS NULL",
+    "CREATE INDEX approval_used ON approval (ended_event) WHERE identity IS NOT NULL",
+    """CREATE TABLE approval_group (
+           approval BIGINT NOT NULL, name {text} NOT NULL, approver {text}, proof {text}, granted BIGINT,
+           decided_at BIGINT, expires_at BIGINT, event BIGINT, PRIMARY KEY (approval, name))""",
+    """CREATE TABLE action (
+           id BIGINT PRIMARY KEY, at BIGINT NOT NULL, credential BIGINT, action {text} NOT NULL,
+           resource {text} NOT NULL, scope {text}, allowed BIGINT NOT NULL, rules {text}, reason {text},
+           event BIGINT NOT NULL)""",
+    "CREATE INDEX action_at ON action (at)",
+    "CREATE INDEX action_credential ON action (credential) WHERE credential IS NOT NULL",
+    """CREATE TABLE used (
+           identity BIGINT NOT NULL, scope {text} NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT NOT NULL,
+           uses BIGINT NOT NULL, PRIMARY KEY (identity, scope))""",
+    """CREATE TABLE access (
+           uid BYTEA PRIMARY KEY, name {text} NOT NULL, roles {text} NOT NULL, fingerprint BYTEA, public {text},
+           issued_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, superseded_at BIGINT, ended_at BIGINT,
+           ended_as {text}, bootstrap BIGINT NOT NULL, predecessor BYTEA, event BIGINT NOT NULL, ended_event BIGINT)""",
+    "CREATE UNIQUE INDEX access_fingerprint ON access (fingerprint)",
+    "CREATE INDEX access_name ON access (name)",
+    """CREATE TABLE assertion (
+           client {text} NOT NULL, jti {text} NOT NULL, until BIGINT NOT NULL, PRIMARY KEY (client, jti))""",
+    "CREATE INDEX assertion_until ON assertion (until)",
+    """CREATE TABLE idempotency (
+           caller {text} NOT NULL, key {text} NOT NULL, digest BYTEA NOT NULL, sort {text} NOT NULL,
+           first BYTEA NOT NULL, last BYTEA NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (caller, key))""",
+    "CREATE INDEX idempotency_at ON idempotency (at)",
+    "CREATE INDEX live_by_task ON credential (task, expires_at, superseded_at) WHERE ended_at IS NULL",
+    "CREATE INDEX live_by_delegator ON credential (delegator, expires_at, superseded_at) WHERE ended_at IS NULL",
+    "CREATE INDEX live_by_expiry ON credential (expires_at) WHERE ended_at IS NULL",
+    """CREATE INDEX live_superseded ON credential (superseded_at)
+       WHERE ended_at IS NULL AND superseded_at IS NOT NULL""",
+    "CREATE INDEX live_recurring ON credential (recurring) WHERE ended_at IS NULL AND recurring IS NOT NULL",
+    "CREATE INDEX live_pending ON credential (issued_at) WHERE ended_at IS NULL AND fingerprint IS NULL",
+)
+
+POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (tuple(each.replace("{text}", _TEXT) for each in _FIRST),)

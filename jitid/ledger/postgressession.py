@@ -1,0 +1,208 @@
+"""A session with the database of a ledger: connected when it is needed, and again after it was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from jitid.errors import (
+    ConflictError,
+    IntegrityError,
+    JitidError,
+    LostConnectionError,
+    NewerSchemaError,
+    StorageError,
+)
+from jitid.ledger import postgresaddress
+from jitid.ledger.postgresdialect import Connection
+from jitid.ledger.postgresfailure import ConnectingError, connecting, translated
+from jitid.ledger.postgresschema import POSTGRES_STEPS
+from jitid.ledger.postgreswriting import Seen, due
+from jitid.ledger.records import Names
+from jitid.ledger.writing import Known
+
+_STANDING = """SELECT (SELECT version FROM schema_version), name, value,
+           (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL) FROM setting"""
+
+
+class NoLedgerError(StorageError):
+    """The database holds no ledger."""
+
+
+class Session:
+    """At most one connection, which belongs to one thread."""
+
+    def __init__(
+        self,
+        address: str,
+        timeout: float,
+        clock: Callable[[], float] | None = None,
+        *,
+        migrates: bool = True,
+    ) -> None:
+        """Take an address, how many seconds to wait for others, and a clock that stands for the database's.
+
+        `migrates` says whether an older schema is to be brought up to date.
+        """
+        self._migrates = migrates
+        self.address = address
+        self.timeout = timeout
+        self.clock = clock
+        self.db: Connection | None = None
+        self._names: Names | None = None
+        self.chains: list[int] = []
+        """Those that are open."""
+        self.known = Known({}, set())
+        self.seen = Seen()
+        self._closed_at = 0
+        self._looked_at = 0.0
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+        if self._names is None:
+            self.connection()
+        assert self._names is not None
+        return self._names
+
+    def connection(self) -> Connection:
+        """Return a connection to a database that holds this ledger; an older schema is brought up to date.
+
+        Raises:
+            NoLedgerError: there is none.
+            RefusedError: the database refuses this login.
+            StorageError: it cannot be reached.
+
+        """
+        if self.db is None or self.db.raw.closed:
+            self.db = None
+            db = open_connection(self.address, self.timeout)
+            try:
+                self._look(db)
+            except BaseException:
+                db.close()
+                raise
+            self.db = db
+        return self.db
+
+    def time(self, told: int) -> int:
+        """Return the time to judge by, where the database tells one."""
+        return told if self.clock is None else int(self.clock())
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether something is to be recorded as ended now; that is looked at once a second."""
+        if self._closed_at == now or (self.clock is None and time.monotonic() - self._looked_at < 1):
+            return False
+        self._looked_at = time.monotonic()
+        if not due(self.connection(), now):
+            return False
+        self._closed_at = now
+        return True
+
+    def _look(self, db: Connection) -> None:
+        try:
+            rows = db.raw.execute(_STANDING).fetchall()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            raise NoLedgerError(
+                f"there is no ledger in {postgresaddress.shown(self.address)} yet",
+                "the first `jitid issue` makes it; or name another with --ledger",
+            ) from error
+        except psycopg.Error as error:
+            raise translated(error) from error
+        settings = {name: value for _, name, value, _ in rows}
+        try:
+            names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+        except KeyError as missing:
+            raise IntegrityError(
+                f"the ledger lacks its {missing.args[0]}", "restore the database from a backup"
+            ) from None
+        if self._names is not None and names.uuid != self._names.uuid:
+            raise StorageError("the ledger was replaced by another", "start again")
+        version, _, _, chains = rows[0]
+        if version > len(POSTGRES_STEPS) and self._migrates:
+            raise NewerSchemaError(
+                f"the ledger has schema {version}, and this jitid knows {len(POSTGRES_STEPS)}",
+                "upgrade jitid on this machine",
+            )
+        if version < len(POSTGRES_STEPS) and self._migrates:
+            from jitid.ledger.postgrescreating import migrate
+
+            migrate(db)
+        self._names = names
+        self.chains = [int(each) for each in (chains or "").split()]
+
+    def leave(self, error: BaseException | None) -> None:
+        """End a transaction that has only read, and take what went wrong in it."""
+        db = self.db
+        if db is None:
+            return
+        if error is None or isinstance(error, (JitidError, GeneratorExit)):
+            try:
+                if db.raw.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+                    db.script("COMMIT")
+                    db.committed()
+                    return
+            except JitidError:
+                self.drop()
+                return
+        self.undo()
+        if isinstance(error, psycopg.Error):
+            raise translated(error) from error
+
+    def met(self, error: BaseException, until: float) -> None:
+        """Take what went wrong in a transaction: raise what it means, and say for how long it may be tried again."""
+        if isinstance(error, psycopg.Error):
+            meant = translated(error)
+            self._may_try_again(meant, until)
+            raise meant from error
+        self._may_try_again(error, until)
+
+    def _may_try_again(self, error: BaseException, until: float) -> None:
+        if isinstance(error, (ConflictError, LostConnectionError)):
+            error.patience = max(0.0, until - time.monotonic())
+            if isinstance(error, LostConnectionError):
+                self.drop()
+
+    def undo(self) -> None:
+        """Undo the transaction, if there is one."""
+        if self.db is not None:
+            self.db.roll_back()
+        # What was new in it is gone with it.
+        self.known.forget()
+        self.seen.forget()
+
+    def drop(self) -> None:
+        """Give up the connection."""
+        self.undo()
+        db, self.db = self.db, None
+        if db is not None:
+            db.close()
+
+    def close(self) -> None:
+        """Release it."""
+        if self.db is not None:
+            self.db.close()
+
+
+def open_connection(address: str, timeout: float) -> Connection:
+    """Return a new connection; where the reason may go away by itself, it is tried again for `timeout` seconds.
+
+    Raises:
+        ConfigurationError: the address is none.
+        RefusedError: the database refuses this login.
+        StorageError: it cannot be reached.
+
+    """
+    given: dict[str, Any] = postgresaddress.parameters(address, timeout)
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            return Connection(psycopg.connect(**given, autocommit=True))
+        except psycopg.Error as error:
+            meant = connecting(error, given.get("password"))
+            if not (isinstance(meant, ConnectingError) and meant.passing) or time.monotonic() >= until:
+                raise meant from error
+        time.sleep(0.05)

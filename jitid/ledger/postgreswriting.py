@@ -1,0 +1,283 @@
+"""Changes to a ledger in PostgreSQL: what a writer holds, and which numbers it gives out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitid.audit import Event
+from jitid.chains import Chain, Held
+from jitid.errors import ConflictError
+from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
+from jitid.ledger.writing import Known, SqlTransaction
+from jitid.task import Task
+
+if TYPE_CHECKING:
+    from jitid.agent import Agent
+    from jitid.ledger.access import AccessTransaction
+    from jitid.ledger.approval import ApprovalTransaction
+    from jitid.ledger.directory import Entry
+
+_NUMBERS_SINCE = 1_704_067_200
+"""2024-01-01T00:00:00Z: numbers begin with the seconds since then."""
+_SLOTS = 64
+"""So many chains have numbers of their own within one second, each of them 2**26."""
+_REMEMBERED = 10_000
+"""So many names of each sort are remembered."""
+
+CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
+"""The question for the rows of chains that a transaction is made with."""
+
+_IDENTITY = ("id", "uid", "parent", "depth", "delegator", "proof", "agent", "task", "sensitivity")
+_CREDENTIAL = (
+    "id",
+    "jti",
+    "identity",
+    "kind",
+    "scopes",
+    "audiences",
+    "details",
+    "issued_at",
+    "expires_at",
+    "fingerprint",
+    "claims_hash",
+    "signed_by",
+    "event",
+    "task",
+    "delegator",
+    "recurring",
+)
+
+
+class AloneError(ConflictError):
+    """What was begun beside other writers must have the ledger to itself."""
+
+    alone = True
+
+    def __init__(self) -> None:
+        super().__init__("this must have the ledger to itself; nothing was changed", "repeat the command")
+
+
+class Seen:
+    """What was read of the directory, of tasks and of keys, and holds as long as the version of the ledger does."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.tasks: dict[str, Task] = {}
+        self.agents: dict[str, Agent | None] = {}
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.own_names: dict[str, str] = {}
+        self.keys: list[SigningKey] | None = None
+
+    def at(self, version: int) -> Seen:
+        """Return it as it is at a version: whatever holds no longer is gone."""
+        if version != self.version:
+            self.forget()
+            self.version = version
+        return self
+
+    def forget(self) -> None:
+        """Forget all."""
+        self.version = -1
+        for names in (self.tasks, self.agents, self.entries, self.own_names):
+            names.clear()
+        self.keys = None
+
+
+def remember(names: dict[Any, Any], name: Any, value: Any) -> Any:
+    """Keep a value by its name, and return it."""
+    if len(names) >= _REMEMBERED:
+        names.clear()
+    names[name] = value
+    return value
+
+
+class PostgresTransaction(SqlTransaction):
+    """A change by a writer that holds all the chains, and so has the ledger to itself."""
+
+    def __init__(
+        self,
+        db: Any,
+        names: Names,
+        now: int,
+        by: str,
+        known: Known,
+        told: Mapping[str, Any],
+        rows: Sequence[Any],
+    ) -> None:
+        """Take the rows of the chains that it holds, as `CHAIN` gives them."""
+        held = Held([Chain._make((*row[:6], False)) for row in rows])
+        super().__init__(db, names, now, by, known, told, held)
+        # The last of them: whatever others gave out in the same second is lower.
+        last = max(rows, key=lambda row: row[0] % _SLOTS)
+        self._numbering: int = last[0]
+        self._last_id: int = last[6]
+        self._gave = False
+        self.appended: list[tuple[int, Event]] = []
+        """What was appended, each with the chain that it went to."""
+        self.changes = True
+        """Whether it may change something that others remember."""
+
+    def next_number(self) -> int:
+        """Return a number that is higher than what was given out before it, or at most a second later."""
+        number = self._least_number()
+        self._took(number)
+        return number
+
+    def _least_number(self) -> int:
+        slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering % _SLOTS << 26)
+        return max(self._last_id + 1, int(slot))
+
+    def _took(self, number: int) -> None:
+        self._last_id = number
+        self._gave = True
+
+    def next_keys(self) -> tuple[int, int]:
+        """Return the numbers that the next identity and the next credential take."""
+        number = self._least_number()
+        return number, number
+
+    def term(self, text: str) -> int:
+        """Return the number of a name, which is stored once."""
+        number = self._known.terms.get(text)
+        while number is None:
+            # Somebody else may store it at the same time.
+            row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
+                "INSERT INTO term (id, text) VALUES (:id, :text) ON CONFLICT DO NOTHING RETURNING id",
+                id=self.next_number(),
+                text=text,
+            )
+            if row is not None:
+                number = int(row[0])
+                remember(self._known.terms, text, number)
+        return number
+
+    def open_task(self, name: str, purpose: str | None, sensitivity: str, deadline: int) -> Task:
+        """Record a task; its name must be new."""
+        key = self.next_number()
+        self._db.execute(
+            """INSERT INTO task (id, name, purpose, sensitivity, deadline, opened_at)
+               VALUES (?, ?, ?, ?, ?, ?)""",
+            (key, name, purpose, sensitivity, deadline, self._now),
+        )
+        return Task(key, name, purpose, sensitivity, deadline, self._now, None)
+
+    def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
+        """Record new identities with their credentials."""
+        identities, credentials = list(identities), list(credentials)
+        dialect = self._db.dialect
+        dialect.insert(self._db, "identity", _IDENTITY, identities)
+        dialect.insert(self._db, "credential", _CREDENTIAL, credentials)
+        self._took(max([row.key for row in identities] + [row.key for row in credentials]))
+
+    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Append an audit event to the chain that is least far."""
+        event = super().append(operation, facts)
+        chain = next(one.id for one in self.held.chains if one.hash == event.hash)
+        self.appended.append((chain, event))
+        return event
+
+    def finish(self) -> None:
+        """Leave the chains as they are now."""
+        last = {self._numbering: self._last_id} if self._gave else {}
+        for chain in self.held.changed():
+            self._db.execute(
+                "UPDATE chain SET length = ?, hash = ?, last_id = coalesce(?, last_id) WHERE id = ?",
+                (chain.length, chain.hash, last.pop(chain.id, None), chain.id),
+            )
+        for number, last_id in last.items():
+            self._db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, number))
+        if self.changes and self._appended:
+            self._db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
+
+
+class SharedTransaction(PostgresTransaction):
+    """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
+
+    def __init__(self, *arguments: Any, seen: Seen) -> None:
+        super().__init__(*arguments)
+        self._seen = seen
+        self.changes = False
+
+    def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
+        """Append the one event of the transaction."""
+        if self._appended:
+            # A second one would not follow the first one's number.
+            raise AloneError
+        return super().append(operation, facts)
+
+    def find_task(self, name: str) -> Task | None:
+        """Return the task of that name."""
+        found = self._seen.tasks.get(name)
+        if found is None:
+            found = super().find_task(name)
+            if found is not None:
+                remember(self._seen.tasks, name, found)
+        return found
+
+    def find_agent(self, name: str) -> Agent | None:
+        """Return the record of an agent, also one that has ended."""
+        if name in self._seen.agents:
+            return self._seen.agents[name]
+        found: Agent | None = remember(self._seen.agents, name, super().find_agent(name))
+        return found
+
+    def entry(self, delegator: str, agent: str) -> Entry:
+        """Return what the directory has of a delegator, by any of their names, and of an agent."""
+        found = self._seen.entries.get((delegator, agent))
+        if found is None:
+            record = self.find_agent(agent)
+            if record is not None and record.concurrency is not None:
+                # Two at once would each take the last place.
+                raise AloneError
+            found = remember(self._seen.entries, (delegator, agent), super().entry(delegator, agent))
+        return found
+
+    def own_name(self, name: str) -> str:
+        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+        found = self._seen.own_names.get(name)
+        if found is None:
+            found = remember(self._seen.own_names, name, super().own_name(name))
+        return found
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Return every signing key there ever was, oldest first."""
+        if self._seen.keys is None:
+            self._seen.keys = super().signing_keys()
+        return self._seen.keys
+
+    @property
+    def approvals(self) -> ApprovalTransaction:
+        """The requests for approval; whoever asks for them must have the ledger to itself."""
+        raise AloneError
+
+    @property
+    def access(self) -> AccessTransaction:
+        """The access credentials; whoever asks for them must have the ledger to itself."""
+        raise AloneError
+
+    def _must_be_alone(self, *_: Any, **__: Any) -> Any:
+        raise AloneError
+
+    alone = _must_be_alone
+
+    end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
+    add_key = add_leaks = prove_leaks = close_leaks = _must_be_alone
+    put_delegators = put_agents = disable = _must_be_alone
+
+
+def due(db: Any, now: int) -> bool:
+    """Tell whether something has expired or was superseded, and is not recorded as ended."""
+    (found,) = db.execute(
+        """SELECT EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND expires_at <= :now)
+               OR EXISTS (SELECT 1 FROM credential WHERE ended_at IS NULL AND superseded_at <= :now)""",
+        {"now": now},
+    ).fetchone()
+    return bool(found)
+
+
+def committed(db: Any, chain: int, event: Event) -> bool:
+    """Tell whether a transaction was committed that was to append an event; waits until it has ended everywhere."""
+    db.execute("SELECT id FROM chain WHERE id = :id FOR UPDATE", {"id": chain}).fetchone()
+    row = db.execute("SELECT hash FROM audit_event WHERE seq = :seq", {"seq": event.seq}).fetchone()
+    return row is not None and row[0] == event.hash
