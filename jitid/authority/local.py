@@ -98,6 +98,11 @@ class LocalAuthority:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
+    def tell_counts(self) -> None:
+        """Write to the audit log what those who are served read and were refused, if it is time to."""
+        if self.tally is not None and self.tally.due:
+            self.tally.tell(self._ledger)
+
     def close(self) -> None:
         """Release the ledger."""
         if self.tally is not None:

@@ -58,11 +58,13 @@ def serve(
         output.write(serviceunit.text(given, config, said, count))
         return
     plan = _plan(given, config, said, count)
+    path = said["serve_socket"]
+    made = os.stat(path).st_ino if path else 0
     try:
         _run(given, plan)
     finally:
-        if plan.unix is not None:
-            _take_away(said["serve_socket"] or "")
+        if path:
+            _take_away(path, made)
 
 
 def _stated(config: Config, name: str, value: str | None) -> str | None:
@@ -170,6 +172,8 @@ def _raise_descriptors(connections: int) -> None:
             )
 
 
-def _take_away(path: str) -> None:
+def _take_away(path: str, made: int) -> None:
+    """Take the socket away, unless somebody has put another one in its place."""
     with suppress(OSError):
-        os.unlink(path)
+        if os.stat(path).st_ino == made:
+            os.unlink(path)

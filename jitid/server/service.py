@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
-from jitid.errors import StorageError, UnauthenticatedError
+from jitid.errors import JitidError, StorageError, UnauthenticatedError
 from jitid.secret import Secret
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
@@ -62,10 +63,10 @@ class Service:
         self._known = Recent(_MOST_KNOWN)
         # Whoever waits for the ledger gets its own error before the request is out of time.
         patience = max(1.0, limits.time * 0.8)
-        tally = Tally()
+        self._tally = Tally()
 
         def seat() -> Seat:
-            return Seat(config, patience, tally)
+            return Seat(config, patience, self._tally)
 
         self._quick = Pool(limits.threads, "jitid", seat)
         self._long = Pool(limits.long_threads, "jitid-long", seat)
@@ -188,6 +189,13 @@ class Service:
                 authority.perform(ops.PublishKeys())
 
         await _in_time(self._probe.run(job), patience)
+
+    async def tell_counts(self) -> None:
+        """Write to the audit log what was counted of reads and refusals, if it is time to."""
+        # What cannot be written now is counted on.
+        with suppress(JitidError):
+            if self._tally.due:
+                await self.within(lambda authority: authority.tell_counts())
 
     def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
         seconds = self._pace.take(caller.name)

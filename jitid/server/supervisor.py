@@ -25,6 +25,8 @@ _YOUNG = 5.0
 """Seconds: a worker that lives for less has something wrong with it, and the next one comes later."""
 _LONGEST_PAUSE = 5.0
 _MOST_TRIES = 3
+_MADE_BETWEEN_LOOKS = 50_000
+"""So many more things than went away are made before the collector looks at them."""
 _GRACE = 5.0
 """Seconds for a worker to end once all that was in work is finished."""
 
@@ -137,6 +139,8 @@ class Supervisor:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             gc.freeze()
+            # What a request makes goes away with it, without a collector that looks for cycles every few requests.
+            gc.set_threshold(_MADE_BETWEEN_LOOKS, 10, 10)
             gc.enable()
             from jitid.server import worker
 

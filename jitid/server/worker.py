@@ -110,7 +110,7 @@ class _Worker:
         if plan.unix is not None:
             listeners.append(Listener(plan.unix, None, plan.limits, self._metrics, make))
         self._date()
-        ticking = asyncio.create_task(self._tick())
+        ticking = asyncio.create_task(self._tick(service))
         ready()
         await self._stopping.wait()
         for listener in listeners:
@@ -119,11 +119,14 @@ class _Worker:
         ticking.cancel()
         await asyncio.to_thread(service.close, plan.limits.stop)
 
-    async def _tick(self) -> None:
+    async def _tick(self, service: Service) -> None:
+        telling: asyncio.Task[None] | None = None
         while True:
             await asyncio.sleep(_TICK)
             self._date()
             cut_late(self._state.connections, monotonic())
+            if telling is None or telling.done():
+                telling = asyncio.create_task(service.tell_counts())
 
     def _date(self) -> None:
         now = formatdate(time.time(), usegmt=True).encode()

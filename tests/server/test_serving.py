@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.real import Shell
+from tests.real import Shell, need
 from tests.server.waiting import eventually
 from tests.serving import Served, serving
 
@@ -52,9 +53,9 @@ def test_the_counters_of_all_workers_are_added_up(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2") as served:
         for _ in range(20):
             served.ask("GET", "/healthz")
-        found = served.ask("GET", "/metrics").body.decode()
-        assert 'jitid_http_requests_total{route="/healthz",status="200"} 20\n' in found
-        assert "jitid_worker_starts_total 2\n" in found
+        counted = b'jitid_http_requests_total{route="/healthz",status="200"} 20\n'
+        assert eventually(lambda: counted in served.ask("GET", "/metrics").body)
+        assert b"jitid_worker_starts_total 2\n" in served.ask("GET", "/metrics").body
 
 
 def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
@@ -97,3 +98,43 @@ def test_served_names_its_socket(tmp_path: Path) -> None:
         assert isinstance(served, Served)
         assert served.stop() == 0
     assert not place.exists()
+
+
+def test_prometheus_takes_the_metrics(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers", "2") as served:
+        for path in ("/healthz", "/readyz", "/nothing", "/jwks"):
+            served.ask("GET", path)
+        found = served.ask("GET", "/metrics")
+    done = subprocess.run(
+        [need("promtool"), "check", "metrics"], input=found.body, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    assert found.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = [line for line in found.body.decode().splitlines() if not line.startswith("#")]
+    # Nobody is named there, and no path as it was asked for.
+    assert not [line for line in samples if "nothing" in line]
+
+
+def test_counters_go_on_when_a_worker_is_replaced(tmp_path: Path) -> None:
+    def counted(number: int) -> bool:
+        # A request is counted once it is answered.
+        return b'{route="/healthz",status="200"} %d\n' % number in served.ask("GET", "/metrics").body
+
+    with serving(tmp_path) as served:
+        served.ask("GET", "/healthz")
+        assert eventually(lambda: counted(1))
+        (first,) = served.workers()
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: served.workers() not in ([], [first]))
+        served.ask("GET", "/healthz")
+        assert eventually(lambda: counted(2))
+
+
+def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('no', name='uvicorn')\n")
+    shell = Shell(tmp_path)
+    path = f"{tmp_path}{os.pathsep}{shell.environment['PYTHONPATH']}"
+    done = shell.run("serve", more={"PYTHONPATH": path})
+    assert done.returncode == 2
+    assert "pip install 'jitid[server]'" in done.stderr
+    assert not shell.ledger.exists()
