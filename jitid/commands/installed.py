@@ -70,17 +70,24 @@ def program() -> list[str]:
 
 
 def owner(ledger: str) -> str:
-    """Return the login of the owner of a folder; of whoever runs this where there is none yet."""
+    """Return the login of the owner of a folder; where there is none yet, of the nearest one above it."""
     import pwd
 
     try:
-        owner = os.stat(ledger).st_uid
+        owner = os.stat(there(ledger)).st_uid
     except OSError:
         return caller()
     try:
         return pwd.getpwuid(owner).pw_name
     except KeyError:
         return str(owner)
+
+
+def there(path: str) -> str:
+    """Return a path, or the nearest folder above it that is there."""
+    while path != "/" and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def in_homes(paths: Sequence[str]) -> bool:

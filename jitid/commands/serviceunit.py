@@ -34,7 +34,7 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
     command += ["--no-input", "serve", *_options(config, said, workers)]
     installed.check_words(command)
     installed.check_for_systemd(command)
-    writes = [] if folder is None else [folder]
+    writes = [] if folder is None else [_written(folder)]
     runtime = None
     if said["serve_socket"]:
         place = os.path.dirname(said["serve_socket"])
@@ -69,6 +69,12 @@ def _ledger(config: Config, command: list[str]) -> str | None:
     if "://" in url and not url.startswith("sqlite://"):
         return None
     return url.removeprefix("sqlite://")
+
+
+def _written(folder: str) -> str:
+    """Return the folder that the service writes to: the first use makes the ledger in the one above it."""
+    above = os.path.dirname(folder)
+    return above if above != "/" and os.path.isdir(above) and not os.path.lexists(folder) else folder
 
 
 def _options(config: Config, said: Mapping[str, str | None], workers: int) -> list[str]:

@@ -6,9 +6,10 @@ import os
 import socket
 import subprocess
 from pathlib import Path
+from pwd import getpwuid
 
 from tests.cli.test_schedule import values, verified
-from tests.real import Shell, need
+from tests.real import Shell, need, need_root
 from tests.serving import serving
 
 
@@ -57,3 +58,14 @@ def test_systemd_is_told_when_it_listens_and_when_it_ends(tmp_path: Path) -> Non
             os.kill(served.process.pid, 15)
             assert told.recv(100) == b"STOPPING=1"
             assert served.process.wait(30) == 0
+
+
+def test_a_unit_can_be_printed_before_there_is_a_ledger(tmp_path: Path) -> None:
+    """It runs as whoever has the folder above, and may make the ledger in that."""
+    need_root()
+    place = tmp_path / "var"
+    place.mkdir(0o700)
+    os.chown(place, 65534, 65534)
+    text = Shell(tmp_path, place / "ledger").good("serve", "--print-unit")
+    assert values(text, "User") == [getpwuid(65534).pw_name]
+    assert values(text, "ReadWritePaths") == [f"-{place}"]
