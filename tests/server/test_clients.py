@@ -129,12 +129,12 @@ def test_authlib_takes_what_we_serve(authority: Authority) -> None:
     with warnings.catch_warnings():
         # What they say about their own future is not about us.
         warnings.simplefilter("ignore")
-        httpx, rfc7523, jwk_ = (
+        client_of, rfc7523, jwk_ = (
             package(name)
-            for name in ("authlib.integrations.httpx_client", "authlib.oauth2.rfc7523", "joserfc.jwk")
+            for name in ("authlib.integrations.requests_client", "authlib.oauth2.rfc7523", "joserfc.jwk")
         )
         place, key = f"{authority.url}/token", jwk_.ECKey.import_key(PRIVATE)
-        with httpx.OAuth2Client(
+        with client_of.OAuth2Session(
             "system:launcher",
             key,
             token_endpoint_auth_method=rfc7523.PrivateKeyJWT(place, alg="ES256"),
@@ -149,7 +149,7 @@ def test_authlib_takes_what_we_serve(authority: Authority) -> None:
             assert client.revoke_token(revoke, token=own).status_code == 200
             for dead in (own, live):
                 assert client.introspect_token(introspect, token=dead).json() == {"active": False}
-            with pytest.raises(httpx.OAuthError, match="invalid_request"):
+            with pytest.raises(client_of.OAuthError, match="invalid_request"):
                 client.fetch_token(place, grant_type=EXCHANGE, **subject, **asked)
 
 
