@@ -12,6 +12,14 @@ from types import FrameType
 
 from jitid.errors import IntegrityError, StorageError
 
+_SHORTEST, _LONGEST = 0.0005, 0.005
+"""Seconds between two looks at a lock that another process holds."""
+
+_TURNS: dict[str, threading.Lock] = {}
+"""By path: what the threads of this process take before the file, since only the main one can wait for that."""
+
+os.register_at_fork(after_in_child=_TURNS.clear)
+
 
 class FairLock:
     """An `flock` on a file of its own.
@@ -24,6 +32,7 @@ class FairLock:
         self._path = path
         self._timeout = timeout
         self._descriptor = -1
+        self._turn: threading.Lock | None = None
 
     def acquire(self) -> None:
         """Take the lock.
@@ -47,20 +56,33 @@ class FairLock:
                     f"the lock file {self._path} cannot be used: {error.strerror}",
                     "restore the folder from a backup",
                 ) from error
+        until = time.monotonic() + self._timeout
+        if threading.current_thread() is not threading.main_thread():
+            turn = _TURNS.setdefault(self._path, threading.Lock())
+            if not turn.acquire(timeout=max(0.0, self._timeout)):
+                raise self._busy()
+            self._turn = turn
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not self._wait():
-                raise StorageError(
-                    f"other writers held the ledger for {self._timeout:g} s; nothing was changed",
-                    "repeat the command, or give it more --timeout",
-                ) from None
+            if not self._wait(until - time.monotonic()):
+                self.release()
+                raise self._busy() from None
+        except BaseException:
+            self.release()
+            raise
 
-    def _wait(self) -> bool:
-        if self._timeout <= 0:
+    def _busy(self) -> StorageError:
+        return StorageError(
+            f"other writers held the ledger for {self._timeout:g} s; nothing was changed",
+            "repeat the command, or give it more --timeout",
+        )
+
+    def _wait(self, seconds: float) -> bool:
+        if seconds <= 0:
             return False  # an alarm after no time at all would never ring
-        if threading.current_thread() is not threading.main_thread():
-            return self._poll()
+        if self._turn is not None:
+            return self._poll(seconds)
 
         def give_up(_signal: int, _frame: FrameType | None) -> None:
             raise _TimedOutError
@@ -70,7 +92,7 @@ class FairLock:
         try:
             # Whoever watches a command keeps it back; one that has rung already is caught here.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-            signal.setitimer(signal.ITIMER_REAL, self._timeout)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             signal.setitimer(signal.ITIMER_REAL, 0)
         except _TimedOutError:
@@ -83,11 +105,13 @@ class FairLock:
             signal.signal(signal.SIGALRM, before)
         return True
 
-    def _poll(self) -> bool:
+    def _poll(self, seconds: float) -> bool:
         # Only the main thread may set an alarm.
-        until = time.monotonic() + self._timeout
+        until = time.monotonic() + seconds
+        pause = _SHORTEST
         while time.monotonic() < until:
-            time.sleep(0.005)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -97,11 +121,18 @@ class FairLock:
 
     def release(self) -> None:
         """Let the next one go; releasing a lock that is not held is no error."""
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        try:
+            if self._descriptor >= 0:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            turn, self._turn = self._turn, None
+            if turn is not None:
+                turn.release()
 
     def close(self) -> None:
         """Release the lock and its file."""
+        if self._turn is not None:
+            self.release()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,34 @@ def test_a_lock_is_waited_for_by_whoever_keeps_alarms_back(tmp_path: Path) -> No
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         holder.close()
         waiter.close()
+
+
+def test_threads_of_a_process_take_turns(tmp_path: Path) -> None:
+    """Each has a lock of its own over the same file; one that waits in vain leaves nothing behind."""
+    path = str(tmp_path / "lock")
+    Path(path).touch()
+    inside, seen = 0, []
+
+    def work(_: int) -> None:
+        nonlocal inside
+        own = FairLock(path, 60)
+        for _ in range(20):
+            own.acquire()
+            inside += 1
+            seen.append(inside)
+            inside -= 1
+            own.release()
+        own.close()
+
+    def in_vain() -> None:
+        with pytest.raises(StorageError, match="other writers"):
+            FairLock(path, 0.05).acquire()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+        assert seen == [1] * 160
+        held = FairLock(path, 60)
+        pool.submit(held.acquire).result()
+        pool.submit(in_vain).result()
+        pool.submit(held.close).result()
+        pool.submit(work, 0).result()
