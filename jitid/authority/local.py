@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
@@ -97,6 +97,27 @@ class LocalAuthority:
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+
+    @contextmanager
+    def in_one_view(self) -> Iterator[LocalAuthority]:
+        """Yield the same authority, for one request: whatever is read for it comes out of one view of the ledger."""
+        from jitid.ledger.oneview import OneViewLedger
+
+        ledger = OneViewLedger(self._ledger)
+        within = LocalAuthority(
+            ledger,
+            self._keyring,
+            terms=lambda: self._agreed,
+            audiences=self._audiences,
+            oidc=self._oidc,
+            timeout=self._timeout,
+            caller=self._caller,
+        )
+        within.tally = self.tally
+        try:
+            yield within
+        finally:
+            ledger.close()
 
     def tell_counts(self) -> None:
         """Write to the audit log what those who are served read and were refused, if it is time to."""

@@ -110,8 +110,9 @@ class Service:
         who = self._asked_by(request, proof)
 
         def do(authority: LocalAuthority) -> T:
-            caller = who(authority)
-            return work(self._serving(authority, caller), caller)
+            with authority.in_one_view() as within:
+                caller = who(within)
+                return work(self._serving(within, caller), caller)
 
         return await self.within(do, long=long)
 

@@ -1,0 +1,99 @@
+"""A ledger for the length of one request: all that it reads comes out of one view, which is opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jitid.ledger.condition import Condition
+    from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+    from jitid.ledger.records import Names
+
+
+class OneViewLedger:
+    """The same ledger; a read leaves its view open for the next one, and a write or the end closes it.
+
+    Finding out who asks and answering them are reads of their own, and opening and closing a view costs as much as they
+    do where the ledger is another process. Nobody writes within a read: no ledger could do that.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._opened: AbstractContextManager[Snapshot] | None = None
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def names(self) -> Names:
+        """What the first use fixed."""
+        return self._ledger.names
+
+    @property
+    def foresees(self) -> bool:
+        """Whether planning in a snapshot saves others time, who wait for a single lock."""
+        return self._ledger.foresees
+
+    def condition(self) -> Condition:
+        """Return what tells how the ledger itself is; asking changes nothing."""
+        return self._ledger.condition()
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """Return the view that is open, or open it."""
+        return _Reading(self)
+
+    def write(
+        self,
+        *,
+        accept_clock: bool = False,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
+    ) -> AbstractContextManager[Transaction]:
+        """Open a transaction, after the view is closed."""
+        self.close()
+        return self._ledger.write(accept_clock=accept_clock, facts=facts, by=by, told=told, shared=shared)
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the ledger as somebody writes to it; the view is the same."""
+        from jitid.ledger.acting import ActingLedger
+
+        return ActingLedger(self, by, facts)
+
+    def close(self) -> None:
+        """Close the view; the ledger stays open."""
+        opened, self._opened, self._snapshot = self._opened, None, None
+        if opened is not None:
+            opened.__exit__(None, None, None)
+
+    def look(self) -> Snapshot:
+        """Return the view."""
+        if self._snapshot is None:
+            opened = self._ledger.read()
+            self._snapshot = opened.__enter__()
+            self._opened = opened
+        return self._snapshot
+
+    def fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Close the view after an error in it, which the ledger may tell otherwise."""
+        opened, self._opened, self._snapshot = self._opened, None, None
+        if opened is not None:
+            opened.__exit__(kind, error, trace)
+
+
+class _Reading:
+    """One read; only an error closes the view."""
+
+    def __init__(self, ledger: OneViewLedger) -> None:
+        self._ledger = ledger
+
+    def __enter__(self) -> Snapshot:
+        return self._ledger.look()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and error is not None:
+            self._ledger.fail(kind, error, trace)
