@@ -319,23 +319,19 @@ def _remote(config: Config, patience: float | None = None) -> Authority | None:
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
     """Return where the credential is that an authority elsewhere is asked with; None where there is none.
 
-    What is named counts first, by descriptor or file; then what systemd has put there (`jitid-credential` of
-    LoadCredential=); then that of the agent in whose name this runs under `jitid run`.
+    What is named counts first, by descriptor or file; then that of the agent in whose name this runs under `jitid run`;
+    then what systemd has put there (`jitid-credential` of LoadCredential=).
     """
     from jitid.authority.bearer import DescriptorBearer, FileBearer
 
     if config.credential_fd is not None:
         return DescriptorBearer(config.credential_fd)
-    named = config.text("remote_credential_file")
-    if named is not None:
+    named = config.text("remote_credential_file") or environ.get("JITID_TOKEN_FILE")
+    if named:
         return FileBearer(named)
     given = environ.get("CREDENTIALS_DIRECTORY")
-    if given:
-        place = os.path.join(given, "jitid-credential")
-        if os.path.lexists(place):
-            return FileBearer(place, systemd=True)
-    own = environ.get("JITID_TOKEN_FILE")
-    return FileBearer(own) if own else None
+    place = os.path.join(given, "jitid-credential") if given else None
+    return FileBearer(place, systemd=True) if place is not None and os.path.lexists(place) else None
 
 
 def is_database(config: Config) -> bool:

@@ -16,13 +16,15 @@ from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
 from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
-from jitid.errors import RefusedError
+from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Filter, Selection
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.ledger.protocol import Ledger, Snapshot
+    from jitid.ledger.records import Names
+    from jitid.secret import Secret
 
 
 class Duty(NamedTuple):
@@ -48,7 +50,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.Renew: _for("issuer", anybody=True),
     ops.AbandonRenewal: _for(own=True),
     ops.HandBack: _for(anybody=True),
-    ops.Verify: _for("verifier", "responder", "auditor", reads=True),
+    ops.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
     uses.Authorize: _for("verifier"),
     # The subject's token says who delegates; without an actor's token the caller is who acts.
     tokens.Exchange: _for("issuer", anybody=True),
@@ -56,7 +58,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # It looks who asks: holding a token that somebody presented gives no right to end it.
     tokens.RevokeToken: _for("responder", anybody=True),
     ops.PublishKeys: _for(anybody=True, reads=True),
-    ops.Inspect: _for("responder", "auditor", reads=True),
+    ops.Inspect: _for("responder", "auditor", own=True, reads=True),
     ops.Trace: _for("responder", "auditor", reads=True),
     ops.AddLeaks: _for("responder"),
     ops.ListLeaks: _for("responder", "auditor", reads=True),
@@ -142,7 +144,7 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
         return
     if duty.own:
         with ledger.read() as snapshot:
-            if _is_own(snapshot, caller, operation):
+            if _is_own(snapshot, ledger.names, caller, operation):
                 return
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
 
@@ -172,11 +174,20 @@ def _refusal(caller: Caller, roles: frozenset[str], what: str) -> RefusedError:
     )
 
 
-def _is_own(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -> bool:
+def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:
     """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
     match operation:
+        case ops.Verify(token=token):
+            return _is_self(snapshot, ours, caller, token)
+        case ops.Inspect(id=None, token=token) if token is not None:
+            return _is_self(snapshot, ours, caller, token)
+        case ops.Inspect(id=id_, token=None) if id_ is not None:
+            return _was_issued(snapshot, caller, id_)
         case ops.AbandonRenewal(jti=jti):
-            return _was_issued(snapshot, caller, jti)
+            found = snapshot.find_credential("jti", parse_id(jti)[1])
+            return _was_issued(snapshot, caller, jti) or (
+                found is not None and found.id == _identity(snapshot, caller)
+            )
         case ops.Revoke(selection=selection, tokens=tokens):
             # Whoever holds a token may end it, as RFC 7009, section 2.1 has it; a verifier was only shown it.
             if tokens and "verifier" in (caller.roles or ()):
@@ -198,6 +209,28 @@ def _is_own(snapshot: Snapshot, caller: Caller, operation: ops.Operation[Any]) -
             return _concerns(snapshot, caller, ids)
         case _:
             return False
+
+
+def _is_self(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+    """Tell whether a token is of the identity of the agent who asks: one may look at oneself."""
+    own = _identity(snapshot, caller)
+    if own is None:
+        return False
+    from jitid import introspection
+
+    try:
+        # Of the identity, since it may have been renewed between two looks at its file.
+        return introspection.recognise(snapshot, names, token.reveal()).id == own
+    except InvalidCredentialError:
+        return False
+
+
+def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
+    """Return the identity of the agent who asks; None for who is none."""
+    if caller.agent is None or caller.credential is None:
+        return None
+    found = snapshot.find_credential("jti", parse_id(caller.credential)[1])
+    return None if found is None else found.id
 
 
 def _was_issued(snapshot: Snapshot, caller: Caller, id_: str) -> bool:

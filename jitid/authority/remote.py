@@ -14,7 +14,10 @@ from jitid.authority import operations as ops
 from jitid.authority.channel import Answer, Channel, LostError, new_key
 from jitid.authority.extent import is_long
 from jitid.authority.operations import Operation, Result
+from jitid.authority.shapes import UnfitError
+from jitid.authority.shaping import shape_of
 from jitid.authority.token_operations import Exchange
+from jitid.authority.whoami import WhoAmI
 from jitid.errors import (
     ConfigurationError,
     JitidError,
@@ -87,8 +90,20 @@ class RemoteAuthority:
         finally:
             channel.close()
 
+    def whoami(self) -> WhoAmI:
+        """Return who the authority takes its caller for. Raises as `perform` does."""
+        headers = {"Accept-Encoding": "identity", "User-Agent": "jitid"}
+        answer = self._done("GET", "/v1/whoami", None, headers, self._channel, safe=True)
+        document = _document(answer)
+        try:
+            return cast("WhoAmI", shape_of(WhoAmI, request=False).decode(document))
+        except UnfitError as error:
+            raise ConfigurationError(
+                f"the authority tells in no way that this jitid understands who asks: {error}",
+                "both sides have to be of about the same version: jitid --version",
+            ) from None
+
     def _answer(self, operation: Operation[Any], body: bytes, channel: Channel) -> Answer:
-        """Return the answer to a request that was done; tries again where that is safe and may help."""
         headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
@@ -98,15 +113,30 @@ class RemoteAuthority:
         if keyed:
             headers["Idempotency-Key"] = new_key()
         safe = keyed or guarding.reads(operation) or isinstance(operation, _AGAIN)
-        name = type(operation).__name__
+        kind = type(operation)
+        path = f"/v1/operations/{kind.__name__}"
+        return self._done("POST", path, body, headers, channel, safe=safe, long=is_long(kind))
+
+    def _done(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        channel: Channel,
+        *,
+        safe: bool,
+        long: bool = False,
+    ) -> Answer:
+        """Return the answer to a request that was done; try again where that is `safe` and may help."""
         end = time.monotonic() + self._timeout
         for pause in (*_PAUSES, None):
             # Read for each try: it may have been replaced by its successor meanwhile.
             if self._bearer is not None:
                 headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
-            seconds = _LONG if is_long(type(operation)) else max(end - time.monotonic(), 0.001)
+            seconds = _LONG if long else max(end - time.monotonic(), 0.001)
             try:
-                answer = channel.ask("POST", f"/v1/operations/{name}", body, headers, seconds=seconds)
+                answer = channel.ask(method, path, body, headers, seconds=seconds)
                 refusal = _refusal(answer)
             except LostError as error:
                 refusal = _Refusal(error, undone=not error.sent)

@@ -36,6 +36,9 @@ ON_EXIT = ("revoke", "keep")
 CONSUMED = frozenset({"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE"})
 """What said who this identity is, and must not say the same of those that the command asks for."""
 
+_PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_REMOTE_CREDENTIAL_FILE"})
+"""What says where to ask, one way or the other, and with what: the command has a credential of its own."""
+
 
 def run(
     given: Globals,
@@ -184,7 +187,7 @@ class _Start:
         )
         _tell(self._given, issued, self._variable)
         self._place.put(self.hold.token)
-        environment = {name: value for name, value in os.environ.items() if name not in CONSUMED}
+        environment = {name: value for name, value in os.environ.items() if name not in CONSUMED | _PLACES}
         environment |= self._surroundings() | self.hold.environment()
         if self._variable is not None:
             environment[self._variable] = self.hold.token
@@ -196,7 +199,12 @@ class _Start:
     def _surroundings(self) -> dict[str, str]:
         """Return what lets a `jitid` inside find the same ledger and the same settings, wherever it runs."""
         config = self._given.config()
-        found = {"JITID_LEDGER": config.ledger}
+        if config.remote is not None:
+            found = {"JITID_REMOTE": config.remote}
+            if (authorities := config.text("remote_ca")) is not None:
+                found["JITID_REMOTE_CA"] = authorities
+        else:
+            found = {"JITID_LEDGER": config.ledger}
         if self._given.config_file is not None:
             found["JITID_CONFIG"] = config.path
         if self._given.profile is not None:

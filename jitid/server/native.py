@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from jitid import strictjson
+from jitid import __version__, strictjson
 from jitid.authority import codec
 from jitid.authority.annotations import operations
 from jitid.authority.extent import is_long
+from jitid.authority.shaping import shape_of
+from jitid.authority.whoami import WhoAmI
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
-from jitid.server.openapi import OPERATIONS, document
+from jitid.server.openapi import OPERATIONS, WHOAMI, document
 from jitid.server.record import record_of
 
 if TYPE_CHECKING:
@@ -47,6 +50,10 @@ def routes(service: Service) -> list[BaseRoute]:
         answer = await service.call(request, lambda authority, _: _answer(authority, name, body), long=long)
         return Response(answer, headers=_NOT_KEPT, media_type="application/json")
 
+    async def whoami(request: Request) -> Response:
+        told = await service.call(request, lambda _, caller: _whoami(service, caller))
+        return Response(dumps(told), headers=_NOT_KEPT, media_type="application/json")
+
     async def openapi(_request: Request) -> Response:
         if not told:
             told.append(dumps(document(service.base_url)))
@@ -54,6 +61,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
     return [
         Route(f"{OPERATIONS}/{{name}}", perform, methods=["POST"]),
+        Route(WHOAMI, whoami, methods=["GET"]),
         Route("/v1/openapi.json", openapi, methods=["GET"]),
     ]
 
@@ -81,6 +89,21 @@ def _operation(name: str, body: bytes) -> Operation[object]:
     except UsageError as error:
         error.message += "; nothing was done"
         raise
+
+
+def _whoami(service: Service, caller: Caller) -> dict[str, Any]:
+    found = WhoAmI(
+        caller.name,
+        tuple(sorted(caller.roles or ())),
+        caller.delegator,
+        caller.proof,
+        caller.agent,
+        service.issuer,
+        int(time.time()),
+        __version__,
+    )
+    told: dict[str, Any] = shape_of(WhoAmI, request=False).encode(found)
+    return told
 
 
 def _answer(authority: Authority, name: str, body: bytes) -> bytes:

@@ -8,8 +8,11 @@ from jitid import __version__
 from jitid.authority import codec
 from jitid.authority.annotations import operations
 from jitid.authority.shapes import Definitions, Schema
+from jitid.authority.shaping import shape_of
+from jitid.authority.whoami import WhoAmI
 
 OPERATIONS = "/v1/operations"
+WHOAMI = "/v1/whoami"
 
 _STATUSES = {
     "400": "The request cannot be meant. Nothing was done.",
@@ -65,6 +68,7 @@ def document(base_url: str) -> dict[str, Any]:
     """Return the document; `base_url` is how clients reach the service."""
     definitions: Definitions = {"Error": _ERROR}
     paths = {f"{OPERATIONS}/{name}": {"post": _operation(name, definitions)} for name in codec.names()}
+    paths[WHOAMI] = {"get": _whoami(definitions)}
     failures = {
         code: {
             "description": words,
@@ -94,6 +98,18 @@ def document(base_url: str) -> dict[str, Any]:
                     "its audience. Over a Unix socket the kernel tells who asks.",
                 }
             },
+        },
+    }
+
+
+def _whoami(definitions: Definitions) -> dict[str, Any]:
+    answer = shape_of(WhoAmI, request=False).schema(definitions)
+    return {
+        "operationId": "whoami",
+        "summary": "Tell whom this authority takes its caller for.",
+        "responses": {
+            "200": {"description": "The caller.", "content": {"application/json": {"schema": answer}}},
+            **{code: {"$ref": f"#/components/responses/Error{code}"} for code in _STATUSES},
         },
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jitid.authority import approval_operations as approvals
@@ -195,3 +197,29 @@ def test_what_cannot_be_told_is_counted_on(world: World) -> None:
 
 def test_whoever_has_the_files_may_do_anything(world: World) -> None:
     ask(world, Caller("tester", None), ops.RotateKey(algorithm="EdDSA"))
+
+
+def test_an_agent_may_look_at_itself_and_at_nobody_else(world: World) -> None:
+    own = issue(world, caller("user:bob"), delegator=None)
+    other = issue(world, caller("user:carol"), delegator=None, task="T2")
+    agent = caller("agent:agent", delegator=None, agent="agent", credential=own.credentials[0].jti)
+    assert ask(world, agent, ops.Inspect(token=bearer(own))).active
+    assert ask(world, agent, ops.Verify(token=bearer(own))).id == own.credentials[0].id
+    refused: tuple[ops.Operation[Any], ...] = (
+        ops.Verify(token=bearer(other)),
+        ops.Inspect(token=bearer(other)),
+        ops.Inspect(id=own.credentials[0].id),
+        ops.Inspect(token=Secret.single("nonsense")),
+        ops.Inspect(),
+    )
+    for operation in refused:
+        with pytest.raises(RefusedError):
+            ask(world, agent, operation)
+
+
+def test_who_asked_for_an_identity_may_look_at_it(world: World) -> None:
+    issued = issue(world, caller("user:bob"), delegator=None)
+    inspect = ops.Inspect(id=issued.credentials[0].id)
+    assert ask(world, caller("user:bob"), inspect).active
+    with pytest.raises(RefusedError):
+        ask(world, caller("user:carol"), inspect)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
-from tests.real import Shell
+import pytest
+
+from tests.real import Shell, command
 from tests.serving import Served
 
 
@@ -50,3 +55,103 @@ def test_an_authority_that_is_gone_is_exit_5(client: Shell, served: Served) -> N
     done = client.run("list", "--timeout", "2")
     assert done.returncode == 5
     assert "cannot be reached" in done.stderr
+
+
+def test_a_command_holds_a_credential_that_ends_with_it(client: Shell) -> None:
+    """And what runs inside delegates from it, by its own credential."""
+    inside = 'jitid verify <"$JITID_TOKEN_FILE" >&2 && jitid issue --agent sub --task T1'
+    tools = client.home / "bin"
+    tools.mkdir()
+    script = tools / "jitid"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m jitid "$@"\n')
+    script.chmod(0o755)
+    client.environment["PATH"] = f"{tools}:{client.environment['PATH']}"
+    done = client.run("run", "--task", "T1", "--", "sh", "-c", inside)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
+    assert [(row["agent"], row["depth"], row["state"]) for row in rows] == [
+        ("sub", 1, "revoked"),
+        ("sh", 0, "revoked"),
+    ]
+
+
+def test_what_could_not_be_handed_out_is_ended_there(client: Shell) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("issue", "--task", "T1"),
+            env=client.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 74, done.stderr
+    (row,) = json.loads(client.run("list", "--format", "json").stdout)["items"]
+    assert row["state"] == "revoked"
+
+
+def test_a_sweep_finds_and_ends(client: Shell) -> None:
+    """Findings come piece by piece, and --fix ends what they are about."""
+    token = issue(client, "--delegator", "bob")
+    assert client.run("leak", "add", "--source", "a log", stdin=token).returncode in (0, 9)
+    found = client.run("sweep", "--rule", "leaked-live", "--format", "json")
+    assert found.returncode == 0 or json.loads(found.stdout)
+    fixed = client.run("sweep", "--rule", "leaked-live", "--fix")
+    assert fixed.returncode == 0, fixed.stderr
+    assert client.run("verify", stdin=token).returncode == 8
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "task list",
+        "task show T1",
+        "tree --task T1",
+        "report",
+        "report --format json",
+        "audit log",
+        "audit log --members",
+        "audit head",
+        "audit verify",
+        "audit export",
+        "keys list",
+        "keys jwks",
+        "keys rotate",
+        "leak list",
+        "agent list",
+        "agent classify",
+        "agent suggest --task T1",
+        "delegator add carol",
+        "delegator list",
+        "approve list",
+        "audit log --action s3:GetObject",
+    ],
+)
+def test_a_verb_answers_as_beside_the_ledger(client: Shell, line: str) -> None:
+    issue(client)
+    done = client.run(*line.split())
+    assert done.returncode == 0, done.stderr
+
+
+def test_use_is_recorded_there(client: Shell) -> None:
+    token = issue(client, "--scope", "s3:GetObject")
+    done = client.run("authorize", "--action", "s3:GetObject", "--resource", "bucket", stdin=token)
+    assert done.returncode == 0, done.stderr
+    batch = json.dumps({"token": token, "action": "s3:GetObject", "resource": "b"}) + "\n"
+    done = client.run("authorize", "--batch", stdin=batch * 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"decision": "allow"') == 2
+
+
+def test_a_trace_finds_whose_credential_a_string_is(client: Shell) -> None:
+    token = issue(client)
+    done = client.run("trace", "-", "--format", "json", stdin=f"log {token} log\n")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"][0]["match"] == "jwt"
+
+
+@pytest.mark.parametrize("line", ["schedule cron", "serve", "policy show"])
+def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, line: str) -> None:
+    done = client.run(*line.split())
+    assert done.returncode == 2
+    assert "beside the ledger" in done.stderr

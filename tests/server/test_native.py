@@ -130,6 +130,12 @@ def test_a_denial_tells_what_the_command_line_tells(served: Served) -> None:
     assert answer.json["error"]["rules"]
 
 
+def test_a_caller_is_told_whom_the_authority_takes_them_for(served: Served) -> None:
+    told = served.ask("GET", "/v1/whoami").json
+    assert (told["delegator"], told["proof"]) == ("user:alice", "os-user")
+    assert "responder" in told["roles"]
+
+
 def test_nobody_is_served_whom_nothing_proves(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         for headers in ({}, {"authorization": "Bearer nonsense"}, {"authorization": "Basic eDp5"}):
@@ -141,7 +147,9 @@ def test_nobody_is_served_whom_nothing_proves(tmp_path: Path) -> None:
 def test_the_document_describes_every_operation(served: Served) -> None:
     """By OpenAPI's own schema as well, as far as it is there."""
     document = served.ask("GET", "/v1/openapi.json").json
-    assert {path.rpartition("/")[2] for path in document["paths"]} == set(codec.names())
+    asked = {path.removeprefix("/v1/operations/") for path in document["paths"]}
+    assert asked == {*codec.names(), "/v1/whoami"}
     for path in document["paths"].values():
-        assert path["post"]["summary"]
+        (method,) = path.values()
+        assert method["summary"]
     real.module("openapi_spec_validator").validate(document)
