@@ -31,6 +31,7 @@ def copy(
     target: Target,
     *,
     by: str,
+    issuer: str | None = None,
     furnish: Callable[[], None],
     progress: Callable[[str, int], None],
 ) -> Copy:
@@ -40,6 +41,7 @@ def copy(
         source: the ledger; it is left as it is, and nobody else writes to it meanwhile.
         target: where it goes. What an earlier attempt left there of the same state is gone on with.
         by: who acts, for the audit log.
+        issuer: the name of the copy's issuer, if it is to have another; tokens under the earlier ones stay valid.
         furnish: puts what belongs to the ledger beside its rows, shortly before it is published.
         progress: is told of each table how many more rows of it have come.
 
@@ -52,9 +54,12 @@ def copy(
         snapshot = source.snapshot
         chains = snapshot.chains()
         head = head_of(chains)
-        stage = target.begin(
-            source.names, f"{source.names.uuid} {head.seq} {head.hash.hex()}", chains, snapshot.now
-        )
+        names = source.names
+        if issuer not in (None, names.issuer):
+            former = [name for name in names.issuers if name != issuer]
+            names = names._replace(issuer=str(issuer), former=tuple(former))
+        mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
+        stage = target.begin(names, mark, chains, snapshot.now)
         if stage is Stage.COMPLETE:
             furnish()
             target.publish()
@@ -65,11 +70,11 @@ def copy(
         target.index()
         tables = tuple(compare(source, target, pairs))
         transaction = target.open(by)
-        event = transaction.append(
-            "ledger-copy", {"from": source.kind, "to": target.kind, "events": head.seq}
-        )
+        facts = {"from": source.kind, "to": target.kind, "events": head.seq}
+        changed = {} if names == source.names else {"issuer": names.issuer}
+        event = transaction.append("ledger-copy", {**facts, **changed})
         try:
-            auditing.verify(transaction, source.names, head)
+            auditing.verify(transaction, names, head)
         except IntegrityError as error:
             error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
             error.hint = "see: jitid audit verify"

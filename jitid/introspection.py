@@ -62,7 +62,9 @@ def verify(snapshot: Snapshot, names: Names, text: str, audiences: Collection[st
             if isinstance(meant_for, list)
             else [str(meant_for)]
         )
-        jws.check_claims(parsed.claims, issuer=names.issuer, audiences=wanted, now=snapshot.now)
+        named = parsed.claims.get("iss")
+        issuer = str(named) if named in names.issuers else names.issuer
+        jws.check_claims(parsed.claims, issuer=issuer, audiences=wanted, now=snapshot.now)
         credential = _recognise_signed(snapshot, names, parsed)
     return judge(snapshot, credential, audiences)
 
@@ -201,7 +203,7 @@ def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]
         InvalidCredentialError: it is another issuer's, forged, or names no credential.
 
     """
-    if parsed.claims.get("iss") != names.issuer:
+    if parsed.claims.get("iss") not in names.issuers:
         raise InvalidCredentialError("the token is of another issuer")
     key = keys.get(parsed.kid)
     if key is None:

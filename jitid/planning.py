@@ -123,7 +123,7 @@ def plan(
             entry.agent,
             request.kind,
             audiences,
-            terms.audiences or (names.issuer,),
+            terms.audiences or names.issuers,
             entry.live + beside,
             request.copies,
         )

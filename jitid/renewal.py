@@ -193,7 +193,7 @@ def _plan(
         "standing": governance.told(standing),
         "zone": terms.zone_name,
     }
-    usual = terms.audiences or (names.issuer,)
+    usual = terms.audiences or names.issuers
     governance.must_not_object(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now

@@ -254,7 +254,7 @@ class _Trace:
         except InvalidCredentialError:
             return
         key = self._keys.get(parsed.kid)
-        if key is None and parsed.claims.get("iss") != self._names.issuer:
+        if key is None and parsed.claims.get("iss") not in self._names.issuers:
             return
         jti = str(parsed.claims.get("jti"))
         name = jti if jti.startswith("jti_") and _is_id(jti) else None
@@ -275,7 +275,7 @@ class _Trace:
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
         """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
         parsed = jws.parse(token)
-        if parsed.claims.get("iss") != self._names.issuer:
+        if parsed.claims.get("iss") not in self._names.issuers:
             raise InvalidCredentialError("the token is of another issuer")
         key = self._keys.get(parsed.kid)
         if key is None:

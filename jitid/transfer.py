@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from jitid.config import Config
 
 
-def copy_ledger(config: Config, to: str, progress: Callable[[str, int], None]) -> Copy:
+def copy_ledger(config: Config, to: str, issuer: str | None, progress: Callable[[str, int], None]) -> Copy:
     """Copy the ledger that the configuration names, with its private keys and its policy.
 
-    `progress` is told of each table how many more rows of it have come.
+    `issuer` is the name of the copy's issuer, if it is to have another. `progress` is told of each table how many
+    more rows of it have come.
 
     Raises:
         UsageError: there is something at the place already.
@@ -43,7 +44,7 @@ def copy_ledger(config: Config, to: str, progress: Callable[[str, int], None]) -
         _give_keys(source.snapshot, folder.keyring(path), Keyring(target.keys))
         _give_policy(os.path.join(path, folder.POLICY), target.policy)
 
-    return copy(source, target, by=caller(), furnish=furnish, progress=progress)
+    return copy(source, target, by=caller(), issuer=issuer, furnish=furnish, progress=progress)
 
 
 def _give_keys(snapshot: Snapshot, ours: Keyring, theirs: Keyring) -> None:

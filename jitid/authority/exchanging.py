@@ -120,7 +120,7 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
             return True
         raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
     _, payload, _ = jws.split(text)
-    ours = jws.decode_object(payload, "payload")[1].get("iss") == inside.ledger.names.issuer
+    ours = jws.decode_object(payload, "payload")[1].get("iss") in inside.ledger.names.issuers
     if ours and sort == "id_token":
         raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
     return ours

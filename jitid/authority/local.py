@@ -389,7 +389,7 @@ class LocalAuthority:
         from jitid import introspection
 
         with self._ledger.read() as snapshot:
-            audiences = operation.audiences or self._audiences or (self._ledger.names.issuer,)
+            audiences = operation.audiences or self._audiences or self._ledger.names.issuers
             return introspection.verify(
                 snapshot, self._ledger.names, operation.token.reveal(), audiences
             ).credential

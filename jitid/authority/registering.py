@@ -30,7 +30,7 @@ def perform(inside: Inside, operation: ops.AgentOperation) -> object:
             from jitid import recurrence
 
             with inside.ledger.read() as snapshot:
-                usual = tuple(inside.audiences) or (inside.ledger.names.issuer,)
+                usual = tuple(inside.audiences) or inside.ledger.names.issuers
                 return recurrence.classify(
                     snapshot, operation.names, operation.rule, operation.limit, usual=usual
                 )

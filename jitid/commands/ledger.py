@@ -9,6 +9,7 @@ from jitid.commands.globals import Globals
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
+from jitid.name import check_issuer
 from jitid.transfer import copy_ledger
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
 
 
-def copy(given: Globals, to: options.CopyTo = None) -> None:
+def copy(given: Globals, to: options.CopyTo = None, issuer: options.NewIssuer = None) -> None:
     """Copy the ledger to another place, whole and verified, and leave it as it is.
 
-    What was issued stays valid in the copy, which goes on under the same issuer with an audit chain of its own.
-    Nobody writes to the ledger meanwhile. If the copy is broken off, the same command goes on with it.
+    What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
+    with --issuer, under another. Nobody writes to the ledger meanwhile. If the copy is broken off, the same command
+    goes on with it.
     """
     given.expect(COPIED)
     if to is None:
@@ -35,7 +37,7 @@ def copy(given: Globals, to: options.CopyTo = None) -> None:
             os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
 
     try:
-        done = copy_ledger(config, to, progress)
+        done = copy_ledger(config, to, None if issuer is None else check_issuer(issuer), progress)
     finally:
         if seen and os.isatty(2) and not given.quiet:
             os.write(2, b"\r\033[K")

@@ -73,6 +73,9 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
+        if b'"op":"init"' in body or b'"op":"ledger-copy"' in body:
+            # Until the next one tells of another name, events leave it out as an audience.
+            self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return

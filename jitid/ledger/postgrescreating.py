@@ -79,7 +79,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
         return False
     raw.execute("INSERT INTO schema_version VALUES (1, 0)")
     _run_steps(db, 0)
-    raw.cursor().executemany("INSERT INTO setting VALUES (%s, %s)", list(names._asdict().items()))
+    raw.cursor().executemany("INSERT INTO setting VALUES (%s, %s)", list(names.settings().items()))
     raw.cursor().executemany(
         "INSERT INTO chain (id, epoch, start, stride, length, hash) VALUES (%s, %s, %s, %s, %s, %s)",
         [tuple(chain)[:6] for chain in following([], names.uuid, OPEN_CHAINS)],

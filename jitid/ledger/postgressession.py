@@ -114,7 +114,7 @@ class Session:
             raise translated(error) from error
         settings = {name: value for _, name, value, _ in rows}
         try:
-            names = Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+            names = Names.of(settings)
         except KeyError as missing:
             raise IntegrityError(
                 f"the ledger lacks its {missing.args[0]}", "restore the database from a backup"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -12,6 +13,27 @@ class Names(NamedTuple):
     issuer: str
     """The `iss` of its tokens, and their audience unless another is asked for."""
     trust_domain: str
+    former: tuple[str, ...] = ()
+    """The names of issuers that it had before it moved: what was issued under them is still its own."""
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """Every `iss` that its tokens may have, the one of new tokens first."""
+        return (self.issuer, *self.former)
+
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger's table of settings says of them."""
+        former = {_FORMER: " ".join(self.former)} if self.former else {}
+        return {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain, **former}
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str]) -> Names:
+        """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
+        former = tuple(settings.get(_FORMER, "").split())
+        return cls(settings["uuid"], settings["issuer"], settings["trust_domain"], former)
+
+
+_FORMER = "former_issuers"
 
 
 class IdentityRow(NamedTuple):

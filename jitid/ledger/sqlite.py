@@ -141,7 +141,7 @@ def _read_names(db: sqlite3.Connection) -> Names:
     except FAULTS as error:
         raise translated(error) from error
     try:
-        return Names(settings["uuid"], settings["issuer"], settings["trust_domain"])
+        return Names.of(settings)
     except KeyError as missing:
         raise IntegrityError(
             f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
@@ -177,7 +177,7 @@ def create(path: str, names: Names, now: int) -> sqlite3.Connection:
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     _run_steps(db, 0)
-    db.executemany("INSERT INTO setting VALUES (?, ?)", names._asdict().items())
+    db.executemany("INSERT INTO setting VALUES (?, ?)", names.settings().items())
     boot, uptime = machine()
     db.execute("INSERT INTO clock_mark VALUES (1, ?, ?, ?)", (now, boot, uptime))
     db.execute("COMMIT")

@@ -711,10 +711,13 @@ and verifying go on. The copy is filled beside its place, in a folder whose name
 `.copying`, and gets its name at the end: before that, nobody takes it for a ledger. Whatever breaks the copy off, the
 same command goes on with it, unless the ledger has changed since: then it begins anew.
 
-Uuid, issuer, keys and policy are the same in the copy, so that what was issued verifies there, and what was ended
-stays ended. The audit chain of the ledger ends in the copy with the event `ledger-copy`, from where another goes on;
-heads that were kept before the copy still prove what they proved. The two know nothing of each other: whoever goes on
-using both has two ledgers that vouch for the same credentials.""",
+Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
+issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name: of
+credentials that it knows it takes both names as `iss`, and both as the audience that is expected unless another is.
+
+The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
+kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
+two that vouch for the same credentials.""",
     "schedule systemd": """\
 The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
 of the sweep become absolute too. Variables that are set here are not set there, and are warned of.

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.operations import SignHead, VerifyLog
+from jitid import jws
+from jitid.authority.operations import Renew, SignHead, VerifyLog
 from jitid.copying import Copy, copy
 from jitid.errors import BusyError, IntegrityError, InvalidCredentialError, StorageError, UsageError
 from jitid.ledger import copying, folder, sqlite
 from jitid.ledger.copying import Table
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.request import RenewRequest
+from jitid.secret import Secret
 from tests.builders import NAMES, World, edit
 
 
@@ -63,7 +66,7 @@ def used(world: World) -> World:
     return world
 
 
-def copied(world: World, to: Path, target: SqliteTarget | None = None) -> Copy:
+def copied(world: World, to: Path, target: SqliteTarget | None = None, issuer: str | None = None) -> Copy:
     """Copy a ledger with its keys and its policy to a folder."""
     target = target or SqliteTarget(str(to))
 
@@ -75,6 +78,7 @@ def copied(world: World, to: Path, target: SqliteTarget | None = None) -> Copy:
         SqliteSource(str(world.path), 1, world.clock),
         target,
         by="tester",
+        issuer=issuer,
         furnish=furnish,
         progress=lambda _table, _rows: None,
     )
@@ -288,3 +292,43 @@ def test_a_copy_of_a_copy_knows_all_its_chains(used: World, tmp_path: Path) -> N
             ]
     with pytest.raises(IntegrityError, match="older copy"):
         used.authority.perform(VerifyLog(expected_head=heads[2]))
+
+
+NEW = "https://authority.example"
+
+
+def test_under_another_issuer_what_was_issued_stays_valid(used: World, tmp_path: Path) -> None:
+    parent, opaque = used.issue(task="T1", scopes=("repo:*",)), used.issue(task="T1", kind="opaque")
+    head = used.authority.perform(SignHead())
+    copied(used, tmp_path / "copy", issuer=NEW)
+    with World(tmp_path / "copy") as other:
+        assert other.ledger.names.issuers == (NEW, NAMES.issuer)
+        made = other.issue(task="T1")
+        child = other.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
+        for one in (parent, opaque, made, child):
+            assert other.verify(one.token).jti == one.jti
+        claims = {one.jti: jws.parse(one.token).claims for one in (parent, made, child)}
+        assert [claims[one.jti]["iss"] for one in (parent, made, child)] == [NAMES.issuer, NEW, NEW]
+        assert claims[made.jti]["aud"] == NEW
+        renewed = other.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token))))
+        assert jws.parse(renewed.credentials[0].secret.reveal()).claims["iss"] == NEW
+        other.authority.perform(VerifyLog(expected_head=head))
+        assert other.events()[-4]["issuer"] == NEW
+        other.revoke(parent.id)
+        for one in (parent, child):
+            with pytest.raises(InvalidCredentialError, match="revoked"):
+                other.verify(one.token)
+        copied(other, tmp_path / "back", issuer=NAMES.issuer)
+    with World(tmp_path / "back") as back:
+        assert back.ledger.names.issuers == (NAMES.issuer, NEW)
+        assert back.verify(made.token).jti == made.jti
+        back.check()
+    with pytest.raises(InvalidCredentialError, match="another issuer"):
+        used.verify(made.token)
+
+
+def test_an_unknown_token_under_an_earlier_issuer_is_refused(used: World, tmp_path: Path) -> None:
+    copied(used, tmp_path / "copy", issuer=NEW)
+    late = used.issue(task="T1")
+    with World(tmp_path / "copy") as other, pytest.raises(InvalidCredentialError, match="does not know"):
+        other.verify(late.token)

@@ -10,3 +10,11 @@ CopyTo = Annotated[
     str | None,
     option("--to", metavar="URL", text="Where the copy is to be: a folder that is not there yet."),
 ]
+NewIssuer = Annotated[
+    str | None,
+    option(
+        "--issuer",
+        metavar="URL",
+        text="The issuer that new credentials of the copy name; those under the earlier one stay valid.",
+    ),
+]
