@@ -104,6 +104,8 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
             f"{quote(stated.name)} is in the directory already; nothing was changed",
             f"jitid delegator change {stated.name}",
         )
+    if isinstance(stated.external, str) and transaction.known_outside([stated.external]):
+        raise UsageError("somebody in the directory has that external id already; nothing was changed")
     new = _resolved(transaction, merged(stated, None, transaction.now))
     _must_be_free(transaction, new)
     transaction.put_delegators([new])

@@ -310,7 +310,7 @@ BY_FIELD: Mapping[str, Form] = {
     "Inspect.id": ID,
     "HandBack.id": ID,
     "Explain.id": ID,
-    "ListTasks.state": FILTER,
+    "ListTasks.state": among("open", "overdue", "ended"),
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),
@@ -380,6 +380,10 @@ MOST: Mapping[str, int] = {
     "ReplayDecisions.new": 10_000,
 }
 """How many values lists have at most, where it is not `MOST_ITEMS`."""
+
+
+LEAST: Mapping[str, int] = {"Issue.requests": 1, "Authorize.asked": 1}
+"""How many values lists have at least, where it is not none."""
 
 
 def _request(value: IssueRequest) -> IssueRequest:

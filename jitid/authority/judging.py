@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import policy_operations as ops
-from jitid.errors import NotFoundError, UsageError
+from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.storedpolicy import kept
 from jitid.text import quote
 
@@ -29,9 +29,12 @@ def perform(inside: Inside, operation: PolicyOperation[Any]) -> object:
                 from jitid import replaying
                 from jitid.policy.cedar import Policy
 
-                return replaying.replay(
-                    snapshot, inside.ledger.names.issuer, Policy(given.old), Policy(given.new), given.since
-                )
+                try:
+                    policies = Policy(given.old), Policy(given.new)
+                except ConfigurationError as error:
+                    # Whoever asks has brought them along; they are none of this authority's.
+                    raise UsageError(error.message, error.hint) from None
+                return replaying.replay(snapshot, inside.ledger.names.issuer, *policies, given.since)
             case ops.Explain():
                 from jitid import explaining
 

@@ -175,7 +175,7 @@ class FindsShape:
             prints = pairs({"type": "string", "pattern": "^[0-9a-f]{64}$"})
             texts = {
                 "cut": pairs(_ID),
-                "ids": pairs({"type": "string", "maxLength": 44}),
+                "ids": pairs(_TOKEN),
                 "guessed": pairs(_ID),
                 "signed": pairs(_TOKEN),
                 "foreign": pairs(_TOKEN),
@@ -255,7 +255,10 @@ def _print(raw: Any, name: str) -> bytes:
 
 
 def _text(raw: Any, name: str) -> str:
-    if type(raw) is not str or len(raw) > 16_384:
+    if name in ("cut", "guessed"):
+        if type(raw) is not str or not re.fullmatch("(jti|jid)_[0-9a-v]{26}", raw):
+            raise _unfit("an id is wanted", name)
+    elif type(raw) is not str or len(raw) > 16_384:
         raise _unfit("a text of at most 16384 characters is wanted", name)
     return raw
 

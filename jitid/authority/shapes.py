@@ -193,10 +193,13 @@ class Absent:
 class Array:
     """Several values of one type."""
 
-    def __init__(self, item: Shape, make: Callable[[Iterable[Any]], Any], most: int | None = None) -> None:
+    def __init__(
+        self, item: Shape, make: Callable[[Iterable[Any]], Any], most: int | None = None, least: int = 0
+    ) -> None:
         self._item = item
         self._make = make
         self._most = most
+        self._least = least
 
     def encode(self, value: Iterable[Any]) -> list[Any]:
         encode = self._item.encode
@@ -208,6 +211,8 @@ class Array:
             raise UnfitError("an array is wanted")
         if self._most is not None and len(raw) > self._most:
             raise UnfitError(f"it has {len(raw)} items, more than {self._most}")
+        if len(raw) < self._least:
+            raise UnfitError(f"it has {len(raw)} items, fewer than {self._least}")
         decode = self._item.decode
         found: list[Any] = []
         try:
@@ -218,8 +223,10 @@ class Array:
         return self._make(found)
 
     def schema(self, definitions: Definitions) -> Schema:
-        most = {} if self._most is None else {"maxItems": self._most}
-        return {"type": "array", "items": self._item.schema(definitions), **most}
+        bounds = {} if self._most is None else {"maxItems": self._most}
+        if self._least:
+            bounds["minItems"] = self._least
+        return {"type": "array", "items": self._item.schema(definitions), **bounds}
 
 
 class Row:

@@ -75,10 +75,11 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
     if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
         return Row([within(each) for each in inside])
     if origin in _ARRAYS:
-        most = None
+        least, most = 0, None
         if request and owner is not None:
             most = forms.MOST.get(f"{owner.__name__}.{field}", forms.MOST_ITEMS)
-        return Array(within(inside[0]), _ARRAYS[origin], most)
+            least = forms.LEAST.get(f"{owner.__name__}.{field}", 0)
+        return Array(within(inside[0]), _ARRAYS[origin], most, least)
     if origin in (dict, Mapping):
         return Table(inside[0], within(inside[1]))
     if kind in (str, int, bytes):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from jitid.auditing import UnreadableHeadError
 from jitid.authority.erring import encode_error
 from jitid.errors import (
     ConfigurationError,
@@ -42,6 +43,8 @@ _STATUSES: tuple[tuple[type[JitidError], int], ...] = (
     (NotFoundError, 404),
     (PartialError, 409),
     (InvalidCredentialError, 422),
+    # The client brought it along.
+    (UnreadableHeadError, 422),
     (StorageError, 503),
     # What is wrong with the configuration of the service is not the client's fault.
     (ConfigurationError, 500),

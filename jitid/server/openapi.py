@@ -58,8 +58,9 @@ _HEADERS = [
     {
         "name": "traceparent",
         "in": "header",
+        # One that is malformed is no error, but none at all (W3C Trace Context, section 3.2.2), so it has no pattern.
         "description": "What the request belongs to (W3C Trace Context); it is kept with the audit event.",
-        "schema": {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+        "schema": {"type": "string"},
     },
 ]
 

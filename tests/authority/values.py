@@ -86,7 +86,8 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
         return st.tuples(*map(within, inside))
     if origin in (tuple, list, Sequence):
         # Some are kept sorted, or each once: one of them is so.
-        found = st.lists(within(inside[0]), max_size=1 if request else 2)
+        least = forms.LEAST.get(f"{owner.__name__}.{field}", 0) if request else 0
+        found = st.lists(within(inside[0]), min_size=least, max_size=1 if request else 2)
         return found.map(tuple) if origin is tuple else found
     if origin in (set, frozenset, AbstractSet):
         return st.sets(within(inside[0]), max_size=2).map(set if origin is set else frozenset)
