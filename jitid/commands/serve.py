@@ -134,11 +134,15 @@ def _tls(said: dict[str, str | None]) -> Tls | None:
 
 
 def _run(given: Globals, plan: Plan) -> None:
+    import resource
+
     from jitid.server.metrics import Metrics
     from jitid.server.supervisor import Supervisor
     from jitid.server.worker import preload, route_paths
 
     preload()
+    # A picture of this process's memory would have secrets in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _raise_descriptors(plan.limits.connections)
     places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
     if plan.unix is not None:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Match, Route
 from jitid.errors import JitidError
 from jitid.server import authzen, discovery, forward, health, native, oauth
 from jitid.server.answers import LimitedError, RequestError, answer_error
+from jitid.server.pace import Pace
 from jitid.server.record import KEY, Record
 from jitid.server.trace import trace_id, traceparent
 
@@ -30,6 +31,22 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 _CLIENT_LEFT = 499
 """What nginx logs of a client that did not wait; nobody gets it as an answer."""
+
+
+_OPEN = frozenset(
+    (
+        "/readyz",
+        "/metrics",
+        "/v1/openapi.json",
+        "/jwks",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/authzen-configuration",
+    )
+)
+"""What needs no credential and costs something."""
+_OPEN_RATE = 200.0
+"""Requests a second of these from one address."""
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -66,6 +83,7 @@ class App:
         self._most = service.limits.requests
         self._log = log
         self._working = 0
+        self._pace = Pace(_OPEN_RATE, 2 * _OPEN_RATE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -94,6 +112,8 @@ class App:
             record.route = route.path
             if self._working > self._most and route.path != "/healthz":
                 raise LimitedError("too many requests are in work here; nothing was done", "try again soon")
+            if route.path in _OPEN:
+                self._keep_pace(scope)
             endpoint = self._direct.get(id(route))
             if endpoint is None:
                 await route.app(scope, receive, send)
@@ -118,6 +138,17 @@ class App:
             bug = JitidError(f"internal error: {type(error).__name__}; this is a bug")
             bug.code = "internal"
             await self._refuse(send, record, bug)
+
+    def _keep_pace(self, scope: Scope) -> None:
+        """Bound what those ask for whom nobody knows. Raises LimitedError."""
+        seconds = self._pace.take(scope["client"][0] if scope["client"] else "")
+        if seconds:
+            raise LimitedError(
+                "too much is asked for without a credential from here; nothing was done",
+                f"ask again in {seconds} s",
+                status=429,
+                seconds=seconds,
+            )
 
     async def _refuse(self, send: Send, record: Record, error: JitidError) -> None:
         record.error = error.code

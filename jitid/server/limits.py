@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from jitid.config import Config
+
+
+_COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "serve_threads")
 
 
 class Limits(NamedTuple):
@@ -37,7 +42,10 @@ class Limits(NamedTuple):
 
 
 def limits_of(config: Config) -> Limits:
-    """Return the bounds that the configuration sets."""
+    """Return the bounds that the configuration sets. Raises ConfigurationError for a bound of nothing."""
+    for name in _COUNTS:
+        if config.number(name) < 1:
+            raise ConfigurationError(f"`{name}` is at least 1", f"jitid config set {name} NUMBER")
     time = float(config.number("serve_time"))
     return Limits(
         body=config.number("serve_body"),

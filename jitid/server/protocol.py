@@ -214,12 +214,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         late = self._in_headers or self._in_body
-        if late or self._busy:
-            self._metrics.count("malformed")
         if late and not self.flow.write_paused:
             self._refuse(RequestError(408, "the request did not arrive in time; nothing was done"))
         elif self._busy:
             # It waits for a client that does not read.
+            self._metrics.count("malformed")
             self.transport.abort()
         else:
             self.deadline = now + _FLUSH
@@ -252,6 +251,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Say why, and end the connection; what is still under way to us is read and thrown away for a moment."""
+        self._metrics.count("malformed")
         self._lingers = True
         self.deadline = monotonic() + _LINGER
         self.pipeline.clear()
