@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace leak approve list tree revoke retire sweep report explain policy task delegator agent audit keys ledger doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys ledger doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -25,6 +25,9 @@ __jitid_table() {
         ;;
     'approve')
         verbs='list show grant deny'
+        ;;
+    'access')
+        verbs='grant list rotate revoke bootstrap'
         ;;
     'agent')
         verbs='register change show list review suspend resume unregister classify suggest'
@@ -110,6 +113,24 @@ __jitid_table() {
     'approve deny')
         options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
         arguments='approvals'
+        ;;
+    'access grant')
+        options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --ttl=nothing --key=files --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event $everywhere"
+        arguments='delegators'
+        ;;
+    'access list')
+        options="--name=delegators --all --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event $everywhere"
+        ;;
+    'access rotate')
+        options="--ttl=nothing --overlap=nothing --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event $everywhere"
+        arguments='access'
+        ;;
+    'access revoke')
+        options="--reason=nothing --field=:ended,event $everywhere"
+        arguments='access+'
+        ;;
+    'access bootstrap')
+        arguments='files'
         ;;
     'list')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque --state=:pending,active,expired,revoked,retired,superseded --live --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --action --resource --context --reason --max --source --at --since --until --limit --group --for --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --to --issuer --every --name --shell
-    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --to --issuer --every --shell
+    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -148,6 +148,7 @@ complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a toke
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
 complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
+complete -c jitid -n '__jitid_at ""' -a access -d 'Let people and services ask an authority, and end that'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
 complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
@@ -192,6 +193,13 @@ complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approv
 complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
 complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+
+# jitid access
+complete -c jitid -n '__jitid_at "access"' -a grant -d 'Let a person or a service ask an authority, and print its bearer'
+complete -c jitid -n '__jitid_at "access"' -a list -d 'List who may ask an authority, the newest first'
+complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Print a new bearer in the place of one, which counts no longer'
+complete -c jitid -n '__jitid_at "access"' -a revoke -d 'End what lets somebody ask: by its id, or all that somebody has'
+complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the credential that lets the first administrator in'
 
 # jitid agent
 complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
@@ -393,6 +401,35 @@ complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; 
 complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
 complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid access grant
+complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
+complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key (JWK, RFC 7517) in FILE; there is no bearer'
+complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
+
+# jitid access list
+complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
+complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also what counts no longer'
+complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield' -d 'Print this field only, one value a line'
+
+# jitid access rotate
+complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old bearer still counts (default: it does not)'
+complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
+
+# jitid access revoke
+complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "access revoke" --field' -l field -r -fka 'ended\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
+
+# jitid access bootstrap
+complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0' -F
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'

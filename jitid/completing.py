@@ -315,6 +315,26 @@ def _approvals(db: sqlite3.Connection, current: str) -> Candidates:
             yield "apr_" + _base32(raw), told
 
 
+def _access(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the ids of access credentials that count, the newest first; nothing in a ledger without any."""
+    first, last = _range(current[len("acc_") :])
+    try:
+        rows = db.execute(
+            """SELECT uid, name, roles FROM access
+                WHERE ended_at IS NULL AND expires_at > :now AND (superseded_at IS NULL OR superseded_at > :now)
+                  AND uid BETWEEN :first AND :last ORDER BY uid DESC LIMIT :most""",
+            {"now": time.time(), "first": first, "last": last, "most": MOST},
+        )
+    except sqlite3.OperationalError:
+        # A schema from before there was one.
+        return
+    for raw, name, roles in rows:
+        if isinstance(raw, bytes) and len(raw) == 16:
+            words = roles.split() if isinstance(roles, str) else []
+            told = ", ".join([name, *filter(_is_name, words)]) if _is_name(name) else ""
+            yield "acc_" + _base32(raw), told
+
+
 def _alike(current: str) -> dict[str, object]:
     # What follows every character of a name ends the range of those that begin alike.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
@@ -335,6 +355,7 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "known": _known,
     "keys": _keys,
     "approvals": _approvals,
+    "access": _access,
 }
 
 WHAT = tuple(_CANDIDATES)

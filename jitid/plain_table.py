@@ -153,6 +153,27 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--reason": ("reason", "text", ""),
         "--delegator-token-file": ("delegator_token_file", "text", ""),
     }, (("request", "text", True),)),
+    "access grant": ({
+        "--role": ("role", "texts", ""),
+        "--ttl": ("ttl", "text", ""),
+        "--key": ("key", "text", ""),
+        "--out": ("out", "text", ""),
+    }, (("name", "text", True),)),
+    "access list": ({
+        "--name": ("name", "text", ""),
+        "--all": ("all_", "flag", ""),
+        "--limit": ("limit", "number", ""),
+    }, ()),
+    "access rotate": ({
+        "--ttl": ("ttl", "text", ""),
+        "--overlap": ("overlap", "text", ""),
+        "--out": ("out", "text", ""),
+    }, (("id_", "text", True),)),
+    "access revoke": ({
+        "--reason": ("reason", "text", ""),
+    }, (("whose", "texts", True),)),
+    "access bootstrap": ({
+    }, (("file", "text", True),)),
     "list": ({
         "--task": ("task", "text", ""),
         "--delegator": ("delegator", "text", ""),

@@ -174,6 +174,8 @@ LOOKING = [
     "audit log --follow --limit 5 -v --members",
     "keys list",
     "keys list -v",
+    "access list",
+    "access list -v",
     "config show --origin",
     "doctor",
     "issue --task TREE --delegator alice --dry-run",

@@ -21,7 +21,7 @@ taken for
 
 All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is
 `id-token`, an issuer of ID tokens (`tests/tokens/issuing.py`). What differs from run
-to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR]
+to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR] [ACC]
 [JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
 the folder of it all.
 
@@ -55,6 +55,7 @@ _VARIABLE = (
     (re.compile(r"\bjid_[0-9a-v]{26}\b"), "[JID]"),
     (re.compile(r"\bjti_[0-9a-v]{26}\b"), "[JTI]"),
     (re.compile(r"\bapr_[0-9a-v]{26}\b"), "[APR]"),
+    (re.compile(r"\bacc_[0-9a-v]{26}\b"), "[ACC]"),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "[UUID]"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "[TIME]"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "[HASH]"),

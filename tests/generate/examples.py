@@ -306,6 +306,37 @@ jitid delegator import people.csv""",
 jitid leak close 1 --reason 'the page was taken down'""",
         ),
     ),
+    "access grant": (
+        Example(
+            "Alice may issue for herself from another machine, for half a day:",
+            "jitid access grant alice > alice.bearer",
+        ),
+        Example(
+            "A gateway verifies, and can do nothing else:",
+            "jitid access grant system:gateway --role verifier --ttl 30d --out gateway.bearer",
+        ),
+        Example(
+            "A launcher proves itself by a key that never leaves it:",
+            "jitid access grant system:launcher --role issuer --key launcher.jwk",
+        ),
+    ),
+    "access list": (
+        Example("Who may ask:", "jitid access list"),
+        Example("What bob ever had:", "jitid access list --name bob --all --format csv"),
+    ),
+    "access rotate": (
+        Example(
+            "The gateway gets a new bearer, and has five minutes to take it:",
+            'jitid access rotate "$ACCESS" --overlap 5m --out gateway.bearer',
+        ),
+    ),
+    "access revoke": (
+        Example("One that leaked:", 'jitid access revoke "$ACCESS" --reason "in a log"'),
+        Example("All that bob has:", "jitid access revoke bob"),
+    ),
+    "access bootstrap": (
+        Example("Before anybody may ask the authority:", "jitid access bootstrap first.bearer"),
+    ),
     "approve list": (
         Example("What waits for the word of security:", "jitid approve list --open --group security"),
         Example("What became of all that was ever asked for:", "jitid approve list --all --format csv"),
@@ -696,6 +727,11 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "leak show": ("leak list", "leak close", "inspect"),
     "leak close": ("leak add", "leak list", "leak show"),
     **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
+    "access grant": ("access list", "access rotate", "access revoke", "serve"),
+    "access list": ("access grant", "access rotate", "access revoke"),
+    "access rotate": ("access grant", "access list", "access revoke"),
+    "access revoke": ("access list", "access rotate", "revoke"),
+    "access bootstrap": ("access grant", "serve"),
     "approve list": ("approve show", "approve grant", "approve deny"),
     "approve show": ("approve list", "approve grant", "approve deny", "issue"),
     "approve grant": ("approve list", "approve show", "approve deny", "config set", "issue"),

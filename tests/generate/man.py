@@ -105,6 +105,8 @@ def _background(verb: str) -> list[str]:
         ("approve", "policy", "explain")
     ):
         return ["jitid-policy.7"]
+    if verb.startswith("access"):
+        return ["jitid-ledger.5"]
     if verb.startswith("audit"):
         return ["jitid-ledger.5", "jitid-promises.7"]
     return ["jitid-ledger.5"] if verb.startswith("keys") else []

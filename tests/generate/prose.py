@@ -251,6 +251,27 @@ the trace that it belongs to. No line has a token, nor a path as it was asked fo
 
 A process that ends is started again. When systemd started it (Type=notify), it is told once it listens, and when it
 ends.""",
+    "access grant": """\
+The roles: `issuer` issues for any delegator, whomever it names; `verifier` verifies tokens and authorizes actions;
+`responder` looks credentials up, traces leaked strings, revokes and retires; `sweeper` sweeps, fixes and reports;
+`auditor` reads everything and changes nothing; `admin` keeps delegators, agents, keys and access. None of them has
+another's duty, and an administrator who is to revoke gets the role responder as well.
+
+What is issued for somebody who came with it has the proof `credential`. A name is that of a person or of a service; an
+agent asks by the credential that it was issued, if that is meant for the authority's issuer.
+
+The ledger keeps the fingerprint of the bearer alone. Whoever has the ledger's own files needs no access; over an
+authority the role admin grants it. It ends at its time, by jitid-access-revoke(1), and with the delegator whose name it
+has (jitid-delegator-disable(1)).""",
+    "access list": """\
+`by` says whether it is a bearer or a key. `ends_at` is when it counts no longer: at its expiry, or before that where
+another has taken its place. `state` is active, expired, revoked, rotated, disabled (with its delegator) or spent (a
+bootstrap credential that has done what it is for).""",
+    "access rotate": """\
+It counts as long as the one before it was to count from its beginning on, unless --ttl says for how long.""",
+    "access bootstrap": """\
+Beside the ledger jitid-access-grant(1) does the same without it: this is for whoever starts an authority where nobody
+sits, and hands FILE over. FILE has mode 0600. Another bootstrap credential ends the one before it.""",
     "approve list": """\
 `missing` are the groups that have still to grant it; it can be used until `usable_until` once all have, which is
 empty before. A grant that has run out, or whose approver was disabled or has left the group, counts no longer, and

@@ -101,6 +101,9 @@ ARGUMENTS = {
         for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")
     },
     "inspect": ["x"],
+    "access grant": ["x"],
+    "access rotate": ["x"],
+    "access revoke": ["x"],
     "approve show": ["x"],
     "approve grant": ["x"],
     "approve deny": ["x"],

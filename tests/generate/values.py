@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from jitid.caller import ROLES
 from jitid.commands import (
+    accessrows,
     actions,
     advising,
     agent,
@@ -57,6 +59,7 @@ Source = Literal[
     "known",
     "keys",
     "approvals",
+    "access",
     "files",
     "folders",
     "command",
@@ -81,6 +84,7 @@ DELEGATORS = Value(sources=("delegators",))
 KNOWN = Value(sources=("known",))
 """Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
+ACCESS = Value(sources=("access",))
 APPROVALS = Value(sources=("approvals",))
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
@@ -95,6 +99,7 @@ def _words(*words: str) -> Value:
 
 
 METAVARS: dict[str, Value] = {
+    "ACCESS": ACCESS,
     "ACTION": NOTHING,
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
@@ -128,6 +133,7 @@ METAVARS: dict[str, Value] = {
     "PATH": FILES,
     "REQUEST": APPROVALS,
     "PROOF": _words(*listing.PROOFS),
+    "ROLE": _words(*ROLES),
     "SCOPE": NOTHING,
     "SHAPE": _words(*tree.SHAPES),
     "SHELL": _words(*SHELLS),
@@ -140,6 +146,7 @@ METAVARS: dict[str, Value] = {
     "VAR": NOTHING,
     "WHAT": _words(*run.ON_EXIT),
     "WHEN": NOTHING,
+    "WHOSE": ACCESS,
 }
 """By what stands for the value in the help; `NAME` may mean anything, and is told by the option."""
 
@@ -161,6 +168,8 @@ VERBS: dict[tuple[str, str], Value] = {
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
     **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
+    **{(f"access {verb}", "NAME"): DELEGATORS for verb in ("grant", "list")},
+    ("access list", "--name"): DELEGATORS,
     ("agent change", "--clear"): _words(*agent.CLEARED),
     ("agent list", "--after"): RECORDS,
     ("agent list", "--state"): _words(*agent.STATES),
@@ -208,6 +217,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak list": leakrows.FIELDS,
     "leak show": leakrows.DETAILS,
     "leak close": leakrows.CLOSED,
+    "access grant": accessrows.GRANTED,
+    "access list": accessrows.FIELDS,
+    "access rotate": accessrows.GRANTED,
+    "access revoke": accessrows.REVOKED,
+    "access bootstrap": (),
     "approve list": approvalrows.FIELDS,
     "approve show": approvalrows.DETAILS,
     "approve grant": approvalrows.DECIDED,

@@ -4,7 +4,58 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
+from jitid.caller import ROLES
 from jitid.commands.options.declaring import option
+
+# access
+AccessName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A person or a service: user:NAME, system:NAME.", show_default=False),
+]
+AccessId = Annotated[
+    str, typer.Argument(metavar="ACCESS", help="The id of an access credential.", show_default=False)
+]
+AccessSubjects = Annotated[
+    list[str],
+    typer.Argument(metavar="WHOSE...", help="Ids of access credentials, or names.", show_default=False),
+]
+BootstrapFile = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="The file to make; it must not be there yet.", show_default=False),
+]
+Roles = Annotated[
+    list[str] | None,
+    option("--role", metavar="ROLE", text=f"What they may do: {', '.join(ROLES)}; repeatable."),
+]
+AccessTtl = Annotated[
+    str | None,
+    option(
+        "--ttl",
+        metavar="DURATION",
+        text="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
+    ),
+]
+AccessKey = Annotated[
+    str | None,
+    option(
+        "--key", metavar="FILE", text="Register the public key (JWK, RFC 7517) in FILE; there is no bearer."
+    ),
+]
+AccessOut = Annotated[
+    str | None, option("--out", metavar="FILE", text="Write the bearer to FILE, mode 0600.")
+]
+Overlap = Annotated[
+    str | None,
+    option(
+        "--overlap",
+        metavar="DURATION",
+        text="How long the old bearer still counts (default: it does not).",
+    ),
+]
+AllAccess = Annotated[bool, option("--all", metavar=None, text="Also what counts no longer.")]
+OfName = Annotated[str | None, option("--name", metavar="NAME", text="Only what this person or service has.")]
 
 # mcp
 OwnTokenFile = Annotated[
