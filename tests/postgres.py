@@ -109,6 +109,11 @@ class Postgres:
             "--locale=C.UTF-8",
         )
 
+    def copy(self, primary: Postgres) -> None:
+        """Make the data that of a standby of `primary`."""
+        source = ("-d", _conninfo(primary))
+        _run(program("pg_basebackup"), "-D", str(self.data), "-R", "-c", "fast", "--no-sync", *source)
+
     def start(self) -> None:
         """Start it, and wait until it answers. The port stays the same from the first start on."""
         for _ in range(5):
@@ -288,6 +293,13 @@ class Cluster:
         self.primary = ahead
         self.wait_for_standbys(1)
 
+    def rejoin(self, dead: Postgres) -> None:
+        """Make a dead node a standby of the primary: a new copy, since it may have what nobody else has."""
+        shutil.rmtree(dead.data)
+        dead.copy(self.primary)
+        dead.start()
+        self.wait_for_standbys(len(self.standbys))
+
     def wait_for_standbys(self, number: int) -> None:
         """Wait until so many standbys stream from the primary: before, no commit is acknowledged."""
         query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
@@ -315,17 +327,7 @@ def cluster(settings: Mapping[str, str] = QUICK) -> Iterator[Cluster]:
             first.initialise()
             first.start()
             for node in others:
-                _run(
-                    program("pg_basebackup"),
-                    "-D",
-                    str(node.data),
-                    "-R",
-                    "-c",
-                    "fast",
-                    "--no-sync",
-                    "-d",
-                    _conninfo(first),
-                )
+                node.copy(first)
                 node.start()
             # From here on; before, no standby was there to wait for. A name that is not there counts for nothing.
             first.execute(

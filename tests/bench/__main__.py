@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import (
+    authority,
     authorize,
     bulk,
     completion,
@@ -49,6 +50,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "governing": governing.rows,
     "replay": replay.rows,
     "reviewing": reviewing.rows,
+    "authority": authority.rows,
 }
 
 

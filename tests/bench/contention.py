@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from tests.bench import ground, peers
-from tests.bench.ground import ROOT, Ground
+from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, at_most, duration, per_second, share, under
 
 _PROCESSES = 8
@@ -34,7 +33,7 @@ def rows(place: Ground) -> Iterator[Row]:
     floors, rates, longest, unfair = [], [], [], []
     for _ in range(max(3, place.rounds // 2)):
         before = peers.fdatasyncs(folder, 2_000)
-        shares = together(folder / "ledger", _PROCESSES, _SECONDS)
+        shares = together(str(folder / "ledger"), _PROCESSES, _SECONDS)
         floors.append(mean((before, peers.fdatasyncs(folder, 2_000))))
         rates.append(sum(one.issues for one in shares) / _SECONDS)
         longest.append(max(one.longest for one in shares))
@@ -47,40 +46,17 @@ def rows(place: Ground) -> Iterator[Row]:
     yield Row("largest share to smallest", Series("", unfair, share), equal, at_most(2.0))
 
 
-def together(ledger: Path, processes: int, seconds: float) -> list[Share]:
+def together(ledger: str, processes: int, seconds: float) -> list[Share]:
     """Let so many processes issue for so many seconds, all from the same moment on."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.contention", str(ledger), str(number), str(seconds)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
-    try:
-        for one in running:
-            assert one.stdout is not None
-            assert one.stdout.readline() == "ready\n"
-        for one in running:
-            assert one.stdin is not None
-            one.stdin.write("go\n")
-            one.stdin.flush()
-        return [Share(*json.loads(one.communicate(timeout=seconds + 60)[0])) for one in running]
-    finally:
-        for one in running:
-            if one.poll() is None:
-                one.kill()
-                one.wait()
+    arguments = [(ledger, str(number), str(seconds)) for number in range(processes)]
+    return [Share(*one) for one in ground.race("tests.bench.contention", arguments, seconds)]
 
 
 def _compete(ledger: str, number: int, seconds: float) -> None:
     authority = ground.authority(Path(ledger))
     wanted = ground.request(number)._replace(task=f"INC-{number}")
     ground.issue(authority, [wanted])
-    print("ready", flush=True)
-    sys.stdin.readline()
+    ground.wait_for_start()
     issues, longest = 0, 0.0
     before = perf_counter()
     until = before + seconds

