@@ -178,9 +178,9 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
     """Tell whether an operation is about nothing but what the caller was issued, opened, asked for or decides on."""
     match operation:
         case ops.Verify(token=token):
-            return _is_self(snapshot, ours, caller, token)
+            return _may_look_at(snapshot, ours, caller, token)
         case ops.Inspect(id=None, token=token) if token is not None:
-            return _is_self(snapshot, ours, caller, token)
+            return _may_look_at(snapshot, ours, caller, token)
         case ops.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
         case ops.AbandonRenewal(jti=jti):
@@ -211,18 +211,16 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return False
 
 
-def _is_self(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
-    """Tell whether a token is of the identity of the agent who asks: one may look at oneself."""
-    own = _identity(snapshot, caller)
-    if own is None:
-        return False
+def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+    """Tell whether a token is of the identity of the agent who asks, or was issued at the request of the caller."""
     from jitid import introspection
 
     try:
         # Of the identity, since it may have been renewed between two looks at its file.
-        return introspection.recognise(snapshot, names, token.reveal()).id == own
+        found = introspection.recognise(snapshot, names, token.reveal()).id
     except InvalidCredentialError:
         return False
+    return found == _identity(snapshot, caller) or _was_issued(snapshot, caller, found)
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:

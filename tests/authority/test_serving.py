@@ -219,7 +219,12 @@ def test_an_agent_may_look_at_itself_and_at_nobody_else(world: World) -> None:
 
 def test_who_asked_for_an_identity_may_look_at_it(world: World) -> None:
     issued = issue(world, caller("user:bob"), delegator=None)
-    inspect = ops.Inspect(id=issued.credentials[0].id)
-    assert ask(world, caller("user:bob"), inspect).active
-    with pytest.raises(RefusedError):
-        ask(world, caller("user:carol"), inspect)
+    looks: tuple[ops.Operation[Any], ...] = (
+        ops.Inspect(id=issued.credentials[0].id),
+        ops.Inspect(token=bearer(issued)),
+        ops.Verify(token=bearer(issued)),
+    )
+    for look in looks:
+        assert ask(world, caller("user:bob"), look)
+        with pytest.raises(RefusedError):
+            ask(world, caller("user:carol"), look)
