@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from jitid import strictjson
 from jitid.authority import codec, guarding
 from jitid.authority import operations as ops
+from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.authority.channel import Answer, Channel, LostError, new_key
 from jitid.authority.extent import is_long
 from jitid.authority.operations import Operation, Result
@@ -37,10 +38,10 @@ _LONG = 900.0
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before another try, as far as the timeout has room for them."""
 
-_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks)
+_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks, RevokeAccess)
 """What changes something and comes to the same when it is done twice."""
 
-_KEYED = (ops.Issue, ops.Renew, Exchange)
+_KEYED = (ops.Issue, ops.Renew, Exchange, GrantAccess, RotateAccess)
 """What the authority knows again by its key: what the first try made is ended, and nothing is issued twice."""
 
 

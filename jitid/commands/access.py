@@ -18,7 +18,7 @@ from jitid.commands import accessrows, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.commands.revoke import check_reason
-from jitid.environment import open_authority, open_or_create_authority
+from jitid.environment import open_authority, open_or_create_authority, open_or_create_local
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
@@ -148,7 +148,7 @@ def bootstrap(given: Globals, file: options.BootstrapFile) -> None:
     It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
     spent. Where somebody has that role already, there is none.
     """
-    authority = open_or_create_authority(given.config(), given.note)
+    authority = open_or_create_local(given.config(), given.note)
     write_bootstrap(authority, file, given.note, accept_clock=given.accept_clock)
 
 
