@@ -313,7 +313,8 @@ jitid leak close 1 --reason 'the page was taken down'""",
         ),
         Example(
             "A gateway verifies, and can do nothing else:",
-            "jitid access grant system:gateway --role verifier --ttl 30d --out gateway.bearer",
+            """jitid access grant system:gateway --role verifier --ttl 30d \\
+    --out gateway.bearer""",
         ),
         Example(
             "A launcher proves itself by a key that never leaves it:",

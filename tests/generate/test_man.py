@@ -167,6 +167,8 @@ $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid con
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
+$ jitid -q access grant bob --out bob.bearer; ACCESS=$(jitid access list --field id)
+$ id-token --keys | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["keys"][0]))' > launcher.jwk
 $ known user:alice; jitid agent register crawler --owner alice --purpose crawling > registered
 """
 
