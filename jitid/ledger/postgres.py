@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import ConflictError, IntegrityError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
 from jitid.ledger.postgressession import Session
-from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, SharedTransaction
+from jitid.ledger.postgreswriting import CHAIN, CLOCK, PostgresTransaction, SharedTransaction
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
 
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from jitid.ledger.condition import Condition
     from jitid.ledger.protocol import Ledger
 
-_CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
-_ONE = f"{CHAIN} WHERE closed_at IS NULL ORDER BY start + length * stride LIMIT 1 FOR UPDATE SKIP LOCKED"
 _THAT_ONE = f"{CHAIN} WHERE id = :id FOR UPDATE"
 _ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"
-_TIME = f"SELECT {_CLOCK}"
+_TIME = f"SELECT {CLOCK}"
 _READ = f"""BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0;
     {_TIME}"""
 _DUE_AT_ONCE = 1_000
@@ -156,25 +154,23 @@ class _Writing:
     def _open_shared(self) -> SharedTransaction:
         session = self._session
         while True:
-            db = self._session.connection()
-            db.begin_pipeline()
-            db.execute("BEGIN")
-            first = db.execute(_ONE)
-            clock = db.execute(_TIME)
-            row = first.fetchone()
-            if row is None:
+            db = session.connection()
+            found = writing.begin_shared(db)
+            if found is not None:
+                *row, now = found
+                now = session.time(now)
+            else:
                 # All are held. Those who wait do so for different ones, so that they do not meet again.
-                row = db.execute(_THAT_ONE, {"id": random.choice(self._session.chains)}).fetchone()  # noqa: S311
-                clock = db.execute(_TIME)
-            if row is None:
-                raise IntegrityError(
-                    "the ledger has no chain that is open", "restore the database from a backup"
-                )
-            now = self._now(clock)
+                row = db.execute(_THAT_ONE, {"id": random.choice(session.chains)}).fetchone()  # noqa: S311
+                if row is None:
+                    raise IntegrityError(
+                        "the ledger lacks an open chain", "restore the database from a backup"
+                    )
+                # Read after the wait.
+                now = self._now(db.execute(_TIME))
             if not session.is_due(now):
                 break
-            db.execute("ROLLBACK")
-            db.end_pipeline()
+            db.script("ROLLBACK")
             with _Writing(session, self._by, self._facts, self._told, shared=False) as closing:
                 closing.changes = False
         return SharedTransaction(
@@ -218,11 +214,7 @@ class _Writing:
         db = self._session.db
         assert db is not None
         try:
-            self._transaction.finish()
-            done = db.execute("COMMIT")
-            db.end_pipeline()
-            if done.statusmessage != "COMMIT":
-                raise StorageError("the transaction failed; nothing was changed", "repeat the command")
+            self._transaction.commit()
         except LostConnectionError as failure:
             self._session.undo()
             self._session.drop()

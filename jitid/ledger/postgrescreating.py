@@ -100,8 +100,7 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
             "kid": signer.kid,
         },
     )
-    transaction.finish()
-    raw.execute("COMMIT")
+    transaction.commit()
     return True
 
 

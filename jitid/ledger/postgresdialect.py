@@ -18,6 +18,7 @@ from psycopg.types.string import StrBinaryDumper
 from jitid.errors import JitidError
 from jitid.ledger.dialect import Dialect
 from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgreslane import Lane
 
 _PIECE = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)|\?|%")
 _JOINED = re.compile(r"\bCROSS JOIN (\w+(?: (?:AS )?\w+)?) ON\b")
@@ -140,6 +141,7 @@ class Connection:
         raw.cursor_factory = Rows
         self.raw = raw
         self.dialect = PostgresDialect()
+        self.lane = Lane(raw)
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
@@ -181,7 +183,7 @@ class Connection:
             cursor = self.raw.execute(sql)
             while cursor.nextset():
                 pass
-            return list(cursor.fetchone() or ()) if cursor.description else []
+            return list(cursor.fetchone() or ()) if cursor.rowcount > 0 else []
         except psycopg.Error as error:
             raise translated(error) from error
 

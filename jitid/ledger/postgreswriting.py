@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.audit import Event
 from jitid.chains import Chain, Held
-from jitid.errors import ConflictError
+from jitid.errors import ConflictError, StorageError
+from jitid.ledger.postgreslane import prepared
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.task import Task
@@ -27,6 +28,8 @@ _REMEMBERED = 10_000
 
 CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
 """The question for the rows of chains that a transaction is made with."""
+_HASH = 5
+"""The place of the hash in such a row."""
 
 _IDENTITY = ("id", "uid", "parent", "depth", "delegator", "proof", "agent", "task", "sensitivity")
 _CREDENTIAL = (
@@ -47,6 +50,28 @@ _CREDENTIAL = (
     "delegator",
     "recurring",
 )
+
+
+_INT, _BYTES, _TEXT = "int8", "bytea", "text"
+_IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT)
+_CREDENTIAL_TYPES = (
+    *(_INT, _BYTES, _INT, _TEXT, _TEXT, _INT, _TEXT, _INT, _INT, _BYTES, _BYTES),
+    *(_INT, _INT, _INT, _INT, _INT),
+)
+_TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
+_CREDENTIAL_PLACES = f"({', '.join(_CREDENTIAL)}) VALUES ({', '.join('?' * len(_CREDENTIAL))})"
+# One statement: each would cost both sides as much as the rows that it writes.
+_TOLD = """e AS (INSERT INTO audit_event VALUES (?, ?, ?))
+    UPDATE chain SET length = ?, hash = ?, last_id = ? WHERE id = ?"""
+_TELL = prepared("tell", f"WITH {_TOLD}", _TOLD_TYPES)
+_ISSUE = prepared(
+    "issue",
+    f"""WITH i AS (INSERT INTO identity VALUES ({", ".join("?" * len(_IDENTITY))})),
+        c AS (INSERT INTO credential {_CREDENTIAL_PLACES}), {_TOLD}""",
+    (*_IDENTITY_TYPES, *_CREDENTIAL_TYPES, *_TOLD_TYPES),
+)
+_BEGIN = prepared("begin", "BEGIN")
+_COMMIT = prepared("commit", "COMMIT")
 
 
 class AloneError(ConflictError):
@@ -177,8 +202,20 @@ class PostgresTransaction(SqlTransaction):
         self.appended.append((chain, event))
         return event
 
-    def finish(self) -> None:
-        """Leave the chains as they are now."""
+    def commit(self) -> None:
+        """Leave the chains as they are now, and make durable whatever was changed.
+
+        Raises:
+            LostConnectionError: whether that was done is not known.
+
+        """
+        self._db.begin_pipeline()
+        self._finish()
+        done = self._db.execute("COMMIT")
+        self._db.end_pipeline()
+        _must_be_done(done.statusmessage.encode())
+
+    def _finish(self) -> None:
         last = {self._numbering: self._last_id} if self._gave else {}
         for chain in self.held.changed():
             self._db.execute(
@@ -191,13 +228,30 @@ class PostgresTransaction(SqlTransaction):
             self._db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
 
 
+def _must_be_done(status: bytes | None) -> None:
+    if status != b"COMMIT":
+        # The database has undone a transaction that had failed.
+        raise StorageError("the transaction failed; nothing was changed", "repeat the command")
+
+
 class SharedTransaction(PostgresTransaction):
     """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
 
     def __init__(self, *arguments: Any, seen: Seen) -> None:
         super().__init__(*arguments)
         self._seen = seen
+        self._row: tuple[Any, ...] | None = None
+        """What is issued, if it is one credential of a new identity; it is written with the event."""
         self.changes = False
+
+    def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
+        """Record new identities with their credentials."""
+        identities, credentials = list(identities), list(credentials)
+        if len(identities) == len(credentials) == 1 and self._row is None:
+            self._row = (*identities[0], *credentials[0])
+            self._took(max(identities[0].key, credentials[0].key))
+        else:
+            super().add(identities, credentials)
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append the one event of the transaction."""
@@ -205,6 +259,20 @@ class SharedTransaction(PostgresTransaction):
             # A second one would not follow the first one's number.
             raise AloneError
         return super().append(operation, facts)
+
+    def _write(self, event: Event) -> None:
+        """Write nothing yet: the event comes with all else."""
+
+    def commit(self) -> None:
+        """Write what was issued, with the event, leave the chain as it is now, and make all of it durable."""
+        if not self.appended:
+            super().commit()
+            return
+        ((_, event),) = self.appended
+        (chain,) = self.held.chains
+        told = (*event, chain.length, chain.hash, self._last_id, chain.id)
+        statement = (_TELL, told) if self._row is None else (_ISSUE, (*self._row, *told))
+        _must_be_done(self._db.lane.run(statement, (_COMMIT, ()))[-1].command_status)
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""
@@ -264,6 +332,27 @@ class SharedTransaction(PostgresTransaction):
     end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
     add_key = add_leaks = prove_leaks = close_leaks = _must_be_alone
     put_delegators = put_agents = disable = _must_be_alone
+
+
+CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+"""The database's time, in seconds since the epoch."""
+# Who finds one that is free waits for nobody: the clock may be read together with it.
+_LOCK = prepared(
+    "lock",
+    f"""{CHAIN.replace(" FROM", f", {CLOCK} FROM", 1)} WHERE closed_at IS NULL
+        ORDER BY start + length * stride LIMIT 1 FOR UPDATE SKIP LOCKED""",
+)
+
+
+def begin_shared(db: Any) -> tuple[Any, ...] | None:
+    """Begin a transaction with a chain that nobody holds; return its row, and the time. None if there is none."""
+    answer = db.lane.run((_BEGIN, ()), (_LOCK, ()))[-1]
+    if not answer.ntuples:
+        return None
+    values = [answer.get_value(0, column) for column in range(answer.nfields)]
+    hash_ = bytes.fromhex(values.pop(_HASH)[2:].decode())
+    row = [int(value) for value in values]
+    return (*row[:_HASH], hash_, *row[_HASH:])
 
 
 def due(db: Any, now: int) -> bool:

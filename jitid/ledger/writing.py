@@ -364,9 +364,12 @@ class SqlTransaction(SqlSnapshot):
         """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
         told = {**facts, **self._told} if self._told else facts
         event = self.held.append(encode(operation, self._now, self._by, told))
-        self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
+        self._write(event)
         self._appended = True
         return event
+
+    def _write(self, event: Event) -> None:
+        self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)
 
     @property
     def wrote(self) -> bool:

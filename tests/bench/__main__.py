@@ -20,6 +20,7 @@ from tests.bench import (
     governing,
     issue,
     million,
+    postgres,
     replay,
     report,
     reviewing,
@@ -51,6 +52,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "replay": replay.rows,
     "reviewing": reviewing.rows,
     "authority": authority.rows,
+    "postgres": postgres.rows,
 }
 
 
