@@ -243,6 +243,8 @@ class Service:
             except UnauthenticatedError:
                 self._failures.take(client)
                 raise
+            if known is not None:
+                self._known.add(known)
             record.caller = found.name
             return found._replace(trace=record.trace, key=key)
 

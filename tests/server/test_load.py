@@ -11,7 +11,7 @@ import pytest
 
 from tests.real import Shell
 from tests.server.asking import grant
-from tests.server.test_ending import Asking, held, in_work
+from tests.server.test_ending import Asking, held
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving
 
@@ -32,18 +32,19 @@ def keys(served: Served, **headers: str) -> Answer:
 
 
 def test_more_requests_than_may_be_in_work_are_told_to_come_again(tmp_path: Path) -> None:
-    with limited(tmp_path, serve_requests=2, serve_threads=2) as served, held(tmp_path):
-        first = Asking(served, "T1")
-        assert eventually(lambda: in_work(served))
-        second = Asking(served, "T2")
-        assert eventually(lambda: keys(served).status == 503)
+    with limited(tmp_path, serve_requests=2) as served, held(tmp_path):
+        asking = [Asking(served, f"T{number}") for number in range(5)]
+        assert eventually(lambda: sum(one.answer is not None for one in asking) == 3)
         answer = keys(served)
+        assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.json["error"]["retryable"] is True
         # Whoever only asks whether it lives is answered.
         assert served.ask("GET", "/healthz").status == 200
-    for asking in (first, second):
-        asking.join(30)
+    for one in asking:
+        one.join(30)
+    answers = [one.answer.status for one in asking if one.answer is not None]
+    assert sorted(answers) == [200, 200, 503, 503, 503]
 
 
 def test_a_caller_that_asks_too_fast_is_told_to_wait(tmp_path: Path) -> None:
