@@ -95,6 +95,7 @@ class Channel:
         self._authorities = authorities
         self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._used = 0.0
         self._end = 0.0
 
@@ -142,10 +143,13 @@ class Channel:
         self._end = monotonic() + seconds
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, whoever still reads from it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     @property
     def _prefix(self) -> str:
@@ -179,7 +183,7 @@ class Channel:
             if address.is_encrypted:
                 made = self._secured(made)
         connection.sock = _Timed(made, self)
-        self._connection = connection
+        self._connection, self._socket = connection, made
         return connection
 
     def _secured(self, made: socket.socket) -> socket.socket:
@@ -261,34 +265,60 @@ _WORDS = {
 
 
 class _Timed:
-    """A socket whose every wait ends when the request's time does."""
+    """A socket whose every wait ends when the request's time does.
+
+    It is closed when its last user is done: http.client leaves the connection before an answer is read that is the
+    last one.
+    """
 
     def __init__(self, made: socket.socket, channel: Channel) -> None:
         self._socket = made
         self._channel = channel
+        self._users = 1
+        self._left = False
 
     def sendall(self, data: Any) -> None:  # noqa: ANN401 - whatever http.client has
+        """Send all of it, in time."""
         self._socket.settimeout(self._channel.left())
         self._socket.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reading(self._socket, self._channel), _PIECE)
+        """Return what reads from it."""
+        self._users += 1
+        return io.BufferedReader(_Reading(self), _PIECE)
+
+    def receive(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Read what is there, in time."""
+        self._socket.settimeout(self._channel.left())
+        return self._socket.recv_into(buffer)
 
     def close(self) -> None:
-        self._socket.close()
+        """Be done with it, but for those who still read."""
+        if not self._left:
+            self._left = True
+            self.leave()
+
+    def leave(self) -> None:
+        """Be one user less."""
+        self._users -= 1
+        if not self._users:
+            self._socket.close()
 
 
 class _Reading(io.RawIOBase):
-    def __init__(self, made: socket.socket, channel: Channel) -> None:
-        self._socket = made
-        self._channel = channel
+    def __init__(self, source: _Timed) -> None:
+        self._source = source
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        self._socket.settimeout(self._channel.left())
-        return self._socket.recv_into(buffer)
+        return self._source.receive(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._source.leave()
 
 
 def new_key() -> str:

@@ -14,14 +14,16 @@ from tests.server.waiting import eventually
 from tests.serving import Served, serving
 
 
-def certificate(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """Make a certificate for loopback that signs itself; return it and its key."""
+def certificate(
+    folder: Path, name: str = "server", names: str = "IP:127.0.0.1,DNS:localhost"
+) -> tuple[Path, Path]:
+    """Make a certificate that signs itself, for loopback unless other names are given; return it and its key."""
     made, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(
         [
             need("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-keyout", str(key), "-out", str(made), "-days", "2", "-subj", f"/CN={name}",
-            "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+            "-addext", f"subjectAltName={names}",
         ],
         check=True,
         capture_output=True,
