@@ -139,7 +139,9 @@ def rotate(
     found = find(transaction, id_)
     _must_hold(transaction, caller)
     state, now = found.state_at(transaction.now), transaction.now
-    if state is not AccessState.ACTIVE:
+    # Its successor has ended if it was asked for again: the answer that had it was lost.
+    again = state is AccessState.ROTATED and found.expires_at > now and _has_no_successor(transaction, id_)
+    if state is not AccessState.ACTIVE and not again:
         raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {found.name}")
     if found.fingerprint is None or found.bootstrap:
         raise UsageError(
@@ -261,6 +263,11 @@ def _told(access: Access) -> dict[str, Any]:
         "fingerprint": access.fingerprint and access.fingerprint.hex(),
         "key": key,
     }
+
+
+def _has_no_successor(transaction: Transaction, id_: str) -> bool:
+    """Tell whether none lives that took the place of one."""
+    return not [one for one in _live(transaction) if one.predecessor == id_]
 
 
 _ALL = 1_000_000

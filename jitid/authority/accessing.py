@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import access
 from jitid.authority import access_operations as ops
+from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.identifier import parse_access_id
 
@@ -51,9 +52,20 @@ def perform(inside: Inside, operation: AccessOperation[Any]) -> object:
 def _make(
     inside: Inside, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
 ) -> access.Granted:
+    def ids(granted: access.Granted) -> tuple[bytes, bytes]:
+        uid = parse_access_id(granted.access.id)
+        return uid, uid
+
     try:
-        with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
-            return _made(transaction, operation, inside.caller)
+        return once(
+            inside.ledger,
+            inside.caller,
+            operation,
+            lambda transaction: _made(transaction, operation, inside.caller),
+            GRANTED,
+            ids,
+            accept_clock=operation.accept_clock,
+        )
     except PolicyDeniedError as denial:
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)

@@ -64,6 +64,7 @@ class LocalAuthority:
         self._oidc = oidc
         self._timeout = timeout
         self._caller = caller
+        self._asked: ops.Operation[Any] | None = None
         self.tally: Tally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
 
@@ -96,6 +97,7 @@ class LocalAuthority:
 
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer, or raise a `JitidError` that says why not."""
+        self._asked = operation
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
 
     @contextmanager
@@ -296,14 +298,25 @@ class LocalAuthority:
         try:
             requests = self._proved(operation, actor)
             foreseen = self._foreseen(operation, requests, terms)
-            return change(
+
+            def make(transaction: Transaction) -> list[Issued]:
+                return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+
+            # Each request has its own event, and several events have to follow one another.
+            shared = len(requests) == 1
+            if self._caller is None or self._caller.key is None:
+                return change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
+            from jitid.authority.repeating import ISSUED, once
+
+            return once(
                 self._ledger,
-                lambda transaction: issuance.issue(
-                    transaction, names, requests, terms, self._keyring, foreseen
-                ),
+                self._caller,
+                self._asked,
+                make,
+                ISSUED,
+                _ids,
                 accept_clock=operation.accept_clock,
-                # Each request has its own event, and several events have to follow one another.
-                shared=len(requests) == 1,
+                shared=shared,
             )
         except ApprovalNeededError as denial:
             from jitid import approval
@@ -367,9 +380,24 @@ class LocalAuthority:
         from jitid import renewal
 
         terms = self._agreed
+
+        def make(transaction: Transaction) -> Issued:
+            return renewal.renew(transaction, self._ledger.names, operation.request, terms, self._keyring)
+
         try:
-            with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return renewal.renew(transaction, self._ledger.names, operation.request, terms, self._keyring)
+            if self._caller is None or self._caller.key is None:
+                return change(self._ledger, make, accept_clock=operation.accept_clock)
+            from jitid.authority.repeating import RENEWED, once
+
+            return once(
+                self._ledger,
+                self._caller,
+                self._asked,
+                make,
+                RENEWED,
+                lambda issued: _ids([issued]),
+                accept_clock=operation.accept_clock,
+            )
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, {"renewal": True}, accept_clock=operation.accept_clock)
             raise
@@ -482,3 +510,11 @@ class LocalAuthority:
         if isinstance(operation, ops.RevokeKey):
             change = change._replace(unproved=self._prove())
         return change
+
+
+def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
+    """Return the first and the last `jti` of what was issued, 16 bytes each."""
+    from jitid.identifier import parse_id
+
+    first, last = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
+    return parse_id(first)[1], parse_id(last)[1]

@@ -1,0 +1,135 @@
+"""Requests that may come again, since their answer may be lost: what the first made is ended, and made anew.
+
+A client that got no answer asks again under the same key (the header `Idempotency-Key`). What it asked for may have
+been made, and then nobody has its secret, which is kept nowhere: so it ends in the transaction that makes another, and
+at no time two of them are alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jitid import strictjson
+from jitid.errors import JitidError, StorageError, UsageError
+from jitid.identifier import access_id, credential_id, identity_id
+from jitid.ledger.changing import change
+from jitid.ledger.idempotency import Answered
+from jitid.ledger.records import Selection
+
+if TYPE_CHECKING:
+    from jitid.authority.operations import Operation
+    from jitid.caller import Caller
+    from jitid.ledger.protocol import Ledger, Transaction
+
+T = TypeVar("T")
+
+REASON = "the answer that had it was lost"
+ISSUED, RENEWED, GRANTED = "issue", "renew", "access"
+"""What an answer had: credentials, the successor of one, or access."""
+
+Ids = tuple[bytes, bytes]
+"""The 16 bytes of the first and of the last that was made."""
+
+
+def once(
+    ledger: Ledger,
+    caller: Caller | None,
+    asked: Operation[Any] | None,
+    make: Callable[[Transaction], T],
+    sort: str,
+    ids: Callable[[T], Ids],
+    *,
+    accept_clock: bool,
+    shared: bool = False,
+) -> T:
+    """Make something in a transaction; where the same caller has asked for it under the same key, in its place.
+
+    Args:
+        ledger: where it is recorded.
+        caller: who asks; without a key of theirs it is simply made.
+        asked: the request: under its key there is no other.
+        make: makes it, and may be called again.
+        sort: what is made.
+        ids: tells from what `make` returned how to find it again.
+        accept_clock: as of a write transaction.
+        shared: as `change` has it.
+
+    Raises, besides what `make` raises:
+        UsageError: the key was another request's.
+        StorageError: the same request is being answered again and again.
+
+    """
+    if caller is None or caller.key is None or asked is None:
+        return change(ledger, make, accept_clock=accept_clock, shared=shared)
+    # Agents of one name are many.
+    who = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
+    key, digest = caller.key, digest_of(asked)
+    again = False
+
+    def work(transaction: Transaction) -> T:
+        nonlocal again
+        again = end(transaction)
+        made = make(transaction)
+        first, last = ids(made)
+        if not transaction.idempotency.remember(who, key, Answered(digest, sort, first, last)):
+            raise _MeanwhileError
+        return made
+
+    def end(transaction: Transaction) -> bool:
+        found = transaction.idempotency.find(who, key)
+        if found is None:
+            return False
+        if found.digest != digest:
+            raise UsageError(
+                "this Idempotency-Key was given to another request; nothing was done",
+                "a key is for one request, and for asking for just that again",
+            )
+        _end(transaction, found)
+        transaction.idempotency.forget(who, key)
+        return True
+
+    for _ in range(_TRIES):
+        try:
+            return change(ledger, work, accept_clock=accept_clock, shared=shared)
+        except _MeanwhileError:
+            continue
+        except JitidError:
+            if again:
+                # It is not made again, and what the lost answer had must not live on.
+                change(ledger, end, accept_clock=accept_clock)
+            raise
+    raise StorageError("others ask for the same under the same key; nothing is known of their answers")
+
+
+def digest_of(operation: Operation[Any]) -> bytes:
+    """Return what tells one request from another: SHA-256 of its name and values."""
+    from jitid.authority.codec import encode_operation
+
+    told = [type(operation).__name__, encode_operation(operation)]
+    return sha256(strictjson.dumps(told).encode()).digest()
+
+
+_TRIES = 5
+
+
+class _MeanwhileError(Exception):
+    """Somebody else has answered under the key since it was looked for."""
+
+
+def _end(transaction: Transaction, found: Answered) -> None:
+    """End what an answer had, as far as it lives."""
+    if found.sort == RENEWED:
+        from jitid import renewal
+
+        renewal.abandon(transaction, credential_id(found.first))
+    elif found.sort == ISSUED:
+        from jitid import revocation
+
+        made = tuple(identity_id(uid) for uid in transaction.idempotency.made(found))
+        revocation.revoke(transaction, Selection(ids=made), REASON, None)
+    else:
+        from jitid import access
+
+        access.revoke(transaction, (access_id(found.first),), (), REASON)
