@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import ConflictError, IntegrityError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
 from jitid.ledger.postgressession import Session
-from jitid.ledger.postgreswriting import CHAIN, CLOCK, PostgresTransaction, SharedTransaction
+from jitid.ledger.postgreswriting import (
+    CHAIN,
+    CLOCK,
+    PostgresTransaction,
+    RememberingSnapshot,
+    SharedTransaction,
+)
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
 
@@ -23,7 +29,7 @@ _THAT_ONE = f"{CHAIN} WHERE id = :id FOR UPDATE"
 _ALL = f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE"
 _TIME = f"SELECT {CLOCK}"
 _READ = f"""BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0;
-    {_TIME}"""
+    {_TIME}, (SELECT max(version) FROM chain WHERE closed_at IS NULL)"""
 _DUE_AT_ONCE = 1_000
 """How many expired or superseded credentials a writer closes on the way: enough to keep up, too few to make it wait."""
 
@@ -94,14 +100,15 @@ class _Reading:
         for again in (True, False):
             try:
                 db = self._session.connection()
-                (now,) = db.script(_READ)
+                now, version = db.script(_READ)
                 break
             except LostConnectionError:
                 # It may have gone while nobody used it: a server that was started again, for instance.
                 self._session.drop()
                 if not again:
                     raise
-        return SqlSnapshot(db, self._session.names, self._session.time(now))
+        session = self._session
+        return RememberingSnapshot(db, session.names, session.time(now), session.seen.at(version))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -9,6 +9,7 @@ from jitid.audit import Event
 from jitid.chains import Chain, Held
 from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
+from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.task import Task
@@ -234,7 +235,50 @@ def _must_be_done(status: bytes | None) -> None:
         raise StorageError("the transaction failed; nothing was changed", "repeat the command")
 
 
-class SharedTransaction(PostgresTransaction):
+class Remembering(SqlSnapshot):
+    """A view that does not ask again for what was read at the same version of the ledger."""
+
+    _seen: Seen
+
+    def find_task(self, name: str) -> Task | None:
+        """Return the task of that name."""
+        found = self._seen.tasks.get(name)
+        if found is None:
+            found = super().find_task(name)
+            if found is not None:
+                remember(self._seen.tasks, name, found)
+        return found
+
+    def find_agent(self, name: str) -> Agent | None:
+        """Return the record of an agent, also one that has ended."""
+        if name in self._seen.agents:
+            return self._seen.agents[name]
+        found: Agent | None = remember(self._seen.agents, name, super().find_agent(name))
+        return found
+
+    def own_name(self, name: str) -> str:
+        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
+        found = self._seen.own_names.get(name)
+        if found is None:
+            found = remember(self._seen.own_names, name, super().own_name(name))
+        return found
+
+    def signing_keys(self) -> list[SigningKey]:
+        """Return every signing key there ever was, oldest first."""
+        if self._seen.keys is None:
+            self._seen.keys = super().signing_keys()
+        return self._seen.keys
+
+
+class RememberingSnapshot(Remembering):
+    """A consistent view in which nothing is written."""
+
+    def __init__(self, db: Any, names: Names, now: int, seen: Seen) -> None:
+        super().__init__(db, names, now)
+        self._seen = seen
+
+
+class SharedTransaction(Remembering, PostgresTransaction):
     """A change by a writer that holds one chain, beside others: it adds, and changes nothing that is there."""
 
     def __init__(self, *arguments: Any, seen: Seen) -> None:
@@ -274,22 +318,6 @@ class SharedTransaction(PostgresTransaction):
         statement = (_TELL, told) if self._row is None else (_ISSUE, (*self._row, *told))
         _must_be_done(self._db.lane.run(statement, (_COMMIT, ()))[-1].command_status)
 
-    def find_task(self, name: str) -> Task | None:
-        """Return the task of that name."""
-        found = self._seen.tasks.get(name)
-        if found is None:
-            found = super().find_task(name)
-            if found is not None:
-                remember(self._seen.tasks, name, found)
-        return found
-
-    def find_agent(self, name: str) -> Agent | None:
-        """Return the record of an agent, also one that has ended."""
-        if name in self._seen.agents:
-            return self._seen.agents[name]
-        found: Agent | None = remember(self._seen.agents, name, super().find_agent(name))
-        return found
-
     def entry(self, delegator: str, agent: str) -> Entry:
         """Return what the directory has of a delegator, by any of their names, and of an agent."""
         found = self._seen.entries.get((delegator, agent))
@@ -300,19 +328,6 @@ class SharedTransaction(PostgresTransaction):
                 raise AloneError
             found = remember(self._seen.entries, (delegator, agent), super().entry(delegator, agent))
         return found
-
-    def own_name(self, name: str) -> str:
-        """Return the own name of the delegator who has that name or alias; an unknown one as it is."""
-        found = self._seen.own_names.get(name)
-        if found is None:
-            found = remember(self._seen.own_names, name, super().own_name(name))
-        return found
-
-    def signing_keys(self) -> list[SigningKey]:
-        """Return every signing key there ever was, oldest first."""
-        if self._seen.keys is None:
-            self._seen.keys = super().signing_keys()
-        return self._seen.keys
 
     @property
     def approvals(self) -> ApprovalTransaction:
