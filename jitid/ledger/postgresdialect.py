@@ -139,10 +139,42 @@ class Connection:
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         adapt(raw)
         raw.cursor_factory = Rows
-        self.raw = raw
+        self._raw = raw
+        self._owed = False
+        """Whether the answer to a COMMIT was not waited for."""
         self.dialect = PostgresDialect()
-        self.lane = Lane(raw)
+        self._lane = Lane(raw)
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
+
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The driver's own connection, when it owes no answer."""
+        if self._owed:
+            self._settle()
+        return self._raw
+
+    @property
+    def lane(self) -> Lane:
+        """What sends prepared statements over this connection, when it owes no answer."""
+        if self._owed:
+            self._settle()
+        return self._lane
+
+    def leave(self) -> None:
+        """End a transaction that has only read: nobody waits for the answer, until something else is asked."""
+        try:
+            self._raw.pgconn.send_query(b"COMMIT")
+            self._raw.pgconn.flush()
+        except psycopg.Error as error:
+            raise translated(error) from error
+        self._owed = True
+
+    def _settle(self) -> None:
+        """Take the answer that is owed. A connection that is lost meanwhile is closed then, which says enough."""
+        self._owed = False
+        with suppress(psycopg.Error):
+            while self._raw.pgconn.get_result() is not None:
+                pass
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """Execute a statement and return what has its rows. Raises what the failure means."""

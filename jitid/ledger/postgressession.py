@@ -142,7 +142,7 @@ class Session:
         if error is None or isinstance(error, (JitidError, GeneratorExit)):
             try:
                 if db.raw.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
-                    db.script("COMMIT")
+                    db.leave()
                     db.committed()
                     return
             except JitidError:
