@@ -276,7 +276,7 @@ __jitid_table() {
         options="--out=files $everywhere"
         ;;
     'ledger copy')
-        options="--to=folders --issuer=folders --field=:to,events,credentials,rows,head,event,resumed $everywhere"
+        options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"

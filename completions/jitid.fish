@@ -743,8 +743,9 @@ complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fk
 complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
 # jitid ledger copy
-complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet'
+complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'
 complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
+complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
 complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only, one value a line'
 
 # jitid doctor

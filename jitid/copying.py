@@ -10,6 +10,7 @@ from jitid.audit import Head
 from jitid.chains import head_of
 from jitid.errors import IntegrityError, StorageError
 from jitid.ledger.copying import Copied, Source, Stage, Target, carry, compare, shared
+from jitid.ledger.records import SigningKey
 
 
 class Copy(NamedTuple):
@@ -32,6 +33,7 @@ def copy(
     *,
     by: str,
     issuer: str | None = None,
+    signs: Callable[[SigningKey], bool] | None = None,
     furnish: Callable[[], None],
     progress: Callable[[str, int], None],
 ) -> Copy:
@@ -42,6 +44,7 @@ def copy(
         target: where it goes. What an earlier attempt left there of the same state is gone on with.
         by: who acts, for the audit log.
         issuer: the name of the copy's issuer, if it is to have another; tokens under the earlier ones stay valid.
+        signs: tells whether a key goes on to sign for the copy; without it, all that sign now do.
         furnish: puts what belongs to the ledger beside its rows, shortly before it is published.
         progress: is told of each table how many more rows of it have come.
 
@@ -71,8 +74,14 @@ def copy(
         tables = tuple(compare(source, target, pairs))
         transaction = target.open(by)
         facts = {"from": source.kind, "to": target.kind, "events": head.seq}
-        changed = {} if names == source.names else {"issuer": names.issuer}
-        event = transaction.append("ledger-copy", {**facts, **changed})
+        facts |= {} if names == source.names else {"issuer": names.issuer}
+        retired = [
+            key for key in snapshot.signing_keys() if key.retired_at is None and signs and not signs(key)
+        ]
+        for key in retired:
+            transaction.end_key(key.key, revoked=False)
+        facts |= {"retired": [key.kid for key in retired]} if retired else {}
+        event = transaction.append("ledger-copy", facts)
         try:
             auditing.verify(transaction, names, head)
         except IntegrityError as error:

@@ -336,7 +336,12 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Beare
 
 def is_database(config: Config) -> bool:
     """Tell whether the configuration names a ledger in a database."""
-    return config.ledger.startswith(("postgresql://", "postgres://"))
+    return is_address(config.ledger)
+
+
+def is_address(url: str) -> bool:
+    """Tell whether the address of a ledger is one of a database."""
+    return url.startswith(("postgresql://", "postgres://"))
 
 
 def home_path(config: Config) -> str:
@@ -354,6 +359,15 @@ def home_path(config: Config) -> str:
 def place_shown(config: Config) -> str:
     """Return where the ledger is, as it may be shown: an address without its passwords. Raises as `home_path` does."""
     return _shown(config) if is_database(config) else ledger_path(config)
+
+
+def place_text(url: str) -> str:
+    """Return the address of a ledger as it may be shown."""
+    if not is_address(url):
+        return url
+    from jitid.ledger import database
+
+    return database.shown(url)
 
 
 def is_there(config: Config) -> bool:

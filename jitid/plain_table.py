@@ -424,6 +424,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "ledger copy": ({
         "--to": ("to", "text", ""),
         "--issuer": ("issuer", "text", ""),
+        "--keys": ("keys", "flag", ""),
     }, ()),
     "doctor": ({
     }, ()),

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.copying import Copy, copy
-from jitid.environment import caller, folder_of, ledger_path
-from jitid.errors import StorageError, UsageError
+from jitid.environment import caller, folder_of, home_path, is_address, is_database, ledger_path
+from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.keyring import Keyring
-from jitid.ledger import folder
+from jitid.ledger import folder, home
+from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
-from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import SigningKey
+from jitid.places import data_folder
 
 if TYPE_CHECKING:
     from jitid.config import Config
 
 
-def copy_ledger(config: Config, to: str, issuer: str | None, progress: Callable[[str, int], None]) -> Copy:
-    """Copy the ledger that the configuration names, with its private keys and its policy.
+class Wanted(NamedTuple):
+    """What is asked of a copy."""
 
-    `issuer` is the name of the copy's issuer, if it is to have another. `progress` is told of each table how many
-    more rows of it have come.
+    to: str
+    """The folder or the address."""
+    issuer: str | None
+    """The name of its issuer, if it is to have another."""
+    keys: bool
+    """Whether this machine is to sign for a database with the keys that it has; a folder has them in any case."""
+
+
+def copy_ledger(
+    config: Config, wanted: Wanted, progress: Callable[[str, int], None], note: Callable[[str], None]
+) -> Copy:
+    """Copy the ledger that the configuration names, with its policy.
+
+    `progress` is told of each table how many more rows of it have come, `note` what becomes of the keys.
 
     Raises:
         UsageError: there is something at the place already.
@@ -31,33 +45,119 @@ def copy_ledger(config: Config, to: str, issuer: str | None, progress: Callable[
         IntegrityError: the ledger does not hold by itself, or lacks a key that signs.
 
     """
+    source, ours = _source(config)
+    own = folder.keyring(ours) if not is_database(config) else home.keyring(ours)
+    if is_address(wanted.to):
+        return _to_database(config, wanted, source, ours, own, progress, note)
+    target = SqliteTarget(_place(config, wanted))
+
+    def furnish() -> None:
+        _give_keys(source, own, Keyring(target.keys))
+        _give_policy(os.path.join(ours, folder.POLICY), target.policy)
+
+    return copy(
+        source,
+        target,
+        by=caller(),
+        issuer=wanted.issuer,
+        signs=lambda key: own.holds(key.kid),
+        furnish=furnish,
+        progress=progress,
+    )
+
+
+def _source(config: Config) -> tuple[Source, str]:
+    """Return the ledger, and the folder of its keys and its policy."""
+    timeout = float(config.number("timeout"))
+    if is_database(config):
+        from jitid.ledger.database import must_be_installed
+
+        must_be_installed()
+        from jitid.ledger.copyingpostgres import PostgresSource
+
+        path = home_path(config)
+        home.exists(path)
+        return PostgresSource(config.ledger, timeout), path
     path = ledger_path(config)
     if not folder.exists(path):
         raise StorageError(f"there is no ledger at {path}", "name another with --ledger")
-    place = folder_of(to)
-    if os.path.realpath(place) == os.path.realpath(path):
+    return SqliteSource(path, timeout), path
+
+
+def _place(config: Config, wanted: Wanted) -> str:
+    place = folder_of(wanted.to)
+    if not is_database(config) and os.path.realpath(place) == os.path.realpath(ledger_path(config)):
         raise UsageError("the ledger is there already; nothing was copied", "name another place with --to")
-    source = SqliteSource(path, float(config.number("timeout")))
-    target = SqliteTarget(place)
+    return place
+
+
+def _to_database(
+    config: Config,
+    wanted: Wanted,
+    source: Source,
+    ours: str,
+    own: Keyring,
+    progress: Callable[[str, int], None],
+    note: Callable[[str], None],
+) -> Copy:
+    from jitid.ledger.database import must_be_installed
+
+    must_be_installed()
+    from jitid.ledger.copyingpostgres import PostgresTarget
+
+    theirs = config.text("home") or f"{data_folder()}/authority"
+    target: Target = PostgresTarget(wanted.to, float(config.number("timeout")))
+    elsewhere = os.path.realpath(theirs) != os.path.realpath(ours)
 
     def furnish() -> None:
-        _give_keys(source.snapshot, folder.keyring(path), Keyring(target.keys))
-        _give_policy(os.path.join(path, folder.POLICY), target.policy)
+        if not elsewhere:
+            return
+        home.exists(theirs)
+        home.make(theirs, _policy(os.path.join(ours, folder.POLICY)))
+        if wanted.keys:
+            _give_keys(source, own, home.keyring(theirs))
 
-    return copy(source, target, by=caller(), issuer=issuer, furnish=furnish, progress=progress)
+    done = copy(source, target, by=caller(), issuer=wanted.issuer, furnish=furnish, progress=progress)
+    if elsewhere and not wanted.keys:
+        note(
+            f"the private keys stay in {own.folder}: each machine that signs makes a key of its own with "
+            "`jitid keys rotate`, or takes these along with --keys"
+        )
+    return done
 
 
-def _give_keys(snapshot: Snapshot, ours: Keyring, theirs: Keyring) -> None:
-    for key in snapshot.signing_keys():
-        if key.retired_at is None and key.revoked_at is None:
+def _give_keys(source: Source, ours: Keyring, theirs: Keyring) -> None:
+    given = False
+    for key in source.snapshot.signing_keys():
+        if _signs(key) and ours.holds(key.kid):
             ours.give(theirs, key.kid, key.algorithm, key.public)
+            given = given or key.algorithm == "EdDSA"
+    if not given:
+        raise IntegrityError(
+            f"{ours.folder} holds no key that signs for this ledger; nothing was copied",
+            "make one first: jitid keys rotate",
+        )
+
+
+def _signs(key: SigningKey) -> bool:
+    return key.retired_at is None and key.revoked_at is None
 
 
 def _give_policy(ours: str, theirs: str) -> None:
+    for name, text in _policy(ours):
+        write_private(os.path.join(theirs, name), text.encode())
+
+
+def _policy(path: str) -> list[tuple[str, str]]:
+    """Return names and texts of what is in the folder of a policy."""
+    found = []
     try:
-        for entry in os.scandir(ours):
+        for entry in sorted(os.scandir(path), key=lambda each: each.name):
             if entry.is_file(follow_symlinks=False):
-                with open(entry.path, "rb") as file:
-                    write_private(os.path.join(theirs, entry.name), file.read())
-    except OSError as error:
-        raise StorageError(f"the policy in {ours} could not be copied: {error.strerror}") from error
+                with open(entry.path, encoding="utf-8", newline="") as file:
+                    found.append((entry.name, file.read()))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"the policy in {path} could not be copied: {error}") from error
+    return found

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
+from jitid.environment import place_text
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.name import check_issuer
-from jitid.transfer import copy_ledger
+from jitid.transfer import Wanted, copy_ledger
 
 if TYPE_CHECKING:
     from jitid.commands import options
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
 
 
-def copy(given: Globals, to: options.CopyTo = None, issuer: options.NewIssuer = None) -> None:
+def copy(
+    given: Globals,
+    to: options.CopyTo = None,
+    issuer: options.NewIssuer = None,
+    keys: options.CopyKeys = False,
+) -> None:
     """Copy the ledger to another place, whole and verified, and leave it as it is.
 
     What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
@@ -29,6 +35,8 @@ def copy(given: Globals, to: options.CopyTo = None, issuer: options.NewIssuer = 
     if to is None:
         raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
     config = given.config()
+    wanted = Wanted(to, None if issuer is None else check_issuer(issuer), keys)
+    shown = place_text(to)
     seen: dict[str, int] = {}
 
     def progress(table: str, rows: int) -> None:
@@ -37,13 +45,13 @@ def copy(given: Globals, to: options.CopyTo = None, issuer: options.NewIssuer = 
             os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
 
     try:
-        done = copy_ledger(config, to, None if issuer is None else check_issuer(issuer), progress)
+        done = copy_ledger(config, wanted, progress, given.note)
     finally:
         if seen and os.isatty(2) and not given.quiet:
             os.write(2, b"\r\033[K")
     counts = {each.table: each.rows for each in done.tables}
     row = {
-        "to": to,
+        "to": shown,
         "events": done.events,
         "credentials": counts.get("credential"),
         "rows": sum(counts.values()) if counts else None,
@@ -56,9 +64,9 @@ def copy(given: Globals, to: options.CopyTo = None, issuer: options.NewIssuer = 
         given.show(View("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
     else:
         output.write(
-            f"copied to {to}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
+            f"copied to {shown}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
             if counts
-            else f"copied to {to}: {done.events} events; the earlier attempt had compared them\n"
+            else f"copied to {shown}: {done.events} events; the earlier attempt had compared them\n"
         )
     given.note(
         "use the copy alone from now on: what is revoked in one of the two goes on living in the other"

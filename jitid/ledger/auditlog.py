@@ -9,6 +9,7 @@ from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, opening, settled
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Names
 
 
@@ -22,6 +23,10 @@ class SqlAuditLog:
     def _one(self, sql: str, **values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()
 
+    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
+        """Return rows of which there may be more than fit into memory."""
+        return dialect_of(self._db).stream(self._db, sql, values)
+
     def event(self, seq: int) -> Event | None:
         """Return one audit event."""
         row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
@@ -30,9 +35,9 @@ class SqlAuditLog:
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
         """Yield the audit events after number `after`, in order or the other way round."""
         order = "DESC" if newest_first else "ASC"
-        rows: Iterator[Event] = self._db.execute(
+        rows: Iterator[Event] = self._stream(
             f"SELECT seq, body, hash FROM audit_event WHERE seq > :after ORDER BY seq {order}",
-            {"after": after},
+            after=after,
         )
         return rows
 
@@ -96,7 +101,7 @@ class SqlAuditLog:
 
     def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
         """Yield (key, jti, fingerprint) of every credential, ordered by the event that issued it."""
-        rows: Iterator[tuple[int, bytes, bytes | None]] = self._db.execute(
+        rows: Iterator[tuple[int, bytes, bytes | None]] = self._stream(
             f"SELECT id, jti, fingerprint FROM credential ORDER BY {by_event(self._db)}"
         )
         return rows
@@ -133,7 +138,7 @@ class SqlAuditLog:
 
     def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
-        rows: Iterator[tuple[int, bytes, int, str]] = self._db.execute(
+        rows: Iterator[tuple[int, bytes, int, str]] = self._stream(
             """SELECT ended_event, jti, ended_at, ended_as FROM credential
                 WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
                 ORDER BY ended_event, id"""

@@ -25,7 +25,7 @@ def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
         StorageError: it cannot be reached.
 
     """
-    _must_be_installed()
+    must_be_installed()
     from jitid.ledger.postgres import PostgresLedger
     from jitid.ledger.postgressession import NoLedgerError, Session
 
@@ -39,7 +39,7 @@ def connect(address: str, *, by: str, timeout: float) -> PostgresLedger | None:
 
 def is_there(address: str, *, by: str, timeout: float) -> bool:
     """Tell whether the database at an address has a ledger. Raises as `look` does."""
-    _must_be_installed()
+    must_be_installed()
     from jitid.ledger.postgressession import NoLedgerError
 
     try:
@@ -55,7 +55,7 @@ def look(address: str, ask: Callable[[PostgresLedger], Answer], *, by: str, time
         StorageError: there is none, or it cannot be reached.
 
     """
-    _must_be_installed()
+    must_be_installed()
     from jitid.ledger.postgres import PostgresLedger
     from jitid.ledger.postgressession import Session
 
@@ -85,7 +85,7 @@ def create(
         StorageError: the database cannot be reached.
 
     """
-    _must_be_installed()
+    must_be_installed()
     from jitid.ledger import postgrescreating
     from jitid.ledger.postgressession import open_connection
 
@@ -112,7 +112,8 @@ def shown(address: str) -> str:
     return shown(address)
 
 
-def _must_be_installed() -> None:
+def must_be_installed() -> None:
+    """Raise ConfigurationError unless the driver can be loaded."""
     # The driver loads a library of the system, which may be missing as well.
     try:
         import psycopg  # noqa: F401

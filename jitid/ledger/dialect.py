@@ -13,10 +13,6 @@ class Dialect:
     """Whether ending a large part of a ledger is quicker without the indexes on the living."""
     told = "(SELECT seq, CAST(body AS TEXT) AS told FROM audit_event) AS events"
     """The audit events with their documents; a blob would be read as JSON of another form."""
-    order_of_issue = "id"
-    """What puts credentials into the order of the events that issued them."""
-    order_of_use = "n.id"
-    """The same of actions `n`."""
     ordered_key = " WITHOUT ROWID"
     """Behind the columns of a temporary table that is to be kept in the order of its key."""
 

@@ -266,8 +266,6 @@ class PostgresDialect(Dialect):
 
     rebuilds_indexes = False
     told = "(SELECT seq, convert_from(body, 'UTF8')::jsonb AS told FROM audit_event) AS events"
-    order_of_issue = "event, id"
-    order_of_use = "n.event, n.id"
     ordered_key = ""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from jitid.audit import used_digest
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger import selecting
 from jitid.ledger.auditlog import by_event
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.use import NewUse, Use, Used, UseFilter, UseRow
 from jitid.lifetime import check_times
 
@@ -104,10 +105,11 @@ class SqlUse:
 
     def use_rows(self) -> Iterator[UseRow]:
         """Yield every action, ordered by the event that accounts for it."""
-        rows = self._db.execute(
+        rows = dialect_of(self._db).stream(
+            self._db,
             f"""SELECT n.id, n.at, n.event, c.jti, n.action, n.resource, n.scope, n.allowed, n.rules, n.reason
                   FROM action n LEFT JOIN credential c ON c.id = n.credential
-                 ORDER BY {by_event(self._db, "n.")}"""
+                 ORDER BY {by_event(self._db, "n.")}""",
         )
         for key, at, event, jti, action, resource, scope, allowed, rules, reason in rows:
             who = None if jti is None else credential_id(jti)

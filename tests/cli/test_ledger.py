@@ -95,3 +95,43 @@ def test_a_kill_at_any_call_that_changes_a_file_leaves_no_half_ledger(shell: She
         place.rmdir()
         at, steps = at + 1 + at // 3, steps + 1
     assert steps > 5
+
+
+def test_into_a_database_and_back(shell: Shell, tmp_path: Path, postgres_url: str) -> None:
+    home = tmp_path / "home"
+    shell.environment["JITID_HOME"] = str(home)
+    (shell.ledger / "policy" / "own.cedar").write_text('@id("own") permit (principal, action, resource);')
+    done = shell.run("ledger", "copy", "--to", postgres_url)
+    assert done.returncode == 0, done.stderr
+    assert "the private keys stay in" in done.stderr
+    assert [path.name for path in (home / "keys").iterdir()] == []
+    assert (home / "policy" / "own.cedar").read_text() == (shell.ledger / "policy" / "own.cedar").read_text()
+    shell.good("--ledger", postgres_url, "verify", "token")
+    assert (
+        shell.run("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice").returncode == 7
+    )
+    again = shell.run("ledger", "copy", "--to", postgres_url)
+    assert (again.returncode, "already" in again.stderr) == (2, True)
+    shell.good("--ledger", postgres_url, "keys", "rotate")
+    shell.good("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice", "--out", "other")
+    shell.good("--ledger", postgres_url, "ledger", "copy", "--to", "back")
+    for token in ("token", "other"):
+        shell.good("--ledger", "back", "verify", token)
+    shell.good("--ledger", "back", "issue", "--task", "T1", "--delegator", "alice")
+    shell.good("--ledger", "back", "doctor")
+
+
+def test_with_its_keys_this_machine_goes_on_signing(shell: Shell, tmp_path: Path, postgres_url: str) -> None:
+    home = tmp_path / "home"
+    shell.environment["JITID_HOME"] = str(home)
+    shell.good("ledger", "copy", "--to", postgres_url, "--keys")
+    assert {mode & 0o077 for mode in modes(home).values()} == {0}
+    shell.good("--ledger", postgres_url, "issue", "--task", "T1", "--delegator", "alice", "--out", "other")
+    shell.good("verify", "token")
+    assert shell.run("verify", "other").returncode == 8
+
+
+def test_a_password_is_never_shown(shell: Shell) -> None:
+    done = shell.run("ledger", "copy", "--to", "postgresql://bob:hunter2@127.0.0.1:1/db", "--timeout", "1")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "hunter2" not in done.stderr

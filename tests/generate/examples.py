@@ -623,6 +623,11 @@ jitid policy diff current next""",
             "jitid ledger copy --to ~/ledger && jitid config set ledger ~/ledger",
         ),
         Example(
+            "Into PostgreSQL, to be signed for by this machine as before:",
+            "jitid ledger copy --to postgresql://db.example/jitid --keys",
+            tried=False,
+        ),
+        Example(
             "First how long it takes; the copy is thrown away:",
             "time jitid ledger copy --to /tmp/tried; rm -r /tmp/tried",
             tried=False,

@@ -729,8 +729,14 @@ of the copy is verified as jitid-audit-verify(1) does it. A ledger that does not
 
 From the beginning to the end the ledger is locked against writers, who wait as long as their --timeout says; reading
 and verifying go on. The copy is filled beside its place, in a folder whose name begins with a dot and ends in
-`.copying`, and gets its name at the end: before that, nobody takes it for a ledger. Whatever breaks the copy off, the
-same command goes on with it, unless the ledger has changed since: then it begins anew.
+`.copying`, or in a schema whose name ends in `_copy`, and gets its name at the end: before that, nobody takes it for
+a ledger. Whatever breaks the copy off, the same command goes on with it, unless the ledger has changed since: then it
+begins anew.
+
+A folder gets the policy, and the private keys that are here and sign. What signs for a database lies in the folder
+that the setting `home` names: the policy is put there if there is none yet, the private keys with --keys alone.
+Without them jitid-keys-rotate(1) makes a key of this machine's own there, and the keys that the ledger knows go on
+verifying what they signed.
 
 Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
 issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name: of

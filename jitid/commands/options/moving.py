@@ -8,7 +8,11 @@ from jitid.commands.options.declaring import option
 
 CopyTo = Annotated[
     str | None,
-    option("--to", metavar="URL", text="Where the copy is to be: a folder that is not there yet."),
+    option(
+        "--to",
+        metavar="URL",
+        text="Where the copy is to be: a folder that is not there yet, or postgresql://…",
+    ),
 ]
 NewIssuer = Annotated[
     str | None,
@@ -16,5 +20,13 @@ NewIssuer = Annotated[
         "--issuer",
         metavar="URL",
         text="The issuer that new credentials of the copy name; those under the earlier one stay valid.",
+    ),
+]
+CopyKeys = Annotated[
+    bool,
+    option(
+        "--keys",
+        metavar=None,
+        text="Copy the private keys too, for a database into the folder that `home` names (mode 0600).",
     ),
 ]

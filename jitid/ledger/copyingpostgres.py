@@ -1,0 +1,308 @@
+"""A ledger in PostgreSQL as the source or the target of a copy; a target is filled in a schema aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from jitid.audit import Head
+from jitid.chains import Chain
+from jitid.errors import BusyError, ClockError, RefusedError, UsageError
+from jitid.ledger import postgresaddress
+from jitid.ledger.copying import OWN, Stage, Table, in_order
+from jitid.ledger.epochs import open_epoch
+from jitid.ledger.postgresdialect import Connection
+from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
+from jitid.ledger.postgressession import Session, open_connection
+from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
+from jitid.ledger.reading import SqlSnapshot
+from jitid.ledger.records import Names
+from jitid.ledger.writing import Known, SqlTransaction
+
+_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
+_FOREVER = "SET idle_in_transaction_session_timeout = 0"
+_COLUMNS = """
+    SELECT c.table_name, c.column_name, c.data_type, k.ordinal_position
+      FROM information_schema.columns c
+      JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+      LEFT JOIN information_schema.table_constraints p
+        ON p.table_schema = c.table_schema AND p.table_name = c.table_name AND p.constraint_type = 'PRIMARY KEY'
+      LEFT JOIN information_schema.key_column_usage k
+        ON k.constraint_schema = p.constraint_schema AND k.constraint_name = p.constraint_name
+       AND k.table_name = c.table_name AND k.column_name = c.column_name
+     WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+     ORDER BY c.table_name, c.ordinal_position"""
+_MARK = "copying"
+_TOLERANCE = 5
+"""Seconds that two clocks may differ."""
+
+
+class _Store:
+    """The tables of a schema of PostgreSQL."""
+
+    _db: Connection
+    _cursors = count()
+
+    def tables(self) -> dict[str, Table]:
+        """Return the tables that are copied row by row; none of them refers to another by a constraint."""
+        columns: dict[str, list[str]] = {}
+        keys: dict[str, list[tuple[int, str]]] = {}
+        for table, column, _, place in self._run(_COLUMNS):
+            columns.setdefault(table, []).append(column)
+            if place is not None:
+                keys.setdefault(table, []).append((place, column))
+        found = {
+            table: Table(table, tuple(names), tuple([column for _, column in sorted(keys.get(table, ()))]))
+            for table, names in columns.items()
+            if table not in OWN and table != _MARK
+        }
+        return in_order(found, {})
+
+    def rows(self, table: Table, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
+        """Yield rows in the order of their key: all, or those that follow a key."""
+        query = table.query(after=after is not None).replace("?", "%s")
+        try:
+            with self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
+                cursor.itersize = 10_000
+                cursor.execute(query, after or None)
+                for row in cursor:
+                    yield tuple(row)
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+    def _run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
+        try:
+            cursor = self._db.raw.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+
+class PostgresSource(_Store):
+    """A ledger in PostgreSQL; all its chains are held from the beginning to the end."""
+
+    kind = "postgresql"
+
+    def __init__(self, address: str, timeout: float, clock: Callable[[], float] | None = None) -> None:
+        self._holding = Session(address, timeout)
+        self._reading = Session(address, timeout, clock)
+        self._stack = ExitStack()
+        self.names = self._reading.names
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            stack.callback(self._holding.close)
+            stack.callback(self._reading.close)
+            holding = self._holding.connection()
+            self._db = self._reading.connection()
+            for db in (holding, self._db):
+                db.script(_FOREVER)
+            holding.script("BEGIN")
+            holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
+            # Whoever waited for the locks has to look after they were granted.
+            self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            ((now,),) = self._run(_CLOCK)
+            self._snapshot = SqlSnapshot(self._db, self.names, self._reading.time(now))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holding.undo()
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def snapshot(self) -> SqlSnapshot:
+        """What is copied."""
+        return self._snapshot
+
+    def head_now(self) -> Head:
+        """Return the audit head as it is by now."""
+        return SqlSnapshot(self._holding.connection(), self.names, self.snapshot.now).head()
+
+
+class PostgresTarget(_Store):
+    """A schema that becomes a ledger."""
+
+    kind = "postgresql"
+
+    def __init__(self, address: str, timeout: float, clock: Callable[[], float] | None = None) -> None:
+        self._shown = postgresaddress.shown(address)
+        self._clock = clock
+        self._db = open_connection(address, timeout)
+        self._lock = open_connection(address, timeout)
+        self._schema = self._aside = ""
+        self._names = Names("", "", "")
+        self._now = 0
+        self._transaction: PostgresTransaction | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for db in (self._db, self._lock):
+            db.roll_back()
+            db.close()
+
+    def begin(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> Stage:
+        """Begin a copy, or go on with one of the same `mark`."""
+        self._run(_FOREVER)
+        self._run("SET synchronous_commit = off")
+        ((path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")
+        clock = clock if self._clock is None else int(self._clock())
+        self._schema = path.split(",")[0].strip().strip('"')
+        self._aside = f"{self._schema}_copy"
+        if self._has(self._schema, "setting"):
+            raise UsageError(
+                f"there is a ledger in {self._shown} already; nothing was copied",
+                "name an empty database, or another schema: ?options=-csearch_path%3DSCHEMA",
+            )
+        if now > clock + _TOLERANCE:
+            raise ClockError(
+                f"the database's clock is {now - clock} s behind the ledger's time; nothing was copied",
+                "set the clocks right: what is dead must not come alive by an older time",
+            )
+        self._names, self._now = names, max(now, clock)
+        if self._has(self._aside, _MARK):
+            self._use_aside()
+            self._hold()
+            if self._run(f"SELECT mark, version FROM {_MARK}") == [(mark, len(POSTGRES_STEPS))]:
+                return Stage.PARTIAL
+            self._lock.roll_back()
+        self._make(names, mark, chains, now)
+        self._hold()
+        return Stage.NEW
+
+    def _has(self, schema: str, table: str) -> bool:
+        return bool(
+            self._run(
+                "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", (schema, table)
+            )
+        )
+
+    def _use_aside(self) -> None:
+        for db in (self._db, self._lock):
+            db.raw.execute(f'SET search_path TO "{self._aside}"')
+
+    def _hold(self) -> None:
+        """Shut out whoever would copy to the same place."""
+        self._lock.script(_FOREVER)
+        self._lock.script("BEGIN")
+        try:
+            self._lock.raw.execute(f"SELECT mark FROM {_MARK} FOR UPDATE NOWAIT")
+        except psycopg.errors.LockNotAvailable as error:
+            raise BusyError(
+                f"somebody else is copying a ledger to {self._shown}", "wait for that to end"
+            ) from error
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+    def _make(self, names: Names, mark: str, chains: Sequence[Chain], now: int) -> None:
+        raw = self._db.raw
+        try:
+            with raw.transaction():
+                raw.execute(f'DROP SCHEMA IF EXISTS "{self._aside}" CASCADE')
+                raw.execute(f'CREATE SCHEMA "{self._aside}"')
+                self._use_aside()
+                raw.execute(
+                    "CREATE TABLE schema_version (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)"
+                )
+                raw.execute("INSERT INTO schema_version VALUES (1, %s)", (len(POSTGRES_STEPS),))
+                for statement in _statements(indexes=False):
+                    raw.execute(statement)
+                raw.cursor().executemany("INSERT INTO setting VALUES (%s, %s)", list(names._asdict().items()))
+                raw.cursor().executemany(
+                    """INSERT INTO chain (id, epoch, start, stride, length, hash, closed_at)
+                       VALUES (%s, %s, %s, %s, %s, %s, %s)""",
+                    [(*chain[:6], now if chain.closed else None) for chain in chains],
+                )
+                raw.execute(f"CREATE TABLE {_MARK} (mark TEXT NOT NULL, version BIGINT NOT NULL)")
+                raw.execute(f"INSERT INTO {_MARK} VALUES (%s, %s)", (mark, len(POSTGRES_STEPS)))
+        except psycopg.errors.DuplicateSchema as error:
+            raise BusyError(f"somebody else is copying a ledger to {self._shown}") from error
+        except psycopg.Error as error:
+            meant = translated(error)
+            if isinstance(meant, RefusedError):
+                meant.hint = "grant that user CREATE on the database for the time of the copy"
+            raise meant from error
+
+    def last(self, table: Table) -> Sequence[Any] | None:
+        """Return the key of the last row that is there."""
+        rows = self._run(table.last)
+        return tuple(rows[0]) if rows else None
+
+    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Put rows there, all of them or none."""
+        try:
+            with self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+    def index(self) -> None:
+        """Build the indexes, which would have made every row dearer, and let the planner know the tables."""
+        there = {
+            name
+            for (name,) in self._run("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
+        }
+        for statement in _statements(indexes=True):
+            words = statement.split()
+            if words[words.index("INDEX") + 1] not in there:
+                self._run(statement)
+        self._run("ANALYZE")
+
+    def open(self, by: str) -> SqlTransaction:
+        """Close all audit chains, open those that the ledger goes on with, and return what appends to them."""
+        self._db.script("BEGIN")
+        chains = SqlSnapshot(self._db, self._names, self._now).chains()
+        open_epoch(self._db, self._names.uuid, chains, OPEN_CHAINS, self._now, counted=True)
+        numbered = [table.name for table in self.tables().values() if table.key == ("id",)]
+        highest = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)
+        # Numbers are given out in the order of time; none may come before what was copied.
+        self._run(f"UPDATE chain SET last_id = coalesce(greatest({highest}), 0) WHERE closed_at IS NULL")
+        rows = self._run(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id")
+        self._transaction = PostgresTransaction(
+            self._db, self._names, self._now, by, Known({}, set()), {}, rows
+        )
+        return self._transaction
+
+    def publish(self) -> None:
+        """Give what was filled aside its name, in the transaction that `open` began."""
+        assert self._transaction is not None
+        self._transaction.finish()
+        self._lock.roll_back()
+        self._run("SET LOCAL synchronous_commit = on")
+        self._run(f"DROP TABLE {_MARK}")
+        exists = self._run("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (self._schema,))
+        if not exists:
+            self._run(f'ALTER SCHEMA "{self._aside}" RENAME TO "{self._schema}"')
+        else:
+            self._move()
+        self._run("COMMIT")
+
+    def _move(self) -> None:
+        """Move everything into a schema that is there already; indexes and triggers go with their tables."""
+        for kind, name in self._run(
+            """SELECT 'TABLE', quote_ident(tablename) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()
+                UNION ALL SELECT 'FUNCTION', CAST(p.oid AS regprocedure)::text FROM pg_catalog.pg_proc p
+                  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = current_schema()"""
+        ):
+            self._run(f'ALTER {kind} {name} SET SCHEMA "{self._schema}"')
+        self._run(f'DROP SCHEMA "{self._aside}"')
+
+
+def _statements(*, indexes: bool) -> Iterator[str]:
+    for step in POSTGRES_STEPS:
+        for statement in step:
+            if statement.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX")) is indexes:
+                yield statement

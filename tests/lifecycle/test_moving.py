@@ -1,0 +1,334 @@
+"""A ledger copied into PostgreSQL, out of it, and from one database to another, whatever breaks it off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jitid.auditexport import verify_export
+from jitid.authority.local import LocalAuthority
+from jitid.authority.operations import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
+from jitid.copying import Copy, copy
+from jitid.errors import BusyError, ClockError, InvalidCredentialError, StorageError, UsageError
+from jitid.ledger import copying, folder, home
+from jitid.ledger.copying import Source, Table
+from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
+from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from jitid.ledger.postgresschema import POSTGRES_STEPS
+from jitid.ledger.postgressession import NoLedgerError, Session
+from jitid.sweep.limits import Limits
+from jitid.sweep.rules import NAMES as RULES
+from tests.builders import NOW, World, open_postgres, request
+from tests.postgres import Postgres
+
+CHAINS = 16
+
+
+class DatabaseWorld(World):
+    """The same over a database, with the keys of a folder."""
+
+    def __init__(self, keys: Path, address: str, now: int = NOW) -> None:
+        self._address = address
+        super().__init__(keys, now=now)
+
+    def _open(self) -> None:
+        self.ledger = open_postgres(self._address, self.clock)  # type: ignore[assignment]
+        self.authority = LocalAuthority(
+            self.ledger, home.keyring(str(self.path)), terms=lambda: self.terms, timeout=5
+        )
+
+
+@pytest.fixture
+def used(world: World) -> World:
+    """Return a ledger with rows in many tables."""
+    chain = world.chain(3, scopes=["db:read"])
+    world.know("user:bob", groups=("crew",), aliases=("user:bobby",))
+    world.register("nightly", owner="user:bob")
+    for number in range(7):
+        world.issue(task=f"P{number}", kind="opaque", purpose="Zürich\n\t\\N")
+    world.revoke(chain[1].id)
+    world.retire("P3")
+    world.check()
+    return world
+
+
+@pytest.fixture
+def addresses(postgres_server: Postgres) -> Iterator[Callable[[], str]]:
+    """Return what gives the address of another empty database."""
+    made: list[str] = []
+
+    def another() -> str:
+        made.append(postgres_server.new_database())
+        return postgres_server.url(made[-1])
+
+    yield another
+    for database in made:
+        postgres_server.drop(database)
+
+
+def transfer(source: Source, target: PostgresTarget | SqliteTarget, world: World) -> Copy:
+    """Copy a ledger; a folder gets the keys of `world`."""
+
+    def furnish() -> None:
+        if isinstance(target, SqliteTarget):
+            for path in (world.path / folder.KEYS).iterdir():
+                there = Path(target.keys) / path.name
+                there.touch(0o600)
+                there.write_bytes(path.read_bytes())
+
+    return copy(source, target, by="tester", furnish=furnish, progress=lambda _table, _rows: None)
+
+
+def into(world: World, address: str) -> Copy:
+    """Copy the ledger of a folder into a database."""
+    return transfer(
+        SqliteSource(str(world.path), 1, world.clock), PostgresTarget(address, 5, world.clock), world
+    )
+
+
+def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[], str]) -> None:
+    """What is alive lives at each place, what is dead is dead, and every head that was kept proves what it proved."""
+    parent, dead = used.issue(task="T1", scopes=("repo:*",)), used.issue(task="T1")
+    used.revoke(dead.id)
+    heads, tokens = [used.authority.perform(SignHead())], [parent.token]
+    first, second = addresses(), addresses()
+    done = into(used, first)
+    assert (done.events, done.head) == (used.head().seq, used.head())
+    with DatabaseWorld(used.path, first) as there:
+        tokens.append(there.issue(parent=parent.token, agent="coder", scopes=("repo:x",)).token)
+        there.authority.perform(Issue(requests=(request(task="MANY", kind="opaque", copies=5),)))
+        heads.append(there.authority.perform(SignHead()))
+        transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
+    with DatabaseWorld(used.path, second) as there:
+        tokens.append(there.issue(task="T2").token)
+        heads.append(there.authority.perform(SignHead()))
+        transfer(PostgresSource(second, 5, there.clock), SqliteTarget(str(tmp_path / "back")), there)
+    with World(tmp_path / "back") as back:
+        tokens.append(back.issue(task="T4").token)
+        heads.append(back.authority.perform(SignHead()))
+        assert len([back.verify(token) for token in tokens]) == 4
+        with pytest.raises(InvalidCredentialError, match="revoked"):
+            back.verify(dead.token)
+        for head in heads:
+            back.authority.perform(VerifyLog(expected_head=head))
+        assert verify_export(exported(back), heads[1]).head == back.head()
+        with back.ledger.read() as snapshot:
+            epochs = [(chain.epoch, chain.closed) for chain in snapshot.chains()]
+        assert epochs == [(1, True), *[(2, True)] * CHAINS, *[(3, True)] * CHAINS, (4, False)]
+        assert back.ledger.condition().schema().differences == back.ledger.condition().damage() == []
+        assert [event["op"] for event in back.events()].count("ledger-copy") == 3
+        back.revoke(parent.id)
+        with pytest.raises(InvalidCredentialError):
+            back.verify(tokens[1])
+        back.check()
+
+
+def test_a_sweep_of_the_copy_finds_the_same(used: World, addresses: Callable[[], str]) -> None:
+    address = addresses()
+    into(used, address)
+    asking = Sweep(rules=tuple(RULES), limits=Limits(), most=100)
+
+    def found(world: World) -> list[Any]:
+        return [
+            one for one in world.authority.perform(asking) if hasattr(one, "rule") and hasattr(one, "subject")
+        ]
+
+    with DatabaseWorld(used.path, address) as there:
+        for world in (used, there):
+            world.clock.now += 3_600
+        assert [(one.rule, one.subject) for one in found(there)] == [
+            (one.rule, one.subject) for one in found(used)
+        ]
+
+
+def test_numbers_of_the_copy_come_after_those_that_were_copied(
+    used: World, addresses: Callable[[], str]
+) -> None:
+    first, second = addresses(), addresses()
+    into(used, first)
+    with DatabaseWorld(used.path, first) as there:
+        for _ in range(3):
+            there.issue(task="T1")
+        transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
+    with DatabaseWorld(used.path, second) as there:
+        with there.ledger.read() as snapshot:
+            ((before,),) = snapshot.ask("SELECT max(id) FROM credential", {})
+        there.issue(task="T1")
+        with there.ledger.read() as snapshot:
+            ((after,),) = snapshot.ask("SELECT max(id) FROM credential", {})
+            ((new,),) = snapshot.ask("SELECT count(*) FROM credential WHERE id > :before", {"before": before})
+        assert after > before
+        assert new == 1
+
+
+def exported(world: World) -> list[str]:
+    """Return the lines of an export."""
+    lines = world.authority.perform(ExportLog())
+    return list(lines)
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process: nothing of it goes on."""
+
+
+class Frail(PostgresTarget):
+    """A target whose process ends after so many steps."""
+
+    def __init__(self, address: str, world: World, steps: int) -> None:
+        super().__init__(address, 5, world.clock)
+        self._left = steps
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise KilledError
+
+    def load(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        self._step()
+        super().load(table, rows)
+
+    def index(self) -> None:
+        self._step()
+        super().index()
+        self._step()
+
+    def publish(self) -> None:
+        self._step()
+        super().publish()
+
+
+@pytest.fixture
+def _in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "_AT_ONCE", 10)
+
+
+@pytest.mark.usefixtures("_in_small_pieces")
+def test_a_copy_that_was_killed_is_no_ledger_and_is_gone_on_with(
+    used: World, addresses: Callable[[], str]
+) -> None:
+    for steps in range(0, 100, 3):
+        address = addresses()
+        try:
+            transfer(SqliteSource(str(used.path), 1, used.clock), Frail(address, used, steps), used)
+            break
+        except KilledError:
+            with pytest.raises(NoLedgerError):
+                Session(address, 5).connection()
+        assert into(used, address).resumed
+        with DatabaseWorld(used.path, address) as there:
+            assert there.check() == used.check() + 1
+    assert steps > 9
+    with psycopg.connect(address) as db:
+        rows = db.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'jitid%' ORDER BY 1"
+        ).fetchall()
+    assert rows == [("jitid",)]
+
+
+@pytest.mark.usefixtures("_in_small_pieces")
+def test_an_attempt_of_another_state_is_begun_anew(used: World, addresses: Callable[[], str]) -> None:
+    address = addresses()
+    with pytest.raises(KilledError):
+        transfer(SqliteSource(str(used.path), 1, used.clock), Frail(address, used, 9), used)
+    used.issue(task="T1")
+    assert not into(used, address).resumed
+    with DatabaseWorld(used.path, address) as there:
+        assert there.check() == used.check() + 1
+
+
+def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) -> None:
+    """Whoever may not make schemas at the end finds the tables in the one that was given."""
+    address = addresses()
+    with psycopg.connect(address) as db:
+        db.execute("CREATE TABLE other (id int)")
+    placed = f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3Dpublic"
+    into(used, placed)
+    with DatabaseWorld(used.path, placed) as there:
+        assert there.check() == used.check() + 1
+        there.issue(task="T1")
+        assert there.ledger.condition().schema().differences == []
+    with pytest.raises(UsageError, match=r"a ledger in postgresql:.* already"):
+        into(used, placed)
+
+
+def test_two_do_not_copy_to_one_database(used: World, addresses: Callable[[], str]) -> None:
+    address = addresses()
+    with PostgresTarget(address, 5, used.clock) as first, used.ledger.read() as snapshot:
+        first.begin(used.ledger.names, "mark", snapshot.chains(), NOW)
+        with pytest.raises(BusyError, match="somebody else"):
+            into(used, address)
+
+
+def test_a_database_whose_clock_is_behind_gets_no_copy(used: World, addresses: Callable[[], str]) -> None:
+    used.clock.now += 60
+    used.issue(task="T1")
+    target = PostgresTarget(addresses(), 5, lambda: float(NOW))
+    with pytest.raises(ClockError, match="60 s behind"):
+        transfer(SqliteSource(str(used.path), 1, used.clock), target, used)
+
+
+def test_nobody_writes_to_a_database_that_is_copied(used: World, addresses: Callable[[], str]) -> None:
+    address = addresses()
+    into(used, address)
+    other = open_postgres(address, used.clock, timeout=1)
+    with PostgresSource(address, 5, used.clock) as source:
+        head = source.snapshot.head()
+        for shared in (True, False):
+            with pytest.raises(StorageError), other.write(shared=shared):
+                pass
+        with other.read() as snapshot:
+            assert snapshot.head() == source.head_now() == head
+    with other.write() as transaction:
+        transaction.append("note", {})
+    other.close()
+
+
+def test_both_have_the_same_tables(addresses: Callable[[], str], used: World) -> None:
+    address = addresses()
+    into(used, address)
+    with (
+        PostgresSource(address, 5, used.clock) as theirs,
+        SqliteSource(str(used.path), 1, used.clock) as ours,
+    ):
+        assert {table.name for table, _ in copying.shared(ours, theirs)} == ours.tables().keys()
+        with psycopg.connect(address) as db:
+            row = db.execute("SELECT version FROM jitid.schema_version").fetchone()
+    assert row == (len(POSTGRES_STEPS),)
+
+
+def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
+    used: World, tmp_path: Path, addresses: Callable[[], str]
+) -> None:
+    """Other machines that sign for a database have keys of their own."""
+    address = addresses()
+    into(used, address)
+    (tmp_path / "home2" / folder.KEYS).mkdir(parents=True, mode=0o700)
+    with DatabaseWorld(tmp_path / "home2", address) as elsewhere:
+        kid = elsewhere.authority.perform(RotateKey(algorithm="EdDSA")).kid
+        token = elsewhere.issue(task="T1").token
+    mine = home.keyring(str(used.path))
+    target = SqliteTarget(str(tmp_path / "back"))
+
+    def furnish() -> None:
+        for key in (used.path / folder.KEYS).iterdir():
+            there = Path(target.keys) / key.name
+            there.touch(0o600)
+            there.write_bytes(key.read_bytes())
+
+    copy(
+        PostgresSource(address, 5, used.clock),
+        target,
+        by="tester",
+        signs=lambda key: mine.holds(key.kid),
+        furnish=furnish,
+        progress=lambda _table, _rows: None,
+    )
+    with World(tmp_path / "back") as back:
+        assert back.verify(token).task == "T1"
+        back.issue(task="T1")
+        assert back.events()[-2]["retired"] == [kid]
+        back.check()
