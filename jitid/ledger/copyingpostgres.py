@@ -279,7 +279,6 @@ class PostgresTarget(_Store):
     def publish(self) -> None:
         """Give what was filled aside its name, in the transaction that `open` began."""
         assert self._transaction is not None
-        self._transaction.finish()
         self._lock.roll_back()
         self._run("SET LOCAL synchronous_commit = on")
         self._run(f"DROP TABLE {_MARK}")
@@ -288,7 +287,8 @@ class PostgresTarget(_Store):
             self._run(f'ALTER SCHEMA "{self._aside}" RENAME TO "{self._schema}"')
         else:
             self._move()
-        self._run("COMMIT")
+        self._run(f'SET search_path TO "{self._schema}"')
+        self._transaction.commit()
 
     def _move(self) -> None:
         """Move everything into a schema that is there already; indexes and triggers go with their tables."""
