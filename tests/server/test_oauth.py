@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.server.asking import API, EXCHANGE, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
+from tests.server.asking import API, EXCHANGE, FORM, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
 from tests.serving import serving
 from tests.tokens.signed import ED25519, token
 
@@ -344,3 +345,23 @@ def test_an_agents_own_token_is_its_bearer(full: Asked) -> None:
     assert full.form("/revoke", token=own, bearer=child.json["access_token"]).status == 403
     assert full.form("/revoke", token=own, bearer=own).status == 200
     assert full.form("/introspect", token=child.json["access_token"]).json == {"active": False}
+
+
+def test_what_was_lost_on_the_way_is_not_issued_twice(full: Asked) -> None:
+    """The same key again ends what the first answer had."""
+    body = urlencode(
+        {
+            "grant_type": EXCHANGE,
+            "subject_token": id_token(),
+            "subject_token_type": f"{TYPE}id_token",
+            "audience": API,
+            "jitid_task": "T-twice",
+        }
+    ).encode()
+    tokens = []
+    for _ in range(2):
+        done = full.served.ask("POST", "/token", body, {**FORM, "Idempotency-Key": "k-1"})
+        assert done.status == 200, done.body
+        tokens.append(done.json["access_token"])
+    states = [full.form("/introspect", token=one).json["active"] for one in tokens]
+    assert states == [False, True]
