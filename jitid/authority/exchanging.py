@@ -127,10 +127,14 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
 
 
 def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
-    names = inside.ledger.names
+    names, text = inside.ledger.names, operation.token.reveal()
     with inside.ledger.read() as snapshot:
-        found = introspection.verify(snapshot, names, operation.token.reveal(), None)
-    return ops.Introspected(found.credential, found.lineage, names.issuer, names.trust_domain)
+        found = introspection.verify(snapshot, names, text, None)
+    issuer = names.issuer
+    if len(names.issuers) > 1 and found.credential.claims_hash is not None:
+        # It may have been issued before the ledger moved, and says so itself.
+        issuer = str(jws.decode_object(jws.split(text)[1], "payload")[1]["iss"])
+    return ops.Introspected(found.credential, found.lineage, issuer, names.trust_domain)
 
 
 def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:

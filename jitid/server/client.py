@@ -50,7 +50,7 @@ def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAu
         raise OAuthError("invalid_client", f"a client assertion is of the type {assertion.TYPE}", 401)
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; of the endpoint asked, where it is another.
     here = f"{service.base_url}{request.scope['path']}"
-    audiences = (service.issuer, f"{service.base_url}/token", here)
+    audiences = (*service.names.issuers, f"{service.base_url}/token", here)
 
     def prove(authority: LocalAuthority) -> Caller:
         try:

@@ -224,8 +224,8 @@ def test_a_task_that_nobody_named_is_new_each_time(world: World) -> None:
     tasks = {exchange(world, AGENT, foreign()).task for _ in range(3)}
     assert len(tasks) == 3
     assert all(task.startswith("planner-") for task in tasks)
-    again = AGENT._replace(key="k-1")
-    assert exchange(world, again, foreign()).task == exchange(world, again, foreign()).task
+    again, subject = AGENT._replace(key="k-1"), foreign()
+    assert exchange(world, again, subject).task == exchange(world, again, subject).task
     long = "a" * 128
     assert len(exchange(world, caller("agent:" + long, agent=long), foreign(), agent=long).task) == 128
 

@@ -12,6 +12,7 @@ import pytest
 
 from jitid import jws
 from jitid.authority.operations import Renew, SignHead, VerifyLog
+from jitid.authority.token_operations import Introspect
 from jitid.copying import Copy, copy
 from jitid.errors import BusyError, IntegrityError, InvalidCredentialError, StorageError, UsageError
 from jitid.ledger import copying, folder, sqlite
@@ -310,6 +311,9 @@ def test_under_another_issuer_what_was_issued_stays_valid(used: World, tmp_path:
         claims = {one.jti: jws.parse(one.token).claims for one in (parent, made, child)}
         assert [claims[one.jti]["iss"] for one in (parent, made, child)] == [NAMES.issuer, NEW, NEW]
         assert claims[made.jti]["aud"] == NEW
+        for one in (parent, made, child):
+            told = other.authority.perform(Introspect(token=Secret.single(one.token)))
+            assert told.issuer == claims[one.jti]["iss"]
         renewed = other.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token))))
         assert jws.parse(renewed.credentials[0].secret.reveal()).claims["iss"] == NEW
         other.authority.perform(VerifyLog(expected_head=head))

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.real import until
 from tests.server.asking import API, EXCHANGE, FORM, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
 from tests.serving import serving
 from tests.tokens.signed import ED25519, token
@@ -365,3 +366,25 @@ def test_what_was_lost_on_the_way_is_not_issued_twice(full: Asked) -> None:
         tokens.append(done.json["access_token"])
     states = [full.form("/introspect", token=one).json["active"] for one in tokens]
     assert states == [False, True]
+
+
+def test_a_ledger_that_is_away_is_told_as_a_failure_that_passes(tmp_path: Path) -> None:
+    """With 503, and when to come again; neither a token nor a verdict comes of it."""
+    with asking(tmp_path, "verifier") as asked:
+        live = asked.token()
+        asked.shell.ledger.rename(tmp_path / "away")
+
+        def away() -> bool:
+            return asked.form("/introspect", token=live).status == 503
+
+        until(away, "the ledger is not missed")
+        for done in (
+            asked.exchange(),
+            asked.form("/introspect", token=live),
+            asked.form("/revoke", token=live),
+        ):
+            assert (done.status, done.json["error"]) == (503, "temporarily_unavailable")
+            assert done.headers["retry-after"].isdigit()
+        (tmp_path / "away").rename(asked.shell.ledger)
+        until(lambda: asked.form("/introspect", token=live).status == 200, "the ledger is not found again")
+        assert asked.form("/introspect", token=live).json["active"] is True
