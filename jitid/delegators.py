@@ -98,14 +98,20 @@ def add(transaction: Transaction, stated: Stated) -> Edited:
         UsageError: they are in the directory, or one of the names is somebody's; nothing was changed.
 
     """
+    # The event tells nothing of these, so that the audit would not account for them.
+    if (
+        stated.imported
+        or stated.disabled is True
+        or isinstance(stated.external, str)
+        or stated.manager_external
+    ):
+        raise UsageError("whoever is added is neither imported nor disabled yet; nothing was changed")
     holder = transaction.holders([stated.name]).get(stated.name)
     if holder is not None and holder.own == stated.name:
         raise UsageError(
             f"{quote(stated.name)} is in the directory already; nothing was changed",
             f"jitid delegator change {stated.name}",
         )
-    if isinstance(stated.external, str) and transaction.known_outside([stated.external]):
-        raise UsageError("somebody in the directory has that external id already; nothing was changed")
     new = _resolved(transaction, merged(stated, None, transaction.now))
     _must_be_free(transaction, new)
     transaction.put_delegators([new])

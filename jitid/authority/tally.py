@@ -65,7 +65,7 @@ class Tally:
                 for caller in sorted({name for name, _ in counts}):
                     of_caller = {what: count for (name, what), count in counts.items() if name == caller}
                     with ledger.acting(caller, {}).write() as transaction:
-                        transaction.append(told, {"count": of_caller, "since": since})
+                        transaction.append(told, {"counts": of_caller, "since": since})
                     for what in of_caller:
                         del counts[caller, what]
         except BaseException:

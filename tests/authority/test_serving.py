@@ -8,11 +8,13 @@ import pytest
 
 from jitid.authority import approval_operations as approvals
 from jitid.authority import operations as ops
+from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
 from jitid.caller import Caller
 from jitid.errors import ClockError, RefusedError, UsageError
 from jitid.identifier import approval_id, new_uuid7
 from jitid.ledger.records import Selection
+from jitid.policy.default import default_files
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told
@@ -160,7 +162,7 @@ def test_refusals_are_told_once_and_counted(world: World) -> None:
     assert [event["by"] for event in told(world, "denial")] == ["user:bob", "user:eve"]
     assert world.authority.tally is not None
     world.authority.tally.tell(world.ledger)
-    assert [(event["by"], event["count"]) for event in told(world, "denials")] == [
+    assert [(event["by"], event["counts"]) for event in told(world, "denials")] == [
         ("user:bob", {"ListKeys": 49}),
         ("user:eve", {"ListKeys": 49}),
     ]
@@ -179,7 +181,7 @@ def test_reads_are_told_together(world: World) -> None:
     assert len(world.events()) == events
     world.reopen()
     (reads,) = told(world, "reads")
-    assert (reads["by"], reads["count"]) == ("system:gate", {"Verify": 20, "PublishKeys": 1})
+    assert (reads["by"], reads["counts"]) == ("system:gate", {"Verify": 20, "PublishKeys": 1})
     assert world.check()
 
 
@@ -192,7 +194,7 @@ def test_what_cannot_be_told_is_counted_on(world: World) -> None:
     world.clock.now -= 90_000
     tally.tell(world.ledger)
     tally.tell(world.ledger)
-    assert [event["count"] for event in told(world, "reads")] == [{"Verify": 1}]
+    assert [event["counts"] for event in told(world, "reads")] == [{"Verify": 1}]
 
 
 def test_whoever_has_the_files_may_do_anything(world: World) -> None:
@@ -228,3 +230,12 @@ def test_who_asked_for_an_identity_may_look_at_it(world: World) -> None:
         assert ask(world, caller("user:bob"), look)
         with pytest.raises(RefusedError):
             ask(world, caller("user:carol"), look)
+
+
+def test_what_is_told_of_reads_is_no_decision(world: World) -> None:
+    """Whoever asks policies about all that was decided meets those events too."""
+    world.issue()
+    ask(world, caller("system:gate", "verifier"), ops.PublishKeys())
+    world.reopen()
+    found = world.authority.perform(ReplayDecisions(old=tuple(default_files()), new=tuple(default_files())))
+    assert (found.requests, found.changes) == (1, [])
