@@ -189,12 +189,11 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
                 found is not None and found.id == _identity(snapshot, caller)
             )
         case ops.Revoke(selection=selection, tokens=tokens):
-            # Whoever holds a token may end it, as RFC 7009, section 2.1 has it; a verifier was only shown it.
-            if tokens and "verifier" in (caller.roles or ()):
-                return False
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
                 return False
-            return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids)
+            return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
+                _may_end(snapshot, ours, caller, token) for token in tokens
+            )
         case ops.Retire(task=task):
             return _opened(snapshot, caller, task)
         case access.RotateAccess(id=id_):
@@ -221,6 +220,21 @@ def _may_look_at(snapshot: Snapshot, names: Names, caller: Caller, token: Secret
     except InvalidCredentialError:
         return False
     return found == _identity(snapshot, caller) or _was_issued(snapshot, caller, found)
+
+
+def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+    """Tell whether the caller may end what a token is of (RFC 7009, section 2.1): not whoever was merely shown it."""
+    from jitid import introspection
+    from jitid.authority.exchanging import must_be_own
+
+    try:
+        must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))
+    except InvalidCredentialError:
+        # What is wrong with it, the operation itself says.
+        return True
+    except RefusedError:
+        return False
+    return True
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
@@ -252,7 +266,9 @@ def _opened(snapshot: Snapshot, caller: Caller, name: str) -> bool:
 
 def _asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:
     event = snapshot.event(seq)
-    return event is not None and event.document().get("by") == caller.name
+    told = {} if event is None else event.document()
+    # Agents of one name are many: what counts is the credential that one came with.
+    return told.get("by") == caller.name and (caller.agent is None or told.get("bearer") == caller.credential)
 
 
 def _decides(snapshot: Snapshot, caller: Caller) -> bool:

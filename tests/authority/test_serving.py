@@ -11,7 +11,7 @@ from jitid.authority import operations as ops
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
 from jitid.caller import Caller
-from jitid.errors import ClockError, RefusedError, UsageError
+from jitid.errors import ClockError, InvalidCredentialError, RefusedError, UsageError
 from jitid.identifier import approval_id, new_uuid7
 from jitid.ledger.records import Selection
 from jitid.policy.default import default_files
@@ -112,7 +112,7 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
     (others,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for id_ in (mine.id, mine.jti):
         ask(world, caller(), ops.Revoke(selection=Selection(ids=(id_,)), most=None))
-    ask(world, caller(), ops.Revoke(selection=Selection(), tokens=(others.secret,), most=None))
+    ask(world, caller("user:eve"), ops.Revoke(selection=Selection(), tokens=(others.secret,), most=None))
     (again,) = issue(world, caller("user:eve"), delegator=None, task="T2").credentials
     for selection in (
         Selection(ids=(again.id,)),
@@ -125,6 +125,36 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         with pytest.raises(RefusedError, match="needs the role responder"):
             ask(world, caller(), ops.Revoke(selection=selection, most=None))
     assert world.verify(again.secret.reveal())
+
+
+def test_agents_of_one_name_end_nothing_of_each_others(world: World) -> None:
+    parents = [issue(world, caller(), delegator=None, scopes=("repo:read",)) for _ in range(2)]
+    one, other = (
+        caller("agent:planner", delegator=None, agent="planner", credential=parent.credentials[0].jti)
+        for parent in parents
+    )
+    child = issue(world, one, parent=bearer(parents[0]), agent="coder", scopes=("repo:read",))
+    (made,) = child.credentials
+    for who in (other, caller("agent:planner", delegator=None, agent="planner")):
+        for operation in (
+            ops.Revoke(selection=Selection(ids=(made.id,)), most=None),
+            ops.Revoke(selection=Selection(), tokens=(made.secret,), most=None),
+        ):
+            with pytest.raises(RefusedError):
+                ask(world, who, operation)
+    assert world.verify(made.secret.reveal())
+    ask(world, one, ops.Revoke(selection=Selection(ids=(made.id,)), most=None))
+
+
+def test_whoever_was_shown_a_token_does_not_end_it(world: World) -> None:
+    made = world.issue(delegator="user:alice")
+    end = ops.Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None)
+    for roles in ((), ("verifier",), ("issuer",), ("auditor", "admin")):
+        with pytest.raises(RefusedError):
+            ask(world, caller("user:bob", *roles), end)
+    with pytest.raises(InvalidCredentialError):
+        ask(world, caller(), ops.Revoke(selection=Selection(), tokens=(Secret.single("x"),), most=None))
+    ask(world, caller("user:alice"), end)
 
 
 def test_who_opened_a_task_ends_it(world: World) -> None:
