@@ -37,6 +37,11 @@ class Node:
         if done.returncode:
             missing(f"npm cannot install {', '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
 
+    @property
+    def packages(self) -> Path:
+        """The folder in which node finds them."""
+        return self._folder / "node_modules"
+
     def run(self, script: str, /, **values: Any) -> Any:
         """Run a module that ends with `answer(value)`, and return that value; `given` holds the values in it.
 

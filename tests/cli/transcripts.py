@@ -135,10 +135,19 @@ def replay(text: str, folder: Path) -> str:
 
 
 def answers(
-    steps: list[Step], folder: Path, shown: Callable[[str, Path], str], **surroundings: str
+    steps: list[Step],
+    folder: Path,
+    shown: Callable[[str, Path], str],
+    before: Path | None = None,
+    **surroundings: str,
 ) -> Iterator[list[str]]:
-    """Run the steps in `folder` and yield what was answered to each, written as `shown` writes it."""
+    """Run the steps in `folder` and yield what was answered to each, written as `shown` writes it.
+
+    Programs in the folder `before` go before the system's.
+    """
     environment = {**_prepare(folder), **surroundings}
+    if before is not None:
+        environment["PATH"] = f"{before}:{environment['PATH']}"
     for step in steps:
         yield _answer(step.script, folder, environment, shown)
 

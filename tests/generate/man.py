@@ -21,7 +21,7 @@ FOLDER = Path(jitid.__file__).parent.parent / "man"
 DATE = "November 24, 2026"
 """Of all pages: a date of its own for each would change with every run."""
 
-HAND_WRITTEN = ("jitid-ledger.5", "jitid-policy.7", "jitid-promises.7")
+HAND_WRITTEN = ("jitid-ledger.5", "jitid-authority.7", "jitid-policy.7", "jitid-promises.7")
 
 _NUMBERED = '-tag -width "128+n"'
 _MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")
@@ -101,15 +101,15 @@ def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
 
 def _background(verb: str) -> list[str]:
     """Return the pages of other sections that a verb rests on."""
-    if verb in ("issue", "run", "mcp", "renew", "serve", "agent suggest") or verb.startswith(
+    if verb == "serve":
+        return ["jitid-authority.7", "jitid-policy.7"]
+    if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
         ("approve", "policy", "explain")
     ):
         return ["jitid-policy.7"]
-    if verb.startswith("access"):
-        return ["jitid-ledger.5"]
-    if verb.startswith("audit"):
-        return ["jitid-ledger.5", "jitid-promises.7"]
-    return ["jitid-ledger.5"] if verb.startswith("keys") else []
+    if verb.startswith(("access", "keys", "ledger")):
+        return ["jitid-ledger.5", "jitid-authority.7"]
+    return ["jitid-ledger.5", "jitid-promises.7"] if verb.startswith("audit") else []
 
 
 def _opening(name: str, sentence: str) -> list[str]:

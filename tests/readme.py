@@ -1,0 +1,57 @@
+"""Reads the README: its chapters, and the commands in them with what they answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.cli.transcripts import Step
+
+PATH = Path(__file__).parent.parent / "README.md"
+TEXT = PATH.read_text(encoding="utf-8")
+FLEET = "For a fleet"
+"""The chapter that needs more than jitid, and is played by itself."""
+
+
+def chapter(title: str) -> str:
+    """Return what stands under a heading."""
+    _, heading, rest = TEXT.partition(f"\n## {title}\n")
+    assert heading, f"there is no chapter {title}"
+    return rest.partition("\n## ")[0]
+
+
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    """Return what is fenced in a text, of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def as_seen(answer: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of an answer without the marks of a transcript: a terminal shows both streams, and no status."""
+    for line in answer:
+        if not line.startswith("? "):
+            yield line.removeprefix("2> ").removeprefix("2>").removeprefix("| ").rstrip()
+
+
+def rewrite(played: Iterator[tuple[Step, Sequence[str]]], *, fleet: bool) -> None:
+    """Write what is answered today into the README, block by block; the commands stand there already.
+
+    `fleet` says whether that is the chapter for a fleet, or all the others.
+    """
+    # The file as it is now: another test may have written to it.
+    before, heading, rest = PATH.read_text(encoding="utf-8").partition(f"\n## {FLEET}\n")
+    own, next_heading, after = rest.partition("\n## ")
+    pieces = [before, heading, own, next_heading, after]
+
+    def block(match: re.Match[str]) -> str:
+        lines: list[str] = []
+        for _ in [line for line in match[1].splitlines() if line.startswith("$ ")]:
+            step, answer = next(played)
+            lines += [*step.command, *as_seen(answer)]
+        return "```console\n" + "".join(f"{line}\n" for line in lines) + "```"
+
+    for number in (2,) if fleet else (0, 4):
+        pieces[number] = re.sub(
+            r"^```console\n(.*?)^```$", block, pieces[number], flags=re.MULTILINE | re.DOTALL
+        )
+    PATH.write_text("".join(pieces), encoding="utf-8")

@@ -1,0 +1,87 @@
+"""The README's chapter for a fleet, played: PostgreSQL, two authorities, another shell, a stock OAuth client."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.cli.transcripts import answers, parse, placeholders_of_readable, readable
+from tests.node import Node
+from tests.readme import FLEET, as_seen, blocks, chapter, rewrite
+from tests.real import free_port, need
+
+PORTS = ("5433", "8471", "8472")
+"""Those of the chapter; the test takes others, which are free."""
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder with the programs of PostgreSQL, and end what they and the chapter have started."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    # It refuses to run as root; in a namespace of its own root has another number, and its files are the same.
+    as_another = (
+        [need("unshare"), "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    )
+    for name in ("initdb", "pg_ctl"):
+        (folder / name).write_text(f'#!/bin/sh\nexec {" ".join(as_another)} {postgres.program(name)} "$@"\n')
+        (folder / name).chmod(0o755)
+    yield folder
+    for pid in _started_in(tmp_path / "story"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _started_in(folder: Path) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and f"HOME={folder}/home\0".encode() in (entry / "environ").read_bytes():
+                yield int(entry.name)
+
+
+def _replaced(text: str, ports: Mapping[str, str]) -> str:
+    return re.sub(rf"(?<!\d)({'|'.join(ports)})(?!\d)", lambda match: ports[match[1]], text)
+
+
+def test_the_chapter_for_a_fleet_comes_true(tmp_path: Path, tools: Path, node: Node) -> None:
+    """Each command answers what is shown; what differs from run to run is compared as a placeholder.
+
+    `JITID_UPDATE_README=1` writes today's answers into the README.
+    """
+    need("curl")
+    need("openssl")
+    steps, _ = parse("".join(blocks("console", chapter(FLEET))))
+    own = {port: str(free_port()) for port in PORTS}
+    back = {mine: port for port, mine in own.items()}
+    story = tmp_path / "story"
+    story.mkdir()
+    played = [step._replace(command=tuple(_replaced(line, own) for line in step.command)) for step in steps]
+
+    def shown(text: str, folder: Path) -> str:
+        return _replaced(readable(text, folder), back)
+
+    def answered() -> Iterator[list[str]]:
+        for number, answer in enumerate(answers(played, story, shown, before=tools)):
+            if not number:
+                # What `npm install` makes.
+                (story / "work/node_modules").symlink_to(node.packages)
+            yield answer
+
+    results = list(answered())
+    if os.environ.get("JITID_UPDATE_README") == "1":
+        rewrite(iter(zip(steps, results, strict=True)), fleet=True)
+        return
+    told = [placeholders_of_readable(line) for step in steps for line in (*step.command, *step.expected)]
+    real = [
+        placeholders_of_readable(line)
+        for step, answer in zip(steps, results, strict=True)
+        for line in (*step.command, *as_seen(answer))
+    ]
+    assert told == real
