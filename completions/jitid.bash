@@ -64,7 +64,7 @@ __jitid_table() {
         options="--token-file=files --most=nothing --rate=nothing --keep $everywhere"
         ;;
     'serve')
-        options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --print-unit $everywhere"
+        options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --bootstrap=files --print-unit $everywhere"
         ;;
     'renew')
         options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --to --issuer --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --to --issuer --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -310,6 +310,7 @@ complete -c jitid -n '__jitid_at "serve" --tls-key' -l tls-key -r -F -d 'Its pri
 complete -c jitid -n '__jitid_at "serve" --workers' -l workers -x -d 'How many processes answer (default 1)'
 complete -c jitid -n '__jitid_at "serve" --public-url' -l public-url -x -d 'How clients reach it, where that is another address'
 complete -c jitid -n '__jitid_at "serve" --log-format' -l log-format -r -fka 'json\\tlog-format text\\tlog-format none\\tlog-format' -d 'How requests are logged: json (default), text or none'
+complete -c jitid -n '__jitid_at "serve" --bootstrap' -l bootstrap -r -F -d 'Where there is no administrator yet: write into FILE, a new one, what lets the first one in'
 complete -c jitid -n '__jitid_at "serve" --print-unit' -l print-unit -d 'Print a hardened systemd service that runs this line, and serve nothing'
 
 # jitid renew

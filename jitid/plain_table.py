@@ -82,6 +82,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--workers": ("workers", "number", ""),
         "--public-url": ("public_url", "text", ""),
         "--log-format": ("log_format", "text", ""),
+        "--bootstrap": ("bootstrap", "text", ""),
         "--print-unit": ("print_unit", "flag", ""),
     }, ()),
     "renew": ({

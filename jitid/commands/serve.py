@@ -14,6 +14,7 @@ from jitid.formats import output
 from jitid.settings import convert, named
 
 if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
     from jitid.commands import options
     from jitid.config import Config
     from jitid.server.plan import Plan, Tls
@@ -32,6 +33,7 @@ def serve(
     workers: options.Workers = None,
     public_url: options.PublicUrl = None,
     log_format: options.LogFormat = None,
+    bootstrap: options.Bootstrap = None,
     print_unit: options.PrintUnit = False,
 ) -> None:
     """Serve the authority over HTTP, or on a Unix socket.
@@ -57,7 +59,7 @@ def serve(
     if print_unit:
         output.write(serviceunit.text(given, config, said, count))
         return
-    plan = _plan(given, config, said, count)
+    plan = _plan(given, config, said, count, bootstrap)
     path = said["serve_socket"]
     made = os.stat(path).st_ino if path else 0
     try:
@@ -78,7 +80,19 @@ def _stated(config: Config, name: str, value: str | None) -> str | None:
         raise UsageError(error.message, error.hint) from None
 
 
-def _plan(given: Globals, config: Config, said: dict[str, str | None], workers: int) -> Plan:
+def _bootstrap(given: Globals, authority: LocalAuthority, path: str) -> None:
+    """Write what lets the first administrator in; a service that starts again goes on without."""
+    from jitid.commands.access import write_bootstrap
+
+    try:
+        write_bootstrap(authority, path, given.note)
+    except UsageError as error:
+        given.note(f"no bootstrap credential was made: {error.message}")
+
+
+def _plan(
+    given: Globals, config: Config, said: dict[str, str | None], workers: int, bootstrap: str | None
+) -> Plan:
     """Return the plan of the service, with a ledger that is there and sockets that listen."""
     try:
         from jitid.server import listening
@@ -99,6 +113,8 @@ def _plan(given: Globals, config: Config, said: dict[str, str | None], workers: 
     limits = limits_of(config)
     authority = open_or_create_local(config, given.note)
     names = authority.names
+    if bootstrap is not None:
+        _bootstrap(given, authority, bootstrap)
     # Before there are other processes: no connection may be shared with them.
     authority.close()
     tcp = [] if bind is None else listening.listen(host, port, encrypted=tls is not None)

@@ -234,6 +234,9 @@ needed: an agent under another user can neither read ledger and keys nor ask in 
 a user, or a group after an `@`, as in `alice = "user:alice@example.com"` and `"@oncall" = ["responder", "auditor"]`.
 Roles of a user and of all their groups add up.
 
+With --bootstrap, FILE gets what jitid-access-bootstrap(1) makes. A service that starts again, where FILE is there or
+somebody has the role admin, says so and goes on.
+
 The socket lies in a folder that belongs to the service's user or to root, and that nobody else may write to. One that
 nobody listens on any more is replaced.
 

@@ -120,6 +120,14 @@ LogFormat = Annotated[
     str | None,
     option("--log-format", metavar="FMT", text="How requests are logged: json (default), text or none."),
 ]
+Bootstrap = Annotated[
+    str | None,
+    option(
+        "--bootstrap",
+        metavar="FILE",
+        text="Where there is no administrator yet: write into FILE, a new one, what lets the first one in.",
+    ),
+]
 PrintUnit = Annotated[
     bool,
     option(
