@@ -177,7 +177,7 @@ class _Writing:
                 now = self._now(db.execute(_TIME))
             if not session.is_due(now):
                 break
-            db.script("ROLLBACK")
+            db.roll_back()
             with _Writing(session, self._by, self._facts, self._told, shared=False) as closing:
                 closing.changes = False
         return SharedTransaction(

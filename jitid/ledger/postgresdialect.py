@@ -248,7 +248,11 @@ class Connection:
         self.dialect.forget_new()
         try:
             if not self.raw.closed and self.raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                self.raw.execute("ROLLBACK")
+                # Not by a cursor: after a ROLLBACK of its own the driver throws away all that is prepared, and what the
+                # lane has prepared with it.
+                self._raw.pgconn.send_query(b"ROLLBACK")
+                self._raw.pgconn.flush()
+                self._owed = True
         except psycopg.Error:
             self.raw.close()
 
