@@ -79,7 +79,22 @@ class Installation(NamedTuple):
 
 def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     """Return what all checks say, of this machine and of the ledger."""
-    return list(examination.perform(CHECKS, Installation(config, trouble)))
+    installation = Installation(config, trouble)
+    if not _asks_elsewhere(config):
+        return list(examination.perform(CHECKS, installation))
+    # What is wrong with the ledger, those beside it find out.
+    from jitid import remotecheckup
+
+    here = examination.perform(HERE, installation)
+    return [*here, *examination.perform(remotecheckup.CHECKS, config)]
+
+
+def _asks_elsewhere(config: Config) -> bool:
+    try:
+        return config.remote is not None
+    except JitidError:
+        # Why it cannot be told, its own check says.
+        return True
 
 
 def _versions(_: Installation) -> Iterator[Check]:
@@ -286,10 +301,13 @@ def _policy(installation: Installation) -> Iterator[Check]:
         )
 
 
-CHECKS: Named[Installation] = (
+HERE: Named[Installation] = (
     ("versions", _versions),
     ("completions", _completions),
     ("configuration", _configuration),
+)
+CHECKS: Named[Installation] = (
+    *HERE,
     ("ledger", _ledger),
     ("permissions", _permissions),
     ("examination", _examination),

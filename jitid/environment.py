@@ -20,6 +20,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.authority.bearer import Bearer
     from jitid.authority.protocol import Authority
+    from jitid.authority.remote import RemoteAuthority
     from jitid.config import Config
     from jitid.examination import Check
     from jitid.keyring import Keyring
@@ -299,17 +300,22 @@ def folder_of(url: str) -> str:
     return url
 
 
-def _remote(config: Config, patience: float | None = None) -> Authority | None:
-    """Return the authority elsewhere, if the configuration names one; nothing is asked of it yet."""
-    place = config.remote
-    if place is None:
-        return None
+def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | None:
+    """Return the authority elsewhere, if the configuration names one."""
+    return None if config.remote is None else open_remote(config, patience)
+
+
+def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:
+    """Return the authority elsewhere that the configuration names; nothing is asked of it yet.
+
+    Raises UsageError where none is named.
+    """
     from jitid.authority.address import parse_address
     from jitid.authority.remote import RemoteAuthority
 
     timeout = float(config.number("timeout"))
     return RemoteAuthority(
-        parse_address(place),
+        parse_address(config.remote or ""),
         credential(config),
         timeout=timeout if patience is None else min(timeout, patience),
         authorities=config.text("remote_ca"),
@@ -335,8 +341,8 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Beare
 
 
 def is_database(config: Config) -> bool:
-    """Tell whether the configuration names a ledger in a database."""
-    return is_address(config.ledger)
+    """Tell whether the configuration names a ledger in a database, and no authority elsewhere."""
+    return config.remote is None and is_address(config.ledger)
 
 
 def is_address(url: str) -> bool:

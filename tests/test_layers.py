@@ -23,6 +23,7 @@ LAYERS = (
         "environment",
         "transfer",
         "checkup",
+        "remotecheckup",
         "config",
         "configfile",
         "settings",

@@ -25,6 +25,8 @@ class FileBearer:
 
     def __init__(self, path: str, *, systemd: bool = False) -> None:
         """`systemd`: systemd put it there, and sees to who may read it."""
+        self.place = f"the file {path}"
+        """Where it is, in words."""
         self._path = path
         self._refused = _OTHERS_OF_SYSTEMD if systemd else _OTHERS
 
@@ -63,6 +65,8 @@ class DescriptorBearer:
     """A credential that comes through a descriptor, once."""
 
     def __init__(self, descriptor: int) -> None:
+        self.place = f"descriptor {descriptor}"
+        """Where it is, in words."""
         self._descriptor = descriptor
         self._found: Secret | None = None
 

@@ -138,6 +138,13 @@ class Channel:
             raise StorageError("the authority's answer is in a coding that nobody asked for")
         return Answer(response, self)
 
+    @property
+    def secured_by(self) -> str | None:
+        """The version of TLS of the connection, such as `TLSv1.3`; None where it has none."""
+        version = getattr(self._socket, "version", None)
+        found: str | None = None if version is None else version()
+        return found
+
     def extend(self, seconds: float) -> None:
         """Let what is still to be read take so many seconds from now."""
         self._end = monotonic() + seconds

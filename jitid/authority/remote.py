@@ -78,6 +78,16 @@ class RemoteAuthority:
         answer = self._answer(operation, body, self._channel)
         return codec.decode_result(operation, _document(answer))
 
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return str(self._address)
+
+    @property
+    def secured_by(self) -> str | None:
+        """The version of TLS that was spoken last; None where there was none."""
+        return self._channel.secured_by
+
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()

@@ -1,0 +1,86 @@
+"""An authority elsewhere checked from here: whether it answers, whom it takes this user for, its clock, its version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from jitid import __version__, environment
+from jitid.authority.address import parse_address
+from jitid.authority.remote import RemoteAuthority
+from jitid.authority.whoami import WhoAmI
+from jitid.config import Config
+from jitid.errors import JitidError
+from jitid.examination import TOLERANCE, Check, Named, failure, ok, unexamined, warning
+
+
+def _credential(config: Config) -> Iterator[Check]:
+    found = environment.credential(config)
+    if found is not None:
+        found.read()
+        yield ok("credential", f"there is one in {found.place}")
+    elif parse_address(config.remote or "").is_socket:
+        yield ok("credential", "none is needed: over a Unix socket the kernel tells who asks")
+    else:
+        yield warning(
+            "credential",
+            "there is none, and nobody is served without one",
+            "name its file: --credential-file FILE, or the setting remote_credential_file",
+        )
+
+
+def _authority(config: Config) -> Iterator[Check]:
+    authority = environment.open_remote(config)
+    before = time.time()
+    try:
+        told = authority.whoami()
+    except JitidError as error:
+        yield failure("remote", error)
+        for name in ("caller", "clock there", "version there"):
+            yield unexamined(name, "the authority does not answer")
+        return
+    yield ok("remote", f"{authority.place} answers for {told.issuer}, {_secured(authority)}")
+    authority.close()
+    yield _caller(told)
+    yield _clock(told.now, before, time.time())
+    yield _version(told.version)
+
+
+def _secured(authority: RemoteAuthority) -> str:
+    if authority.secured_by is not None:
+        return f"over {authority.secured_by}, with a certificate that is vouched for"
+    return "on this machine"
+
+
+def _caller(told: WhoAmI) -> Check:
+    who = told.caller
+    if told.delegator is not None:
+        who += f", who delegates as {told.delegator} ({told.proof})"
+    roles = f"in the roles {', '.join(told.roles)}" if told.roles else "in no role: only what is their own"
+    return ok("caller", f"{who}, {roles}")
+
+
+def _clock(there: int, before: float, after: float) -> Check:
+    # It was told in whole seconds, at some time in between.
+    ahead = there - after if there > after else min(there + 1 - before, 0)
+    if abs(ahead) <= TOLERANCE:
+        return ok("clock there", "the authority's clock and this one agree")
+    side = "ahead of" if ahead > 0 else "behind"
+    return warning(
+        "clock there",
+        f"the authority's clock is {abs(ahead):.0f} s {side} this one, and credentials are judged by the authority's",
+        "set both machines' clocks by the same time service",
+    )
+
+
+def _version(there: str) -> Check:
+    if there.split(".")[:2] == __version__.split(".")[:2]:
+        return ok("version there", f"jitid {there}")
+    return warning(
+        "version there",
+        f"the authority is jitid {there}, and this one is {__version__}: one may not know what the other asks",
+        "use the same version on both sides",
+    )
+
+
+CHECKS: Named[Config] = (("credential", _credential), ("remote", _authority))
