@@ -21,7 +21,13 @@ FOLDER = Path(jitid.__file__).parent.parent / "man"
 DATE = "November 24, 2026"
 """Of all pages: a date of its own for each would change with every run."""
 
-HAND_WRITTEN = ("jitid-ledger.5", "jitid-authority.7", "jitid-policy.7", "jitid-promises.7")
+HAND_WRITTEN = (
+    "jitid-ledger.5",
+    "jitid-authority.7",
+    "jitid-oauth.7",
+    "jitid-policy.7",
+    "jitid-promises.7",
+)
 
 _NUMBERED = '-tag -width "128+n"'
 _MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")
@@ -102,7 +108,7 @@ def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
 def _background(verb: str) -> list[str]:
     """Return the pages of other sections that a verb rests on."""
     if verb == "serve":
-        return ["jitid-authority.7", "jitid-policy.7"]
+        return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
     if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
         ("approve", "policy", "explain")
     ):

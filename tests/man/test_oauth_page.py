@@ -1,0 +1,85 @@
+"""The page about the standard protocols: whatever clients can send or be answered is in it, and its example works."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid import assertion, keysets
+from jitid.server import app, authzen, forward, granting, oauth
+from tests.man.source import displays, plain, read
+from tests.nginx import get, nginx
+from tests.server.asking import Asked, asking
+from tests.tokens.loopback import Answer, serve
+
+PAGE = read("jitid-oauth.7")
+TEXT = plain(PAGE)
+SERVER = Path(app.__file__).parent
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Asked]:
+    """Serve this user as issuer."""
+    with asking(tmp_path / "authority", "issuer") as made:
+        yield made
+
+
+def test_every_parameter_of_ours_is_told() -> None:
+    told = set(re.findall(r"jitid_[a-z_]+", TEXT))
+    assert told == granting._OWN
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        oauth.TOKEN,
+        oauth.INTROSPECT,
+        oauth.REVOKE,
+        authzen.EVALUATION,
+        authzen.EVALUATIONS,
+        forward.PLACE,
+        "/jwks",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/authzen-configuration",
+    ],
+)
+def test_every_endpoint_is_told(path: str) -> None:
+    assert re.search(rf"^\.(It )?Li {re.escape(path)}$", TEXT, re.MULTILINE)
+
+
+def test_every_error_is_told() -> None:
+    """All codes that the sources have, but for bugs, and for what discovery says in their place."""
+    codes = {
+        node.value
+        for name in ("client.py", "form.py", "granting.py", "oauth.py", "oautherror.py")
+        for node in ast.walk(ast.parse((SERVER / name).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(
+            r"(?:invalid|unsupported|unauthorized|temporarily|access|authorization)_[a-z_]+", node.value
+        )
+    } - {"access_token", "authorization_details"}
+    assert len(codes) > 8
+    assert not [code for code in codes if code not in TEXT]
+
+
+def test_every_algorithm_and_bound_is_told() -> None:
+    for algorithm in assertion.ALGORITHMS:
+        assert algorithm in TEXT
+    assert (assertion.LONGEST, keysets.FRESH, keysets.AGAIN, keysets.LONGEST) == (300, 300, 30, 10)
+    assert (authzen.MOST, keysets.MAX_KEY_SET) == (1000, 1024 * 1024)
+
+
+def test_the_example_for_nginx_works(asked: Asked, tmp_path: Path) -> None:
+    (example,) = [shown for shown in displays(PAGE) if shown.startswith("location")]
+    live = asked.token(audience="api", jitid_agent="planner")
+    with serve({"/x": Answer(b"behind")}) as behind:
+        locations = example.replace("http://127.0.0.1:8477/", f"http://unix:{asked.served.socket}:/")
+        with nginx(tmp_path, locations.replace("http://127.0.0.1:8080", behind)) as address:
+            status, _, body = get(f"{address}/x", Authorization=f"Bearer {live}")
+            assert (status, body) == (200, "behind")
+            assert get(f"{address}/x")[0] == 401
