@@ -448,6 +448,12 @@ def _open_or_create_database(config: Config, note: Callable[[str], None]) -> Loc
     return found
 
 
+def room(config: Config) -> int | None:
+    """Return how many characters of strings can be asked about at once; None where there is no bound."""
+    # An authority takes a mebibyte unless it is told to take more or less (serve_body).
+    return None if config.remote is None else 700_000
+
+
 def caller() -> str:
     """Return the login of whoever runs this process, or its number where it has no name."""
     import pwd

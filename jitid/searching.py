@@ -53,6 +53,10 @@ _IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
 _IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
 
 
+_PAIR = 16
+"""So many characters a string takes with the number beside it, besides its own."""
+
+
 _Key = TypeVar("_Key", bytes, str)
 
 
@@ -99,6 +103,23 @@ class Finds:
                 mine[key] = mine.get(key, 0) + count
         self.mistyped += other.mistyped
 
+    def parts(self, size: int) -> Iterator[Finds]:
+        """Yield it in parts whose strings come to about `size` characters each at most; all of it, if it is small."""
+        part, room = Finds(), size
+        for mine, name in zip(self._maps(), self._names(), strict=True):
+            for key, count in mine.items():
+                if room <= 0:
+                    yield part
+                    part, room = Finds(), size
+                getattr(part, name)[key] = count
+                room -= 2 * len(key) + _PAIR
+        part.mistyped = self.mistyped
+        yield part
+
+    @staticmethod
+    def _names() -> tuple[str, ...]:
+        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed"
+
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""
         return (*self._maps(), self.mistyped)
@@ -107,11 +128,7 @@ class Finds:
     def unpack(cls, values: tuple[Any, ...]) -> Finds:
         """Return what `pack` packed."""
         found = cls()
-        for name, value in zip(
-            ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "mistyped"),
-            values,
-            strict=True,
-        ):
+        for name, value in zip((*cls._names(), "mistyped"), values, strict=True):
             setattr(found, name, value)
         return found
 

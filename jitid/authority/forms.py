@@ -24,6 +24,7 @@ from jitid.task import MAX_PURPOSE, SENSITIVITIES
 from jitid.text import check_text, refuse_token
 
 if TYPE_CHECKING:
+    from jitid.authority.operations import ReadLog
     from jitid.delegators import Amendment, Edit
     from jitid.request import IssueRequest
     from jitid.roster.stated import Stated as PersonStated
@@ -421,7 +422,14 @@ def _amended(value: Amendment, check: Callable[[tuple[str, ...]], tuple[str, ...
     return value._replace(add=check(value.add), remove=check(value.remove))
 
 
+def _log(value: ReadLog) -> ReadLog:
+    if value.limit is None:
+        raise UsageError(f"how many events are wanted has to be said, at most {MOST_ROWS} at a time")
+    return value
+
+
 WHOLE: Mapping[str, Form] = {
+    "operations.ReadLog": Form(_log, {}),
     "request.IssueRequest": Form(_request, {}),
     "stated.Stated": Form(_person_stated, {}),
     "delegators.Edit": Form(_edit, {}),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid import strictjson
-from jitid.authority import codec, guarding
+from jitid.authority import codec, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.authority.channel import Answer, Channel, LostError, new_key
@@ -70,6 +70,9 @@ class RemoteAuthority:
             IntegrityError: whoever answers is not the authority.
 
         """
+        pages = paging.pages_of(operation)
+        if pages is not None:
+            return cast("Result", paging.asked(pages, self.perform))
         values = codec.encode_operation(operation)
         # ASCII alone, and no member is sorted: it is the same text in every try.
         body = json.dumps(values, separators=(",", ":")).encode()
@@ -188,6 +191,8 @@ def _refusal(answer: Answer) -> _Refusal | None:
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
         error.hint = error.hint or "give a credential with --credential-file FILE"
+    if answer.status == 413:
+        error.hint = error.hint or "send less at once; or let the authority take more: its setting serve_body"
     after = answer.header("retry-after") or ""
     seconds = float(after) if after.isascii() and after.isdigit() and len(after) < 4 else 0.0
     return _Refusal(error, seconds, undone=answer.status == 429)

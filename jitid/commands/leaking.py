@@ -12,7 +12,7 @@ from jitid.commands.found import nothing, number, some, warn_of_thieves
 from jitid.commands.reading import check_text_file
 from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
 from jitid.commands.stream import StreamSearch
-from jitid.environment import open_authority
+from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
@@ -100,7 +100,7 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
     with StreamSearch(file, "the text", command="jitid leak add") as search:
         authority = open_authority(given.config())
         try:
-            for finds in search.finds():
+            for finds in search.finds(room(given.config())):
                 operation = AddLeaks(
                     finds=finds, report=report, dry_run=ending.dry_run, accept_clock=given.accept_clock
                 )

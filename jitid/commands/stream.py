@@ -100,14 +100,20 @@ class StreamSearch:
                 os.close(descriptor)
         self._descriptor, self._lock = -1, None
 
-    def finds(self) -> Iterator[Finds]:
+    def finds(self, room: int | None = None) -> Iterator[Finds]:
         """Search what is left, and yield what was found, in one or more batches.
+
+        `room` is how many characters whoever is asked about a batch takes at once; None for any number.
 
         Raises:
             UsageError: the stream cannot be read.
             StorageError: a process that searched a part of it was ended from outside.
 
         """
+        for batch in self._found():
+            yield from (batch,) if room is None else batch.parts(room)
+
+    def _found(self) -> Iterator[Finds]:
         if self._short is not None:
             yield search_pasted(self._short)
             return

@@ -89,10 +89,11 @@ def _traced(given: Globals, subject: str | None) -> tuple[Authority, Traced, str
     else:
         from jitid.commands.reading import check_text_file
         from jitid.commands.stream import StreamSearch
+        from jitid.environment import room
 
         check_text_file(subject or "-")
         with StreamSearch(subject or "-", "the text") as search:
-            return *_looked_up(given, search.finds()), search.caveat
+            return *_looked_up(given, search.finds(room(given.config()))), search.caveat
     return *_looked_up(given, [finds]), None
 
 

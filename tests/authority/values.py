@@ -149,6 +149,8 @@ def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
     found = st.builds(kind, **fields)
     if kind.__name__ == "IssueRequest":
         return found.filter(lambda one: one.deadline is None or one.deadline_after is None)
+    if kind.__name__ == "ReadLog":
+        return found.filter(lambda one: one.limit is not None)
     if kind.__name__ == "Edit":
         # What an amendment is of is not said in it.
         return found.map(lambda one: one._replace(entitlements=type(one)().entitlements)).filter(

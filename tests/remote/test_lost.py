@@ -73,6 +73,27 @@ def lossy(served: Served, lost: int) -> Iterator[Lossy]:
         found.close()
 
 
+def test_a_lost_answer_never_issues_twice(client: Shell, served: Served) -> None:
+    """The first try has issued, and what it made ends in the same moment in which the second makes another."""
+    with lossy(served, 2) as between:
+        token = issue(client, "--remote", between.url)
+        assert not between.left
+    rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
+    assert sorted(row["state"] for row in rows) == ["active", "revoked", "revoked"]
+    assert client.run("verify", stdin=token).returncode == 0
+
+
+def test_a_lost_renewal_leaves_one_successor(client: Shell, served: Served) -> None:
+    token = issue(client)
+    with lossy(served, 1) as between:
+        done = client.run("renew", "--remote", between.url, stdin=token)
+    assert done.returncode == 0, done.stderr
+    assert client.run("verify", stdin=done.stdout).returncode == 0
+    rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
+    assert len([row for row in rows if row["state"] == "active"]) <= 2
+    assert len(rows) == 3
+
+
 def test_a_lost_answer_to_a_revocation_is_asked_for_again(client: Shell, served: Served) -> None:
     token = issue(client)
     with lossy(served, 1) as between:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from jitid.auditing import LogFilter
+from jitid.authority import operations as ops
+from jitid.authority import paging
+from jitid.authority.address import parse_address
+from jitid.authority.remote import RemoteAuthority
+from jitid.ledger.records import Filter
+from jitid.secret import new_opaque
 from tests.real import Shell, command
 from tests.serving import Served
 
@@ -155,3 +163,34 @@ def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, 
     done = client.run(*line.split())
     assert done.returncode == 2
     assert "beside the ledger" in done.stderr
+
+
+def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
+    client: Shell, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "MOST_ROWS", 2)
+    monkeypatch.setattr(paging, "_EVENTS", 2)
+    for number in range(5):
+        issue(client, "--task", f"T{number}")
+    authority = RemoteAuthority(parse_address(f"unix://{served.socket}"), None, timeout=30)
+    chosen = ops.ListCredentials(
+        chosen=Filter(), sort="issued_at", descending=True, after=None, limit=1 << 31
+    )
+    found = authority.perform(chosen).credentials
+    assert len({row.jti for row in found}) == len(found) == 5
+    tasks = authority.perform(ops.ListTasks(state=None, after=None, limit=3))
+    assert [row.task.name for row in tasks] == ["T4", "T3", "T2"]
+    events = authority.perform(ops.ReadLog(chosen=LogFilter(operation="issue"), limit=None))
+    assert [event["task"] for event in events] == [f"T{number}" for number in range(5)]
+    authority.close()
+
+
+def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
+    """More strings than an authority takes at once."""
+    token = issue(client)
+    text = "\n".join(new_opaque(os.urandom) for _ in range(20_000))
+    done = client.run("trace", "-", "--format", "json", stdin=f"{text}\n{token}\n")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"][0]["match"] == "jwt"
+    done = client.run("leak", "add", "--source", "a log", stdin=f"{text}\n{token}\n")
+    assert done.returncode == 0, done.stderr

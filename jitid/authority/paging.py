@@ -1,0 +1,109 @@
+"""Questions whose answer is too large for one over a network: asked page by page, each from where the last ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from jitid.authority import agent_operations as agents
+from jitid.authority import operations as ops
+from jitid.authority.forms import MOST_ROWS
+from jitid.authority.operations import Operation
+
+_EVENTS = 2_000
+"""So many events at once: each may name a thousand credentials."""
+
+
+class Pages(NamedTuple):
+    """How to ask for what an answer has no room for."""
+
+    size: int
+    """How many rows one answer has at most."""
+    most: int | None
+    """How many are wanted; None for all."""
+    question: Callable[[Any, int], Operation[Any]]
+    """Makes the question for so many rows after the last one of what was answered, or from the beginning for None."""
+    rows: Callable[[Any], list[Any]]
+    """The rows of an answer."""
+    joined: Callable[[Any, list[Any]], Any]
+    """Makes one answer of the first one and the rows of all of them."""
+
+
+def pages_of(operation: Operation[Any]) -> Pages | None:
+    """Return how to ask for the answer in pages; None for what is asked at once."""
+    found = _pages_of(operation)
+    return found if found is not None and (found.most is None or found.most > found.size) else None
+
+
+def asked(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - as the operation says
+    """Return the answer, page by page."""
+    first: Any = None
+    found: list[Any] = []
+    for answer in _answers(pages, perform, found):
+        first = answer if first is None else first
+        found += pages.rows(answer)
+    return pages.joined(first, found)
+
+
+def _answers(pages: Pages, perform: Callable[[Operation[Any]], Any], found: list[Any]) -> Iterator[Any]:
+    while True:
+        size = pages.size if pages.most is None else min(pages.size, pages.most - len(found))
+        answer = perform(pages.question(found[-1] if found else None, size))
+        yield answer
+        if len(pages.rows(answer)) < size or len(found) == pages.most:
+            return
+
+
+def _pages_of(operation: Operation[Any]) -> Pages | None:
+    match operation:
+        case ops.ListCredentials():
+            return Pages(
+                MOST_ROWS,
+                operation.limit,
+                lambda last, size: _again(operation, "after", None if last is None else last.jti, size),
+                lambda answer: list(answer.credentials),
+                lambda first, rows: first._replace(credentials=rows),
+            )
+        case ops.ListTasks():
+            return Pages(
+                MOST_ROWS,
+                operation.limit,
+                lambda last, size: _again(operation, "after", None if last is None else last.task.name, size),
+                list,
+                lambda _, rows: rows,
+            )
+        case agents.ListAgents():
+            return Pages(
+                MOST_ROWS,
+                operation.limit,
+                lambda last, size: _again(
+                    operation, "after", None if last is None else last.agent.name, size
+                ),
+                lambda answer: list(answer.records),
+                lambda first, rows: first._replace(records=rows),
+            )
+        case ops.ReadLog():
+            chosen = operation.chosen
+            return Pages(
+                _EVENTS,
+                operation.limit,
+                lambda last, size: _again(
+                    operation,
+                    "chosen",
+                    None if last is None else chosen._replace(after=max(chosen.after, last["seq"])),
+                    size,
+                ),
+                list,
+                lambda _, rows: rows,
+            )
+        case _:
+            return None
+
+
+def _again(operation: Operation[Any], field: str, value: object, limit: int) -> Operation[Any]:
+    """Return an operation with another limit and, unless it is None, another value of a field."""
+    values = {name: getattr(operation, name) for name in type(operation).__annotations__}
+    values["limit"] = limit
+    if value is not None:
+        values[field] = value
+    return type(operation)(**values)
