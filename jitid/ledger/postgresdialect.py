@@ -173,8 +173,10 @@ class Connection:
         """Take the answer that is owed. A connection that is lost meanwhile is closed then, which says enough."""
         self._owed = False
         with suppress(psycopg.Error):
+            # libpq would wait too, and no other thread could do anything meanwhile.
+            self._lane.await_input()
             while self._raw.pgconn.get_result() is not None:
-                pass
+                self._lane.await_input()
 
     def execute(self, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Any:
         """Execute a statement and return what has its rows. Raises what the failure means."""

@@ -70,6 +70,13 @@ class Lane:
         self._known.update(statement.name for statement, _ in statements)
         return [answer for number, answer in enumerate(answers) if number not in new]
 
+    def await_input(self) -> None:
+        """Wait until libpq has an answer, letting other threads go on; raises psycopg's errors."""
+        pg = self._pg
+        while pg.is_busy():
+            self._poll.poll(1_000)
+            pg.consume_input()
+
     def _answers(self) -> list[PGresult]:
         pg = self._pg
         found: list[PGresult] = []
@@ -77,9 +84,7 @@ class Lane:
             # What is sent here fits into the socket's buffer, but for one that is stopped up.
             select.select([], [pg.socket], [], 1)
         while True:
-            while pg.is_busy():
-                self._poll.poll(1_000)
-                pg.consume_input()
+            self.await_input()
             answer = pg.get_result()
             if answer is None:
                 if pg.status != pq.ConnStatus.OK:
