@@ -67,7 +67,9 @@ def used(world: World) -> World:
     return world
 
 
-def copied(world: World, to: Path, target: SqliteTarget | None = None, issuer: str | None = None) -> Copy:
+def copied(
+    world: World, to: Path, target: SqliteTarget | None = None, issuer: str | None = None, **more: Any
+) -> Copy:
     """Copy a ledger with its keys and its policy to a folder."""
     target = target or SqliteTarget(str(to))
 
@@ -82,6 +84,7 @@ def copied(world: World, to: Path, target: SqliteTarget | None = None, issuer: s
         issuer=issuer,
         furnish=furnish,
         progress=lambda _table, _rows: None,
+        **more,
     )
 
 
