@@ -167,13 +167,13 @@ def test_who_opened_a_task_ends_it(world: World) -> None:
             ask(world, caller(), ops.Retire(task=task))
 
 
-def test_only_an_admin_accepts_the_clock(world: World) -> None:
-    world.issue()
-    world.clock.now += 90_000
+def test_only_an_admin_accepts_the_clock(kept: World) -> None:
+    kept.issue()
+    kept.clock.now += 90_000
     for roles in ((), ("issuer",), ("responder",)):
         with pytest.raises(RefusedError, match="needs the role admin"):
-            ask(world, caller("user:bob", *roles), ops.Retire(task="T1", accept_clock=True))
-    ask(world, caller("user:bob", "admin", "responder"), ops.Retire(task="T1", accept_clock=True))
+            ask(kept, caller("user:bob", *roles), ops.Retire(task="T1", accept_clock=True))
+    ask(kept, caller("user:bob", "admin", "responder"), ops.Retire(task="T1", accept_clock=True))
 
 
 def test_an_approver_is_proved_by_what_they_came_with(world: World) -> None:
@@ -215,16 +215,16 @@ def test_reads_are_told_together(world: World) -> None:
     assert world.check()
 
 
-def test_what_cannot_be_told_is_counted_on(world: World) -> None:
+def test_what_cannot_be_told_is_counted_on(kept: World) -> None:
     tally = Tally()
     tally.read("user:bob", "Verify")
-    world.clock.now += 90_000
+    kept.clock.now += 90_000
     with pytest.raises(ClockError):
-        tally.tell(world.ledger)
-    world.clock.now -= 90_000
-    tally.tell(world.ledger)
-    tally.tell(world.ledger)
-    assert [event["counts"] for event in told(world, "reads")] == [{"Verify": 1}]
+        tally.tell(kept.ledger)
+    kept.clock.now -= 90_000
+    tally.tell(kept.ledger)
+    tally.tell(kept.ledger)
+    assert [event["counts"] for event in told(kept, "reads")] == [{"Verify": 1}]
 
 
 def test_whoever_has_the_files_may_do_anything(world: World) -> None:
