@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jitid.commands import installed
+from jitid.environment import home_path
 from jitid.errors import UsageError
 from jitid.formats import unit
-from jitid.settings import absolute
+from jitid.settings import absolute, named
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ABOUT = "The authority of jitid"
 _RUN = "/run/"
+_ENVIRONMENT = ("home", "policy", "audience", "issuer", "trust_domain", "ttl", "timeout")
+"""Settings that a service minds and that no option of its line says."""
 _SPARE = 10
 """Seconds that systemd waits longer than the service itself."""
 
@@ -30,11 +33,12 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
 
     """
     command, needs = installed.beginning(given, config)
-    folder = _ledger(config, command)
+    _name_ledger(config, command)
+    folder = home_path(config)
     command += ["--no-input", "serve", *_options(config, said, workers)]
     installed.check_words(command)
     installed.check_for_systemd(command)
-    writes = [] if folder is None else [_written(folder)]
+    writes = [_written(folder)]
     runtime = None
     if said["serve_socket"]:
         place = os.path.dirname(said["serve_socket"])
@@ -47,17 +51,23 @@ def text(given: Globals, config: Config, said: Mapping[str, str | None], workers
     job = unit.Job(
         _ABOUT,
         command,
-        installed.owner(folder or "/"),
+        installed.owner(folder),
         writes,
         reaches_homes=installed.in_homes(needs),
         reaches_temporary=installed.in_temporary(needs),
     )
+    for name in _ENVIRONMENT:
+        if config.origin(name).startswith("environment "):
+            given.warn(
+                f"{named(name).variable} is set here, and will not be where the service runs: "
+                f"jitid config set {name} VALUE"
+            )
     stop = 2 * config.number("serve_stop") + _SPARE
     return unit.server(job, runtime, config.number("serve_connections") + 256, stop)
 
 
-def _ledger(config: Config, command: list[str]) -> str | None:
-    """Add what names the ledger to the command, unless the configuration does; return its folder if it is one."""
+def _name_ledger(config: Config, command: list[str]) -> None:
+    """Add what names the ledger to the command, unless the configuration does. Raises UsageError for a password."""
     url = config.ledger
     if config.origin("ledger") in ("flag", "default") or config.origin("ledger").startswith("environment"):
         if "://" in url and urlsplit(url).password is not None:
@@ -66,13 +76,10 @@ def _ledger(config: Config, command: list[str]) -> str | None:
                 "put it into the configuration: jitid config set ledger URL",
             )
         command += ["--ledger", url]
-    if "://" in url and not url.startswith("sqlite://"):
-        return None
-    return url.removeprefix("sqlite://")
 
 
 def _written(folder: str) -> str:
-    """Return the folder that the service writes to: the first use makes the ledger in the one above it."""
+    """Return the folder that the service writes to: the first use makes the one of ledger or keys in that above it."""
     above = os.path.dirname(folder)
     return above if above != "/" and os.path.isdir(above) and not os.path.lexists(folder) else folder
 

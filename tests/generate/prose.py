@@ -246,7 +246,8 @@ for Prometheus; nobody needs a credential for these. `/v1/openapi.json` tells of
 A request line and its headers have 16384 bytes at most and arrive within 10 s; a body has as many bytes as
 `serve_body` says and arrives within `serve_time`, and an answer is found within it again. A connection without a
 request is closed after 5 s. Beyond `serve_connections`, `serve_requests` and `serve_rate` a client is told to come
-again, by the status 503 or 429 and the header `Retry-After`. All of these count for each process.
+again, by the status 503 or 429 and the header `Retry-After`. All of these count for each process. Over a database each
+has a connection for every one of its `serve_threads`, and three more.
 
 Each request is a line on standard error: time, method, the template of its path, status, milliseconds, who asked, and
 the trace that it belongs to. No line has a token, nor a path as it was asked for. The trace of the header `traceparent`

@@ -48,6 +48,18 @@ def test_an_address_with_a_password_comes_into_no_unit(tmp_path: Path) -> None:
     assert "secret" not in done.stdout + done.stderr
 
 
+def test_a_service_over_a_database_writes_where_its_keys_are(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    (tmp_path / "config.toml").write_text(
+        f"home = '{tmp_path}/home'\nledger = 'postgresql://u:secret@db/j'\n"
+    )
+    del shell.environment["JITID_LEDGER"]
+    done = shell.run("--config", "config.toml", "serve", "--print-unit")
+    assert done.returncode == 0, done.stderr
+    assert values(done.stdout, "ReadWritePaths") == [f"-{tmp_path}"]
+    assert "secret" not in done.stdout
+
+
 def test_systemd_is_told_when_it_listens_and_when_it_ends(tmp_path: Path) -> None:
     place = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
