@@ -120,9 +120,11 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
             "they grant others access; or on the machine of the ledger: jitid access grant NAME --role admin",
         )
     # The last one, if there is any, is of no use any longer.
-    transaction.access.end([one.id for one in _live(transaction) if one.bootstrap], AccessState.SPENT)
+    last = next((one.id for one in _live(transaction) if one.bootstrap), None)
+    if last is not None:
+        transaction.access.end([last], AccessState.SPENT)
     made, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
-    event = transaction.append("access-bootstrap", _told(made))
+    event = transaction.append("access-bootstrap", {**_told(made), "spent": last})
     return Granted(made._replace(event=event.seq), secret)
 
 

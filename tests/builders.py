@@ -15,10 +15,9 @@ from jitid.authority import operations as ops
 from jitid.authority.local import LocalAuthority
 from jitid.credential import Credential
 from jitid.delegator import Delegator
-from jitid.identifier import access_id, credential_id, identity_id, new_uuid7
+from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
 from jitid.ledger import enrolled, folder, sqlite
-from jitid.ledger.access import Access
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.oidc import OidcIssuer
@@ -204,30 +203,6 @@ def put_agent(transaction: Transaction, name: str = "planner", **fields: Any) ->
     now_there = transaction.find_agent(name)
     assert now_there is not None
     return now_there
-
-
-def put_access(transaction: Transaction, name: str, **fields: Any) -> Access:
-    """Record an access credential without a role, for half a day, with some fields changed."""
-    uid = new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))
-    now = transaction.now
-    plain = Access(
-        id=access_id(uid),
-        name=name,
-        roles=(),
-        fingerprint=os.urandom(32),
-        public=None,
-        issued_at=now,
-        expires_at=now + DAY // 2,
-        superseded_at=None,
-        ended_at=None,
-        ended_as=None,
-        bootstrap=0,
-        predecessor=None,
-        event=transaction.next_seq(),
-        ended_event=None,
-    )._replace(**fields)
-    transaction.access.add(plain)
-    return plain
 
 
 def know(path: Path, *names: str) -> None:

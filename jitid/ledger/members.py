@@ -10,7 +10,7 @@ from typing import Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import approvalrows, enrolled, leakrows, registered, userows
+from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, registered, userows
 from jitid.ledger.protocol import Snapshot
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
@@ -45,6 +45,7 @@ class Members:
         self._ended = _Rows(snapshot.ended_members(), "ended")
         self._leaks = leakrows.LeakMembers(snapshot)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
+        self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot)
@@ -81,6 +82,8 @@ class Members:
             return
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
+        if any(mark in body for mark in accessmembers.MARKS):
+            self._access.check(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
@@ -107,6 +110,7 @@ class Members:
         self._ended.must_be_done()
         self._leaks.must_be_done()
         self._approvals.must_be_done()
+        self._access.must_be_done()
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()

@@ -28,6 +28,8 @@ from tests.authority.callers import ask, bearer, caller, issue, told
 from tests.builders import DAY, World, edit
 from tests.tokens import signed
 
+JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
+
 
 def grant(world: World, name: str = "user:alice", *roles: str, **more: Any) -> Granted:
     """Grant access beside the ledger."""
@@ -370,9 +372,6 @@ def test_the_list_tells_no_secret(world: World) -> None:
     assert listed(live=False, after=ids[2]) == [ids[1], ids[0]]
 
 
-JWK = strictjson.dumps(signed.jwk(signed.ED25519, kid="k1"))
-
-
 def test_a_client_has_a_key_in_place_of_a_bearer(world: World) -> None:
     granted = grant(world, "system:ci", "issuer", key=JWK)
     assert granted.secret is None
@@ -435,3 +434,67 @@ def test_the_id_of_an_access_credential_has_one_spelling(world: World) -> None:
     for text in (granted.access.id.upper(), granted.access.id[4:], "acc_1", "jid_" + "0" * 26):
         with pytest.raises(UsageError):
             world.authority.perform(ops.RevokeAccess(ids=(text,)))
+
+
+def _history(world: World) -> None:
+    """Let access be granted, rotated, revoked, spent, lost with its delegator, and run out."""
+    first = world.authority.perform(ops.BootstrapAccess())
+    second = world.authority.perform(ops.BootstrapAccess())
+    ask(world, who(world, second), ops.GrantAccess(wanted=Wanted("user:root", ("admin",))))
+    one = grant(world, "user:alice", "verifier")
+    world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=300))
+    world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=60))
+    world.authority.perform(ops.RevokeAccess(ids=(grant(world, "user:carol").access.id,)))
+    world.know("user:dan")
+    grant(world, "user:dan", ttl=60)
+    grant(world, "user:dan", ttl=600)
+    grant(world, "system:ci", key=JWK)
+    world.clock.now += 90
+    world.authority.perform(delegators.DisableDelegator(name="user:dan", most=None))
+    assert first.access.id
+
+
+def test_the_rows_are_as_the_events_tell(world: World) -> None:
+    _history(world)
+    assert world.check()
+
+
+def test_what_is_closed_when_the_clock_is_set_back_is_as_told(kept: World) -> None:
+    _history(kept)
+    kept.clock.now += 3 * DAY
+    kept.issue(accept_clock=True)
+    kept.clock.now -= 3 * DAY
+    kept.issue(accept_clock=True, task="T2")
+    assert kept.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE access SET roles = 'admin' WHERE name = 'user:alice'",
+        "UPDATE access SET name = 'user:mallory' WHERE name = 'user:root'",
+        "UPDATE access SET expires_at = expires_at + 1 WHERE name = 'system:ci'",
+        "UPDATE access SET issued_at = issued_at - 1 WHERE name = 'system:ci'",
+        "UPDATE access SET public = '{}' WHERE name = 'system:ci'",
+        "UPDATE access SET fingerprint = x'00' WHERE name = 'user:root'",
+        "UPDATE access SET bootstrap = 0 WHERE bootstrap = 1",
+        "UPDATE access SET superseded_at = NULL WHERE superseded_at IS NOT NULL",
+        "UPDATE access SET superseded_at = superseded_at + 1 WHERE superseded_at IS NOT NULL",
+        "UPDATE access SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE ended_as = 'revoked'",
+        "UPDATE access SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE ended_as = 'spent'",
+        "UPDATE access SET ended_at = NULL, ended_as = NULL, ended_event = NULL WHERE ended_as = 'disabled'",
+        "UPDATE access SET ended_as = 'expired' WHERE ended_as = 'revoked'",
+        "UPDATE access SET ended_at = expires_at, ended_as = 'expired' WHERE name = 'user:root'",
+        "UPDATE access SET ended_at = ended_at - 1 WHERE ended_as = 'disabled'",
+        "DELETE FROM access WHERE name = 'user:carol'",
+        "INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zeroblob(32), NULL, issued_at, expires_at, NULL,"
+        " NULL, NULL, 0, NULL, event, NULL FROM access WHERE name = 'user:root'",
+    ],
+)
+def test_rows_that_were_edited_are_found(kept: World, statement: str) -> None:
+    _history(kept)
+    kept.close()
+    edit(kept.path, statement)
+    kept.reopen()
+    with pytest.raises(IntegrityError, match="access"):
+        kept.check()

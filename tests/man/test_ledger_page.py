@@ -201,6 +201,7 @@ def _serve(world: World) -> None:
             serving.perform(RotateKey(algorithm="EdDSA"))
     assert world.authority.tally is not None
     world.authority.tally.tell(world.ledger)
+    world.authority.perform(BootstrapAccess())
     made = world.authority.perform(BootstrapAccess())
     assert made.secret is not None
     first = world.authority.perform(Authenticate(bearer=made.secret))

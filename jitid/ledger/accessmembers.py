@@ -1,0 +1,128 @@
+"""Rows of access credentials compared with the audit events that tell of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from jitid.errors import IntegrityError
+from jitid.ledger.access import Access, AccessSnapshot, AccessState
+
+MARKS = (
+    b'"op":"access-',
+    b'"op":"delegator-disable"',
+    b'"op":"delegator-import"',
+    b'"op":"accept-clock"',
+)
+"""What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
+
+_End = tuple[str, int, int]
+
+
+class _Told:
+    """An access credential as the events tell of it."""
+
+    def __init__(self, seq: int, event: Mapping[str, Any]) -> None:
+        self.granted = (
+            event["name"],
+            event.get("roles", []),
+            event["at"],
+            event["until"],
+            event.get("fingerprint"),
+            event.get("key"),
+            int(event["op"] == "access-bootstrap"),
+            event.get("predecessor"),
+            seq,
+        )
+        self.superseded_at: int | None = None
+        self.end: _End | None = None
+
+
+class AccessMembers:
+    """Takes the events about access one by one, and says which rows are not as they tell."""
+
+    def __init__(self, snapshot: AccessSnapshot, now: int) -> None:
+        self._snapshot = snapshot
+        self._told: dict[str, _Told] = {}
+        self._latest = now
+        """The latest time there ever was: a clock may have been set back."""
+        self._departed: dict[tuple[int, int], int] = {}
+        """How many ended with their delegators by an event, by its number and time."""
+
+    def check(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take what an event tells. Raises IntegrityError if it tells of what was never granted, or was over."""
+        match event["op"]:
+            case "accept-clock":
+                self._latest = max(self._latest, event["at"] - event["jump"])
+            case "delegator-disable" | "delegator-import":
+                if "access" in event:
+                    self._departed[seq, event["at"]] = event["access"]
+            case "access-revoke":
+                for id_ in event["access"]:
+                    self._end(seq, id_, (AccessState.REVOKED.value, event["at"], seq))
+            case _:
+                self._told[event["access"]] = _Told(seq, event)
+                if "spent" in event:
+                    self._end(seq, event["spent"], (AccessState.SPENT.value, event["at"], seq))
+                if "predecessor" in event:
+                    before = self._open(seq, event["predecessor"])
+                    ends = event["ends"]
+                    before.superseded_at = (
+                        ends if before.superseded_at is None else min(before.superseded_at, ends)
+                    )
+
+    def must_be_done(self) -> None:
+        """Compare the rows. Raises IntegrityError if one of them was edited, removed or inserted."""
+        departed: Counter[tuple[int, int]] = Counter()
+        for row in self._snapshot.all():
+            told = self._told.pop(row.id, None)
+            if told is None:
+                raise IntegrityError(f"the ledger has an access credential {row.id} that no event tells of")
+            if _granted(row) != told.granted or row.superseded_at != told.superseded_at:
+                raise IntegrityError(f"the access credential {row.id} is not in the ledger as its events say")
+            if row.ended_as == AccessState.DISABLED and told.end is None:
+                departed[int(row.ended_event or 0), int(row.ended_at or 0)] += 1
+            elif not self._has_ended_so(row, told):
+                raise IntegrityError(f"the access credential {row.id} has not ended as its events say")
+        for id_ in self._told:
+            raise IntegrityError(f"the ledger lacks the access credential {id_} that an event tells of")
+        if departed != self._departed:
+            raise IntegrityError(
+                "the access that ended with its delegators is not in the ledger as the events say"
+            )
+
+    def _open(self, seq: int, id_: str) -> _Told:
+        found = self._told.get(id_)
+        if found is None or found.end is not None:
+            raise IntegrityError(f"event {seq} is about an access credential that did not count")
+        return found
+
+    def _end(self, seq: int, id_: str, end: _End) -> None:
+        self._open(seq, id_).end = end
+
+    def _has_ended_so(self, row: Access, told: _Told) -> bool:
+        end = (row.ended_as, row.ended_at, row.ended_event)
+        if told.end is not None:
+            return end == told.end
+        if end == (None, None, None):
+            return True
+        # What has run out is closed by whoever comes by.
+        due = {AccessState.EXPIRED.value: row.expires_at, AccessState.ROTATED.value: told.superseded_at}
+        at = None if row.ended_as is None else due.get(row.ended_as)
+        return at is not None and end[1:] == (at, None) and at <= self._latest
+
+
+def _granted(row: Access) -> tuple[Any, ...]:
+    return (
+        row.name,
+        list(row.roles),
+        row.issued_at,
+        row.expires_at,
+        None if row.fingerprint is None else row.fingerprint.hex(),
+        None if row.public is None else sha256(row.public.encode()).hexdigest(),
+        row.bootstrap,
+        row.predecessor,
+        row.event,
+    )
