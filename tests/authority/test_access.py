@@ -436,6 +436,10 @@ def test_the_id_of_an_access_credential_has_one_spelling(world: World) -> None:
             world.authority.perform(ops.RevokeAccess(ids=(text,)))
 
 
+_FORGED = """INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zeroblob(32), NULL, issued_at, expires_at,
+    NULL, NULL, NULL, 0, NULL, event, NULL FROM access WHERE name = 'user:root'"""
+
+
 def _history(world: World) -> None:
     """Let access be granted, rotated, revoked, spent, lost with its delegator, and run out."""
     first = world.authority.perform(ops.BootstrapAccess())
@@ -487,8 +491,7 @@ def test_what_is_closed_when_the_clock_is_set_back_is_as_told(kept: World) -> No
         "UPDATE access SET ended_at = expires_at, ended_as = 'expired' WHERE name = 'user:root'",
         "UPDATE access SET ended_at = ended_at - 1 WHERE ended_as = 'disabled'",
         "DELETE FROM access WHERE name = 'user:carol'",
-        "INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zeroblob(32), NULL, issued_at, expires_at, NULL,"
-        " NULL, NULL, 0, NULL, event, NULL FROM access WHERE name = 'user:root'",
+        _FORGED,
     ],
 )
 def test_rows_that_were_edited_are_found(kept: World, statement: str) -> None:
