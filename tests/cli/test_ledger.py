@@ -135,3 +135,23 @@ def test_a_password_is_never_shown(shell: Shell) -> None:
     done = shell.run("ledger", "copy", "--to", "postgresql://bob:hunter2@127.0.0.1:1/db", "--timeout", "1")
     assert (done.returncode, done.stdout) == (5, "")
     assert "hunter2" not in done.stderr
+
+
+def test_a_kill_in_the_middle_of_a_database_leaves_no_half_ledger(shell: Shell, postgres_url: str) -> None:
+    """By the real signal, at one message to the server after the other; the next attempt completes it."""
+    strace = need("strace")
+    killed, completed = 0, 0
+    for at in (8, 20, 40, 60, 90, 130, 180, 250):
+        injected = ("-e", "trace=sendto", "-e", f"inject=sendto:signal=KILL:when={at}")
+        before = (strace, "-f", "-qq", "-o", "/dev/null", *injected)
+        done = shell.run("ledger", "copy", "--to", postgres_url, before=before)
+        if done.returncode == 0:
+            completed = at
+            break
+        killed += 1
+        assert shell.run("--ledger", postgres_url, "list").returncode == 5
+    if not completed:
+        shell.good("ledger", "copy", "--to", postgres_url)
+    assert killed > 3
+    shell.good("--ledger", postgres_url, "audit", "verify")
+    shell.good("--ledger", postgres_url, "verify", "token")

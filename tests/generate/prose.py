@@ -715,6 +715,10 @@ their ids, or with something above them, names no task: look for it with --opera
 that jitid-inspect(1) tells. Without --after and --since, --limit gives the oldest ones, and --follow begins
 with the newest ten.
 
+Where many write to a database at once, an event may be committed after one with a higher number. --after and --follow
+therefore show events only as far as nothing can come before them any more, so that whoever goes on after the last
+number that was seen misses nothing.
+
 With --members there is the field `members` too.
 
 What is shown with --at, --action or --resource has the fields at, decision, agent, delegator, chain, task, purpose,
@@ -761,7 +765,10 @@ refused, with the nearest that it can. The line is quoted for any cron and a POS
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
 head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is
-not found.""",
+not found.
+
+A ledger in a database has several chains, and one head over all of them; a ledger that was copied has those of its
+past too. A head that was kept before proves what it did: each chain must run through the link that it tells of.""",
     "keys revoke": """\
 With --dry-run the fields are those of jitid-revoke(1).""",
     "keys jwks": """\
