@@ -1,0 +1,59 @@
+"""A process that issues and revokes over and over, and writes down what it was told: `writer FILE`.
+
+The configuration comes from the environment, as it does for the command line, so that the same writer works on a
+ledger and through an authority. Each line of the file is one answer: `issued JTI`, `revoked JTI`, `failed`, or what
+must never be: `wrong`, and why. The lines are written after the answer, by one write each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from jitid import config, environment
+from jitid.authority.operations import Issue, Revoke
+from jitid.authority.protocol import Authority
+from jitid.errors import StorageError
+from jitid.ledger.records import Selection
+from jitid.request import IssueRequest
+
+ISSUED, REVOKED, FAILED, WRONG = "issued", "revoked", "failed", "wrong"
+
+
+def main() -> None:
+    """Work until the process is ended; after a failure go on with a new authority, as a new command would."""
+    (file,) = sys.argv[1:]
+    to = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def tell(*words: str) -> None:
+        os.write(to, (" ".join(words) + "\n").encode())
+
+    number = 0
+    while True:
+        try:
+            authority = environment.open_authority(config.load())
+            try:
+                while True:
+                    number += 1
+                    _round(authority, number, tell)
+            finally:
+                authority.close()
+        except StorageError:
+            tell(FAILED)
+        except Exception as error:  # noqa: BLE001 - whatever it is: it must not be
+            tell(WRONG, type(error).__name__, str(error).replace("\n", " "))
+
+
+def _round(authority: Authority, number: int, tell: Callable[..., None]) -> None:
+    wanted = IssueRequest(f"T{number % 5}", "user:alice", "agent", kind=("jwt", "opaque")[number % 2])
+    (issued,) = authority.perform(Issue(requests=(wanted,)))
+    jti = issued.credentials[0].jti
+    tell(ISSUED, jti)
+    if number % 3 == 0:
+        authority.perform(Revoke(selection=Selection(ids=(jti,)), most=None))
+        tell(REVOKED, jti)
+
+
+if __name__ == "__main__":
+    main()
