@@ -68,6 +68,12 @@ class Stray(NamedTuple):
     occurrences: int
     signed_by: str | None = None
     """The key of ours that signed it all the same: somebody else has that key."""
+    access: str | None = None
+    """The access credential whose bearer it is: whoever has it asks the authority by it."""
+    whose: str | None = None
+    """Who was granted that."""
+    state: str | None = None
+    """What has become of it."""
 
     @property
     def mistyped(self) -> bool:
@@ -149,8 +155,8 @@ def _joined(one: Evidence, other: Evidence) -> Evidence:
 
 
 def first_of(strays: list[Stray]) -> list[Stray]:
-    """Return those that are told one by one: what a key of ours signed before the others."""
-    return sorted(strays, key=lambda stray: stray.signed_by is None)[:_SHOWN]
+    """Return those that are told one by one: what a key of ours signed, and what is known, before the others."""
+    return sorted(strays, key=lambda stray: stray.signed_by is None and stray.access is None)[:_SHOWN]
 
 
 class _Trace:
@@ -182,9 +188,15 @@ class _Trace:
         finds, words = self._finds, []
         for raw, count in finds.opaque.items():
             if not self._take("opaque", "fingerprint", self._by_print.get(raw), count):
-                self._strays.append(Stray("opaque", None, _UNKNOWN, count))
+                self._strays.append(
+                    self._bearer("opaque", raw, count) or Stray("opaque", None, _UNKNOWN, count)
+                )
         for raw, count in finds.prints.items():
             if not self._take("fingerprint", "fingerprint", self._by_print.get(raw), count):
+                bearer = self._bearer("fingerprint", raw, count)
+                if bearer is not None:
+                    self._strays.append(bearer)
+                    continue
                 reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
         for token, count in finds.signed.items():
@@ -201,7 +213,7 @@ class _Trace:
                 # Behind a header that is not as ours are, the payload alone was found too.
                 if counts is not finds.cut or text not in told:
                     self._strays.append(Stray(match, text, _UNKNOWN, count))
-        unknown = len(self._strays) + finds.mistyped
+        unknown = sum(stray.access is None for stray in self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, _MISTYPED, finds.mistyped))
         return Recognised(
@@ -212,6 +224,17 @@ class _Trace:
             len(words),
             self._snapshot.now,
         )
+
+    def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
+        """Return what tells of the bearer with that fingerprint, by which somebody asks the authority."""
+        found = self._snapshot.access.presented(raw)
+        if found is None:
+            return None
+        one = found.access
+        state = one.state_at(self._snapshot.now)
+        roles = f", as {', '.join(one.roles)}" if one.roles else ""
+        reason = f"the bearer of {one.id}, by which {one.name} may ask the authority{roles}: {state.value}"
+        return Stray(match, None, reason, count, access=one.id, whose=one.name, state=state.value)
 
     def _take(self, match: str, proof: str | None, credential: Credential | None, count: int) -> bool:
         """Keep a string as evidence of a credential; return False if there is none."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.commands import rows
 from jitid.credential import Credential, State
 from jitid.errors import NotFoundError
+from jitid.ledger.access import AccessState
 from jitid.lifetime import format_duration
 from jitid.tracing import honour
 
@@ -66,6 +67,9 @@ def summary(traced: Traced) -> str:
     strings = sum(match.evidence.strings for match in matches)
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
+    bearers = sum(stray.access is not None for stray in traced.strays)
+    if bearers and not matches and not unknown:
+        return f"found {number(bearers, 'bearer')} by which somebody asks the authority"
     if not matches:
         return f"found {number(unknown, 'string')} that the ledger does not know"
     text = f"found {number(strings, 'string')} of {number(len(matches), 'credential')}, {alive} alive"
@@ -78,7 +82,11 @@ def some(names: list[str]) -> str:
 
 
 def warn_of_thieves(given: Globals, strays: Iterable[Stray]) -> None:
-    """Say which keys of ours somebody else has, since tokens were found that we never signed."""
+    """Say which keys of ours somebody else has, since tokens were found that we never signed, and whose bearers."""
+    for one in strays:
+        if one.access is not None and one.state == AccessState.ACTIVE:
+            cure = given.command(f"jitid access revoke {one.access}")
+            given.warn(f"whoever has what was found asks the authority as {one.whose}: {cure}")
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
         cure = given.command(f"jitid keys revoke {kid}")
         given.warn(f"somebody else has our key {kid}, and signs with it: {cure}")
@@ -177,6 +185,18 @@ def _end(credential: Credential, state: str) -> int | None:
 
 def _stray(stray: Stray) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(FIELDS)
+    if stray.access is not None:
+        alive = stray.state == AccessState.ACTIVE
+        return row | {
+            "match": stray.match,
+            "proof": "fingerprint",
+            "delegator": stray.whose,
+            "state": stray.state,
+            "active": alive,
+            "reason": stray.reason,
+            "occurrences": stray.occurrences,
+            "revoke": f"jitid access revoke {stray.access}" if alive else None,
+        }
     name = stray.name or ""
     row |= {
         "match": stray.match,

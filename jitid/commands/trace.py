@@ -69,7 +69,7 @@ def trace(
         _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
         raise failure
-    if not traced.matches:
+    if not traced.matches and not any(stray.access for stray in traced.strays):
         from jitid.commands.found import nothing
 
         raise nothing(given, traced.strays, traced.words, caveat)
