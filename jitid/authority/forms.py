@@ -350,7 +350,7 @@ BY_FIELD: Mapping[str, Form] = {
     "Amendment.add": text(2 * 255 + 1),
     "Amendment.remove": text(2 * 255 + 1),
     "Edit.manager": PERSON,
-    "StoredPolicy.digest": pattern("[0-9a-f]{1,64}", "the beginning of a digest"),
+    "StoredPolicy.digest": pattern("[0-9A-Fa-f]{1,64}", "the beginning of a digest"),
     "ReplayDecisions.old": text(_FILE, "a file"),
     "ReplayDecisions.new": text(_FILE, "a file"),
     "Asked.action": Form(_action, {"minLength": 1, "maxLength": MAX_LENGTH}),

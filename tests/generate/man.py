@@ -62,6 +62,7 @@ def _root_page(root: Verb, verbs: list[Verb]) -> list[str]:
         *_section("DESCRIPTION", *paragraphs(told.WHAT_IT_IS), entries(_explained("Em", told.WORDS))),
         *_section("VERBS", entries((f"Xr {page_of(verb.name)} 1", prose(verb.sentence)) for verb in verbs)),
         *_section("GLOBAL OPTIONS", prose(told.GLOBAL), entries(_options(root.options))),
+        *_section("AN AUTHORITY ELSEWHERE", *paragraphs(told.REMOTE)),
         *_section("VALUES", *paragraphs(told.FORMS)),
         *_section("OUTPUT", *paragraphs(told.OUTPUT)),
         *_section("TOKENS", *paragraphs(told.TOKENS)),

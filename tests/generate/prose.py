@@ -72,6 +72,8 @@ No selection comes from a variable, nor does --yes, --max or --accept-clock."""
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",
     "JITID_PROFILE": "The profile to lay over the configuration.",
+    "JITID_TOKEN_FILE": "The agent's own credential, as `jitid run` keeps it; an authority elsewhere is asked with it.",
+    "CREDENTIALS_DIRECTORY": "Where systemd puts a service's credentials; `jitid-credential` is looked for there.",
     "HOME": "The home folder, where the default places are.",
     "XDG_CONFIG_HOME": "The folder of the user's configuration instead of ~/.config/.",
     "XDG_DATA_HOME": "The folder of the default ledger instead of ~/.local/share/.",
@@ -97,6 +99,32 @@ Besides the settings there are tables, in the user's and the system's files only
 what a scope or an audience touches (see jitid-policy(7)), the algorithm for an audience, and the issuers
 whose ID tokens prove a delegator. `jwks` is a file or an https address, `audience` is what the issuer writes
 for us, `claim` names the delegator (`sub` unless set), `kind` is `user` or `system`."""
+
+REMOTE = """\
+With --remote, JITID_REMOTE or the setting `remote`, an authority elsewhere is asked, the one of jitid-serve(1), and no
+ledger here: `https://HOST[:PORT][/PATH]`, `unix:///PATH` for a Unix socket of this machine, or `http://127.0.0.1:PORT`
+and nothing else without TLS. --remote and --ledger cannot go together; where they come from different places, the
+nearer one counts. The verbs do what they do beside the ledger, with the same output and the same status; those that
+need the ledger's own files (`serve`, `schedule`, `ledger copy`, and `policy` about the policy in force) say so and end
+with 2.
+
+Who asks proves it. Over a Unix socket the kernel does. Otherwise there is a credential, from the first of these that
+has one: the descriptor that --credential-fd names; the file that --credential-file, JITID_REMOTE_CREDENTIAL_FILE or the
+setting `remote_credential_file` names; the file that JITID_TOKEN_FILE names, which is the agent's own under
+jitid-run(1); `jitid-credential` in $CREDENTIALS_DIRECTORY, where systemd puts it (LoadCredential=). It is a line of
+text in a file of mode 0600, read for each request; one that others may read is not used. There is no option and no
+variable for the credential itself. Without --delegator, `issue` and `run` delegate as whom the caller is proved to be.
+
+Who answers proves it as well: by a certificate that the system's authorities vouch for, or those in the file of the
+setting `remote_ca`, for the host of the address, over TLS 1.2 or newer. Nothing turns that off, and no redirection is
+followed. A certificate that is not in order is status 7, since trying again does not help and somebody may stand
+between; an authority that cannot be reached, or does not answer within --timeout, is 5; one that does not know the
+caller, or does not serve them, is 6. What looks at the whole ledger may take longer than --timeout, up to 15 minutes.
+
+What may be asked twice is asked again within --timeout when its answer was lost: what only reads, revoking and
+retiring, and what issues or renews, under a key by which the authority knows it again; what the first try made then
+ends in the same moment. Anything else whose answer was lost ends with 5, and may have been done. Nothing that was
+answered is kept here, so that nothing outlives a revocation."""
 
 EXAMPLE_CONFIGURATION = """\
 [floor.scope]
@@ -163,8 +191,9 @@ holding it, and decides by the policy as it is then; an ID token or a parent's t
 --allow-narrower nobody is asked as long as something is left.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
-identity, JITID_TASK and JITID_LEDGER, and JITID_CONFIG and JITID_PROFILE where --config and --profile are
-given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT and JITID_SCOPE are not passed on.
+identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
+and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE and
+JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
 runs in a container, let it be a file: --file. Without memory files or a /proc of its own it is a file in a

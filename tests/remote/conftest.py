@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.approving import ISSUER
 from tests.real import Shell
 from tests.serving import Served, serving
+from tests.tokens.signed import ED25519, jwk
 
 ROLES = '["issuer", "responder", "auditor", "verifier", "sweeper", "admin"]'
 EVERYTHING = f"""\
@@ -25,7 +28,9 @@ EVERYTHING = f"""\
 def served(tmp_path: Path) -> Iterator[Served]:
     """Yield an authority whose caller has every role."""
     config = tmp_path / "authority.toml"
-    config.write_text(EVERYTHING)
+    issuer = f'\n[oidc."{ISSUER}"]\njwks = "{tmp_path}/jwks.json"\naudience = "jitid"\n'
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk(ED25519, kid="k1")]}))
+    config.write_text(EVERYTHING + issuer)
     with serving(
         tmp_path / "authority", "--socket", str(tmp_path / "s"), more={"JITID_CONFIG": str(config)}
     ) as found:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,12 @@ from jitid.authority.address import parse_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.ledger.records import Filter
 from jitid.secret import new_opaque
-from tests.real import Shell, command
+from tests.cli.approving import ISSUER, POLICY
+from tests.mcp.asking import OPENING, called, lines, piped
+from tests.real import Shell, command, until
 from tests.serving import Served
+from tests.tokens.signed import ED25519
+from tests.tokens.signed import token as signed
 
 
 def issue(client: Shell, *arguments: str) -> str:
@@ -194,3 +199,58 @@ def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
     assert json.loads(done.stdout)["items"][0]["match"] == "jwt"
     done = client.run("leak", "add", "--source", "a log", stdin=f"{text}\n{token}\n")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
+    """The request is made there, somebody grants it there, and the same line goes on."""
+    (served.log.parent / "ledger" / "policy" / "pay.cedar").write_text(POLICY)
+    assert client.run("delegator", "add", "bob", "--group", "security").returncode == 0
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": "jitid", "sub": "bob", "iat": now, "exp": now + 3600}
+    proof = client.home / "bob.jwt"
+    proof.write_text(signed({"alg": "EdDSA", "typ": "JWT", "kid": "k1"}, claims, ED25519))
+    waiting = subprocess.Popen(
+        command("issue", "--task", "T1", "--scope", "pay:out", "--wait", "1m"),
+        env=client.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        asked: list[str] = []
+
+        def is_asked() -> bool:
+            asked[:] = client.run("approve", "list", "--field", "approval").stdout.split()
+            return bool(asked)
+
+        until(is_asked, "nobody asks for an approval")
+        granted = client.run("approve", "grant", asked[0], "--delegator-token-file", str(proof))
+        assert granted.returncode == 0, granted.stderr
+        token, told = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+        waiting.communicate()
+    assert waiting.returncode == 0, told
+    assert client.run("verify", stdin=token).returncode == 0
+
+
+def test_an_agent_delegates_through_its_server(client: Shell) -> None:
+    """`jitid mcp` asks the authority with the agent's own credential."""
+    token = client.home / "own.jwt"
+    token.write_text(issue(client, "--scope", "repo:acme:read"))
+    token.chmod(0o600)
+    client.environment["JITID_TOKEN_FILE"] = str(token)
+    calls = lines(
+        OPENING,
+        called(1, "whoami", {}),
+        called(2, "what_may_i_do", {"agent": "coder", "scopes": ["repo:acme:read"]}),
+        called(3, "request_identity", {"agent": "coder", "scopes": ["repo:acme:read"]}),
+    )
+    answers = piped(client, calls, token=str(token))
+    told = [answer["result"]["structuredContent"] for answer in answers[1:]]
+    assert told[0]["agent"] == "agent"
+    assert told[1]["permitted"] is True
+    assert told[2]["depth"] == 1
+    del client.environment["JITID_TOKEN_FILE"]
+    rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
+    assert {row["agent"]: row["state"] for row in rows} == {"agent": "active", "coder": "revoked"}
