@@ -271,12 +271,17 @@ def ledger_path(config: Config) -> str:
         UsageError: an authority elsewhere is asked, whose ledger is not here.
 
     """
+    must_be_beside(config)
+    return folder_of(config.ledger)
+
+
+def must_be_beside(config: Config) -> None:
+    """Raise UsageError if an authority elsewhere is asked, whose ledger is not here."""
     if config.remote is not None:
         raise UsageError(
             f"this only makes sense beside the ledger, and {config.remote} has its own elsewhere",
             "run it where the authority runs, without --remote",
         )
-    return folder_of(config.ledger)
 
 
 def folder_of(url: str) -> str:

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.copying import Copy, copy
-from jitid.environment import caller, folder_of, home_path, is_address, is_database, ledger_path
+from jitid.environment import (
+    caller,
+    folder_of,
+    home_path,
+    is_address,
+    is_database,
+    ledger_path,
+    must_be_beside,
+)
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.files import write_private
 from jitid.keyring import Keyring
@@ -45,6 +53,7 @@ def copy_ledger(
         IntegrityError: the ledger does not hold by itself, or lacks a key that signs.
 
     """
+    must_be_beside(config)
     source, ours = _source(config)
     own = folder.keyring(ours) if not is_database(config) else home.keyring(ours)
     if is_address(wanted.to):
