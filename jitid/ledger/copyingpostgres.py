@@ -219,7 +219,9 @@ class PostgresTarget(_Store):
                 raw.execute("INSERT INTO schema_version VALUES (1, %s)", (len(POSTGRES_STEPS),))
                 for statement in _statements(indexes=False):
                     raw.execute(statement)
-                raw.cursor().executemany("INSERT INTO setting VALUES (%s, %s)", list(names._asdict().items()))
+                raw.cursor().executemany(
+                    "INSERT INTO setting VALUES (%s, %s)", list(names.settings().items())
+                )
                 raw.cursor().executemany(
                     """INSERT INTO chain (id, epoch, start, stride, length, hash, closed_at)
                        VALUES (%s, %s, %s, %s, %s, %s, %s)""",
