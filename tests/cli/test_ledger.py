@@ -50,10 +50,6 @@ def test_whoever_copies_is_told_to_use_one_of_the_two(shell: Shell) -> None:
         (("--to", "ledger"), 2, "is there already"),
         (("--to", "."), 2, "is not empty"),
         (("--to", "moved", "--remote", "https://authority.example"), 2, "beside the ledger"),
-        (
-            2,
-            "beside the ledger",
-        ),
         (("--to", "mysql://host/db"), 2, "no ledger of the sort"),
         (("--to", "sqlite://here"), 2, "absolute path"),
         (("--to", "token/under"), 2, "no folder"),
