@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jitid.access import Wanted
+from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
 from jitid.identifier import parse_id
 from jitid.policy.default import default_files
@@ -53,6 +55,11 @@ def _renewed(world: World, ttl: int) -> str:
     world.authority.perform(Renew(request=RenewRequest(Secret.single(parent.token), ttl=ttl)))
     world.clock.now += 60
     return parent.id
+
+
+def _access(world: World, ttl: int, *roles: str) -> str:
+    wanted = Wanted("user:alice", roles, ttl)
+    return world.authority.perform(GrantAccess(wanted=wanted)).access.id
 
 
 def _bound(world: World, process: Process) -> str:
@@ -302,6 +309,11 @@ CASES: dict[str, Case] = {
     "ownerless": Case(_ownerless, _owned, 1, edited=True),
     "review-overdue": Case(
         lambda world: _unreviewed(world, 0), lambda world: _unreviewed(world, -1), 1, edited=True
+    ),
+    "standing-access": Case(
+        lambda world: _access(world, 7 * DAY + 1, "verifier", "issuer"),
+        lambda world: (_access(world, 7 * DAY, "issuer"), _access(world, 30 * DAY, "verifier")),
+        0,
     ),
     "over-privileged": Case(
         lambda world: _privileged(world, "repo:*:read", "deploy:web:*"),

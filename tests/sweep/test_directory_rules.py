@@ -6,12 +6,16 @@ import shlex
 
 import pytest
 
+from jitid import strictjson
+from jitid.access import Wanted
+from jitid.authority.access_operations import GrantAccess, RevokeAccess
 from jitid.errors import InvalidCredentialError
 from jitid.scope import Scope, uncovered
 from jitid.sweep.finding import Coverage, Remedied, Severity
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NOW, World, edit
 from tests.sweep.asking import fixed, fixing, found, swept
+from tests.tokens import signed
 
 
 def test_a_disabled_delegator_is_one_finding_whatever_names_they_went_by(world: World) -> None:
@@ -169,3 +173,22 @@ def test_a_directory_that_was_edited_is_a_doubt_and_no_bug(world: World, name: s
         assert words[0] == "jitid"
         assert "touch" not in words
     fixing(world, name)
+
+
+def test_access_of_the_disabled_and_old_keys_stand(world: World) -> None:
+    key = strictjson.dumps(signed.jwk(signed.ED25519))
+    wanted = (Wanted("user:bob"), Wanted("system:ci", ("issuer",), 300 * DAY, key), Wanted("user:alice"))
+    bob, ci, _ = (world.authority.perform(GrantAccess(wanted=one)).access.id for one in wanted)
+    assert found(world, "standing-access") == []
+    world.know("user:bob", disabled_at=NOW)
+    (finding,) = found(world, "standing-access")
+    assert (finding.subject, finding.severity, finding.since) == (bob, Severity.HIGH, NOW)
+    assert finding.remedy == f"jitid access revoke {bob}"
+    limits = Limits(key_age=10)
+    world.clock.now += 11
+    assert [(one.subject, one.since) for one in found(world, "standing-access", limits=limits)] == [
+        (bob, NOW),
+        (ci, NOW + 10),
+    ]
+    world.authority.perform(RevokeAccess(ids=(bob, ci)))
+    assert found(world, "standing-access", limits=limits) == []

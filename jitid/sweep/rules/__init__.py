@@ -24,6 +24,7 @@ NAMES: Sequence[str] = (
     "unproved-delegator",
     "ownerless",
     "review-overdue",
+    "standing-access",
     "over-privileged",
     "policy-drift",
     "never-used",

@@ -1,0 +1,67 @@
+"""What lets somebody ask an authority for longer than it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import access_id
+from jitid.lifetime import format_duration, format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+
+_LONG = 7 * 86_400
+"""Seconds: a bearer that changes something is for less; for longer there is a key, or another bearer."""
+
+_QUESTION = """
+    SELECT a.uid, a.name, a.roles, CASE WHEN a.public IS NULL THEN 0 ELSE 1 END, a.issued_at, a.expires_at,
+           d.disabled_at
+      FROM access a LEFT JOIN delegator_name n ON n.name = a.name LEFT JOIN delegator d ON d.id = n.delegator
+     WHERE a.ended_at IS NULL AND a.expires_at > :now AND (a.superseded_at IS NULL OR a.superseded_at > :now)
+       AND (d.disabled_at IS NOT NULL
+            OR (a.public IS NULL AND a.expires_at - a.issued_at > :long
+                AND a.roles NOT IN ('auditor', 'auditor verifier', 'verifier'))
+            OR (a.public IS NOT NULL AND a.issued_at < :now - :key_age))
+     ORDER BY a.event"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    rows = sight.ask(_QUESTION, long=_LONG, key_age=sight.limits.key_age)
+    for uid, name, roles, key, issued_at, expires_at, disabled_at in rows:
+        one = access_id(uid)
+        may = f"{name} may ask an authority until {format_time(expires_at)}"
+        if disabled_at is not None:
+            why, since = f"{may}, and was disabled at {format_time(disabled_at)}", disabled_at
+        elif key:
+            why, since = f"{may} by a key of {format_time(issued_at)}", issued_at + sight.limits.key_age
+        else:
+            why, since = (
+                f"{may} by a bearer that counts for {format_duration(expires_at - issued_at)}",
+                issued_at,
+            )
+        yield RULE.finding(
+            one,
+            why,
+            severity=RULE.severity if disabled_at is None else Severity.HIGH,
+            since=since,
+            evidence={
+                "name": name,
+                "roles": roles.split(),
+                "issued_at": issued_at,
+                "expires_at": expires_at,
+                "disabled_at": disabled_at,
+            },
+            remedy=f"jitid access revoke {one}",
+        )
+
+
+RULE = Rule(
+    name="standing-access",
+    severity=Severity.MEDIUM,
+    group=Group.GOVERNANCE,
+    owasp=("NHI1", "NHI7"),
+    title="standing access to the authority",
+    reports="a bearer that counts for more than 7d, a key older than sweep_key_age, access of a disabled delegator",
+    spares="what has ended, and a bearer as long whose only roles are verifier and auditor",
+    examines="who may ask an authority, and until when",
+    find=_find,
+)
