@@ -209,11 +209,23 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     """
     if parsed.alg != alg:
         raise InvalidCredentialError("the token's algorithm is not its key's")
+    # What verified once does so for ever; of it nothing is kept that could be used.
+    whole = hashlib.sha256(b".".join((alg.encode(), public, parsed.signing_input, parsed.signature))).digest()
+    if whole in _VERIFIED:
+        return
     # Both algorithms have one size; another one never reaches the arithmetic.
     if len(parsed.signature) != SIGNATURE_SIZE or not _verifier(alg, public)(
         parsed.signing_input, parsed.signature
     ):
         raise InvalidCredentialError("the token's signature does not verify")
+    if len(_VERIFIED) >= _MOST_VERIFIED:
+        _VERIFIED.clear()
+    _VERIFIED.add(whole)
+
+
+_MOST_VERIFIED = 10_000
+_VERIFIED: set[bytes] = set()
+"""Digests of signatures that were right, each with what it signs and by which key."""
 
 
 @lru_cache(maxsize=64)

@@ -39,6 +39,10 @@ class ActingLedger:
         """Open a consistent view."""
         return self._ledger.read()
 
+    def glance(self) -> AbstractContextManager[Snapshot]:
+        """Open a view for a few questions."""
+        return self._ledger.glance()
+
     def write(
         self,
         *,

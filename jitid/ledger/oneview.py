@@ -43,6 +43,10 @@ class OneViewLedger:
         """Return the view that is open, or open it."""
         return _Reading(self)
 
+    def glance(self) -> AbstractContextManager[Snapshot]:
+        """Return the view that is open, or open it."""
+        return _Reading(self)
+
     def write(
         self,
         *,
@@ -71,7 +75,7 @@ class OneViewLedger:
     def look(self) -> Snapshot:
         """Return the view."""
         if self._snapshot is None:
-            opened = self._ledger.read()
+            opened = self._ledger.glance()
             self._snapshot = opened.__enter__()
             self._opened = opened
         return self._snapshot

@@ -64,6 +64,10 @@ class PostgresLedger:
         """Open a consistent view; nothing in it waits for a writer."""
         return _Reading(self._session)
 
+    def glance(self) -> _Glancing:
+        """Open a view that begins with what is known; only what is not opens a transaction."""
+        return _Glancing(self._session)
+
     def write(
         self,
         *,
@@ -97,23 +101,52 @@ class _Reading:
         self._session = session
 
     def __enter__(self) -> SqlSnapshot:
-        for again in (True, False):
-            try:
-                db = self._session.connection()
-                now, version = db.script(_READ)
-                break
-            except LostConnectionError:
-                # It may have gone while nobody used it: a server that was started again, for instance.
-                self._session.drop()
-                if not again:
-                    raise
+        now, version = self._session.first(lambda db: db.script(_READ))
         session = self._session
-        return RememberingSnapshot(db, session.names, session.time(now), session.seen.at(version))
+        return RememberingSnapshot(
+            session.db, session.names, session.time(now), session.seen.at(version or 0)
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._session.leave(error)
+
+
+class _Glancing:
+    """A read that needs no transaction as long as everything is known."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._opening = _Opening(session)
+
+    def __enter__(self) -> SqlSnapshot:
+        session = self._session
+        now, version = session.first(writing.look)
+        return RememberingSnapshot(self._opening, session.names, session.time(now), session.seen.at(version))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opening.opened is not None:
+            self._session.leave(error)
+
+
+class _Opening:
+    """A connection whose transaction begins with the first statement."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.opened: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.opened is None:
+            db = self._session.connection()
+            self.opened = db
+            # What was known so far was so when the request came; what is read from now on is at least as new.
+            _, version = db.script(_READ)
+            self._session.seen.at(version or 0)
+        return getattr(self.opened, name)
 
 
 class _Writing:

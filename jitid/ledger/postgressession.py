@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -79,6 +79,8 @@ class Session:
         """
         if self.db is None or self.db.raw.closed:
             self.db = None
+            # A standby that took over may have another history of the same length.
+            self.seen.forget()
             db = open_connection(self.address, self.timeout)
             try:
                 self._look(db)
@@ -87,6 +89,17 @@ class Session:
                 raise
             self.db = db
         return self.db
+
+    def first(self, ask: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:
+        """Return the answer to the first question of a view; it is asked again over a new connection if that is lost.
+
+        It may have gone while nobody used it: a server that was started again, for instance.
+        """
+        try:
+            return ask(self.connection())
+        except LostConnectionError:
+            self.drop()
+            return ask(self.connection())
 
     def time(self, told: int) -> int:
         """Return the time to judge by, where the database tells one."""

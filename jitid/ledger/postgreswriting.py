@@ -11,12 +11,14 @@ from jitid.errors import ConflictError, StorageError
 from jitid.ledger.postgreslane import prepared
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, SigningKey
+from jitid.ledger.sqlaccess import SqlAccess
 from jitid.ledger.writing import Known, SqlTransaction
 from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.agent import Agent
-    from jitid.ledger.access import AccessTransaction
+    from jitid.credential import Credential
+    from jitid.ledger.access import AccessSnapshot, AccessTransaction, Presented
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
 
@@ -26,6 +28,8 @@ _SLOTS = 64
 """So many chains have numbers of their own within one second, each of them 2**26."""
 _REMEMBERED = 10_000
 """So many names of each sort are remembered."""
+_HELD = 2_000
+"""And so many credentials of each sort, which are larger."""
 
 CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
 """The question for the rows of chains that a transaction is made with."""
@@ -93,6 +97,8 @@ class Seen:
         self.agents: dict[str, Agent | None] = {}
         self.entries: dict[tuple[str, str], Entry] = {}
         self.own_names: dict[str, str] = {}
+        self.credentials: dict[tuple[str, bytes], Credential] = {}
+        self.presented: dict[bytes, Presented] = {}
         self.keys: list[SigningKey] | None = None
 
     def at(self, version: int) -> Seen:
@@ -107,12 +113,14 @@ class Seen:
         self.version = -1
         for names in (self.tasks, self.agents, self.entries, self.own_names):
             names.clear()
+        self.credentials.clear()
+        self.presented.clear()
         self.keys = None
 
 
-def remember(names: dict[Any, Any], name: Any, value: Any) -> Any:
+def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBERED) -> Any:
     """Keep a value by its name, and return it."""
-    if len(names) >= _REMEMBERED:
+    if len(names) >= most:
         names.clear()
     names[name] = value
     return value
@@ -271,11 +279,43 @@ class Remembering(SqlSnapshot):
 
 
 class RememberingSnapshot(Remembering):
-    """A consistent view in which nothing is written."""
+    """A consistent view in which nothing is written.
+
+    What has no row yet is not remembered: others add beside one another without raising the version.
+    """
 
     def __init__(self, db: Any, names: Names, now: int, seen: Seen) -> None:
         super().__init__(db, names, now)
         self._seen = seen
+
+    def find_credential(self, by: str, value: bytes) -> Credential | None:
+        """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
+        found = self._seen.credentials.get((by, value))
+        if found is None:
+            found = super().find_credential(by, value)
+            if found is not None:
+                remember(self._seen.credentials, (by, value), found, _HELD)
+        return found
+
+    @property
+    def access(self) -> AccessSnapshot:
+        """Who may ask an authority that serves others."""
+        return _RememberingAccess(self._db, self._now, self._seen)
+
+
+class _RememberingAccess(SqlAccess):
+    def __init__(self, db: Any, now: int, seen: Seen) -> None:
+        super().__init__(db, now)
+        self._seen = seen
+
+    def presented(self, fingerprint: bytes) -> Presented | None:
+        """Return the access credential whose bearer has that fingerprint."""
+        found = self._seen.presented.get(fingerprint)
+        if found is None:
+            found = super().presented(fingerprint)
+            if found is not None:
+                remember(self._seen.presented, fingerprint, found, _HELD)
+        return found
 
 
 class SharedTransaction(Remembering, PostgresTransaction):
@@ -368,6 +408,15 @@ def begin_shared(db: Any) -> tuple[Any, ...] | None:
     hash_ = bytes.fromhex(values.pop(_HASH)[2:].decode())
     row = [int(value) for value in values]
     return (*row[:_HASH], hash_, *row[_HASH:])
+
+
+_LOOK = prepared("look", f"SELECT {CLOCK}, (SELECT max(version) FROM chain WHERE closed_at IS NULL)")
+
+
+def look(db: Any) -> tuple[int, int]:
+    """Return the database's time, and the version of the ledger."""
+    answer = db.lane.run((_LOOK, ()))[-1]
+    return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0)
 
 
 def due(db: Any, now: int) -> bool:

@@ -295,6 +295,9 @@ class Ledger(Protocol):
     def read(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view."""
 
+    def glance(self) -> AbstractContextManager[Snapshot]:
+        """Open a view as `read` does, where little is asked and much of that may be known already."""
+
     def write(
         self,
         *,

@@ -1,0 +1,94 @@
+"""A view for a few questions: what it knows already is never older than what was committed before it was opened."""
+
+from __future__ import annotations
+
+import pytest
+
+from jitid import access
+from jitid.access import Wanted
+from jitid.credential import State
+from jitid.identifier import parse_id
+from jitid.ledger.records import Selection
+from jitid.secret import fingerprint
+from tests.builders import put
+from tests.ledger.places import Place, public_key
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_change_is_seen_at_once(place: Place, *, elsewhere: bool) -> None:
+    """A revocation, a key, the end of a task: whatever was committed, the next glance has, whoever did it."""
+    other = place.again() if elsewhere else place.ledger
+    with other.write() as transaction:
+        row = put(transaction, task="T-1")
+        transaction.append("issue", {})
+    jti = parse_id(row.jti)[1]
+    for _ in range(2):
+        with place.ledger.glance() as snapshot:
+            found = snapshot.find_credential("jti", jti)
+            assert found is not None
+            assert found.ended_as is None
+            assert snapshot.find_credential("fingerprint", found.fingerprint or b"") == found
+            task = snapshot.find_task("T-1")
+            assert task is not None
+            assert task.ended_at is None
+            keys = len(snapshot.signing_keys())
+    assert task is not None
+    with other.write() as transaction:
+        transaction.end(Selection(ids=(row.id,)), State.REVOKED)
+        transaction.end_task(task.key)
+        transaction.add_key(*public_key(transaction))
+        transaction.append("revoke", {})
+    with place.ledger.glance() as snapshot:
+        found = snapshot.find_credential("jti", jti)
+        assert found is not None
+        assert found.ended_as == "revoked"
+        assert len(snapshot.signing_keys()) == keys + 1
+        task = snapshot.find_task("T-1")
+        assert task is not None
+        assert task.ended_at == place.clock.now
+
+
+def test_what_is_added_is_seen_by_who_missed_it(place: Place) -> None:
+    """That something was not there is remembered by nobody."""
+    other = place.again()
+    with other.write() as transaction:
+        row = put(transaction, task="T-1")
+        transaction.append("issue", {})
+    with place.ledger.glance() as snapshot:
+        assert snapshot.find_credential("jti", bytes(16)) is None
+        assert snapshot.access.presented(bytes(32)) is None
+    with other.write() as transaction:
+        wanted = Wanted("system:gate", ("verifier",))
+        granted = access.grant(transaction, wanted, None)
+        later = put(transaction, task="T-1")
+    assert granted.secret is not None
+    print_ = fingerprint(granted.secret.reveal())
+    for _ in range(2):
+        with place.ledger.glance() as snapshot:
+            assert snapshot.find_credential("jti", parse_id(row.jti)[1]) is not None
+            assert snapshot.find_credential("jti", parse_id(later.jti)[1]) is not None
+            presented = snapshot.access.presented(print_)
+            assert presented is not None
+            assert presented.access.ended_at is None
+    with other.write() as transaction:
+        access.revoke(transaction, (granted.access.id,), (), None)
+    with place.ledger.glance() as snapshot:
+        presented = snapshot.access.presented(print_)
+        assert presented is not None
+        assert presented.access.ended_as == "revoked"
+
+
+def test_a_glance_is_a_view_for_whatever_is_asked(place: Place) -> None:
+    """Also for what is never remembered; and the ledger is free to write after it."""
+    with place.ledger.write() as transaction:
+        row = put(transaction, task="T-1")
+        transaction.append("issue", {})
+    with place.ledger.glance() as snapshot:
+        assert snapshot.now == place.clock.now
+    with place.ledger.glance() as snapshot:
+        assert [one.id for one in snapshot.find_credentials_of(parse_id(row.id)[1])] == [row.id]
+        assert snapshot.head().seq
+    with place.ledger.write() as transaction:
+        transaction.append("denial", {"reason": "none"})
+    with place.ledger.acting("user:alice", {}).glance() as snapshot:
+        assert snapshot.find_task("T-2") is None
