@@ -768,7 +768,7 @@ From the beginning to the end the ledger is locked against writers, who wait as 
 and verifying go on. The copy is filled beside its place, in a folder whose name begins with a dot and ends in
 `.copying`, or in a schema whose name ends in `_copy`, and gets its name at the end: before that, nobody takes it for
 a ledger. Whatever breaks the copy off, the same command goes on with it, unless the ledger has changed since: then it
-begins anew.
+begins anew. Whoever gives it up removes that folder or schema.
 
 A folder gets the policy, and the private keys that are here and sign. What signs for a database lies in the folder
 that the setting `home` names: the policy is put there if there is none yet, the private keys with --keys alone.

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from jitid.auditing import LogFilter
-from jitid.authority.operations import FollowLog, ReadLog, SignHead, VerifyLog
+from jitid.authority.operations import FollowLog, ReadLog, SignHead, Sweep, VerifyLog
+from jitid.errors import IntegrityError
+from jitid.sweep.finding import Finding
+from jitid.sweep.limits import Limits
 from tests.builders import Clock, make_database, open_postgres
 from tests.lifecycle.test_moving import DatabaseWorld
 
@@ -74,3 +78,49 @@ def test_a_head_is_run_through_whichever_chain_went_on(world: DatabaseWorld, pos
         assert world.authority.perform(VerifyLog(expected_head=head)).events == 5
     for ledger in others:
         ledger.close()
+
+
+def gaps(world: DatabaseWorld, head: str, *, reread: bool = False) -> list[str]:
+    """Return what a sweep says of the audit log that reads on from a kept head."""
+    asking = Sweep(rules=("audit-gap",), limits=Limits(), heads=(("kept", head),), reread=reread)
+    return [one.summary for one in world.authority.perform(asking) if isinstance(one, Finding)]
+
+
+def tamper(address: str, *statements: str) -> None:
+    """Change the database behind the ledger's back."""
+    with psycopg.connect(address, options="-c search_path=jitid") as db:
+        db.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
+        for statement in statements:
+            db.execute(statement)
+
+
+CUT = "DELETE FROM audit_event WHERE seq = (SELECT max(seq) FROM audit_event)"
+TAMPERED = {
+    "a tail that was cut": [CUT],
+    "a tail that was cut with its chain": [
+        CUT,
+        "UPDATE chain SET length = 0, hash = sha256('') WHERE id = 4",
+    ],
+    "an event that was edited": ["UPDATE audit_event SET body = body || ' ' WHERE seq = 4"],
+    "an event that was removed": ["DELETE FROM audit_event WHERE seq = 3"],
+    "a chain that was removed": ["DELETE FROM chain WHERE id = 7"],
+    "a chain that was shortened": ["UPDATE chain SET length = length - 1 WHERE id = 4"],
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_a_sweep_that_reads_on_finds_what_was_changed(
+    world: DatabaseWorld, postgres_url: str, how: str
+) -> None:
+    world.issue(task="T1")
+    head = world.authority.perform(SignHead())
+    for _ in range(2):
+        world.issue(task="T1")
+    later = world.authority.perform(SignHead())
+    assert gaps(world, head) == gaps(world, later) == gaps(world, later, reread=True) == []
+    tamper(postgres_url, *TAMPERED[how])
+    assert gaps(world, head, reread=True)
+    assert gaps(world, later, reread=True)
+    for kept in (None, later):
+        with pytest.raises(IntegrityError):
+            world.authority.perform(VerifyLog(expected_head=kept))
