@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import pytest
 
 from jitid import audit, strictjson
 from jitid.agent import Agent
@@ -17,8 +22,8 @@ from jitid.credential import Credential
 from jitid.delegator import Delegator
 from jitid.identifier import credential_id, identity_id
 from jitid.issuance import Issued
-from jitid.ledger import enrolled, folder, sqlite
-from jitid.ledger.protocol import Transaction
+from jitid.ledger import enrolled, folder, home, sqlite
+from jitid.ledger.protocol import Ledger, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.oidc import OidcIssuer
 from jitid.policy.cedar import Policy
@@ -30,6 +35,7 @@ from jitid.secret import Secret, fingerprint
 
 if TYPE_CHECKING:
     from jitid.ledger.postgres import PostgresLedger
+    from tests.postgres import Postgres
 
 NOW = 1_795_521_600  # 2026-11-24T12:00:00Z
 DAY = 86_400
@@ -279,6 +285,31 @@ class Made(NamedTuple):
     issued: Issued
 
 
+class Database:
+    """Where worlds have their ledgers while tests run a second time: in databases of a server."""
+
+    server: Postgres | None = None
+    """None while ledgers are in folders."""
+    addresses: ClassVar[dict[Path, str]] = {}
+    """By the folder in which a world has its keys."""
+    _patterns: ClassVar[dict[tuple[Postgres, int], tuple[str, Path]]] = {}
+
+    @classmethod
+    def make(cls, path: Path, now: int) -> str:
+        """Make a ledger with its keys in the folder `path`, and return its address."""
+        server = cls.server
+        assert server is not None
+        # A copy of one that was made before costs a fifth.
+        pattern = cls._patterns.get((server, now))
+        if pattern is None:
+            keys = Path(tempfile.mkdtemp())
+            pattern = cls._patterns[server, now] = (server.new_database(), keys / "home")
+            make_database(server.url(pattern[0]), pattern[1], now=now)
+        database, keys = pattern
+        shutil.copytree(keys, path)
+        return server.url(server.new_database(database))
+
+
 class World:
     """A ledger in a folder, an authority over it, and a clock that the test sets."""
 
@@ -303,14 +334,20 @@ class World:
             self._audiences,
         )._replace(**terms)
         if not path.exists():
-            make_folder(path, policy=policy, now=now)
+            if Database.server is None:
+                make_folder(path, policy=policy, now=now)
+            else:
+                Database.addresses[path] = Database.make(path, now)
         self._open()
 
     def _open(self) -> None:
-        self.ledger = open_sqlite(self.path, self.clock)
+        address = Database.addresses.get(self.path)
+        self.ledger: Ledger = (
+            open_sqlite(self.path, self.clock) if address is None else open_postgres(address, self.clock)
+        )
         self.authority = LocalAuthority(
             self.ledger,
-            folder.keyring(str(self.path)),
+            folder.keyring(str(self.path)) if address is None else home.keyring(str(self.path)),
             terms=lambda: self.terms,
             audiences=self._audiences,
             oidc=lambda: self._oidc,
@@ -401,6 +438,21 @@ def edit(path: Path, *statements: str) -> None:
     """Change the ledger's file behind its back, as somebody with access to the disk could."""
     import sqlite3
 
+    if path in Database.addresses:
+        import psycopg
+
+        with psycopg.connect(Database.addresses[path], options="-c search_path=jitid") as connection:
+            connection.execute("ALTER TABLE audit_event DISABLE TRIGGER USER")
+            for statement in statements:
+                try:
+                    connection.execute(_in_postgres(statement))
+                except (
+                    psycopg.DataError,
+                    psycopg.errors.DatatypeMismatch,
+                    psycopg.errors.SyntaxError,
+                ) as error:
+                    pytest.skip(f"nobody can do that to a ledger in PostgreSQL: {error}")
+        return
     db = sqlite3.connect(path / folder.DATABASE, isolation_level=None)
     try:
         db.execute("DROP TRIGGER IF EXISTS audit_event_is_kept")
@@ -409,6 +461,21 @@ def edit(path: Path, *statements: str) -> None:
             db.execute(statement)
     finally:
         db.close()
+
+
+def _in_postgres(statement: str) -> str:
+    """Return a statement of SQLite's as PostgreSQL has it, where a row does not number itself."""
+    numbering = re.match(r"INSERT INTO (leak|action|task) \((?!id)", statement)
+    if numbering:
+        number = f"(SELECT coalesce(max(id), 0) + 1 FROM {numbering[1]})"
+        begun, how, rest = re.split(r"(VALUES \(|SELECT )", statement, maxsplit=1)
+        statement = f"{begun.replace('(', '(id, ', 1)}{how}{number}, {rest}"
+    told = re.sub(r"\bx'([0-9a-fA-F]*)'", r"'\\x\1'::bytea", statement)
+    return re.sub(
+        r"replace\(body, ('[^']*'), ('[^']*')\)",
+        r"convert_to(replace(convert_from(body, 'UTF8'), \1, \2), 'UTF8')",
+        told,
+    )
 
 
 def modes(path: Path) -> dict[str, int]:

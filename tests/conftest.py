@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import postgres
+from tests.builders import Database
 from tests.node import Node
 
 # How long an example takes depends on who else is at work on the machine, and says nothing about the code.
@@ -40,6 +41,14 @@ def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     database = postgres_server.new_database()
     yield postgres_server.url(database)
     postgres_server.drop(database)
+
+
+@pytest.fixture(params=["file", "database"])
+def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let the worlds of a test have their ledgers in files, and once more in databases."""
+    if request.param == "database":
+        monkeypatch.setattr(Database, "server", request.getfixturevalue("postgres_server"))
+    return str(request.param)
 
 
 @pytest.fixture

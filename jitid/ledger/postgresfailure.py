@@ -51,6 +51,8 @@ def translated(error: psycopg.Error) -> JitidError:
             )
         return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
     match state:
+        case "26000":
+            return ConflictError(f"the session has lost a statement; {_UNCHANGED}", _REPEAT)
         case "40001" | "40P01":
             return ConflictError(f"others changed the same at the same time; {_UNCHANGED}", _REPEAT)
         case "23505" if error.diag.constraint_name == "task_name_key":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TYPES = {"int8": 20, "bytea": 17, "text": 25}
 _BINARY = _TYPES["bytea"]
+_NO_SUCH_STATEMENT = "26000"
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 
@@ -44,7 +45,9 @@ class Lane:
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self._pg = raw.pgconn
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, bytes] = {}
+        """What each statement is called in this session."""
+        self._generation = 0
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
 
@@ -55,10 +58,12 @@ class Lane:
         try:
             pg.enter_pipeline_mode()
             for number, (statement, values) in enumerate(statements):
-                if statement.name not in self._known:
-                    pg.send_prepare(statement.name, statement.sql, statement.types)
+                name = self._known.get(statement.name)
+                if name is None:
+                    name = statement.name + b"_%d" % self._generation
+                    pg.send_prepare(name, statement.sql, statement.types)
                     new.append(number + len(new))
-                pg.send_query_prepared(statement.name, _written(values), statement.formats)
+                pg.send_query_prepared(name, _written(values), statement.formats)
             pg.pipeline_sync()
             answers = self._answers()
             pg.exit_pipeline_mode()
@@ -66,8 +71,14 @@ class Lane:
             raise translated(error) from error
         for answer in answers:
             if answer.status in _FAILED:
-                raise translated(psycopg.errors.error_from_result(answer))
-        self._known.update(statement.name for statement, _ in statements)
+                failure = psycopg.errors.error_from_result(answer)
+                if new or failure.sqlstate == _NO_SUCH_STATEMENT:
+                    # Whoever stands in between, or the driver, may have made the session forget them.
+                    self._known.clear()
+                    self._generation += 1
+                raise translated(failure)
+        for statement, _ in statements:
+            self._known.setdefault(statement.name, statement.name + b"_%d" % self._generation)
         return [answer for number, answer in enumerate(answers) if number not in new]
 
     def await_input(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from jitid import jws
 from jitid.authority import operations as ops
 from jitid.identifier import credential_id, identity_id
+from jitid.ledger.sqlite import SqliteLedger
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.searching import Finds, search
@@ -331,6 +332,7 @@ def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> Non
         finds.opaque.update({fingerprint(each.token): 1 for each in made[:count]})
         finds.ids.update(dict.fromkeys(unknown[:count], 1))
         asked: list[str] = []
+        assert isinstance(world.ledger, SqliteLedger)
         world.ledger._db.set_trace_callback(asked.append)
         found = world.authority.perform(ops.Trace(finds=finds))
         world.ledger._db.set_trace_callback(None)

@@ -23,6 +23,8 @@ from tests.builders import NOW, World, edit
 from tests.sweep.asking import fixed, found, swept
 from tests.sweep.cases import CASES, leak
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 
 def alive(world: World) -> int:
     """Return how many credentials are alive."""

@@ -13,6 +13,8 @@ from tests.builders import World, edit
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.sweep.cases import use
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 RULES = ("never-used", "over-scoped")
 API, DB = ("urn:api",), ("urn:db",)
 
