@@ -353,6 +353,8 @@ class PostgresDialect(Dialect):
         self, db: Connection, sql: str, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query that may have more of them than fit into memory."""
+        # The driver has no cursors of the server within a pipeline.
+        db.end_pipeline()
         try:
             with db.raw.cursor(f"rows_{next(self._cursors)}") as cursor:
                 cursor.itersize = _FETCHED

@@ -43,9 +43,7 @@ def translated(error: psycopg.Error) -> JitidError:
     """Return what the failure of a statement means to whoever ran the command."""
     state = error.sqlstate
     if state is None:
-        if isinstance(error, (psycopg.DataError, psycopg.ProgrammingError)) and not isinstance(
-            error, psycopg.OperationalError
-        ):
+        if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
             return IntegrityError(
                 f"the database does not take what it is given: {_first(error)}; {_UNCHANGED}"
             )

@@ -36,7 +36,7 @@ class DatabaseWorld(World):
         super().__init__(keys, now=now)
 
     def _open(self) -> None:
-        self.ledger = open_postgres(self._address, self.clock)  # type: ignore[assignment]
+        self.ledger = open_postgres(self._address, self.clock)
         self.authority = LocalAuthority(
             self.ledger, home.keyring(str(self.path)), terms=lambda: self.terms, timeout=5
         )

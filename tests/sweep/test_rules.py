@@ -19,7 +19,7 @@ from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Sight
 from jitid.sweep.rules import NAMES, rule_of
-from tests.builders import NOW, World, edit
+from tests.builders import NOW, Database, World, edit
 from tests.sweep.asking import fixed, found, swept
 from tests.sweep.cases import CASES, leak
 
@@ -257,6 +257,8 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
 
 def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:
     """It is one word of the shell, and one text of awk."""
+    if Database.server is not None:
+        pytest.skip("the bytes of a text are those of a file")
     hostile = '\'; touch pwned #" {system("touch pwned")} "\\'
     CASES["duplicate"].reported(world)
     edit(
