@@ -118,7 +118,7 @@ def test_one_authority_is_killed_and_the_other_goes_on(fleet: Fleet, node: Node)
 def test_nothing_acknowledged_by_an_authority_is_lost_with_the_primary(
     postgres_cluster: Cluster, fleet: Fleet, tmp_path: Path
 ) -> None:
-    clients = []
+    clients: list[Shell] = []
     for number in (0, 1, 0):
         shell = Shell(tmp_path / f"client-{len(clients)}")
         shell.home.mkdir()
