@@ -56,6 +56,8 @@ def routes(service: Service) -> list[BaseRoute]:
             found = serving.perform(Verify(token=token, audiences=audiences))
             if action is None:
                 return found
+            # Each use is written down, and a holder of one token has the pace of one caller.
+            service.keep_pace(found.id)
             (verdict,) = serving.perform(
                 Authorize(asked=(Asked(token, action, check_resource(resource)),), audiences=audiences)
             ).verdicts

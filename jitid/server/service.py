@@ -198,8 +198,9 @@ class Service:
             if self._tally.due:
                 await self.within(lambda authority: authority.tell_counts())
 
-    def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
-        seconds = self._pace.take(caller.name)
+    def keep_pace(self, name: str) -> None:
+        """Count a request of somebody. Raises LimitedError if there are too many."""
+        seconds = self._pace.take(name)
         if seconds:
             raise LimitedError(
                 "this caller asks more often than it may; nothing was done",
@@ -207,6 +208,9 @@ class Service:
                 status=429,
                 seconds=seconds,
             )
+
+    def _serving(self, authority: LocalAuthority, caller: Caller) -> Authority:
+        self.keep_pace(caller.name)
         return Counting(authority.serving(caller), self.metrics)
 
     def _asked_by(
