@@ -70,7 +70,7 @@ def _is_name(text: object) -> bool:
 
 def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
     """Return the folder of the ledger that the line and the environment name. Raises what the configuration raises."""
-    given: dict[str, str | None] = {"--ledger": None, "--config": None, "--profile": None}
+    given: dict[str, str | None] = dict.fromkeys(("--ledger", "--remote", "--config", "--profile"))
     rest = iter(words)
     for word in rest:
         if word == "--":
@@ -78,11 +78,16 @@ def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
         name, equals, value = word.partition("=")
         if name in given:
             given[name] = value if equals else next(rest, None)
+    if given["--remote"] or (environ.get("JITID_REMOTE") and not given["--ledger"]):
+        raise LookupError("an authority elsewhere is not asked at a TAB")
     place = given["--ledger"] or environ.get("JITID_LEDGER")
     if not place:
         from jitid.config import load
 
-        place = load(file=given["--config"], profile=given["--profile"], environ=environ).ledger
+        config = load(file=given["--config"], profile=given["--profile"], environ=environ)
+        if config.remote is not None:
+            raise LookupError("an authority elsewhere is not asked at a TAB")
+        place = config.ledger
     place = place.removeprefix("sqlite://")
     if place.startswith("~"):
         from jitid.settings import absolute

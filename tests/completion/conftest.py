@@ -33,6 +33,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     shell.good("retire", "INC:2/a@b+c")
     shell.good("delegator", "add", "alice@example.com", "--subject", "https://id.example 1")
     shell.good("agent", "register", "bot-3", "--owner", "alice@example.com", "--purpose", "crawling")
+    shell.good("access", "grant", "system:ci")
     (shell.ledger / "policy" / "pay.cedar").write_text(POLICY)
     for scope in ("pay:in", "pay:out"):
         words = ("issue", "--task", "PAY", "--delegator", "bob", "--agent", "bot-1", "--scope", scope)

@@ -225,3 +225,16 @@ def test_a_damaged_ledger_is_no_reason_to_speak(ledger: Path, damage: str) -> No
     (ledger / "ledger.db").write_bytes(broken[damage])
     for what in completing.WHAT:
         assert "".join(names(ledger, what)).strip(name._NAME) == ""
+
+
+def test_an_authority_elsewhere_is_not_asked(ledger: Path, tmp_path: Path) -> None:
+    """Nor is what a ledger here has offered in its place."""
+    here = {"JITID_LEDGER": str(ledger)}
+    elsewhere = {"JITID_REMOTE": "unix:///run/jitid.sock", "HOME": str(tmp_path)}
+    assert completing.answer(["tasks", ""], here)
+    assert not completing.answer(["tasks", "", "--remote", "unix:///run/jitid.sock"], here)
+    assert not completing.answer(["tasks", ""], here | elsewhere)
+    assert completing.answer(["tasks", "", "--ledger", str(ledger)], elsewhere)
+    configuration = tmp_path / "config.toml"
+    configuration.write_text('remote = "unix:///run/jitid.sock"\n')
+    assert not completing.answer(["tasks", "", "--config", str(configuration)], {"HOME": str(tmp_path)})

@@ -254,3 +254,10 @@ def test_an_agent_delegates_through_its_server(client: Shell) -> None:
     del client.environment["JITID_TOKEN_FILE"]
     rows = json.loads(client.run("list", "--format", "json").stdout)["items"]
     assert {row["agent"]: row["state"] for row in rows} == {"agent": "active", "coder": "revoked"}
+
+
+def test_a_ledger_is_copied_beside_it_alone(client: Shell) -> None:
+    done = client.run("ledger", "copy", "--to", str(client.home / "copy"))
+    assert done.returncode == 2
+    assert "beside the ledger" in done.stderr
+    assert not (client.home / "copy").exists()
