@@ -388,3 +388,15 @@ def test_a_ledger_that_is_away_is_told_as_a_failure_that_passes(tmp_path: Path) 
         (tmp_path / "away").rename(asked.shell.ledger)
         until(lambda: asked.form("/introspect", token=live).status == 200, "the ledger is not found again")
         assert asked.form("/introspect", token=live).json["active"] is True
+
+
+def test_the_metadata_of_an_issuer_with_a_path_is_where_clients_look(tmp_path: Path) -> None:
+    """RFC 8414, section 3.1: before the path; OpenID Connect Discovery, section 4: behind it."""
+    issuer = f"{ISSUER}/tenant/one"
+    with serving(tmp_path, more={"JITID_ISSUER": issuer}) as served:
+        for place in (
+            "/.well-known/oauth-authorization-server/tenant/one",
+            "/tenant/one/.well-known/openid-configuration",
+        ):
+            assert served.ask("GET", place).json["issuer"] == issuer
+        assert served.ask("GET", "/.well-known/oauth-authorization-server").status == 404
