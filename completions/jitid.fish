@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --within --expect-head --algorithm --to --issuer --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --to --issuer --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -700,6 +700,7 @@ complete -c jitid -n '__jitid_at "audit log" --delegator' -l delegator -r -fka '
 complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Done by this login'
 complete -c jitid -n '__jitid_at "audit log" --rule' -l rule -x -d 'Decided by this policy rule'
 complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Done by this sweep'
+complete -c jitid -n '__jitid_at "audit log" --trace' -l trace -x -d 'Of the request that had this trace id or traceparent'
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'This event only'

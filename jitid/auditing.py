@@ -39,6 +39,8 @@ class LogFilter(NamedTuple):
     after: int = 0
     """The number of the last event already seen."""
     event: int | None = None
+    trace: str | None = None
+    """The trace id of the request (W3C Trace Context, section 3.2.2.3), or its whole `traceparent`."""
 
 
 class Verification(NamedTuple):
@@ -91,6 +93,10 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
         return False
     if chosen.sweep is not None and document.get("sweep") != chosen.sweep:
         return False
+    if chosen.trace is not None:
+        told = document.get("trace")
+        if told is None or chosen.trace not in (told, *told.split("-")[1:2]):
+            return False
     for name in ("task", "agent", "delegator"):
         stated = getattr(chosen, name)
         wanted = delegators if name == "delegator" else (stated,)

@@ -385,6 +385,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--by": ("by", "text", ""),
         "--rule": ("rule", "text", ""),
         "--sweep": ("sweep", "text", ""),
+        "--trace": ("trace", "text", ""),
         "--since": ("since", "text", ""),
         "--until": ("until", "text", ""),
         "--event": ("event", "number", ""),

@@ -265,6 +265,7 @@ _FILTERED = {
     "state": FILTER,
     "sweep": FILTER,
     "task": FILTER,
+    "trace": FILTER,
     "after": COUNT,
     "before": COUNT,
     "credentials": COUNT,

@@ -62,6 +62,7 @@ def show(
         "--operation": chosen.operation,
         "--by": chosen.by,
         "--sweep": chosen.sweep,
+        "--trace": chosen.trace,
     }.items():
         if value is not None:
             raise UsageError(f"{option} is about events, and --at, --action and --resource are about actions")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jitid.auditing import LogFilter
 from jitid.authority import approval_operations as approvals
 from jitid.authority import operations as ops
 from jitid.authority.policy_operations import ReplayDecisions
@@ -33,6 +34,17 @@ def test_events_are_by_whoever_is_served(world: World) -> None:
     for event in (expired, issued):
         assert (event["by"], event["trace"], event["bearer"]) == ("user:bob", TRACE, "jac_1")
     assert world.check()
+
+
+def test_a_request_is_found_again_by_its_trace(world: World) -> None:
+    issue(world, caller(trace=TRACE), delegator=None)
+    issue(world, caller(trace=TRACE.replace("4bf9", "0bf9")), delegator=None)
+    issue(world, caller(), delegator=None)
+    for trace in (TRACE, "4bf92f3577b34da6a3ce929d0e0e4736"):
+        found = world.authority.perform(ops.ReadLog(chosen=LogFilter(trace=trace), limit=None))
+        assert [event["trace"] for event in found] == [TRACE]
+    for trace in ("00", "00f067aa0ba902b7", ""):
+        assert not world.authority.perform(ops.ReadLog(chosen=LogFilter(trace=trace), limit=None))
 
 
 def test_the_ledger_stays_open_for_others(world: World) -> None:

@@ -142,6 +142,7 @@ METAVARS: dict[str, Value] = {
     "TASK": TASKS,
     "TEXT": NOTHING,
     "TIME": NOTHING,
+    "TRACE": NOTHING,
     "URL": FOLDERS,
     "VAR": NOTHING,
     "WHAT": _words(*run.ON_EXIT),

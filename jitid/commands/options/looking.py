@@ -134,6 +134,10 @@ OfOperation = Annotated[
 OfCaller = Annotated[str | None, option("--by", metavar="LOGIN", text="Done by this login.")]
 OfRule = Annotated[str | None, option("--rule", metavar="ID", text="Decided by this policy rule.")]
 OfSweep = Annotated[str | None, option("--sweep", metavar="ID", text="Done by this sweep.")]
+OfTrace = Annotated[
+    str | None,
+    option("--trace", metavar="TRACE", text="Of the request that had this trace id or traceparent."),
+]
 OfEvent = Annotated[int | None, option("--event", metavar="N", text="This event only.")]
 AfterEvent = Annotated[int | None, option("--after", metavar="N", text="Go on after event N.")]
 Members = Annotated[
