@@ -32,6 +32,9 @@ PAUSE = 5.0
 LONGEST = 10.0
 """A fetch takes so many seconds at most, whatever else may take longer."""
 
+WAITING = 1.0
+"""So many seconds after a fetch has begun others wait for it no longer."""
+
 KeySet = list[dict[str, Any]]
 
 
@@ -59,6 +62,8 @@ class _Place:
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
         self._asked_at = 0.0
+        self._began: float | None = None
+        """Since when a fetch is under way."""
         self._failure: JitidError | None = None
 
     def keys(self, timeout: float, kid: str | None) -> KeySet:
@@ -67,12 +72,16 @@ class _Place:
         if keys is not None and not self._is_due(keys, now, kid):
             return keys
         patience = min(timeout, LONGEST)
-        if not self._fetching.acquire(timeout=0 if keys is not None else patience):
+        if not self._fetching.acquire(blocking=False):
             if keys is not None:
                 return keys
-            raise StorageError(
-                f"the key set {quote(self._address)} was not fetched within {patience:g} seconds"
-            )
+            # One may wait for an issuer that hangs; if all did, nobody would be left for those who need none.
+            rest = min(patience, WAITING) - (0.0 if self._began is None else now - self._began)
+            if not self._fetching.acquire(timeout=max(0.0, rest)):
+                raise StorageError(
+                    f"the key set {quote(self._address)} is being fetched, and its server is slow",
+                    "try again",
+                )
         try:
             return self._ask(patience, kid)
         finally:
@@ -98,7 +107,7 @@ class _Place:
             return keys
         if keys is None and self._failure is not None and now < self._asked_at + PAUSE:
             raise type(self._failure)(self._failure.message, self._failure.hint)
-        self._asked_at = now
+        self._asked_at = self._began = now
         try:
             self._keys = read_key_set(self._address, patience)
         except JitidError as failure:
@@ -107,6 +116,8 @@ class _Place:
             if keys is None:
                 raise
             return keys
+        finally:
+            self._began = None
         self._failure = None
         self._fetched_at = monotonic()
         return self._keys

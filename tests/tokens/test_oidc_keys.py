@@ -3,6 +3,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -295,3 +296,22 @@ def test_each_wycheproof_token_is_judged_for_its_reason() -> None:
     assert {number for number, label in labels.items() if label == "valid"} == (
         ranges(WYCHEPROOF[None]) | NOT_OURS
     )
+
+
+def test_only_one_waits_for_an_issuer_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are told so soon, and are free for whoever needs no issuer."""
+    monkeypatch.setattr(keysets, "WAITING", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(4) as pool:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}/keys"
+        first = pool.submit(key_set, place, 30)
+        visitor, _ = server.accept()
+        with visitor:
+            for other in [pool.submit(key_set, place, 30) for _ in range(3)]:
+                with pytest.raises(StorageError, match="is being fetched"):
+                    other.result()
+            assert not first.done()
+            visitor.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(KEY_SET) + KEY_SET
+            )
+        assert first.result() == KEYS
+    assert key_set(place, 30) == KEYS
