@@ -30,6 +30,14 @@ _READ_ONLY = re.compile(
     r"session is read-only|server is in hot standby|not accept(ing)? (writes|connections)"
 )
 _FULL = re.compile(r"too many clients|too many connections|connection slots are reserved|connection limit")
+_MISSING = re.compile(
+    r"definition of service .* not found|service file .* not found"
+    r"|(root certificate|certificate|private key) file .* does not exist"
+)
+_IMPOSTOR = re.compile(
+    r"certificate verify failed|does not match host name"
+    r"|could not get server's host name from server certificate"
+)
 _CERTIFICATE = re.compile(r"certificate|SSL|TLS", re.IGNORECASE)
 
 
@@ -124,6 +132,16 @@ def connecting(error: psycopg.Error, password: str | None) -> JitidError:
         )
     if "invalid" in text and ("sslmode" in text or "option" in text or "service" in text):
         return ConfigurationError(f"the address of the ledger cannot be used: {text}")
+    if _MISSING.search(text):
+        return ConfigurationError(
+            f"the address of the ledger names what is not here: {text}", "nothing was sent to the database"
+        )
+    if _IMPOSTOR.search(text):
+        # Not a matter of trying again: somebody else answers there, or the certificate is out of order.
+        return IntegrityError(
+            f"whoever answers does not prove to be the database: {text}; nothing was sent",
+            "check sslrootcert, the server's name in its certificate, and who stands between",
+        )
     found = ConnectingError(f"the database cannot be reached: {text}", "check that it runs, and its address")
     if _FULL.search(text):
         found = ConnectingError(f"the database has no connection left: {text}", _REPEAT)
