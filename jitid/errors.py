@@ -48,6 +48,8 @@ class JitidError(Exception):
         self.hint = hint
         self.position: int | None = None
         """Which of several requests it is about, counted from 0."""
+        self.inward = False
+        """It tells of the inside of whoever serves others, as where the database is: it is not for their callers."""
 
 
 class UsageError(JitidError):

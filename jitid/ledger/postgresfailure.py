@@ -120,6 +120,12 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
 
 def connecting(error: psycopg.Error, password: str | None) -> JitidError:
     """Return what it means that no connection could be had; libpq tells that in words alone."""
+    found = _connecting(error, password)
+    found.inward = True
+    return found
+
+
+def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
     text = _first(error, password)
     if error.sqlstate is not None and error.sqlstate[:2] == "28":
         return RefusedError(f"the database refuses this login: {text}", "check user and password")

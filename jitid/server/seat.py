@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from jitid.environment import open_local, policy_mark, standing
-from jitid.errors import DamagedError, DiskError, JitidError
+from jitid.errors import DamagedError, DiskError, JitidError, StorageError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
@@ -23,9 +23,14 @@ _LOOK = 0.2
 class Seat:
     """Opens the authority when it is first needed, and anew where the ledger or the policy became another."""
 
-    def __init__(self, config: Config, patience: float, tally: Tally) -> None:
-        """`patience`: for how many seconds an operation waits for other writers; `tally`: what all seats count in."""
+    def __init__(self, config: Config, patience: float, tally: Tally, told: Callable[[str], None]) -> None:
+        """Take what all seats have in common.
+
+        `patience`: for how many seconds an operation waits for other writers; `tally`: what all seats count in; `told`
+        is told why the ledger is out of reach.
+        """
         self._tally = tally
+        self._told = told
         self._config = config
         self._patience = patience
         self._authority: LocalAuthority | None = None
@@ -47,6 +52,12 @@ class Seat:
         except JitidError as error:
             if isinstance(error, (DamagedError, DiskError)):
                 self.close()
+            if error.inward:
+                self._told(error.message)
+                raise StorageError(
+                    "the authority does not reach its ledger; nothing was changed",
+                    "try again; whoever runs the authority finds the reason in its log",
+                ) from error
             raise
         except BaseException:
             # Whatever a bug left behind, the next request does not meet it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority import operations as ops
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jitid.ledger.records import Names
     from jitid.server.limits import Limits
     from jitid.server.metrics import Metrics
+    from jitid.server.requestlog import Log
 
 T = TypeVar("T")
 
@@ -41,14 +43,26 @@ _LONGEST_BEARER = 16_384
 _LONGEST_KEY = 255
 _FAILURES_PER_SECOND = 10.0
 _FAILURES_AT_ONCE = 50.0
+_SILENCE = 10.0
+"""Seconds after which it is told again why the ledger is out of reach."""
 _MOST_KNOWN = 10_000
 
 
 class Service:
     """The authority as the routes see it; stateless over its ledger, so that any number may serve the same one."""
 
-    def __init__(self, config: Config, names: Names, base_url: str, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        names: Names,
+        base_url: str,
+        limits: Limits,
+        metrics: Metrics,
+        log: Log | None = None,
+    ) -> None:
         """Args are what the whole service shares; `base_url` is how clients reach it, without a slash at the end."""
+        self._log = log
+        self._tell_at = 0.0
         self.config = config
         self.issuer = names.issuer
         self.names = names
@@ -66,11 +80,18 @@ class Service:
         self._tally = Tally()
 
         def seat() -> Seat:
-            return Seat(config, patience, self._tally)
+            return Seat(config, patience, self._tally, self._out_of_reach)
 
         self._quick = Pool(limits.threads, "jitid", seat)
         self._long = Pool(limits.long_threads, "jitid-long", seat)
         self._probe = Pool(1, "jitid-probe", seat)
+
+    def _out_of_reach(self, why: str) -> None:
+        """Log why the ledger is out of reach; what stays so is told every now and then."""
+        now = monotonic()
+        if self._log is not None and now >= self._tell_at:
+            self._tell_at = now + _SILENCE
+            self._log.tell("ledger", "error", error=why)
 
     def close(self, patience: float) -> None:
         """Let the threads end, and release the ledger."""
