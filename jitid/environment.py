@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from jitid.places import data_folder
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid.authority.bearer import Bearer
     from jitid.authority.protocol import Authority
     from jitid.authority.remote import RemoteAuthority
     from jitid.config import Config
@@ -307,42 +306,17 @@ def folder_of(url: str) -> str:
 
 def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | None:
     """Return the authority elsewhere, if the configuration names one."""
-    return None if config.remote is None else open_remote(config, patience)
+    if config.remote is None:
+        return None
+    from jitid.elsewhere import open_remote
+
+    return open_remote(config, patience)
 
 
-def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:
-    """Return the authority elsewhere that the configuration names; nothing is asked of it yet.
-
-    Raises UsageError where none is named.
-    """
-    from jitid.authority.address import parse_address
-    from jitid.authority.remote import RemoteAuthority
-
-    timeout = float(config.number("timeout"))
-    return RemoteAuthority(
-        parse_address(config.remote or ""),
-        credential(config),
-        timeout=timeout if patience is None else min(timeout, patience),
-        authorities=config.text("remote_ca"),
-    )
-
-
-def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
-    """Return where the credential is that an authority elsewhere is asked with; None where there is none.
-
-    What is named counts first, by descriptor or file; then that of the agent in whose name this runs under `jitid run`;
-    then what systemd has put there (`jitid-credential` of LoadCredential=).
-    """
-    from jitid.authority.bearer import DescriptorBearer, FileBearer
-
-    if config.credential_fd is not None:
-        return DescriptorBearer(config.credential_fd)
-    named = config.text("remote_credential_file") or environ.get("JITID_TOKEN_FILE")
-    if named:
-        return FileBearer(named)
-    given = environ.get("CREDENTIALS_DIRECTORY")
-    place = os.path.join(given, "jitid-credential") if given else None
-    return FileBearer(place, systemd=True) if place is not None and os.path.lexists(place) else None
+def room(config: Config) -> int | None:
+    """Return how many characters of strings can be asked about at once; None where there is no bound."""
+    # An authority takes a mebibyte unless it is told to take more or less (serve_body).
+    return None if config.remote is None else 700_000
 
 
 def is_database(config: Config) -> bool:
@@ -451,12 +425,6 @@ def _open_or_create_database(config: Config, note: Callable[[str], None]) -> Loc
         )
         note(f"issuer {names.issuer}, trust domain {names.trust_domain}; these are fixed from now on")
     return found
-
-
-def room(config: Config) -> int | None:
-    """Return how many characters of strings can be asked about at once; None where there is no bound."""
-    # An authority takes a mebibyte unless it is told to take more or less (serve_body).
-    return None if config.remote is None else 700_000
 
 
 def caller() -> str:

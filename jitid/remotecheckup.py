@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from jitid import __version__, environment
+from jitid import __version__, elsewhere
 from jitid.authority.address import parse_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.authority.whoami import WhoAmI
@@ -15,7 +15,7 @@ from jitid.examination import TOLERANCE, Check, Named, failure, ok, unexamined, 
 
 
 def _credential(config: Config) -> Iterator[Check]:
-    found = environment.credential(config)
+    found = elsewhere.credential(config)
     if found is not None:
         found.read()
         yield ok("credential", f"there is one in {found.place}")
@@ -30,7 +30,7 @@ def _credential(config: Config) -> Iterator[Check]:
 
 
 def _authority(config: Config) -> Iterator[Check]:
-    authority = environment.open_remote(config)
+    authority = elsewhere.open_remote(config)
     before = time.time()
     try:
         told = authority.whoami()

@@ -24,6 +24,7 @@ LAYERS = (
         "transfer",
         "checkup",
         "remotecheckup",
+        "elsewhere",
         "config",
         "configfile",
         "settings",

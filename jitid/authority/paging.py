@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.authority import agent_operations as agents
 from jitid.authority import operations as ops
-from jitid.authority.forms import MOST_ROWS
+from jitid.authority.form import MOST_ROWS
 from jitid.authority.operations import Operation
 
 _EVENTS = 2_000

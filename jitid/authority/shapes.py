@@ -10,7 +10,7 @@ from jitid.errors import UsageError
 from jitid.jws import b64url, b64url_decode
 
 if TYPE_CHECKING:
-    from jitid.authority.forms import Form
+    from jitid.authority.form import Form
 
 # What is encoded may be anything that its annotation says, and JSON may be anything.
 # ruff: noqa: ANN401

@@ -11,6 +11,7 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 
 from jitid.authority import forms
 from jitid.authority.annotations import fields_of
+from jitid.authority.form import MOST_ITEMS
 from jitid.authority.operations import Operation
 from jitid.authority.records import FindsShape, KnownShape, Record, Tagged, ZoneShape
 from jitid.authority.shapes import (
@@ -77,7 +78,7 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
     if origin in _ARRAYS:
         least, most = 0, None
         if request and owner is not None:
-            most = forms.MOST.get(f"{owner.__name__}.{field}", forms.MOST_ITEMS)
+            most = forms.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
             least = forms.LEAST.get(f"{owner.__name__}.{field}", 0)
         return Array(within(inside[0]), _ARRAYS[origin], most, least)
     if origin in (dict, Mapping):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from jitid.authority import form as common
 from jitid.authority import forms
 from jitid.authority.annotations import fields_of
 from jitid.authority.operations import Operation
@@ -40,12 +41,12 @@ JSON = st.recursive(
     max_leaves=6,
 )
 _BY_FORM = {
-    id(forms.ID): _IDS,
-    id(forms.DELEGATOR): _PEOPLE,
-    id(forms.PERSON): _PEOPLE,
-    id(forms.ALIAS): _PEOPLE,
-    id(forms.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
-    id(forms.RULE): st.sampled_from(NAMES),
+    id(common.ID): _IDS,
+    id(common.DELEGATOR): _PEOPLE,
+    id(common.PERSON): _PEOPLE,
+    id(common.ALIAS): _PEOPLE,
+    id(common.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
+    id(common.RULE): st.sampled_from(NAMES),
     id(forms.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
     id(forms.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
     id(forms.BY_FIELD["Process.boot"]): st.uuids().map(str),
@@ -122,7 +123,7 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
     return _record(kind, request=request)
 
 
-def _formed(kind: type, form: forms.Form) -> st.SearchStrategy[Any]:
+def _formed(kind: type, form: common.Form) -> st.SearchStrategy[Any]:
     if id(form) in _BY_FORM:
         return _BY_FORM[id(form)]
     if "enum" in form.schema:
@@ -132,7 +133,7 @@ def _formed(kind: type, form: forms.Form) -> st.SearchStrategy[Any]:
     return _WORDS.filter(lambda text: _fits(form, text))
 
 
-def _fits(form: forms.Form, text: str) -> bool:
+def _fits(form: common.Form, text: str) -> bool:
     try:
         return bool(form.check(text) == text)
     except UsageError:

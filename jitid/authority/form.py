@@ -1,0 +1,201 @@
+"""The forms that texts and numbers may have in a request that comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.credential import Kind
+from jitid.errors import UsageError
+from jitid.identifier import parse_access_id, parse_id
+from jitid.lifetime import MAX_DURATION
+from jitid.name import MAX_NAME, check_audience, check_delegator, check_name
+from jitid.scope import MAX_LENGTH, parse_scope
+from jitid.task import SENSITIVITIES
+from jitid.text import check_text, refuse_token
+
+MOST_ROWS = 10_000
+"""So many rows one answer has at most: what lists more asks again."""
+
+MOST_ITEMS = 1_000
+"""So many values a list in a request has at most, unless something else is said of it."""
+
+LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
+_MOST = 1 << 53
+"""Above it not all readers of JSON tell whole numbers apart (RFC 8259, section 6)."""
+
+LONG = 4_096
+FILE = 1 << 20
+
+
+class Form(NamedTuple):
+    """What a text or a number has to be."""
+
+    check: Callable[[Any], Any]
+    """Returns it as it is kept. Raises UsageError."""
+    schema: Mapping[str, Any]
+    """What JSON Schema can say of it."""
+
+
+def text(most: int, what: str = "it") -> Form:
+    """Return the form of a text that is only compared, or kept as it is."""
+
+    def check(value: str) -> str:
+        if len(value) > most:
+            raise UsageError(f"{what} has {len(value)} characters, more than {most}")
+        if "\0" in value:
+            raise UsageError(f"{what} has a NUL, which no text has")
+        return value
+
+    return Form(check, {"maxLength": most})
+
+
+def kept_text(most: int, what: str) -> Form:
+    """Return the form of a text that is kept and shown: it may hold no token."""
+    plain = text(most, what)
+    return plain._replace(check=lambda value: check_text(plain.check(value), what))
+
+
+def number(least: int, most: int = _MOST) -> Form:
+    """Return the form of a number."""
+
+    def check(value: int) -> int:
+        if not least <= value <= most:
+            raise UsageError(f"a number from {least} to {most} is wanted")
+        return value
+
+    return Form(check, {"minimum": least, "maximum": most})
+
+
+def among(*allowed: str) -> Form:
+    """Return the form of what is one of a few words."""
+
+    def check(value: str) -> str:
+        if value not in allowed:
+            raise UsageError(f"one of these is wanted: {', '.join(allowed)}")
+        return value
+
+    return Form(check, {"enum": list(allowed)})
+
+
+def name(what: str) -> Form:
+    """Return the form of the name of something."""
+    schema = {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"}
+    return Form(lambda value: check_name(value, what), schema)
+
+
+def pattern(shape: str, what: str) -> Form:
+    """Return the form of what has few shapes."""
+    compiled = re.compile(shape)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise UsageError(f"{what} is wanted")
+        return value
+
+    return Form(check, {"pattern": f"^{shape}$"})
+
+
+def _rule(value: str) -> str:
+    from jitid.sweep.rules import NAMES
+
+    if value not in NAMES:
+        raise UsageError(f"there is no such rule; there are: {', '.join(NAMES)}")
+    return value
+
+
+def _detail(value: str) -> str:
+    try:
+        detail = strictjson.loads(value, "a detail")
+        if isinstance(detail, dict) and isinstance(detail.get("type"), str) and detail["type"]:
+            refuse_token(value, "a detail")
+            return strictjson.dumps(detail)
+    except strictjson.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+    raise UsageError("a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2")
+
+
+def _action(value: str) -> str:
+    from jitid.authorization import check_action
+
+    return check_action(value)
+
+
+def _resource(value: str) -> str:
+    from jitid.authorization import check_resource
+
+    return check_resource(value)
+
+
+def _context(value: str) -> str:
+    from jitid.authorization import check_context
+
+    try:
+        return check_context(strictjson.loads(value, "the context"))
+    except strictjson.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+
+
+def _fingerprint(value: bytes) -> bytes:
+    if len(value) != 32:
+        raise UsageError("a fingerprint has 32 bytes")
+    return value
+
+
+def _id(value: str) -> str:
+    parse_id(value)
+    return value
+
+
+def _access(value: str) -> str:
+    parse_access_id(value)
+    return value
+
+
+def _person(value: str) -> str:
+    from jitid.roster.stated import check_person
+
+    return check_person(value)
+
+
+def _alias(value: str) -> str:
+    from jitid.roster.stated import check_alias
+
+    return check_alias(value)
+
+
+def _group(value: str) -> str:
+    from jitid.roster.stated import check_group
+
+    return check_group(value)
+
+
+def _external(value: str) -> str:
+    from jitid.roster.stated import check_external
+
+    return check_external(value)
+
+
+_NAMED = {"minLength": 1, "maxLength": 2 * MAX_NAME}
+TASK, AGENT, KIND = name("task"), name("agent"), among(*(kind.value for kind in Kind))
+DELEGATOR = Form(check_delegator, _NAMED)
+PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Form(_group, _NAMED)
+EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
+AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
+SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
+ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
+ACCESS = Form(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
+SENSITIVITY = among(*SENSITIVITIES)
+REASON = kept_text(LONG, "the reason")
+FILTER = text(256, "what is asked for")
+TIME, DURATION = number(0, LAST), number(1, MAX_DURATION)
+COUNT, POSITIVE = number(0), number(1)
+ROWS = number(1, MOST_ROWS)
+RULE = Form(_rule, {"maxLength": 64})
+DETAIL = Form(_detail, {"minLength": 1})
+ACTION = Form(_action, {"minLength": 1, "maxLength": MAX_LENGTH})
+RESOURCE = Form(_resource, {"minLength": 1, "maxLength": LONG})
+CONTEXT = Form(_context, {"minLength": 2, "maxLength": LONG})
+FINGERPRINT = Form(_fingerprint, {"minLength": 43, "maxLength": 43})

@@ -1,0 +1,45 @@
+"""From configuration to an authority elsewhere, and to the credential that it is asked with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from jitid.authority.address import parse_address
+from jitid.authority.bearer import DescriptorBearer, FileBearer
+from jitid.authority.remote import RemoteAuthority
+
+if TYPE_CHECKING:
+    from jitid.authority.bearer import Bearer
+    from jitid.config import Config
+
+
+def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:
+    """Return the authority elsewhere that the configuration names; nothing is asked of it yet.
+
+    Raises UsageError where none is named.
+    """
+    timeout = float(config.number("timeout"))
+    return RemoteAuthority(
+        parse_address(config.remote or ""),
+        credential(config),
+        timeout=timeout if patience is None else min(timeout, patience),
+        authorities=config.text("remote_ca"),
+    )
+
+
+def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Bearer | None:
+    """Return where the credential is that an authority elsewhere is asked with; None where there is none.
+
+    What is named counts first, by descriptor or file; then that of the agent in whose name this runs under `jitid run`;
+    then what systemd has put there (`jitid-credential` of LoadCredential=).
+    """
+    if config.credential_fd is not None:
+        return DescriptorBearer(config.credential_fd)
+    named = config.text("remote_credential_file") or environ.get("JITID_TOKEN_FILE")
+    if named:
+        return FileBearer(named)
+    given = environ.get("CREDENTIALS_DIRECTORY")
+    place = os.path.join(given, "jitid-credential") if given else None
+    return FileBearer(place, systemd=True) if place is not None and os.path.lexists(place) else None
