@@ -81,7 +81,7 @@ def id_token(typ: str = "JWT", **claims: Any) -> str:
     return token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256)
 
 
-def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER) -> Shell:
+def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER, more: str = "") -> Shell:
     """Return a shell with a configuration that believes an issuer, and gives this user roles over the socket."""
     shell = Shell(folder)
     keys = folder / "jwks.json"
@@ -90,7 +90,7 @@ def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER) -> Shel
     place = folder / ".config/jitid/config.toml"
     place.parent.mkdir(parents=True)
     place.write_text(
-        f'issuer = "{issuer}"\n[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
+        f'issuer = "{issuer}"\n{more}[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
         + (f"[socket.role]\n{getpass.getuser()} = {json.dumps(roles)}\n" if roles else "")
     )
     place.chmod(0o600)
@@ -98,9 +98,9 @@ def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER) -> Shel
 
 
 @contextmanager
-def asking(folder: Path, *roles: str) -> Iterator[Asked]:
-    """Serve this user in these roles."""
+def asking(folder: Path, *roles: str, more: str = "") -> Iterator[Asked]:
+    """Serve this user in these roles; `more` is what else stands in the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
-    shell = configured(folder, roles)
+    shell = configured(folder, roles, more=more)
     with serving(folder, "--socket", str(folder / "jitid.sock"), ledger=shell.ledger) as served:
         yield Asked(served, shell)

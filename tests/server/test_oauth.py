@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +17,8 @@ import pytest
 from tests.real import until
 from tests.server.asking import API, EXCHANGE, FORM, IDP, ISSUER, TYPE, Asked, asking, grant, id_token
 from tests.serving import serving
+from tests.tokens.loopback import Answer as Web
+from tests.tokens.loopback import serve
 from tests.tokens.signed import ED25519, token
 
 LOGIN = getpass.getuser()
@@ -400,3 +404,27 @@ def test_the_metadata_of_an_issuer_with_a_path_is_where_clients_look(tmp_path: P
         ):
             assert served.ask("GET", place).json["issuer"] == issuer
         assert served.ask("GET", "/.well-known/oauth-authorization-server").status == 404
+
+
+def test_an_issuer_that_hangs_or_redirects_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """Its own tokens fail in a while; whoever asks for something else is answered."""
+    moved = {"/keys": Web(status=302, location="http://127.0.0.1:1/keys")}
+    with socket.create_server(("127.0.0.1", 0)) as silent, serve(moved) as redirecting:
+        hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
+        places = {"https://hangs.example": hanging, "https://moved.example": f"{redirecting}/keys"}
+        tables = "".join(
+            f'[oidc."{name}"]\njwks = "{place}"\naudience = "jitid"\n' for name, place in places.items()
+        )
+        with asking(tmp_path, "verifier", more=f'timeout = "3s"\n{tables}') as asked:
+            live = asked.token()
+            with ThreadPoolExecutor(12) as pool:
+                waiting = [
+                    pool.submit(asked.exchange, id_token(iss="https://hangs.example")) for _ in range(12)
+                ]
+                visitor = silent.accept()[0]
+                assert asked.form("/introspect", token=live).json["active"] is True
+                for one in waiting:
+                    assert one.result().json["error"] == "temporarily_unavailable"
+                visitor.close()
+            refused = asked.exchange(id_token(iss="https://moved.example"))
+            assert (refused.status, "status 302" in refused.json["error_description"]) == (503, True)
