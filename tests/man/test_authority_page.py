@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from jitid.server.metrics import Metrics
 from jitid.settings import SETTINGS
 from tests import postgres
 from tests.man.source import displays, items, read, section
-from tests.real import Shell, command, missing, need, need_root, other_user, reachable
+from tests.real import Shell, command, free_port, missing, need, need_root, other_user, reachable, until
+from tests.server.test_tls import certificate
 from tests.serving import serving
 
 PAGE = read("jitid-authority.7")
@@ -321,3 +323,64 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
     first.good(*issue)
     assert first.good("keys", "list", "--field", "state").split() == ["signing", "signing"]
     assert first.run("verify", str(second.home / "t.jwt")).returncode == 0
+
+
+# In front of them.
+
+
+def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
+    """Two authorities answer, the third is not there; a client that checks certificates notices nothing of it."""
+    (block,) = [
+        text for text in displays(section(PAGE, "In front of them", "Ss")) if text.startswith("upstream")
+    ]
+    made, key = certificate(tmp_path)
+    port, dead = free_port(), free_port()
+    arguments = ("--tls-cert", str(made), "--tls-key", str(key))
+    shell = Shell(tmp_path)
+    with serving(tmp_path / "1", *arguments, ledger=shell.ledger) as one:
+        with serving(tmp_path / "2", *arguments, ledger=shell.ledger) as two:
+            there = {
+                "10.0.0.1:8477": f"127.0.0.1:{one.address[1]}",
+                "10.0.0.2:8477": f"127.0.0.1:{dead}",
+                "10.0.0.3:8477": f"127.0.0.1:{two.address[1]}",
+                "443 ssl": f"127.0.0.1:{port} ssl",
+                "jitid.example.com": "localhost",
+                "/etc/nginx/jitid.pem": str(made),
+                "/etc/nginx/jitid.key": str(key),
+                "/etc/nginx/jitid-ca.pem": str(made),
+            }
+            shell.good("access", "grant", "alice", "--out", "alice.bearer")
+            with _nginx(tmp_path, _here(block, there)):
+                ask = ("--remote", f"https://localhost:{port}", "--credential-file", "alice.bearer")
+                more = {"JITID_REMOTE_CA": str(made)}
+                del shell.environment["JITID_LEDGER"]
+                for number in range(4):
+                    done = shell.run(*ask, "issue", "--task", f"T{number}", more=more)
+                    assert done.returncode == 0, done.stderr
+        for served in (one, two):
+            assert [line for line in served.lines() if line.get("route") == "/v1/operations/Issue"]
+
+
+@contextmanager
+def _nginx(folder: Path, http: str) -> Iterator[None]:
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;" if os.geteuid() == 0 else ""
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"daemon off; {user} pid {folder}/nginx.pid; events {{}}\nhttp {{ access_log off;\n{places}{http}}}\n"
+    )
+    process = subprocess.Popen(
+        [need("nginx"), "-c", str(file), "-e", str(folder / "nginx.log")],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: (folder / "nginx.pid").exists() or process.poll() is not None, "nginx does not start")
+        assert process.poll() is None, (folder / "nginx.log").read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait()
