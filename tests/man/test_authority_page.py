@@ -271,7 +271,7 @@ def test_what_is_restored_from_a_dump_is_known_to_be_older(
         assert "the audit chain holds" in _play(shell, restored, **place)
         _play(shell, f"jitid --ledger {url} verify early.jwt")
         _play(shell, "jitid revoke --token-file early.jwt; jitid audit head > head.jws")
-        check = restored[restored.index("jitid ") :]
+        check = restored[restored.index("export ") :]
         assert _play(shell, f"{check.strip()} > /dev/null 2>&1 || echo $?").strip() == "7"
         # It is alive in the older one, until all of that is ended.
         _play(shell, f"jitid --ledger {url} verify early.jwt")
@@ -323,15 +323,22 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
     first.good(*issue)
     assert first.good("keys", "list", "--field", "state").split() == ["signing", "signing"]
     assert first.run("verify", str(second.home / "t.jwt")).returncode == 0
+    # What the page says of a machine that is gone: its key ends from any other, and that one signs on.
+    kid = first.good("inspect", str(second.home / "t.jwt"), "--field", "kid").strip()
+    first.good("keys", "revoke", kid, "--reason", "the machine was stolen")
+    assert first.run("verify", str(second.home / "t.jwt")).returncode == 8
+    assert (second.run(*issue).returncode, first.run(*issue).returncode) == (7, 0)
 
 
-# In front of them.
+# A balancer before them.
 
 
 def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
     """Two authorities answer, the third is not there; a client that checks certificates notices nothing of it."""
     (block,) = [
-        text for text in displays(section(PAGE, "In front of them", "Ss")) if text.startswith("upstream")
+        text
+        for text in displays(section(PAGE, "A balancer before them", "Ss"))
+        if text.startswith("upstream")
     ]
     made, key = certificate(tmp_path)
     port, dead = free_port(), free_port()
