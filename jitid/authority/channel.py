@@ -100,11 +100,19 @@ class Channel:
         self._end = 0.0
 
     def ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, seconds: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        thinking: float | None = None,
     ) -> Answer:
         """Make a request, and return its answer once the headers of that are there.
 
-        All of it, with the body of the answer, has to be there in so many `seconds`.
+        All of it, with the body of the answer, has to be there in so many `seconds`; or, once the request is sent, in
+        as many as `thinking` says.
 
         Raises:
             LostError: nobody answers, or not in time.
@@ -125,6 +133,8 @@ class Channel:
                 # What is refused for its size is refused before all of it was sent.
                 if body is None or len(body) <= _PIECE:
                     raise
+            if thinking is not None:
+                self.extend(thinking)
             response = connection.getresponse()
         self._used = monotonic()
         if 300 <= response.status < 400:

@@ -148,9 +148,11 @@ class RemoteAuthority:
             # Read for each try: it may have been replaced by its successor meanwhile.
             if self._bearer is not None:
                 headers["Authorization"] = f"Bearer {self._bearer.read().reveal()}"
-            seconds = _LONG if long else max(end - time.monotonic(), 0.001)
+            seconds = max(end - time.monotonic(), 0.001)
             try:
-                answer = channel.ask(method, path, body, headers, seconds=seconds)
+                answer = channel.ask(
+                    method, path, body, headers, seconds=seconds, thinking=_LONG if long else None
+                )
                 refusal = _refusal(answer)
             except LostError as error:
                 refusal = _Refusal(error, undone=not error.sent)

@@ -158,8 +158,10 @@ def _value_of(member: Any) -> Any:
 class Concealed:
     """A secret of one part, as its text: it goes in bodies alone."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, visible: bool) -> None:
+        """`visible`: nothing but visible ASCII is taken: what comes in an answer goes to somebody's terminal."""
         self._most = most
+        self._visible = visible
 
     def encode(self, value: Any) -> str:
         text: str = value.reveal()
@@ -170,6 +172,8 @@ class Concealed:
 
         if type(raw) is not str or not raw.strip() or len(raw) > self._most:
             raise UnfitError(f"a token of at most {self._most} characters is wanted")
+        if self._visible and not all("!" <= character <= "~" for character in raw):
+            raise UnfitError("a token of visible ASCII is wanted")
         return Secret.single(raw)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002

@@ -36,7 +36,6 @@ _TOKEN = 32_768
 """So many characters are taken as a token: more than any has, so that whoever parses one says what is wrong with it."""
 
 _OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
-    ("jitid.secret", "Secret"): partial(Concealed, _TOKEN),
     ("jitid.searching", "Finds"): FindsShape,
     ("jitid.sweep.known", "Known"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
@@ -90,6 +89,9 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
         return Plain(bool)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return Choice(kind)
+    if (kind.__module__, kind.__name__) == ("jitid.secret", "Secret"):
+        # What is no token in a request, whoever looks at it says.
+        return Concealed(_TOKEN, visible=not request)
     ours = _OURS.get((kind.__module__, kind.__name__))
     return ours() if ours else record_of(kind, request=request)
 

@@ -231,6 +231,13 @@ def test_an_answer_may_tell_more_than_is_known() -> None:
         codec.decode_result(operation, row)
 
 
+def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
+    """It is printed as it is."""
+    operation = ops.Renew(request=RenewRequest(Secret.single("t")))
+    with pytest.raises(ConfigurationError, match=r"credentials\[0\]\.secret: a token of visible"):
+        codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
+
+
 def test_what_is_as_usual_is_not_sent() -> None:
     """An older authority understands a newer client that asks for nothing new."""
     operation = ops.Renew(request=RenewRequest(Secret.single("t")))

@@ -28,6 +28,7 @@ _BIG = 10**18 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.integers(-_BIG, _BIG)
 SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
 _WORDS = st.text("abcdefghijkl0123456789", min_size=1, max_size=8)
 _IDS = st.builds(
     lambda raw, jti: credential_id(raw) if jti else identity_id(raw),
@@ -110,7 +111,7 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
         int: NUMBERS,
         bool: st.booleans(),
         bytes: st.binary(max_size=8),
-        Secret: SECRETS.map(Secret.single),
+        Secret: (SECRETS if request else VISIBLE).map(Secret.single),
         Finds: _finds(),
         Known: st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, _BIG)), max_size=3).map(Known),
     }

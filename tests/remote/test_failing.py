@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,17 @@ def drip(connection: socket.socket) -> None:
 
 def test_an_answer_that_drips_is_out_of_time() -> None:
     assert "did not answer in time" in failure(drip, CHANGE, timeout=0.5).message
+
+
+def test_what_may_take_long_is_waited_for() -> None:
+    """It is the authority's own time that it takes; whoever is not there at all is noticed as soon as ever."""
+
+    def late(connection: socket.socket) -> None:
+        assert not select.select([], [], [], 1.0)[0]
+        connection.sendall(answer(200, {"error": 1}))
+
+    with answering(late) as peer, pytest.raises(ConfigurationError):
+        remote(peer.url, timeout=0.5).perform(ops.VerifyLog())
 
 
 @pytest.mark.parametrize(
