@@ -20,6 +20,7 @@ from tests.bench import (
     governing,
     issue,
     million,
+    moving,
     postgres,
     replay,
     report,
@@ -53,6 +54,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "reviewing": reviewing.rows,
     "authority": authority.rows,
     "postgres": postgres.rows,
+    "moving": moving.rows,
 }
 
 

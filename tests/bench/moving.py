@@ -1,0 +1,68 @@
+"""`ledger copy` of 1.5 million credentials, against a copy of the file by SQLite, which verifies nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from jitid.copying import copy
+from jitid.ledger import folder
+from jitid.ledger.copying import Source, Target
+from jitid.ledger.copyingpostgres import PostgresSource, PostgresTarget
+from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
+from tests.bench import fleet
+from tests.bench.ground import Ground
+from tests.bench.measure import Row, Series, duration, seconds, under
+from tests.postgres import DURABLE, running
+
+_MINUTES = 300.0
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure a move into PostgreSQL and back, each once: minutes, of which a floor takes seconds."""
+    made = fleet.fleet(place.cache or place.new("cache"))
+    at = float((made / "time").read_text())
+    here = place.new("moving")
+    vacuumed = seconds(lambda: _vacuum(made / "ledger" / folder.DATABASE, here / "vacuumed.db"))
+
+    def clock() -> float:
+        return at
+
+    def measured(what: str, source: Source, target: Target) -> Row:
+        taken = seconds(lambda: _copy(source, target))
+        return Row(
+            f"`ledger copy` of 1.5 million, {what}",
+            Series("", [taken], duration),
+            Series("`VACUUM INTO`", [vacuumed], duration),
+            under(_MINUTES, duration),
+        )
+
+    def of_folder() -> SqliteSource:
+        return SqliteSource(str(made / "ledger"), 5, clock)
+
+    with running({**DURABLE, "shared_buffers": "128MB"}) as server:
+        address = server.url(server.new_database())
+        steps: list[tuple[str, Callable[[], Source], Callable[[], Target]]] = [
+            ("to a folder", of_folder, lambda: SqliteTarget(str(here / "folder"))),
+            ("into PostgreSQL", of_folder, lambda: PostgresTarget(address, 5, clock)),
+            (
+                "out of PostgreSQL",
+                lambda: PostgresSource(address, 5, clock),
+                lambda: SqliteTarget(str(here / "back")),
+            ),
+        ]
+        for what, source, target in steps:
+            yield measured(what, source(), target())
+    shutil.rmtree(here)
+
+
+def _copy(source: Source, target: Target) -> None:
+    copy(source, target, by="bench", furnish=lambda: None, progress=lambda _table, _rows: None)
+
+
+def _vacuum(path: Path, to: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("VACUUM INTO ?", (str(to),))
+    db.close()
