@@ -121,6 +121,23 @@ class LocalAuthority:
         finally:
             ledger.close()
 
+    def check_issuing(self) -> None:
+        """Check that it could issue now: the policy is in order, and a key that signs for the ledger is here.
+
+        Raises:
+            ConfigurationError: the policy cannot be used.
+            IntegrityError: the key is missing, damaged, or open to others.
+            StorageError: the ledger does not answer.
+
+        """
+        from jitid.minting import current_key_of
+
+        with self._ledger.read() as snapshot:
+            key = current_key_of(snapshot, self._keyring, "EdDSA")
+        if key is not None:
+            self._keyring.load(key.kid, key.algorithm, key.public)
+        self._terms = self._terms or self._read_terms()
+
     def tell_counts(self) -> None:
         """Write to the audit log what those who are served read and were refused, if it is time to."""
         if self.tally is not None and self.tally.due:

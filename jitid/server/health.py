@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -31,19 +31,27 @@ def routes(service: Service) -> list[BaseRoute]:
         return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
     async def readyz(_request: Request) -> Response:
-        error = await looking.error()
-        document = {"ready": error is None, "error": None if error is None else error.code}
+        found = await looking.found()
+        error = found.away or found.hindered
+        document = {
+            "ready": found.away is None,
+            # Who cannot issue can still verify, revoke and tell: that is no reason to ask another one for it.
+            "issues": error is None,
+            "error": None if error is None else error.code,
+        }
         return Response(
             dumps(document),
-            200 if error is None else 503,
-            {"cache-control": "no-store"} | ({} if error is None else {"retry-after": "1"}),
+            200 if found.away is None else 503,
+            {"cache-control": "no-store"} | ({} if found.away is None else {"retry-after": "1"}),
             "application/json",
         )
 
     async def metrics(_request: Request) -> Response:
-        up = await looking.error() is None
+        found = await looking.found()
         return Response(
-            service.metrics.text(ledger_up=up),
+            service.metrics.text(
+                ledger_up=found.away is None, issues=found.away is None and found.hindered is None
+            ),
             headers={"cache-control": "no-store"},
             media_type="text/plain; version=0.0.4",
         )
@@ -51,24 +59,31 @@ def routes(service: Service) -> list[BaseRoute]:
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
+class _Found(NamedTuple):
+    """How it was at the last look."""
+
+    away: JitidError | None
+    """Why the ledger cannot be used; None if it can."""
+    hindered: JitidError | None
+    """Why nothing can be issued although the ledger is there; None if it can be."""
+
+
 class _Looking:
     """Looks at the ledger, no oftener than is worth it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._error: JitidError | None = None
+        self._found = _Found(None, None)
         self._until = 0.0
         self._turn = asyncio.Lock()
 
-    async def error(self) -> JitidError | None:
-        """Return why the ledger cannot be used now; None if it can."""
+    async def found(self) -> _Found:
+        """Return how it is now, or was a moment ago."""
         async with self._turn:
             if monotonic() >= self._until:
                 try:
-                    await self._service.ready(_PATIENCE)
+                    self._found = _Found(None, await self._service.ready(_PATIENCE))
                 except JitidError as error:
-                    self._error = error
-                else:
-                    self._error = None
+                    self._found = _Found(error, None)
                 self._until = monotonic() + _FRESH
-        return self._error
+        return self._found

@@ -95,9 +95,9 @@ class Metrics:
         self._memory[first + bucket] += 1
         self._memory[first + len(BOUNDS) + 1] += seconds
 
-    def text(self, *, ledger_up: bool) -> str:
+    def text(self, *, ledger_up: bool, issues: bool) -> str:
         """Return all of it in Prometheus' text exposition format 0.0.4."""
-        return "".join(self._lines(ledger_up=ledger_up))
+        return "".join(self._lines(ledger_up=ledger_up, issues=issues))
 
     def _place(self, name: str) -> int:
         return self._base + len(self._routes) * (_OTHER + 1) + _NUMBER[name]
@@ -105,10 +105,15 @@ class Metrics:
     def _sum(self, place: int) -> float:
         return sum(self._memory[place + worker * self._size] for worker in range(self._workers))
 
-    def _lines(self, *, ledger_up: bool) -> Iterator[str]:
+    def _lines(self, *, ledger_up: bool, issues: bool) -> Iterator[str]:
         yield from family("jitid_build_info", "The version of jitid.", [({"version": __version__}, 1)])
         yield from family(
             "jitid_ledger_up", "Whether the ledger answers (1) or not (0).", [({}, int(ledger_up))]
+        )
+        yield from family(
+            "jitid_can_issue",
+            "Whether ledger, policy and signing key are there to issue with (1) or not (0).",
+            [({}, int(issues))],
         )
         first = len(self._routes) * (_OTHER + 1)
         for names, kind in ((COUNTERS, "counter"), (GAUGES, "gauge")):

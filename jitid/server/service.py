@@ -12,7 +12,13 @@ from jitid.authority import operations as ops
 from jitid.authority.access_operations import Authenticate
 from jitid.authority.extent import is_long
 from jitid.authority.tally import Tally
-from jitid.errors import JitidError, StorageError, UnauthenticatedError
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    JitidError,
+    StorageError,
+    UnauthenticatedError,
+)
 from jitid.secret import Secret
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.counting import Counting
@@ -203,14 +209,24 @@ class Service:
             while not pieces.empty():
                 pieces.get_nowait()
 
-    async def ready(self, patience: float) -> None:
-        """Check that the ledger answers. Raises JitidError."""
+    async def ready(self, patience: float) -> JitidError | None:
+        """Check that the ledger answers, and return why nothing could be issued now, if that is so.
 
-        def job(seat: Seat) -> None:
+        Raises:
+            JitidError: the ledger does not answer.
+
+        """
+
+        def job(seat: Seat) -> JitidError | None:
             with seat.authority() as authority:
                 authority.perform(ops.PublishKeys())
+                try:
+                    authority.check_issuing()
+                except (ConfigurationError, IntegrityError) as error:
+                    return error
+            return None
 
-        await _in_time(self._probe.run(job), patience)
+        return await _in_time(self._probe.run(job), patience)
 
     async def tell_counts(self) -> None:
         """Write to the audit log what was counted of reads and refusals, if it is time to."""

@@ -269,8 +269,10 @@ somebody has the role admin, says so and goes on.
 The socket lies in a folder that belongs to the service's user or to root, and that nobody else may write to. One that
 nobody listens on any more is replaced.
 
-`/healthz` says that the process answers, `/readyz` whether the ledger does, `/metrics` has counters of all processes
-for Prometheus; nobody needs a credential for these. `/v1/openapi.json` tells of the operations.
+`/healthz` says that the process answers, `/readyz` whether the ledger does, by the status 200 or 503, and in `issues`
+whether policy and signing key are there to issue with; without them it still verifies and revokes. `/metrics` has
+counters of all processes for Prometheus. Nobody needs a credential for these. `/v1/openapi.json` tells of the
+operations.
 
 A request line and its headers have 16384 bytes at most and arrive within 10 s; a body has as many bytes as
 `serve_body` says and arrives within `serve_time`, and an answer is found within it again. A connection without a

@@ -147,6 +147,10 @@ def test_a_changed_policy_counts_without_a_new_start(served: Served, tmp_path: P
     policy.write_text(text + '\n@id("closed")\nforbid (principal, action, resource);\n')
     assert eventually(lambda: status() == 403)
     policy.write_text("this is no policy")
+    # Whatever needs no policy goes on, and so does whoever asks this authority for it.
+    told = {"ready": True, "issues": False, "error": "configuration"}
+    assert eventually(lambda: served.ask("GET", "/readyz").json == told)
+    assert b"\njitid_can_issue 0\n" in served.ask("GET", "/metrics").body
     assert eventually(lambda: status() == 500)
     policy.write_text(text)
     assert eventually(lambda: status() == 200)
@@ -161,3 +165,21 @@ def test_a_ledger_that_is_held_too_long_is_told(tmp_path: Path) -> None:
         assert asking.answer is not None
         assert asking.answer.status == 503
         assert asking.answer.json["error"]["retryable"] is True
+
+
+def test_without_its_key_it_says_that_it_cannot_issue(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "ledger" / "keys").rename(tmp_path / "keys")
+    (tmp_path / "ledger" / "keys").mkdir(0o700)
+    os.kill(served.workers()[0], signal.SIGKILL)
+
+    def told() -> bool:
+        try:
+            answer = served.ask("GET", "/readyz")
+        except OSError:
+            return False
+        return answer.status == 200 and answer.json["issues"] is False
+
+    assert eventually(told)
+    (tmp_path / "ledger" / "keys").rmdir()
+    (tmp_path / "keys").rename(tmp_path / "ledger" / "keys")
+    assert eventually(lambda: served.ask("GET", "/readyz").json["issues"])

@@ -18,7 +18,7 @@ from tests.serving import Served, serving
 def test_it_listens_answers_and_ends_with_0(tmp_path: Path) -> None:
     with serving(tmp_path, "--workers", "2") as served:
         assert served.ask("GET", "/healthz").body == b"ok\n"
-        assert served.ask("GET", "/readyz").json == {"ready": True, "error": None}
+        assert served.ask("GET", "/readyz").json == {"ready": True, "issues": True, "error": None}
         assert len(served.workers()) == 2
         assert served.stop() == 0
     with pytest.raises(ConnectionRefusedError):
