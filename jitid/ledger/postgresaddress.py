@@ -81,6 +81,8 @@ def _options(given: str, timeout: float) -> str:
         "cursor_tuple_fraction": "1.0",
         "client_min_messages": "warning",
         "jit": "off",
+        # Only what looks at a whole fleet takes it.
+        "work_mem": "64MB",
     }
     left = [f"-c {name}={value}" for name, value in ours.items() if name not in given]
     return " ".join([*left, given]).strip()

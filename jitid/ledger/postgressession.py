@@ -14,6 +14,7 @@ from jitid.errors import (
     JitidError,
     LostConnectionError,
     NewerSchemaError,
+    RefusedError,
     StorageError,
 )
 from jitid.ledger import postgresaddress
@@ -26,6 +27,10 @@ from jitid.ledger.writing import Known
 
 _STANDING = """SELECT (SELECT version FROM schema_version), name, value,
            (SELECT string_agg(CAST(id AS TEXT), ' ') FROM chain WHERE closed_at IS NULL) FROM setting"""
+
+_HIDDEN = """SELECT count(*) FROM pg_catalog.pg_namespace
+     WHERE current_schema() IS NULL AND nspname = trim(split_part(current_setting('search_path'), ',', 1))"""
+"""Whether there is a schema that this user may not look into."""
 
 
 class NoLedgerError(StorageError):
@@ -119,6 +124,12 @@ class Session:
         try:
             rows = db.raw.execute(_STANDING).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            ((hidden,),) = db.execute(_HIDDEN).fetchall()
+            if hidden:
+                raise RefusedError(
+                    "the database refuses its user: no right to use the ledger's schema",
+                    "grant that user what the ledger needs: USAGE on its schema, and its tables",
+                ) from error
             raise NoLedgerError(
                 f"there is no ledger in {postgresaddress.shown(self.address)} yet",
                 "the first `jitid issue` makes it; or name another with --ledger",

@@ -50,6 +50,9 @@ _SUSPECTS = (
     "DELETE FROM suspect",
 )
 
+_ALL = (1 << 63) - 1
+"""As a limit, no limit: but what stands before it is reckoned once a row, however often it is named."""
+
 _KNOWN_USE = f"""
     SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
       FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""
@@ -141,7 +144,7 @@ class Sight:
                     SELECT c.id, c.identity, {" + ".join(marks)} AS marks
                       FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN term a ON a.id = i.agent
                            LEFT JOIN identity p ON p.id = i.parent
-                     WHERE {LIVE}) marked WHERE marks > 0""",
+                     WHERE {LIVE} LIMIT {_ALL}) marked WHERE marks > 0""",
             values,
         )
         counts = ", ".join(
