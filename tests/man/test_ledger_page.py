@@ -61,12 +61,13 @@ from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.strictjson import dumps, loads
 from jitid.sweep.limits import Limits
-from tests.builders import DAY, NAMES, NOW, World, policed, request
+from tests.builders import DAY, NAMES, NOW, World, make_database, policed, request
 from tests.cli import transcripts
 from tests.governance import people
 from tests.lifecycle import test_registry as registry
 from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
+from tests.postgres import Postgres
 from tests.real import need
 from tests.tokens.signed import ED25519, jwk
 
@@ -92,6 +93,26 @@ def test_the_columns_are_those_of_the_schema(table: str) -> None:
     told = [name for term in items(section(PAGE, table, "Ss")) for name in term.split(" , ")]
     assert set(told) == set(real)
     assert len(told) == len(set(told))
+
+
+def test_what_differs_in_postgresql_is_told(postgres_server: Postgres, tmp_path: Path) -> None:
+    """Tables and columns that only one of them has, and nothing else."""
+    database = postgres_server.new_database()
+    make_database(postgres_server.url(database), tmp_path / "home")
+    there: dict[str, set[str]] = {}
+    for table, column in postgres_server.ask(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'jitid'",
+        database,
+    ):
+        there.setdefault(table, set()).add(column)
+    postgres_server.drop(database)
+    here = {table: set(columns) for table, columns in _columns().items()}
+    text = section(PAGE, "IN POSTGRESQL")
+    told = items(text)
+    differ = {table for table in here.keys() | there.keys() if here.get(table) != there.get(table)}
+    assert differ | {"audit_event"} == set(told)
+    for table in differ & here.keys() & there.keys():
+        assert set(macros(told[table], "Va")) == here[table] ^ there[table]
 
 
 def test_the_mark_of_the_file_is_the_one_of_the_schema() -> None:
