@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def call(service: Service, request: Request, form: Form, work: Callable[[Authority, Caller], T]) -> T:
+async def call(
+    service: Service,
+    request: Request,
+    form: Form,
+    work: Callable[[Authority, Caller], T],
+    *,
+    reads: bool = False,
+) -> T:
     """Let a thread do some work for the client of a request. Raises OAuthError, and as the work does."""
-    return await service.call(request, work, proof=_signed(service, request, form))
+    return await service.call(request, work, reads=reads, proof=_signed(service, request, form))
 
 
 def must_be_named(form: Form, caller: Caller) -> None:

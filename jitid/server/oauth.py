@@ -58,7 +58,7 @@ def routes(service: Service) -> list[BaseRoute]:
             except InvalidCredentialError:
                 return DEAD
 
-        return document(await client.call(service, request, form, work))
+        return document(await client.call(service, request, form, work, reads=True))
 
     async def revoke(request: Request) -> Response:
         form = await read_form(request)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitid.environment import open_local, policy_mark, standing
 from jitid.errors import DamagedError, DiskError, JitidError, StorageError
+from jitid.server.oautherror import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
@@ -58,6 +59,9 @@ class Seat:
                     "the authority does not reach its ledger; nothing was changed",
                     "try again; whoever runs the authority finds the reason in its log",
                 ) from error
+            raise
+        except OAuthError:
+            # What a client asked for wrongly says nothing of the ledger.
             raise
         except BaseException:
             # Whatever a bug left behind, the next request does not meet it.

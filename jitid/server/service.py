@@ -27,6 +27,7 @@ from jitid.server.peers import Peers
 from jitid.server.pool import Pool
 from jitid.server.record import record_of
 from jitid.server.seat import Seat
+from jitid.server.together import Together
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -89,6 +90,7 @@ class Service:
             return Seat(config, patience, self._tally, self._out_of_reach)
 
         self._quick = Pool(limits.threads, "jitid", seat)
+        self._together = Together(self._quick)
         self._long = Pool(limits.long_threads, "jitid-long", seat)
         self._probe = Pool(1, "jitid-probe", seat)
 
@@ -127,14 +129,23 @@ class Service:
         work: Callable[[Authority, Caller], T],
         *,
         long: bool = False,
+        reads: bool = False,
         proof: Callable[[LocalAuthority], Caller] | None = None,
     ) -> T:
         """Let a thread do some work for whoever makes a request, with the authority as it serves them.
 
         Finding out who asks is part of it: one way to a thread and back, where `caller_of` and `perform` make two.
-        What proves it is `proof` if there is one; otherwise the header or the socket. Raises as both do.
+        What proves it is `proof` if there is one; otherwise the header or the socket. Work that only `reads` is done
+        together with that of others. Raises as both do.
         """
         who = self._asked_by(request, proof)
+        if reads and proof is None:
+
+            def look(within: LocalAuthority) -> T:
+                caller = who(within)
+                return work(self._serving(within, caller), caller)
+
+            return await _in_time(self._together.run(look), self.limits.time)
 
         def do(authority: LocalAuthority) -> T:
             with authority.in_one_view() as within:

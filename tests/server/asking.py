@@ -98,9 +98,9 @@ def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER, more: s
 
 
 @contextmanager
-def asking(folder: Path, *roles: str, more: str = "") -> Iterator[Asked]:
-    """Serve this user in these roles; `more` is what else stands in the configuration."""
+def asking(folder: Path, *roles: str, more: str = "", ledger: str | None = None) -> Iterator[Asked]:
+    """Serve this user in these roles; `more` is what else stands in the configuration, `ledger` another one."""
     folder.mkdir(parents=True, exist_ok=True)
     shell = configured(folder, roles, more=more)
-    with serving(folder, "--socket", str(folder / "jitid.sock"), ledger=shell.ledger) as served:
+    with serving(folder, "--socket", str(folder / "jitid.sock"), ledger=ledger or shell.ledger) as served:
         yield Asked(served, shell)

@@ -1,0 +1,106 @@
+"""Requests that only read, answered several at a time: one way to a thread and back, and one view of the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jitid.errors import IntegrityError, JitidError, StorageError
+from jitid.server.oautherror import OAuthError
+
+if TYPE_CHECKING:
+    from jitid.authority.local import LocalAuthority
+    from jitid.server.pool import Pool
+    from jitid.server.seat import Seat
+
+T = TypeVar("T")
+
+_Job = tuple[Callable[["LocalAuthority"], Any], "asyncio.Future[Any]"]
+
+_MOST = 32
+_PATIENCE = 0.02
+"""Seconds after which those who wait are given a thread of their own: the one before them waits for the ledger."""
+
+
+class Together:
+    """Collects what comes while a thread is at work, and lets one do all of it next.
+
+    The view is opened after the last of them came, so each is answered by what was so when it came, or later. It
+    belongs to one event loop.
+    """
+
+    def __init__(self, pool: Pool[Seat]) -> None:
+        self._pool = pool
+        self._waiting: deque[_Job] = deque()
+        self._running = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def run(self, work: Callable[[LocalAuthority], T]) -> asyncio.Future[T]:
+        """Let a thread do some work that reads; what it raises, the future does."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((work, future))
+        if not self._running:
+            self._start()
+        elif self._timer is None:
+            self._timer = loop.call_later(_PATIENCE, self._start)
+        return future
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        jobs = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+        if not jobs:
+            return
+        self._running += 1
+        answers: list[tuple[Any, BaseException | None]] = []
+        self._pool.run(lambda seat: _do(seat, jobs, answers)).add_done_callback(
+            lambda done: self._finish(jobs, answers, done.exception())
+        )
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._start)
+
+    def _finish(
+        self, jobs: list[_Job], answers: list[tuple[Any, BaseException | None]], error: BaseException | None
+    ) -> None:
+        self._running -= 1
+        if isinstance(error, StorageError):
+            # What is out of reach for one of them is so for all.
+            answers += [(None, error)] * (len(jobs) - len(answers))
+        elif error is not None:
+            # Whose work it was gets it; those after that begin anew.
+            answers.append((None, error))
+        for (_, future), (answer, raised) in zip(jobs, answers, strict=False):
+            if future.cancelled():
+                continue
+            if raised is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(raised)
+        self._waiting.extendleft(reversed(jobs[len(answers) :]))
+        if self._waiting and not self._running:
+            self._start()
+
+
+def _do(seat: Seat, jobs: list[_Job], answers: list[tuple[Any, BaseException | None]]) -> None:
+    """Do the work of several requests, and add what comes of each.
+
+    Raises whatever may say that the thread's own way to the ledger is broken: it is not gone on with.
+    """
+    with seat.authority() as authority, authority.in_one_view() as within:
+        for work, future in jobs:
+            answer: Any = None
+            error: BaseException | None = None
+            if not future.cancelled():
+                try:
+                    answer = work(within)
+                except OAuthError as refusal:
+                    error = refusal
+                except JitidError as refusal:
+                    if refusal.inward or isinstance(refusal, (IntegrityError, StorageError)):
+                        raise
+                    error = refusal
+            answers.append((answer, error))
