@@ -116,12 +116,11 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers. The port stays the same from the first start on."""
+        again = self.port
         for _ in range(5):
-            self.port = self.port or free_port()
+            self.port = again or free_port()
             if self._tried():
                 return
-            # Somebody else has taken the port since.
-            self.port = 0
         raise AssertionError(f"PostgreSQL does not start: {self.log()}")
 
     def _tried(self) -> bool:
