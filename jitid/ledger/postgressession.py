@@ -21,7 +21,7 @@ from jitid.ledger import postgresaddress
 from jitid.ledger.postgresdialect import Connection
 from jitid.ledger.postgresfailure import ConnectingError, connecting, translated
 from jitid.ledger.postgresschema import POSTGRES_STEPS
-from jitid.ledger.postgreswriting import Seen, due
+from jitid.ledger.postgreswriting import Seen, due, rows_of
 from jitid.ledger.records import Names
 from jitid.ledger.writing import Known
 
@@ -93,6 +93,8 @@ class Session:
                 db.close()
                 raise
             self.db = db
+            info = db.raw.info
+            self.seen.rows = rows_of(self.address, info.host, info.hostaddr, str(info.port))
         return self.db
 
     def first(self, ask: Callable[[Connection], Sequence[Any]]) -> Sequence[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.audit import Event
 from jitid.chains import Chain, Held
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
 
+Row = TypeVar("Row")
+
 _NUMBERS_SINCE = 1_704_067_200
 """2024-01-01T00:00:00Z: numbers begin with the seconds since then."""
 _SLOTS = 64
 """So many chains have numbers of their own within one second, each of them 2**26."""
 _REMEMBERED = 10_000
 """So many names of each sort are remembered."""
-_HELD = 2_000
-"""And so many credentials of each sort, which are larger."""
+_HELD = 10_000
+"""And so many credentials, by all sessions of a process with one server."""
 
 CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
 """The question for the rows of chains that a transaction is made with."""
@@ -97,8 +99,8 @@ class Seen:
         self.agents: dict[str, Agent | None] = {}
         self.entries: dict[tuple[str, str], Entry] = {}
         self.own_names: dict[str, str] = {}
-        self.credentials: dict[tuple[str, bytes], Credential] = {}
-        self.presented: dict[bytes, Presented] = {}
+        self.rows: Rows = {}
+        """What sessions with the same server share."""
         self.keys: list[SigningKey] | None = None
 
     def at(self, version: int) -> Seen:
@@ -113,9 +115,34 @@ class Seen:
         self.version = -1
         for names in (self.tasks, self.agents, self.entries, self.own_names):
             names.clear()
-        self.credentials.clear()
-        self.presented.clear()
         self.keys = None
+
+    def row(self, sort: str, value: bytes, ask: Callable[[bytes], Row | None]) -> Row | None:
+        """Return a row as it is at this version, and ask for it if nobody has read it at this version."""
+        known = self.rows.get((sort, value))
+        if known is not None and known[0] == self.version:
+            found: Row = known[1]
+            return found
+        asked = ask(value)
+        # That something is not there is remembered by nobody: it may be added without raising the version.
+        if asked is not None and self.version >= 0:
+            remember(self.rows, (sort, value), (self.version, asked), _HELD)
+        return asked
+
+
+Rows = dict[tuple[str, bytes], tuple[int, Any]]
+"""By sort and value: a row, and the version of the ledger at which it was read."""
+_ROWS: dict[tuple[str, ...], Rows] = {}
+
+
+def rows_of(*server: str) -> Rows:
+    """Return what is known of a ledger at a server, for a new session with it.
+
+    That is nothing at first: behind an old name there may be another server by now, with another history.
+    """
+    rows = _ROWS.setdefault(server, {})
+    rows.clear()
+    return rows
 
 
 def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBERED) -> Any:
@@ -279,10 +306,7 @@ class Remembering(SqlSnapshot):
 
 
 class RememberingSnapshot(Remembering):
-    """A consistent view in which nothing is written.
-
-    What has no row yet is not remembered: others add beside one another without raising the version.
-    """
+    """A consistent view in which nothing is written."""
 
     def __init__(self, db: Any, names: Names, now: int, seen: Seen) -> None:
         super().__init__(db, names, now)
@@ -290,12 +314,8 @@ class RememberingSnapshot(Remembering):
 
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
-        found = self._seen.credentials.get((by, value))
-        if found is None:
-            found = super().find_credential(by, value)
-            if found is not None:
-                remember(self._seen.credentials, (by, value), found, _HELD)
-        return found
+        ask = super().find_credential
+        return self._seen.row(by, value, lambda value: ask(by, value))
 
     @property
     def access(self) -> AccessSnapshot:
@@ -310,12 +330,7 @@ class _RememberingAccess(SqlAccess):
 
     def presented(self, fingerprint: bytes) -> Presented | None:
         """Return the access credential whose bearer has that fingerprint."""
-        found = self._seen.presented.get(fingerprint)
-        if found is None:
-            found = super().presented(fingerprint)
-            if found is not None:
-                remember(self._seen.presented, fingerprint, found, _HELD)
-        return found
+        return self._seen.row("access", fingerprint, super().presented)
 
 
 class SharedTransaction(Remembering, PostgresTransaction):
