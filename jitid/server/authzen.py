@@ -9,8 +9,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from jitid import strictjson
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
 from jitid.errors import JitidError, UsageError
 from jitid.name import check_audience
 from jitid.secret import Secret
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.protocol import Authority
-    from jitid.authorization import Verdict
+    from jitid.authorization import Asked, Verdict
     from jitid.caller import Caller
     from jitid.server.service import Service
     from jitid.usage import Recorded
@@ -131,6 +129,8 @@ async def _decide(
 
 def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
     """Return the answers; what tokens for the same audiences are used for is decided and recorded together."""
+    from jitid.authority.use_operations import Authorize
+
     told = [{} if one.asked is not None else _spoilt(one) for one in questions]
     for audiences in dict.fromkeys([one.audiences for one in questions if one.asked is not None]):
         places = [
@@ -203,6 +203,9 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
     perhaps whom it must be meant for as `properties.audience`, a text or several. The resource is TYPE:ID, or its id
     alone where its type is `resource`.
     """
+    # Loaded for the first question, and not before the service can answer anything at all.
+    from jitid.authorization import EMPTY, Asked, check_action, check_context, check_resource
+
     try:
         subject, resource = _part(stated, "subject"), _part(stated, "resource")
         texts = [_text(subject, "subject", "type"), _text(subject, "subject", "id")]

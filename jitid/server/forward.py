@@ -8,8 +8,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.authority.operations import Verify
-from jitid.authority.use_operations import Authorize
-from jitid.authorization import Asked, check_action, check_resource
 from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.name import check_audience
@@ -58,6 +56,9 @@ def routes(service: Service) -> list[BaseRoute]:
                 return found
             # Each use is written down, and a holder of one token has the pace of one caller.
             service.keep_pace(found.id)
+            from jitid.authority.use_operations import Authorize
+            from jitid.authorization import Asked, check_resource
+
             (verdict,) = serving.perform(
                 Authorize(asked=(Asked(token, action, check_resource(resource)),), audiences=audiences)
             ).verdicts
@@ -89,10 +90,14 @@ def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope
     if not set(form.names()) <= set(_KNOWN):
         raise UsageError(f"the parameters are {', '.join(_KNOWN)}")
     action = form.one("action")
+    if action is not None:
+        from jitid.authorization import check_action
+
+        action = check_action(action)
     return (
         tuple(check_audience(one) for one in form.many("audience")),
         tuple(parse_scope(one) for text in form.many("scope") for one in text.split(" ")),
-        None if action is None else check_action(action),
+        None if action is None else Scope(action),
     )
 
 
