@@ -143,8 +143,8 @@ def _tls(said: dict[str, str | None]) -> Tls | None:
         return None
     if certificate is None or key is None:
         raise UsageError("--tls-cert and --tls-key go together", "give both, or neither")
-    from jitid.server.listening import server_context
     from jitid.server.plan import Tls
+    from jitid.server.tls import server_context
 
     return Tls(server_context(certificate, key), certificate, key)
 

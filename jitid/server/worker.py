@@ -20,11 +20,12 @@ from uvicorn.server import ServerState
 
 from jitid.errors import JitidError
 from jitid.server import app
-from jitid.server.listening import Listener, load_certificate
+from jitid.server.accepting import Listener
 from jitid.server.metrics import Metrics
 from jitid.server.native import operation_paths
 from jitid.server.protocol import BoundedProtocol, cut_late
 from jitid.server.service import Service
+from jitid.server.tls import load_certificate
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication

@@ -58,8 +58,9 @@ def test_the_counters_of_all_workers_are_added_up(tmp_path: Path) -> None:
         assert b"jitid_worker_starts_total 2\n" in served.ask("GET", "/metrics").body
 
 
-def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
-    done = Shell(tmp_path).run("serve", "--bind", "0.0.0.0:0")
+@pytest.mark.parametrize("place", ["0.0.0.0:0", "[::]:0", "[::1234]:0", "192.0.2.1:0"])
+def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path, place: str) -> None:
+    done = Shell(tmp_path).run("serve", "--bind", place)
     assert done.returncode == 2
     assert "without TLS there is only loopback" in done.stderr
 
