@@ -136,14 +136,15 @@ class _Nothing:
 class Connection:
     """Answers as a connection of SQLite does, as far as this folder asks."""
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], patience: float = 30.0) -> None:
+        """Take the driver's connection, and for how many seconds a server may be silent where it has little to do."""
         adapt(raw)
         raw.cursor_factory = Rows
         self._raw = raw
         self._owed = False
         """Whether the answer to a COMMIT was not waited for."""
         self.dialect = PostgresDialect()
-        self._lane = Lane(raw)
+        self._lane = Lane(raw, patience)
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
 
     @property
@@ -263,8 +264,9 @@ class Connection:
         self.dialect.keep_new()
 
     def close(self) -> None:
-        """Release it."""
-        self.raw.close()
+        """Release it; an answer that is owed is not waited for."""
+        self._owed = False
+        self._raw.close()
 
 
 class PostgresDialect(Dialect):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,8 @@ def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
 class Lane:
     """Sends prepared statements together and waits for all of their answers: one round trip."""
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], patience: float) -> None:
+        self._patience = patience
         self._pg = raw.pgconn
         self._known: dict[bytes, bytes] = {}
         """What each statement is called in this session."""
@@ -82,11 +84,19 @@ class Lane:
         return [answer for number, answer in enumerate(answers) if number not in new]
 
     def await_input(self) -> None:
-        """Wait until libpq has an answer, letting other threads go on; raises psycopg's errors."""
+        """Wait until libpq has an answer, letting other threads go on; raises psycopg's errors.
+
+        A server that says nothing for as long as others are waited for counts as lost.
+        """
         pg = self._pg
+        until = 0.0
         while pg.is_busy():
-            self._poll.poll(1_000)
-            pg.consume_input()
+            if self._poll.poll(1_000):
+                pg.consume_input()
+                continue
+            until = until or time.monotonic() + self._patience
+            if time.monotonic() > until:
+                raise psycopg.OperationalError("the server does not answer")
 
     def _answers(self) -> list[PGresult]:
         pg = self._pg

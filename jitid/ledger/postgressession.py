@@ -226,7 +226,7 @@ def open_connection(address: str, timeout: float) -> Connection:
     until = time.monotonic() + timeout
     while True:
         try:
-            return Connection(psycopg.connect(**given, autocommit=True))
+            return Connection(psycopg.connect(**given, autocommit=True), timeout)
         except psycopg.Error as error:
             meant = connecting(error, given.get("password"))
             if not (isinstance(meant, ConnectingError) and meant.passing) or time.monotonic() >= until:

@@ -36,6 +36,8 @@ class Proxy:
     def close(self) -> None:
         """Let nobody in any more, and end what is open."""
         for one in (self._listening, *self._opened):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
     def _accept(self) -> None:
