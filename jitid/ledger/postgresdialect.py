@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.abc import Buffer
@@ -98,9 +98,16 @@ class Rows(psycopg.Cursor[Any]):
         """Return all rows that are left."""
         return self._rows(super().fetchall, many=True)
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield all rows that are left."""
-        return iter(self.fetchall())
+    def __iter__(self) -> Self:
+        """Return what gives the rows that are left, one by one: some may be taken now, and the others later."""
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next row."""
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
 
     def _rows(self, fetch: Callable[[], Any], *, many: bool = False) -> list[Any]:
         try:

@@ -408,6 +408,7 @@ def test_an_early_proof_that_names_no_numbers_verifies(world: World) -> None:
         world.check()
 
 
+@pytest.mark.usefixtures("kept_in")
 def test_two_proofs_within_one_second_verify(world: World) -> None:
     first, second = world.issue(), world.issue(agent="b")
     add(world, f"{first.token} {second.token}")
