@@ -21,7 +21,8 @@ def parse_bind(text: str) -> tuple[str, int]:
     if not colon:
         host = "127.0.0.1"
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+    # Five digits keep `int` from long work.
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
         raise UsageError(f"{quote(text, 200)} is no place to listen", "such as 127.0.0.1:8477 or [::1]:8477")
     return host, int(port)
 
@@ -36,8 +37,10 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise UsageError(f"there is no address {quote(host, 200)}: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        # What no name in the DNS can be is not even asked for.
+        why = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise UsageError(f"there is no address {quote(host, 200)}: {why}") from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     if not encrypted and not all(_is_loopback(str(address[0])) for _, address in addresses):
         raise UsageError(
