@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jitid.errors import ConflictError, IntegrityError, LostConnectionError, StorageError
+from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
 from jitid.ledger.postgressession import Session
 from jitid.ledger.postgreswriting import (
@@ -279,9 +279,10 @@ class _Writing:
                 db.script("BEGIN")
                 found = writing.committed(db, chain, event)
                 db.script("COMMIT")
-            except StorageError as again:
+            except JitidError as again:
                 self._session.drop()
-                if time.monotonic() >= self._until:
+                # Whoever is refused there now, or meets another in its place, learns no more by waiting.
+                if not isinstance(again, StorageError) or time.monotonic() >= self._until:
                     raise StorageError(
                         f"the connection to the database was lost, and whether {_what(event)} is not known",
                         "look when the database answers again: jitid audit log --limit 20",
