@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -31,6 +32,9 @@ _PROXY = Caller("system:forward-auth", frozenset({"verifier"}))
 """As whom it is counted: the proxy needs no credential of its own, for what it shows is its client's, and each client
 learns no more than whether its own still works."""
 
+_PLACES = ("x-original-uri", "x-forwarded-uri")
+"""Where proxies write the path of the original request."""
+
 _KNOWN = ("audience", "scope", "action")
 
 
@@ -46,7 +50,6 @@ def routes(service: Service) -> list[BaseRoute]:
         token = _bearer(request)
         if token is None:
             return _challenge(request, 401, "")
-        resource = _resource(request)
 
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(_PROXY)
@@ -60,7 +63,9 @@ def routes(service: Service) -> list[BaseRoute]:
             from jitid.authorization import Asked, check_resource
 
             (verdict,) = serving.perform(
-                Authorize(asked=(Asked(token, action, check_resource(resource)),), audiences=audiences)
+                Authorize(
+                    asked=(Asked(token, action, check_resource(_resource(request))),), audiences=audiences
+                )
             ).verdicts
             if not verdict.valid or verdict.credential is None:
                 raise InvalidCredentialError(verdict.reason or "the token is not valid")
@@ -112,10 +117,22 @@ def _bearer(request: Request) -> Secret | None:
 
 
 def _resource(request: Request) -> str:
-    """Return what the original request is for: its path. A query may hold anything, secrets too, and is not kept."""
-    headers = request.headers
-    address = headers.get("x-original-uri") or headers.get("x-forwarded-uri") or ""
-    return address.partition("?")[0].partition("#")[0]
+    """Return what the original request is for: its path. A query may hold anything, secrets too, and is not kept.
+
+    Raises:
+        UsageError: it could be taken for another one than the one that is decided on.
+
+    """
+    said = {one for name in _PLACES for one in request.headers.getlist(name)}
+    if len(said) > 1:
+        # Proxies set one of these headers and hand on the other as their client has written it.
+        raise UsageError("the request is said to be for two different paths")
+    path = "".join(said).partition("?")[0].partition("#")[0]
+    # What serves it may resolve these (RFC 3986, section 5.2.4) once decoded, some behind a parameter or a backslash.
+    parts = unquote(path).replace("\\", "/").split("/")
+    if any(part.partition(";")[0] in (".", "..") for part in parts):
+        raise UsageError("the path of the request has a segment `.` or `..`")
+    return path
 
 
 def _error(code: str, why: str) -> str:

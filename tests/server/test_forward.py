@@ -76,6 +76,28 @@ def test_an_action_is_decided_by_its_path_and_recorded_without_its_query(asked: 
     assert b"secret=abc" not in kept
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/repo/../other", "/repo/%2e%2E/other", "/repo/..%2fother", "/repo/..;x/other", "/repo/..%5cother"],
+)
+def test_a_path_that_is_another_one_once_it_is_resolved_passes_nowhere(
+    asked: Asked, live: str, path: str
+) -> None:
+    place = f"{PLACE}&action=http:GET"
+    status, said = ask(asked, place, live, **{"X-Original-URI": path})
+    assert (status, "segment" in said) == (403, True)
+    assert ask(asked, place, live, **{"X-Original-URI": "/repo/a..b/..c?x=../y"})[0] == 200
+
+
+def test_a_client_cannot_say_by_the_other_header_what_is_decided_on(asked: Asked, live: str) -> None:
+    """A proxy sets one of them, and hands on whatever else its client has written."""
+    place = f"{PLACE}&action=http:GET"
+    both = {"X-Original-URI": "/repo/web", "X-Forwarded-Uri": "/other"}
+    status, said = ask(asked, place, live, **both)
+    assert (status, "two different paths" in said) == (403, True)
+    assert ask(asked, place, live, **{**both, "X-Forwarded-Uri": "/repo/web"})[0] == 200
+
+
 def test_nobody_fills_the_ledger_with_what_is_not_valid(asked: Asked) -> None:
     before = asked.shell.good("audit", "log", "--operation", "use")
     for _ in range(3):
@@ -110,6 +132,7 @@ def test_nginx_asks_before_it_serves(tmp_path: Path, asked: Asked, live: str) ->
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
             proxy_set_header X-Original-URI $request_uri;
+            proxy_set_header X-Forwarded-Uri "";
         }}
     """
     with nginx(tmp_path, locations) as address:
