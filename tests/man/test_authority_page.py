@@ -20,7 +20,7 @@ from jitid.server.metrics import Metrics
 from jitid.settings import SETTINGS
 from tests import postgres
 from tests.man.source import displays, items, read, section
-from tests.real import Shell, command, free_port, missing, need, need_root, other_user, reachable, until
+from tests.real import Shell, command, free_port, need, need_root, other_user, reachable, until
 from tests.server.test_tls import certificate
 from tests.serving import serving
 
@@ -157,13 +157,11 @@ def test_logins_and_groups_are_whom_the_configuration_says(box: Box) -> None:
 
 
 def test_within_run_an_agent_delegates_from_what_it_was_given(box: Box) -> None:
+    # What somebody else has started could not start this interpreter, where it lies in root's home.
     jitid = " ".join(command())
-    tried = subprocess.run([*other_user(), "sh", "-c", f"{jitid} --version"], capture_output=True, cwd="/")
-    if tried.returncode:
-        missing("what another user has started cannot run this checkout")
     inner = f'{jitid} verify "$JITID_TOKEN_FILE" && {jitid} run --agent tester --scope repo:acme -- true'
     words = ("--task", "T2", "--agent", "planner", "--scope", "repo:*", "--", "sh", "-c", inner)
-    done = box.run("nobody", "run", *words)
+    done = box.run("root", "run", *words)
     assert done.returncode == 0, done.stderr
     listed = box.good("root", "list", "--task", "T2", "--format", "jsonl").splitlines()
     states = {row["agent"]: row["state"] for row in map(json.loads, listed)}
