@@ -20,7 +20,7 @@ from jitid.ledger.postgresdialect import Connection
 from jitid.ledger.postgresfailure import translated
 from jitid.ledger.postgresschema import OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgressession import Session, open_connection
-from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction
+from jitid.ledger.postgreswriting import CHAIN, PostgresTransaction, number_after
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
 from jitid.ledger.writing import Known, SqlTransaction
@@ -270,8 +270,10 @@ class PostgresTarget(_Store):
         open_epoch(self._db, self._names.uuid, chains, OPEN_CHAINS, self._now, counted=True)
         numbered = [table.name for table in self.tables().values() if table.key == ("id",)]
         highest = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)
-        # Numbers are given out in the order of time; none may come before what was copied.
-        self._run(f"UPDATE chain SET last_id = coalesce(greatest({highest}), 0) WHERE closed_at IS NULL")
+        # Numbers are given out in the order of time, and once; none may come before what was copied.
+        ((last,),) = self._run(f"SELECT coalesce(greatest({highest}), 0)")
+        for (id_,) in self._run("SELECT id FROM chain WHERE closed_at IS NULL"):
+            self._run("UPDATE chain SET last_id = %s WHERE id = %s", (number_after(last, id_), id_))
         rows = self._run(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id")
         self._transaction = PostgresTransaction(
             self._db, self._names, self._now, by, Known({}, set()), {}, rows

@@ -33,6 +33,12 @@ _REMEMBERED = 10_000
 _HELD = 10_000
 """And so many credentials, by all sessions of a process with one server."""
 
+
+def number_after(number: int, chain: int) -> int:
+    """Return a number after which a chain gives out numbers that no other chain does, all higher than `number`."""
+    return ((number >> 32) + 1 << 32) | (chain % _SLOTS << 26)
+
+
 CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM chain"
 """The question for the rows of chains that a transaction is made with."""
 _HASH = 5

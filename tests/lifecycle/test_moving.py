@@ -332,3 +332,17 @@ def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
         back.issue(task="T1")
         assert back.events()[-2]["retired"] == [kid]
         back.check()
+
+
+def test_numbers_of_the_copy_are_given_out_once(used: World, addresses: Callable[[], str]) -> None:
+    """Also while its clock has not passed the last number that was copied, which many chains go on from."""
+    first, second = addresses(), addresses()
+    into(used, first)
+    with DatabaseWorld(used.path, first) as there:
+        for number in range(CHAINS + 1):
+            there.issue(task=f"N{number}")
+        transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
+    with DatabaseWorld(used.path, second, NOW - 4) as there:
+        for number in range(2 * CHAINS):
+            there.issue(task=f"M{number}")
+        there.check()
