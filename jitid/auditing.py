@@ -213,6 +213,7 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         IntegrityError: an event or a row was edited, removed, inserted or moved; or the chains lack `expected`.
 
     """
+    snapshot = snapshot.afresh()
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
     remembered = Remembered(expected, chains)

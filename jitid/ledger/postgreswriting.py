@@ -318,6 +318,10 @@ class RememberingSnapshot(Remembering):
         super().__init__(db, names, now)
         self._seen = seen
 
+    def afresh(self) -> SqlSnapshot:
+        """Return the same view, which has remembered nothing."""
+        return SqlSnapshot(self._db, self._names, self._now)
+
     def find_credential(self, by: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
         ask = super().find_credential

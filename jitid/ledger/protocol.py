@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
+    def afresh(self) -> Snapshot:
+        """Return the same view, which has remembered nothing: for those who look for what was changed behind its back."""
+
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""

@@ -119,6 +119,10 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         super().__init__(db, names)
         self._now = now
 
+    def afresh(self) -> SqlSnapshot:
+        """Return the same view, which has remembered nothing."""
+        return self
+
     @property
     def now(self) -> int:
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""

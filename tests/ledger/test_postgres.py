@@ -228,6 +228,29 @@ def test_the_audit_log_is_append_only(address: str, postgres_server: Postgres) -
             postgres_server.execute(statement, database=database)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE jitid.task SET ended_at = NULL WHERE name = 'T1'",
+        "UPDATE jitid.signing_key SET revoked_at = NULL",
+    ],
+)
+def test_what_was_edited_is_found_by_whoever_remembers_it_otherwise(
+    address: str, postgres_server: Postgres, open_authority: Callable[..., LocalAuthority], edit: str
+) -> None:
+    authority = open_authority(address)
+    issue(authority, kind="jwt", task="T1")
+    authority.perform(ops.Retire(task="T1"))
+    (key,) = authority.perform(ops.ListKeys())
+    authority.perform(ops.RevokeKey(kid=key.key.kid, most=None))
+    with pytest.raises(PolicyDeniedError):
+        issue(authority, kind="opaque", task="T1")
+    authority.perform(ops.VerifyLog())
+    postgres_server.execute(edit, database=address.rpartition("/")[2])
+    with pytest.raises(IntegrityError):
+        authority.perform(ops.VerifyLog())
+
+
 def test_a_newer_schema_is_left_alone(address: str, postgres_server: Postgres) -> None:
     newer = len(postgresschema.POSTGRES_STEPS) + 1
     postgres_server.execute(
