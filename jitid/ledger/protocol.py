@@ -42,7 +42,7 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
     def afresh(self) -> Snapshot:
-        """Return the same view, which has remembered nothing: for those who look for what was changed behind its back."""
+        """Return the same view without what it remembers: for those who look for what was edited behind its back."""
 
     @property
     def now(self) -> int:
