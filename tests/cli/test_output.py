@@ -112,7 +112,7 @@ def test_a_file_on_a_full_disk_gets_no_living_token(shell: Shell) -> None:
         "audit export",
         "audit verify",
         "keys list",
-        "access list",
+        "access list --format json",
         "keys jwks",
         "task list",
         "config show",
