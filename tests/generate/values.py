@@ -169,7 +169,7 @@ VERBS: dict[tuple[str, str], Value] = {
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
     **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
-    **{(f"access {verb}", "NAME"): DELEGATORS for verb in ("grant", "list")},
+    ("access grant", "NAME"): DELEGATORS,
     ("access list", "--name"): DELEGATORS,
     ("agent change", "--clear"): _words(*agent.CLEARED),
     ("agent list", "--after"): RECORDS,
