@@ -43,6 +43,23 @@ def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     postgres_server.drop(database)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot happen to a ledger in a database: `of_files`, with words of the id, or none for all."""
+    spared = [item for item in items if _is_of_files(item)]
+    if spared:
+        config.hook.pytest_deselected(items=spared)
+        items[:] = [item for item in items if not _is_of_files(item)]
+
+
+def _is_of_files(item: pytest.Item) -> bool:
+    if "database" not in item.name:
+        return False
+    return any(
+        not mark.args or any(words in item.name for words in mark.args)
+        for mark in item.iter_markers("of_files")
+    )
+
+
 @pytest.fixture(params=["file", "database"])
 def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let the worlds of a test have their ledgers in files, and once more in databases."""

@@ -11,6 +11,7 @@ from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.name import check_issuer
+from jitid.text import safe
 from jitid.transfer import Wanted, copy_ledger
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def copy(
         raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
     config = given.config()
     wanted = Wanted(to, None if issuer is None else check_issuer(issuer), keys)
-    shown = place_text(to)
+    shown = safe(place_text(to))
     seen: dict[str, int] = {}
 
     def progress(table: str, rows: int) -> None:

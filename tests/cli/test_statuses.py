@@ -57,7 +57,7 @@ def test_2_is_usage_or_configuration_or_a_newer_schema(copy: Shell) -> None:
     assert status_of(copy, "issue", "--nothing") == (2, "usage")
     (copy.home / "bad.toml").write_text("nothing = 1")
     assert status_of(copy, "list", "--config", "bad.toml") == (2, "configuration")
-    assert status_of(copy, "list", "--ledger", "postgresql://x/y") == (2, "configuration")
+    assert status_of(copy, "list", "--ledger", "mysql://x/y") == (2, "configuration")
     with sqlite3.connect(copy.ledger / "ledger.db") as db:
         db.execute("PRAGMA user_version = 9999")
     db.close()

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pytest
-
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
@@ -18,7 +16,7 @@ from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
-from tests.builders import DAY, NAMES, NOW, Database, Row, World, edit, policed, put
+from tests.builders import DAY, NAMES, NOW, Row, World, edit, policed, put
 
 
 class Case(NamedTuple):
@@ -170,8 +168,6 @@ def _broken(world: World) -> str:
 
 
 def _late(world: World, seconds: int) -> str:
-    if Database.server is not None:
-        pytest.skip("a database has its own clock, to which nothing is held")
     world.issue()
     world.clock.now -= seconds
     return "ledger"

@@ -17,7 +17,8 @@ from tests.builders import DAY, NOW, World, edit
 from tests.sweep.asking import fixed, fixing, found, swept
 from tests.tokens import signed
 
-pytestmark = pytest.mark.usefixtures("kept_in")
+# The columns of a database have types.
+pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("'never'", "x'00'")]
 
 
 def test_a_disabled_delegator_is_one_finding_whatever_names_they_went_by(world: World) -> None:

@@ -19,11 +19,12 @@ from jitid.sweep.finding import Coverage, Severity, Swept
 from jitid.sweep.limits import Limits
 from jitid.sweep.rule import Group, Sight
 from jitid.sweep.rules import NAMES, rule_of
-from tests.builders import NOW, Database, World, edit
+from tests.builders import NOW, World, edit
 from tests.sweep.asking import fixed, found, swept
 from tests.sweep.cases import CASES, leak
 
-pytestmark = pytest.mark.usefixtures("kept_in")
+# A database has its own clock, to which nothing is held.
+pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("database-clock")]
 
 
 def alive(world: World) -> int:
@@ -170,6 +171,7 @@ def test_what_is_found_twice_counts_once_for_the_guard_rail(world: World) -> Non
     assert foreseen.rules == ("orphaned-task", "leaked-live")
 
 
+@pytest.mark.of_files
 def test_a_row_that_cannot_be_read_keeps_one_rule_from_its_remedy_and_no_other(world: World) -> None:
     leaked, other = world.issue(task="T1"), world.issue(task="T2")
     leak(world, leaked.jti)
@@ -255,10 +257,9 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
     assert finding.evidence["event"]
 
 
+@pytest.mark.of_files
 def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:
     """It is one word of the shell, and one text of awk."""
-    if Database.server is not None:
-        pytest.skip("the bytes of a text are those of a file")
     hostile = '\'; touch pwned #" {system("touch pwned")} "\\'
     CASES["duplicate"].reported(world)
     edit(
