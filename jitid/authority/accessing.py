@@ -9,6 +9,7 @@ from jitid.authority import access_operations as ops
 from jitid.authority.repeating import GRANTED, once
 from jitid.errors import PolicyDeniedError, UnauthenticatedError
 from jitid.identifier import parse_access_id
+from jitid.ledger.access import ASSERTION_LEEWAY
 
 if TYPE_CHECKING:
     from jitid.authority.inside import Inside
@@ -101,6 +102,12 @@ def _use_assertion(inside: Inside, operation: ops.UseAssertion) -> Caller:
         caller = access.caller_of(transaction, presented)
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
             raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
+        if operation.expires_at + ASSERTION_LEEWAY < transaction.now:
+            # The authority's clock is behind the ledger's, which has forgotten by now whether it was used.
+            raise UnauthenticatedError(
+                "the client's assertion has expired by the ledger's clock; nothing was done",
+                "set the authority's clock right",
+            )
         # By the client and not by the key, which may be registered twice.
         if not transaction.access.use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(

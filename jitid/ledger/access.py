@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+ASSERTION_LEEWAY = 300
+"""For so many seconds after a client's assertion has expired it is remembered that it was used."""
+
 
 class AccessState(StrEnum):
     """What an access credential is at a given time."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.identifier import access_id, parse_access_id
-from jitid.ledger.access import Access, AccessState, Presented
+from jitid.ledger.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.lifetime import check_times
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
@@ -20,7 +20,6 @@ _PRESENTED = f"""
                 THEN 1 ELSE 0 END, e.body
       FROM access a LEFT JOIN audit_event e ON e.seq = a.event"""
 _BEFORE = "a.event < (SELECT event FROM access WHERE uid = :after)"
-_LEEWAY = 300
 _LIVE = """a.ended_at IS NULL AND a.expires_at > :now
        AND (a.superseded_at IS NULL OR a.superseded_at > :now)"""
 
@@ -131,7 +130,7 @@ class SqlAccessChanges(SqlAccess):
     def use_assertion(self, client: str, jti: str, until: int) -> bool:
         """Remember that a client's assertion was used, until it expires; return False if it had been before."""
         # Whoever verifies assertions may take one a little after it has expired.
-        self._db.execute("DELETE FROM assertion WHERE until < :past", {"past": self._now - _LEEWAY})
+        self._db.execute("DELETE FROM assertion WHERE until < :past", {"past": self._now - ASSERTION_LEEWAY})
         done = self._db.execute(
             """INSERT INTO assertion (client, jti, until) VALUES (:client, :jti, :until)
                ON CONFLICT (client, jti) DO NOTHING""",

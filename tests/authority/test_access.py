@@ -403,6 +403,12 @@ def test_what_a_client_signed_counts_once(world: World) -> None:
     for jti, lifetime in (("", 300), ("j" * 257, 300), ("j3", DAY)):
         with pytest.raises(UnauthenticatedError):
             use(granted, jti, lifetime)
+    # By the clock of the ledger it has expired so long ago that its use is forgotten.
+    use(granted, "j5", 10)
+    world.clock.now += 311
+    use(granted, "j6")
+    with pytest.raises(UnauthenticatedError, match="has expired"):
+        use(granted, "j5", -301)
     world.authority.perform(ops.RevokeAccess(ids=(granted.access.id,)))
     with pytest.raises(UnauthenticatedError):
         use(granted, "j4")
