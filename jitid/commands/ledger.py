@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
 
+_LONGEST = 1024
+"""So many characters the place of a copy may have; no path or address needs more."""
+
 
 def copy(
     given: Globals,
@@ -35,6 +38,8 @@ def copy(
     given.expect(COPIED)
     if to is None:
         raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
+    if len(to) > _LONGEST:
+        raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
     config = given.config()
     wanted = Wanted(to, None if issuer is None else check_issuer(issuer), keys)
     shown = safe(place_text(to))
