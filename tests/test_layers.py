@@ -86,7 +86,7 @@ LAYERS = (
         "zones",
     },
     {"policy", "roster"},
-    {"credential", "task", "agent", "audit", "chains", "delegator", "process"},
+    {"credential", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
         "caller",
         "delegation",

@@ -123,4 +123,24 @@ _FIRST = (
     "CREATE INDEX live_pending ON credential (issued_at) WHERE ended_at IS NULL AND fingerprint IS NULL",
 )
 
-POSTGRES_STEPS: tuple[tuple[str, ...], ...] = (tuple(each.replace("{text}", _TEXT) for each in _FIRST),)
+_SECOND = (
+    "ALTER TABLE signing_key ADD COLUMN use {text} NOT NULL DEFAULT 'jws'",
+    "ALTER TABLE signing_key ADD COLUMN certificates BYTEA",
+    """CREATE TABLE outside (
+           credential BIGINT PRIMARY KEY, target {text} NOT NULL, template {text}, name {text} NOT NULL,
+           reference {text}, facts {text}, settlement {text}, attempts BIGINT NOT NULL, next_at BIGINT NOT NULL,
+           tried_at BIGINT, settled_at BIGINT, honoured_until BIGINT, proof {text}, event BIGINT)""",
+    "CREATE INDEX outside_open ON outside (next_at) WHERE settled_at IS NULL",
+    "CREATE INDEX outside_name ON outside (target, name)",
+    """CREATE TABLE part (
+           credential BIGINT NOT NULL, name {text} NOT NULL, fingerprint BYTEA NOT NULL,
+           PRIMARY KEY (credential, name))""",
+    "CREATE INDEX part_fingerprint ON part (substr(fingerprint, 1, 8))",
+    """CREATE TABLE status (
+           list BIGINT NOT NULL, place BIGINT NOT NULL, credential BIGINT NOT NULL, PRIMARY KEY (list, place))""",
+    "CREATE UNIQUE INDEX status_credential ON status (credential)",
+)
+
+POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND)
+)

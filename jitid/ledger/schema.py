@@ -149,6 +149,31 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                last BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (caller, key))""",
         "CREATE INDEX idempotency_at ON idempotency (at)",
     ),
+    (
+        # What a key is for; the certificates of an authority (DER, one after the other, its own first) go with it.
+        "ALTER TABLE signing_key ADD COLUMN use TEXT NOT NULL DEFAULT 'jws'",
+        "ALTER TABLE signing_key ADD COLUMN certificates BLOB",
+        # A credential that a target outside has made, or was to make. What it is called there derives from its jti. As
+        # long as it is not settled, something of it may be left there: whatever is dead here and not settled is to be
+        # ended there, so that no way to end a credential can forget it.
+        """CREATE TABLE outside (
+               credential INTEGER PRIMARY KEY REFERENCES credential, target TEXT NOT NULL, template TEXT,
+               name TEXT NOT NULL, reference TEXT, facts TEXT, settlement TEXT, attempts INTEGER NOT NULL,
+               next_at INTEGER NOT NULL, tried_at INTEGER, settled_at INTEGER, honoured_until INTEGER, proof TEXT,
+               event INTEGER)""",
+        "CREATE INDEX outside_open ON outside (next_at) WHERE settled_at IS NULL",
+        "CREATE INDEX outside_name ON outside (target, name)",
+        # The parts of a secret that has several; one of a single part has its fingerprint with the credential.
+        """CREATE TABLE part (
+               credential INTEGER NOT NULL REFERENCES credential, name TEXT NOT NULL, fingerprint BLOB NOT NULL,
+               PRIMARY KEY (credential, name))""",
+        "CREATE INDEX part_fingerprint ON part (substr(fingerprint, 1, 8))",
+        # Where in a Token Status List a token's state stands.
+        """CREATE TABLE status (
+               list INTEGER NOT NULL, place INTEGER NOT NULL, credential INTEGER NOT NULL REFERENCES credential,
+               PRIMARY KEY (list, place))""",
+        "CREATE UNIQUE INDEX status_credential ON status (credential)",
+    ),
 )
 
 LIVE_INDEXES = {

@@ -1,0 +1,48 @@
+"""What every kind of credential is that a target outside makes: a database, a cloud, a secrets engine, a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from jitid.secret import Secret
+from jitid.target import Existing, Made, Outcome, Probe, Record
+
+
+class Option(NamedTuple):
+    """One option that the table of a target, or of a template, may have."""
+
+    sort: str
+    """`text`, `texts` (a list), `table`, `count`, `duration`, `place` (a path) or `flag`."""
+    meaning: str
+    required: bool = False
+
+
+class OutsideIssuer(Protocol):
+    """Credentials of one kind at one target. Every call ends within the target's time limit, whatever it meets.
+
+    It raises StorageError where the target is out of reach, hangs, or gives no clear answer (nothing is known of what it
+    did); RefusedError where it refuses; ConfigurationError where the target's table cannot be meant.
+    """
+
+    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
+        """Make the credential of a record that is durable already, under the record's name.
+
+        `remember` keeps a reference durably in the ledger before this goes on: for what must be known to end it, and
+        cannot be derived from the name.
+        """
+
+    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+        """See to it that nothing is left of these at the target, and return what came of each, in their order.
+
+        Revoked, expired or never made: all end alike, and what is not there is done. It raises nothing for one of many.
+        """
+
+    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+        """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
+
+    def inventory(self) -> Iterator[Existing]:
+        """Yield all that exists at the target under names of ours, and what the kind knows of other standing secrets."""
+
+    def close(self) -> None:
+        """Let go of connections."""

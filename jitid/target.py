@@ -1,0 +1,114 @@
+"""A target: a place outside where credentials are made, as the configuration describes it, and what exists there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from jitid.secret import Secret
+
+
+class Target(NamedTuple):
+    """One table `[target.NAME]` of the configuration. Options never hold a secret: they name the file that does."""
+
+    name: str
+    kind: str
+    """Of the credentials that it makes."""
+    options: Mapping[str, Any]
+    """As TOML has them, checked by the kind; places are absolute."""
+    templates: Mapping[str, Mapping[str, Any]]
+    """By their names: what a credential made from one of them may do there."""
+
+
+class Record(NamedTuple):
+    """What the ledger has of a credential at a target: enough to find it there and to end it, without its secret.
+
+    Times are seconds since the epoch.
+    """
+
+    jti: str
+    id: str
+    kind: str
+    target: str
+    template: str | None
+    name: str
+    """What it is called there: it derives from the jti alone, so that it is found though the answer was lost."""
+    reference: str | None
+    """What the target calls it (a lease's id, an accessor), as far as that was remembered."""
+    agent: str
+    task: str
+    delegator: str
+    purpose: str | None
+    sensitivity: str
+    scopes: tuple[str, ...]
+    audiences: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+
+
+class Made(NamedTuple):
+    """A credential that a target has just made."""
+
+    secret: Secret
+    """In named parts; each has a fingerprint of its own in the ledger."""
+    reference: str | None = None
+    """What the target calls it."""
+    facts: Mapping[str, Any] = {}
+    """What the ledger keeps to show of it: never a secret."""
+
+
+class Life(StrEnum):
+    """Whether a target takes a credential."""
+
+    LIVE = "live"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+    """It could not be told, which never counts as dead."""
+
+
+class Probe(NamedTuple):
+    """What was seen of a credential at its target."""
+
+    life: Life
+    seen: str
+    """In a few words, as evidence: `role jitid_… does not exist`."""
+
+
+class Settlement(StrEnum):
+    """What has become of the wish that nothing of a credential is left at its target."""
+
+    DONE = "done"
+    """Confirmed by the target."""
+    UNSUPPORTED = "unsupported"
+    """The target cannot end it: it is honoured until its time is over."""
+    UNAVAILABLE = "unavailable"
+    """The target was out of reach, or gave no clear answer: to be tried again."""
+    STUCK = "stuck"
+    """The target refuses, and trying again will not help until somebody has looked."""
+
+
+class Outcome(NamedTuple):
+    """What came of ending a credential at its target."""
+
+    settlement: Settlement
+    proof: str
+    """What was seen, in a few words; never a secret."""
+    honoured_until: int | None = None
+    """Until when the target takes it all the same; seconds since the epoch."""
+
+
+class Existing(NamedTuple):
+    """One thing that exists at a target."""
+
+    name: str
+    """What it is called there."""
+    jti: str | None
+    """The credential of ours that its name stands for; None for what bears no name of ours."""
+    live: bool
+    """Whether the target takes it now."""
+    created_at: int | None = None
+    """Seconds since the epoch, as far as the target tells it."""
+    used_at: int | None = None
+    detail: str = ""
+    """What else the target tells of it, in a few words."""
