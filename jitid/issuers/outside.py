@@ -21,8 +21,8 @@ class Option(NamedTuple):
 class OutsideIssuer(Protocol):
     """Credentials of one kind at one target. Every call ends within the target's time limit, whatever it meets.
 
-    It raises StorageError where the target is out of reach, hangs, or gives no clear answer (nothing is known of what it
-    did); RefusedError where it refuses; ConfigurationError where the target's table cannot be meant.
+    It raises StorageError where the target is out of reach, hangs, or gives no clear answer (nothing is known of what
+    it did); RefusedError where it refuses; ConfigurationError where the target's table cannot be meant.
     """
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
@@ -42,7 +42,7 @@ class OutsideIssuer(Protocol):
         """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
 
     def inventory(self) -> Iterator[Existing]:
-        """Yield all that exists at the target under names of ours, and what the kind knows of other standing secrets."""
+        """Yield all that exists at the target under names of ours, and other standing secrets that the kind knows."""
 
     def close(self) -> None:
         """Let go of connections."""
