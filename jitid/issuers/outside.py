@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from jitid.secret import Secret
 from jitid.target import Existing, Made, Outcome, Probe, Record
@@ -23,6 +23,12 @@ class OutsideIssuer(Protocol):
 
     It raises StorageError where the target is out of reach, hangs, or gives no clear answer (nothing is known of what
     it did); RefusedError where it refuses; ConfigurationError where the target's table cannot be meant.
+    """
+
+    unseen: ClassVar[str | None] = None
+    """What of ours the target cannot list, in a few words; None where `inventory` names all that lives.
+
+    With it, that something is not named says nothing: it is neither gone nor clean.
     """
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
