@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.address import parse_address
+from jitid.address import parse_address
 from jitid.authority.bearer import DescriptorBearer, FileBearer
 from jitid.authority.remote import RemoteAuthority
 

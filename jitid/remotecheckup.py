@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from jitid import __version__, elsewhere
-from jitid.authority.address import parse_address
+from jitid.address import parse_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.authority.whoami import WhoAmI
 from jitid.config import Config

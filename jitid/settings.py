@@ -320,7 +320,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
             zone(name)
             return name
         case "authority":
-            from jitid.authority.address import parse_address
+            from jitid.address import parse_address
 
             return str(parse_address(_text(raw)))
         case "url":

@@ -75,6 +75,7 @@ LAYERS = (
         "ledger",
         "issuers",
         "keyring",
+        "channel",
         "oidc",
         "keysets",
         "assertion",
@@ -88,6 +89,7 @@ LAYERS = (
     {"policy", "roster"},
     {"credential", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
+        "address",
         "caller",
         "delegation",
         "scope",

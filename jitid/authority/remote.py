@@ -12,13 +12,13 @@ from jitid import strictjson
 from jitid.authority import codec, guarding, paging
 from jitid.authority import operations as ops
 from jitid.authority.access_operations import GrantAccess, RevokeAccess, RotateAccess
-from jitid.authority.channel import Answer, Channel, LostError, new_key
 from jitid.authority.extent import is_long
 from jitid.authority.operations import Operation, Result
 from jitid.authority.shapes import UnfitError
 from jitid.authority.shaping import shape_of
 from jitid.authority.token_operations import Exchange
 from jitid.authority.whoami import WhoAmI
+from jitid.channel import Answer, Channel, LostError, new_key
 from jitid.errors import (
     ConfigurationError,
     JitidError,
@@ -29,7 +29,7 @@ from jitid.errors import (
 )
 
 if TYPE_CHECKING:
-    from jitid.authority.address import Address
+    from jitid.address import Address
     from jitid.authority.bearer import Bearer
 
 _LONG = 900.0

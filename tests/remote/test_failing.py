@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jitid.authority import channel
+from jitid import channel
+from jitid.address import parse_address
 from jitid.authority import operations as ops
-from jitid.authority.address import parse_address
 from jitid.authority.bearer import FileBearer
 from jitid.authority.remote import RemoteAuthority
 from jitid.errors import (

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from jitid.address import parse_address
 from jitid.auditing import LogFilter
 from jitid.authority import operations as ops
 from jitid.authority import paging
-from jitid.authority.address import parse_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.ledger.records import Filter
 from jitid.secret import new_opaque

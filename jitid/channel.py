@@ -1,4 +1,4 @@
-"""A connection to an authority: HTTP/1.1 over TLS, loopback or a Unix socket, with an end to everything.
+"""A connection to a service: HTTP/1.1 over TLS, loopback or a Unix socket, with an end to everything.
 
 Nothing is taken from whoever cannot prove that they are the host of the address, and no redirection is followed.
 """
@@ -11,9 +11,9 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.address import Address
+from jitid.address import Address
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
 from jitid.text import quote
 
@@ -29,11 +29,38 @@ _FRESH = 2.0
 _PIECE = 1 << 16
 
 
+class Words(NamedTuple):
+    """What errors call the service and its settings."""
+
+    service: str
+    """With its article: `the authority`."""
+    elsewhere: str
+    """What to do where it sends its callers elsewhere."""
+    authorities: str
+    """What names the certificates that vouch for it."""
+    slow: str
+    """What to do where it does not answer in time."""
+    unreachable: str
+    """What to do where it is out of reach."""
+    large: str
+    """What to do where its answer is too large."""
+
+
+AUTHORITY = Words(
+    "the authority",
+    "write the address itself: --remote URL",
+    "the setting remote_ca",
+    "wait longer with --timeout, or try again",
+    "is the authority running there? see: jitid doctor",
+    "ask for less: --limit",
+)
+
+
 class LostError(StorageError):
     """The connection failed or broke."""
 
     def __init__(self, message: str, hint: str | None = None, *, sent: bool) -> None:
-        """`sent`: the authority may have seen the request, and done what it asks."""
+        """`sent`: the service may have seen the request, and done what it asks."""
         super().__init__(message, hint)
         self.sent = sent
 
@@ -44,6 +71,7 @@ class Answer:
     def __init__(self, response: http.client.HTTPResponse, channel: Channel) -> None:
         self._response = response
         self._channel = channel
+        self._service = channel.words.service
         self.status = response.status
         self.kind = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
 
@@ -51,17 +79,19 @@ class Answer:
         """Return a header of it."""
         return self._response.getheader(name)
 
-    def read(self) -> bytes:
-        """Return the whole body. Raises LostError."""
+    def read(self, most: int | None = None) -> bytes:
+        """Return the whole body, of so many bytes at most. Raises LostError."""
+        most = LARGEST if most is None else most
         pieces: list[bytes] = []
         size = 0
         with self._channel.watched(sent=True):
             while piece := self._response.read(_PIECE):
                 pieces.append(piece)
                 size += len(piece)
-                if size > LARGEST:
+                if size > most:
+                    self._channel.close()
                     raise StorageError(
-                        f"the authority's answer is larger than {LARGEST >> 20} MiB", "ask for less: --limit"
+                        f"{self._service}'s answer is larger than {most >> 20} MiB", self._channel.words.large
                     )
         return b"".join(pieces)
 
@@ -80,17 +110,18 @@ class Answer:
             rest += last
             if len(rest) > LONGEST_LINE:
                 raise StorageError(
-                    f"a line of the authority's answer is longer than {LONGEST_LINE >> 20} MiB"
+                    f"a line of {self._service}'s answer is longer than {LONGEST_LINE >> 20} MiB"
                 )
         if rest:
-            raise LostError("the authority's answer broke off in a line", sent=True)
+            raise LostError(f"{self._service}'s answer broke off in a line", sent=True)
 
 
 class Channel:
     """Makes one request after the other."""
 
-    def __init__(self, address: Address, authorities: str | None = None) -> None:
-        """Args: where, and a file of certificates (PEM) that vouch for the host instead of the system's."""
+    def __init__(self, address: Address, authorities: str | None = None, words: Words = AUTHORITY) -> None:
+        """Args: where, a file of certificates (PEM) that vouch for the host instead of the system's, and its words."""
+        self.words = words
         self._address = address
         self._authorities = authorities
         self._context: ssl.SSLContext | None = None
@@ -141,11 +172,11 @@ class Channel:
             self.close()
             raise ConfigurationError(
                 f"{self._address} sends its callers elsewhere, and no redirection is followed",
-                "write the address itself: --remote URL",
+                self.words.elsewhere,
             )
         if response.getheader("content-encoding") not in (None, "identity"):
             self.close()
-            raise StorageError("the authority's answer is in a coding that nobody asked for")
+            raise StorageError(f"{self.words.service}'s answer is in a coding that nobody asked for")
         return Answer(response, self)
 
     @property
@@ -215,7 +246,7 @@ class Channel:
                 reason = error.strerror or "it holds no certificate"
                 raise ConfigurationError(
                     f"the certificates in {quote(self._authorities or '', 200)} cannot be used: {reason.lower()}",
-                    "see the setting remote_ca",
+                    f"see {self.words.authorities}",
                 ) from None
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._context = context
@@ -229,7 +260,7 @@ class Channel:
                 f"whoever answers at {self._address} does not prove to be that: "
                 f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
                 "the certificate is wrong, or somebody stands between: nothing turns this check off; "
-                "name the authority's own certificates with the setting remote_ca",
+                f"name {self.words.service}'s own certificates with {self.words.authorities}",
             ) from None
         except ssl.SSLError as error:
             made.close()
@@ -259,16 +290,14 @@ class _Watch:
         channel.close()
         where = channel._address  # noqa: SLF001 - of this module
         if isinstance(error, TimeoutError):
-            raise LostError(
-                f"{where} did not answer in time", "wait longer with --timeout, or try again", sent=self._sent
-            ) from None
+            raise LostError(f"{where} did not answer in time", channel.words.slow, sent=self._sent) from None
         if isinstance(error, (OSError, http.client.HTTPException)):
             reason = getattr(error, "strerror", None) or _WORDS.get(type(error).__name__, "it broke off")
             raise LostError(
                 f"{where} cannot be reached: {reason.lower()}"
                 if not self._sent
                 else f"the connection to {where} failed: {reason.lower()}",
-                "is the authority running there? see: jitid doctor",
+                channel.words.unreachable,
                 sent=self._sent,
             ) from None
 
