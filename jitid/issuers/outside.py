@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
 from jitid.secret import Secret
@@ -46,6 +46,16 @@ class OutsideIssuer(Protocol):
 
     def probe(self, record: Record, secret: Secret | None = None) -> Probe:
         """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
+
+    def names_of(self, record: Record) -> tuple[str, ...]:
+        """Return the names that the inventory has for what is alive of a credential: its own, where it bears that."""
+        return (record.name,)
+
+    def expect(self, names: Collection[str]) -> None:
+        """Take the names that the ledger has (`names_of`) before `inventory` is asked.
+
+        Where names tell nothing, only what is not among them is looked at one by one.
+        """
 
     def inventory(self) -> Iterator[Existing]:
         """Yield all that exists at the target under names of ours, and other standing secrets that the kind knows."""
