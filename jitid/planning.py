@@ -103,6 +103,7 @@ def plan(
         "delegator": delegator,
         "proof": proof,
         "kind": request.kind,
+        "template": request.template,
         "sensitivity": sensitivity,
         "purpose": opened.purpose,
         "depth": depth or None,
@@ -201,6 +202,8 @@ def plan(
         f"[{','.join(request.details)}]" if request.details else None,
         now,
         now + lifetime,
+        request.template,
+        public_key=request.public_key,
     )
     facts |= granted(facts, decision, ttl, lifetime)
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)

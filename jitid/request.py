@@ -49,6 +49,10 @@ class IssueRequest(NamedTuple):
     copies: int = 1
     process: Process | None = None
     """What the identity is given to, and ends with."""
+    template: str | None = None
+    """What it is made from at its target: a template's name, or `TARGET/TEMPLATE`."""
+    public_key: str | None = None
+    """The key of whoever asks, for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
 
 
 class RenewRequest(NamedTuple):

@@ -10,6 +10,7 @@ from jitid import strictjson
 from jitid.credential import Kind
 from jitid.errors import UsageError
 from jitid.identifier import parse_access_id, parse_id
+from jitid.issuers.protocol import MAX_PUBLIC_KEY
 from jitid.lifetime import MAX_DURATION
 from jitid.name import MAX_NAME, check_audience, check_delegator, check_name
 from jitid.scope import MAX_LENGTH, parse_scope
@@ -187,6 +188,8 @@ AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"
 SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
 ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
 ACCESS = Form(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
+TEMPLATE = name("template")
+PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 SENSITIVITY = among(*SENSITIVITIES)
 REASON = kept_text(LONG, "the reason")
 FILTER = text(256, "what is asked for")

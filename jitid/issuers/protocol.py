@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from jitid.secret import Secret
+
+MAX_PUBLIC_KEY = 16_384
+"""Characters of the text of a public key: the longest RSA keys have a tenth of it."""
 
 
 class Draft(NamedTuple):
@@ -29,6 +32,12 @@ class Draft(NamedTuple):
     """Canonical JSON text of `authorization_details` (RFC 9396)."""
     issued_at: int
     expires_at: int
+    template: str | None = None
+    """What it is made from, as it was asked for."""
+    options: Mapping[str, Any] = {}
+    """The table of that template; empty without one."""
+    public_key: str | None = None
+    """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
 
 
 class Ids(NamedTuple):
