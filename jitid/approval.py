@@ -54,7 +54,7 @@ def exact(
         # Whoever the directory does not know yet may turn out to be the approver.
         "subject": None if asked.standing.known else request.proved_subject,
         "task": asked.task,
-        "template": request.template,
+        "template": asked.template or None,
         "ttl": asked.lifetime,
     }
     return strictjson.dumps({name: value for name, value in told.items() if value is not None}).encode()

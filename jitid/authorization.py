@@ -278,6 +278,7 @@ class _Judge:
             self._now,
             governance.standing_of(self._entry(credential)),
             self._terms.zone,
+            template=credential.template or "",
         )
 
     def _decided(

@@ -5,14 +5,82 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from jitid.errors import UsageError
 from jitid.process import Process
+from jitid.text import quote
 
 
 class Kind(StrEnum):
-    """The kinds of credential; each is made by one file of `issuers/`."""
+    """The sorts of credential; each is made by one file of `issuers/`."""
 
     JWT = "jwt"
     OPAQUE = "opaque"
+    EXEC = "exec"
+    """Made by a program of the user's: a kind is `exec:NAME`, of the target that says which one."""
+
+
+OUTSIDE = frozenset({Kind.EXEC})
+"""Those that a target outside makes, and must end."""
+
+_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST = 64
+
+
+class KindWanted(NamedTuple):
+    """A kind as it is asked for."""
+
+    kind: str
+    """As the ledger keeps it: `jwt`, `exec:vault`."""
+    template: str | None
+    """The name of a template of a target, or `TARGET/TEMPLATE`."""
+
+
+def sort_of(kind: str) -> Kind:
+    """Return the sort of a kind as the ledger keeps it. Raise UsageError for what is none."""
+    text, colon, name = kind.partition(":")
+    if (
+        text not in _SORTS
+        or (colon == ":") is not (text == Kind.EXEC)
+        or (colon and not is_target_name(name))
+    ):
+        raise UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(_WRITTEN)}")
+    return Kind(text)
+
+
+_SORTS = frozenset(kind.value for kind in Kind)
+_WRITTEN = tuple("exec:NAME" if kind is Kind.EXEC else kind.value for kind in Kind)
+
+
+def is_outside(kind: str) -> bool:
+    """Tell whether credentials of a kind, as the ledger keeps it, are made by a target outside."""
+    return kind.partition(":")[0] in OUTSIDE
+
+
+def parse_kind(text: str) -> KindWanted:
+    """Return a kind from `KIND`, `KIND:TEMPLATE` or `KIND:TARGET/TEMPLATE`; `exec:NAME` is a kind by itself.
+
+    Raises UsageError.
+    """
+    sort, _, rest = text.partition(":")
+    kind, template = sort, rest
+    if sort == Kind.EXEC:
+        name, _, template = rest.partition(":")
+        kind = f"{sort}:{name}"
+    sort_of(kind)
+    if text.count(":") == kind.count(":"):
+        return KindWanted(kind, None)
+    target, slash, own = template.rpartition("/")
+    if not is_target_name(own) or (slash and not is_target_name(target)):
+        raise UsageError(
+            f"{quote(text)} names no template",
+            "write KIND:TEMPLATE, or KIND:TARGET/TEMPLATE where two targets have it",
+        )
+    return KindWanted(kind, template)
+
+
+def is_target_name(text: str) -> bool:
+    """Tell whether a target or a template can have that name: letters, digits, dots, lines, 64 at most."""
+    return 0 < len(text) <= _LONGEST and _NAME.issuperset(text) and text[0] not in ".-"
 
 
 class State(StrEnum):
@@ -74,6 +142,8 @@ class Credential(NamedTuple):
     """The process that the identity was given to, if it is bound to one."""
     delegator_state: str = "unverified"
     """What the directory says of the delegator now: `known`, `disabled`, or `unverified` if it has no such one."""
+    template: str | None = None
+    """What it was made from: `TARGET/TEMPLATE`."""
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

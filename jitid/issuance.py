@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import audit, planning
-from jitid.credential import Kind
+from jitid.credential import Kind, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, identity_id
 from jitid.issuers.protocol import Draft, Ids, Minted
@@ -222,7 +222,7 @@ def _settle(
     beside: int = 0,
 ) -> Settled:
     plan = planning.plan(snapshot, names, request, terms, beside)
-    mint = mint_for(Kind(request.kind), terms.algorithm_for(plan.draft.audiences))
+    mint = mint_for(sort_of(request.kind), terms.algorithm_for(plan.draft.audiences))
     raw = new_ids(request.copies)
     return Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])
 
@@ -281,6 +281,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.task.key,
                     delegator,
                     one.plan.recurring,
+                    draft.template,
                 )
             )
         digest = audit.issued_digest(

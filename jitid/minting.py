@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple, assert_never
 
 from jitid.credential import Kind
-from jitid.errors import IntegrityError, JitidError
+from jitid.errors import IntegrityError, JitidError, UsageError
 from jitid.identifier import new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
@@ -66,6 +66,10 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             from jitid.issuers.opaque import OpaqueIssuer
 
             return Mint(OpaqueIssuer(), None)
+        case Kind.EXEC:
+            raise UsageError(
+                "no target makes credentials of that kind", "the configuration names targets: [target.NAME]"
+            )
         case _:
             assert_never(kind)
 

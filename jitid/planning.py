@@ -161,6 +161,7 @@ def plan(
         now if as_of is None else as_of,
         standing,
         terms.zone,
+        template=request.template or "",
     )
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.agent import Agent, AgentState
-from jitid.credential import Kind
 from jitid.delegator import Delegator
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.past import Past
@@ -191,7 +190,7 @@ def need_of(past: Past, usual: Sequence[str]) -> Need:
         gathered(normalise(Scope(scope) for scope in scopes)),
         reported,
         () if past.audiences <= set(usual) else tuple(sorted(past.audiences)),
-        tuple(kind.value for kind in Kind if kind.value in past.kinds),
+        tuple(sorted(past.kinds)),
         _whole_minutes(past.longest),
         # With no more than that, the next run is refused while the last ones live.
         max(past.concurrency, 1) + 1,

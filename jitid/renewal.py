@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid import audit, governance, introspection, narrowing, planning
-from jitid.credential import Credential, Kind, State
+from jitid.credential import Credential, Kind, State, sort_of
 from jitid.delegation import Grant
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, parse_id
@@ -54,12 +54,14 @@ def renew(
     task = transaction.find_task(predecessor.task)
     assert task is not None
     renewal = _plan(transaction, names, predecessor, lineage, task, request, terms)
-    draft, kind = renewal.draft, Kind(predecessor.kind)
+    draft, kind = renewal.draft, sort_of(predecessor.kind)
     key = usable_key(transaction, keyring, terms.algorithm_for(draft.audiences)) if kind is Kind.JWT else None
     ((_, jti),) = new_ids(1)
     ids = Ids(predecessor.id, credential_id(jti))
     ((secret, print_, claims_hash),) = mint_of(kind, keyring, key).issuer.mint([Order(draft, [ids])])
-    replaced = transaction.supersede(predecessor.identity_key, kind.value, draft.issued_at + terms.overlap)
+    replaced = transaction.supersede(
+        predecessor.identity_key, predecessor.kind, draft.issued_at + terms.overlap
+    )
     before = {credential_id(raw): earlier for raw, _, earlier in replaced if earlier is not None}
     transaction.add(
         [],
@@ -68,7 +70,7 @@ def renew(
                 transaction.next_keys()[1],
                 jti,
                 predecessor.identity_key,
-                kind.value,
+                predecessor.kind,
                 " ".join(draft.scopes),
                 transaction.term(" ".join(draft.audiences)),
                 draft.details,
@@ -81,6 +83,7 @@ def renew(
                 task.key,
                 transaction.term(draft.delegator),
                 renewal.recurring,
+                predecessor.template,
             )
         ],
     )
@@ -104,7 +107,7 @@ def renew(
         predecessor.delegator_state,
         predecessor.parent,
         draft.depth,
-        kind.value,
+        predecessor.kind,
         draft.sensitivity,
         draft.scopes,
         draft.audiences,
@@ -180,6 +183,7 @@ def _plan(
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,
         "kind": predecessor.kind,
+        "template": predecessor.template,
         "sensitivity": predecessor.sensitivity,
         "judged": None if judged == predecessor.sensitivity else judged,
         "purpose": task.purpose,
@@ -237,6 +241,7 @@ def _plan(
             now,
             standing,
             terms.zone,
+            template=predecessor.template or "",
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),

@@ -100,6 +100,7 @@ def request_of(document: Mapping[str, Any], issuer: str) -> PolicyRequest:
         document["at"],
         read_standing(document.get("standing")),
         load(document["zone"]) if "zone" in document else None,
+        template=document.get("template", ""),
     )
 
 
@@ -226,5 +227,6 @@ def _held(snapshot: Snapshot, one: Credential, zone: tzinfo | None, *, whole: bo
         one.expires_at - one.issued_at,
         one.issued_at,
         zone=zone,
+        template=one.template or "",
     )
     return asked._replace(standing=standing_of(snapshot.entry(one.delegator, one.agent))) if whole else asked

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import strictjson
-from jitid.credential import Kind
+from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.identifier import parse_access_id, parse_id
 from jitid.issuers.protocol import MAX_PUBLIC_KEY
@@ -150,6 +150,11 @@ def _id(value: str) -> str:
     return value
 
 
+def _kind(value: str) -> str:
+    sort_of(value)
+    return value
+
+
 def _access(value: str) -> str:
     parse_access_id(value)
     return value
@@ -180,7 +185,14 @@ def _external(value: str) -> str:
 
 
 _NAMED = {"minLength": 1, "maxLength": 2 * MAX_NAME}
-TASK, AGENT, KIND = name("task"), name("agent"), among(*(kind.value for kind in Kind))
+TASK, AGENT = name("task"), name("agent")
+KIND = Form(
+    _kind,
+    {
+        "maxLength": 69,
+        "pattern": f"^({'|'.join(one for one in Kind if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
+    },
+)
 DELEGATOR = Form(check_delegator, _NAMED)
 PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Form(_group, _NAMED)
 EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})

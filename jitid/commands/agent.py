@@ -8,7 +8,7 @@ from jitid.authority import agent_operations as ops
 from jitid.commands import agentrows, revoke, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.credential import Kind
+from jitid.credential import sort_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
@@ -293,8 +293,7 @@ def _stated(
         raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
-        if text not in tuple(Kind):
-            raise UsageError(f"{quote(text)} is no kind of credential", f"choose one of: {', '.join(Kind)}")
+        sort_of(text)
     return Stated(
         None if owner is None else _delegator(owner),
         purpose,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import ListCredentials
 from jitid.commands import rows
 from jitid.commands.globals import Globals
-from jitid.credential import Kind, State
+from jitid.credential import State, sort_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
@@ -62,12 +62,14 @@ def list_(
     """
     # What changes by the second is for eyes, and for who asks for it by name.
     given.expect((*rows.CREDENTIAL, "left"))
+    if kind is not None:
+        sort_of(kind)
     _one_of(process, tuple(each.value for each in Liveness), "state of a process")
     chosen = Filter(
         task=None if task is None else check_name(task, "task"),
         agent=None if agent is None else check_name(agent, "agent"),
         delegator=None if delegator is None else check_delegator(delegator),
-        kind=_one_of(kind, tuple(each.value for each in Kind), "kind"),
+        kind=kind,
         sensitivity=_one_of(sensitivity, SENSITIVITIES, "sensitivity"),
         delegator_proof=_one_of(proof, PROOFS, "proof"),
         scope=None if scope is None else parse_scope(scope),

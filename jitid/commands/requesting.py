@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import Kind
+from jitid.credential import Kind, sort_of
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_moment
@@ -87,8 +87,7 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
             f"{quote(sensitivity)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}"
         )
     kind = stated["kind"] or Kind.JWT.value
-    if kind not in [known.value for known in Kind]:
-        raise UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(Kind)}")
+    sort_of(kind)
     purpose = stated["purpose"]
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")

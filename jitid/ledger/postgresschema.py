@@ -126,8 +126,9 @@ _FIRST = (
 _SECOND = (
     "ALTER TABLE signing_key ADD COLUMN use {text} NOT NULL DEFAULT 'jws'",
     "ALTER TABLE signing_key ADD COLUMN certificates BYTEA",
+    "ALTER TABLE credential ADD COLUMN template {text}",
     """CREATE TABLE outside (
-           credential BIGINT PRIMARY KEY, target {text} NOT NULL, template {text}, name {text} NOT NULL,
+           credential BIGINT PRIMARY KEY, target {text} NOT NULL, name {text} NOT NULL,
            reference {text}, facts {text}, settlement {text}, attempts BIGINT NOT NULL, next_at BIGINT NOT NULL,
            tried_at BIGINT, settled_at BIGINT, honoured_until BIGINT, proof {text}, event BIGINT)""",
     "CREATE INDEX outside_open ON outside (next_at) WHERE settled_at IS NULL",

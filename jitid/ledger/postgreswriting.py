@@ -62,6 +62,7 @@ _CREDENTIAL = (
     "task",
     "delegator",
     "recurring",
+    "template",
 )
 
 
@@ -69,7 +70,7 @@ _INT, _BYTES, _TEXT = "int8", "bytea", "text"
 _IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT)
 _CREDENTIAL_TYPES = (
     *(_INT, _BYTES, _INT, _TEXT, _TEXT, _INT, _TEXT, _INT, _INT, _BYTES, _BYTES),
-    *(_INT, _INT, _INT, _INT, _INT),
+    *(_INT, _INT, _INT, _INT, _INT, _TEXT),
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(_CREDENTIAL)}) VALUES ({', '.join('?' * len(_CREDENTIAL))})"

@@ -70,6 +70,8 @@ class CredentialRow(NamedTuple):
     delegator: int
     recurring: int | None = None
     """The record of a registered agent."""
+    template: str | None = None
+    """What it is made from: `TARGET/TEMPLATE`."""
 
 
 class SigningKey(NamedTuple):

@@ -153,11 +153,13 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # What a key is for; the certificates of an authority (DER, one after the other, its own first) go with it.
         "ALTER TABLE signing_key ADD COLUMN use TEXT NOT NULL DEFAULT 'jws'",
         "ALTER TABLE signing_key ADD COLUMN certificates BLOB",
+        # What it was made from: TARGET/TEMPLATE.
+        "ALTER TABLE credential ADD COLUMN template TEXT",
         # A credential that a target outside has made, or was to make. What it is called there derives from its jti. As
         # long as it is not settled, something of it may be left there: whatever is dead here and not settled is to be
         # ended there, so that no way to end a credential can forget it.
         """CREATE TABLE outside (
-               credential INTEGER PRIMARY KEY REFERENCES credential, target TEXT NOT NULL, template TEXT,
+               credential INTEGER PRIMARY KEY REFERENCES credential, target TEXT NOT NULL,
                name TEXT NOT NULL, reference TEXT, facts TEXT, settlement TEXT, attempts INTEGER NOT NULL,
                next_at INTEGER NOT NULL, tried_at INTEGER, settled_at INTEGER, honoured_until INTEGER, proof TEXT,
                event INTEGER)""",

@@ -246,6 +246,7 @@ REQUEST: Mapping[str, type] = {
     "purpose": str,
     "sensitivity": str,
     "kind": str,
+    "template": str,
     "depth": int,
     "scopes": list,
     "audiences": list,
@@ -332,6 +333,7 @@ class _Request:
                 "sensitivity", lambda text: _one_of(text, SENSITIVITIES, "sensitivity"), "moderate"
             ),
             kind=member("kind", lambda text: check_name(text, "kind"), "jwt"),
+            template=table.get("template", ""),
             depth=depth,
             scopes=member("scopes", lambda texts: normalise(tuple(map(parse_scope, texts))), ()),
             audiences=member(

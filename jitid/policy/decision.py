@@ -62,6 +62,8 @@ class PolicyRequest(NamedTuple):
     """What the credential is used for (`authorize`); empty for an issue."""
     used: str = "{}"
     """What an enforcement point says of the use: a JSON object as text."""
+    template: str = ""
+    """What the credential is made from: `TARGET/TEMPLATE`; empty without one."""
 
 
 class Looks(NamedTuple):

@@ -37,6 +37,7 @@ FACTS: Mapping[str, Callable[[PolicyRequest], object]] = {
     "has_purpose": lambda request: has_purpose(request),
     "sensitivity": lambda request: request.sensitivity,
     "kind": lambda request: request.kind,
+    "template": lambda request: request.template,
     "depth": lambda request: request.depth,
     "lifetime": lambda request: request.lifetime,
     "audiences": lambda request: tuple(request.audiences),

@@ -12,18 +12,21 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from jitid.credential import Kind
 from jitid.policy.classes import KINDS
 from jitid.policy.decision import PROOFS, SENSITIVITIES
 from jitid.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
+_PROGRAM = "exec:NAME"
+_KINDS = tuple(_PROGRAM if kind is Kind.EXEC else kind.value for kind in Kind)
 WORDS: Mapping[str, tuple[str, ...]] = {
     "context.sensitivity": SENSITIVITIES,
     "resource.sensitivity": SENSITIVITIES,
     "context.delegator_proof": PROOFS,
     "context.delegator_kind": _DELEGATOR_KINDS,
     "context.delegator.kind": _DELEGATOR_KINDS,
-    "context.kind": ("jwt", "opaque"),
+    "context.kind": _KINDS,
 }
 """What a text can be, by what is asked for."""
 RANGES: Mapping[str, tuple[int, int | None]] = {
@@ -193,6 +196,11 @@ def _possible(subject: str, tests: Sequence[_Test]) -> bool:
         return False
     if not all(isinstance(value, str) for value in values):
         return True
+    if subject == "context.kind" and any(
+        _like(test, str(value), _PROGRAM) for test in tests for value in test.values
+    ):
+        # The names of programs are the user's own.
+        return True
     if subject in WORDS:
         return any(_hold(tests, word) for word in WORDS[subject])
     known = [set(test.values) for test in tests if test.operator in ("==", "in")]
@@ -255,6 +263,10 @@ _EACH = ("==", "!=", "in", "not in")
 
 
 def _like(test: _Test, value: str, word: str) -> bool:
+    if word == _PROGRAM:
+        # Whatever the name: what begins as these do, or ends otherwise behind a `*`, may be one.
+        begin = value.partition("*")[0] if test.operator == "like" else value
+        return begin.startswith("exec:") or (test.operator == "like" and _is_begin(begin, "exec:", value))
     return fnmatchcase(word, value) if test.operator == "like" else value == word
 
 

@@ -51,6 +51,7 @@ def nearest_request(
         ("standing", {"delegator_known", "delegator"}, _known(request)),
         ("audiences", {"audiences"}, _audiences(request)),
         ("kind", {"kind"}, _kind(request)),
+        ("template", {"template"}, _template(request)),
         ("sensitivity", {"sensitivity"}, _sensitivity(request)),
         ("depth", {"depth"}, _depth(request)),
         ("now", {"now", "hour", "minute", "weekday"}, _later(request)),
@@ -153,6 +154,11 @@ def _kind(request: PolicyRequest) -> Iterator[_Change]:
     for kind in ("jwt", "opaque"):
         if kind != request.kind:
             yield _set(f"with --kind {kind}", kind=kind)
+
+
+def _template(request: PolicyRequest) -> Iterator[_Change]:
+    if request.template:
+        yield _set("without a template", template="")
 
 
 def _sensitivity(request: PolicyRequest) -> Iterator[_Change]:

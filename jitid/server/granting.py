@@ -10,7 +10,7 @@ from jitid.authority.actors import own_agent
 from jitid.authority.exchanging import new_task
 from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
-from jitid.credential import Kind
+from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.lifetime import parse_duration
 from jitid.name import check_audience, check_name
@@ -145,8 +145,7 @@ def _request(form: Form) -> IssueRequest:
         raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
-    if kind not in [one.value for one in Kind]:
-        raise OAuthError("invalid_request", f"the kinds are {', '.join(Kind)}")
+    _checked("invalid_request", lambda: sort_of(kind))
     if narrower not in (None, "true", "false"):
         raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
     return IssueRequest(

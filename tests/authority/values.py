@@ -48,6 +48,7 @@ _BY_FORM = {
     id(common.ALIAS): _PEOPLE,
     id(common.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
     id(common.RULE): st.sampled_from(NAMES),
+    id(common.KIND): st.sampled_from(["jwt", "opaque", "exec:vault"]),
     id(forms.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
     id(forms.BY_FIELD["Source.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
     id(forms.BY_FIELD["Process.boot"]): st.uuids().map(str),

@@ -47,6 +47,14 @@ _UNDONE = {
         "DROP TABLE access",
         "DROP TABLE chain",
     ),
+    6: (
+        "DROP TABLE status",
+        "DROP TABLE part",
+        "DROP TABLE outside",
+        "ALTER TABLE credential DROP COLUMN template",
+        "ALTER TABLE signing_key DROP COLUMN certificates",
+        "ALTER TABLE signing_key DROP COLUMN use",
+    ),
 }
 
 
@@ -98,7 +106,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         with world.ledger.read() as snapshot:
             before = list(snapshot.ask("SELECT * FROM honoured", {}))
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
-    edit(path, *_UNDONE[5], *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
+    edit(path, *_UNDONE[6], *_UNDONE[5], *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
 

@@ -62,6 +62,7 @@ task = "T"
 purpose = "why"
 sensitivity = "high"
 kind = "opaque"
+template = "db/reader"
 depth = 2
 audiences = ["urn:a", "urn:b"]
 at = "2026-11-24T10:00:00+01:00"
@@ -84,6 +85,7 @@ rules = ["r"]
     )
     assert asked.standing == Standing(True, ("a", "z"), "user:boss", True, "user:own")
     assert (asked.purpose, asked.sensitivity, asked.kind, asked.depth) == ("why", "high", "opaque", 2)
+    assert asked.template == "db/reader"
     assert (asked.scopes, asked.audiences, asked.lifetime) == (("a:b",), ("urn:a", "urn:b"), 300)
     assert (asked.now, str(asked.zone)) == (1_795_510_800, "Europe/Berlin")
     assert (asked.action, asked.used) == ("a:b", '{"ip":"x","nested":{"n":1}}')

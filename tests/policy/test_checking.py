@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.credential import Kind
+from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.name import check_delegator
 from jitid.policy.cedar import Policy
@@ -305,6 +305,9 @@ IMPOSSIBLE = [
     ('resource.sensitivity != ^"High"', "is never `High`"),
     ('context.kind like "j*"', None),
     ('context.kind like ^"JWT*"', "is never `JWT*`"),
+    ('context.kind == "exec:vault" || context.kind like "exec:*"', None),
+    ('context.kind != "jwt" && context.kind like "exec:v*"', None),
+    ('context.kind == ^"exec"', "is never `exec`"),
     ('context.delegator_proof == ^"none"', "it is asserted, os-user, credential, parent or oidc"),
     ('^"human" == context.delegator.kind', "it is user, system or agent"),
     ("context.weekday == ^0", "`context.weekday` is never 0: it is from 1 to 7"),
@@ -325,7 +328,7 @@ IMPOSSIBLE = [
     ),
     ("context.^hour == 3 && [1, 2].contains(context.hour)", "exclude each other"),
     ('context.^kind == "jwt" && context.depth == 1 && context.kind == "opaque"', "exclude each other"),
-    ('context.^kind != "jwt" && context.kind != "opaque"', "exclude each other"),
+    ('context.^kind != "jwt" && context.kind == "jwt"', "exclude each other"),
     ('context.^agent == "a" && context.agent == "b"', "exclude each other"),
     ("!(context.^hour < 9 && context.hour >= 9)", "exclude each other"),
     (
@@ -457,7 +460,10 @@ def test_a_hostile_text_is_harmless_to_read() -> None:
 
 
 def test_what_a_fact_can_be_is_what_requests_have() -> None:
-    assert WORDS["context.kind"] == tuple(kind.value for kind in Kind) == KINDS
+    for word, one in zip(WORDS["context.kind"], Kind, strict=True):
+        assert word == ("exec:NAME" if one is Kind.EXEC else one)
+        assert sort_of(word) is one
+    assert set(KINDS) < set(WORDS["context.kind"])
     for kind in WORDS["context.delegator_kind"]:
         assert check_delegator(f"{kind}:x") == f"{kind}:x"
     with pytest.raises(UsageError):

@@ -195,6 +195,7 @@ def test_the_digest_names_files_and_texts() -> None:
         ("has_purpose", "true"),
         ("sensitivity", '"moderate"'),
         ("kind", '"jwt"'),
+        ("template", '""'),
         ("depth", "0"),
         ("lifetime", "900"),
         ("audiences", '["urn:jitid:test"]'),
