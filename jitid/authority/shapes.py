@@ -155,32 +155,6 @@ def _value_of(member: Any) -> Any:
     return member.value if isinstance(member, Enum) else member
 
 
-class Concealed:
-    """A secret of one part, as its text: it goes in bodies alone."""
-
-    def __init__(self, most: int, *, visible: bool) -> None:
-        """`visible`: nothing but visible ASCII is taken: what comes in an answer goes to somebody's terminal."""
-        self._most = most
-        self._visible = visible
-
-    def encode(self, value: Any) -> str:
-        text: str = value.reveal()
-        return text
-
-    def decode(self, raw: Any) -> Any:
-        from jitid.secret import Secret
-
-        if type(raw) is not str or not raw.strip() or len(raw) > self._most:
-            raise UnfitError(f"a token of at most {self._most} characters is wanted")
-        if self._visible and not all("!" <= character <= "~" for character in raw):
-            raise UnfitError("a token of visible ASCII is wanted")
-        return Secret.single(raw)
-
-    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
-        # The format tells tools to hide it (OpenAPI 3.1, section 4.4).
-        return {"type": "string", "format": "password", "minLength": 1, "maxLength": self._most}
-
-
 class Absent:
     """What says by its absence that nothing is said: it is the default of its field, and never sent."""
 

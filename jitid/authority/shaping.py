@@ -11,6 +11,7 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 
 from jitid.authority import forms
 from jitid.authority.annotations import fields_of
+from jitid.authority.concealed import Given, Presented
 from jitid.authority.form import MOST_ITEMS
 from jitid.authority.operations import Operation
 from jitid.authority.records import FindsShape, KnownShape, Record, Tagged, ZoneShape
@@ -19,7 +20,6 @@ from jitid.authority.shapes import (
     Anything,
     Array,
     Choice,
-    Concealed,
     Formed,
     Octets,
     OneOf,
@@ -31,9 +31,6 @@ from jitid.authority.shapes import (
 
 # Types have no common type.
 # ruff: noqa: ANN401
-
-_TOKEN = 32_768
-"""So many characters are taken as a token: more than any has, so that whoever parses one says what is wrong with it."""
 
 _OURS: Mapping[tuple[str, str], Callable[[], Shape]] = {
     ("jitid.searching", "Finds"): FindsShape,
@@ -90,8 +87,7 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> Shape
     if isinstance(kind, type) and issubclass(kind, Enum):
         return Choice(kind)
     if (kind.__module__, kind.__name__) == ("jitid.secret", "Secret"):
-        # What is no token in a request, whoever looks at it says.
-        return Concealed(_TOKEN, visible=not request)
+        return Presented() if request else Given()
     ours = _OURS.get((kind.__module__, kind.__name__))
     return ours() if ours else record_of(kind, request=request)
 

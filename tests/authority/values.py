@@ -29,6 +29,10 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.integers(-_BIG, _BIG)
 SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
+_LINES = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.just("\n"), min_size=1, max_size=12
+)
+_PARTS = st.dictionaries(VISIBLE, _LINES, min_size=1, max_size=3).map(Secret)
 _WORDS = st.text("abcdefghijkl0123456789", min_size=1, max_size=8)
 _IDS = st.builds(
     lambda raw, jti: credential_id(raw) if jti else identity_id(raw),
@@ -112,7 +116,7 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
         int: NUMBERS,
         bool: st.booleans(),
         bytes: st.binary(max_size=8),
-        Secret: (SECRETS if request else VISIBLE).map(Secret.single),
+        Secret: SECRETS.map(Secret.single) if request else VISIBLE.map(Secret.single) | _PARTS,
         Finds: _finds(),
         Known: st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, _BIG)), max_size=3).map(Known),
     }
@@ -184,7 +188,7 @@ def _finds(draw: st.DrawFn) -> Finds:
 def told(value: Any) -> Any:
     """Return a value with its secrets revealed, so that it can be compared."""
     if isinstance(value, Secret):
-        return "secret", value.reveal()
+        return "secret", {name: value.reveal(name) for name in value.names}
     if isinstance(value, Finds):
         return "finds", value.pack()
     if isinstance(value, Known):
