@@ -51,11 +51,12 @@ class OutsideIssuer(Protocol):
         """Return the names that the inventory has for what is alive of a credential: its own, where it bears that."""
         return (record.name,)
 
-    def expect(self, names: Collection[str]) -> None:
+    def expect(self, names: Collection[str]) -> None:  # noqa: ARG002 - most inventories tell by the names alone
         """Take the names that the ledger has (`names_of`) before `inventory` is asked.
 
         Where names tell nothing, only what is not among them is looked at one by one.
         """
+        return
 
     def inventory(self) -> Iterator[Existing]:
         """Yield all that exists at the target under names of ours, and other standing secrets that the kind knows."""

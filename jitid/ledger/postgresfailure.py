@@ -137,10 +137,10 @@ def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
             "check user and password; a password may stand in ~/.pgpass (0600) or in PGPASSFILE",
         )
     if "invalid" in text and ("sslmode" in text or "option" in text or "service" in text):
-        return ConfigurationError(f"the address of the ledger cannot be used: {text}")
+        return ConfigurationError(f"the address of the database cannot be used: {text}")
     if _MISSING.search(text):
         return ConfigurationError(
-            f"the address of the ledger names what is not here: {text}", "nothing was sent to the database"
+            f"the address of the database names what is not here: {text}", "nothing was sent to the database"
         )
     if _IMPOSTOR.search(text):
         # Not a matter of trying again: somebody else answers there, or the certificate is out of order.

@@ -1,0 +1,283 @@
+"""Ends roles of PostgreSQL, many at once: locked, thrown out, emptied in every database, and dropped."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from jitid.errors import ConfigurationError, JitidError, RefusedError
+from jitid.issuers.postgresserver import Call, Database, said
+from jitid.target import Outcome, Settlement
+from jitid.text import quote, safe
+
+_BATCH = 200
+"""So many roles are changed in one transaction. Each change of what many of them have a right to leaves a version of it
+that the next has to step over, and each takes its place in the server's table of locks."""
+_PAUSE = 0.02
+"""Seconds between two looks at what a server has been told to do."""
+
+_ROLES = "SELECT rolname, oid, shobj_description(oid, 'pg_authid'), rolcanlogin FROM pg_roles WHERE rolname = ANY(%s)"
+_MAKERS = """SELECT pid FROM pg_stat_activity
+     WHERE application_name = ANY(%s) AND usename = session_user AND pid <> pg_backend_pid()"""
+_SESSIONS = "SELECT pid, usesysid FROM pg_stat_activity WHERE usesysid = ANY(%s::oid[])"
+_TERMINATE = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid"
+_PREPARED = "SELECT owner, gid, database FROM pg_prepared_xacts WHERE owner = ANY(%s) ORDER BY prepared"
+_HELD = """SELECT d.refobjid, coalesce(b.datname, ''), coalesce(b.datallowconn, true)
+      FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
+     WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = ANY(%s::oid[]) GROUP BY 1, 2, 3"""
+_DEFINERS = "SELECT oid::regprocedure::text FROM pg_proc WHERE prosecdef AND proowner = ANY(%s::oid[])"
+_SUPERUSERS = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname = ANY(%s)"
+_AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+
+
+class Wanted(NamedTuple):
+    """A role that is to be gone."""
+
+    name: str
+    is_ours: Callable[[str | None], bool]
+    """Whether a role of that name with that comment is the one that is meant."""
+    heir: str | None
+    """Who gets what it owns; without one that is dropped."""
+
+
+class _Role(NamedTuple):
+    name: str
+    oid: int
+    heir: str | None
+    locked: bool
+
+
+def end(call: Call, wanted: Sequence[Wanted]) -> list[Outcome]:
+    """Return what came of each role, in their order; nothing is raised, also if the server is lost in between."""
+    ending = _Ending(call, wanted)
+    try:
+        ending.run()
+    except JitidError as error:
+        for each in wanted:
+            ending.outcomes.setdefault(each.name, Outcome(Settlement.UNAVAILABLE, error.message))
+    return [ending.outcomes[each.name] for each in wanted]
+
+
+class _Ending:
+    def __init__(self, call: Call, wanted: Sequence[Wanted]) -> None:
+        self._call = call
+        self._wanted = wanted
+        self.outcomes: dict[str, Outcome] = {}
+        self._thrown_out: Counter[int] = Counter()
+        """How many sessions of a role were ended."""
+
+    def run(self) -> None:
+        """Do all of it. Raises JitidError where the server does not answer."""
+        with self._call.connected() as db:
+            self._stop_makers(db)
+            roles = self._look(db)
+            # From here on nobody logs in any more, whatever else fails.
+            roles = self._each(db, roles, _lock)
+            roles = self._throw_out(db, roles)
+            roles = self._without_prepared(db, roles)
+            roles = self._empty(db, roles)
+            roles = self._each(db, roles, _drop)
+            self._confirm(db, roles)
+
+    def _stop_makers(self, db: Database) -> None:
+        """See to it that no session still makes one of them: its answer may be lost, and its commit still to come."""
+        names = [each.name for each in self._wanted]
+        while pids := [pid for (pid,) in db.execute(_MAKERS, [names])]:
+            db.execute(_TERMINATE, [pids])
+            self._pause()
+
+    def _look(self, db: Database) -> list[_Role]:
+        found = {name: rest for name, *rest in db.execute(_ROLES, [[each.name for each in self._wanted]])}
+        roles = []
+        for each in self._wanted:
+            if each.name not in found:
+                self.outcomes[each.name] = Outcome(Settlement.DONE, f"there is no role {each.name}")
+                continue
+            oid, comment, may_log_in = found[each.name]
+            if not each.is_ours(comment):
+                whose = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
+                why = f"role {each.name} {whose}, so it is not the one that was made here: it was left alone"
+                self.outcomes[each.name] = Outcome(Settlement.STUCK, why)
+                continue
+            roles.append(_Role(each.name, oid, each.heir, not may_log_in))
+        return roles
+
+    def _each(
+        self, db: Database, roles: Sequence[_Role], change: Callable[[Database, Sequence[_Role]], None]
+    ) -> list[_Role]:
+        """Change all roles, a batch in one transaction, and return those of which it succeeded."""
+        done: list[_Role] = []
+        for batch in _batches(roles):
+            try:
+                with db.transaction():
+                    change(db, batch)
+                done += batch
+                continue
+            except psycopg.Error as error:
+                if _is_lost(error):
+                    raise
+                if len(batch) == 1:
+                    self.outcomes[batch[0].name] = _meant(batch[0], error)
+                    continue
+            # One of them is in the way, and says which by itself alone.
+            for role in batch:
+                try:
+                    with db.transaction():
+                        change(db, [role])
+                    done.append(role)
+                except psycopg.Error as error:
+                    if _is_lost(error):
+                        raise
+                    self.outcomes[role.name] = _meant(role, error)
+        return done
+
+    def _throw_out(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """End the sessions of roles, and return those of which none is left."""
+        oids = [role.oid for role in roles]
+        met: dict[int, int] = {}
+        still: dict[int, int]
+        while still := dict(db.execute(_SESSIONS, [oids]).fetchall()):
+            met |= still
+            db.execute(_TERMINATE, [list(still)])
+            if self._call.left < self._call.whole / 4:
+                break
+            self._pause()
+        self._thrown_out += Counter(met.values())
+        stay = Counter(still.values())
+        for role in roles:
+            if number := stay[role.oid]:
+                left = "1 session of it has" if number == 1 else f"{number} sessions of it have"
+                why = f"role {role.name} is locked, and {left} not ended yet"
+                self.outcomes[role.name] = Outcome(Settlement.UNAVAILABLE, why)
+        return [role for role in roles if role.oid not in stay]
+
+    def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Return the roles that have left no prepared transaction: of one somebody must say what becomes of it."""
+        waiting: dict[str, tuple[str, str]] = {}
+        for owner, gid, database in db.execute(_PREPARED, [[role.name for role in roles]]):
+            waiting.setdefault(owner, (gid, database))
+        for name, (gid, database) in waiting.items():
+            why = (
+                f"role {name} is locked, and has left the prepared transaction {quote(gid)} in database "
+                f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
+            )
+            self.outcomes[name] = Outcome(Settlement.STUCK, why)
+        return [role for role in roles if role.name not in waiting]
+
+    def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Take from roles what they own and may, in each database where that is, and return those that have nothing."""
+        by_oid = {role.oid: role for role in roles}
+        rows = db.execute(_HELD, [list(by_oid)]).fetchall()
+        heirs = {heir for oid, *_ in rows if (heir := by_oid[oid].heir)}
+        too_high = {name for (name,) in db.execute(_SUPERUSERS, [list(heirs)])} if heirs else set()
+        places: dict[str, list[_Role]] = {}
+        for oid, database, open_to_us in rows:
+            role = by_oid[oid]
+            if role.heir in too_high:
+                # Views and triggers of the agent would run with those rights from then on.
+                why = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
+                self.outcomes[role.name] = Outcome(Settlement.STUCK, why)
+            elif not open_to_us:
+                why = (
+                    f"role {role.name} has something in database {safe(database)}, which takes no connections"
+                )
+                self.outcomes[role.name] = Outcome(Settlement.STUCK, why)
+            else:
+                # What belongs to no database can be taken away in any.
+                places.setdefault(database, []).append(role)
+        for database, members in places.items():
+            self._empty_in(db, database, members)
+        return self._left(roles)
+
+    def _empty_in(self, db: Database, database: str, roles: Sequence[_Role]) -> None:
+        roles = self._left(roles)
+        if not database or database == db.info.dbname:
+            self._each(db, roles, _disown)
+            return
+        try:
+            with self._call.connected(database) as there:
+                self._each(there, roles, _disown)
+        except JitidError as error:
+            refused = isinstance(error, (RefusedError, ConfigurationError))
+            settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
+            for role in self._left(roles):
+                why = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
+                self.outcomes[role.name] = Outcome(settlement, why)
+
+    def _left(self, roles: Sequence[_Role]) -> list[_Role]:
+        return [role for role in roles if role.name not in self.outcomes]
+
+    def _confirm(self, db: Database, roles: Sequence[_Role]) -> None:
+        """Look again, for whoever was just logging in as the role was locked."""
+        self._throw_out(db, roles)
+        there = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
+        for role in self._left(roles):
+            if role.name in there:
+                why = f"role {role.name} is there again"
+                self.outcomes[role.name] = Outcome(Settlement.UNAVAILABLE, why)
+                continue
+            number = self._thrown_out[role.oid]
+            ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
+            self.outcomes[role.name] = Outcome(Settlement.DONE, f"role {role.name} dropped{ended}")
+
+    def _pause(self) -> None:
+        time.sleep(min(_PAUSE, max(0.0, self._call.left)))
+        self._call.check()
+
+
+def _batches(roles: Sequence[_Role]) -> Iterator[Sequence[_Role]]:
+    for start in range(0, len(roles), _BATCH):
+        yield roles[start : start + _BATCH]
+
+
+def _names(roles: Iterable[_Role]) -> Composed:
+    return SQL(", ").join(Identifier(role.name) for role in roles)
+
+
+def _lock(db: Database, roles: Sequence[_Role]) -> None:
+    change = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'")
+    statements = [change.format(Identifier(role.name)) for role in roles if not role.locked]
+    if not db.execute(_AM_SUPERUSER).fetchall()[0][0]:
+        # Whoever is no superuser ends sessions and takes away what is owned as a member of the role.
+        statements.append(SQL("GRANT {} TO CURRENT_USER").format(_names(roles)))
+    if statements:
+        db.execute(SQL("; ").join(statements))
+
+
+def _disown(db: Database, roles: Sequence[_Role]) -> None:
+    heirs: dict[str, list[_Role]] = {}
+    for role in roles:
+        if role.heir is not None:
+            heirs.setdefault(role.heir, []).append(role)
+    for heir, members in heirs.items():
+        # A function that runs with its owner's rights must not run with the heir's.
+        for (routine,) in db.execute(_DEFINERS, [[role.oid for role in members]]).fetchall():
+            db.execute(SQL("ALTER ROUTINE {} SECURITY INVOKER").format(SQL(routine)))
+        db.execute(SQL("REASSIGN OWNED BY {} TO {}").format(_names(members), Identifier(heir)))
+    # Rights as well as what is owned. What others have built on it is not theirs to lose: then it fails.
+    db.execute(SQL("DROP OWNED BY {}").format(_names(roles)))
+
+
+def _drop(db: Database, roles: Sequence[_Role]) -> None:
+    db.execute(SQL("DROP ROLE {}").format(_names(roles)))
+
+
+def _is_lost(error: psycopg.Error) -> bool:
+    """Tell whether it is the server that failed, and not one statement."""
+    return error.sqlstate is None or error.sqlstate[:2] in ("08", "28") or error.sqlstate[:3] == "57P"
+
+
+def _meant(role: _Role, error: psycopg.Error) -> Outcome:
+    """Return what it means for a role that a statement about it failed, by the SQLSTATE (manual, appendix A)."""
+    state = error.sqlstate or ""
+    stuck = state[:2] in ("0A", "0L", "0P", "22", "2B", "3D", "3F", "42") or state == "55006"
+    # Somebody may have dropped it just now; what becomes of that is seen next time.
+    if state == "42704" and role.heir is None:
+        stuck = False
+    why = f"role {role.name} could not be ended: {said(error)}"
+    return Outcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, why)

@@ -1,0 +1,135 @@
+"""Makes a role of PostgreSQL, with its rights, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Composable, Identifier, Literal
+
+from jitid.errors import ConfigurationError, RefusedError, StorageError
+from jitid.issuers.postgresserver import Database, meaning, said
+from jitid.target import Record
+from jitid.text import quote
+
+CONNECTIONS = 10
+"""So many sessions a role may have at the same time, unless its template says otherwise."""
+
+_NOW = "SELECT CAST(extract(epoch FROM pg_catalog.clock_timestamp()) AS double precision)"
+_CREATE: LiteralString = (
+    "CREATE ROLE {role} LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    " CONNECTION LIMIT {limit} PASSWORD {verifier} VALID UNTIL {until}"
+)
+
+
+def make(db: Database, record: Record, template: Mapping[str, Any], password: str, comment: str) -> str:
+    """Make the role of a record from its template, and return until when it may log in, by the server's clock.
+
+    Raises:
+        ConfigurationError: the database does not take the template.
+        RefusedError: it refuses.
+        StorageError: it is not known what it has done.
+
+    """
+    try:
+        with db.transaction():
+            # By this name a session is found that still makes a role whose answer was lost. What follows is sent
+            # once the server has told that it goes by it.
+            db.execute(SQL("SET LOCAL application_name = {}").format(Literal(record.name)))
+            ((now,),) = db.execute(_NOW).fetchall()
+            until = _until(now, record)
+            verifier = db.pgconn.encrypt_password(
+                password.encode(), record.name.encode(), b"scram-sha-256"
+            ).decode()
+            _refuse_superuser(db, template)
+            db.execute(SQL("; ").join(_statements(record, template, verifier, until, comment)))
+            # What a grant names without a schema.
+            db.execute("SET LOCAL search_path = public")
+            for statement in template.get("grants", ()):
+                _grant(db, statement, record.name)
+    except psycopg.errors.DuplicateObject as error:
+        raise RefusedError(f"the database refuses it: {said(error)}; it is as it was") from error
+    except psycopg.Error as error:
+        found = meaning(error)
+        if isinstance(found, ConfigurationError):
+            template_of = "" if record.template is None else f"template {record.template} of "
+            raise ConfigurationError(
+                f"{template_of}target {record.target} cannot be used: {said(error)}; no role was made"
+            ) from error
+        raise found from error
+    return until
+
+
+def _statements(
+    record: Record, template: Mapping[str, Any], verifier: str, until: str, comment: str
+) -> Iterator[Composable]:
+    role = Identifier(record.name)
+    create = SQL(_CREATE).format(
+        role=role,
+        limit=Literal(int(template.get("connection_limit", CONNECTIONS))),
+        # What the server would make of the password: its log must not have the password itself.
+        verifier=Literal(verifier),
+        until=Literal(until),
+    )
+    if members := template.get("member_of", ()):
+        create += SQL(" IN ROLE ") + SQL(", ").join(Identifier(name) for name in members)
+    yield create
+    yield SQL("COMMENT ON ROLE {} IS {}").format(role, Literal(comment))
+    for name, value in template.get("settings", {}).items():
+        yield SQL("ALTER ROLE {} SET {} = {}").format(role, Identifier(name), _value(value))
+
+
+def _value(value: object) -> Composable:
+    """Return the value of a setting; some, such as search_path, are lists."""
+    values = value if isinstance(value, list) else [value]
+    return SQL(", ").join(Literal(str(one)) for one in values)
+
+
+def _until(now: float, record: Record) -> str:
+    """Return until when a role may log in, by a server whose clock says `now`.
+
+    It has what the credential still has to live, and never more than its whole lifetime: then no clock that goes wrong
+    here makes it longer.
+    """
+    left = min(record.expires_at - time.time(), record.expires_at - record.issued_at)
+    if left <= 0:
+        raise StorageError(
+            f"the time of {record.jti} is over before it was made; no role was made",
+            "if that cannot be, the clock of this machine is not that of the ledger",
+        )
+    moment = datetime.fromtimestamp(now + left, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _refuse_superuser(db: Database, template: Mapping[str, Any]) -> None:
+    heir = template.get("reassign_to")
+    if heir is None:
+        return
+    rows = db.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = %s", [heir]).fetchall()
+    if not rows:
+        raise ConfigurationError(
+            f"`reassign_to` names role {quote(heir)}, which there is not; no role was made"
+        )
+    if rows[0][0]:
+        raise ConfigurationError(
+            f"`reassign_to` names the superuser {quote(heir)}: what an agent made would run with all rights; no role "
+            "was made",
+            "name a role without rights of its own",
+        )
+
+
+def _grant(db: Database, statement: str, name: str) -> None:
+    if "{role}" not in statement:
+        raise ConfigurationError(
+            f"the grant {quote(statement)} does not name {{role}}; no role was made",
+            "such as GRANT … TO {role}",
+        )
+    whole = statement.replace("{role}", Identifier(name).as_string(db))
+    # By the extended protocol: what is two statements is refused.
+    db.execute(SQL(whole), binary=True)
+    if db.info.transaction_status != TransactionStatus.INTRANS:
+        raise ConfigurationError(f"the grant {quote(statement)} ends the transaction that it stands in")

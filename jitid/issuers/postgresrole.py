@@ -1,0 +1,257 @@
+"""Roles of PostgreSQL, one a credential: made from a template with the task's rights, and gone with the task."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote as percent
+
+import psycopg
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, UsageError
+from jitid.identifier import parse_id
+from jitid.issuers import postgresending, postgresmaking
+from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.issuers.postgresending import Wanted
+from jitid.issuers.postgresserver import Call, Server, said
+from jitid.secret import Secret
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target
+from jitid.text import quote
+
+PREFIX = "jitid_"
+CONNECTIONS = 10
+"""So many sessions a role may have at the same time, unless its template says otherwise."""
+
+OPTIONS: Mapping[str, Option] = {
+    "dsn": Option(
+        "text",
+        "the address of a database of the server, as the role that makes roles, without a password",
+        True,
+    ),
+    "password_file": Option(
+        "place", "the private file of its password; without it libpq looks where it always does"
+    ),
+    "prefix": Option("text", f"how the names of roles begin (`{PREFIX}`)"),
+    "host": Option("text", "where clients find the server, if that is elsewhere than for us"),
+    "port": Option("count", "the port there"),
+}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "database": Option(
+        "text", "where the grants are made, and what clients connect to; that of `dsn` unless given"
+    ),
+    "grants": Option(
+        "texts", "statements that give the role its rights, with `{role}` in the place of its name"
+    ),
+    "member_of": Option("texts", "roles whose rights it has"),
+    "connection_limit": Option("count", f"how many sessions it may have at the same time ({CONNECTIONS})"),
+    "settings": Option("table", "what its sessions begin with, such as statement_timeout"),
+    "reassign_to": Option(
+        "text",
+        "the role that gets what it owns in the end; without one that is dropped. It should have no rights of its own, "
+        "and is no superuser: what an agent has made runs with its owner's rights",
+    ),
+}
+
+_COMMENT = "jitid "
+_LONGEST_NAME = 63
+_PASSWORD_BYTES = 24
+
+_STATE = """SELECT shobj_description(oid, 'pg_authid'), rolcanlogin,
+           coalesce(rolvaliduntil <= clock_timestamp(), false),
+           (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)
+      FROM pg_roles r WHERE rolname = %s"""
+_INVENTORY = """SELECT rolname, shobj_description(oid, 'pg_authid') AS comment,
+           rolcanlogin AND coalesce(rolvaliduntil > clock_timestamp(), true)
+           OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE usesysid = r.oid)
+      FROM pg_roles r WHERE starts_with(rolname, %s) OR starts_with(shobj_description(oid, 'pg_authid'), %s)
+     ORDER BY rolname"""
+
+
+class PostgresRoleIssuer(OutsideIssuer):
+    """Makes and ends the roles of one ledger on one server."""
+
+    def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
+        """Take the target, for how many seconds a call may last, and the ledger's `iss`.
+
+        Raises:
+            ConfigurationError: the target's table cannot be meant.
+
+        """
+        self._target = target
+        self._issuer = issuer
+        self._prefix = _prefix(target)
+        self._server = Server(target, timeout)
+
+    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - the name tells all
+        """Make a role that may log in until the record's end, in one transaction with its rights.
+
+        How long that is goes by the server's clock, for it is the server that judges: as long as the credential has
+        still to live here, so that the clocks may differ.
+        """
+        template = self._template(record)
+        call = self._server.call()
+        password = secrets.token_urlsafe(_PASSWORD_BYTES)
+        with call.connected(_text(template, "database")) as db:
+            until = postgresmaking.make(db, record, template, password, self._comment(record))
+            told = self._server.told(db.info.dbname, db.info.host, db.info.port)
+        return Made(
+            Secret(
+                {
+                    "username": record.name,
+                    "password": password,
+                    "url": _url(told, record.name, password),
+                }
+            ),
+            facts={
+                "url": _url(told, record.name, None),
+                "host": told["host"],
+                "port": told["port"],
+                "database": told["dbname"],
+                "valid_until": until,
+            },
+        )
+
+    def _comment(self, record: Record) -> str:
+        about = {"iss": self._issuer, "jti": record.jti, "task": record.task, "agent": record.agent}
+        return _COMMENT + strictjson.dumps(about)
+
+    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+        """Lock the roles, end their sessions, take away what they own and may, and drop them."""
+        return postgresending.end(self._server.call(), [self._wanted(record) for record in records])
+
+    def _wanted(self, record: Record) -> Wanted:
+        template = self._target.templates.get(record.template or "", {})
+        return Wanted(
+            record.name,
+            lambda comment: self._stands_for(comment) == record.jti,
+            _text(template, "reassign_to"),
+        )
+
+    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+        """Look at the role; with its secret log in first, as its holder would."""
+        call = self._server.call()
+        refused = None
+        if secret is not None:
+            refused = self._login(call, record, secret)
+            if refused is None:
+                return Probe(Life.LIVE, f"role {record.name} has logged in")
+        with call.connected() as db:
+            rows = db.execute(_STATE, [record.name]).fetchall()
+        if not rows:
+            return Probe(Life.DEAD, f"there is no role {record.name}")
+        comment, may_log_in, over, sessions = rows[0]
+        if self._stands_for(comment) != record.jti:
+            return Probe(Life.UNKNOWN, f"role {record.name} is not the one that was made here")
+        if sessions:
+            return Probe(Life.LIVE, f"role {record.name} has {sessions} open session{'s' * (sessions > 1)}")
+        if not may_log_in:
+            return Probe(Life.DEAD, f"role {record.name} is locked, and has no session")
+        if over:
+            return Probe(Life.DEAD, f"role {record.name} is past its time, and has no session")
+        if refused is not None:
+            return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refused}")
+        return Probe(Life.LIVE, f"role {record.name} may log in")
+
+    def _login(self, call: Call, record: Record, secret: Secret) -> str | None:
+        """Return why a login with the secret failed; None if it did not."""
+        template = self._target.templates.get(record.template or "", {})
+        # Where we find the server ourselves: what clients are told may be for their network alone.
+        given = self._server.parameters(_text(template, "database"), call.left)
+        given |= {
+            "user": secret.reveal("username"),
+            "password": secret.reveal("password"),
+            "application_name": "jitid probe",
+        }
+        try:
+            psycopg.connect(**given, autocommit=True).close()
+        except psycopg.Error as error:
+            return said(error)
+        return None
+
+    def inventory(self) -> Iterator[Existing]:
+        """Yield the roles that bear this ledger's comment, and those with a name of ours and no comment of anybody."""
+        ours = _COMMENT + strictjson.dumps({"iss": self._issuer})[:-1]
+        with self._server.call().connected() as db:
+            rows = db.execute(_INVENTORY, [self._prefix, ours]).fetchall()
+        for name, comment, live in rows:
+            jti = self._stands_for(comment)
+            if jti is None and comment is not None:
+                continue
+            if jti is None:
+                jti = self._named(name)
+                if jti is None:
+                    continue
+            yield Existing(name, jti, live, detail="" if comment else "the role has lost its comment")
+
+    def _stands_for(self, comment: str | None) -> str | None:
+        """Return the jti that the comment of a role of this ledger tells; None for another's."""
+        if comment is None or not comment.startswith(_COMMENT):
+            return None
+        try:
+            about = strictjson.loads(comment.removeprefix(_COMMENT), "the comment")
+        except strictjson.StrictJSONError:
+            return None
+        if not isinstance(about, dict) or about.get("iss") != self._issuer:
+            return None
+        jti = about.get("jti")
+        return jti if isinstance(jti, str) else None
+
+    def _named(self, name: str) -> str | None:
+        jti = "jti_" + name.removeprefix(self._prefix)
+        with suppress(UsageError):
+            parse_id(jti)
+            return jti
+        return None
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._server.close()
+
+    def _template(self, record: Record) -> Mapping[str, Any]:
+        if record.template is None:
+            return {}
+        try:
+            return self._target.templates[record.template]
+        except KeyError:
+            raise ConfigurationError(
+                f"target {self._target.name} has no template {record.template}"
+            ) from None
+
+
+def _prefix(target: Target) -> str:
+    prefix = str(target.options.get("prefix", PREFIX))
+    plain = prefix.isascii() and prefix.replace("_", "").isalnum() and prefix == prefix.lower()
+    if not plain or prefix.startswith("pg_") or len(prefix) + len("0" * 26) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"`prefix` of target {target.name} is {quote(prefix)}; it has up to 37 letters, digits and underscores, "
+            "in lower case, and does not begin with pg_"
+        )
+    return prefix
+
+
+def _text(table: Mapping[str, Any], name: str) -> str | None:
+    value = table.get(name)
+    return None if value is None else str(value)
+
+
+def _url(told: Mapping[str, str], user: str, password: str | None) -> str:
+    """Return an address as libpq takes it (PostgreSQL manual, section 34.1.1.2)."""
+    rest = {name: value for name, value in told.items() if name not in ("host", "port", "dbname")}
+    secret = "" if password is None else f":{percent(password, safe='')}"
+    hosts = told["host"].split(",")
+    ports = told["port"].split(",")
+    if any(host.startswith(("/", "@")) for host in hosts) or len(ports) not in (1, len(hosts)):
+        rest = {"host": told["host"], "port": told["port"], **rest}
+        places = ""
+    else:
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        named = [f"[{host}]" if ":" in host else host for host in hosts]
+        places = ",".join(f"{host}:{port}" if port else host for host, port in zip(named, ports, strict=True))
+    query = "&".join(f"{name}={percent(value, safe='/,')}" for name, value in rest.items() if value)
+    database = percent(told["dbname"], safe="")
+    return f"postgresql://{percent(user, safe='')}{secret}@{places}/{database}" + (
+        f"?{query}" if query else ""
+    )

@@ -1,0 +1,277 @@
+"""A PostgreSQL server as a target: how it is reached, for how long it is waited for, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
+from jitid.files import check_private, read_regular
+from jitid.ledger.postgresfailure import connecting
+from jitid.target import Target
+from jitid.text import safe
+
+Database = psycopg.Connection[tuple[Any, ...]]
+"""A connection on which each statement is a transaction of its own, unless a block says otherwise."""
+
+_LONGEST_PASSWORD = 1_024
+_SECRETS = ("password", "sslpassword", "oauth_client_secret")
+_TLS = ("sslmode", "sslrootcert", "sslnegotiation", "channel_binding", "target_session_attrs")
+"""What whoever logs in needs as well."""
+
+
+class Server:
+    """The server of one target. It may be used by several threads: each has a connection of its own."""
+
+    def __init__(self, target: Target, timeout: float) -> None:
+        """Take the target, and for how many seconds one call may last.
+
+        Raises:
+            ConfigurationError: its table cannot be meant.
+
+        """
+        self.name = target.name
+        self.timeout = timeout
+        self._options = target.options
+        self._given = _given(target)
+        self._idle: dict[str, list[Database]] = {}
+
+    def call(self) -> Call:
+        """Begin a call: from now on its time is running."""
+        return Call(self, time.monotonic() + self.timeout)
+
+    @property
+    def database(self) -> str:
+        """The database of the target's own address; libpq has its rules where that names none."""
+        return str(self._given.get("dbname") or "")
+
+    def told(self, database: str, host: str, port: int) -> dict[str, str]:
+        """Return what clients are to be given to log in; `host` and `port` are where we have found the server."""
+        named = str(self._given.get("host") or "")
+        several = "," in named
+        return {
+            "host": str(self._options.get("host") or (named if several else host)),
+            "port": str(self._options.get("port") or (self._given.get("port", "") if several else port)),
+            "dbname": database,
+            **{name: str(self._given[name]) for name in _TLS if name in self._given},
+        }
+
+    def parameters(self, database: str | None, seconds: float) -> dict[str, Any]:
+        """Return what libpq is to be given (PostgreSQL manual, section 34.1.2).
+
+        Raises:
+            ConfigurationError: the password's file cannot be used.
+            IntegrityError: it is open to others.
+
+        """
+        given = dict(self._given)
+        if database:
+            given["dbname"] = database
+        password = self._password()
+        if password is not None:
+            given["password"] = password
+        milliseconds = max(1, round(self.timeout * 1_000))
+        ours = {
+            # Nothing that an agent has put into a schema stands in the place of what the server has.
+            "search_path": "pg_catalog",
+            "statement_timeout": f"{milliseconds}ms",
+            # One role that somebody holds must not use up the time of a thousand others.
+            "lock_timeout": f"{max(1, milliseconds // 5)}ms",
+            "idle_in_transaction_session_timeout": f"{milliseconds}ms",
+            "default_transaction_read_only": "off",
+            "client_min_messages": "warning",
+        }
+        options = [f"-c {name}={value}" for name, value in ours.items()]
+        several = str(given.get("host") or os.environ.get("PGHOST", ""))
+        if "," in several:
+            given.setdefault("target_session_attrs", "read-write")
+        return {
+            "application_name": "jitid",
+            "client_encoding": "UTF8",
+            "tcp_user_timeout": milliseconds,
+            "keepalives_idle": 10,
+            **given,
+            "connect_timeout": max(2, round(seconds / len(several.split(",")))),
+            "options": " ".join([str(given.get("options", "")), *options]).strip(),
+        }
+
+    def _password(self) -> str | None:
+        path = self._options.get("password_file")
+        if path is None:
+            return None
+        what = f"the password file of target {self.name}"
+        try:
+            check_private(path, what)
+            data = read_regular(path, _LONGEST_PASSWORD + 1)
+        except FileNotFoundError:
+            raise ConfigurationError(f"{what}, {path}, is not there") from None
+        except OSError as error:
+            raise ConfigurationError(f"{what}, {path}, cannot be read: {error.strerror}") from error
+        text = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+        if not text or len(data) > _LONGEST_PASSWORD or not text.isprintable():
+            raise ConfigurationError(f"{what}, {path}, does not hold one line with a password")
+        return text
+
+    def take(self, database: str, seconds: float) -> Database:
+        """Return a connection that nobody uses, or a new one."""
+        # Threads share the list: taking from it is one step.
+        with suppress(KeyError, IndexError):
+            while True:
+                kept = self._idle[database].pop()
+                # Nothing is to be heard from a server unless it was asked, but that it hangs up.
+                if not select.select([kept.fileno()], [], [], 0)[0]:
+                    return kept
+                kept.close()
+        given = self.parameters(database, seconds)
+        try:
+            return psycopg.connect(**given, autocommit=True)
+        except psycopg.Error as error:
+            raise connecting(error, given.get("password")) from error
+
+    def give_back(self, database: str, connection: Database) -> None:
+        """Keep a connection for the next call."""
+        self._idle.setdefault(database, []).append(connection)
+
+    def close(self) -> None:
+        """Let go of the connections that nobody uses."""
+        for kept in self._idle.values():
+            while kept:
+                kept.pop().close()
+
+
+class Call:
+    """One call, which ends in time whatever the server does."""
+
+    def __init__(self, server: Server, ends: float) -> None:
+        self._server = server
+        self._ends = ends
+
+    @property
+    def left(self) -> float:
+        """For how many seconds it may still go on."""
+        return self._ends - time.monotonic()
+
+    @property
+    def whole(self) -> float:
+        """For how many seconds it may go on in all."""
+        return self._server.timeout
+
+    def check(self) -> None:
+        """Raise StorageError if its time is over."""
+        if self.left <= 0:
+            raise self._late()
+
+    @contextmanager
+    def connected(self, database: str | None = None) -> Iterator[Database]:
+        """Give a connection for the length of the block; what the server does not do in time raises StorageError.
+
+        Raises:
+            RefusedError: the server refuses this user.
+            StorageError: it is out of reach, hangs or gives no clear answer.
+
+        """
+        self.check()
+        place = database or self._server.database
+        connection = self._server.take(place, self.left)
+        watch = _Watch(connection, self.left)
+        try:
+            yield connection
+        except psycopg.Error as error:
+            if watch.fired:
+                raise self._late() from error
+            raise meaning(error) from error
+        finally:
+            watch.end()
+            if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+                connection.close()
+            else:
+                self._server.give_back(place, connection)
+
+    def _late(self) -> StorageError:
+        return StorageError(
+            f"target {self._server.name} has not answered within {self._server.timeout:g} seconds",
+            'see how the database does, or give the target more time: timeout = "30s"',
+        )
+
+
+class _Watch:
+    """Cuts a connection when its time is over, since a server that hangs ends no statement by itself."""
+
+    def __init__(self, connection: Database, seconds: float) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._over = False
+        self.fired = False
+        """Whether it has cut it."""
+        self._timer = threading.Timer(max(0.0, seconds), self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _cut(self) -> None:
+        # Under the lock, so that the descriptor is still that of this connection.
+        with self._lock:
+            if self._over or self._connection.closed:
+                return
+            self.fired = True
+            with (
+                suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(self._connection.fileno())) as end,
+            ):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._over = True
+
+
+def meaning(error: psycopg.Error) -> JitidError:
+    """Return what the failure of a statement at a target means, by its SQLSTATE (PostgreSQL manual, appendix A)."""
+    state = error.sqlstate
+    text = said(error)
+    if state is None:
+        return StorageError(f"the connection to the database was lost: {text}", "try again")
+    match state[:2]:
+        case "28":
+            return RefusedError(f"the database refuses this login: {text}", "check user and password")
+        case "42" if state == "42501":
+            return RefusedError(f"the database refuses its user: {text}", "grant that user what it needs")
+        case "42" | "22" | "0A" | "0L" | "0P" | "2B" | "3D" | "3F":
+            return ConfigurationError(f"the database does not take what it is told: {text}")
+        case _:
+            return StorageError(f"the database failed: {text}", "try again")
+
+
+def said(error: psycopg.Error) -> str:
+    """Return what a server says of a failure, as one harmless line."""
+    diag = error.diag
+    parts = [diag.message_primary or str(error), diag.message_detail or ""]
+    lines = [line.strip() for part in parts for line in part.splitlines() if line.strip()]
+    return safe("; ".join(lines) or type(error).__name__)[:400]
+
+
+def _given(target: Target) -> Mapping[str, Any]:
+    what = f"the `dsn` of target {target.name}"
+    try:
+        given = conninfo_to_dict(str(target.options.get("dsn", "")))
+    except psycopg.ProgrammingError:
+        # What libpq says may repeat a part of the address, and that part may be a password.
+        raise ConfigurationError(
+            f"{what} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
+        ) from None
+    if any(given.get(name) for name in _SECRETS):
+        raise ConfigurationError(
+            f"{what} holds a password; nothing was sent",
+            'put it into a file for you alone, and name that: password_file = "/etc/jitid/db.password"',
+        )
+    return given

@@ -1,0 +1,137 @@
+"""What the contract of outside issuers needs of a kind: a real target, and ways to disturb it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+from jitid.identifier import credential_id, identity_id, new_uuid7
+from jitid.issuers.outside import OutsideIssuer
+from jitid.target import Made, Record
+from tests.real import free_port
+
+ISSUER = "urn:jitid:test"
+GARBAGE = b"\x00\xff SSH-2.0-nonsense\r\n" * 20
+_turns = itertools.count()
+
+
+def new_jti() -> str:
+    """Return the jti of a credential that there is not."""
+    return credential_id(new_uuid7(int(time.time() * 1000), os.urandom(10)))
+
+
+class Place(ABC):
+    """A real target of one kind, the way a test meets it."""
+
+    kind: str
+    target = "there"
+    template: str | None = None
+    lifetime = 900
+    """Seconds that a credential is made for."""
+
+    @abstractmethod
+    def issuer(self, timeout: float = 10.0, issuer: str = ISSUER) -> OutsideIssuer:
+        """Return an issuer of the ledger with that `iss`."""
+
+    @abstractmethod
+    def exists(self, record: Record) -> bool:
+        """Ask the target itself, by another way than the issuer's, whether anything of a credential is there."""
+
+    @abstractmethod
+    def losing(self) -> AbstractContextManager[OutsideIssuer]:
+        """Give an issuer whose `mint` is done at the target, and whose answer never comes."""
+
+    @abstractmethod
+    def disturbed(self, trouble: str) -> AbstractContextManager[OutsideIssuer]:
+        """Give an issuer with a short time limit whose target is `away`, `silent` or speaks `nonsense`."""
+
+    def name(self, jti: str) -> str:
+        """Return what the target is to call a credential."""
+        return "jitid_" + jti.removeprefix("jti_")
+
+    def record(self, **more: Any) -> Record:
+        """Return the record of a new credential."""
+        jti = new_jti()
+        now = int(time.time())
+        record = Record(
+            jti=jti,
+            id=identity_id(new_uuid7(now * 1000, os.urandom(10))),
+            kind=self.kind,
+            target=self.target,
+            template=self.template,
+            name=self.name(jti),
+            reference=None,
+            agent="build-bot",
+            task=f"INC-{next(_turns)}",
+            delegator="user:alice@example.com",
+            purpose="a test",
+            sensitivity="moderate",
+            scopes=("repo:read",),
+            audiences=("urn:example:api",),
+            issued_at=now,
+            expires_at=now + self.lifetime,
+        )
+        return record._replace(**more)
+
+
+def make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Made]:
+    """Make a credential, and return its record as the ledger has it then."""
+    kept: list[str] = []
+    made = issuer.mint(record, kept.append)
+    reference = made.reference or (kept[-1] if kept else None)
+    return record._replace(reference=reference), made
+
+
+def try_to_make(issuer: OutsideIssuer, record: Record) -> tuple[Record, Exception | None]:
+    """Try the same, and return the record as far as the ledger has it, and what was raised."""
+    kept: list[str] = []
+    raised = None
+    try:
+        issuer.mint(record, kept.append)
+    except Exception as error:  # noqa: BLE001 - what sort of error it is is for the test
+        raised = error
+    return record._replace(reference=kept[-1] if kept else record.reference), raised
+
+
+@contextmanager
+def troubled_port(trouble: str) -> Iterator[int]:
+    """Give a port of the loopback interface where nobody is (`away`), or somebody `silent` or with `nonsense`."""
+    if trouble == "away":
+        yield free_port()
+        return
+    listening = socket.create_server(("127.0.0.1", 0))
+    met: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                met.append(client)
+                if trouble == "nonsense":
+                    with suppress(OSError):
+                        client.sendall(GARBAGE)
+                        client.close()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        for one in (listening, *met):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        thread.join(10)
+
+
+def live_names(issuer: OutsideIssuer, known: Sequence[str] = ()) -> set[str]:
+    """Return the names of all that the target takes now, as the inventory has them; `known` are those of the ledger."""
+    issuer.expect(known)
+    return {each.name for each in issuer.inventory() if each.live}
