@@ -32,7 +32,7 @@ TEMPLATES: Mapping[str, Mapping[str, Any]] = {
 def roles_server() -> Iterator[Postgres]:
     """Run a server where all but the superuser need their password."""
     with place() as folder:
-        server = Postgres(folder, {**QUICK, "max_prepared_transactions": "5"})
+        server = Postgres(folder, {**QUICK, "max_prepared_transactions": "5", "log_statement": "all"})
         server.initialise()
         (server.data / "pg_hba.conf").write_text(_HBA)
         try:
