@@ -102,6 +102,8 @@ LAYERS = (
         "jsonstream",
         "tokenform",
         "jws",
+        "sshwire",
+        "krl",
         "searching",
         "pasted",
     },

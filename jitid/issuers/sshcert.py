@@ -1,0 +1,243 @@
+"""SSH user certificates (OpenSSH's PROTOCOL.certkeys), signed by a key that hosts trust."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from jitid import sshwire
+from jitid.errors import ConfigurationError, UsageError
+from jitid.identifier import parse_id
+from jitid.issuers.outside import Option
+from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
+from jitid.keyring import Signer
+from jitid.secret import Secret
+from jitid.sshwire import PublicKey, options, string, strings
+
+OPTIONS: Mapping[str, Option] = {}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "principals": Option(
+        "texts", "whom hosts take the holder for: logins, or names in AuthorizedPrincipalsFile", True
+    ),
+    "source_address": Option("texts", "the addresses and networks that it may be used from"),
+    "force_command": Option("text", "the only command that it runs, whatever is asked for"),
+    "extensions": Option("texts", "what it permits besides, such as permit-pty; nothing without it"),
+}
+
+EXTENSIONS = (
+    "no-touch-required",
+    "permit-X11-forwarding",
+    "permit-agent-forwarding",
+    "permit-port-forwarding",
+    "permit-pty",
+    "permit-user-rc",
+)
+"""What OpenSSH knows."""
+
+TOLERANCE = 60
+"""Seconds that a certificate is valid before its issue, since the clocks of hosts differ."""
+
+_MAX_PRINCIPALS = 256
+"""A host reads no more (OpenSSH's SSHKEY_CERT_MAX_PRINCIPALS)."""
+_MAX_COMMAND = 4096
+_MIN_RSA = 3072
+_PRINCIPAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-")
+
+
+class SshCertIssuer:
+    """Makes certificates with the key of one authority."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._sign = signer.sign
+        self._authority = string(sshwire.public_blob(signer.public))
+
+    def mint(self, orders: Sequence[Order]) -> list[Minted]:
+        """Make one certificate for each name of each order, and a key for it unless the caller has one.
+
+        Raises:
+            UsageError: the caller's key is none that is certified; `position` says whose.
+            ConfigurationError: the template cannot be meant.
+
+        """
+        minted: list[Minted] = []
+        for position, order in enumerate(orders):
+            try:
+                make = self._maker(order.draft)
+            except (UsageError, ConfigurationError) as error:
+                error.position = position
+                raise
+            minted += [make(ids) for ids in order.names]
+        return minted
+
+    def _maker(self, draft: Draft) -> Callable[[Ids], Minted]:
+        """Return what makes a certificate; all but its ids and keys is written once for the whole issue."""
+        principals, critical, extensions = terms(draft)
+        after = (max(draft.issued_at - TOLERANCE, 0)).to_bytes(8) + draft.expires_at.to_bytes(8)
+        rest = b"".join(
+            [
+                string(strings(principals)),
+                after,
+                string(options(critical)),
+                string(options((name, "") for name in extensions)),
+                string(b""),
+                self._authority,
+            ]
+        )
+        given = None if draft.public_key is None else callers_key(draft.public_key)
+
+        def make(ids: Ids) -> Minted:
+            if given is not None:
+                return self._certified(given, ids, rest, None)
+            seed, public = _new_pair()
+            own = PublicKey(sshwire.ED25519, sshwire.public_blob(public))
+            return self._certified(own, ids, rest, sshwire.private_file(seed, public, os.urandom(4), ids.jti))
+
+        return make
+
+    def _certified(self, key: PublicKey, ids: Ids, rest: bytes, private: str | None) -> Minted:
+        kind = key.certificate_type
+        signed = b"".join(
+            [
+                string(kind),
+                string(os.urandom(32)),
+                key.fields,
+                serial_of(ids.jti).to_bytes(8),
+                sshwire.USER_CERTIFICATE.to_bytes(4),
+                string(ids.jti),
+                rest,
+            ]
+        )
+        blob = signed + string(strings((sshwire.ED25519, self._sign(signed))))
+        certificate = sshwire.line(kind, blob, ids.jti)
+        parts = (
+            {"certificate": certificate} if private is None else {"key": private, "certificate": certificate}
+        )
+        return Minted(Secret(parts), sha256(blob).digest(), sha256(signed).digest())
+
+
+def serial_of(jti: str) -> int:
+    """Return the serial number of a credential's certificate: the last 8 bytes of its id, which are never 0."""
+    return int.from_bytes(parse_id(jti)[1][8:])
+
+
+def _new_pair() -> tuple[bytes, bytes]:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    seed = os.urandom(32)
+    return seed, Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def terms(draft: Draft) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[str, ...]]:
+    """Return principals, critical options and extensions of what is issued.
+
+    Without a template the principals are `agent:NAME` and `task:NAME`, and never a bare name: a host takes a principal
+    that is a login for the right to it, and whoever asks chooses the agent's name.
+
+    Raises ConfigurationError for a template that cannot be meant.
+    """
+    if draft.template is None:
+        return (f"agent:{draft.agent}", f"task:{draft.task}"), [], ()
+    return check_template(draft.template, draft.options)
+
+
+def check_template(
+    name: str, table: Mapping[str, Any]
+) -> tuple[tuple[str, ...], list[tuple[str, str]], tuple[str, ...]]:
+    """Return what a template says: principals, critical options, extensions. Raises ConfigurationError."""
+    unknown = sorted(set(table) - set(TEMPLATE_OPTIONS))
+    if unknown:
+        raise _wrong(name, f"it has {unknown[0]!r}", f"an option of these: {', '.join(TEMPLATE_OPTIONS)}")
+    principals = _texts(name, table, "principals")
+    if not 1 <= len(principals) <= _MAX_PRINCIPALS:
+        # A certificate without principals is one for every login.
+        raise _wrong(name, f"it has {len(principals)} principals", f"1 to {_MAX_PRINCIPALS} of them")
+    if any(not 1 <= len(one) <= 128 or not _PRINCIPAL.issuperset(one) or one[0] == "-" for one in principals):
+        raise _wrong(
+            name, "a principal has a character that none can have", "ASCII letters, digits and ._@:/+-"
+        )
+    critical = []
+    command = table.get("force_command")
+    if command is not None:
+        if not isinstance(command, str) or not 1 <= len(command) <= _MAX_COMMAND:
+            raise _wrong(name, "force_command is no text", f"1 to {_MAX_COMMAND} characters")
+        if not (command.isascii() and command.isprintable()):
+            raise _wrong(name, "force_command is more than a line", "printable ASCII alone")
+        critical.append(("force-command", command))
+    addresses = _texts(name, table, "source_address")
+    if addresses:
+        critical.append(("source-address", ",".join([_network(name, one) for one in addresses])))
+    elif "source_address" in table:
+        raise _wrong(name, "source_address is empty, and would permit nothing", "addresses, or leave it out")
+    extensions = _texts(name, table, "extensions")
+    if not set(extensions) <= set(EXTENSIONS):
+        raise _wrong(name, "it permits what OpenSSH does not know", f"some of: {', '.join(EXTENSIONS)}")
+    return principals, critical, tuple(dict.fromkeys(extensions))
+
+
+def _texts(name: str, table: Mapping[str, Any], option: str) -> tuple[str, ...]:
+    found = table.get(option, ())
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise _wrong(name, f"{option} is no list of texts", f'such as {option} = ["…"]')
+    return tuple(found)
+
+
+def _network(name: str, text: str) -> str:
+    from ipaddress import ip_network  # few templates have one
+
+    try:
+        # A host refuses what has bits of its own beside the network's, and with it the certificate.
+        return str(ip_network(text))
+    except ValueError:
+        raise _wrong(
+            name, "source_address has what is no address or network", 'such as "192.0.2.0/24"'
+        ) from None
+
+
+def _wrong(name: str, what: str, wanted: str) -> ConfigurationError:
+    from jitid.text import quote
+
+    return ConfigurationError(
+        f"the template {quote(name)} for ssh-cert cannot be used: {what}", f"write {wanted}"
+    )
+
+
+def callers_key(text: str) -> PublicKey:
+    """Return a public key that the caller has made: a line as OpenSSH writes it, or PEM (SubjectPublicKeyInfo).
+
+    Raises:
+        UsageError: it is none, or too weak: DSA, RSA of less than 3072 bits.
+
+    """
+    # Only who brings a key needs all of this.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    refusal = UsageError(
+        "the public key is none that SSH certifies; nothing was changed",
+        "give the line of a .pub file: Ed25519, ECDSA, or RSA of at least 3072 bits",
+    )
+    if len(text) > MAX_PUBLIC_KEY or not text.isascii():
+        raise refusal
+    try:
+        if text.lstrip().startswith("-----BEGIN PUBLIC KEY-----"):
+            loaded: Any = serialization.load_pem_public_key(text.encode())
+            if not isinstance(
+                loaded, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+            ):
+                raise refusal
+            text = loaded.public_bytes(
+                serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+            ).decode()
+        key = sshwire.parse_public(text)
+        loaded = serialization.load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise refusal from None
+    if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size < _MIN_RSA:
+        raise UsageError(
+            f"the public key is RSA of {loaded.key_size} bits, which is too weak; nothing was changed",
+            f"make another: ssh-keygen -t ed25519, or -t rsa -b {_MIN_RSA}",
+        )
+    return key

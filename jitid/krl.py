@@ -1,0 +1,46 @@
+"""Key revocation lists of OpenSSH, which hosts read to refuse certificates (OpenSSH's PROTOCOL.krl)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jitid.sshwire import string
+
+_MAGIC = 0x5353484B524C0A00
+"""`SSHKRL` and a line break."""
+_FORMAT = 1
+_CERTIFICATES = b"\x01"
+_EXPLICIT_KEY = b"\x02"
+_SERIAL_LIST = b"\x20"
+_KEY_ID = b"\x23"
+
+
+class RevokedCertificate(NamedTuple):
+    """What a list tells of a certificate."""
+
+    serial: int
+    key_id: str
+
+
+def spell(
+    certificates: Mapping[bytes, Sequence[RevokedCertificate]], keys: Sequence[bytes], now: int, comment: str
+) -> bytes:
+    """Return a list of certificates by the authorities that signed them, and of keys revoked themselves.
+
+    Authorities and keys are public keys as SSH writes them; a revoked key of an authority revokes all that it signed.
+    `now` is seconds since the epoch; it is the list's version too, so that a later one has a higher number. Both the
+    serial number and the key id of a certificate are told: either of them is enough.
+    """
+    data = _MAGIC.to_bytes(8) + _FORMAT.to_bytes(4) + now.to_bytes(8) + now.to_bytes(8) + (0).to_bytes(8)
+    data += string(b"") + string(comment)
+    for authority, revoked in certificates.items():
+        serials = b"".join([serial.to_bytes(8) for serial in sorted({one.serial for one in revoked})])
+        ids = b"".join([string(key_id) for key_id in sorted({one.key_id for one in revoked})])
+        section = string(authority) + string(b"")
+        if revoked:
+            section += _SERIAL_LIST + string(serials) + _KEY_ID + string(ids)
+        data += _CERTIFICATES + string(section)
+    if keys:
+        data += _EXPLICIT_KEY + string(b"".join([string(key) for key in keys]))
+    return data

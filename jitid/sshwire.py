@@ -1,0 +1,283 @@
+"""The binary forms of OpenSSH: strings and numbers of the protocol, public keys, private keys, certificates.
+
+The forms are those of RFC 4251 (section 5), RFC 4253 (section 6.6) and OpenSSH's PROTOCOL.certkeys and PROTOCOL.key.
+They are a few lines each, while the module of `cryptography` that knows them takes longer to load than an issue may.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable
+from typing import NamedTuple
+
+ED25519 = "ssh-ed25519"
+USER_CERTIFICATE = 1
+MAX_LINE = 16384
+"""The longest line that is looked at, in bytes."""
+
+_MAGIC = b"openssh-key-v1\0"
+_BLOCK = 8
+_WIDTH = 70
+_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
+_END = "-----END OPENSSH PRIVATE KEY-----"
+
+# What follows the type in a public key (RFC 4253, section 6.6; RFC 5656, section 3.1; RFC 8709, section 4; and
+# OpenSSH's PROTOCOL.u2f): so many strings. A certificate repeats them.
+_FIELDS = {
+    ED25519: 1,
+    "ecdsa-sha2-nistp256": 2,
+    "ecdsa-sha2-nistp384": 2,
+    "ecdsa-sha2-nistp521": 2,
+    "ssh-rsa": 2,
+    "sk-ssh-ed25519@openssh.com": 2,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
+}
+_VENDOR = "@openssh.com"
+_CERTIFICATE = "-cert-v01@openssh.com"
+CERTIFICATE_TYPES = {name.removesuffix(_VENDOR) + _CERTIFICATE: name for name in _FIELDS}
+"""The type of a certificate, and that of the key in it."""
+
+
+def string(data: bytes | str) -> bytes:
+    """Return a string with its length before it (RFC 4251, section 5)."""
+    raw = data if isinstance(data, bytes) else data.encode("ascii")
+    return len(raw).to_bytes(4) + raw
+
+
+def strings(many: Iterable[bytes | str]) -> bytes:
+    """Return strings one after the other."""
+    return b"".join([string(one) for one in many])
+
+
+_ALONE = strings((b"none", b"none", b"")) + (1).to_bytes(4)
+"""Of a file of a private key: neither cipher nor passphrase, and one key."""
+
+
+class PublicKey(NamedTuple):
+    """A public key of one of the types that get certificates."""
+
+    type: str
+    blob: bytes
+
+    @property
+    def fields(self) -> bytes:
+        """What a certificate has of it: all but the type."""
+        return self.blob[4 + len(self.type) :]
+
+    @property
+    def certificate_type(self) -> str:
+        """What a certificate of it is called."""
+        return self.type.removesuffix(_VENDOR) + _CERTIFICATE
+
+
+class Certificate(NamedTuple):
+    """A certificate as it says itself; nothing in it is believed before its signature is verified."""
+
+    key: PublicKey
+    serial: int
+    sort: int
+    """1 for users, 2 for hosts."""
+    key_id: str
+    principals: tuple[str, ...]
+    valid_after: int
+    """Seconds since the epoch, as `valid_before`, from which on it is over."""
+    valid_before: int
+    critical: dict[str, str]
+    extensions: dict[str, str]
+    authority: bytes
+    """The public key that is to have signed it."""
+    signed: bytes
+    """What the signature is over."""
+    signature: bytes
+    """Of Ed25519: 64 bytes."""
+    blob: bytes
+
+
+def options(values: Iterable[tuple[str, str]]) -> bytes:
+    """Return critical options or extensions: in the order of their names, values as strings in strings."""
+    return b"".join(
+        [string(name) + string(string(value) if value else b"") for name, value in sorted(values)]
+    )
+
+
+def public_blob(public: bytes) -> bytes:
+    """Return an Ed25519 public key (32 bytes) as SSH writes it (RFC 8709, section 4)."""
+    return string(ED25519) + string(public)
+
+
+def line(type_: str, blob: bytes, comment: str = "") -> str:
+    """Return a key or certificate as a line of text."""
+    return f"{type_} {binascii.b2a_base64(blob, newline=False).decode('ascii')} {comment}".rstrip()
+
+
+class Reader:
+    """Takes binary data apart from its beginning; ValueError for what is not there, never saying what is."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes."""
+        end = self.at + size
+        if end > len(self._data):
+            raise ValueError("cut off")
+        taken, self.at = self._data[self.at : end], end
+        return taken
+
+    def number(self, size: int) -> int:
+        """Return the next number, of so many bytes."""
+        return int.from_bytes(self.take(size))
+
+    def string(self) -> bytes:
+        """Return the next string."""
+        return self.take(self.number(4))
+
+    def text(self) -> str:
+        """Return the next string, of printable ASCII."""
+        text = self.string().decode("ascii")
+        if not text.isprintable():
+            raise ValueError("not printable")
+        return text
+
+    @property
+    def rest(self) -> bool:
+        """Whether anything is left."""
+        return self.at < len(self._data)
+
+    def end(self) -> None:
+        """Insist that nothing is left."""
+        if self.rest:
+            raise ValueError("too long")
+
+
+def is_certificate(text: str) -> bool:
+    """Tell whether a text is meant to be the line of a certificate."""
+    return text.partition(" ")[0] in CERTIFICATE_TYPES
+
+
+def parse_public(text: str) -> PublicKey:
+    """Read the line of a public key: its type, base64, and a comment. Raise ValueError for what is none."""
+    type_, blob = _line(text)
+    if type_ not in _FIELDS:
+        raise ValueError("no public key that can be certified")
+    return _public(type_, blob)
+
+
+def _public(type_: str, blob: bytes) -> PublicKey:
+    reader = Reader(blob)
+    if reader.text() != type_:
+        raise ValueError("two types")
+    for _ in range(_FIELDS[type_]):
+        reader.string()
+    reader.end()
+    return PublicKey(type_, blob)
+
+
+def parse_certificate(text: str) -> Certificate:
+    """Read the line of a certificate that Ed25519 signed, in its only spelling.
+
+    Raises ValueError for what is none, which never repeats the text.
+    """
+    type_, blob = _line(text)
+    if type_ not in CERTIFICATE_TYPES:
+        raise ValueError("no certificate")
+    reader = Reader(blob)
+    if reader.text() != type_:
+        raise ValueError("two types")
+    reader.string()  # the nonce
+    start = reader.at
+    key_type = CERTIFICATE_TYPES[type_]
+    for _ in range(_FIELDS[key_type]):
+        reader.string()
+    key = PublicKey(key_type, string(key_type) + blob[start : reader.at])
+    serial, sort = reader.number(8), reader.number(4)
+    key_id = reader.text()
+    inner = Reader(reader.string())
+    principals = []
+    while inner.rest:
+        principals.append(inner.text())
+    valid_after, valid_before = reader.number(8), reader.number(8)
+    critical, extensions = _options(reader.string()), _options(reader.string())
+    if reader.string():
+        raise ValueError("reserved")
+    authority = reader.string()
+    signed = blob[: reader.at]
+    signature = Reader(reader.string())
+    reader.end()
+    if signature.text() != ED25519 or not authority.startswith(string(ED25519)):
+        raise ValueError("signed otherwise")
+    raw = signature.string()
+    signature.end()
+    return Certificate(
+        key,
+        serial,
+        sort,
+        key_id,
+        tuple(principals),
+        valid_after,
+        valid_before,
+        critical,
+        extensions,
+        authority,
+        signed,
+        raw,
+        blob,
+    )
+
+
+def _line(text: str) -> tuple[str, bytes]:
+    if len(text) > MAX_LINE or not text.isascii():
+        raise ValueError("not a line of a key")
+    type_, _, rest = text.strip(" \t\r\n").partition(" ")
+    encoded, _, comment = rest.lstrip(" ").partition(" ")
+    if any(not character.isprintable() for character in comment):
+        raise ValueError("more than a line")
+    blob = binascii.a2b_base64(encoded, strict_mode=True)
+    # Two spellings of one blob would be one key with two fingerprints of the text.
+    if binascii.b2a_base64(blob, newline=False).decode("ascii") != encoded:
+        raise ValueError("not canonical base64")
+    return type_, blob
+
+
+def _options(data: bytes) -> dict[str, str]:
+    reader = Reader(data)
+    found: dict[str, str] = {}
+    while reader.rest:
+        name, value = reader.text(), Reader(reader.string())
+        if name in found:
+            raise ValueError("an option twice")
+        found[name] = value.text() if value.rest else ""
+        value.end()
+    return found
+
+
+def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
+    """Return an Ed25519 key as OpenSSH's file has it, without a passphrase (PROTOCOL.key).
+
+    `check` are four random bytes, which the file has twice.
+    """
+    inner = check + check + string(ED25519) + string(public) + string(seed + public) + string(comment)
+    inner += bytes(range(1, 1 + -len(inner) % _BLOCK))
+    data = _MAGIC + _ALONE + string(public_blob(public)) + string(inner)
+    text = binascii.b2a_base64(data, newline=False).decode("ascii")
+    lines = [text[at : at + _WIDTH] for at in range(0, len(text), _WIDTH)]
+    return "\n".join([_BEGIN, *lines, _END, ""])
+
+
+def parse_private(text: str) -> tuple[bytes, bytes]:
+    """Return the seed and the public key out of a file that `private_file` writes. Raise ValueError for another."""
+    lines = text.split("\n")
+    if len(text) > MAX_LINE or lines[0] != _BEGIN or lines[-2:] != [_END, ""]:
+        raise ValueError("no private key")
+    reader = Reader(binascii.a2b_base64("".join(lines[1:-2]), strict_mode=True))
+    if reader.take(len(_MAGIC)) != _MAGIC or reader.take(len(_ALONE)) != _ALONE:
+        raise ValueError("not a private key alone and without a passphrase")
+    outer = _public(ED25519, reader.string())
+    inner = Reader(reader.string())
+    if inner.take(4) != inner.take(4) or inner.text() != ED25519:
+        raise ValueError("not a private key of Ed25519")
+    public, private = inner.string(), inner.string()
+    if public_blob(public) != outer.blob or len(private) != 64 or private[32:] != public:
+        raise ValueError("two keys")
+    return private[:32], public
