@@ -25,6 +25,7 @@ from tests.bench import (
     replay,
     report,
     reviewing,
+    roles,
     running,
     size,
     startup,
@@ -55,6 +56,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "authority": authority.rows,
     "postgres": postgres.rows,
     "moving": moving.rows,
+    "roles": roles.rows,
 }
 
 
