@@ -15,6 +15,7 @@ from jitid.text import quote, safe
 
 if TYPE_CHECKING:
     from jitid.oidc import OidcIssuer
+    from jitid.target import StatedTarget
 
 
 class Config:
@@ -43,12 +44,14 @@ class Config:
         """Login, number of a user or @group -> whom they delegate as when they ask over a Unix socket."""
         self.socket_roles: dict[str, tuple[str, ...]] = {}
         """Login, number of a user or @group -> the roles that they have there."""
+        self._targets: dict[str, StatedTarget] = {}
         self._oidc: dict[str, dict[str, Any]] = {}
         for layer in reversed(layers):
             self.algorithms.update(layer.algorithms)
             self.socket_delegators.update(layer.socket_delegators)
             self.socket_roles.update(layer.socket_roles)
             self._oidc.update(layer.oidc)
+            self._targets.update(layer.targets)
 
     def get(self, name: str) -> Value:
         """Return the value of a setting in its own type. Raises ConfigurationError for an unknown name."""
@@ -127,6 +130,10 @@ class Config:
             issuers.append(OidcIssuer(issuer, **given))
         return tuple(issuers)
 
+    def targets(self) -> tuple[StatedTarget, ...]:
+        """Return the targets at which credentials are made, as they are stated; of one name the nearest counts."""
+        return tuple(self._targets.values())
+
     def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
         """Yield the tables with keys of the user's own: name, and for each key its value and origin."""
         found: dict[str, dict[str, tuple[str, str]]] = {}
@@ -147,6 +154,13 @@ class Config:
                 if said:
                     table = found.setdefault(name, {})
                     table.update({user: (text, layer.origin) for user, text in said.items()})
+            for name, stated in layer.targets.items():
+                from jitid.targets import texts_of
+
+                table = found.setdefault("target", {})
+                for key in [key for key in table if key.startswith(f"{name}.")]:
+                    del table[key]
+                table.update({f"{name}.{key}": (text, layer.origin) for key, text in texts_of(stated.table)})
             for issuer, fields in layer.oidc.items():
                 table = found.setdefault("oidc", {})
                 for field, value in fields.items():

@@ -7,17 +7,20 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jitid.errors import ConfigurationError
 from jitid.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.task import SENSITIVITIES, most_sensitive
 from jitid.text import quote, safe
 
+if TYPE_CHECKING:
+    from jitid.target import StatedTarget
+
 Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
-TABLES = ("floor", "algorithm", "oidc", "socket", "profile")
+TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms")
 # A login, the number of a user, or a group after an `@`.
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
@@ -35,6 +38,7 @@ class Layer(NamedTuple):
     oidc: dict[str, dict[str, Any]]
     socket_delegators: dict[str, str]
     socket_roles: dict[str, tuple[str, ...]]
+    targets: dict[str, StatedTarget]
 
 
 def read_layers(path: str, owner: Owner, profile: str | None) -> tuple[list[Layer], bool]:
@@ -144,6 +148,7 @@ def read_layer(document: Mapping[str, Any], path: str, origin: str, owner: Owner
         },
         _oidc(document, shown, folder),
         *_socket(document, shown),
+        _targets(document, shown, folder, origin),
     )
 
 
@@ -258,6 +263,26 @@ def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], di
             except (ConfigurationError, UsageError) as error:
                 raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
     return delegators, roles
+
+
+def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) -> dict[str, StatedTarget]:
+    """Return the targets; what their tables may say depends on their kinds, and is checked when they are used."""
+    targets = _table(document.get("target", {}), "target", shown)
+    if not targets:
+        return {}
+    from jitid.credential import is_target_name
+    from jitid.target import StatedTarget
+
+    for name, table in targets.items():
+        where = f"target.{name}"
+        if not is_target_name(name):
+            raise ConfigurationError(
+                f"{shown}: {quote(where, 200)}: the name of a target has letters, digits, dots and lines"
+            )
+        templates = _table(_table(table, where, shown).get("template", {}), f"{where}.template", shown)
+        for template, entries in templates.items():
+            _table(entries, f"{where}.template.{template}", shown)
+    return {name: StatedTarget(name, table, folder, origin) for name, table in targets.items()}
 
 
 def _word(path: str) -> str:

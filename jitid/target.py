@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from jitid.errors import UsageError
+from jitid.identifier import parse_id
 from jitid.secret import Secret
 
 
@@ -16,9 +18,45 @@ class Target(NamedTuple):
     kind: str
     """Of the credentials that it makes."""
     options: Mapping[str, Any]
-    """As TOML has them, checked by the kind; places are absolute."""
+    """By their names, checked against those of the kind: places are absolute, durations are whole seconds."""
     templates: Mapping[str, Mapping[str, Any]]
     """By their names: what a credential made from one of them may do there."""
+
+
+class StatedTarget(NamedTuple):
+    """A table `[target.NAME]` as a configuration file has it: not checked yet, for that is done when it is used."""
+
+    name: str
+    table: Mapping[str, Any]
+    folder: str
+    """What its relative paths are relative to."""
+    origin: str
+
+
+def name_at(target: Target, jti: str) -> str:
+    """Return what a credential is called at a target: the target's `prefix`, and its id without its own."""
+    return f"{prefix_of(target)}{jti.removeprefix(_OWN)}"
+
+
+def jti_of(target: Target, name: str) -> str | None:
+    """Return the id of the credential that a name at a target stands for; None for one that is none of ours."""
+    prefix = prefix_of(target)
+    jti = f"{_OWN}{name.removeprefix(prefix)}"
+    try:
+        parse_id(jti)
+    except UsageError:
+        return None
+    return jti if name.startswith(prefix) else None
+
+
+def prefix_of(target: Target) -> str:
+    """Return how the names of ours begin at a target."""
+    # The name of a session of AWS is the id itself, which its logs then tell.
+    prefix: str = target.options.get("prefix", _OWN if target.kind == "aws-sts" else "jitid_")
+    return prefix
+
+
+_OWN = "jti_"
 
 
 class Record(NamedTuple):

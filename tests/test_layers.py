@@ -69,6 +69,7 @@ LAYERS = (
         "mining",
         "recurrence",
         "registry",
+        "targets",
         "withdrawal",
     },
     {

@@ -1,0 +1,374 @@
+"""Credentials that a program of the user's makes: it is asked by JSON on its standard input (jitid-exec(7))."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
+from jitid.issuers.outside import Option
+from jitid.secret import Secret
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of, prefix_of
+from jitid.text import safe
+
+VERSION = 1
+"""Of requests and answers."""
+MOST_ANSWER = 1 << 20
+"""Bytes of standard output that are read; a program that writes more is ended."""
+AT_ONCE = 500
+"""So many credentials one request names."""
+REFUSED, LACKING = 6, 2
+"""What the exit status of a program says: it refuses for good; it has no such operation. Others: not now."""
+_MOST_PARTS, _MOST_PART, _MOST_TEXT, _MOST_FACTS = 16, 65_536, 500, 32
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+
+OPTIONS: Mapping[str, Option] = {
+    "program": Option("place", "the program, which nobody else can change", required=True),
+    "arguments": Option("texts", "what it is called with"),
+    "environment": Option("table", "variables that it gets beside PATH, HOME and LANG; no secrets"),
+    "prefix": Option("text", "how the names of ours begin there, where several ledgers use it"),
+    "options": Option("table", "what else each request tells it"),
+}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "options": Option("table", "what a request to mint from this template tells the program")
+}
+
+
+class _LackingError(JitidError):
+    """The program does not have an operation."""
+
+
+class _Ran(NamedTuple):
+    status: int
+    output: bytes
+    errors: int
+    """How many bytes it wrote to standard error: what they say is nobody's business, for it may be a secret."""
+
+
+class ExecIssuer:
+    """Asks one program, which is started for each request and ended with all that it started."""
+
+    unseen: ClassVar[str | None] = None
+
+    def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._issuer = issuer
+        self._program: str = target.options["program"]
+        check_program(self._program)
+
+    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - it derives names
+        """Ask for the credential of a record."""
+        table = {} if record.template is None else self._target.templates.get(record.template, {})
+        answer = self._ask("mint", credential=_told(record), template_options=dict(table.get("options", {})))
+        secret = _secret(answer.get("secret"))
+        return Made(secret, _kept(answer.get("reference"), secret), _facts(answer.get("facts"), secret))
+
+    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+        """Ask that nothing be left of credentials, some hundreds at a time."""
+        outcomes: list[Outcome] = []
+        for first in range(0, len(records), AT_ONCE):
+            some = records[first : first + AT_ONCE]
+            try:
+                answer = self._ask("revoke", credentials=[_told(each) for each in some])
+                found = answer.get("outcomes")
+                told = found if isinstance(found, dict) else {}
+                outcomes += [self._outcome(each, told.get(each.jti)) for each in some]
+            except _LackingError as error:
+                outcomes += [Outcome(Settlement.UNSUPPORTED, error.message, each.expires_at) for each in some]
+            except RefusedError as error:
+                outcomes += [Outcome(Settlement.STUCK, error.message)] * len(some)
+            except JitidError as error:
+                outcomes += [Outcome(Settlement.UNAVAILABLE, error.message)] * len(some)
+        return outcomes
+
+    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+        """Ask whether a credential works."""
+        parts = None if secret is None else {name: secret.reveal(name) for name in secret.names}
+        try:
+            answer = self._ask("probe", credential=_told(record), secret=parts)
+        except _LackingError as error:
+            return Probe(Life.UNKNOWN, error.message)
+        life = answer.get("life")
+        if life not in tuple(Life):
+            raise self._unclear("an answer without `life`")
+        return Probe(Life(life), _shown(answer.get("seen")) or f"the program says {life}")
+
+    def names_of(self, record: Record) -> tuple[str, ...]:
+        """Return the name of a credential."""
+        return (record.name,)
+
+    def expect(self, names: Collection[str]) -> None:
+        """Take no notice: the names tell all."""
+
+    def inventory(self) -> Iterator[Existing]:
+        """Ask for all that exists. Raises StorageError also where the program cannot tell."""
+        try:
+            answer = self._ask("inventory")
+        except _LackingError as error:
+            raise StorageError(error.message, "give the program that operation: jitid-exec(7)") from None
+        found = answer.get("existing")
+        if not isinstance(found, list):
+            raise self._unclear("an answer without a list `existing`")
+        for each in found:
+            yield self._existing(each)
+
+    def close(self) -> None:
+        """Let go of nothing: each request had a process of its own."""
+
+    def _existing(self, told: object) -> Existing:
+        name = told.get("name") if isinstance(told, dict) else None
+        if not isinstance(told, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
+            raise self._unclear("something that exists and has no name")
+        if type(told.get("live")) is not bool:
+            raise self._unclear("something that exists, and not whether it is live")
+        return Existing(
+            name,
+            jti_of(self._target, name),
+            told["live"],
+            _time(told.get("created_at")),
+            _time(told.get("used_at")),
+            _shown(told.get("detail")) or "",
+        )
+
+    def _outcome(self, record: Record, told: object) -> Outcome:
+        settlement = told.get("settlement") if isinstance(told, dict) else None
+        if not isinstance(told, dict) or settlement not in tuple(Settlement):
+            return Outcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
+        until = _time(told.get("honoured_until"))
+        if settlement == Settlement.UNSUPPORTED and until is None:
+            until = record.expires_at
+        return Outcome(
+            Settlement(settlement), _shown(told.get("proof")) or f"the program says {settlement}", until
+        )
+
+    def _ask(self, operation: str, **values: object) -> dict[str, Any]:
+        request = strictjson.dumps(
+            {
+                "version": VERSION,
+                "operation": operation,
+                "issuer": self._issuer,
+                "target": self._target.name,
+                "prefix": prefix_of(self._target),
+                "timeout": int(self._timeout),
+                "options": dict(self._target.options.get("options", {})),
+                **values,
+            }
+        )
+        ran = self._run(request.encode() + b"\n")
+        wrote = f"; it wrote {ran.errors} bytes to standard error" if ran.errors else ""
+        if ran.status == REFUSED:
+            raise RefusedError(f"the program {self._shown} refuses to {operation}{wrote}")
+        if ran.status == LACKING:
+            raise _LackingError(f"the program {self._shown} has no operation {operation}{wrote}")
+        if ran.status:
+            how = (
+                f"was ended by signal {-ran.status}" if ran.status < 0 else f"ended with status {ran.status}"
+            )
+            raise StorageError(f"the program {self._shown} {how}{wrote}")
+        try:
+            answer = strictjson.loads(ran.output, "its answer")
+        except strictjson.StrictJSONError:
+            # What is wrong with it might repeat a part of it.
+            raise self._unclear(f"what is no strict JSON{wrote}") from None
+        if not isinstance(answer, dict) or answer.get("version") != VERSION:
+            raise self._unclear(f"no object with `version` {VERSION}{wrote}")
+        return answer
+
+    @property
+    def _shown(self) -> str:
+        return safe(self._program)
+
+    def _unclear(self, what: str) -> StorageError:
+        return StorageError(
+            f"the program {self._shown} answered {what}", "jitid-exec(7) tells what is expected of it"
+        )
+
+    def _run(self, request: bytes) -> _Ran:
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        environment.update(self._target.options.get("environment", {}))
+        check_program(self._program)
+        try:
+            child = subprocess.Popen(  # noqa: S603 - the user's own program, without a shell
+                [self._program, *self._target.options.get("arguments", ())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                # A group of its own, so that what it starts can be ended with it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StorageError(f"the program {self._shown} cannot be started: {error.strerror}") from None
+        try:
+            return _converse(child, request, time.monotonic() + self._timeout, self._shown)
+        finally:
+            # Also what it left behind, for nothing of it may go on with a request that is over.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            for stream in (child.stdin, child.stdout, child.stderr):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
+            child.wait()
+
+
+def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, shown: str) -> _Ran:
+    """Write the request and read the answer until the program has ended, whoever else holds its pipes."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    ended = os.pidfd_open(child.pid)
+    output, errors, left = bytearray(), 0, memoryview(request)
+    try:
+        with selectors.DefaultSelector() as waiting:
+            for stream in (child.stdin, child.stdout, child.stderr):
+                os.set_blocking(stream.fileno(), False)
+            waiting.register(child.stdin, selectors.EVENT_WRITE)
+            waiting.register(child.stdout, selectors.EVENT_READ)
+            waiting.register(child.stderr, selectors.EVENT_READ)
+            waiting.register(ended, selectors.EVENT_READ)
+            over = False
+            while True:
+                ready = waiting.select(0 if over else max(deadline - time.monotonic(), 0))
+                if not ready:
+                    if over:
+                        # All that it wrote before its end was read.
+                        return _Ran(child.wait(), bytes(output), errors)
+                    raise StorageError(
+                        f"the program {shown} gave no answer in time and was ended",
+                        "the option `timeout` of the target says how long it may take",
+                    )
+                for key, _ in ready:
+                    if key.fileobj is ended:
+                        over = True
+                        waiting.unregister(ended)
+                    elif key.fileobj is child.stdin:
+                        left = _written(child.stdin.fileno(), left)
+                        if not left:
+                            waiting.unregister(child.stdin)
+                            child.stdin.close()
+                    else:
+                        read = _read(key.fd)
+                        if read is None:
+                            continue
+                        if not read:
+                            waiting.unregister(key.fileobj)
+                        elif key.fileobj is child.stdout:
+                            output += read
+                        else:
+                            errors += len(read)
+                if len(output) > MOST_ANSWER:
+                    raise StorageError(
+                        f"the program {shown} wrote more than {MOST_ANSWER} bytes and was ended"
+                    )
+                if time.monotonic() >= deadline:
+                    # Whoever writes without an end is always ready; perhaps somebody whom the program left behind.
+                    if over:
+                        return _Ran(child.wait(), bytes(output), errors)
+                    raise StorageError(f"the program {shown} did not end in time and was ended")
+    finally:
+        os.close(ended)
+
+
+def _written(descriptor: int, left: memoryview) -> memoryview:
+    try:
+        return left[os.write(descriptor, left) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        # It need not read what it does not want to know.
+        return left[len(left) :]
+
+
+def _read(descriptor: int) -> bytes | None:
+    try:
+        return os.read(descriptor, 65_536)
+    except BlockingIOError:
+        return None
+
+
+def check_program(path: str) -> None:
+    """Check that a program is one, and that nobody but root and this user can change it or its folder.
+
+    Raises:
+        ConfigurationError: it is not there, or others could put another one in its place.
+
+    """
+    shown = safe(path)
+    if not path.startswith("/"):
+        raise ConfigurationError(f"the program {shown} is named by no absolute path")
+    try:
+        status = os.stat(path)
+        folder = os.stat(os.path.dirname(os.path.realpath(path)))
+    except OSError as error:
+        raise ConfigurationError(f"the program {shown} cannot be used: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK):
+        raise ConfigurationError(f"{shown} is no program that can be started")
+    for which, what in ((status, shown), (folder, f"the folder of {shown}")):
+        sticky = which is folder and which.st_mode & stat.S_ISVTX
+        if (which.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky) or which.st_uid not in (
+            0,
+            os.geteuid(),
+        ):
+            raise ConfigurationError(
+                f"{what} can be changed by other users; the program was not started",
+                "chmod go-w what is named",
+            )
+
+
+def _told(record: Record) -> dict[str, Any]:
+    """Return what a request says of a credential."""
+    told = record._asdict()
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+
+
+def _secret(told: object) -> Secret:
+    if not isinstance(told, dict) or not 0 < len(told) <= _MOST_PARTS:
+        raise StorageError(f"the program answered no `secret` of 1 to {_MOST_PARTS} parts")
+    for name, value in told.items():
+        if not _NAME.issuperset(name) or not 0 < len(name) <= 64:
+            raise StorageError("the program named a part of the secret by what is no name: a-z, 0-9 and _")
+        if not isinstance(value, str) or not 0 < len(value) <= _MOST_PART or "\0" in value:
+            raise StorageError(
+                f"the program gave a part of the secret that is no text of 1 to {_MOST_PART} characters"
+            )
+    return Secret(told)
+
+
+def _kept(told: object, secret: Secret) -> str | None:
+    """Return a text that the ledger is to keep. Raises StorageError for one that cannot be kept, or has a secret."""
+    if told is None:
+        return None
+    if not isinstance(told, str) or not 0 < len(told) <= _MOST_TEXT or not told.isprintable():
+        raise StorageError(
+            f"the program gave something to keep that is no text of 1 to {_MOST_TEXT} characters"
+        )
+    if any(secret.reveal(name) in told for name in secret.names if len(secret.reveal(name)) >= 8):
+        raise StorageError("the program gave a part of the secret as something to keep, which was not kept")
+    return told
+
+
+def _facts(told: object, secret: Secret) -> dict[str, str]:
+    if told is None:
+        return {}
+    if not isinstance(told, dict) or len(told) > _MOST_FACTS:
+        raise StorageError(f"the program gave `facts` that are no object of {_MOST_FACTS} members at most")
+    return {str(_kept(name, secret)): str(_kept(value, secret)) for name, value in told.items()}
+
+
+def _shown(told: object) -> str | None:
+    return safe(told[:_MOST_TEXT]) if isinstance(told, str) and told.strip() else None
+
+
+def _time(told: object) -> int | None:
+    return told if type(told) is int and 0 <= told < 1 << 53 else None

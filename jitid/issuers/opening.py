@@ -1,0 +1,54 @@
+"""Which file makes the credentials of a kind at a target, and which options its table may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from jitid.credential import Kind, sort_of
+from jitid.errors import UsageError
+from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.target import Target
+from jitid.text import quote
+
+COMMON: Mapping[str, Option] = {
+    "kind": Option("text", "the kind of the credentials that are made there", required=True),
+    "timeout": Option("duration", "how long one call of it may take"),
+}
+"""The options of every target."""
+TIMEOUT = 10
+"""Seconds that one call of a target may take unless it is said."""
+
+
+def open_issuer(target: Target, issuer: str) -> OutsideIssuer:
+    """Return what makes and ends credentials at a target; `issuer` is the ledger's `iss`. A newcomer adds its kind.
+
+    Raises:
+        UsageError: credentials of that kind are not made by a target.
+        ConfigurationError: the target's table cannot be meant; or an extra is not installed.
+
+    """
+    timeout = float(target.options.get("timeout", TIMEOUT))
+    kind = sort_of(target.kind)
+    match kind:
+        case Kind.EXEC:
+            from jitid.issuers.exec import ExecIssuer
+
+            return ExecIssuer(target, timeout=timeout, issuer=issuer)
+        case Kind.JWT | Kind.OPAQUE:
+            raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
+        case _:
+            assert_never(kind)
+
+
+def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
+    """Return the options that a target of a kind has beside the common ones, and those of its templates."""
+    match kind:
+        case Kind.EXEC:
+            from jitid.issuers import exec as program
+
+            return program.OPTIONS, program.TEMPLATE_OPTIONS
+        case Kind.JWT | Kind.OPAQUE:
+            return {}, {}
+        case _:
+            assert_never(kind)
