@@ -85,6 +85,7 @@ LAYERS = (
         "policyfiles",
         "processes",
         "runner",
+        "sshagent",
         "zones",
     },
     {"policy", "roster"},

@@ -1,0 +1,97 @@
+"""The ssh-agent of a run: it holds keys in memory for the command, and dies with the run."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+from jitid import sshagent
+from jitid.errors import StorageError, UsageError
+from jitid.runner import child
+
+_SOCKET = "agent"
+_LONGEST_PATH = 100
+"""A socket's path has less than 108 bytes on Linux and 104 elsewhere (unix(7))."""
+_PATIENCE = 10.0
+
+# The agent is the child of a shell that waits for the end of its standard input, a pipe which this process alone holds
+# open: whatever ends this process, a KILL too, closes it, and the shell ends the agent. Asking the kernel for a signal
+# at the parent's death would be less, since it forgets that for programs with a group of their own (setgid), as
+# ssh-agent is one. Should the shell be killed, the agent notices within 10 seconds by itself.
+_SCRIPT = 'echo "$SSH_AGENT_PID"; exec >/dev/null; read -r end; kill "$SSH_AGENT_PID"'
+
+
+class SshAgent:
+    """An agent of OpenSSH at a socket in a private folder."""
+
+    def __init__(self, folder: str) -> None:
+        """Start it; the folder is one that only this user can enter.
+
+        Raises:
+            NotRunError: there is no ssh-agent.
+            StorageError: it does not start.
+            UsageError: the folder's path is too long for a socket.
+
+        """
+        import subprocess  # for this kind alone
+
+        self.path = os.path.join(folder, _SOCKET)
+        """What SSH_AUTH_SOCK is to say."""
+        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+            raise UsageError(
+                f"the path of the ssh-agent's socket would have more than {_LONGEST_PATH} bytes",
+                "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
+            )
+        program = child.find("ssh-agent", os.environ.get("PATH", os.defpath))
+        self._held: dict[str, bytes] = {}
+        # Nothing else of the environment: whatever it holds is none of an agent's business.
+        self._process = subprocess.Popen(  # noqa: S603 - no shell but the line above
+            [program, "-a", self.path, "/bin/sh", "-c", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        # The shell runs when the agent listens.
+        started = self._process.stdout.readline()
+        self._process.stdout.close()
+        if not started.strip().isdigit():
+            self.close()
+            raise StorageError("the ssh-agent did not start", "try: ssh-agent -D")
+
+    def put(self, key: str, certificate: str, expires_at: int, name: str = "") -> None:
+        """Let the agent have a key with its certificate until that expires, instead of an earlier one of that name.
+
+        Raises:
+            StorageError: the agent is gone, or the certificate has expired.
+            RefusedError: it does not take it.
+
+        """
+        lifetime = expires_at - int(time.time())
+        if lifetime < 1:
+            raise StorageError("the certificate has expired before the ssh-agent could have it")
+        with sshagent.connected(self.path, _PATIENCE) as agent:
+            blob = agent.add(key, certificate, lifetime, certificate.rpartition(" ")[2])
+            # The new one first: at no time is there none.
+            earlier = self._held.pop(name, None)
+            self._held[name] = blob
+            if earlier is not None:
+                agent.remove(earlier)
+
+    def close(self) -> None:
+        """End the agent, and with it what it holds."""
+        import subprocess
+
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with suppress(OSError):
+            os.unlink(self.path)
