@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import moto
+from tests.issuers.awsplace import AwsPlace
 from tests.issuers.postgresplace import PostgresPlace, roles_server
 
 
@@ -14,3 +16,10 @@ def postgres_roles() -> Iterator[PostgresPlace]:
     """Return a PostgreSQL server whose roles are credentials."""
     with roles_server() as server:
         yield PostgresPlace(server)
+
+
+@pytest.fixture(scope="session")
+def aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsPlace]:
+    """Return an account of AWS, as moto keeps it."""
+    with moto.running(tmp_path_factory.mktemp("moto")) as server:
+        yield AwsPlace(server)

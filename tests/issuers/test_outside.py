@@ -15,6 +15,7 @@ from tests.issuers.places import Place, live_names, make, try_to_make
 
 KINDS = {
     "postgres-role": "postgres_roles",
+    "aws-sts": "aws_account",
 }
 """By kind, the fixture that gives its place."""
 
@@ -124,9 +125,9 @@ def test_a_target_in_trouble_is_unavailable(place: Place, trouble: str) -> None:
     """All at the same time, since each may wait for as long as it is allowed to."""
     with place.disturbed(trouble) as issuer, ThreadPoolExecutor(4) as pool:
         making = pool.submit(try_to_make, issuer, place.record())
-        ending = pool.submit(issuer.revoke, [place.record(), place.record()])
+        ending = pool.submit(issuer.revoke, [place.known(), place.known()])
         listing = pool.submit(lambda: list(issuer.inventory()))
-        looking = pool.submit(issuer.probe, place.record())
+        looking = pool.submit(issuer.probe, place.known())
         _, raised = making.result()
         assert isinstance(raised, StorageError), raised
         with pytest.raises(StorageError):

@@ -1,0 +1,154 @@
+"""What a target of AWS comes with: its own keys, JWTs for single agents, and a role that administers others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jitid import jws, strictjson
+from jitid.errors import ConfigurationError, RefusedError
+from jitid.issuers.awsclient import Aws, Keys, read_keys
+from jitid.issuers.awsdenial import Role, role_of
+from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
+from jitid.keyring import Signer
+from jitid.secret import Secret
+from jitid.target import Target
+from jitid.text import safe
+
+AUDIENCE = "sts.amazonaws.com"
+PARTS = ("access_key_id", "secret_access_key", "session_token")
+
+_TOKEN_SECONDS = 300
+"""For so long the JWT for AWS is valid."""
+
+
+class Access:
+    """How one target asks AWS."""
+
+    def __init__(
+        self,
+        target: Target,
+        aws: Aws,
+        issuer: str,
+        signer: Callable[[], Signer] | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the target's table; `signer` gives the ledger's key. Raises ConfigurationError."""
+        self._target = target
+        self._aws = aws
+        self._issuer = issuer
+        self._signer = signer
+        self._clock = clock
+        options = target.options
+        self._file: str | None = options.get("credentials_file")
+        self._profile = str(options.get("profile", "default"))
+        self._iam_role: str | None = options.get("iam_role_arn")
+        self.by_token = bool(options.get("web_identity", False))
+        """Whether roles are assumed with JWTs."""
+        if self._file is None and not self.by_token:
+            raise ConfigurationError(
+                f"the target {target.name} says neither credentials_file nor web_identity",
+                "jitid takes no keys of AWS from the environment, from ~/.aws or from the machine",
+            )
+        if self.by_token and not issuer.startswith("https://"):
+            raise ConfigurationError(
+                f"the target {target.name} says web_identity, and AWS looks up the keys of https issuers alone",
+                "set issuer = https://HOST/PATH, and serve there what `jitid publish` writes",
+            )
+        if self._iam_role is not None and role_of(self._iam_role) is None:
+            raise ConfigurationError(f"iam_role_arn of the target {target.name} is no ARN of a role")
+        self._base: Keys | None = None
+        self._taken: Keys | None = None
+        self._accounts: dict[Keys, str] = {}
+
+    @property
+    def administers(self) -> bool:
+        """Whether there is anything to ask IAM with."""
+        return self._iam_role is not None or self._file is not None
+
+    def is_own(self, access_key_id: str) -> bool:
+        """Tell whether a key is that of the target itself, as far as it was read."""
+        return self._base is not None and access_key_id == self._base.access_key_id
+
+    def close(self) -> None:
+        """Let go of keys."""
+        self._base = self._taken = None
+        self._accounts.clear()
+
+    def token(self, subject: str, name: str, claims: Mapping[str, Any]) -> str:
+        """Return a JWT for AWS alone, about an agent; `sub` is the agent, since federations ignore `act`."""
+        if self._signer is None:
+            raise ConfigurationError("web identity needs the ledger's key, which is not here")
+        signer = self._signer()
+        now = int(self._clock())
+        header = {"alg": signer.algorithm, "kid": signer.kid, "typ": "JWT"}
+        payload = {
+            "iss": self._issuer,
+            "sub": subject,
+            "aud": str(self._target.options.get("audience", AUDIENCE)),
+            "exp": now + _TOKEN_SECONDS,
+            "iat": now,
+            "nbf": now,
+            "jti": name,
+            **claims,
+        }
+        signed = ".".join(jws.b64url(strictjson.dumps(part).encode()) for part in (header, payload))
+        return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
+
+    def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:
+        """Return the credentials in an answer of STS, and when AWS refuses them. Raises StorageError."""
+        try:
+            given = answer["Credentials"]
+            parts = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+            return Secret(dict(zip(PARTS, parts, strict=True))), int(given["Expiration"].timestamp())
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._aws.garbled("it has no credentials") from None
+
+    def own(self) -> Keys:
+        """Return what the target itself comes with."""
+        if self._base is None:
+            assert self._file is not None
+            self._base = read_keys(self._file, self._profile)
+        return self._base
+
+    def administrator(self) -> Keys:
+        """Return what may read and write role policies."""
+        if self._iam_role is None:
+            if self._file is None:
+                raise RefusedError(
+                    f"the target {self._target.name} has nothing to ask IAM with: its JWTs are for agents",
+                    "give it iam_role_arn, or credentials_file besides web_identity",
+                )
+            return self.own()
+        if self._taken is None:
+            name = f"jitid-{ledger_mark(self._issuer)}"
+            members = {
+                "RoleArn": self._iam_role,
+                "RoleSessionName": name,
+                "DurationSeconds": LEAST_SECONDS,
+            }
+            if self._file is None:
+                token = self.token(self._issuer, name, {})
+                answer = self._aws.call(
+                    "sts", "assume_role_with_web_identity", WebIdentityToken=token, **members
+                )
+            else:
+                answer = self._aws.call("sts", "assume_role", self.own(), **members)
+            secret, _ = self.keys_of(answer)
+            self._taken = Keys(*(secret.reveal(part) for part in PARTS))
+        return self._taken
+
+    def check_account(self, role: Role) -> None:
+        """Raise RefusedError for a role of another account: its name may be that of somebody else's here."""
+        keys = self.administrator()
+        if keys not in self._accounts:
+            answer = self._aws.call("sts", "get_caller_identity", keys)
+            self._accounts[keys] = str(answer.get("Account"))
+        account = self._accounts[keys]
+        if account != role.account:
+            raise RefusedError(
+                f"the role {role.name} is in the account {role.account}, and the target's keys are of "
+                f"{safe(account)[:20]}",
+                "give the target iam_role_arn: a role of that account",
+            )

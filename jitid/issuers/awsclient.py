@@ -1,0 +1,360 @@
+"""Calls of AWS: botocore signs and reads, a channel of ours carries, and nothing comes from the environment."""
+
+from __future__ import annotations
+
+import configparser
+import random
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from threading import Lock, local
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from jitid.address import parse_address
+from jitid.channel import Channel, Words
+from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
+from jitid.files import check_private, read_regular
+from jitid.text import quote, safe
+
+MAX_ANSWER = 8 << 20
+"""Bytes of one answer of AWS: a page of a list has at most a thousand members."""
+SKEWED = 60
+"""Seconds between AWS's clock and ours that are told."""
+
+_THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "ConcurrentModification",
+        "EC2ThrottledException",
+        "IDPCommunicationError",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+_UNKNOWN_CALLER = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "OptInRequired",
+        "UnrecognizedClientException",
+    }
+)
+_CLOCK = frozenset(
+    {
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+_LARGEST_FILE = 1 << 20
+
+
+class Keys(NamedTuple):
+    """What a request is signed with; it prints as its public part."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Keys({self.access_key_id!r})"
+
+
+class AwsError(RefusedError):
+    """AWS answers with an error; what it says is about the call and its caller."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None, said: str = "") -> None:
+        super().__init__(message, hint)
+        self.aws = code
+        """The code of it, such as `AccessDenied`."""
+        self.said = said
+        """AWS's own words."""
+
+
+class _Now(local):
+    """What one thread is about."""
+
+    def __init__(self) -> None:
+        self.end = 0.0
+        self.channels: dict[str, Channel] = {}
+
+
+class Aws:
+    """The clients of one target; several threads may call at once."""
+
+    def __init__(self, name: str, region: str, endpoint: str | None, authorities: str | None) -> None:
+        """Args: the target's name, its region, one address instead of AWS's own, certificates that vouch for it."""
+        self._name = name
+        self._region = region
+        self._endpoint = endpoint
+        self._authorities = authorities
+        self._clients: dict[tuple[str, Keys | None], Any] = {}
+        self._session: Any = None
+        # Clients may be used by several threads, and are not to be made by several.
+        self._making = Lock()
+        self._now = _Now()
+        self.skew: int | None = None
+        """By how many seconds AWS's clock was ahead of ours, as far as it is known."""
+
+    def begin(self, seconds: float) -> None:
+        """Give what this thread does from now on so many seconds."""
+        self._now.end = time.monotonic() + seconds
+
+    def call(
+        self, service: str, operation: str, keys: Keys | None = None, /, **members: object
+    ) -> dict[str, Any]:
+        """Make a call and return its answer; it is made again, within its time, while AWS throttles or fails.
+
+        Raises:
+            StorageError: AWS is out of reach, too slow, throttles, or answers what is no answer of it.
+            AwsError: it refuses.
+            ConfigurationError: the members cannot be meant, or botocore is not there.
+
+        """
+        botocore = _botocore()
+        try:
+            with self._making:
+                method = getattr(self._client(service, keys), operation)
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"{self._what} cannot be used: {safe(str(error))}") from None
+        pause = 0.1
+        while True:
+            try:
+                answer: dict[str, Any] = method(**members)
+            except botocore.exceptions.ClientError as error:
+                trouble = self._refusal(error, operation)
+            except botocore.exceptions.ParamValidationError as error:
+                raise ConfigurationError(
+                    f"{self._what} cannot be asked to {operation}: {safe(str(error)[:300])}"
+                ) from None
+            except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError, ValueError):
+                # Neither the answer nor what it was about is repeated.
+                raise self._garbage() from None
+            else:
+                return answer
+            if not isinstance(trouble, StorageError):
+                raise trouble from None
+            pause *= 2 * random.uniform(0.75, 1.25)  # noqa: S311 - to spread callers, not to hide anything
+            if time.monotonic() + pause >= self._now.end:
+                raise trouble from None
+            time.sleep(pause)
+
+    def pages(self, operation: str, keys: Keys | None, member: str, /, **members: object) -> Iterator[Any]:
+        """Yield the members of a list of IAM, page after page (`Marker`)."""
+        marker: dict[str, str] = {}
+        while True:
+            answer = self.call("iam", operation, keys, **members, **marker)
+            yield from answer.get(member) or ()
+            if not answer.get("IsTruncated"):
+                return
+            if not answer.get("Marker") or answer["Marker"] == marker.get("Marker"):
+                raise self._garbage()
+            marker = {"Marker": answer["Marker"]}
+
+    def forget(self, keys: Keys) -> None:
+        """Let go of what signs with these keys."""
+        with self._making:
+            for one in [one for one in self._clients if one[1] == keys]:
+                del self._clients[one]
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for channel in self._now.channels.values():
+            channel.close()
+        self._now.channels.clear()
+        self._clients.clear()
+
+    def garbled(self, what: str) -> StorageError:
+        """Return the error for an answer that lacks what it must have."""
+        return StorageError(f"the answer of {self._what} is none of AWS: {what}", "is its address right?")
+
+    @property
+    def _what(self) -> str:
+        return f"AWS, the target {self._name},"
+
+    def _garbage(self) -> StorageError:
+        return StorageError(f"what answers as {self._what} is not AWS", "is its endpoint_url right?")
+
+    def _client(self, service: str, keys: Keys | None) -> Any:  # noqa: ANN401 - botocore has no types
+        client = self._clients.get((service, keys))
+        if client is None:
+            botocore = _botocore()
+            config = botocore.config.Config(
+                # Nobody signs with a key that is not there: tokens are their own proof.
+                signature_version=botocore.UNSIGNED if keys is None else None,
+                # Its own pauses know of no end.
+                retries={"total_max_attempts": 1},
+                ignore_configured_endpoint_urls=True,
+                proxies={},
+                user_agent_appid="jitid",
+            )
+            if self._session is None:
+                self._session = hermetic_session()
+            client = self._session.create_client(
+                service,
+                region_name=self._region,
+                endpoint_url=self._endpoint,
+                aws_access_key_id=None if keys is None else keys.access_key_id,
+                aws_secret_access_key=None if keys is None else keys.secret_access_key,
+                aws_session_token=None if keys is None else keys.session_token,
+                config=config,
+            )
+            client.meta.events.register("before-send", self._carry)
+            self._clients[service, keys] = client
+        return client
+
+    def _carry(self, request: Any, **_: object) -> Any:  # noqa: ANN401 - botocore has no types
+        """Carry a request that botocore has signed, in its place."""
+        from botocore.awsrequest import AWSResponse
+
+        parts = urlsplit(request.url)
+        place = f"{parts.scheme}://{parts.netloc}"
+        channel = self._now.channels.get(place)
+        if channel is None:
+            try:
+                address = parse_address(place)
+            except UsageError as error:
+                raise ConfigurationError(error.message, error.hint) from None
+            channel = self._now.channels[place] = Channel(address, self._authorities, _words(self._name))
+        headers = {
+            name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            for name, value in request.headers.items()
+        }
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        seconds = self._now.end - time.monotonic()
+        if seconds <= 0:
+            raise StorageError(f"{self._what} did not answer in time", "give it a longer timeout")
+        path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        answer = channel.ask(request.method, path, body, headers, seconds=seconds)
+        content = answer.read(MAX_ANSWER)
+        kept = {name: answer.header(name) for name in ("Content-Type", "Date", "x-amzn-RequestId")}
+        self._see(kept["Date"])
+        response = AWSResponse(
+            request.url, answer.status, {name: text for name, text in kept.items() if text is not None}, None
+        )
+        response._content = content  # noqa: SLF001 - it is read already; botocore's own stubber does the same
+        return response
+
+    def _see(self, date: str | None) -> None:
+        try:
+            seen = parsedate_to_datetime(date or "").timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return
+        self.skew = round(seen - time.time())
+
+    def _refusal(self, error: Any, operation: str) -> JitidError:  # noqa: ANN401 - botocore has no types
+        told = error.response.get("Error") or {}
+        code = str(told.get("Code") or "")[:100]
+        said = str(told.get("Message") or "")[:1000]
+        status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
+        shown = f"{safe(code)}: {quote(said, 300)}" if said else safe(code)
+        if code in _THROTTLED or status in (429, 500, 502, 503, 504):
+            return StorageError(f"{self._what} does not serve {operation} now: {shown}", "try again later")
+        if not code or code.isdigit():
+            return self._garbage()
+        message = f"{self._what} refuses {operation}: {shown}"
+        if code in _CLOCK:
+            return AwsError(code, message, self._clocks(), said)
+        if code in _UNKNOWN_CALLER:
+            return AwsError(code, message, "what jitid comes with is wrong, ended or revoked", said)
+        return AwsError(code, message, None, said)
+
+    def _clocks(self) -> str:
+        wrong = "the secret key may be wrong"
+        if self.skew is None or abs(self.skew) < SKEWED:
+            return wrong
+        return (
+            f"AWS's clock is {abs(self.skew)} seconds {'ahead of' if self.skew > 0 else 'behind'} this machine's, "
+            "and it takes no request that is minutes old or early: set the clock"
+        )
+
+
+def _words(target: str) -> Words:
+    return Words(
+        f"the target {target}",
+        "write the address itself in its option endpoint_url",
+        "its option ca_file",
+        "try again, or give it a longer timeout",
+        "is its address right, and may this machine go there?",
+        "see its address",
+    )
+
+
+def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
+    try:
+        import botocore
+        import botocore.config
+        import botocore.exceptions
+        import botocore.parsers
+        import botocore.session
+    except ImportError as error:
+        raise ConfigurationError(
+            f"credentials of AWS need botocore, which cannot be loaded: {error}", "pip install 'jitid[aws]'"
+        ) from error
+    return botocore
+
+
+def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
+    """Return a session of botocore that has nothing from the environment and from files of whoever runs this.
+
+    `AWS_PROFILE` or a forgotten `~/.aws/config` would make it ask another account, or another address.
+    """
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as VARIABLES
+    from botocore.configprovider import ConstantProvider
+
+    session = _botocore().session.Session()
+    store = session.get_component("config_store")
+    for name, (_, _, value, _) in VARIABLES.items():
+        # A place that is no file: there is no configuration then.
+        constant = "/dev/null" if name in ("config_file", "credentials_file") else value
+        store.set_config_provider(name, ConstantProvider(constant))
+    return session
+
+
+def read_keys(path: str, profile: str) -> Keys:
+    """Return the keys of a profile in a private file of AWS's own form (`[default]`, `aws_access_key_id = …`).
+
+    Raises:
+        IntegrityError: others may read it, or it is a link.
+        ConfigurationError: it is missing, or has no such profile with both keys.
+
+    """
+    what = f"the credentials file {quote(path, 200)}"
+    try:
+        check_private(path, "the credentials file")
+        data = read_regular(path, _LARGEST_FILE)
+        # Without interpolation: a secret key may hold a `%`.
+        parser = configparser.RawConfigParser()
+        parser.read_string(data.decode())
+        section: Mapping[str, str] = parser[profile]
+        access, secret = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
+        token = section.get("aws_session_token", "").strip() or None
+    except FileNotFoundError:
+        raise ConfigurationError(f"{what} is missing", "name it with credentials_file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{what} cannot be read: {error.strerror}") from None
+    except KeyError:
+        raise ConfigurationError(
+            f"{what} has no profile {quote(profile)} with aws_access_key_id and aws_secret_access_key"
+        ) from None
+    except (configparser.Error, ValueError):
+        # The error would repeat the line, and the line may be a secret.
+        raise ConfigurationError(f"{what} is not in AWS's form") from None
+    if not access or not secret:
+        raise ConfigurationError(f"{what} has an empty key in its profile {quote(profile)}")
+    return Keys(access, secret, token)

@@ -1,0 +1,150 @@
+"""Denials of single sessions among the inline policies of their role: written so that nobody undoes what others wrote.
+
+AWS has no way to change a policy only if it is as one has read it. So no policy is ever changed: each batch is a policy
+of its own, whose name tells its text; small ones are put together by a new one before the old ones go. Whatever two
+writers do at once, and wherever one of them stops, every session stays denied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from jitid import strictjson
+from jitid.errors import JitidError, StorageError
+from jitid.issuers.awsclient import Aws, AwsError, Keys
+from jitid.issuers.awspolicy import Denial, denial, denied_in, parse_denial
+
+_CHUNK = 100
+"""Sessions in one policy: all inline policies of a role have 10,240 characters together."""
+_SMALL = 25
+_MANY = 4
+"""So many policies of fewer sessions than that are put together."""
+_ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([\x21-\x7e]*/)?([\w+=,.@-]{1,64})", re.ASCII)
+_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/(.+)", re.ASCII)
+
+
+class Role(NamedTuple):
+    """A role, as far as its sessions tell of it."""
+
+    partition: str
+    account: str
+    name: str
+
+    def session(self, name: str) -> str:
+        """Return the ARN of a session of it."""
+        return f"arn:{self.partition}:sts::{self.account}:assumed-role/{self.name}/{name}"
+
+
+def role_of(arn: str) -> Role | None:
+    """Return the role of an ARN."""
+    found = _ROLE.fullmatch(arn)
+    return None if found is None else Role(found[1], found[2], found[4])
+
+
+def role_of_session(arn: str) -> Role | None:
+    """Return the role of a session's ARN."""
+    found = _SESSION.fullmatch(arn)
+    return None if found is None else Role(*found.group(1, 2, 3))
+
+
+class Denials:
+    """The denials that one ledger has at the roles of one account."""
+
+    def __init__(self, aws: Aws, keys: Callable[[], Keys], issuer: str) -> None:
+        self._aws = aws
+        self._keys = keys
+        self._issuer = issuer
+
+    def of(self, role: Role) -> list[Denial]:
+        """Return all that a role has. Raises as `Aws.call`."""
+        names = self._aws.pages("list_role_policies", self._keys(), "PolicyNames", RoleName=role.name)
+        found = (parse_denial(str(name), self._issuer) for name in names)
+        return [one for one in found if one is not None]
+
+    def deny(self, role: Role, sessions: Iterable[str], until: int, now: int) -> dict[str, str]:
+        """Deny everything to sessions of a role until then; return the name of the policy that does, by session.
+
+        Raises as `Aws.call`; what is denied by then stays so, and it may be done again.
+        """
+        standing = []
+        for one in self.of(role):
+            if one.until > now:
+                standing.append(one)
+            else:
+                self._remove(role, one)
+        wanted = sorted(set(sessions))
+        done: dict[str, str] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            made = self._write(role, chunk, until)
+            standing.append(made)
+            done.update(dict.fromkeys(chunk, made.name))
+        small = {one.name: one for one in standing if one.sessions < _SMALL}
+        if len(small) >= _MANY:
+            # What is to be denied is denied already: that the rest fails is no failure.
+            with suppress(AwsError, StorageError):
+                done.update(self._gather(role, list(small.values())))
+        return done
+
+    def holding(self, role: Role, session: str) -> Denial | None:
+        """Return a denial of a session, if there is one. Raises as `Aws.call`."""
+        return next((one for one, denied in self.all(role) if denied == session), None)
+
+    def all(self, role: Role) -> Iterator[tuple[Denial, str]]:
+        """Yield each session that is denied, with what denies it. Raises as `Aws.call`."""
+        for one in self.of(role):
+            for session in self._read(role, one):
+                yield one, session
+
+    def _write(self, role: Role, sessions: Iterable[str], until: int) -> Denial:
+        made, text = denial(self._issuer, sessions, until)
+        self._aws.call(
+            "iam",
+            "put_role_policy",
+            self._keys(),
+            RoleName=role.name,
+            PolicyName=made.name,
+            PolicyDocument=text,
+        )
+        if set(self._read(role, made)) != set(sessions):
+            raise self._aws.garbled("the policy that it took is not the one that it has")
+        return made
+
+    def _gather(self, role: Role, small: list[Denial]) -> dict[str, str]:
+        sessions = sorted({session for one in small for session in self._read(role, one)})[:_CHUNK]
+        kept = set(sessions)
+        whole = [one for one in small if kept.issuperset(self._read(role, one))]
+        if len(whole) < 2:
+            return {}
+        made = self._write(role, sessions, max(one.until for one in small))
+        for one in whole:
+            if one.name != made.name:
+                self._remove(role, one)
+        return dict.fromkeys(sessions, made.name)
+
+    def _read(self, role: Role, one: Denial) -> list[str]:
+        try:
+            answer = self._aws.call(
+                "iam", "get_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name
+            )
+        except AwsError as error:
+            # Somebody has put it together with others since we saw it, and the new one was there before.
+            if error.aws == "NoSuchEntity":
+                return []
+            raise
+        document = answer.get("PolicyDocument")
+        if isinstance(document, str):
+            try:
+                document = strictjson.loads(unquote(document))
+            except strictjson.StrictJSONError:
+                raise self._aws.garbled("a policy that is no JSON") from None
+        return denied_in(document)
+
+    def _remove(self, role: Role, one: Denial) -> None:
+        # One that stays does no harm: its sessions are over, or denied by another one too.
+        with suppress(JitidError):
+            self._aws.call("iam", "delete_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name)

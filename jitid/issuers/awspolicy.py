@@ -1,0 +1,271 @@
+"""What jitid says to AWS in texts: session policies, the delegator, tags, and the denial of single sessions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, UsageError
+from jitid.lifetime import format_time
+from jitid.scope import Scope, common, parse_scope
+from jitid.target import Record
+from jitid.text import quote
+
+VERSION = "2012-10-17"
+"""Of the policy language; no newer one exists."""
+MAX_SESSION_POLICY = 2048
+"""Characters of an inline session policy (AssumeRole, `Policy`); AWS packs it too, and tells when that is too much."""
+MAX_POLICY_ARNS = 10
+MAX_SOURCE_IDENTITY = 64
+LEAST_SECONDS = 900
+"""AWS makes no session shorter than this."""
+LONGEST_SECONDS = 43_200
+
+TAG_AGENT = "jitid:agent"
+TAG_TASK = "jitid:task"
+TAG_DELEGATOR = "jitid:delegator"
+"""Only where the source identity is too short for it."""
+
+_PLACE = re.compile(r"\{([1-9][0-9]?)\}")
+_ACTION = re.compile(r"\*|[a-z0-9-]+:[A-Za-z0-9*]+")
+_RESOURCE = re.compile(r"\*|arn:[a-z*-]+:[!-~]+")
+_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+")
+_HASHED = 26
+
+
+class Right(NamedTuple):
+    """One row of a template's table `scopes`: what those who hold a scope may do."""
+
+    scope: Scope
+    """A pattern: `s3:*:read`."""
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    """`{2}` stands for the second segment of the scope that was granted."""
+    policy_arns: tuple[str, ...]
+
+
+class Grant(NamedTuple):
+    """What comes of the scopes that a credential has, and of a template."""
+
+    statements: list[dict[str, Any]]
+    policy_arns: list[str]
+    scopes: list[str]
+    """Those of the credential that the template knows something for."""
+
+
+def rights(table: Mapping[str, Any], where: str) -> list[Right]:
+    """Return the rows of a table `scopes`; `where` names the template in errors.
+
+    Raises ConfigurationError for what cannot be meant.
+    """
+    found = []
+    for text, row in table.items():
+        name = f"the scope {quote(str(text))} of {where}"
+        try:
+            scope = parse_scope(text)
+        except UsageError as error:
+            raise ConfigurationError(f"{name} is none: {error.message}", error.hint) from None
+        if not isinstance(row, Mapping) or set(row) - {"actions", "resources", "policy_arns"}:
+            raise ConfigurationError(
+                f"{name} is not a table of actions, resources and policy_arns",
+                'write { actions = ["s3:GetObject"], resources = ["arn:aws:s3:::BUCKET/*"] }',
+            )
+        actions, resources, arns = (
+            _texts(row.get(key, ()), pattern, f"{key} of {name}")
+            for key, pattern in (
+                ("actions", _ACTION),
+                ("resources", _RESOURCE),
+                ("policy_arns", _POLICY_ARN),
+            )
+        )
+        if bool(actions) != bool(resources) or not (actions or arns):
+            raise ConfigurationError(f"{name} gives nothing: it needs actions with resources, or policy_arns")
+        segments = scope.count(":") + 1
+        if any(int(place) > segments for one in resources for place in _PLACE.findall(one)):
+            raise ConfigurationError(f"the resources of {name} name a segment that the scope does not have")
+        found.append(Right(scope, actions, resources, arns))
+    return found
+
+
+def policy_arns(values: object, where: str) -> tuple[str, ...]:
+    """Return the ARNs of managed policies that a template gives to each session. Raises ConfigurationError."""
+    return _texts(values, _POLICY_ARN, f"policy_arns of {where}")
+
+
+def _texts(values: object, pattern: re.Pattern[str], what: str) -> tuple[str, ...]:
+    if not isinstance(values, (list, tuple)) or not all(
+        isinstance(one, str) and pattern.fullmatch(_PLACE.sub("x", one)) for one in values
+    ):
+        raise ConfigurationError(f"{what} are not as AWS writes them, in a list")
+    return tuple(values)
+
+
+def grant(scopes: Iterable[str], table: Sequence[Right], always: Sequence[str] = ()) -> Grant:
+    """Return what the granted scopes give by a template, and never more than they cover.
+
+    Where only a part of a row's pattern was granted, each of its resources must name the segments that are narrower:
+    otherwise the row would give what was not granted, and gives nothing. Managed policies name no segments.
+    """
+    statements: list[dict[str, Any]] = []
+    arns = list(always)
+    known: list[str] = []
+    for scope in scopes:
+        for right in table:
+            both = common(Scope(scope), right.scope)
+            if both is None:
+                continue
+            segments, pattern = both.split(":"), right.scope.split(":")
+            narrower = {at for at, segment in enumerate(segments, 1) if segment != pattern[at - 1]}
+            named = [{int(place) for place in _PLACE.findall(one)} for one in right.resources]
+            if narrower and (right.policy_arns or not all(narrower <= places for places in named)):
+                continue
+            known.append(scope)
+            arns += [arn for arn in right.policy_arns if arn not in arns]
+            filled = [_PLACE.sub(lambda place: segments[int(place[1]) - 1], one) for one in right.resources]  # noqa: B023
+            statement = {"Effect": "Allow", "Action": _one(right.actions), "Resource": _one(filled)}
+            if right.actions and statement not in statements:
+                statements.append(statement)
+    return Grant(statements, arns, list(dict.fromkeys(known)))
+
+
+def session_policy(granted: Grant, expires_at: int) -> str:
+    """Return the inline session policy (IAM User Guide, "Session policies"): what is granted, and until when.
+
+    AWS makes no session shorter than 15 minutes. From `expires_at` on, seconds since the epoch, it allows nothing, and
+    denies what managed session policies or a resource's own policy would allow all the same.
+
+    Raises UsageError when it is longer than AWS takes.
+    """
+    until = {"aws:CurrentTime": format_time(expires_at)}
+    allowed = granted.statements
+    if not allowed and not granted.policy_arns:
+        # AWS answers this one to everybody. Without a policy the session could do all that its role can.
+        allowed = [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}]
+    text = document(
+        [
+            *({**statement, "Condition": {"DateLessThan": until}} for statement in allowed),
+            _everything("Deny", {"DateGreaterThanEquals": until}, sid="Expired"),
+        ]
+    )
+    if len(text) > MAX_SESSION_POLICY:
+        raise UsageError(
+            f"the session policy would have {len(text)} characters, and AWS takes {MAX_SESSION_POLICY}",
+            "ask for fewer scopes, or let the template give them by policy_arns",
+        )
+    if len(granted.policy_arns) > MAX_POLICY_ARNS:
+        raise UsageError(
+            f"the session would have {len(granted.policy_arns)} managed policies, and AWS takes {MAX_POLICY_ARNS}",
+            "ask for fewer scopes",
+        )
+    return text
+
+
+def document(statements: Sequence[Mapping[str, Any]]) -> str:
+    """Return a policy as text, without a space: AWS counts characters."""
+    return strictjson.dumps({"Version": VERSION, "Statement": list(statements)})
+
+
+def _everything(effect: str, condition: Mapping[str, Any], sid: str | None = None) -> dict[str, Any]:
+    named = {} if sid is None else {"Sid": sid}
+    return {**named, "Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}
+
+
+def _one(values: Sequence[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def source_identity(delegator: str) -> str:
+    """Return a delegator in the characters of a SourceIdentity: letters, digits and `_+=,.@-`, 64 at most.
+
+    `user:alice` is `user=alice`, and a `/` is a `,`; neither `=` nor `,` is in a name, so that it can be turned back.
+    One that is too long is `user,`, a hash, `,` and what there is room for; no other has a comma there.
+    """
+    text = delegator.translate(_TO_AWS)
+    if len(text) <= MAX_SOURCE_IDENTITY:
+        return text
+    kind, _, name = text.partition("=")
+    digest = sha256(delegator.encode()).hexdigest()[:_HASHED]
+    return f"{kind},{digest},{name}"[:MAX_SOURCE_IDENTITY]
+
+
+def delegator_of(identity: str) -> str | None:
+    """Return the delegator that a SourceIdentity stands for; None for one that was too long."""
+    kind, separator, _ = identity.partition("=")
+    return identity.translate(_FROM_AWS) if separator and "," not in kind else None
+
+
+_TO_AWS = str.maketrans(":/", "=,")
+_FROM_AWS = str.maketrans("=,", ":/")
+
+
+def session_tags(record: Record) -> dict[str, str]:
+    """Return the session tags: names of jitid have only characters of AWS's tag values, and half as many as those."""
+    tags = {TAG_AGENT: record.agent, TAG_TASK: record.task}
+    if delegator_of(source_identity(record.delegator)) is None:
+        tags[TAG_DELEGATOR] = record.delegator
+    return tags
+
+
+class Denial(NamedTuple):
+    """An inline policy of a role that denies everything to single sessions of it.
+
+    Its name tells all but the sessions, and its text never changes: what several write at once is in several policies,
+    and nobody overwrites what somebody else has written.
+    """
+
+    ledger: str
+    until: int
+    """Seconds since the epoch: none of the sessions lives longer, and the policy can go."""
+    sessions: int
+    """How many."""
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Return the policy's name."""
+        return f"jitid-denied-{self.ledger}-{self.until}-{self.sessions}-{self.digest}"
+
+
+def denial(issuer: str, jtis: Iterable[str], until: int) -> tuple[Denial, str]:
+    """Return the policy that denies everything to the sessions of these names, and its text.
+
+    `aws:userid` of a session is the id of its role, a colon, and the session's name (IAM User Guide, "AWS global
+    condition context keys"). The policy is the role's own, so that its id need not be written.
+    """
+    names = sorted(set(jtis))
+    text = document([_everything("Deny", {"StringLike": {"aws:userid": [f"*:{name}" for name in names]}})])
+    digest = sha256(f"{until} {text}".encode()).hexdigest()[:16]
+    return Denial(ledger_mark(issuer), until, len(names), digest), text
+
+
+def parse_denial(name: str, issuer: str) -> Denial | None:
+    """Return what a policy's name tells, if it is a denial of this ledger."""
+    found = _DENIAL.fullmatch(name)
+    if found is None or found[1] != ledger_mark(issuer):
+        return None
+    return Denial(found[1], int(found[2]), int(found[3]), found[4])
+
+
+def denied_in(policy: object) -> list[str]:
+    """Return the names of the sessions that a denial's text names; none if it is none (any more)."""
+    try:
+        (statement,) = policy["Statement"]  # type: ignore[index]
+        whole = (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "*", "*")
+        named = statement["Condition"]["StringLike"]["aws:userid"]
+        if not whole or len(statement["Condition"]) != 1 or len(statement["Condition"]["StringLike"]) != 1:
+            return []
+        named = [named] if isinstance(named, str) else named
+        return [str(one).removeprefix("*:") for one in named]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+_DENIAL = re.compile(r"jitid-denied-([0-9a-f]{8})-([0-9]{1,12})-([0-9]{1,4})-([0-9a-f]{16})")
+
+
+def ledger_mark(issuer: str) -> str:
+    """Return what tells the policies of one ledger from those of another."""
+    return sha256(issuer.encode()).hexdigest()[:8]

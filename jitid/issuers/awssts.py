@@ -1,0 +1,401 @@
+"""Sessions of AWS roles (`aws-sts`): cut to what is granted and to our own expiry, and denied one by one.
+
+AWS has no call that ends a session. What it has is policies: a session may do what its role and its session policy
+both allow, and neither denies. So it is made with a session policy that allows what was granted until our expiry, and
+it is ended by a denial among its role's policies that names this one session (`aws:userid`) and leaves the others
+alone. GetCallerIdentity is answered to a denied session all the same, and AWS lists no sessions to anybody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
+from jitid.issuers.awsaccess import PARTS, Access
+from jitid.issuers.awsclient import SKEWED, Aws, AwsError, Keys
+from jitid.issuers.awsdenial import Denials, Role, role_of, role_of_session
+from jitid.issuers.awspolicy import (
+    LEAST_SECONDS,
+    LONGEST_SECONDS,
+    grant,
+    policy_arns,
+    rights,
+    session_policy,
+    session_tags,
+    source_identity,
+)
+from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.keyring import Signer
+from jitid.lifetime import format_time, parse_duration
+from jitid.name import spiffe_id
+from jitid.secret import Secret
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target
+from jitid.text import quote, safe
+
+OPTIONS: Mapping[str, Option] = {
+    "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),
+    "credentials_file": Option("place", "a private file in AWS's form with the keys that assume the roles"),
+    "profile": Option("text", "the profile in that file; `default` unless set"),
+    "web_identity": Option(
+        "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
+    ),
+    "audience": Option("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
+    "iam_role_arn": Option("text", "the role that is taken to read and write role policies and to list keys"),
+    "endpoint_url": Option("text", "one address for all calls, instead of AWS's own"),
+    "ca_file": Option("place", "certificates that vouch for that address, instead of the system's"),
+}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "role_arn": Option("text", "the role that is assumed", required=True),
+    "duration": Option("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
+    "external_id": Option("text", "what the role's trust policy asks for as sts:ExternalId"),
+    "scopes": Option("table", "what those who hold a scope may do: actions, resources, policy_arns"),
+    "policy_arns": Option("texts", "managed policies of each session, whatever its scopes"),
+}
+
+_APART = 900
+"""Seconds by which AWS's clock may differ from ours at most: beyond them it takes no request."""
+_TAGS = "https://aws.amazon.com/tags"
+_SOURCE = "https://aws.amazon.com/source_identity"
+_OVER = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+)
+
+
+class AwsStsIssuer(OutsideIssuer):
+    """Sessions of the roles of one target."""
+
+    unseen: ClassVar[str | None] = "AWS lists no sessions: one that is not denied cannot be seen"
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        timeout: float,
+        issuer: str,
+        trust_domain: str = "jitid.local",
+        signer: Callable[[], Signer] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the table of a target.
+
+        `issuer` is the ledger's `iss`, `trust_domain` that of its agents; `signer` gives its key for ES256, which web
+        identity needs. Raises ConfigurationError where the table cannot be meant.
+        """
+        self._target = target
+        self._timeout = timeout
+        self._issuer = issuer
+        self._trust_domain = trust_domain
+        self._clock = clock
+        options = target.options
+        self._aws = Aws(
+            target.name, str(options["region"]), options.get("endpoint_url"), options.get("ca_file")
+        )
+        self._access = Access(target, self._aws, issuer, signer, clock)
+        self._denials = Denials(self._aws, self._access.administrator, issuer)
+
+    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - derived from the name
+        """Assume the template's role for what the credential's scopes give, under its jti as the session's name."""
+        template = self._template(record.template)
+        where = f"the template {record.template} of the target {self._target.name}"
+        role, longest = self._role(template, where), self._longest(template, where)
+        granted = grant(
+            record.scopes,
+            rights(template.get("scopes", {}), where),
+            policy_arns(template.get("policy_arns", []), where),
+        )
+        policy = session_policy(granted, record.expires_at)
+        wanted = max(LEAST_SECONDS, record.expires_at - int(self._clock()))
+        members: dict[str, Any] = {
+            "RoleArn": template["role_arn"],
+            "RoleSessionName": record.jti,
+            "DurationSeconds": min(wanted, longest),
+            "Policy": policy,
+        }
+        if granted.policy_arns:
+            members["PolicyArns"] = [{"arn": arn} for arn in granted.policy_arns]
+        self._aws.begin(self._timeout)
+        answer = self._assume(record, members, template.get("external_id"))
+        secret, until = self._access.keys_of(answer)
+        session = role.session(record.jti)
+        if (answer.get("AssumedRoleUser") or {}).get("Arn") != session:
+            # It would be denied under a name that it does not have. Nobody else has seen the keys.
+            raise self._aws.garbled("the session has another name than the one that was asked for")
+        facts: dict[str, Any] = {
+            "role_arn": template["role_arn"],
+            "source_identity": source_identity(record.delegator),
+            "session_policy": strictjson.loads(policy),
+            "policy_arns": list(granted.policy_arns),
+            "scopes_without_rights": [scope for scope in record.scopes if scope not in granted.scopes],
+            # AWS refuses the keys from then on; the session policy denies all from our own expiry on.
+            "session_ends_at": until,
+            "usable_until": min(until, record.expires_at),
+        }
+        if self._aws.skew is not None and abs(self._aws.skew) >= SKEWED:
+            facts["clock_of_aws"] = f"{self._aws.skew:+d}s"
+        return Made(secret, session, facts)
+
+    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+        """Deny each session among the policies of its role, those of one role together."""
+        now = int(self._clock())
+        outcomes: list[Outcome | None] = [self._settled(record, now) for record in records]
+        waiting: dict[Role, list[int]] = {}
+        for position, record in enumerate(records):
+            role = role_of_session(record.reference or "")
+            if outcomes[position] is None and role is None:
+                outcomes[position] = Outcome(
+                    Settlement.STUCK, "what the ledger has as its session is no ARN of one", record.expires_at
+                )
+            elif outcomes[position] is None and role is not None:
+                waiting.setdefault(role, []).append(position)
+        self._aws.begin(self._timeout)
+        for role, positions in waiting.items():
+            for position, outcome in zip(
+                positions, self._deny(role, [records[position] for position in positions], now), strict=True
+            ):
+                outcomes[position] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+        """Look at the denials of its role; with the secret, ask AWS for something that the denial covers.
+
+        GetCallerIdentity would tell nothing: AWS answers it to a denied session too. Asked is for the account's
+        aliases: where the session may not see them, AWS's words tell whether anything was denied to it, or nothing
+        allowed.
+        """
+        self._aws.begin(self._timeout)
+        if secret is not None:
+            answer = self._try(Keys(*(secret.reveal(part) for part in PARTS)))
+            if answer is not None:
+                return answer
+        over = self._settled(record, int(self._clock()))
+        if over is not None:
+            return Probe(Life.DEAD, over.proof)
+        role = role_of_session(record.reference or "")
+        if role is None:
+            return Probe(Life.UNKNOWN, "what the ledger has as its session is no ARN of one")
+        try:
+            self._access.check_account(role)
+            denial = self._denials.holding(role, record.jti)
+        except AwsError as error:
+            if error.aws == "NoSuchEntity":
+                return Probe(Life.DEAD, f"there is no role {role.name} any more")
+            return Probe(Life.UNKNOWN, error.message)
+        except (RefusedError, ConfigurationError) as error:
+            return Probe(Life.UNKNOWN, error.message)
+        if denial is not None:
+            return Probe(Life.DEAD, f"the policy {denial.name} of the role {role.name} denies it everything")
+        if secret is not None:
+            return Probe(
+                Life.UNKNOWN, "AWS refuses it, does not say why, and no policy of the role denies it"
+            )
+        return Probe(Life.LIVE, f"no policy of the role {role.name} denies it")
+
+    def names_of(self, record: Record) -> tuple[str, ...]:
+        """Return the session's name: the jti as it is."""
+        return (record.jti,)
+
+    def inventory(self) -> Iterator[Existing]:
+        """Yield the sessions that are denied, and all access keys of IAM users, which never end by themselves."""
+        self._aws.begin(self._timeout)
+        roles = {
+            self._role(template, f"the template {name} of the target {self._target.name}")
+            for name, template in self._target.templates.items()
+        }
+        for role in sorted(roles):
+            self._access.check_account(role)
+            for denial, session in self._denials.all(role):
+                yield Existing(
+                    session,
+                    session if session.startswith("jti_") else None,
+                    live=False,
+                    detail=f"denied by {denial.name} of the role {role.name} until {format_time(denial.until)}",
+                )
+        keys = self._access.administrator()
+        for user in self._aws.pages("list_users", keys, "Users"):
+            for key in self._aws.pages(
+                "list_access_keys", keys, "AccessKeyMetadata", UserName=user["UserName"]
+            ):
+                yield self._standing(key, keys)
+
+    def close(self) -> None:
+        """Let go of connections and of keys."""
+        self._aws.close()
+        self._access.close()
+
+    def _template(self, name: str | None) -> Mapping[str, Any]:
+        templates = self._target.templates
+        if name is None or name not in templates:
+            known = ", ".join(sorted(templates)) or "none yet"
+            raise ConfigurationError(
+                f"the target {self._target.name} has no template {quote(name or '')}",
+                f"its templates: {known}; write one as [target.{self._target.name}.template.NAME]",
+            )
+        return templates[name]
+
+    def _role(self, template: Mapping[str, Any], where: str) -> Role:
+        role = role_of(str(template["role_arn"]))
+        if role is None:
+            raise ConfigurationError(
+                f"role_arn of {where} is no ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME"
+            )
+        return role
+
+    def _longest(self, template: Mapping[str, Any], where: str) -> int:
+        given = template.get("duration", "1h")
+        try:
+            seconds = given if isinstance(given, int) else parse_duration(str(given))
+        except UsageError as error:
+            raise ConfigurationError(f"duration of {where}: {error.message}", error.hint) from None
+        if not LEAST_SECONDS <= seconds <= LONGEST_SECONDS:
+            raise ConfigurationError(f"duration of {where} is none that AWS has: 15m to 12h")
+        return seconds
+
+    def _assume(self, record: Record, members: Mapping[str, Any], external_id: str | None) -> dict[str, Any]:
+        try:
+            if self._access.by_token:
+                subject = spiffe_id(self._trust_domain, record.agent, record.task, record.id)
+                tags = session_tags(record)
+                token = self._access.token(
+                    subject,
+                    record.jti,
+                    {
+                        _TAGS: {
+                            "principal_tags": {name: [value] for name, value in tags.items()},
+                            "transitive_tag_keys": list(tags),
+                        },
+                        _SOURCE: source_identity(record.delegator),
+                    },
+                )
+                return self._aws.call(
+                    "sts", "assume_role_with_web_identity", WebIdentityToken=token, **members
+                )
+            tags = session_tags(record)
+            more: dict[str, Any] = {} if external_id is None else {"ExternalId": external_id}
+            return self._aws.call(
+                "sts",
+                "assume_role",
+                self._access.own(),
+                SourceIdentity=source_identity(record.delegator),
+                Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
+                TransitiveTagKeys=list(tags),
+                **members,
+                **more,
+            )
+        except AwsError as error:
+            raise self._told(error) from None
+
+    def _told(self, error: AwsError) -> JitidError:
+        """Return an error of assuming a role with what to do about it."""
+        if error.aws == "PackedPolicyTooLarge" or "too large" in error.said.lower():
+            return UsageError(
+                error.message, "ask for fewer scopes, or let the template give them by policy_arns"
+            )
+        if "MaxSessionDuration" in error.said or "durationSeconds" in error.said:
+            return ConfigurationError(
+                error.message, "set the template's duration to what the role's MaxSessionDuration permits"
+            )
+        if error.aws in ("MalformedPolicyDocument", "ValidationError"):
+            return ConfigurationError(error.message, "see the template's scopes and policy_arns")
+        if error.aws == "AccessDenied":
+            actions = "sts:AssumeRoleWithWebIdentity" if self._access.by_token else "sts:AssumeRole"
+            error.hint = (
+                f"the role's trust policy must permit {actions}, sts:TagSession and sts:SetSourceIdentity; "
+                "see jitid-aws(7)"
+            )
+        return error
+
+    def _settled(self, record: Record, now: int) -> Outcome | None:
+        """Return what came of a session that needs no denial; None where it does."""
+        if record.reference is None:
+            # It is kept together with the fingerprints, before anybody gets the keys.
+            return Outcome(
+                Settlement.DONE, "AWS's answer never got as far as the ledger: nobody has its keys"
+            )
+        if now >= record.expires_at:
+            return Outcome(
+                Settlement.DONE,
+                f"its session policy denies everything since {format_time(record.expires_at)}",
+            )
+        return None
+
+    def _deny(self, role: Role, records: Sequence[Record], now: int) -> list[Outcome]:
+        # No session of these is longer than AWS's shortest, or than it was meant to be.
+        until = max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records) + _APART
+        settlement, proof = Settlement.STUCK, ""
+        try:
+            self._access.check_account(role)
+            policies = self._denials.deny(role, [record.jti for record in records], until, now)
+        except AwsError as error:
+            proof = error.message
+            if error.aws == "NoSuchEntity":
+                settlement, proof = Settlement.DONE, f"there is no role {role.name} any more"
+            elif error.aws in ("AccessDenied", "UnmodifiableEntity"):
+                settlement = Settlement.UNSUPPORTED
+            elif error.aws == "LimitExceeded":
+                proof = (
+                    f"the role {role.name} has no room for another denial (10,240 characters of inline policies); "
+                    "AWS could only end all sessions of the role: see jitid-aws(7)"
+                )
+        except StorageError as error:
+            settlement, proof = Settlement.UNAVAILABLE, error.message
+        except JitidError as error:
+            if not self._access.administers:
+                settlement = Settlement.UNSUPPORTED
+            proof = error.message
+        else:
+            return [
+                Outcome(
+                    Settlement.DONE,
+                    f"the policy {policies[record.jti]} of the role {role.name} denies it everything; "
+                    "AWS applies it within seconds",
+                )
+                for record in records
+            ]
+        dead = settlement is Settlement.DONE
+        return [Outcome(settlement, proof, None if dead else record.expires_at) for record in records]
+
+    def _try(self, keys: Keys) -> Probe | None:
+        """Ask as a holder; None where AWS refuses and does not tell why."""
+        try:
+            self._aws.call("iam", "list_account_aliases", keys, MaxItems=1)
+        except AwsError as error:
+            if error.aws in _OVER:
+                return Probe(Life.DEAD, f"AWS says {error.aws}")
+            if error.aws not in ("AccessDenied", "AccessDeniedException"):
+                return Probe(Life.UNKNOWN, error.message)
+            if "explicit deny" in error.said:
+                return Probe(Life.DEAD, "AWS denies it explicitly what it asks for")
+            if "because no " in error.said:
+                return Probe(
+                    Life.LIVE, "AWS knows it and denies it nothing: it only does not allow what was asked"
+                )
+            return None
+        finally:
+            self._aws.forget(keys)
+        return Probe(Life.LIVE, "AWS answered ListAccountAliases to it")
+
+    def _standing(self, key: Mapping[str, Any], keys: Keys) -> Existing:
+        try:
+            name, user, made = str(key["AccessKeyId"]), str(key["UserName"]), key.get("CreateDate")
+            answer = self._aws.call("iam", "get_access_key_last_used", keys, AccessKeyId=name)
+            last = answer.get("AccessKeyLastUsed") or {}
+            used = last.get("LastUsedDate")
+            service = str(last.get("ServiceName") or "N/A")
+            detail = f"access key of the IAM user {safe(user)}"
+            if used is not None and service != "N/A":
+                detail += f", last used for {safe(service)} in {safe(str(last.get('Region')))}"
+            if self._access.is_own(name):
+                detail += "; the key of this target itself"
+            return Existing(
+                name,
+                None,
+                key.get("Status") == "Active",
+                None if made is None else int(made.timestamp()),
+                None if used is None else int(used.timestamp()),
+                detail,
+            )
+        except (KeyError, AttributeError, TypeError, ValueError):
+            raise self._aws.garbled("an access key without a name") from None
