@@ -8,7 +8,10 @@ import pytest
 
 from tests import moto
 from tests.issuers.awsplace import AwsPlace
+from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.postgresplace import PostgresPlace, roles_server
+from tests.openbao import running
+from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,10 @@ def aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsPlace]:
     """Return an account of AWS, as moto keeps it."""
     with moto.running(tmp_path_factory.mktemp("moto")) as server:
         yield AwsPlace(server)
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[OpenBaoPlace]:
+    """Return an OpenBao whose leases are credentials."""
+    with running(tmp_path_factory.mktemp("openbao"), postgres_server) as server:
+        yield OpenBaoPlace(server, postgres_server)

@@ -16,6 +16,7 @@ from tests.issuers.places import Place, live_names, make, try_to_make
 KINDS = {
     "postgres-role": "postgres_roles",
     "aws-sts": "aws_account",
+    "openbao-lease": "openbao",
 }
 """By kind, the fixture that gives its place."""
 

@@ -1,0 +1,218 @@
+"""OpenBao, or Vault, over its HTTP interface: one request after the other, all within the time of the call.
+
+No redirection is followed and no certificate is taken on trust; a token goes nowhere but to the address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, Self
+from urllib.parse import quote as percent
+from urllib.parse import urlencode
+
+from jitid.address import parse_address
+from jitid.channel import Channel, LostError, Words
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    JitidError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
+from jitid.issuers import openbaologin, openbaoreply
+from jitid.issuers.openbaologin import Access, Login
+from jitid.issuers.openbaoreply import Reply, plain, unclear
+from jitid.issuers.outside import Option
+from jitid.target import Target
+
+OPTIONS: Mapping[str, Option] = {
+    "address": Option("text", "where it is: https://HOST:8200", required=True),
+    "ca_file": Option("place", "the certificates (PEM) that vouch for it instead of the system's"),
+    "namespace": Option("text", "the namespace that everything is in"),
+    **openbaologin.OPTIONS,
+}
+
+LARGEST = 64 << 20
+"""Bytes of a list: names of a million leases."""
+_LARGE = 1 << 20
+"""Bytes of any other answer."""
+_PARTING = 2.0
+"""Seconds that giving a login back may take."""
+_ABSENT = ("no handler for route", "No secret engine mount", "unknown role", "unsupported path")
+
+
+class OpenBao:
+    """One server, as one target names it."""
+
+    def __init__(self, target: Target, timeout: float) -> None:
+        """Raise ConfigurationError where the target's table cannot be meant."""
+        self.target = target
+        self._timeout = timeout
+        options = target.options
+        try:
+            self.address = parse_address(str(options["address"]))
+        except UsageError as error:
+            raise ConfigurationError(
+                f"the address of the target {target.name} cannot be meant: {error.message}",
+                "write https://HOST:8200, or http://127.0.0.1:8200 on this machine",
+            ) from None
+        self.words = Words(
+            f"the target {target.name}",
+            f"set `address` of the target {target.name} to the server itself",
+            f"`ca_file` of the target {target.name}",
+            f"try again, or raise `timeout` of the target {target.name}",
+            f"is the server of the target {target.name} running there?",
+            "too much is there to be listed at once",
+        )
+        self.headers = {"Accept": "application/json", "X-Vault-Request": "true"}
+        if options.get("namespace"):
+            self.headers["X-Vault-Namespace"] = plain(options["namespace"], "namespace", target)
+        self.access = Access(target)
+        self._idle: deque[Channel] = deque()
+
+    def call(self) -> Call:
+        """Return what makes the requests of one call; its time begins now."""
+        return Call(self, monotonic() + self._timeout)
+
+    def connect(self) -> Channel:
+        """Return a connection that nobody else uses."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Channel(self.address, self.target.options.get("ca_file"), self.words)
+
+    def put_back(self, channel: Channel) -> None:
+        """Let the next call have a connection."""
+        self._idle.append(channel)
+
+    def close(self) -> None:
+        """Give the login back, as far as that can be done at once, and let go of the connections."""
+        token = self.access.give_back()
+        try:
+            if token is not None:
+                with Call(self, monotonic() + min(_PARTING, self._timeout)) as call:
+                    call.bare("POST", "auth/token/revoke-self", None, token)
+        except (StorageError, ConfigurationError, IntegrityError):
+            pass  # it ends by itself
+        finally:
+            while self._idle:
+                self._idle.pop().close()
+
+
+class Call:
+    """The requests of one call of an issuer, which share its time."""
+
+    def __init__(self, bao: OpenBao, end: float) -> None:
+        self._bao = bao
+        self._end = end
+        self._channel = bao.connect()
+        self.target = bao.target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bao.put_back(self._channel)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._end - monotonic()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        most: int = _LARGE,
+    ) -> Reply:
+        """Make one request, as jitid itself or with another token, and return what came back.
+
+        Raises StorageError where the server is out of reach, sealed, overloaded or gives no clear answer.
+        """
+        if token is not None:
+            return self.bare(method, path, body, token, most)
+        access = self._bao.access
+        login = access.get(self.bare)
+        reply = self.bare(method, path, body, login.token, most)
+        # It may have ended before its time; what is refused has done nothing, and may be asked again.
+        if reply.status == 403 and not self._is_alive(login):
+            again = access.get(self.bare, instead=login)
+            if again.token != login.token:
+                return self.bare(method, path, body, again.token, most)
+        return reply
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a list; none where there is nothing. Raises as `ask`, and RefusedError."""
+        reply = self.ask("LIST", path, most=LARGEST)
+        if reply.status == 404:
+            return []
+        if not reply.good:
+            raise self.refused(reply, f"to list {path}", path, ("list", "sudo"))
+        keys = reply.data.get("keys")
+        if type(keys) is not list or not all(type(key) is str for key in keys):
+            raise unclear(self.target, "a list without names")
+        return keys
+
+    def refused(self, reply: Reply, what: str, path: str, capabilities: tuple[str, ...]) -> JitidError:
+        """Return what a refusal means: RefusedError, or ConfigurationError where there is no such thing."""
+        message = f"the target {self.target.name} refuses {what}: {self.told(reply)}"
+        if reply.status == 403:
+            wanted = ", ".join(f'"{each}"' for each in capabilities)
+            return RefusedError(message, f'its policy needs: path "{path}" {{ capabilities = [{wanted}] }}')
+        if reply.status in (404, 405) or any(reply.says(words) for words in _ABSENT):
+            return ConfigurationError(message, f"see the table [target.{self.target.name}]")
+        return RefusedError(message)
+
+    def told(self, reply: Reply) -> str:
+        """Return what the server says, in one line that is safe to show."""
+        return reply.told(self._bao.access.token)
+
+    def life(self) -> float | None:
+        """Return for how many seconds the login still lives; None where it does not end."""
+        login = self._bao.access.get(self.bare)
+        if login.ours:
+            return None if login.until is None else login.until - monotonic()
+        reply = self.ask("GET", "auth/token/lookup-self")
+        if not reply.good:
+            raise self.refused(reply, "to look at its own token", "auth/token/lookup-self", ("read",))
+        ttl = reply.data.get("ttl")
+        if type(ttl) is not int or ttl < 0:
+            raise unclear(self.target, "a token without a life")
+        return ttl or None
+
+    def keep_login(self) -> None:
+        """Do not give the login back: what was made with it would end with it."""
+        self._bao.access.kept = True
+
+    def bare(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        token: str | None,
+        most: int = _LARGE,
+    ) -> Reply:
+        """Make one request with that token, or without any."""
+        headers = self._bao.headers if token is None else {**self._bao.headers, "X-Vault-Token": token}
+        place = f"/v1/{percent(path, safe='/')}"
+        data = None
+        if body is not None and method in ("GET", "LIST"):
+            place = f"{place}?{urlencode(body)}"
+        elif body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+            data = json.dumps(body).encode()
+        left = self.left
+        if left <= 0:
+            raise LostError(f"{self._bao.address} did not answer in time", self._bao.words.slow, sent=False)
+        answer = self._channel.ask(method, place, data, headers, seconds=left)
+        return openbaoreply.read(self.target, answer.status, answer.read(most))
+
+    def _is_alive(self, login: Login) -> bool:
+        return self.bare("GET", "auth/token/lookup-self", None, login.token).good

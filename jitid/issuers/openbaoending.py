@@ -1,0 +1,202 @@
+"""Ending what was made at OpenBao: lease and token, and whether they are gone.
+
+The server answers that a token is revoked as soon as its leases are queued; only looking tells that they are gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from jitid.errors import JitidError, RefusedError, StorageError
+from jitid.issuers.openbao import Call
+from jitid.issuers.openbaolooking import BRIEF, Looking, Reference, reference_of
+from jitid.issuers.openbaoreply import plain
+from jitid.target import Outcome, Record, Settlement
+from jitid.text import quote
+
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between looks at leases that the server is about to end."""
+_NEAR = 900
+"""Seconds between the server's clock and ours at most, where only ours is known."""
+
+
+class Ending:
+    """Ends secrets within the time of one call."""
+
+    def __init__(self, bao: Call) -> None:
+        self._bao = bao
+        self._target = bao.target
+        self._looking = Looking(bao)
+
+    def end(self, records: Sequence[Record]) -> list[Outcome]:
+        """Return what came of each. One that fails is no reason not to try the next."""
+        outcomes: list[Outcome] = []
+        trouble: JitidError | None = None
+        for record in records:
+            # A server that is out of reach is not waited for once more.
+            if trouble is not None and self._bao.left <= 0:
+                outcomes.append(_failed(trouble))
+                continue
+            try:
+                outcomes.append(self._end(record))
+            except JitidError as error:
+                trouble = error
+                outcomes.append(_failed(error))
+        return outcomes
+
+    def _end(self, record: Record) -> Outcome:
+        known = reference_of(record)
+        if known is None:
+            return self._end_unknown(record)
+        if known.lease is not None:
+            return self._end_leased(known.accessor, known.lease)
+        if known.certificate is not None:
+            return self._end_certificate(known)
+        if known.unleased:
+            self._end_token(known.accessor)
+            return _unsupported(record, "it has no lease: it is honoured until it ends by itself")
+        if record.template is None:
+            return self._end_token(known.accessor)
+        return self._end_unread(known.accessor, record)
+
+    def _end_leased(self, accessor: str, lease: str) -> Outcome:
+        # Synchronously: otherwise the server only promises it.
+        tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+        if tried.status == 403:
+            raise self._bao.refused(tried, "to end a lease", "sys/leases/revoke", ("update",))
+        ended = self._end_token(accessor)
+        left = self._looking.lease(lease)
+        if left is None:
+            if ended.settlement is not Settlement.DONE:
+                return ended
+            return Outcome(Settlement.DONE, f"the server has neither the lease {lease} nor its token")
+        reason = self._looking.reasons().get(lease)
+        if reason is not None:
+            return Outcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
+        told = "the server still has it" if tried.good else self._bao.told(tried)
+        return Outcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+
+    def _end_token(self, accessor: str) -> Outcome:
+        tried = self._bao.ask("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        if tried.status == 403 and not tried.says("invalid accessor"):
+            raise self._bao.refused(tried, "to end a token", "auth/token/revoke-accessor", ("update",))
+        if self._looking.token(accessor) is None:
+            return Outcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
+        told = "the server still has it" if tried.good else self._bao.told(tried)
+        return Outcome(Settlement.UNAVAILABLE, f"the token could not be ended: {told}")
+
+    def _end_certificate(self, known: Reference) -> Outcome:
+        assert known.certificate is not None
+        mount, serial = known.certificate
+        ended = self._end_token(known.accessor)
+        tried = self._bao.ask("POST", f"{mount}/revoke", {"serial_number": serial})
+        revoked = tried.data.get("revocation_time")
+        if tried.good and type(revoked) is int and revoked > 0:
+            if ended.settlement is not Settlement.DONE:
+                return ended
+            return Outcome(Settlement.DONE, f"the certificate {serial} is on the revocation list of {mount}")
+        if tried.status == 403:
+            raise self._bao.refused(tried, "to revoke a certificate", f"{mount}/revoke", ("update",))
+        return Outcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.told(tried)}")
+
+    def _end_unread(self, accessor: str, record: Record) -> Outcome:
+        """End a token of which it is not known whether a secret was read with it.
+
+        Once it is revoked, the time of its leases is over: none like that may be left which is as old as the token.
+        """
+        token = self._looking.token(accessor)
+        made = token.data.get("creation_time") if token is not None else None
+        first, last = (
+            (made - 1, made + BRIEF * 10)
+            if type(made) is int
+            else (record.issued_at - _NEAR, record.issued_at + _NEAR)
+        )
+        ended = self._end_token(accessor)
+        if ended.settlement is not Settlement.DONE:
+            return ended
+        path = self._path(record)
+        if path is None:
+            return ended
+        left = self._overdue(self._bao.names(f"sys/leases/lookup/{path}/"), path, first, last)
+        for pause in _PAUSES:
+            if not left or self._bao.left < pause:
+                break
+            # The server does it in the background, at once as a rule.
+            time.sleep(pause)
+            left = self._overdue([lease.removeprefix(f"{path}/") for lease in left], path, first, last)
+        if not left:
+            return Outcome(
+                Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
+            )
+        for lease in left:
+            tried = self._bao.ask("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+            if not tried.good and lease in self._looking.reasons():
+                return Outcome(
+                    Settlement.STUCK, f"the lease {lease} is irrevocable: {self._looking.reasons()[lease]}"
+                )
+            if self._looking.lease(lease) is not None:
+                told = "the server still has it" if tried.good else self._bao.told(tried)
+                return Outcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {told}")
+        return Outcome(
+            Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
+        )
+
+    def _overdue(self, names: Sequence[str], path: str, first: float, last: float) -> list[str]:
+        """Return the leases of these names that were made in that time, and whose time is over."""
+        found = []
+        for name in names:
+            lease = f"{path}/{name}"
+            reply = self._looking.lease(lease)
+            if reply is None:
+                continue
+            ttl, made = reply.data.get("ttl"), _moment(reply.data.get("issue_time"))
+            if (type(ttl) is not int or ttl <= 0) and (made is None or first <= made <= last):
+                found.append(lease)
+        return found
+
+    def _end_unknown(self, record: Record) -> Outcome:
+        """End a token whose accessor was lost, if it was made at all: nothing was asked for with it."""
+        gone = record.issued_at + 2 * BRIEF
+        if time.time() > gone:
+            return Outcome(
+                Settlement.DONE,
+                f"nothing was asked for with its token, whose {BRIEF} s are over, if it was made",
+            )
+        try:
+            accessor = self._looking.searched(record)
+        except RefusedError as error:
+            told = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
+            return Outcome(Settlement.UNAVAILABLE, told)
+        if accessor is None:
+            return Outcome(Settlement.DONE, f"the server has no token for {record.jti}")
+        return self._end_token(accessor)
+
+    def _path(self, record: Record) -> str | None:
+        """Return where the record's secret was to be read; None for a token."""
+        template = self._target.templates.get(record.template or "")
+        if template is None:
+            raise StorageError(
+                f"the target {self._target.name} has no template {quote(record.template or '')} any more, which "
+                "tells where leases were made"
+            )
+        return None if template.get("path") is None else plain(template["path"], "path", self._target)
+
+
+def _failed(error: JitidError) -> Outcome:
+    stuck = not isinstance(error, StorageError)
+    return Outcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, error.message)
+
+
+def _unsupported(record: Record, why: str) -> Outcome:
+    return Outcome(Settlement.UNSUPPORTED, why, record.expires_at)
+
+
+def _moment(text: object) -> float | None:
+    """Return a time of the server's (RFC 3339), in seconds since the epoch."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,154 @@
+"""Dynamic secrets of OpenBao or Vault: each is read with a token of its own, so that ending that ends the secret.
+
+The token is short-lived until the ledger remembers its accessor. No secret has been asked for before that, and what is
+lost on the way is gone within a minute by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from jitid.issuers import openbao
+from jitid.issuers.openbao import Call, OpenBao
+from jitid.issuers.openbaoending import Ending
+from jitid.issuers.openbaolooking import Looking, Reference
+from jitid.issuers.openbaomaking import Making
+from jitid.issuers.openbaoreply import plain
+from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.secret import Secret
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target
+from jitid.text import quote
+
+OPTIONS: Mapping[str, Option] = {
+    **openbao.OPTIONS,
+    "token_role": Option("text", "the token role that children are made by; it should make orphans"),
+    "shared": Option(
+        "flag", "others use the same paths: what the ledger does not know there is not reported"
+    ),
+}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "path": Option(
+        "text", "what is read, such as `database/creds/reader`; without it the token is the secret"
+    ),
+    "method": Option("text", "how: `GET` (unless told otherwise), `PUT` or `POST`"),
+    "parameters": Option(
+        "table", "what is sent; {task} {agent} {delegator} {jti} {ttl} stand for themselves"
+    ),
+    "policies": Option("texts", "the policies of the token, which must permit the path"),
+    "unleased": Option("flag", "the secret may have no lease: a certificate that ends by itself"),
+}
+
+
+class OpenbaoLeaseIssuer(OutsideIssuer):
+    """Secrets of one server."""
+
+    def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
+        """Take the target, the seconds that each call may take, and the ledger's `iss`."""
+        self._target = target
+        self._bao = OpenBao(target, timeout)
+        self._issuer = issuer
+        self._known: frozenset[str] = frozenset()
+        self._maker = "auth/token/create"
+        if "token_role" in target.options:
+            self._maker += "/" + plain(target.options["token_role"], "token_role", target)
+
+    def mint(self, record: Record, remember: Callable[[str], None]) -> Made:
+        """Make a token under the record's name, and read with it what the template names."""
+        with self._bao.call() as call:
+            return Making(call, self._maker, self._issuer, record).make(remember)
+
+    def revoke(self, records: Sequence[Record]) -> list[Outcome]:
+        """End leases and tokens, and look whether they are gone: that the server took the wish says nothing yet."""
+        with self._bao.call() as call:
+            return Ending(call).end(records)
+
+    def probe(self, record: Record, secret: Secret | None = None) -> Probe:
+        """Look at the lease, or at the token where that is the secret."""
+        with self._bao.call() as call:
+            if secret is not None and secret.names == ("token",):
+                own = call.ask("GET", "auth/token/lookup-self", token=secret.reveal())
+                if own.good:
+                    return Probe(Life.LIVE, "the token looks itself up")
+            return Looking(call).look(record)
+
+    def names_of(self, record: Record) -> tuple[str, ...]:
+        """Return what the ledger remembers: neither a lease nor an accessor bears a name of ours."""
+        return (record.reference or record.name,)
+
+    def expect(self, names: Collection[str]) -> None:
+        """Take what the ledger remembers of all its credentials."""
+        self._known = frozenset(names)
+
+    def inventory(self) -> Iterator[Existing]:
+        """Yield the leases below the paths of the templates, and the tokens that are ours.
+
+        What the ledger remembers is named as there; without `expect` nothing is known, and all is named as the server
+        does.
+        """
+        with self._bao.call() as call:
+            leases = self._leases(call)
+            accessors = set(call.names("auth/token/accessors"))
+            tokens: set[str] = set()
+            for text in self._known:
+                known = Reference.parse(text)
+                if known is None:
+                    continue
+                if known.accessor in accessors:
+                    tokens.add(known.accessor)
+                if known.lease is None:
+                    if known.accessor in tokens:
+                        yield Existing(text, None, live=True, detail="a token")
+                elif leases.pop(known.lease, None) is not None:
+                    yield Existing(text, None, live=True, detail="a lease")
+                elif known.accessor in tokens:
+                    yield Existing(text, None, live=False, detail="its lease is gone, and its token is not")
+            if not self._target.options.get("shared"):
+                for lease, template in leases.items():
+                    yield Existing(lease, None, live=True, detail=f"a lease of the template {template}")
+            yield from self._unknown(call, accessors, tokens)
+
+    def close(self) -> None:
+        """Give the login back."""
+        self._bao.close()
+
+    def _leases(self, call: Call) -> dict[str, str]:
+        """Return the ids of the leases below the paths of the templates, each with the name of its template."""
+        found: dict[str, str] = {}
+        for name, template in self._target.templates.items():
+            if template.get("path") is not None:
+                path = plain(template["path"], "path", self._target)
+                found.update(dict.fromkeys(_below(call, f"{path}/"), name))
+        return found
+
+    def _unknown(self, call: Call, accessors: set[str], known: set[str]) -> Iterator[Existing]:
+        """Yield those tokens with a name of ours that the ledger knows nothing of."""
+        # The lease of a token tells nothing of its accessor; their number tells whether there are any to look for.
+        lacking = len(call.names(f"sys/leases/lookup/{self._maker}")) - len(known)
+        for accessor in accessors - known:
+            if lacking <= 0:
+                break
+            reply = call.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+            if reply.data.get("path") != self._maker:
+                continue
+            lacking -= 1
+            meta = reply.data.get("meta")
+            meta = meta if type(meta) is dict else {}
+            jti = meta.get("jitid_jti")
+            if type(jti) is str and meta.get("jitid_iss") == self._issuer:
+                made = reply.data.get("creation_time")
+                yield Existing(
+                    accessor,
+                    jti,
+                    live=True,
+                    created_at=made if type(made) is int else None,
+                    detail=f"a token of {quote(jti)}",
+                )
+
+
+def _below(call: Call, prefix: str) -> Iterator[str]:
+    """Yield the ids of all leases below a prefix, whatever the depth."""
+    for name in call.names(f"sys/leases/lookup/{prefix}"):
+        if name.endswith("/"):
+            yield from _below(call, f"{prefix}{name}")
+        else:
+            yield f"{prefix}{name}"

@@ -1,0 +1,141 @@
+"""Logging in at OpenBao or Vault: by an AppRole, by a JWT such as a service account's, or with a token of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+from time import monotonic
+from typing import Any, NamedTuple, NoReturn
+
+from jitid.errors import ConfigurationError, RefusedError
+from jitid.files import check_private, read_regular
+from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
+from jitid.issuers.outside import Option
+from jitid.target import Target
+from jitid.text import quote
+
+OPTIONS: Mapping[str, Option] = {
+    "role_id": Option("text", "of the AppRole that jitid logs in with"),
+    "secret_id_file": Option("place", "the private file that holds the AppRole's secret id"),
+    "login_role": Option("text", "the role of a login by a JWT, as that of a Kubernetes service account"),
+    "jwt_file": Option("place", "the file that holds that JWT"),
+    "login_mount": Option("text", "where the login is mounted: `approle`, or `kubernetes` for a JWT"),
+    "token_file": Option("place", "the private file that holds a token, instead of a login"),
+}
+
+_LONGEST_SECRET = 16 << 10
+_AGAIN = 2 / 3
+"""The part of a login's life after which it is made anew."""
+
+Ask = Callable[[str, str, Mapping[str, Any] | None, str | None], Reply]
+"""Makes one bare request: method, path, body, token."""
+
+
+class Login(NamedTuple):
+    """The token that jitid itself asks with."""
+
+    token: str
+    ours: bool
+    """It was made for this process, which gives it back."""
+    until: float | None = None
+    """When it ends, by the monotonic clock; None where that is not known."""
+    again: float | None = None
+    """When it is time for a new one."""
+
+
+class Access:
+    """The login at one target, the same for all calls of a process."""
+
+    def __init__(self, target: Target) -> None:
+        """Raise ConfigurationError where how to log in is not said, or said twice."""
+        self._target = target
+        self._options = options = target.options
+        self._login: Login | None = None
+        self._lock = Lock()
+        self.kept = False
+        """What was made with it would end with it: it is not given back."""
+        ways = {"token_file": (), "role_id": ("secret_id_file",), "login_role": ("jwt_file",)}
+        chosen = [way for way in ways if way in options]
+        lacking = [each for way in chosen for each in ways[way] if each not in options]
+        if len(chosen) != 1 or lacking:
+            raise ConfigurationError(
+                f"how to log in at the target {target.name} is not said, or said twice",
+                "set token_file, or role_id and secret_id_file, or login_role and jwt_file",
+            )
+
+    @property
+    def token(self) -> str | None:
+        """The token that is in use."""
+        login = self._login
+        return None if login is None else login.token
+
+    def get(self, ask: Ask, instead: Login | None = None) -> Login:
+        """Return the login, made anew where its time is nearly over, or where it is the one that failed (`instead`)."""
+        with self._lock:
+            login = self._login
+            fresh = login is not None and (login.again is None or monotonic() < login.again)
+            if login is None or not fresh or login is instead:
+                self._login = login = self._log_in(ask)
+            return login
+
+    def give_back(self) -> str | None:
+        """Forget the login, and return the token that is to be revoked, if there is one."""
+        with self._lock:
+            login, self._login = self._login, None
+        return login.token if login is not None and login.ours and not self.kept else None
+
+    def _log_in(self, ask: Ask) -> Login:
+        options = self._options
+        if "token_file" in options:
+            return Login(self._secret("token_file", "the token"), ours=False)
+        if "role_id" in options:
+            mount = options.get("login_mount", "approle")
+            secret = self._secret("secret_id_file", "the secret id")
+            body = {"role_id": options["role_id"], "secret_id": secret}
+        else:
+            mount = options.get("login_mount", "kubernetes")
+            # A service account's token lies where every process of the container may read it.
+            secret = self._read("jwt_file")
+            body = {"role": options["login_role"], "jwt": secret}
+        path = f"auth/{plain(mount, 'login_mount', self._target)}/login"
+        reply = ask("POST", path, body, None)
+        if not reply.good:
+            raise RefusedError(
+                f"the target {self._target.name} refuses the login: {reply.told(secret)}",
+                f"see the table [target.{self._target.name}]",
+            )
+        auth = reply.auth
+        token, seconds = check_token(auth.get("client_token")), auth.get("lease_duration")
+        if token is None or type(seconds) is not int or seconds < 0:
+            raise unclear(self._target, "a login without a token")
+        now = monotonic()
+        if not seconds:
+            return Login(token, ours=True)
+        return Login(token, ours=True, until=now + seconds, again=now + seconds * _AGAIN)
+
+    def _secret(self, option: str, what: str) -> str:
+        try:
+            check_private(self._options[option], f"{what} of the target {self._target.name},")
+        except OSError as error:
+            self._unreadable(option, error)
+        return self._read(option)
+
+    def _read(self, option: str) -> str:
+        path = self._options[option]
+        try:
+            text = read_regular(path, _LONGEST_SECRET + 1).strip()
+        except OSError as error:
+            self._unreadable(option, error)
+        found = check_token(text.decode("latin-1")) if len(text) <= _LONGEST_SECRET else None
+        if found is None:
+            raise ConfigurationError(
+                f"`{option}` of the target {self._target.name} holds no secret of one line; nothing was sent",
+                f"write it into {quote(str(path), 200)} anew",
+            )
+        return found
+
+    def _unreadable(self, option: str, error: OSError) -> NoReturn:
+        raise ConfigurationError(
+            f"`{option}` of the target {self._target.name} cannot be read: {(error.strerror or 'error').lower()}",
+            f"see the table [target.{self._target.name}]",
+        ) from None

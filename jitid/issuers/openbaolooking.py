@@ -1,0 +1,161 @@
+"""Looking at what was made at OpenBao: what the ledger remembers of it, and what the server has of that."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, Self
+
+from jitid.issuers.openbao import Call
+from jitid.issuers.openbaoreply import Reply, unclear
+from jitid.target import Life, Probe, Record
+from jitid.text import quote
+
+BRIEF = 60
+"""Seconds that a token lives of which the ledger does not know the accessor yet."""
+
+
+class Reference(NamedTuple):
+    """What the ledger remembers of a secret: the accessor of its token, and what else was made with that."""
+
+    accessor: str
+    lease: str | None = None
+    certificate: tuple[str, str] | None = None
+    """Mount and serial number of a certificate without a lease."""
+    unleased: bool = False
+    """Something was made that no revocation reaches."""
+
+    @property
+    def text(self) -> str:
+        """As it stands in the ledger."""
+        if self.lease is not None:
+            return f"{self.accessor} lease {self.lease}"
+        if self.certificate is not None:
+            return f"{self.accessor} certificate {' '.join(self.certificate)}"
+        return f"{self.accessor} unleased" if self.unleased else self.accessor
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return what stands in the ledger; None for what this kind never wrote."""
+        match text.split(" "):
+            case [accessor]:
+                return cls(accessor)
+            case [accessor, "lease", lease]:
+                return cls(accessor, lease)
+            case [accessor, "certificate", mount, serial]:
+                return cls(accessor, certificate=(mount, serial))
+            case [accessor, "unleased"]:
+                return cls(accessor, unleased=True)
+        return None
+
+
+def reference_of(record: Record) -> Reference | None:
+    """Return what the ledger remembers of a record, if anything."""
+    return None if record.reference is None else Reference.parse(record.reference)
+
+
+class Looking:
+    """Looks at secrets within the time of one call."""
+
+    def __init__(self, bao: Call) -> None:
+        self._bao = bao
+        self._target = bao.target
+        self._irrevocable: dict[str, str] | None = None
+
+    def look(self, record: Record) -> Probe:
+        """Look whether anything of a record is there."""
+        known = reference_of(record)
+        if known is None:
+            accessor = self.searched(record)
+            if accessor is None:
+                return Probe(Life.DEAD, f"the server has no token for {record.jti}")
+            return self._look_at_token(accessor)
+        if known.certificate is not None:
+            return self._look_at_certificate(known.certificate, record)
+        if known.lease is not None:
+            return self._look_at_lease(known.lease)
+        if known.unleased:
+            return _look_at_time(record, "it has no lease to look at", Life.UNKNOWN)
+        return self._look_at_token(known.accessor)
+
+    def _look_at_lease(self, lease: str) -> Probe:
+        """Look whether a lease is there."""
+        found = self.lease(lease)
+        if found is None:
+            return Probe(Life.DEAD, f"the server has no lease {lease}")
+        ttl = found.data.get("ttl")
+        if type(ttl) is int and ttl > 0:
+            return Probe(Life.LIVE, f"the lease {lease} lives for {ttl} s")
+        return Probe(Life.LIVE, f"the time of the lease {lease} is over, and the server has not ended it")
+
+    def _look_at_token(self, accessor: str) -> Probe:
+        """Look whether a token is there."""
+        found = self.token(accessor)
+        if found is None:
+            return Probe(Life.DEAD, f"the server has no token with the accessor {accessor}")
+        return Probe(Life.LIVE, f"the token lives for {found.data.get('ttl')} s")
+
+    def _look_at_certificate(self, certificate: tuple[str, str], record: Record) -> Probe:
+        """Look whether a certificate without a lease is revoked."""
+        mount, serial = certificate
+        reply = self._bao.ask("GET", f"{mount}/cert/{serial}")
+        if not reply.good:
+            raise self._bao.refused(reply, "to look at a certificate", f"{mount}/cert/{serial}", ("read",))
+        revoked = reply.data.get("revocation_time")
+        if type(revoked) is int and revoked > 0:
+            return Probe(Life.DEAD, f"the certificate {serial} is on the revocation list of {mount}")
+        return _look_at_time(record, f"the certificate {serial} is not revoked", Life.LIVE)
+
+    def searched(self, record: Record) -> str | None:
+        """Return the accessor of a record's token, found among all; None where there is none."""
+        for accessor in self._bao.names("auth/token/accessors"):
+            reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+            meta = reply.data.get("meta")
+            if type(meta) is dict and meta.get("jitid_jti") == record.jti:
+                return accessor
+        return None
+
+    def lease(self, lease: str) -> Reply | None:
+        """Return what the server has of a lease; None where it has none."""
+        reply = self._bao.ask("PUT", "sys/leases/lookup", {"lease_id": lease})
+        if reply.good and reply.data.get("id") == lease:
+            return reply
+        if reply.status in (400, 404) and reply.says("invalid lease"):
+            return None
+        if reply.good:
+            raise unclear(self._target, "a lease of another name")
+        raise self._bao.refused(reply, "to look at a lease", "sys/leases/lookup", ("update",))
+
+    def token(self, accessor: str) -> Reply | None:
+        """Return what the server has of a token; None where it has none."""
+        reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+        if reply.good and reply.data.get("accessor") == accessor:
+            return reply
+        if reply.status in (400, 403, 404) and reply.says("invalid accessor"):
+            return None
+        if reply.good:
+            raise unclear(self._target, "a token of another name")
+        raise self._bao.refused(reply, "to look at a token", "auth/token/lookup-accessor", ("update",))
+
+    def reasons(self) -> dict[str, str]:
+        """Return why the server has given up leases, by their ids."""
+        if self._irrevocable is None:
+            self._irrevocable = _irrevocable(self._bao)
+        return self._irrevocable
+
+
+def _irrevocable(bao: Call) -> dict[str, str]:
+    """Return why the server has given up leases, by their ids; nothing where it does not tell."""
+    reply = bao.ask("GET", "sys/leases", {"type": "irrevocable"})
+    listed = reply.data.get("leases")
+    reasons = {}
+    for each in listed if type(listed) is list else ():
+        if type(each) is dict and type(each.get("lease_id")) is str:
+            reasons[each["lease_id"]] = quote(" ".join(str(each.get("error")).split()), 200)
+    return reasons
+
+
+def _look_at_time(record: Record, seen: str, otherwise: Life) -> Probe:
+    """Judge by the time alone what ends only with that."""
+    if time.time() >= record.expires_at + BRIEF:
+        return Probe(Life.DEAD, f"{seen}, and its time is over")
+    return Probe(otherwise, seen)

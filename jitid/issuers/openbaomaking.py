@@ -1,0 +1,224 @@
+"""Making a secret at OpenBao: first a token of its own, which the ledger remembers, then what that may read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jitid.errors import ConfigurationError, RefusedError, StorageError
+from jitid.issuers.filling import fill
+from jitid.issuers.openbao import Call
+from jitid.issuers.openbaolooking import BRIEF, Reference
+from jitid.issuers.openbaoreply import Reply, check_token, plain, unclear
+from jitid.secret import Secret
+from jitid.target import Made, Record
+from jitid.text import quote
+
+_METHODS = frozenset({"GET", "PUT", "POST"})
+_MOST_PARTS = 32
+_POWERLESS = "default"
+"""A token made without naming any policy would have all that its maker has."""
+_CLOCKS = 300
+"""Seconds that the server's clock may be off ours."""
+
+
+class Making:
+    """Makes one secret."""
+
+    def __init__(self, bao: Call, maker: str, issuer: str, record: Record) -> None:
+        """Args: the call, the path that tokens are made at, the ledger's `iss`, and the record.
+
+        Raises ConfigurationError where the record's template is none, before anything is made.
+        """
+        self._bao = bao
+        self._target = bao.target
+        self._maker = maker
+        self._issuer = issuer
+        self._record = record
+        self._template = self._found()
+        self._seconds = int(record.expires_at - time.time())
+        if self._seconds < 1:
+            raise StorageError("the credential's time is over before its target was asked", "try again")
+
+    def make(self, remember: Callable[[str], None]) -> Made:
+        """Make it. Raises as `OutsideIssuer.mint` does."""
+        # All that can be wrong with the template comes before anything is made.
+        path, method, parameters = self._request()
+        token, accessor = self._token(remember)
+        if path is None:
+            return Made(Secret({"token": token}), accessor, {"accessor": accessor})
+        reply = self._bao.ask(method, path, parameters, token=token)
+        if not reply.good:
+            wanted = ("read",) if method == "GET" else ("update",)
+            raise self._bao.refused(reply, f"to make a secret at {path}", path, wanted)
+        return self._made(path, accessor, reply)
+
+    def _found(self) -> Mapping[str, Any]:
+        """Return the record's template; without one, that of a token that may do nothing."""
+        record = self._record
+        if record.template is None:
+            return {}
+        found = self._target.templates.get(record.template)
+        if found is None:
+            raise ConfigurationError(
+                f"the target {self._target.name} has no template {quote(record.template)}; nothing was changed",
+                f"add the table [target.{self._target.name}.template.{record.template}]",
+            )
+        return found
+
+    def _request(self) -> tuple[str | None, str, Mapping[str, Any] | None]:
+        template = self._template
+        if template.get("path") is None:
+            return None, "GET", None
+        path = plain(template["path"], "path", self._target)
+        method = str(template.get("method", "GET")).upper()
+        if method not in _METHODS:
+            raise ConfigurationError(
+                f"`method` of a template of the target {self._target.name} is {quote(method)}",
+                f"choose one of: {', '.join(sorted(_METHODS))}",
+            )
+        if not template.get("policies"):
+            raise ConfigurationError(
+                f"a template of the target {self._target.name} has a path and no policies",
+                f'name those that permit {path}: policies = ["…"]',
+            )
+        parameters = fill(template.get("parameters") or {}, self._record, self._seconds, self._target.name)
+        if method == "GET":
+            return path, method, parameters or None
+        return path, method, parameters
+
+    def _token(self, remember: Callable[[str], None]) -> tuple[str, str]:
+        """Make the child, let the ledger remember it, and only then give it its whole life."""
+        record, seconds = self._record, self._seconds
+        policies = [str(each) for each in self._template.get("policies") or [_POWERLESS]]
+        body = {
+            "policies": policies,
+            # A powerless token may look itself up; what reads a secret needs not even that.
+            "no_default_policy": _POWERLESS not in policies,
+            "ttl": f"{min(BRIEF, seconds)}s",
+            "explicit_max_ttl": f"{seconds}s",
+            "display_name": record.name,
+            "meta": {"jitid_jti": record.jti, "jitid_iss": self._issuer},
+            "renewable": True,
+            "type": "service",
+        }
+        reply = self._bao.ask("POST", self._maker, body)
+        if not reply.good:
+            raise self._bao.refused(reply, "to make a token", self._maker, ("update",))
+        auth = reply.auth
+        token, accessor = check_token(auth.get("client_token")), check_token(auth.get("accessor"))
+        if token is None or accessor is None or not _is_word(accessor):
+            raise StorageError(
+                f"the target {self._target.name} made a token without an accessor, which could not be ended",
+                "a token role that makes batch tokens cannot be used",
+            )
+        remember(accessor)
+        self._check_token(auth, policies)
+        whole = self._bao.ask(
+            "POST", "auth/token/renew-accessor", {"accessor": accessor, "increment": f"{seconds}s"}
+        )
+        if not whole.good:
+            raise self._bao.refused(
+                whole, "to give the token its whole life", "auth/token/renew-accessor", ("update",)
+            )
+        lasting = whole.auth.get("lease_duration")
+        if type(lasting) is not int or lasting > seconds:
+            raise unclear(self._target, "a token that outlives the credential")
+        return token, accessor
+
+    def _check_token(self, auth: Mapping[str, Any], policies: list[str]) -> None:
+        given = auth.get("policies")
+        more = set(given) - set(policies) - {_POWERLESS} if type(given) is list else {"unknown"}
+        if more:
+            raise RefusedError(
+                f"the target {self._target.name} made a token that may do more than was asked for: "
+                f"{quote(', '.join(sorted(map(str, more))), 100)}",
+                "see the policies of its token role",
+            )
+        if auth.get("orphan") is True:
+            return
+        # It ends with its maker, which must not end with this process then.
+        self._bao.keep_login()
+        left = self._bao.life()
+        if left is not None and left < self._seconds:
+            raise RefusedError(
+                f"what the target {self._target.name} makes would end with jitid's own login in {left:.0f} s, "
+                f"before the credential does",
+                "set `token_role` to a token role with orphan=true, or let the login live longer",
+            )
+
+    def _made(self, path: str, accessor: str, reply: Reply) -> Made:
+        lease = reply.body.get("lease_id")
+        parts = _parts(reply.data)
+        if not parts or reply.body.get("wrap_info") or reply.body.get("auth"):
+            raise ConfigurationError(
+                f"what the target {self._target.name} has at {path} is no secret in named texts",
+                "a token is given by a template without a path",
+            )
+        facts: dict[str, Any] = {"path": path, "accessor": accessor}
+        if lease:
+            if not _is_lease(lease):
+                raise unclear(self._target, "a lease of no name")
+            facts["lease"] = lease
+            facts["lease_until"] = int(time.time()) + self._lasting(lease, reply)
+            return Made(Secret(parts), Reference(accessor, lease).text, facts)
+        if not self._template.get("unleased"):
+            raise ConfigurationError(
+                f"the secret at {path} of the target {self._target.name} has no lease, so that it cannot be ended",
+                "let the server give it one (pki: generate_lease=true), or set `unleased` if it ends by itself",
+            )
+        serial, until = reply.data.get("serial_number"), reply.data.get("expiration")
+        if type(until) is int:
+            facts["certificate_until"] = until
+            if until > self._record.expires_at + _CLOCKS:
+                raise ConfigurationError(
+                    f"the certificate from {path} of the target {self._target.name} outlives the credential",
+                    'let the template ask for its time: parameters = { ttl = "{ttl}s" }',
+                )
+        if type(serial) is str and type(until) is int and _is_serial(serial):
+            mount = path.partition("/issue/")[0].partition("/sign/")[0]
+            return Made(Secret(parts), Reference(accessor, certificate=(mount, serial)).text, facts)
+        return Made(Secret(parts), Reference(accessor, unleased=True).text, facts)
+
+    def _lasting(self, lease: str, reply: Reply) -> int:
+        """Return for how long the lease lives: as long as the credential, if its server lets it."""
+        seconds = self._seconds
+        given = reply.body.get("lease_duration")
+        given = given if type(given) is int and given >= 0 else 0
+        if reply.body.get("renewable") is True and abs(given - seconds) > 1:
+            changed = self._bao.ask("PUT", "sys/leases/renew", {"lease_id": lease, "increment": seconds})
+            lasting = changed.body.get("lease_duration")
+            if changed.good and type(lasting) is int and lasting >= 0:
+                given = lasting
+        return min(given, seconds)
+
+
+def _parts(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts of an answer by their names; a list of texts, as a chain of certificates, is one of lines."""
+    parts = {}
+    for name, value in data.items():
+        text = value
+        if type(value) is list and value and all(type(each) is str for each in value):
+            text = "\n".join(value)
+        if type(text) is str and text.strip() and _is_word(name):
+            parts[name] = text
+    return dict(list(parts.items())[:_MOST_PARTS])
+
+
+def _is_word(text: str) -> bool:
+    return 0 < len(text) <= 64 and text.isascii() and all(char.isalnum() or char in "._-" for char in text)
+
+
+def _is_serial(text: str) -> bool:
+    return 0 < len(text) <= 100 and all(char in "0123456789abcdefABCDEF:-" for char in text)
+
+
+def _is_lease(text: object) -> bool:
+    return (
+        type(text) is str
+        and 0 < len(text) <= 512
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )

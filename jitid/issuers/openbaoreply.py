@@ -1,0 +1,107 @@
+"""What OpenBao or Vault answers, read strictly, and what may be sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import ConfigurationError, StorageError
+from jitid.target import Target
+from jitid.text import quote
+
+_LONGEST = 16 << 10
+"""Characters of a token."""
+
+
+class Reply(NamedTuple):
+    """What came back; a refusal too."""
+
+    status: int
+    body: Mapping[str, Any]
+    errors: tuple[str, ...]
+    """What the server tells of a refusal."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it did as it was asked."""
+        return self.status < 300
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What it has to tell; empty without anything."""
+        return _table(self.body.get("data"))
+
+    @property
+    def auth(self) -> Mapping[str, Any]:
+        """The token that it made; empty without one."""
+        return _table(self.body.get("auth"))
+
+    def says(self, words: str) -> bool:
+        """Tell whether it gives that as the reason for a refusal."""
+        return any(words in error for error in self.errors)
+
+    def told(self, *secrets: str | None) -> str:
+        """Return what the server says, in one line that is safe to show, without the secrets that it may repeat."""
+        text = "; ".join(" ".join(error.split()) for error in self.errors) or f"status {self.status}"
+        for secret in secrets:
+            if secret:
+                text = text.replace(secret, "****")
+        return quote(text, 200)
+
+
+def read(target: Target, status: int, text: bytes) -> Reply:
+    """Return what an answer says.
+
+    Raises StorageError for one that says nothing clear: no JSON, sealed, overloaded, a failure of the server.
+    """
+    body: Any = {}
+    try:
+        body = strictjson.loads(text, "the answer") if text else {}
+    except strictjson.StrictJSONError as error:
+        if status < 500:
+            raise unclear(target, str(error)) from None
+    if type(body) is not dict:
+        raise unclear(target, "the answer is no JSON object")
+    told = body.get("errors")
+    errors = tuple(each for each in told if type(each) is str) if type(told) is list else ()
+    reply = Reply(status, body, errors)
+    if status == 503 and reply.says("sealed"):
+        raise StorageError(f"the target {target.name} is sealed", "unseal it, then try again")
+    if status in (412, 429) or status >= 500:
+        raise StorageError(f"the target {target.name} failed: {reply.told()}", "try again")
+    return reply
+
+
+def unclear(target: Target, what: str) -> StorageError:
+    """Return the error of an answer that this kind of server does not give."""
+    return StorageError(
+        f"the target {target.name} gave no clear answer: {what}", "is it OpenBao or Vault that answers there?"
+    )
+
+
+def check_token(text: object) -> str | None:
+    """Return a text that can stand in a header as it is; None for any other."""
+    if type(text) is str and 0 < len(text) <= _LONGEST and text.isascii() and text.isprintable():
+        return None if " " in text else text
+    return None
+
+
+def plain(text: object, option: str, target: Target) -> str:
+    """Return a path of the server, or a namespace: letters, digits and `._-/@`, nothing that leads elsewhere.
+
+    Raises ConfigurationError.
+    """
+    shape = str(text).strip("/")
+    parts = shape.split("/")
+    good = shape and all(part and part not in (".", "..") for part in parts)
+    if not good or any(not (char.isascii() and (char.isalnum() or char in "._-/@")) for char in shape):
+        raise ConfigurationError(
+            f"`{option}` of the target {target.name} is no path of a server: {quote(str(text))}",
+            "write it as in: database/creds/reader",
+        )
+    return shape
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,178 @@
+"""An OpenBao whose database engine makes roles at a real PostgreSQL, as a target."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.target import Record, Target
+from tests.issuers.places import ISSUER, Place, troubled_port
+from tests.openbao import TOKEN_ROLE, OpenBaoServer
+from tests.postgres import Postgres
+
+TEMPLATES: Mapping[str, Mapping[str, Any]] = {
+    "reader": {"path": "database/creds/reader", "policies": ["reader"]},
+    "leased": {
+        "path": "pki/issue/leased",
+        "method": "PUT",
+        "policies": ["certificates"],
+        "parameters": {"common_name": "{agent}.example", "ttl": "{ttl}s"},
+    },
+    "unleased": {
+        "path": "pki/issue/unleased",
+        "method": "PUT",
+        "policies": ["certificates"],
+        "unleased": True,
+        "parameters": {"common_name": "{agent}.example", "ttl": "{ttl}s"},
+    },
+    "token": {"policies": ["reader"]},
+}
+
+
+class Cutting:
+    """Stands between a client and the server, and cuts the connection once a path was asked for, at the answer.
+
+    It speaks TLS to both, with the server's own certificate.
+    """
+
+    def __init__(self, server: OpenBaoServer, path: str, *, forwarded: bool = True) -> None:
+        """Take the server, the path, and whether the request is done at the server or never gets there."""
+        self._server = server
+        self._path = path.encode()
+        self._forwarded = forwarded
+        self.cuts = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"https://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(10)
+
+    def _accept(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._server.ca_file, self._server.folder / "key.pem")
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                with suppress(OSError), context.wrap_socket(client, server_side=True) as secured:
+                    self._serve(secured)
+
+    def _serve(self, client: ssl.SSLSocket) -> None:
+        trusting = ssl.create_default_context(cafile=str(self._server.ca_file))
+        bare = socket.create_connection(("127.0.0.1", self._server.port), 60)
+        with trusting.wrap_socket(bare, server_hostname="127.0.0.1") as there:
+            while request := _message(client):
+                cut = self._path in request.split(b"\r\n", 1)[0]
+                if cut:
+                    self.cuts += 1
+                    if not self._forwarded:
+                        return
+                there.sendall(request)
+                answer = _message(there)
+                if cut:
+                    return
+                client.sendall(answer)
+
+
+def _message(source: ssl.SSLSocket) -> bytes:
+    """Read one request or answer of HTTP whose length stands in its head."""
+    text = b""
+    while b"\r\n\r\n" not in text:
+        piece = source.recv(1 << 16)
+        if not piece:
+            return b""
+        text += piece
+    head, _, body = text.partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)content-length: (\d+)", head)
+    while found and len(body) < int(found[1]):
+        body += source.recv(1 << 16)
+    return head + b"\r\n\r\n" + body
+
+
+class OpenBaoPlace(Place):
+    """The server as a target."""
+
+    kind = "openbao-lease"
+    template = "reader"
+
+    def __init__(self, server: OpenBaoServer, database: Postgres) -> None:
+        self.server = server
+        self.database = database
+
+    def open(
+        self,
+        timeout: float = 20.0,
+        issuer: str = ISSUER,
+        templates: Mapping[str, Any] = TEMPLATES,
+        *,
+        without: tuple[str, ...] = (),
+        **options: Any,
+    ) -> OpenbaoLeaseIssuer:
+        """Return an issuer of a target with these options."""
+        table = {
+            "address": self.server.address,
+            "ca_file": str(self.server.ca_file),
+            "role_id": self.server.role_id,
+            "secret_id_file": str(self.server.secret_id_file),
+            "token_role": TOKEN_ROLE,
+            **options,
+        }
+        kept = {name: value for name, value in table.items() if name not in without}
+        return OpenbaoLeaseIssuer(
+            Target(self.target, self.kind, kept, templates), timeout=timeout, issuer=issuer
+        )
+
+    def issuer(self, timeout: float = 20.0, issuer: str = ISSUER) -> OpenbaoLeaseIssuer:
+        """Return an issuer of the ledger with that `iss`."""
+        return self.open(timeout, issuer)
+
+    def exists(self, record: Record) -> bool:
+        """Ask the database for a role, and the server for a token."""
+        rolled = self.database.ask(
+            f"SELECT 1 FROM pg_roles WHERE rolname LIKE '%{record.jti.removeprefix('jti_')}%'"
+        )
+        return bool(rolled) or record.jti in {jti for jti, _ in self.tokens()}
+
+    def tokens(self) -> list[tuple[str, str]]:
+        """Return the tokens of ours: each with its jti and its accessor."""
+        found = []
+        for accessor in self.server.ask("LIST", "auth/token/accessors")["data"]["keys"]:
+            status, text = self.server._answer(
+                "POST", "auth/token/lookup-accessor", {"accessor": accessor}, None
+            )
+            if status == 200 and (jti := re.search(rb'"jitid_jti":"([^"]+)"', text)):
+                found.append((jti[1].decode(), accessor))
+        return found
+
+    @contextmanager
+    def losing(
+        self, path: str = "database/creds/reader", *, forwarded: bool = True
+    ) -> Iterator[OpenbaoLeaseIssuer]:
+        """Lose the answer to the request for the secret."""
+        proxy = Cutting(self.server, path, forwarded=forwarded)
+        issuer = self.open(address=proxy.address)
+        try:
+            yield issuer
+            assert proxy.cuts
+        finally:
+            issuer.close()
+            proxy.close()
+
+    @contextmanager
+    def disturbed(self, trouble: str) -> Iterator[OpenbaoLeaseIssuer]:
+        """Let the address be that of a port in trouble."""
+        with troubled_port(trouble) as port:
+            issuer = self.open(2.0, address=f"http://127.0.0.1:{port}")
+            yield issuer
+            issuer.close()
