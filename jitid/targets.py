@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.credential import Kind, is_outside, is_target_name, sort_of
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.issuers.opening import COMMON, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.keyring import Signer
 from jitid.lifetime import parse_duration
 from jitid.target import StatedTarget, Target
 from jitid.text import quote, safe
@@ -38,10 +39,19 @@ class Chosen(NamedTuple):
 class Targets:
     """The targets of a configuration; each is checked when it is used."""
 
-    def __init__(self, stated: Sequence[StatedTarget], issuer: str) -> None:
-        """Args are the tables, of which names occur once, and the `iss` of the ledger."""
+    def __init__(
+        self,
+        stated: Sequence[StatedTarget],
+        issuer: str,
+        *,
+        trust_domain: str | None = None,
+        signer: Callable[[], Signer] | None = None,
+    ) -> None:
+        """Take the tables, of which names occur once; `iss`, trust domain and what gives the key of the ledger."""
         self._stated = {each.name: each for each in stated}
         self._issuer = issuer
+        self._trust_domain = trust_domain
+        self._signer = signer
         self._checked: dict[str, Target] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -120,7 +130,7 @@ class Targets:
 
     def open(self, target: Target) -> OutsideIssuer:
         """Return what makes and ends credentials at a target. Raises ConfigurationError."""
-        return open_issuer(target, self._issuer)
+        return open_issuer(target, self._issuer, trust_domain=self._trust_domain, signer=self._signer)
 
 
 _NONE = "name one in the configuration: a table [target.NAME] with its kind; see jitid-targets(5)"
@@ -210,6 +220,10 @@ def convert(sort: str, value: object, folder: str) -> Any:  # noqa: ANN401 - opt
             if not isinstance(value, dict):
                 raise UsageError("a table of texts is wanted")
             return {name: _text(each) for name, each in value.items()}
+        case "tables":
+            if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+                raise UsageError("a table of tables is wanted")
+            return value
         case "count":
             if type(value) is not int or not 0 <= value <= MOST_COUNT:
                 raise UsageError("a whole number is wanted")

@@ -51,7 +51,7 @@ TEMPLATE_OPTIONS: Mapping[str, Option] = {
     "role_arn": Option("text", "the role that is assumed", required=True),
     "duration": Option("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
     "external_id": Option("text", "what the role's trust policy asks for as sts:ExternalId"),
-    "scopes": Option("table", "what those who hold a scope may do: actions, resources, policy_arns"),
+    "scopes": Option("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
     "policy_arns": Option("texts", "managed policies of each session, whatever its scopes"),
 }
 
@@ -75,7 +75,7 @@ class AwsStsIssuer(OutsideIssuer):
         *,
         timeout: float,
         issuer: str,
-        trust_domain: str = "jitid.local",
+        trust_domain: str | None = None,
         signer: Callable[[], Signer] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -256,6 +256,7 @@ class AwsStsIssuer(OutsideIssuer):
     def _assume(self, record: Record, members: Mapping[str, Any], external_id: str | None) -> dict[str, Any]:
         try:
             if self._access.by_token:
+                assert self._trust_domain is not None
                 subject = spiffe_id(self._trust_domain, record.agent, record.task, record.id)
                 tags = session_tags(record)
                 token = self._access.token(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.keyring import Signer
 from jitid.target import Target
 from jitid.text import quote
 
@@ -20,8 +21,16 @@ TIMEOUT = 10
 """Seconds that one call of a target may take unless it is said."""
 
 
-def open_issuer(target: Target, issuer: str) -> OutsideIssuer:
-    """Return what makes and ends credentials at a target; `issuer` is the ledger's `iss`. A newcomer adds its kind.
+def open_issuer(
+    target: Target,
+    issuer: str,
+    *,
+    trust_domain: str | None = None,
+    signer: Callable[[], Signer] | None = None,
+) -> OutsideIssuer:
+    """Return what makes and ends credentials at a target. A newcomer adds its kind.
+
+    `issuer` and `trust_domain` are the ledger's; `signer` gives its key for ES256, for targets that look up who asks.
 
     Raises:
         UsageError: credentials of that kind are not made by a target.
@@ -31,6 +40,12 @@ def open_issuer(target: Target, issuer: str) -> OutsideIssuer:
     timeout = float(target.options.get("timeout", TIMEOUT))
     kind = sort_of(target.kind)
     match kind:
+        case Kind.AWS_STS:
+            from jitid.issuers.awssts import AwsStsIssuer
+
+            return AwsStsIssuer(
+                target, timeout=timeout, issuer=issuer, trust_domain=trust_domain, signer=signer
+            )
         case Kind.EXEC:
             from jitid.issuers.exec import ExecIssuer
 
@@ -44,6 +59,10 @@ def open_issuer(target: Target, issuer: str) -> OutsideIssuer:
 def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
     """Return the options that a target of a kind has beside the common ones, and those of its templates."""
     match kind:
+        case Kind.AWS_STS:
+            from jitid.issuers import awssts
+
+            return awssts.OPTIONS, awssts.TEMPLATE_OPTIONS
         case Kind.EXEC:
             from jitid.issuers import exec as program
 

@@ -13,9 +13,10 @@ class Option(NamedTuple):
     """One option that the table of a target, or of a template, may have."""
 
     sort: str
-    """`text`, `texts` (a list), `table` (of texts), `count`, `duration`, `place` (a path) or `flag`.
+    """`text`, `texts` (a list), `table` (of texts), `tables`, `count`, `duration`, `place` (a path) or `flag`.
 
-    An issuer finds them as str, tuple[str, ...], dict[str, str], int, int (seconds), str (absolute) and bool.
+    An issuer finds them as str, tuple[str, ...], dict[str, str], dict (as TOML has it), int, int (seconds), str
+    (absolute) and bool.
     """
     meaning: str
     required: bool = False
