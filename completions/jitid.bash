@@ -263,10 +263,10 @@ __jitid_table() {
         options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'keys list')
-        options="--field=:kid,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+        options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
         ;;
     'keys rotate')
-        options="--algorithm=:ES256,EdDSA --field=:kid,algorithm,retired,event $everywhere"
+        options="--algorithm=:ES256,EdDSA --use=:jws,ssh --field=:kid,use,algorithm,retired,event $everywhere"
         ;;
     'keys revoke')
         options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"

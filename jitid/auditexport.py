@@ -20,7 +20,9 @@ def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
     """Yield the whole log as JSON lines: the ledger's name and keys, each event with its hash, the signed head."""
     chains = snapshot.chains()
     keys = [
-        {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()} for key in snapshot.signing_keys()
+        {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()}
+        for key in snapshot.signing_keys()
+        if key.use == "jws"
     ]
     yield strictjson.dumps(
         {

@@ -135,7 +135,7 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
         raise UnreadableHeadError("the signed head is empty")
     try:
         parsed = jws.parse(text, types=frozenset({HEAD_TYPE}))
-        key = next((key for key in keys if key.kid == parsed.kid), None)
+        key = next((key for key in keys if key.kid == parsed.kid and key.use == "jws"), None)
         if key is None:
             raise IntegrityError("the signed head is signed by a key that this ledger never had")
         jws.verify_signature(parsed, key.algorithm, key.public)

@@ -294,13 +294,14 @@ def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
 
 
 def _keys(db: sqlite3.Connection, current: str) -> Candidates:
-    for kid, algorithm, retired_at, revoked_at in db.execute(
-        """SELECT kid, algorithm, retired_at, revoked_at FROM signing_key
+    for kid, algorithm, use, retired_at, revoked_at in db.execute(
+        """SELECT kid, algorithm, use, retired_at, revoked_at FROM signing_key
             WHERE kid >= :first AND kid < :end ORDER BY id DESC LIMIT :most""",
         _alike(current),
     ):
         state = "revoked" if revoked_at else "retired" if retired_at else "signing"
-        yield kid, f"{state}, {algorithm}" if _is_name(algorithm) else state
+        told = [algorithm] if use == "jws" else [use, algorithm]
+        yield kid, ", ".join([state, *told]) if all(map(_is_name, told)) else state
 
 
 def _approvals(db: sqlite3.Connection, current: str) -> Candidates:

@@ -18,7 +18,7 @@ from jitid.errors import (
     NewerSchemaError,
     StorageError,
 )
-from jitid.keyring import Keyring
+from jitid.keyring import Keyring, rotating
 from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot
@@ -263,7 +263,8 @@ def _keys(subject: _Subject) -> Iterator[Check]:
     # A folder that is a link is not followed to the keys either.
     there = subject.keyring.names()
     every = [key for key in keys if key.retired_at is None]
-    signing = [key for key in every if subject.keyring.holds(key.kid)]
+    held = [key for key in every if subject.keyring.holds(key.kid)]
+    signing = [key for key in held if key.use == "jws"]
     if subject.keyring.others:
         if every and not signing:
             yield warning(
@@ -271,11 +272,11 @@ def _keys(subject: _Subject) -> Iterator[Check]:
                 f"none of the ledger's keys is on this machine, in {subject.keyring.folder}: it can issue no `jwt`",
                 "jitid keys rotate",
             )
-        elif len(every) > len(signing):
-            yield ok("keys", f"{len(every) - len(signing)} more are on other machines")
+        elif len(every) > len(held):
+            yield ok("keys", f"{len(every) - len(held)} more are on other machines")
     elif not any(key.algorithm == "EdDSA" for key in signing):
         yield failure("keys", IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate"))
-    for key in signing:
+    for key in held:
         try:
             yield _key(subject.keyring, key, now)
         except JitidError as error:
@@ -284,7 +285,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
             # Whoever edits the ledger may have left anything there.
             yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
     for name in there:
-        if name in [key.kid for key in signing]:
+        if name in [key.kid for key in held]:
             continue
         whose = (
             "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
@@ -296,12 +297,12 @@ def _keys(subject: _Subject) -> Iterator[Check]:
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
     keyring.load(key.kid, key.algorithm, key.public)
     age = now - key.created_at
+    which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
     if age > OLD_KEY:
-        other = "" if key.algorithm == "EdDSA" else f" --algorithm {key.algorithm}"
         return warning(
-            "keys", f"{key.algorithm} {key.kid} is {age // _DAY} days old", f"jitid keys rotate{other}"
+            "keys", f"{which} {key.kid} is {age // _DAY} days old", rotating(key.use, key.algorithm)
         )
-    return ok("keys", f"{key.algorithm} {key.kid} signs since {format_time(key.created_at)}")
+    return ok("keys", f"{which} {key.kid} signs since {format_time(key.created_at)}")
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:

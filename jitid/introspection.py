@@ -191,9 +191,14 @@ def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
 
 
 def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
-    keys = {key.kid: key for key in snapshot.signing_keys()}
+    keys = keys_of(snapshot)
     jti = jti_of_ours(parsed, names, keys)
     return as_remembered(snapshot.find_credential("jti", parse_id(jti)[1]), parsed, keys)
+
+
+def keys_of(snapshot: Snapshot) -> dict[str, SigningKey]:
+    """Return the keys that tokens may be signed by, by their ids; those of certificates sign no tokens."""
+    return {key.kid: key for key in snapshot.signing_keys() if key.use == "jws"}
 
 
 def jti_of_ours(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:

@@ -14,7 +14,7 @@ from jitid.issuers.protocol import Draft, Ids, Minted
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names
-from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, usable_key
+from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, signing, usable_key
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.process import Process
@@ -89,8 +89,9 @@ def foresee(
     if request.parent is not None or request.copies > MOST_AT_ONCE:
         # A parent's state counts as it is inside the transaction.
         return None
-    key = current_key_of(snapshot, keyring, terms.algorithm_for(request.audiences or terms.audiences))
-    if request.kind == Kind.JWT and key is None:
+    needed = signing(sort_of(request.kind), terms.algorithm_for(request.audiences or terms.audiences))
+    key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
+    if needed is not None and key is None:
         return None
     settled = _settle(snapshot, names, request, terms, lambda kind, _: mint_of(kind, keyring, key))
     if settled.plan.approval is not None:
@@ -110,7 +111,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
         and transaction.find_task(draft.task) == plan.task
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
-        and (key is None or current_key_of(transaction, keyring, key.algorithm) == key)
+        and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
     )
 
 
@@ -164,7 +165,8 @@ def _settled(
     def mint_for(kind: Kind, algorithm: str) -> Mint:
         found = mints.get((kind, algorithm))
         if found is None:
-            key = usable_key(transaction, keyring, algorithm) if kind is Kind.JWT else None
+            needed = signing(kind, algorithm)
+            key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
             found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid import jws
@@ -12,14 +12,27 @@ from jitid.files import check_private, write_private
 
 _SEED_BYTES = 32
 
+USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "ssh": ("EdDSA",)}
+"""What keys are for, each with the algorithms that it has, the usual one first. No key is for two things."""
+
+
+def rotating(use: str, algorithm: str) -> str:
+    """Return the command that puts another key in the place of one for that use and algorithm."""
+    for_use = "" if use == "jws" else f" --use {use}"
+    return f"jitid keys rotate{for_use}{'' if algorithm == USES[use][0] else f' --algorithm {algorithm}'}"
+
 
 class Signer:
     """A private key that signs; it prints as its key id."""
 
-    def __init__(self, kid: str, algorithm: str, public: bytes, sign: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, kid: str, algorithm: str, public: bytes, sign: Callable[[bytes], bytes], private: object = None
+    ) -> None:
         self.kid = kid
         self.algorithm = algorithm
         self.public = public
+        self.private: Any = private
+        """The key itself, as `cryptography` has it, for what builds certificates."""
         self.sign = sign
         """Sign bytes as a JWS does: 64 bytes, for ES256 the two halves of the signature (RFC 7518, section 3.4)."""
 
@@ -162,7 +175,7 @@ def _signer(algorithm: str, seed: bytes) -> Signer:
 
         private = Ed25519PrivateKey.from_private_bytes(seed)
         public = private.public_key().public_bytes_raw()
-        return Signer(jws.thumbprint(algorithm, public), algorithm, public, private.sign)
+        return Signer(jws.thumbprint(algorithm, public), algorithm, public, private.sign, private)
     if algorithm == "ES256":
         return _p256_signer(seed)
     raise ValueError(algorithm)
@@ -183,4 +196,4 @@ def _p256_signer(seed: bytes) -> Signer:
         first, second = decode_dss_signature(private.sign(message, scheme))
         return first.to_bytes(32, "big") + second.to_bytes(32, "big")
 
-    return Signer(jws.thumbprint("ES256", public), "ES256", public, sign)
+    return Signer(jws.thumbprint("ES256", public), "ES256", public, sign, private)

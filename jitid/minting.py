@@ -74,32 +74,63 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             assert_never(kind)
 
 
-def current_key_of(snapshot: Snapshot, keyring: Keyring, algorithm: str) -> SigningKey | None:
-    """Return the key that signs with that algorithm now, if there is one.
+class Signing(NamedTuple):
+    """Which key a kind of credential is signed with."""
+
+    use: str
+    algorithm: str
+
+
+def signing(kind: Kind, algorithm: str) -> Signing | None:
+    """Return what credentials of a kind are signed with; `algorithm` is the one that tokens to their audience have.
+
+    None for what nobody signs.
+    """
+    match kind:
+        case Kind.JWT:
+            return Signing("jws", algorithm)
+        case _:
+            return None
+
+
+def current_key_of(
+    snapshot: Snapshot, keyring: Keyring, algorithm: str, use: str = "jws"
+) -> SigningKey | None:
+    """Return the key for that use that signs with that algorithm now, if there is one.
 
     Raises:
-        IntegrityError: other machines have keys of the ledger, and this one has none.
+        IntegrityError: other machines have such keys of the ledger, and this one has none.
 
     """
-    living = [key for key in snapshot.signing_keys() if key.retired_at is None and key.revoked_at is None]
+    living = [
+        key
+        for key in snapshot.signing_keys()
+        if key.use == use and key.retired_at is None and key.revoked_at is None
+    ]
     held = [key for key in living if keyring.holds(key.kid)]
     if living and not held:
+        which = "signing keys" if use == "jws" else f"keys for {use}"
         raise IntegrityError(
-            f"none of the ledger's signing keys is on this machine, in {keyring.folder}; nothing was changed",
-            "give this machine a key of its own: jitid keys rotate",
+            f"none of the ledger's {which} is on this machine, in {keyring.folder}; nothing was changed",
+            f"give this machine a key of its own: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
         )
     return next((key for key in reversed(held) if key.algorithm == algorithm), None)
 
 
-def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str) -> SigningKey:
-    """Return the key that signs now, made on the spot if the ledger has none for that algorithm."""
-    key = current_key_of(transaction, keyring, algorithm)
+def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey:
+    """Return the key that signs now, made on the spot if the ledger has none for that use and algorithm."""
+    key = current_key_of(transaction, keyring, algorithm, use)
     if key is None:
         transaction.alone()
         signer = keyring.create(algorithm)
-        key = transaction.add_key(signer.kid, signer.algorithm, signer.public)
-        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm})
+        key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use)
+        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm, **told_use(use)})
     return key
+
+
+def told_use(use: str) -> dict[str, str]:
+    """Return what an audit event says of a key's use: nothing of the usual one."""
+    return {} if use == "jws" else {"use": use}
 
 
 def new_ids(count: int) -> list[tuple[bytes, bytes]]:

@@ -39,8 +39,8 @@ class Held(NamedTuple):
 
 
 def keys_of(snapshot: Snapshot) -> dict[str, SigningKey]:
-    """Return the signing keys that there ever were, by their ids."""
-    return {key.kid: key for key in snapshot.signing_keys()}
+    """Return the keys that ever signed tokens, by their ids."""
+    return introspection.keys_of(snapshot)
 
 
 def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[Presented]:

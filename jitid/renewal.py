@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jitid import audit, governance, introspection, narrowing, planning
-from jitid.credential import Credential, Kind, State, sort_of
+from jitid.credential import Credential, State, sort_of
 from jitid.delegation import Grant
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, parse_id
@@ -16,7 +16,7 @@ from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Ancestor, CredentialRow, Names
 from jitid.lifetime import format_time
-from jitid.minting import mint_of, new_ids, usable_key
+from jitid.minting import mint_of, new_ids, signing, usable_key
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import RenewRequest, Terms
@@ -55,7 +55,8 @@ def renew(
     assert task is not None
     renewal = _plan(transaction, names, predecessor, lineage, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
-    key = usable_key(transaction, keyring, terms.algorithm_for(draft.audiences)) if kind is Kind.JWT else None
+    needed = signing(kind, terms.algorithm_for(draft.audiences))
+    key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
     ((_, jti),) = new_ids(1)
     ids = Ids(predecessor.id, credential_id(jti))
     ((secret, print_, claims_hash),) = mint_of(kind, keyring, key).issuer.mint([Order(draft, [ids])])

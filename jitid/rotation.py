@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from jitid import jws, revocation
 from jitid.credential import State
-from jitid.errors import NotFoundError
-from jitid.keyring import Keyring
+from jitid.errors import NotFoundError, UsageError
+from jitid.keyring import USES, Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection, SigningKey
+from jitid.minting import told_use
 from jitid.text import check_text, quote
 
 
@@ -28,23 +29,31 @@ class KeyChange(NamedTuple):
     """Why what leaked of it is not proved dead, where that could not be done."""
 
 
-def rotate(transaction: Transaction, keyring: Keyring, algorithm: str) -> KeyChange:
-    """Make a new key for `algorithm`; the one that is here signs nothing more and still verifies what it signed.
+def rotate(transaction: Transaction, keyring: Keyring, algorithm: str, use: str = "jws") -> KeyChange:
+    """Make a new key for `algorithm` and that use.
+
+    The one that is here signs nothing more, and still verifies what it signed.
 
     Raises:
+        UsageError: keys for that use have another algorithm.
         StorageError: the new key cannot be written; nothing was changed.
 
     """
+    if algorithm not in USES[use]:
+        raise UsageError(f"keys for {use} are not for {quote(algorithm)}; nothing was changed")
     retired = []
     for key in transaction.signing_keys():
         # Other machines go on with theirs.
-        if key.algorithm == algorithm and key.retired_at is None and keyring.holds(key.kid):
+        if (key.use, key.algorithm) != (use, algorithm) or key.retired_at is not None:
+            continue
+        if keyring.holds(key.kid):
             transaction.end_key(key.key, revoked=False)
             retired.append(key.kid)
     signer = keyring.create(algorithm)
-    transaction.add_key(signer.kid, signer.algorithm, signer.public)
+    transaction.add_key(signer.kid, signer.algorithm, signer.public, use)
     event = transaction.append(
-        "key-rotate", {"kid": signer.kid, "algorithm": algorithm, "retired": retired or None}
+        "key-rotate",
+        {"kid": signer.kid, "algorithm": algorithm, **told_use(use), "retired": retired or None},
     )
     return KeyChange(signer.kid, None, tuple(retired), None, event.seq)
 
@@ -76,8 +85,10 @@ def revoke(
     successor = None
     if key.retired_at is None and keyring.holds(key.kid):
         successor = keyring.create(key.algorithm)
-        transaction.add_key(successor.kid, successor.algorithm, successor.public)
-        transaction.append("key-create", {"kid": successor.kid, "algorithm": key.algorithm})
+        transaction.add_key(successor.kid, successor.algorithm, successor.public, key.use)
+        transaction.append(
+            "key-create", {"kid": successor.kid, "algorithm": key.algorithm, **told_use(key.use)}
+        )
     return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
 
 
@@ -101,7 +112,8 @@ def published(snapshot: Snapshot) -> dict[str, Any]:
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in snapshot.signing_keys()
-        if key.revoked_at is None
+        if key.use == "jws"
+        and key.revoked_at is None
         and (key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now)
     ]
     return {"keys": keys}

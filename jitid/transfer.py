@@ -140,7 +140,7 @@ def _give_keys(source: Source, ours: Keyring, theirs: Keyring) -> None:
     for key in source.snapshot.signing_keys():
         if _signs(key) and ours.holds(key.kid):
             ours.give(theirs, key.kid, key.algorithm, key.public)
-            given = given or key.algorithm == "EdDSA"
+            given = given or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not given:
         raise IntegrityError(
             f"{ours.folder} holds no key that signs for this ledger; nothing was copied",

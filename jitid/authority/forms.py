@@ -52,6 +52,7 @@ from jitid.authority.form import (
 from jitid.caller import ROLES
 from jitid.errors import UsageError
 from jitid.jws import ALGORITHMS
+from jitid.keyring import USES
 from jitid.oidc import MAX_KEY
 from jitid.task import MAX_PURPOSE, SENSITIVITIES
 
@@ -171,6 +172,7 @@ BY_FIELD: Mapping[str, Form] = {
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),
+    "RotateKey.use": among(*USES),
     "Sweep.heads": text(16_384, "a head or its place"),
     "Fix.sweep": pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID"),
     "ListAgents.owner": FILTER,

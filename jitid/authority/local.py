@@ -515,7 +515,7 @@ class LocalAuthority:
 
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             if isinstance(operation, ops.RotateKey):
-                change = rotation.rotate(transaction, self._keyring, operation.algorithm)
+                change = rotation.rotate(transaction, self._keyring, operation.algorithm, operation.use)
             else:
                 change = rotation.revoke(
                     transaction, self._keyring, operation.kid, operation.reason, operation.most

@@ -183,7 +183,12 @@ def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:
 
 def _signer(snapshot: Snapshot, keyring: Keyring) -> Signer:
     for key in reversed(snapshot.signing_keys()):
-        if key.algorithm == "EdDSA" and key.retired_at is None and keyring.holds(key.kid):
+        if (
+            key.use == "jws"
+            and key.algorithm == "EdDSA"
+            and key.retired_at is None
+            and keyring.holds(key.kid)
+        ):
             return keyring.load(key.kid, key.algorithm, key.public)
     whose = "this machine" if keyring.others else "the ledger"
     raise IntegrityError(f"{whose} has no key that signs", "make one: jitid keys rotate")

@@ -329,6 +329,7 @@ class RotateKey(Operation["KeyChange"]):
     """Sign with a new key from now on."""
 
     algorithm: str
+    use: str = "jws"
     accept_clock: bool = False
 
 

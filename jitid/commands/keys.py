@@ -14,7 +14,7 @@ from jitid.environment import open_authority
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
-from jitid.jws import ALGORITHMS
+from jitid.keyring import USES
 from jitid.ledger.records import Selection
 from jitid.text import quote
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
-FIELDS = ("kid", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
-BRIEF = ("kid", "algorithm", "state")
-ROTATED = ("kid", "algorithm", "retired", "event")
+FIELDS = ("kid", "use", "algorithm", "state", "created_at", "retired_at", "revoked_at", "needed_until")
+BRIEF = ("kid", "use", "algorithm", "state")
+ROTATED = ("kid", "use", "algorithm", "retired", "event")
 REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
 
 
@@ -44,6 +44,7 @@ def list_(given: Globals) -> None:
             [
                 {
                     "kid": key.kid,
+                    "use": key.use,
                     "algorithm": key.algorithm,
                     "state": "revoked" if key.revoked_at else "retired" if key.retired_at else "signing",
                     "created_at": rows.time(key.created_at),
@@ -57,22 +58,32 @@ def list_(given: Globals) -> None:
     )
 
 
-def rotate(given: Globals, algorithm: options.Algorithm = None) -> None:
+def rotate(given: Globals, algorithm: options.Algorithm = None, use: options.KeyUse = None) -> None:
     """Sign with a new key from now on.
 
     What older keys signed stays valid; their private halves are removed.
     """
-    if algorithm is not None and algorithm not in ALGORITHMS:
+    purpose = use or "jws"
+    if purpose not in USES:
+        raise UsageError(f"{quote(purpose)} is no use of a key", f"choose one of: {', '.join(USES)}")
+    if algorithm is not None and algorithm not in USES[purpose]:
         raise UsageError(
-            f"{quote(algorithm)} is no algorithm", f"choose one of: {', '.join(sorted(ALGORITHMS))}"
+            f"{quote(algorithm)} is no algorithm" + ("" if use is None else f" of keys for {use}"),
+            f"choose one of: {', '.join(sorted(USES[purpose]))}",
         )
     given.expect(ROTATED)
-    chosen = algorithm or "EdDSA"
+    chosen = algorithm or USES[purpose][0]
     change = open_authority(given.config()).perform(
-        RotateKey(algorithm=chosen, accept_clock=given.accept_clock)
+        RotateKey(algorithm=chosen, use=purpose, accept_clock=given.accept_clock)
     )
     if given.field is not None or given.format_name() is not None:
-        row = {"kid": change.kid, "algorithm": chosen, "retired": change.retired, "event": change.event}
+        row = {
+            "kid": change.kid,
+            "use": purpose,
+            "algorithm": chosen,
+            "retired": change.retired,
+            "event": change.event,
+        }
         given.show(View("jitid.keys-rotate/1", ROTATED, [row], one=True))
     else:
         output.write(f"{change.kid}\n")

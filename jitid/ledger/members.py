@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -49,7 +50,10 @@ class Members:
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot)
-        self._keys: set[str] = set()
+        self._keys: dict[str, str] = {}
+        """What each is for."""
+        self._certified: dict[str, str] = {}
+        """The digest of the certificates of each that has any."""
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
@@ -97,7 +101,10 @@ class Members:
         elif userows.MARK in body:
             self._uses.check(seq, strictjson.loads(body, "audit event"))
         elif b'"kid":"' in body:
-            self._keys.add(strictjson.loads(body, "audit event")["kid"])
+            event = strictjson.loads(body, "audit event")
+            self._keys.setdefault(event["kid"], event.get("use", "jws"))
+            if "certificates" in event:
+                self._certified[event["kid"]] = event["certificates"]
 
     def must_be_done(self) -> None:
         """Compare what stands for itself: keys, and rows that no event accounts for.
@@ -120,6 +127,8 @@ class Members:
         for key in self._snapshot.signing_keys():
             if key.kid not in self._keys or key.kid != jws.thumbprint(key.algorithm, key.public):
                 raise IntegrityError(f"the ledger has a signing key {key.kid} that no event tells of")
+            if key.use != self._keys[key.kid] or _digest(key.certificates) != self._certified.get(key.kid):
+                raise IntegrityError(f"what the signing key {key.kid} is for was changed in the ledger")
             if key.kid in self._revoked_keys and key.revoked_at is None:
                 raise IntegrityError(
                     f"the signing key {key.kid} was revoked, and the ledger no longer says so"
@@ -212,6 +221,10 @@ class _Rows:
             raise IntegrityError(
                 f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"
             )
+
+
+def _digest(certificates: bytes | None) -> str | None:
+    return None if certificates is None else sha256(certificates).hexdigest()
 
 
 def _not_as_told(seq: int, what: str) -> str:

@@ -259,8 +259,13 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
         `facts` are what else the events say.
         """
 
-    def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
+    def add_key(
+        self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None
+    ) -> SigningKey:
         """Record a signing key that is used from now on."""
+
+    def certify_key(self, key: int, certificates: bytes) -> None:
+        """Record the certificates of the key of an X.509 authority."""
 
     def end_key(self, key: int, *, revoked: bool) -> None:
         """Record that a key signs nothing more, or that nothing it signed is valid any longer."""

@@ -372,7 +372,8 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
         rows = self._db.execute(
-            "SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at FROM signing_key ORDER BY id"
+            """SELECT id, kid, algorithm, public, created_at, retired_at, revoked_at, use, certificates
+                 FROM signing_key ORDER BY id"""
         )
         return [SigningKey(*row) for row in rows]
 

@@ -86,6 +86,10 @@ class SigningKey(NamedTuple):
     """Since when it signs nothing more."""
     revoked_at: int | None
     """Since when nothing that it signed is valid."""
+    use: str = "jws"
+    """What it signs: `jws` (tokens and audit heads), `x509` or `ssh` (certificates). It never signs anything else."""
+    certificates: bytes | None = None
+    """Of an X.509 authority: its certificate and those above it up to a root, in DER, one after the other."""
 
 
 class Ancestor(NamedTuple):

@@ -299,18 +299,30 @@ class SqlTransaction(SqlSnapshot):
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
         return sqluse.add(self._db, uses, now=self._now, event=self.next_seq(), number=self.next_number)
 
-    def add_key(self, kid: str, algorithm: str, public: bytes) -> SigningKey:
+    def add_key(
+        self, kid: str, algorithm: str, public: bytes, use: str = "jws", certificates: bytes | None = None
+    ) -> SigningKey:
         """Record a signing key that is used from now on."""
         (key,) = self._one(
-            """INSERT INTO signing_key (id, kid, algorithm, public, created_at)
-               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM signing_key), :kid, :algorithm, :public, :now)
+            """INSERT INTO signing_key (id, kid, algorithm, public, created_at, use, certificates)
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM signing_key), :kid, :algorithm, :public, :now, :use,
+                       :certificates)
                RETURNING id""",
             kid=kid,
             algorithm=algorithm,
             public=public,
             now=self._now,
+            use=use,
+            certificates=certificates,
         )
-        return SigningKey(key, kid, algorithm, public, self._now, None, None)
+        return SigningKey(key, kid, algorithm, public, self._now, None, None, use, certificates)
+
+    def certify_key(self, key: int, certificates: bytes) -> None:
+        """Record the certificates of the key of an X.509 authority."""
+        self._db.execute(
+            "UPDATE signing_key SET certificates = :certificates WHERE id = :key",
+            {"certificates": certificates, "key": key},
+        )
 
     def end_key(self, key: int, *, revoked: bool) -> None:
         """Record that a key signs nothing more, or that nothing it signed is valid any longer."""

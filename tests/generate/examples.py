@@ -636,6 +636,7 @@ jitid policy diff current next""",
     "keys rotate": (
         Example("A new key for tokens signed with Ed25519:", "jitid keys rotate"),
         Example("A new key for tokens signed with P-256:", "jitid keys rotate --algorithm ES256"),
+        Example("A new key for SSH certificates:", "jitid keys rotate --use ssh"),
     ),
     "keys revoke": (
         Example(

@@ -41,6 +41,7 @@ from jitid.commands import (
 from jitid.commands import list as listing
 from jitid.credential import Kind, State
 from jitid.jws import ALGORITHMS
+from jitid.keyring import USES
 from jitid.ledger.protocol import SORTS
 from jitid.process import Liveness
 from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
@@ -104,6 +105,7 @@ METAVARS: dict[str, Value] = {
     "RULE": _words(*NAMES),
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
+    "USE": _words(*USES),
     "AUD": NOTHING,
     "CMD": COMMAND,
     "DELEGATOR": KNOWN,

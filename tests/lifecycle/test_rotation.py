@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.authority.operations import KeyRow, ListKeys, PublishKeys, RevokeKey, RotateKey
-from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
+from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from tests.builders import World, edit
 
 
@@ -106,3 +106,37 @@ def test_a_key_is_chosen_by_audience(world: World) -> None:
     assert by_kid[str(world.verify(outside.token, "urn:outside").signed_by)] == "ES256"
     world.authority.perform(RotateKey(algorithm="ES256"))
     assert world.verify(world.issue().token).signed_by == world.verify(inside.token).signed_by
+
+
+def test_a_key_for_certificates_signs_no_token_and_no_token_key_is_replaced_by_it(world: World) -> None:
+    made = world.issue()
+    change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
+    assert not change.retired
+    assert published(world) == [str(world.verify(made.token).signed_by)]
+    assert world.verify(world.issue().token).signed_by != change.kid
+    assert [row.key.use for row in keys(world)] == ["jws", "ssh"]
+    again = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
+    assert again.retired == (change.kid,)
+    world.check()
+
+
+def test_a_token_signed_by_a_key_for_certificates_is_refused(world: World) -> None:
+    """Also where the ledger's row was made to fit: what a host's key signs must never be a token."""
+    made = world.issue()
+    edit(world.path, "UPDATE signing_key SET use = 'ssh'")
+    with pytest.raises(InvalidCredentialError, match="does not know"):
+        world.verify(made.token)
+
+
+def test_a_use_has_its_algorithms(world: World) -> None:
+    with pytest.raises(UsageError, match="ssh"):
+        world.authority.perform(RotateKey(algorithm="ES256", use="ssh"))
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE signing_key SET use = 'ssh'", "UPDATE signing_key SET certificates = x'00'"]
+)
+def test_another_use_of_a_key_in_the_ledger_is_found(world: World, statement: str) -> None:
+    edit(world.path, statement)
+    with pytest.raises(IntegrityError, match="is for was changed"):
+        world.check()

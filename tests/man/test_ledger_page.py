@@ -208,6 +208,8 @@ def _eventful(world: World) -> None:
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
+    change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
+    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
 

@@ -147,6 +147,9 @@ Follow = Annotated[
     bool, option("--follow", "-f", metavar=None, text="Go on with new events as they are committed.")
 ]
 Algorithm = Annotated[str | None, option("--algorithm", metavar="ALG", text="EdDSA (default) or ES256.")]
+KeyUse = Annotated[
+    str | None, option("--use", metavar="USE", text="What the key signs: jws (default) or ssh.")
+]
 IdsFile = Annotated[
     str | None, option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.keyring import rotating
 from jitid.lifetime import format_duration, format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
@@ -13,14 +14,14 @@ def _find(sight: Sight) -> Iterator[Finding]:
     limit = sight.limits.key_age
     for key in sight.snapshot.signing_keys():
         if key.retired_at is None and sight.now - key.created_at > limit:
-            other = "" if key.algorithm == "EdDSA" else f" --algorithm {key.algorithm}"
+            which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(
                 key.kid,
-                f"the {key.algorithm} key {key.kid} signs since {format_time(key.created_at)}; "
+                f"the {which} key {key.kid} signs since {format_time(key.created_at)}; "
                 f"{format_duration(limit)} is the limit",
                 since=key.created_at + limit,
                 evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit_seconds": limit},
-                remedy=f"jitid keys rotate{other}",
+                remedy=rotating(key.use, key.algorithm),
             )
 
 
