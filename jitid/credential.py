@@ -16,11 +16,12 @@ class Kind(StrEnum):
     JWT = "jwt"
     OPAQUE = "opaque"
     AWS_STS = "aws-sts"
+    OPENBAO_LEASE = "openbao-lease"
     EXEC = "exec"
     """Made by a program of the user's: a kind is `exec:NAME`, of the target that says which one."""
 
 
-OUTSIDE = frozenset({Kind.AWS_STS, Kind.EXEC})
+OUTSIDE = frozenset({Kind.OPENBAO_LEASE, Kind.AWS_STS, Kind.EXEC})
 """Those that a target outside makes, and must end."""
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")

@@ -66,7 +66,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             from jitid.issuers.opaque import OpaqueIssuer
 
             return Mint(OpaqueIssuer(), None)
-        case Kind.AWS_STS | Kind.EXEC:
+        case Kind.AWS_STS | Kind.OPENBAO_LEASE | Kind.EXEC:
             raise UsageError(
                 "no target makes credentials of that kind", "the configuration names targets: [target.NAME]"
             )

@@ -46,6 +46,10 @@ def open_issuer(
             return AwsStsIssuer(
                 target, timeout=timeout, issuer=issuer, trust_domain=trust_domain, signer=signer
             )
+        case Kind.OPENBAO_LEASE:
+            from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+
+            return OpenbaoLeaseIssuer(target, timeout=timeout, issuer=issuer)
         case Kind.EXEC:
             from jitid.issuers.exec import ExecIssuer
 
@@ -63,6 +67,10 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             from jitid.issuers import awssts
 
             return awssts.OPTIONS, awssts.TEMPLATE_OPTIONS
+        case Kind.OPENBAO_LEASE:
+            from jitid.issuers import openbaolease
+
+            return openbaolease.OPTIONS, openbaolease.TEMPLATE_OPTIONS
         case Kind.EXEC:
             from jitid.issuers import exec as program
 
