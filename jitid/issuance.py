@@ -57,6 +57,8 @@ class Issued(NamedTuple):
     """What was narrowed or raised, and by what, in sentences."""
     maximum: int
     """Until when it may be renewed at most, as far as policy and task go."""
+    template: str | None = None
+    """What it was made from at its target."""
 
 
 def preview(
@@ -327,4 +329,5 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         plan.decision,
         plan.notes,
         plan.maximum,
+        draft.template,
     )

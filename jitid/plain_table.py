@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--dry-run": ("dry_run", "flag", ""),
         "--as-of": ("as_of", "text", ""),
         "--wait": ("wait", "text", ""),
+        "--public-key": ("public_key", "text", ""),
     }, ()),
     "run": ({
         "--task": ("task", "text", "JITID_TASK"),

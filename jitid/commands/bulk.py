@@ -12,6 +12,7 @@ from jitid import strictjson
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.requesting import hand_out, request_from, row_of
+from jitid.credential import is_outside
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, UsageError
 from jitid.formats import output
@@ -130,17 +131,30 @@ def _hand_out(
 
 def _written(issued: Issued, request: IssueRequest) -> str:
     row = row_of(issued, None, None, None)
-    del row["token"], row["id"], row["jti"]
+    del row["token"], row["id"], row["jti"], row["secret"]
+    if row["template"] is None:
+        del row["template"]
     if not issued.credentials:
         return strictjson.dumps({**row, "rules": issued.decision.rules, "count": request.copies}) + "\n"
-    # What they have in common is written once; ids and tokens need no escapes in JSON.
+    # What they have in common is written once; ids and tokens of ours need no escapes in JSON.
     common = strictjson.dumps(row)[1:]
+    if is_outside(issued.kind) or issued.credentials[0].secret.names != ("token",):
+        return "".join(
+            [
+                f'{{"id":"{one.id}","jti":"{one.jti}","secret":{_parts(one.secret)},{common}\n'
+                for one in issued.credentials
+            ]
+        )
     return "".join(
         [
             f'{{"id":"{one.id}","jti":"{one.jti}","token":"{one.secret.reveal()}",{common}\n'
             for one in issued.credentials
         ]
     )
+
+
+def _parts(secret: Secret) -> str:
+    return strictjson.dumps({name: secret.reveal(name) for name in secret.names})
 
 
 def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
@@ -190,6 +204,7 @@ def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
         delegator=own.delegator or template.delegator,
         agent=own.agent,
         kind=own.kind if fields["kind"] is not None else template.kind,
+        template=own.template if fields["kind"] is not None else template.template,
         scopes=own.scopes if fields["scope"] is not None else template.scopes,
         audiences=own.audiences or template.audiences,
         ttl=own.ttl or template.ttl,

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import Issue
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.commands.requesting import FIELDS, hand_out, row_of, stated_request
+from jitid.commands.requesting import FIELDS, expect, hand_out, row_of, stated_request
 from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
+from jitid.formats.secrettext import ended, files_of, text_of
 from jitid.lifetime import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ DECISION = (
     "decision",
     "rules",
     "reason",
-    *(name for name in FIELDS if name not in ("token", "id", "jti")),
+    *(name for name in FIELDS if name not in ("token", "id", "jti", "secret")),
     "lifetime",
     "refused_scopes",
     "notes",
@@ -53,6 +54,7 @@ def issue(
     dry_run: options.DryRun = False,
     as_of: options.AsOf = None,
     wait: options.Wait = None,
+    public_key: options.PublicKey = None,
 ) -> None:
     """Issue a task-scoped credential and print its token, alone on a line.
 
@@ -64,8 +66,11 @@ def issue(
     Where the policy wants an approval, the request for it gets an id, and this ends with status 4, or waits for as
     long as --wait says. Once it is granted, the same line issues.
     """
-    given.expect(DECISION if dry_run and count is None and from_file is None else FIELDS)
-    reading.check_one_stdin(parent_file, from_file, delegator_token_file)
+    if dry_run and count is None and from_file is None:
+        given.expect(DECISION)
+    else:
+        expect(given, kind)
+    reading.check_one_stdin(parent_file, from_file, delegator_token_file, public_key)
     if dry_run and wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
     if as_of is not None and not dry_run:
@@ -93,6 +98,7 @@ def issue(
             "parent_file": parent_file,
             "detail": detail,
             "allow_narrower": allow_narrower,
+            "public_key": public_key,
         },
     )
     if count is not None or from_file is not None:
@@ -131,17 +137,22 @@ def issue(
 
 def _show(given: Globals, issued: Issued, out: str | None) -> None:
     (credential,) = issued.credentials
-    token = credential.secret.reveal()
+    secret = credential.secret
     if out is not None:
-        write_private(out, f"{token}\n".encode())
+        for path, text in files_of(issued.kind, secret, issued.expires_at, out).items():
+            write_private(path, text.encode())
         if given.field is None and given.format is None:
             return
     if given.field is None and given.format is None:
-        output.write(f"{token}\n")
+        output.write(text_of(issued.kind, secret, issued.expires_at))
+        return
+    if given.field is not None and given.field not in FIELDS and given.field in secret.names:
+        if out is None:
+            output.write(ended(secret.reveal(given.field)))
         return
     from jitid.formats.view import View
 
-    row = row_of(issued, None if out is not None else token, credential.id, credential.jti)
+    row = row_of(issued, None if out is not None else secret, credential.id, credential.jti)
     given.show(View("jitid.issue/1", FIELDS, [row], one=True))
 
 

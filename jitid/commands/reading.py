@@ -40,6 +40,26 @@ def token(path: str, what: str) -> Secret:
     return Secret.single(text)
 
 
+def public_key(path: str) -> str:
+    """Return the text of the public key in the file `path`; `-` is standard input.
+
+    Raises:
+        UsageError: the file cannot be read, is empty, too long or no text, or holds a private key.
+
+    """
+    from jitid.issuers.protocol import MAX_PUBLIC_KEY
+
+    data = read(path, MAX_PUBLIC_KEY, "the public key")
+    if len(data) > MAX_PUBLIC_KEY or not data.isascii() or not data.strip():
+        raise UsageError(f"{quote(path, 200)} holds no public key", _KEYS)
+    if b"PRIVATE KEY" in data:
+        raise UsageError(f"{quote(path, 200)} holds a private key, which stays where it is", _KEYS)
+    return data.decode("ascii").strip()
+
+
+_KEYS = "a public key is PEM (PUBLIC KEY, CERTIFICATE REQUEST) or a line of OpenSSH"
+
+
 def check_text_file(path: str) -> None:
     """Raise UsageError, which does not repeat it, if there is no such file: it may be any part of a secret."""
     if path == "-" or os.path.lexists(path):

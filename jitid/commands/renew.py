@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
     from jitid.issuance import Issued
+    from jitid.secret import Secret
 
 _TURN = 0.02
 """Seconds between two looks at a token file that somebody else renews."""
@@ -87,23 +88,23 @@ def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callab
 
 
 def _hand_out(given: Globals, issued: Issued, target: str | None) -> None:
-    token = issued.credentials[0].secret.reveal()
+    secret = issued.credentials[0].secret
     if target is not None:
-        write_private(target, f"{token}\n".encode())
+        write_private(target, f"{secret.reveal()}\n".encode())
     elif given.field is None and given.format is None:
-        output.write(f"{token}\n")
+        output.write(f"{secret.reveal()}\n")
     else:
-        _show(given, issued, token)
+        _show(given, issued, secret)
 
 
-def _show(given: Globals, issued: Issued, token: str | None) -> None:
+def _show(given: Globals, issued: Issued, secret: Secret | None) -> None:
     if given.field is None and given.format is None:
         return
     from jitid.formats.view import View
 
     (credential,) = issued.credentials
     given.show(
-        View("jitid.renew/1", FIELDS, [row_of(issued, token, credential.id, credential.jti)], one=True)
+        View("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Revoke
 from jitid.commands import reading
 from jitid.commands.globals import Globals
-from jitid.credential import Kind, sort_of
+from jitid.credential import Kind, parse_kind
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time, parse_duration, parse_moment
@@ -41,7 +41,33 @@ FIELDS = (
     "issued_at",
     "expires_at",
     "delegator_state",
+    "template",
+    "secret",
 )
+
+
+CERTIFIED = ("x509-svid", "ssh-cert")
+"""The kinds that are certificates, of a key that whoever asks may have made."""
+
+PARTS = {
+    "x509-svid": ("certificate", "key"),
+    "ssh-cert": ("key", "certificate"),
+    "aws-sts": ("access_key_id", "secret_access_key", "session_token"),
+    "postgres-role": ("username", "password", "url"),
+}
+"""The parts of secrets that have several, by their kind; those of other kinds are as whoever makes them says."""
+
+
+def expect(given: Globals, kind: str | None) -> None:
+    """Check format and field against what is shown of a credential of a kind: its parts can be shown alone too.
+
+    Raises UsageError and ConfigurationError.
+    """
+    wanted = "" if kind is None else kind.partition(":")[0]
+    if wanted in ("openbao-lease", "exec"):
+        given.expect(FIELDS if given.field is None else (*FIELDS, given.field))
+    else:
+        given.expect((*FIELDS, *PARTS.get(wanted, ())))
 
 
 def stated_request(
@@ -58,7 +84,7 @@ def stated_request(
     """
     config = given.config()
     parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
-    allow_narrower = stated.pop("allow_narrower")
+    allow_narrower, key_file = stated.pop("allow_narrower"), stated.pop("public_key", None)
     if parent_file is not None and "delegator" in given.from_environment:
         stated["delegator"] = None
     # With a parent, the task is the parent's unless it is stated.
@@ -68,7 +94,14 @@ def stated_request(
         stated["agent"] = usual or config.text("agent") or "agent"
     parent = None if parent_file is None else reading.token(parent_file, "the parent's token")
     proof = None if token_file is None else reading.token(token_file, "the delegator's ID token")
-    return request_from(stated, parent)._replace(allow_narrower=allow_narrower), proof
+    key = None if key_file is None else reading.public_key(key_file)
+    request = request_from(stated, parent)._replace(allow_narrower=allow_narrower, public_key=key)
+    if key is not None and request.kind not in CERTIFIED:
+        raise UsageError(
+            f"a public key is of no use to a credential of kind {request.kind}",
+            f"it goes with --kind {' or '.join(CERTIFIED)}",
+        )
+    return request, proof
 
 
 def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
@@ -86,8 +119,7 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         raise UsageError(
             f"{quote(sensitivity)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}"
         )
-    kind = stated["kind"] or Kind.JWT.value
-    sort_of(kind)
+    kind, template = parse_kind(stated["kind"] or Kind.JWT.value)
     purpose = stated["purpose"]
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
@@ -105,6 +137,7 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
         deadline_after=deadline_after,
         details=tuple(_detail(text) for text in stated["detail"] or ()),
         parent=parent,
+        template=template,
     )
 
 
@@ -155,10 +188,11 @@ def hand_out(
         raise
 
 
-def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) -> dict[str, Any]:
-    """Return what was issued by the names of `FIELDS`."""
+def row_of(issued: Issued, secret: Secret | None, id_: str | None, jti: str | None) -> dict[str, Any]:
+    """Return what was issued by the names of `FIELDS`; a secret of one part, a token, stands alone."""
+    parts = {} if secret is None else {name: secret.reveal(name) for name in secret.names}
     return {
-        "token": token,
+        "token": parts.pop("token", None) if len(parts) == 1 else None,
         "id": id_,
         "jti": jti,
         "task": issued.task,
@@ -174,4 +208,6 @@ def row_of(issued: Issued, token: str | None, id_: str | None, jti: str | None) 
         "issued_at": format_time(issued.issued_at),
         "expires_at": format_time(issued.expires_at),
         "delegator_state": issued.delegator_state,
+        "template": issued.template,
+        "secret": parts or None,
     }

@@ -38,7 +38,13 @@ RunningAgent = Annotated[
     option("--agent", metavar="NAME", text="Who acts (default: the program's name).", variable="JITID_AGENT"),
 ]
 Kind = Annotated[
-    str | None, option("--kind", metavar="KIND", text="jwt (default) or opaque.", variable="JITID_KIND")
+    str | None,
+    option(
+        "--kind",
+        metavar="KIND",
+        text="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
+        variable="JITID_KIND",
+    ),
 ]
 Scopes = Annotated[
     list[str] | None,
@@ -94,6 +100,12 @@ Details = Annotated[
 Out = Annotated[
     str | None,
     option("--out", metavar="FILE", text="Write the token to FILE, mode 0600.", variable="JITID_OUT"),
+]
+PublicKey = Annotated[
+    str | None,
+    option(
+        "--public-key", metavar="FILE", text="The key for a certificate, made by you; `-` is standard input."
+    ),
 ]
 AllowNarrower = Annotated[
     bool,
