@@ -54,7 +54,7 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --as-of=nothing --wait=nothing --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
         ;;
     'run')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing $everywhere"
@@ -67,7 +67,7 @@ __jitid_table() {
         options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --bootstrap=files --print-unit $everywhere"
         ;;
     'renew')
-        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state $everywhere"
+        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
         ;;
     'verify')
         options="--audience+=nothing $everywhere"

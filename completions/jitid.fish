@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -255,7 +255,7 @@ complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask t
 complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'jwt (default) or opaque'
+complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -271,14 +271,15 @@ complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Iss
 complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'The key for a certificate, made by you; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "run" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "run" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
 complete -c jitid -n '__jitid_at "run" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: the program\'s name)'
-complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'jwt (default) or opaque'
+complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "run"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "run" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -318,7 +319,7 @@ complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'T
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield' -d 'Print this field only, one value a line'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
