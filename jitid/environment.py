@@ -589,4 +589,5 @@ def _terms(config: Config, path: str) -> Terms:
         config.algorithms,
         config.number("approval_lifetime"),
         config.number("approval_patience"),
+        publish_url=config.text("publish_url"),
     )

@@ -9,12 +9,24 @@ from typing import Any, NamedTuple
 from jitid import audit, planning
 from jitid.credential import Kind, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
-from jitid.identifier import credential_id, identity_id
-from jitid.issuers.protocol import Draft, Ids, Minted
+from jitid.identifier import credential_id
+from jitid.issuers.protocol import Draft, Minted
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import CredentialRow, IdentityRow, Names
-from jitid.minting import Mint, Settled, current_key_of, make, mint_of, new_ids, signing, usable_key
+from jitid.minting import (
+    Mint,
+    Settled,
+    are_free,
+    current_key_of,
+    make,
+    mint_of,
+    names_of,
+    new_ids,
+    placed,
+    signing,
+    usable_key,
+)
 from jitid.planning import Plan
 from jitid.policy.decision import Decision
 from jitid.process import Process
@@ -114,6 +126,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)
         and (key is None or current_key_of(transaction, keyring, key.algorithm, key.use) == key)
+        and are_free(transaction, foreseen.settled.names)
     )
 
 
@@ -149,7 +162,7 @@ def issue(
             tuple(
                 [
                     IssuedCredential(id_, jti, secret)
-                    for (id_, jti), (secret, _, _) in zip(one.names, made, strict=True)
+                    for (id_, jti, _), (secret, _, _) in zip(one.names, made, strict=True)
                 ]
             ),
         )
@@ -174,11 +187,12 @@ def _settled(
 
     settled: list[Settled] = []
     planned: Counter[str] = Counter()
+    drawn: set[tuple[int, int]] = set()
     unapproved: list[ApprovalNeededError] = []
     for position, request in enumerate(requests):
         try:
             beside = planned[request.agent]
-            one = _settle(transaction, names, request, terms, mint_for, beside)
+            one = _settle(transaction, names, request, terms, mint_for, beside, drawn)
             _must_be_used_once(one, settled)
             settled.append(_opened(transaction, one))
             planned[request.agent] += request.copies
@@ -224,11 +238,21 @@ def _settle(
     terms: Terms,
     mint_for: Callable[[Kind, str], Mint],
     beside: int = 0,
+    drawn: set[tuple[int, int]] | None = None,
 ) -> Settled:
     plan = planning.plan(snapshot, names, request, terms, beside)
     mint = mint_for(sort_of(request.kind), terms.algorithm_for(plan.draft.audiences))
     raw = new_ids(request.copies)
-    return Settled(request, plan, mint, raw, [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw])
+    ids = names_of(
+        snapshot,
+        mint,
+        request.kind,
+        plan.draft.expires_at,
+        raw,
+        terms.publish_url,
+        set() if drawn is None else drawn,
+    )
+    return Settled(request, plan, mint, raw, ids)
 
 
 def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequence[list[Minted]]) -> None:
@@ -238,6 +262,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     credentials: list[CredentialRow] = []
     bound: list[tuple[int, Process]] = []
     used: list[tuple[int, int, int]] = []
+    places: list[tuple[int, int, int]] = []
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
@@ -250,6 +275,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
             used.append((one.plan.approval.key, identity_key + len(identities), numbers[len(events)]))
         parent = one.plan.parent.identity_key if one.plan.parent else None
         signed_by = one.mint.key.key if one.mint.key else None
+        places += placed(one.names, credential_key + len(credentials))
         for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
             identity = identity_key + len(identities)
             if one.request.process is not None:
@@ -293,6 +319,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         )
         events.append({**one.plan.facts, **_members(one.raw, digest)})
     transaction.add(identities, credentials)
+    if places:
+        transaction.statuses.add(places)
     for identity, process in bound:
         transaction.bind(identity, process)
     for approval, identity, event in used:

@@ -60,13 +60,13 @@ def b64url_decode(text: str) -> bytes:
     return data
 
 
-def split(text: str | bytes) -> tuple[str, str, str]:
-    """Cut a compact token into header, payload and signature, none of them decoded or empty.
+def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
+    """Cut a compact token of at most so many bytes into header, payload and signature, none of them decoded or empty.
 
     Raises InvalidCredentialError.
     """
-    if len(text) > MAX_TOKEN:
-        raise InvalidCredentialError(f"the token is longer than {MAX_TOKEN} bytes")
+    if len(text) > most:
+        raise InvalidCredentialError(f"the token is longer than {most} bytes")
     if not text.isascii():
         raise InvalidCredentialError("the token has characters that no token has")
     token = text if isinstance(text, str) else text.decode("ascii")
@@ -106,16 +106,19 @@ def parse(
     text: str | bytes,
     algorithms: frozenset[str] = ALGORITHMS,
     types: frozenset[str] = ACCESS_TOKENS,
+    most: int = MAX_TOKEN,
 ) -> Parsed:
     """Take a compact token apart if it has exactly the form in which jitid writes tokens.
 
     The header has the members `alg`, `typ` and `kid` and no other, so that no token can name its own key
     (`jwk`, `jku`, `x5u`, `x5c`) or ask for an extension (`crit`; RFC 8725, section 3). `alg` must be among
-    `algorithms`, `typ` among `types`, letter by letter.
+    `algorithms`, `typ` among `types`, letter by letter. `most` bounds its length, in bytes.
 
     Raises InvalidCredentialError, which never repeats any of the token.
     """
-    header, payload_part, signature_part = split(text)
+    header, payload_part, signature_part = split(text, most)
+    if len(header) > MAX_TOKEN:
+        raise InvalidCredentialError(f"the token's header is longer than {MAX_TOKEN} bytes")
     alg, typ, kid = _header(header)
     if alg not in algorithms:
         raise InvalidCredentialError("the token's algorithm is not accepted")

@@ -10,13 +10,16 @@ from typing import NamedTuple, assert_never
 
 from jitid.credential import Kind
 from jitid.errors import IntegrityError, JitidError, UsageError
-from jitid.identifier import new_uuid7s
+from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
+
+LISTED = frozenset({"jwt", "jwt-svid"})
+"""The kinds whose credentials name their place in a status list, where one is published."""
 
 
 class Mint(NamedTuple):
@@ -131,6 +134,43 @@ def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str, use: 
 def told_use(use: str) -> dict[str, str]:
     """Return what an audit event says of a key's use: nothing of the usual one."""
     return {} if use == "jws" else {"use": use}
+
+
+def names_of(
+    snapshot: Snapshot,
+    mint: Mint,
+    kind: str,
+    expires_at: int,
+    raw: Sequence[tuple[bytes, bytes]],
+    url: str | None,
+    drawn: set[tuple[int, int]],
+) -> list[Ids]:
+    """Return the names of credentials that expire at a time, by their raw ids, with their places in a status list.
+
+    `url` is where such lists are published, if they are; `drawn` are the places that others of this change have.
+    """
+    if url is None or mint.key is None or kind not in LISTED:
+        return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
+    from jitid.statusplace import draw
+
+    places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
+    return [
+        Ids(identity_id(uid), credential_id(jti), place)
+        for (uid, jti), place in zip(raw, places, strict=True)
+    ]
+
+
+def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
+    """Tell whether no other token has got the places of these, which are all in one list."""
+    places = [place for _, _, place in names if place is not None]
+    return not places or not transaction.statuses.taken(places[0].list, [place.place for place in places])
+
+
+def placed(names: Sequence[Ids], first: int) -> list[tuple[int, int, int]]:
+    """Return the places that credentials have, whose numbers in the ledger begin with `first`, with those."""
+    return [
+        (place.list, place.place, first + at) for at, (_, _, place) in enumerate(names) if place is not None
+    ]
 
 
 def new_ids(count: int) -> list[tuple[bytes, bytes]]:

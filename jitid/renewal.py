@@ -11,12 +11,12 @@ from jitid.delegation import Grant
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential
-from jitid.issuers.protocol import Draft, Ids, Order
+from jitid.issuers.protocol import Draft, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import Ancestor, CredentialRow, Names
 from jitid.lifetime import format_time
-from jitid.minting import mint_of, new_ids, signing, usable_key
+from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import RenewRequest, Terms
@@ -58,17 +58,20 @@ def renew(
     needed = signing(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
     ((_, jti),) = new_ids(1)
-    ids = Ids(predecessor.id, credential_id(jti))
-    ((secret, print_, claims_hash),) = mint_of(kind, keyring, key).issuer.mint([Order(draft, [ids])])
+    mint = mint_of(kind, keyring, key)
+    raw = [(parse_id(predecessor.id)[1], jti)]
+    (ids,) = names_of(transaction, mint, predecessor.kind, draft.expires_at, raw, terms.publish_url, set())
+    ((secret, print_, claims_hash),) = mint.issuer.mint([Order(draft, [ids])])
     replaced = transaction.supersede(
         predecessor.identity_key, predecessor.kind, draft.issued_at + terms.overlap
     )
     before = {credential_id(raw): earlier for raw, _, earlier in replaced if earlier is not None}
+    number = transaction.next_keys()[1]
     transaction.add(
         [],
         [
             CredentialRow(
-                transaction.next_keys()[1],
+                number,
                 jti,
                 predecessor.identity_key,
                 predecessor.kind,
@@ -88,6 +91,8 @@ def renew(
             )
         ],
     )
+    if ids.listed is not None:
+        transaction.statuses.add(placed([ids], number))
     transaction.keep_policy(renewal.decision.policy, terms.policy_text)
     transaction.append(
         "renew",

@@ -98,6 +98,8 @@ class Terms(NamedTuple):
     """How the caller is proved to be the delegator of that name; None for who cannot be one."""
     any_delegator: bool = True
     """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
+    publish_url: str | None = None
+    """Where what `publish` writes is served: signed tokens name their place in a status list there."""
 
     @property
     def own_name(self) -> str | None:

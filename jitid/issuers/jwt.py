@@ -55,8 +55,9 @@ class JwtIssuer:
     def _payloads(self, order: Order) -> list[bytes]:
         spell = _spell(order.draft)
         payloads = [spell(ids).encode() for ids in order.names]
-        # All names are of one length, and so are the tokens.
-        signed, signature = (-(-size * 4 // 3) for size in (len(payloads[0]), jws.SIGNATURE_SIZE))
+        # All names are of one length; of the places in a status list some are a few digits longer.
+        longest = max(map(len, payloads))
+        signed, signature = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
         length = len(self._header) + signed + signature + len("..")
         if length > jws.MAX_TOKEN:
             raise UsageError(
@@ -131,4 +132,10 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
         claims["authorization_details"] = loads(draft.details)
     rest = strictjson.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
-    return lambda ids: f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{rest}'
+    return lambda ids: (
+        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{_status(ids)}{rest}'
+    )
+
+
+def _status(ids: Ids) -> str:
+    return "" if ids.listed is None else f'"status":{strictjson.dumps(ids.listed.claim())},'

@@ -40,11 +40,26 @@ class Draft(NamedTuple):
     """The key of whoever asked, for a certificate; None where a pair is made for them. Text, not checked yet."""
 
 
+class Listed(NamedTuple):
+    """Where the state of a signed token is published (draft-ietf-oauth-status-list, section 6)."""
+
+    list: int
+    """The day on which it expires, counted from the epoch."""
+    place: int
+    uri: str
+
+    def claim(self) -> dict[str, Any]:
+        """Return the token's claim `status`."""
+        return {"status_list": {"idx": self.place, "uri": self.uri}}
+
+
 class Ids(NamedTuple):
     """The names of one credential and of the identity that it belongs to."""
 
     id: str
     jti: str
+    listed: Listed | None = None
+    """None for what is not signed, and where nothing is published."""
 
 
 class Order(NamedTuple):

@@ -63,6 +63,8 @@ def translated(error: psycopg.Error) -> JitidError:
             return ConflictError(f"others changed the same at the same time; {_UNCHANGED}", _REPEAT)
         case "23505" if error.diag.constraint_name == "task_name_key":
             return ConflictError(f"others opened the same task at the same time; {_UNCHANGED}", _REPEAT)
+        case "23505" if error.diag.constraint_name == "status_pkey":
+            return ConflictError(f"others drew the same place in a status list; {_UNCHANGED}", _REPEAT)
         case "55P03":
             return BusyError(
                 f"other writers held the ledger for too long; {_UNCHANGED}",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
+    from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
 
@@ -55,6 +56,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
+
+    @property
+    def statuses(self) -> SqlStatuses:
+        """The places of signed tokens in status lists."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""

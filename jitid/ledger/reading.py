@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
+    from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
 _CREDENTIAL = """
@@ -142,6 +143,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.sqlaccess import SqlAccess
 
         return SqlAccess(self._db, self._now)
+
+    @property
+    def statuses(self) -> SqlStatuses:
+        """The places of signed tokens in status lists; loaded where these are published."""
+        from jitid.ledger.statuses import SqlStatuses
+
+        return SqlStatuses(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.

@@ -1,0 +1,49 @@
+"""The place in a status list that a signed token gets with its issue: drawn, so that nobody can count the tokens."""
+
+from __future__ import annotations
+
+import os
+
+from jitid import statuslist
+from jitid.errors import StorageError
+from jitid.issuers.protocol import Listed
+from jitid.ledger.protocol import Snapshot
+
+FOLDER = "status"
+"""Where the lists lie, seen from the address of all that is published."""
+
+_ROUNDS = 100
+
+
+def draw(
+    snapshot: Snapshot, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
+) -> list[Listed]:
+    """Return so many places that no token has, for tokens that are signed with an algorithm and expire at a time.
+
+    `drawn` has those that other tokens of the same change got, and takes these too.
+
+    Raises:
+        StorageError: the list is as good as full.
+
+    """
+    list_ = statuslist.number(expires_at)
+    uri = address(url, list_, algorithm)
+    found: list[Listed] = []
+    for _ in range(_ROUNDS):
+        raw = os.urandom(3 * (count - len(found)))
+        places = {int.from_bytes(raw[at : at + 3]) for at in range(0, len(raw), 3)}
+        for place in places - snapshot.statuses.taken(list_, places):
+            if (list_, place) not in drawn:
+                drawn.add((list_, place))
+                found.append(Listed(list_, place, uri))
+        if len(found) == count:
+            return found
+    raise StorageError(
+        "the status list of the tokens that expire on that day is full; nothing was changed",
+        "ask for a lifetime that ends on another day, or for --kind opaque",
+    )
+
+
+def address(url: str, list_: int, algorithm: str) -> str:
+    """Return the address of a list."""
+    return f"{url}/{FOLDER}/{statuslist.file_name(list_, algorithm)}"

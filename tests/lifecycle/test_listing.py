@@ -1,0 +1,131 @@
+"""The place in a status list that a signed token names: its own, drawn, and told apart from every other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid import jws
+from jitid.authority.operations import Issue, Renew
+from jitid.errors import StorageError
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.builders import NOW, PERMIT_ALL, World, request
+
+URL = "https://tokens.example"
+DAY = 86_400
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a new ledger whose tokens are in published lists."""
+    with World(tmp_path / "ledger", policy=PERMIT_ALL, publish_url=URL) as world:
+        yield world
+
+
+def place_of(token: str) -> dict[str, Any]:
+    """Return what a token says of its place."""
+    found: dict[str, Any] = jws.parse(token).claims["status"]
+    assert found.keys() == {"status_list"}
+    return dict(found["status_list"])
+
+
+def ended(world: World, list_: int) -> set[int]:
+    """Return the places of a list whose tokens were ended."""
+    with world.ledger.read() as snapshot:
+        return set(snapshot.statuses.ended(list_))
+
+
+def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(world: World) -> None:
+    """One algorithm's verifiers get a list in that algorithm."""
+    made = world.issue(ttl=900)
+    found = place_of(made.token)
+    assert found["uri"] == f"{URL}/status/{(NOW + 900) // DAY}.jwt"
+    assert 0 <= found["idx"] < 1 << 24
+    world.terms = world.terms._replace(algorithms={"https://cloud.example": "ES256"})
+    world.reopen()
+    other = world.issue(ttl=2 * DAY, deadline_after=9 * DAY, task="T2", audiences=("https://cloud.example",))
+    assert place_of(other.token)["uri"] == f"{URL}/status/{(NOW + 2 * DAY) // DAY}.es256.jwt"
+    assert world.verify(made.token).jti == made.jti
+
+
+def test_what_is_not_signed_or_not_published_has_no_place(world: World) -> None:
+    """An opaque token has no claims; without an address nobody could look."""
+    world.issue(kind="opaque")
+    world.terms = world.terms._replace(publish_url=None)
+    world.reopen()
+    assert "status" not in jws.parse(world.issue().token).claims
+    with world.ledger.read() as snapshot:
+        assert list(snapshot.statuses.lists(0)) == []
+
+
+def test_each_of_many_has_a_place_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the same is drawn again, within one request, for another one, and by another change."""
+    drawn = iter([bytes([0, 0, 1] * 3), bytes([0, 0, 1, 0, 0, 2]), bytes([0, 0, 2, 0, 0, 3])])
+    rest = count(256)
+    real = os.urandom
+
+    def draw(size: int) -> bytes:
+        if size % 3 or size > 9:
+            return real(size)
+        return next(drawn, None) or b"".join(next(rest).to_bytes(3) for _ in range(size // 3))
+
+    monkeypatch.setattr(os, "urandom", draw)
+    issued = world.authority.perform(
+        Issue(requests=(request(copies=3), request(copies=1), request(agent="other", copies=2)))
+    )
+    made = [one.secret.reveal() for each in issued for one in each.credentials]
+    places = [place_of(token)["idx"] for token in made]
+    assert len(set(places)) == 6
+    assert {1, 2, 3} <= set(places)
+
+
+def test_a_full_list_is_said_to_be_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for a place; nothing is issued without one."""
+    monkeypatch.setattr(os, "urandom", lambda size: bytes(size))
+    world.issue()
+    with pytest.raises(StorageError, match="is full"):
+        world.issue()
+
+
+def test_a_successor_has_a_place_of_its_own(world: World) -> None:
+    """Its predecessor's is marked when that ends, and not before."""
+    made = world.issue(ttl=900)
+    world.clock.now += 600
+    renewed = world.authority.perform(Renew(request=RenewRequest(Secret.single(made.token))))
+    successor = renewed.credentials[0].secret.reveal()
+    before, after = place_of(made.token), place_of(successor)
+    assert before["idx"] != after["idx"]
+    list_ = (NOW + 900) // DAY
+    assert ended(world, list_) == set()
+    world.clock.now += world.terms.overlap
+    assert ended(world, list_) == {before["idx"]}
+
+
+def test_only_what_was_ended_before_its_time_is_marked(world: World) -> None:
+    """What descends from it is, too; what expired is dead by its own word, and others live on."""
+    root, child = world.chain(2, ttl=900)
+    other, late = world.issue(task="T2", ttl=900), world.issue(task="T3", ttl=60)
+    list_ = (NOW + 900) // DAY
+    world.revoke(root.id)
+    world.clock.now += 61
+    world.issue(task="T4")  # a change closes what has expired
+    assert ended(world, list_) == {place_of(one.token)["idx"] for one in (root, child)}
+    world.retire("T2")
+    assert place_of(other.token)["idx"] in ended(world, list_)
+    assert place_of(late.token)["idx"] not in ended(world, list_)
+
+
+def test_lists_are_told_from_a_day_on(world: World) -> None:
+    """Those of days that are over need not be looked at."""
+    for day in (0, 3, 9):
+        world.issue(task=f"T{day}", ttl=day * DAY + 60, deadline_after=20 * DAY)
+    today = NOW // DAY
+    with world.ledger.read() as snapshot:
+        assert list(snapshot.statuses.lists(today)) == [today, today + 3, today + 9]
+        assert list(snapshot.statuses.lists(today + 4)) == [today + 9]
