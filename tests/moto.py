@@ -35,6 +35,8 @@ class Moto:
         self.url = f"http://127.0.0.1:{port}"
         self.credentials = folder / "credentials"
         self.key = ("", "")
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
 
     def prepare(self) -> None:
         """Make the administrator, and let the server enforce policies from then on."""
@@ -56,15 +58,34 @@ class Moto:
         with urlopen(Request(f"{self.url}/moto-api/reset-auth", body, plain, method="POST")) as answer:
             answer.read()
 
+    @contextmanager
+    def lenient(self) -> Iterator[None]:
+        """Let it check nothing for a while: it cannot serve who signs nothing otherwise."""
+        self.enforce(enforced=False)
+        try:
+            yield
+        finally:
+            self.enforce(enforced=True)
+
     def client(self, service: str, *key: str) -> Any:
         """Return a client of botocore's own, with the administrator's key or another."""
-        session = module("botocore.session").Session()
+        if not key and service in self._clients:
+            return self._clients[service]
+        made = self._client(service, *(key or self.key))
+        if not key:
+            self._clients[service] = made
+        return made
+
+    def _client(self, service: str, *key: str) -> Any:
+        if self._session is None:
+            self._session = module("botocore.session").Session()
+        session = self._session
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
         return session.create_client(
             service,
             region_name=REGION,
             endpoint_url=self.url,
-            **dict(zip(names, key or self.key, strict=False)),
+            **dict(zip(names, key, strict=False)),
         )
 
     def role(self, name: str, actions: Sequence[str] = ("*",)) -> str:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from threading import Lock, local
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -64,6 +65,10 @@ _CLOCK = frozenset(
 _LARGEST_FILE = 1 << 20
 
 
+_MAKING = Lock()
+"""Clients may be used by several threads, and are not to be made by several."""
+
+
 class Keys(NamedTuple):
     """What a request is signed with; it prints as its public part."""
 
@@ -104,9 +109,6 @@ class Aws:
         self._endpoint = endpoint
         self._authorities = authorities
         self._clients: dict[tuple[str, Keys | None], Any] = {}
-        self._session: Any = None
-        # Clients may be used by several threads, and are not to be made by several.
-        self._making = Lock()
         self._now = _Now()
         self.skew: int | None = None
         """By how many seconds AWS's clock was ahead of ours, as far as it is known."""
@@ -128,7 +130,7 @@ class Aws:
         """
         botocore = _botocore()
         try:
-            with self._making:
+            with _MAKING:
                 method = getattr(self._client(service, keys), operation)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"{self._what} cannot be used: {safe(str(error))}") from None
@@ -142,7 +144,15 @@ class Aws:
                 raise ConfigurationError(
                     f"{self._what} cannot be asked to {operation}: {safe(str(error)[:300])}"
                 ) from None
-            except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError, ValueError):
+            except (
+                botocore.exceptions.BotoCoreError,
+                botocore.parsers.ResponseParserError,
+                # Its readers of XML take the answer to be one of AWS.
+                AttributeError,
+                LookupError,
+                TypeError,
+                ValueError,
+            ):
                 # Neither the answer nor what it was about is repeated.
                 raise self._garbage() from None
             else:
@@ -168,7 +178,7 @@ class Aws:
 
     def forget(self, keys: Keys) -> None:
         """Let go of what signs with these keys."""
-        with self._making:
+        with _MAKING:
             for one in [one for one in self._clients if one[1] == keys]:
                 del self._clients[one]
 
@@ -203,9 +213,7 @@ class Aws:
                 proxies={},
                 user_agent_appid="jitid",
             )
-            if self._session is None:
-                self._session = hermetic_session()
-            client = self._session.create_client(
+            client = hermetic_session().create_client(
                 service,
                 region_name=self._region,
                 endpoint_url=self._endpoint,
@@ -266,7 +274,7 @@ class Aws:
         if code in _THROTTLED or status in (429, 500, 502, 503, 504):
             return StorageError(f"{self._what} does not serve {operation} now: {shown}", "try again later")
         if not code or code.isdigit():
-            return self._garbage()
+            raise self._garbage()
         message = f"{self._what} refuses {operation}: {shown}"
         if code in _CLOCK:
             return AwsError(code, message, self._clocks(), said)
@@ -309,6 +317,7 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
     return botocore
 
 
+@lru_cache(maxsize=1)
 def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
     """Return a session of botocore that has nothing from the environment and from files of whoever runs this.
 
