@@ -87,6 +87,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         """
         with self._bao.call() as call:
             leases = self._leases(call)
+            given_up = Looking(call).reasons()
             accessors = set(call.names("auth/token/accessors"))
             tokens: set[str] = set()
             for text in self._known:
@@ -99,12 +100,13 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                     if known.accessor in tokens:
                         yield Existing(text, None, live=True, detail="a token")
                 elif leases.pop(known.lease, None) is not None:
-                    yield Existing(text, None, live=True, detail="a lease")
+                    yield Existing(text, None, live=True, detail=_told("a lease", given_up.get(known.lease)))
                 elif known.accessor in tokens:
                     yield Existing(text, None, live=False, detail="its lease is gone, and its token is not")
             if not self._target.options.get("shared"):
                 for lease, template in leases.items():
-                    yield Existing(lease, None, live=True, detail=f"a lease of the template {template}")
+                    detail = _told(f"a lease of the template {template}", given_up.get(lease))
+                    yield Existing(lease, None, live=True, detail=detail)
             yield from self._unknown(call, accessors, tokens)
 
     def close(self) -> None:
@@ -143,6 +145,11 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                     created_at=made if type(made) is int else None,
                     detail=f"a token of {quote(jti)}",
                 )
+
+
+def _told(what: str, reason: str | None) -> str:
+    """Say what something is, and why the server cannot end it where it has given that up."""
+    return what if reason is None else f"{what}, irrevocable: {reason}"
 
 
 def _below(call: Call, prefix: str) -> Iterator[str]:
