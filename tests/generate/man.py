@@ -24,6 +24,7 @@ DATE = "November 24, 2026"
 HAND_WRITTEN = (
     "jitid-ledger.5",
     "jitid-authority.7",
+    "jitid-aws.7",
     "jitid-oauth.7",
     "jitid-policy.7",
     "jitid-promises.7",

@@ -1,0 +1,74 @@
+"""The page about AWS: its options are those there are, its policies those that jitid writes and needs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.issuers import awspolicy, awssts
+from jitid.issuers.outside import OutsideIssuer
+from jitid.lifetime import parse_time
+from jitid.target import StatedTarget
+from jitid.targets import Targets
+from tests.man.source import displays, items, plain, read, section
+
+PAGE = read("jitid-aws.7")
+TEXT = plain(PAGE)
+POLICIES: list[dict[str, Any]] = [json.loads(text) for text in displays(PAGE) if text.startswith("{")]
+SOURCES = Path(awssts.__file__).parent
+
+
+def test_every_option_is_told_and_no_other() -> None:
+    target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
+    assert set(items(target)) == set(awssts.OPTIONS)
+    assert set(items(templates)) == set(awssts.TEMPLATE_OPTIONS)
+
+
+@pytest.fixture
+def table() -> dict[str, Any]:
+    """Return the target of the example."""
+    (text,) = [text for text in displays(PAGE) if text.startswith("[target")]
+    return dict(tomllib.loads(text)["target"]["cloud"])
+
+
+def test_the_example_is_a_target(table: dict[str, Any]) -> None:
+    targets = Targets([StatedTarget("cloud", table, "/etc/jitid", "there")], "urn:jitid:test")
+    issuer: OutsideIssuer = targets.open(targets.of_kind("aws-sts", "deploy"))
+    assert isinstance(issuer, awssts.AwsStsIssuer)
+    issuer.close()
+
+
+def test_the_session_policy_is_that_of_the_example(table: dict[str, Any]) -> None:
+    rights = awspolicy.rights(table["template"]["deploy"]["scopes"], "it")
+    granted = awspolicy.grant(("s3:reports:read",), rights)
+    made = awspolicy.session_policy(granted, parse_time("2026-11-24T12:15:00Z"))
+    assert json.loads(made) in POLICIES
+
+
+def test_the_denial_is_one() -> None:
+    (jti,) = set(re.findall(r"jti_\w{26}", TEXT))
+    assert json.loads(awspolicy.denial("urn:it", [jti], 1)[1]) in POLICIES
+    assert "StringLike" in str(POLICIES)
+
+
+def test_what_aws_must_permit_is_all_that_is_asked_of_it() -> None:
+    """The calls in the sources, but for the one that needs no permission and the one that a session makes."""
+    called: set[str] = set()
+    for path in SOURCES.glob("aws*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                words = [str(one.value) for one in node.args[:2] if isinstance(one, ast.Constant)]
+                if node.func.attr == "call" and len(words) == 2:
+                    called.add(f"{words[0]}:{words[1].title().replace('_', '')}")
+                elif node.func.attr == "pages":
+                    called.add(f"iam:{words[0].title().replace('_', '')}")
+    called -= {"sts:GetCallerIdentity", "iam:ListAccountAliases", "sts:AssumeRoleWithWebIdentity"}
+    (leave,) = [policy for policy in POLICIES if "iam:PutRolePolicy" in str(policy)]
+    told = {action for statement in leave["Statement"] for action in statement["Action"]}
+    assert told == called | {"sts:TagSession", "sts:SetSourceIdentity"}
