@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.keyring import Keyring
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
+    from jitid.targets import Targets
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
@@ -478,14 +479,30 @@ def _stated(config: Config) -> dict[str, str | None]:
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
+    targets = _targets(config, ledger.names.issuer)
     return LocalAuthority(
         ledger,
         _keyring(config, path),
-        terms=lambda: _terms(config, path),
+        terms=lambda: _terms(config, path)._replace(targets=targets),
+        targets=targets,
         audiences=config.many("audience"),
         oidc=config.oidc,
         timeout=float(config.number("timeout")),
     )
+
+
+def _targets(config: Config, issuer: str) -> Callable[[], Targets]:
+    """Return what supplies the targets of the configuration, read when they are first asked for."""
+    found: list[Targets] = []
+
+    def supply() -> Targets:
+        if not found:
+            from jitid.targets import Targets
+
+            found.append(Targets(config.targets(), issuer))
+        return found[0]
+
+    return supply
 
 
 def _keyring(config: Config, path: str) -> Keyring:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid import jws
-from jitid.credential import Credential, State
+from jitid.credential import Credential, Kind, State
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
@@ -185,6 +185,9 @@ def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
     if not is_opaque(text):
         raise InvalidCredentialError(MISTYPED)
     credential = snapshot.find_credential("fingerprint", fingerprint(text))
+    if credential is not None and credential.kind != Kind.OPAQUE:
+        # What a target made may look like a token, and is none.
+        credential = None
     if credential is None:
         raise InvalidCredentialError(UNKNOWN)
     return credential

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid import audit, planning
-from jitid.credential import Kind, sort_of
+from jitid.credential import Kind, is_outside, sort_of
 from jitid.errors import ApprovalNeededError, JitidError, PolicyDeniedError, UsageError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Draft, Minted
@@ -43,6 +43,8 @@ class IssuedCredential(NamedTuple):
     id: str
     jti: str
     secret: Secret
+    facts: Mapping[str, Any] = {}
+    """What else its maker tells of it, to be shown: never a secret."""
 
 
 class Issued(NamedTuple):
@@ -100,8 +102,8 @@ def foresee(
 
     Nothing works of what is made before its row is committed. Raises what `issue` raises.
     """
-    if request.parent is not None or request.copies > MOST_AT_ONCE:
-        # A parent's state counts as it is inside the transaction.
+    if request.parent is not None or request.copies > MOST_AT_ONCE or is_outside(request.kind):
+        # A parent's state counts as it is inside the transaction; what a target makes is made after it.
         return None
     needed = signing(sort_of(request.kind), terms.algorithm_for(request.audiences or terms.audiences))
     key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
@@ -263,6 +265,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     bound: list[tuple[int, Process]] = []
     used: list[tuple[int, int, int]] = []
     places: list[tuple[int, int, int]] = []
+    at_targets: list[tuple[int, bytes, Settled]] = []
     events: list[dict[str, Any]] = []
     for one, made in zip(settled, minted, strict=True):
         draft = one.plan.draft
@@ -311,9 +314,11 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     one.plan.task.key,
                     delegator,
                     one.plan.recurring,
-                    draft.template,
+                    None if one.plan.chosen is None else one.plan.chosen.told,
                 )
             )
+            if one.mint.issuer is None:
+                at_targets.append((credentials[-1].key, jti, one))
         digest = audit.issued_digest(
             [(jti, print_) for (_, jti), (_, print_, _) in zip(one.raw, made, strict=True)]
         )
@@ -321,6 +326,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     transaction.add(identities, credentials)
     if places:
         transaction.statuses.add(places)
+    for key, jti, one in at_targets:
+        _record_at_target(transaction, key, credential_id(jti), one)
     for identity, process in bound:
         transaction.bind(identity, process)
     for approval, identity, event in used:
@@ -329,6 +336,15 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         transaction.keep_policy(digest, text)
     for facts in events:
         transaction.append("issue", facts)
+
+
+def _record_at_target(transaction: Transaction, key: int, jti: str, one: Settled) -> None:
+    from jitid.target import name_at
+
+    assert one.plan.chosen is not None
+    assert one.plan.chosen.target is not None
+    target = one.plan.chosen.target
+    transaction.outside.add(key, target.name, name_at(target, jti))
 
 
 def _members(raw: list[tuple[bytes, bytes]], digest: str) -> Mapping[str, Any]:

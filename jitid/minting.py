@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple, assert_never
 
 from jitid.credential import Kind
-from jitid.errors import IntegrityError, JitidError, UsageError
+from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
@@ -17,6 +17,7 @@ from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
+from jitid.secret import Secret
 
 LISTED = frozenset({"jwt", "jwt-svid"})
 """The kinds whose credentials name their place in a status list, where one is published."""
@@ -25,7 +26,8 @@ LISTED = frozenset({"jwt", "jwt-svid"})
 class Mint(NamedTuple):
     """What makes the credentials of one kind, and the key that signs them."""
 
-    issuer: Issuer
+    issuer: Issuer | None
+    """None where a target makes them, once they are recorded."""
     key: SigningKey | None
 
 
@@ -41,8 +43,14 @@ class Settled(NamedTuple):
 
 def make(settled: Sequence[Settled]) -> list[list[Minted]]:
     """Make the credentials of each request; those of one kind together, so that many are signed at once."""
-    minted: list[list[Minted]] = [[] for _ in settled]
+    # What a target makes is made once it is recorded.
+    minted: list[list[Minted]] = [
+        [Minted(Secret.unmade(), None, None)] * len(one.names) if one.mint.issuer is None else []
+        for one in settled
+    ]
     for mint in dict.fromkeys(one.mint for one in settled):
+        if mint.issuer is None:
+            continue
         positions = [position for position, one in enumerate(settled) if one.mint is mint]
         try:
             made = iter(
@@ -70,9 +78,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
 
             return Mint(OpaqueIssuer(), None)
         case Kind.AWS_STS | Kind.OPENBAO_LEASE | Kind.EXEC:
-            raise UsageError(
-                "no target makes credentials of that kind", "the configuration names targets: [target.NAME]"
-            )
+            return Mint(None, None)
         case _:
             assert_never(kind)
 

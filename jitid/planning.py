@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid import governance, introspection, narrowing, strictjson
-from jitid.credential import Credential
+from jitid.credential import Credential, is_outside
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
 from jitid.ledger.directory import Entry
@@ -22,6 +22,7 @@ from jitid.text import check_text, quote
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import Approval
+    from jitid.targets import Chosen
 
 
 class Who(NamedTuple):
@@ -52,6 +53,8 @@ class Plan(NamedTuple):
     """Until when it may be renewed at most, as far as policy and task go."""
     approval: Approval | None
     """What it needs, and uses up; what was planned with one is to be done in the same transaction."""
+    chosen: Chosen | None = None
+    """What it is made from, if that is a target or a template of one."""
 
     @property
     def recurring(self) -> int | None:
@@ -96,6 +99,8 @@ def plan(
     sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
+    chosen = terms.chosen(request.kind, request.template)
+    template = None if chosen is None else chosen.told
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
@@ -103,7 +108,8 @@ def plan(
         "delegator": delegator,
         "proof": proof,
         "kind": request.kind,
-        "template": request.template,
+        "template": template,
+        "target": _target(chosen, request.kind),
         "sensitivity": sensitivity,
         "purpose": opened.purpose,
         "depth": depth or None,
@@ -161,7 +167,7 @@ def plan(
         now if as_of is None else as_of,
         standing,
         terms.zone,
-        template=request.template or "",
+        template=template or "",
     )
     settled = {"purpose"} if task is not None else set()
     if task is not None or sensitivity != opened.sensitivity:
@@ -203,8 +209,9 @@ def plan(
         f"[{','.join(request.details)}]" if request.details else None,
         now,
         now + lifetime,
-        request.template,
-        public_key=request.public_key,
+        None if chosen is None else chosen.template,
+        {} if chosen is None else chosen.options,
+        request.public_key,
     )
     facts |= granted(facts, decision, ttl, lifetime)
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
@@ -222,6 +229,14 @@ def plan(
         # An approval is used once, and each renewal would need another.
         maximum if approval is None else draft.expires_at,
         approval,
+        chosen,
+    )
+
+
+def _target(chosen: Chosen | None, kind: str) -> str | None:
+    """Return the target that is to make a credential; None for one that is made here."""
+    return (
+        chosen.target.name if chosen is not None and chosen.target is not None and is_outside(kind) else None
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from jitid import introspection, jws
-from jitid.credential import Credential
+from jitid.credential import Credential, Kind
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey
@@ -107,6 +107,6 @@ def _recognise(
     if one.parsed is not None:
         return introspection.as_remembered(by_jti.get(one.jti or ""), one.parsed, keys)
     credential = by_print.get(one.print)
-    if credential is None:
+    if credential is None or credential.kind != Kind.OPAQUE:
         raise InvalidCredentialError(introspection.UNKNOWN)
     return credential

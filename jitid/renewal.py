@@ -61,6 +61,8 @@ def renew(
     mint = mint_of(kind, keyring, key)
     raw = [(parse_id(predecessor.id)[1], jti)]
     (ids,) = names_of(transaction, mint, predecessor.kind, draft.expires_at, raw, terms.publish_url, set())
+    # What a target makes is no token that could be presented for its renewal.
+    assert mint.issuer is not None
     ((secret, print_, claims_hash),) = mint.issuer.mint([Order(draft, [ids])])
     replaced = transaction.supersede(
         predecessor.identity_key, predecessor.kind, draft.issued_at + terms.overlap

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.credential import is_outside
+from jitid.errors import UsageError
 from jitid.policy.cedar import Policy
 from jitid.process import Process
 from jitid.scope import Scope
 from jitid.secret import Secret
+from jitid.text import quote
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from jitid.caller import Caller
+    from jitid.targets import Chosen, Targets
 
 
 def named(caller: str) -> str:
@@ -100,6 +104,8 @@ class Terms(NamedTuple):
     """Whether the caller may name whomever they like as the delegator; otherwise it is themselves."""
     publish_url: str | None = None
     """Where what `publish` writes is served: signed tokens name their place in a status list there."""
+    targets: Callable[[], Targets] | None = None
+    """Supplies the targets outside that the configuration has."""
 
     @property
     def own_name(self) -> str | None:
@@ -113,6 +119,20 @@ class Terms(NamedTuple):
             caller_proof=caller.proof if caller.delegator else None,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
+
+    def chosen(self, kind: str, template: str | None) -> Chosen | None:
+        """Return what makes a credential of a kind, from a template; None for what is made here without one.
+
+        Raises:
+            UsageError: there is no such target or template, or more than one could be meant.
+            ConfigurationError: the target's table cannot be meant.
+
+        """
+        if template is None and not is_outside(kind):
+            return None
+        if self.targets is None:
+            raise UsageError(f"no target makes credentials of the kind {quote(kind)} here")
+        return self.targets().choose(kind, template)
 
     def algorithm_for(self, audiences: Sequence[str]) -> str:
         """Return the algorithm for a token to these audiences: Ed25519, unless one of them demands another."""

@@ -29,6 +29,8 @@ class Ended(NamedTuple):
     """The audit event that names them."""
     task: str | None = None
     """The task that was retired."""
+    unsettled: int = 0
+    """Of so many that it ended it is not confirmed that nothing is left of them at their targets."""
     unproved: str | None = None
     """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 

@@ -39,6 +39,13 @@ class Secret:
         secret._parts = {"token": text}  # noqa: SLF001 - its own class
         return secret
 
+    @classmethod
+    def unmade(cls) -> Secret:
+        """Return what stands for a secret that is still to be made elsewhere: it has no part."""
+        secret = cls.__new__(cls)
+        secret._parts = {}  # noqa: SLF001 - its own class
+        return secret
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of the parts, in their order."""

@@ -30,6 +30,8 @@ from jitid.request import IssueRequest, Terms
 from jitid.revocation import Ended
 from jitid.scope import parse_scope
 from jitid.secret import Secret, fingerprint
+from jitid.target import StatedTarget
+from jitid.targets import Targets
 
 if TYPE_CHECKING:
     from jitid.ledger.postgres import PostgresLedger
@@ -319,9 +321,11 @@ class World:
         oidc: Sequence[OidcIssuer] = (),
         audiences: Sequence[str] = (),
         now: int = NOW,
+        targets: Sequence[StatedTarget] = (),
         **terms: Any,
     ) -> None:
         self.path = path
+        self.targets = targets
         self.clock = Clock(now)
         self._oidc = tuple(oidc)
         self._audiences = tuple(audiences)
@@ -330,6 +334,7 @@ class World:
             strictjson.dumps(list(policy or default_files())),
             "tester",
             self._audiences,
+            targets=self.supply_targets,
         )._replace(**terms)
         if not path.exists():
             if Database.server is None:
@@ -350,7 +355,12 @@ class World:
             audiences=self._audiences,
             oidc=lambda: self._oidc,
             timeout=5,
+            targets=self.supply_targets,
         )
+
+    def supply_targets(self) -> Targets:
+        """Return the targets outside as they are stated now."""
+        return Targets(self.targets, self.ledger.names.issuer)
 
     def close(self) -> None:
         """Release the ledger."""

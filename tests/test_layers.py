@@ -70,6 +70,8 @@ LAYERS = (
         "mining",
         "recurrence",
         "registry",
+        "provision",
+        "settling",
         "targets",
         "withdrawal",
     },

@@ -18,6 +18,7 @@ _MODULES = (
     "approval_operations",
     "delegator_operations",
     "policy_operations",
+    "target_operations",
     "token_operations",
     "use_operations",
 )

@@ -14,6 +14,7 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
+from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
@@ -71,6 +72,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.ShowTask: _for("responder", "auditor", reads=True),
     ops.Revoke: _for("responder", own=True),
     ops.Retire: _for("responder", own=True),
+    targets.Settle: _for("responder", "sweeper", "admin"),
     uses.ListUses: _for("responder", "auditor", reads=True),
     ops.Sweep: _for("sweeper", "auditor", reads=True),
     ops.ForeseeFix: _for("sweeper", reads=True),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jitid.oidc import OidcIssuer, Proof, Sort
     from jitid.request import Terms
     from jitid.secret import Secret
+    from jitid.targets import Targets
 
 
 class Inside(NamedTuple):
@@ -29,6 +30,8 @@ class Inside(NamedTuple):
     """Seconds, for what is fetched from issuers of ID tokens."""
     caller: Caller | None = None
     """Who is served; None for whoever has the ledger itself."""
+    targets: Callable[[], Targets] | None = None
+    """The targets outside that the configuration has; None where there is none."""
 
     def proof(self, token: Secret, sort: Sort = "id_token") -> Proof:
         """Return whom a token of a configured issuer proves; asking its issuer takes no lock.

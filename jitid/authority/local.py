@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid.authority import operations as ops
+from jitid.credential import is_outside
 from jitid.errors import (
     ApprovalNeededError,
     InvalidCredentialError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
+    from jitid.targets import Targets
 
 
 class LocalAuthority:
@@ -50,11 +52,13 @@ class LocalAuthority:
         oidc: Callable[[], Sequence[OidcIssuer]] = tuple,
         timeout: float = 30.0,
         caller: Caller | None = None,
+        targets: Callable[[], Targets] | None = None,
     ) -> None:
         """Args are suppliers where having the thing costs time: policy and issuers are read when first used.
 
         `audiences` are those that `verify` expects unless told otherwise (none: the ledger's issuer); `timeout`, in
         seconds, bounds what is fetched from issuers of ID tokens. `caller` is whom it serves, if it serves somebody.
+        `targets` are those of the configuration; None where there is none.
         """
         self._ledger = ledger
         self._keyring = keyring
@@ -64,6 +68,7 @@ class LocalAuthority:
         self._oidc = oidc
         self._timeout = timeout
         self._caller = caller
+        self._targets = targets
         self._asked: ops.Operation[Any] | None = None
         self.tally: Tally | None = None
         """What those who are served read and were refused; authorities of one process may share it."""
@@ -92,6 +97,7 @@ class LocalAuthority:
             oidc=self._oidc,
             timeout=self._timeout,
             caller=caller,
+            targets=self._targets,
         )
         return ServingAuthority(within, within._ledger, caller, self.tally)
 
@@ -114,6 +120,7 @@ class LocalAuthority:
             oidc=self._oidc,
             timeout=self._timeout,
             caller=self._caller,
+            targets=self._targets,
         )
         within.tally = self.tally
         try:
@@ -215,6 +222,10 @@ class LocalAuthority:
                 from jitid.authority import accessing
 
                 return accessing.perform(self._inside, operation)
+            case ops.TargetOperation():
+                from jitid.authority import provisioning
+
+                return provisioning.perform(self._inside, operation)
             case ops.TokenOperation():
                 from jitid.authority import exchanging
 
@@ -284,6 +295,7 @@ class LocalAuthority:
             self._oidc,
             self._timeout,
             self._caller,
+            self._targets,
         )
 
     @property
@@ -320,21 +332,23 @@ class LocalAuthority:
                 return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
 
             # Each request has its own event, and several events have to follow one another.
-            shared = len(requests) == 1
+            outside = any(is_outside(request.kind) for request in requests)
+            shared = len(requests) == 1 and not outside
             if self._caller is None or self._caller.key is None:
-                return change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
-            from jitid.authority.repeating import ISSUED, once
+                issued = change(self._ledger, make, accept_clock=operation.accept_clock, shared=shared)
+            else:
+                from jitid.authority.repeating import ISSUED, once
 
-            return once(
-                self._ledger,
-                self._caller,
-                self._asked,
-                make,
-                ISSUED,
-                _ids,
-                accept_clock=operation.accept_clock,
-                shared=shared,
-            )
+                issued = once(
+                    self._ledger,
+                    self._caller,
+                    self._asked,
+                    make,
+                    ISSUED,
+                    _ids,
+                    accept_clock=operation.accept_clock,
+                    shared=shared,
+                )
         except ApprovalNeededError as denial:
             from jitid import approval
 
@@ -347,6 +361,11 @@ class LocalAuthority:
                 denial, {"task": first.task, "agent": first.agent}, accept_clock=operation.accept_clock
             )
             raise
+        if not outside:
+            return issued
+        from jitid.authority import provisioning
+
+        return provisioning.made(self._inside, issued)
 
     def _foreseen(
         self, operation: ops.Issue, requests: Sequence[IssueRequest], terms: Terms
@@ -448,6 +467,7 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             selection = self._selection(transaction, operation)
             ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
+            ended = _with_unsettled(transaction, ended)
         return ended._replace(unproved=self._prove())
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
@@ -474,6 +494,7 @@ class LocalAuthority:
                 found = handback.hand_back(
                     transaction, self._ledger.names, operation.token.reveal(), operation.id, operation.reason
                 )
+                found = found._replace(ended=_with_unsettled(transaction, found.ended))
         except (PolicyDeniedError, InvalidCredentialError) as denial:
             self._record_denial(denial, {"hand_back": operation.id}, accept_clock=operation.accept_clock)
             raise
@@ -487,6 +508,7 @@ class LocalAuthority:
                 return revocation.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             ended = revocation.retire(transaction, operation.task, operation.reason)
+            ended = _with_unsettled(transaction, ended)
         return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
@@ -527,6 +549,13 @@ class LocalAuthority:
         if isinstance(operation, ops.RevokeKey):
             change = change._replace(unproved=self._prove())
         return change
+
+
+def _with_unsettled(transaction: Transaction, ended: Ended) -> Ended:
+    """Return what ended with the number of those that are still to be ended at their targets."""
+    if ended.event is None:
+        return ended
+    return ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
 
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:

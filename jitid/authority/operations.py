@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jitid.issuance import Issued
     from jitid.leaks import Closed, LeakReport, Reported
     from jitid.ledger.leak import LeakFilter
+    from jitid.ledger.outside import Outside
     from jitid.ledger.records import Ancestor, Filter, Selection, SigningKey
     from jitid.ledger.use import Used
     from jitid.oidc import Sort
@@ -79,6 +80,10 @@ class TokenOperation(Operation[Result]):
     """One of the standard protocols on tokens; they are in `token_operations.py`, and `exchanging.py` performs them."""
 
 
+class TargetOperation(Operation[Result]):
+    """One on targets outside; they are in `target_operations.py`, and `provisioning.py` performs them."""
+
+
 class AccessOperation(Operation[Result]):
     """One on who may ask; they are in `access_operations.py`, and `accessing.py` performs them."""
 
@@ -136,6 +141,8 @@ class Inspection(NamedTuple):
     ended_event: Mapping[str, Any] | None
     used: Sequence[Used]
     """What its identity was used for, by scope, as far as use is reported."""
+    outside: Outside | None = None
+    """What there is of it at a target, and what came of ending it there; None for what is made here."""
 
 
 class Inspect(Operation["Inspection"]):
@@ -444,5 +451,6 @@ AnyOperation = (
     | DirectoryOperation[Any]
     | UseOperation[Any]
     | TokenOperation[Any]
+    | TargetOperation[Any]
     | AccessOperation[Any]
 )

@@ -16,6 +16,7 @@ from jitid.authority.extent import is_long
 from jitid.authority.operations import Operation, Result
 from jitid.authority.shapes import UnfitError
 from jitid.authority.shaping import shape_of
+from jitid.authority.target_operations import Settle
 from jitid.authority.token_operations import Exchange
 from jitid.authority.whoami import WhoAmI
 from jitid.channel import Answer, Channel, LostError, new_key
@@ -38,7 +39,7 @@ _LONG = 900.0
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before another try, as far as the timeout has room for them."""
 
-_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks, RevokeAccess)
+_AGAIN = (ops.Revoke, ops.Retire, ops.ProveLeaks, RevokeAccess, Settle)
 """What changes something and comes to the same when it is done twice."""
 
 _KEYED = (ops.Issue, ops.Renew, Exchange, GrantAccess, RotateAccess)

@@ -68,9 +68,15 @@ class ExecIssuer:
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - it derives names
         """Ask for the credential of a record."""
         table = {} if record.template is None else self._target.templates.get(record.template, {})
-        answer = self._ask("mint", credential=_told(record), template_options=dict(table.get("options", {})))
+        options = dict(table.get("options", {}))
+        try:
+            answer = self._ask("mint", credential=_told(record), template_options=options)
+        except _LackingError as error:
+            raise ConfigurationError(error.message) from None
         secret = _secret(answer.get("secret"))
-        return Made(secret, _kept(answer.get("reference"), secret), _facts(answer.get("facts"), secret))
+        # A part may be the name itself, as that of a user: then it is no secret.
+        kept = [secret.reveal(name) for name in secret.names if secret.reveal(name) != record.name]
+        return Made(secret, _kept(answer.get("reference"), kept), _facts(answer.get("facts"), kept))
 
     def revoke(self, records: Sequence[Record]) -> list[Outcome]:
         """Ask that nothing be left of credentials, some hundreds at a time."""
@@ -345,7 +351,7 @@ def _secret(told: object) -> Secret:
     return Secret(told)
 
 
-def _kept(told: object, secret: Secret) -> str | None:
+def _kept(told: object, secrets: Sequence[str]) -> str | None:
     """Return a text that the ledger is to keep. Raises StorageError for one that cannot be kept, or has a secret."""
     if told is None:
         return None
@@ -353,17 +359,17 @@ def _kept(told: object, secret: Secret) -> str | None:
         raise StorageError(
             f"the program gave something to keep that is no text of 1 to {_MOST_TEXT} characters"
         )
-    if any(secret.reveal(name) in told for name in secret.names if len(secret.reveal(name)) >= 8):
+    if any(text in told for text in secrets if len(text) >= 8):
         raise StorageError("the program gave a part of the secret as something to keep, which was not kept")
     return told
 
 
-def _facts(told: object, secret: Secret) -> dict[str, str]:
+def _facts(told: object, secrets: Sequence[str]) -> dict[str, str]:
     if told is None:
         return {}
     if not isinstance(told, dict) or len(told) > _MOST_FACTS:
         raise StorageError(f"the program gave `facts` that are no object of {_MOST_FACTS} members at most")
-    return {str(_kept(name, secret)): str(_kept(value, secret)) for name, value in told.items()}
+    return {str(_kept(name, secrets)): str(_kept(value, secrets)) for name, value in told.items()}
 
 
 def _shown(told: object) -> str | None:

@@ -74,8 +74,8 @@ class Minted(NamedTuple):
     """A secret that was just made, with what the ledger keeps of it."""
 
     secret: Secret
-    fingerprint: bytes
-    """SHA-256 of the canonical text."""
+    fingerprint: bytes | None
+    """SHA-256 of the canonical text; None for what a target is still to make."""
     claims_hash: bytes | None
     """SHA-256 of the signed claims as bytes; none for what is not signed."""
 

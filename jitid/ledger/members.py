@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
 from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, registered, userows
 from jitid.ledger.protocol import Snapshot
+
+if TYPE_CHECKING:
+    from jitid.ledger.outsiderows import OutsideMembers
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)
@@ -27,6 +30,7 @@ _ENDED_AS = {
     "expire": "expired",
     "supersede": "superseded",
     "abandon": "revoked",
+    "mint-failure": "revoked",
     "delegator-disable": "revoked",
     "delegator-import": "revoked",
     "agent-suspend": "revoked",
@@ -54,6 +58,7 @@ class Members:
         """What each is for."""
         self._certified: dict[str, str] = {}
         """The digest of the certificates of each that has any."""
+        self._outside: OutsideMembers | None = None
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
@@ -83,6 +88,9 @@ class Members:
             self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
+            return
+        if b'"confirmed":"' in body or b'"settled":"' in body:
+            self._at_targets().check(seq, strictjson.loads(body, "audit event"))
             return
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
@@ -121,6 +129,8 @@ class Members:
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()
+        self._at_targets().must_be_done()
+        self.count += self._at_targets().count
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -134,9 +144,21 @@ class Members:
                     f"the signing key {key.kid} was revoked, and the ledger no longer says so"
                 )
 
+    def _at_targets(self) -> OutsideMembers:
+        if self._outside is None:
+            from jitid.ledger.outsiderows import OutsideMembers
+
+            self._outside = OutsideMembers(self._snapshot.outside)
+        return self._outside
+
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._issued.take(seq, event.get("count", 1))
-        if audit.issued_digest(map(_PRINTED, rows)) != event["issued"]:
+        printed: Iterable[tuple[bytes, bytes | None]] = map(_PRINTED, rows)
+        if "target" in event:
+            # What a target makes has no fingerprint before it is confirmed.
+            self._at_targets().made(map(_JTI, rows))
+            printed = [(row[1], None) for row in rows]
+        if audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
         if "lifetime" in event:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot, AccessTransaction, Presented
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
+    from jitid.ledger.outside import OutsideTransaction
 
 Row = TypeVar("Row")
 
@@ -403,6 +404,11 @@ class SharedTransaction(Remembering, PostgresTransaction):
     @property
     def access(self) -> AccessTransaction:
         """The access credentials; whoever asks for them must have the ledger to itself."""
+        raise AloneError
+
+    @property
+    def outside(self) -> OutsideTransaction:
+        """The credentials at targets; whoever asks for them must have the ledger to itself."""
         raise AloneError
 
     def _must_be_alone(self, *_: Any, **__: Any) -> Any:

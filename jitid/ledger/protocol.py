@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot, AccessTransaction
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
+    from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.statuses import SqlStatuses
@@ -60,6 +61,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def statuses(self) -> SqlStatuses:
         """The places of signed tokens in status lists."""
+
+    @property
+    def outside(self) -> OutsideSnapshot:
+        """The credentials at targets outside."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -216,6 +221,10 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def access(self) -> AccessTransaction:
         """Who may ask an authority that serves others, and what becomes of it."""
+
+    @property
+    def outside(self) -> OutsideTransaction:
+        """The credentials at targets outside, and what becomes of them there."""
 
     @property
     def idempotency(self) -> SqlIdempotency:

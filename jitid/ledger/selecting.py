@@ -35,13 +35,18 @@ _TEMPORARY = {
 _BY_ID = """SELECT i.id FROM given_uid g JOIN identity i ON i.uid = g.uid
     UNION SELECT c.identity FROM given_jti g JOIN credential c ON c.jti = g.jti"""
 _BY_PRINT = """SELECT c.identity FROM given_print g CROSS JOIN credential c
-    WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint"""
+    WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint
+    UNION SELECT c.identity FROM given_print g CROSS JOIN part p CROSS JOIN credential c
+     WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND p.fingerprint = g.fingerprint
+       AND c.id = p.credential"""
 GIVEN = """SELECT c.id FROM given_jti g CROSS JOIN credential c ON c.jti = g.jti
     UNION SELECT c.id FROM given_print g CROSS JOIN credential c
      WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint
+    UNION SELECT p.credential FROM given_print g CROSS JOIN part p
+     WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND p.fingerprint = g.fingerprint
     UNION SELECT (SELECT max(c.id) FROM credential c WHERE c.identity = i.id)
             FROM given_uid g CROSS JOIN identity i ON i.uid = g.uid"""
-"""The credentials that were given by jti or fingerprint, and the latest one of each identity that was."""
+"""The credentials that were given by jti or fingerprint, also by that of a part, and the latest of each identity."""
 _BY_TREE = """SELECT id FROM (
     WITH RECURSIVE above (id, parent) AS (
         SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid

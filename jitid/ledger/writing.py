@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jitid.ledger.access import AccessTransaction
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
+    from jitid.ledger.outside import OutsideTransaction
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -81,6 +82,13 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.sqlaccess import SqlAccessChanges
 
         return SqlAccessChanges(self._db, self._now, self.next_seq)
+
+    @property
+    def outside(self) -> OutsideTransaction:
+        """The credentials at targets outside, and what becomes of them there."""
+        from jitid.ledger.sqloutside import SqlOutsideChanges
+
+        return SqlOutsideChanges(self._db, self._now, self.next_seq)
 
     @property
     def idempotency(self) -> SqlIdempotency:

@@ -1,0 +1,24 @@
+"""Operations on targets outside: each with the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import TargetOperation
+
+if TYPE_CHECKING:
+    from jitid.settling import Settled
+
+
+class Settle(TargetOperation["Settled"]):
+    """End at their targets what is dead in the ledger, and what could not be ended there before."""
+
+    ids: tuple[str, ...] = ()
+    """Credentials and identities; none: all."""
+    event: int | None = None
+    """Only what that audit event ended."""
+    target: str | None = None
+    waiting: bool = False
+    """Also what is to be tried again later only."""
+    limit: int = 60
+    """Seconds that each target has for all of it."""

@@ -1,0 +1,149 @@
+"""What a ledger answers about credentials at targets outside, and what becomes of them there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+from jitid.target import Outcome, Record
+
+
+class Outside(NamedTuple):
+    """A credential at a target, as the ledger has it. Times are seconds since the epoch."""
+
+    key: int
+    """The ledger's number of the credential."""
+    record: Record
+    facts: Mapping[str, Any]
+    """What the target told of it, to be shown: never a secret."""
+    confirmed: bool
+    """Whether its secret is known to have been made: there is a fingerprint of it."""
+    dead: bool
+    """Whether it has ended, recorded or not: then nothing of it is to be left at the target."""
+    settlement: str | None
+    """What came of ending it there, the last time that was tried."""
+    attempts: int
+    next_at: int
+    """From when on it is to be tried."""
+    tried_at: int | None
+    settled_at: int | None
+    """Since when nothing is left to be done."""
+    honoured_until: int | None
+    """Until when the target takes it all the same."""
+    proof: str | None
+    """What was seen there, the last time that was tried."""
+    event: int | None
+    """The audit event that tells of that."""
+
+
+class Name(NamedTuple):
+    """What something of ours is called at a target."""
+
+    name: str
+    jti: str
+    live: bool
+    """Whether the credential lives in the ledger."""
+    settled: bool
+    reference: str | None
+
+
+class OutsideSnapshot(Protocol):
+    """The part of a consistent view that is about targets outside."""
+
+    def of(self, keys: Iterable[int]) -> dict[int, Outside]:
+        """Return what there is of credentials, by the ledger's own numbers; those made here have nothing."""
+
+    def find(self, jtis: Sequence[str]) -> list[Outside]:
+        """Return what there is of credentials, by their ids, in no order."""
+
+    def due(
+        self,
+        target: str | None,
+        now: int,
+        limit: int,
+        *,
+        event: int | None = None,
+        ids: Sequence[str] = (),
+        waiting: bool = False,
+    ) -> list[Outside]:
+        """Return what is dead in the ledger, not settled at its target, and to be tried by now; the oldest try first.
+
+        `event`: only what that event ended; `ids`: only what these credentials and identities are; `waiting`: also
+        what is to be tried later.
+        """
+
+    def targets_due(self, now: int | None) -> list[str]:
+        """Return the targets at which something is to be ended by then; None: whenever that is to be tried."""
+
+    def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
+        """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
+
+    def names_at(self, target: str) -> list[Name]:
+        """Return the names of all that is alive in the ledger at a target, or not settled there, or was settled."""
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what audit events account for: see `OutsideMembers`."""
+
+
+class OutsideTransaction(OutsideSnapshot, Protocol):
+    """The part of a durable change that is about targets outside."""
+
+    def add(self, credential: int, target: str, name: str) -> None:
+        """Record that a new credential is about to be made at a target, under a name."""
+
+    def remember(self, key: int, reference: str) -> None:
+        """Record what the target calls a credential."""
+
+    def confirm(
+        self,
+        key: int,
+        parts: Mapping[str, bytes],
+        reference: str | None,
+        facts: Mapping[str, Any],
+    ) -> str | None:
+        """Record the fingerprints of a secret that was made; return the digest of what is confirmed.
+
+        None if the credential has ended meanwhile, or was confirmed before: nothing is recorded then.
+        """
+
+    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> str:
+        """Record what came of ending credentials at their targets, pointing to the next event.
+
+        Each with when to try again; None where nothing is left to be done. Returns the digest of those.
+        """
+
+
+def fingerprint_of(parts: Mapping[str, bytes]) -> bytes:
+    """Return the fingerprint of a secret: that of its only part, or SHA-256 over those of its parts in their order."""
+    if len(parts) == 1:
+        (single,) = parts.values()
+        return single
+    return sha256(b"".join(parts.values())).digest()
+
+
+def confirmed_digest(
+    jti: bytes,
+    target: str,
+    name: str,
+    reference: str | None,
+    facts: str | None,
+    fingerprint: bytes,
+    parts: Iterable[tuple[str, bytes]],
+) -> str:
+    """Return the digest of a confirmed credential: SHA-256 as hex over what the ledger has of it."""
+    told = sha256(jti + fingerprint)
+    for text in (target, name, reference or "", facts or ""):
+        raw = text.encode()
+        told.update(len(raw).to_bytes(4) + raw)
+    for part, print_ in sorted(parts):
+        told.update(sha256(part.encode()).digest() + print_)
+    return told.hexdigest()
+
+
+def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:
+    """Return the digest of credentials that were settled, in the order of issue: SHA-256 as hex."""
+    told = sha256()
+    for jti, settlement in members:
+        told.update(jti + sha256(settlement.encode()).digest())
+    return told.hexdigest()

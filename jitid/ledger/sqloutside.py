@@ -1,0 +1,264 @@
+"""Credentials at targets outside, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from jitid import strictjson
+from jitid.errors import IntegrityError
+from jitid.identifier import credential_id, identity_id, parse_id
+from jitid.ledger import selecting
+from jitid.ledger.outside import Name, Outside, confirmed_digest, fingerprint_of, settled_digest
+from jitid.lifetime import check_times
+from jitid.target import Outcome, Record
+
+_DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
+_FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
+      JOIN task t ON t.id = i.task JOIN term d ON d.id = i.delegator JOIN term a ON a.id = i.agent
+      JOIN term au ON au.id = c.audiences"""
+_OUTSIDE = f"""
+    SELECT o.credential, c.jti, i.uid, c.kind, o.target, c.template, o.name, o.reference, a.text, t.name, d.text,
+           t.purpose, i.sensitivity, c.scopes, au.text, c.issued_at, c.expires_at, o.facts, o.settlement, o.attempts,
+           o.next_at, o.tried_at, o.settled_at, o.honoured_until, o.proof, o.event,
+           CASE WHEN c.fingerprint IS NULL THEN 0 ELSE 1 END, CASE WHEN {_DEAD} THEN 1 ELSE 0 END
+      {_FROM}"""
+_AT_ONCE = 500
+_EVER = 1 << 53
+
+
+class SqlOutside:
+    """What a view of a ledger that speaks SQL answers about targets outside."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self._now = now
+
+    def of(self, keys: Iterable[int]) -> dict[int, Outside]:
+        """Return what there is of credentials, by the ledger's own numbers."""
+        found = {}
+        left = iter(keys)
+        while chunk := list(islice(left, _AT_ONCE)):
+            values: dict[str, Any] = {"now": self._now}
+            among = selecting.placeholders("key", chunk, values)
+            for row in self._db.execute(f"{_OUTSIDE} WHERE o.credential IN ({among})", values):
+                outside = _outside(row)
+                found[outside.key] = outside
+        return found
+
+    def find(self, jtis: Sequence[str]) -> list[Outside]:
+        """Return what there is of credentials, by their ids."""
+        found: list[Outside] = []
+        for first in range(0, len(jtis), _AT_ONCE):
+            values: dict[str, Any] = {"now": self._now}
+            raw = [parse_id(jti)[1] for jti in jtis[first : first + _AT_ONCE]]
+            among = selecting.placeholders("jti", raw, values)
+            found += map(_outside, self._db.execute(f"{_OUTSIDE} WHERE c.jti IN ({among})", values))
+        return found
+
+    def due(
+        self,
+        target: str | None,
+        now: int,
+        limit: int,
+        *,
+        event: int | None = None,
+        ids: Sequence[str] = (),
+        waiting: bool = False,
+    ) -> list[Outside]:
+        """Return what is dead in the ledger, not settled at its target, and to be tried by now."""
+        where, values = self._open(event, ids)
+        if target is not None:
+            where += " AND o.target = :target"
+            values["target"] = target
+        if not waiting:
+            where += " AND o.next_at <= :by"
+            values["by"] = now
+        rows = self._db.execute(
+            f"{_OUTSIDE} WHERE {where} ORDER BY o.next_at, o.credential LIMIT :limit",
+            {**values, "limit": limit},
+        )
+        return [_outside(row) for row in rows]
+
+    def targets_due(self, now: int | None) -> list[str]:
+        """Return the targets at which something is to be ended by then; None: whenever that is to be tried."""
+        rows = self._db.execute(
+            f"""SELECT DISTINCT o.target FROM outside o JOIN credential c ON c.id = o.credential
+                 WHERE o.settled_at IS NULL AND o.next_at <= :by AND {_DEAD} ORDER BY o.target""",
+            {"by": _EVER if now is None else now, "now": self._now},
+        )
+        return [target for (target,) in rows]
+
+    def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
+        """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
+        where, values = self._open(event, ids)
+        join = "JOIN identity i ON i.id = c.identity" if ids else ""
+        (count,) = self._db.execute(
+            f"SELECT count(*) FROM outside o JOIN credential c ON c.id = o.credential {join} WHERE {where}",
+            values,
+        ).fetchone()
+        return int(count)
+
+    def names_at(self, target: str) -> list[Name]:
+        """Return the names of all that the ledger has at a target."""
+        rows = self._db.execute(
+            f"""SELECT o.name, c.jti, CASE WHEN {_DEAD} THEN 0 ELSE 1 END,
+                       CASE WHEN o.settled_at IS NULL THEN 0 ELSE 1 END, o.reference
+                  FROM outside o JOIN credential c ON c.id = o.credential WHERE o.target = :target""",
+            {"target": target, "now": self._now},
+        )
+        return [
+            Name(name, credential_id(jti), bool(live), bool(settled), reference)
+            for name, jti, live, settled, reference in rows
+        ]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield of each: jti, target, name, reference, facts, fingerprint, settlement, settled_at, event, parts."""
+        parts: dict[int, list[tuple[str, bytes]]] = {}
+        for key, name, print_ in self._db.execute(
+            "SELECT credential, name, fingerprint FROM part"
+        ).fetchall():
+            parts.setdefault(key, []).append((name, print_))
+        rows = self._db.execute(
+            """SELECT o.credential, c.jti, o.target, o.name, o.reference, o.facts, c.fingerprint, o.settlement,
+                      o.settled_at, o.event
+                 FROM outside o LEFT JOIN credential c ON c.id = o.credential ORDER BY o.credential"""
+        ).fetchall()
+        for key, *rest in rows:
+            yield (*rest, parts.pop(key, []))
+        if parts:
+            raise IntegrityError("the ledger has parts of a secret that belong to no credential at a target")
+
+    def _open(self, event: int | None, ids: Sequence[str]) -> tuple[str, dict[str, Any]]:
+        where, values = f"o.settled_at IS NULL AND {_DEAD}", {"now": self._now}
+        if event is not None:
+            where += " AND c.ended_event = :event"
+            values["event"] = event
+        if ids:
+            found: dict[str, Any] = {}
+            raw = [parse_id(text) for text in ids]
+            jtis = selecting.placeholders("jti", [value for sort, value in raw if sort == "jti"], found)
+            uids = selecting.placeholders("uid", [value for sort, value in raw if sort == "jid"], found)
+            among = [f"c.jti IN ({jtis})"] * bool(jtis) + [f"i.uid IN ({uids})"] * bool(uids)
+            where += f" AND ({' OR '.join(among)})"
+            values |= found
+        return where, values
+
+
+class SqlOutsideChanges(SqlOutside):
+    """Changes to that."""
+
+    def __init__(self, db: Any, now: int, next_seq: Callable[[], int]) -> None:
+        super().__init__(db, now)
+        self._next_seq = next_seq
+
+    def add(self, credential: int, target: str, name: str) -> None:
+        """Record that a new credential is about to be made at a target, under a name."""
+        self._db.execute(
+            "INSERT INTO outside (credential, target, name, attempts, next_at) VALUES (?, ?, ?, 0, ?)",
+            (credential, target, name, self._now),
+        )
+
+    def remember(self, key: int, reference: str) -> None:
+        """Record what the target calls a credential."""
+        self._db.execute("UPDATE outside SET reference = ? WHERE credential = ?", (reference, key))
+
+    def confirm(
+        self, key: int, parts: Mapping[str, bytes], reference: str | None, facts: Mapping[str, Any]
+    ) -> str | None:
+        """Record the fingerprints of a secret that was made; None if the credential has ended meanwhile."""
+        fingerprint = fingerprint_of(parts)
+        changed = self._db.execute(
+            """UPDATE credential SET fingerprint = :fingerprint
+                WHERE id = :key AND fingerprint IS NULL AND ended_at IS NULL AND expires_at > :now""",
+            {"fingerprint": fingerprint, "key": key, "now": self._now},
+        )
+        if changed.rowcount != 1:
+            return None
+        told = strictjson.dumps(dict(facts)) if facts else None
+        self._db.execute(
+            "UPDATE outside SET reference = coalesce(:reference, reference), facts = :facts WHERE credential = :key",
+            {"reference": reference, "facts": told, "key": key},
+        )
+        if len(parts) > 1:
+            self._db.executemany(
+                "INSERT INTO part VALUES (?, ?, ?)", [(key, *part) for part in parts.items()]
+            )
+        jti, target, name, kept = self._db.execute(
+            """SELECT c.jti, o.target, o.name, o.reference FROM outside o JOIN credential c ON c.id = o.credential
+                WHERE o.credential = :key""",
+            {"key": key},
+        ).fetchone()
+        several = parts.items() if len(parts) > 1 else ()
+        return confirmed_digest(jti, target, name, kept, told, fingerprint, several)
+
+    def settle(self, tried: Sequence[tuple[Outside, Outcome, int | None]]) -> str:
+        """Record what came of ending credentials at their targets, pointing to the next event."""
+        seq = self._next_seq()
+        final = []
+        for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
+            if next_at is None:
+                final.append((parse_id(outside.record.jti)[1], outcome.settlement.value))
+            self._db.execute(
+                """UPDATE outside SET settlement = :settlement, attempts = attempts + 1, tried_at = :now,
+                          next_at = coalesce(:next_at, next_at), honoured_until = :until, proof = :proof, event = :seq,
+                          settled_at = CASE WHEN CAST(:next_at AS BIGINT) IS NULL THEN CAST(:now AS BIGINT) END
+                    WHERE credential = :key AND settled_at IS NULL""",
+                {
+                    "settlement": outcome.settlement.value,
+                    "now": self._now,
+                    "next_at": next_at,
+                    "until": outcome.honoured_until,
+                    "proof": outcome.proof,
+                    "seq": seq,
+                    "key": outside.key,
+                },
+            )
+        return settled_digest(final)
+
+
+def _outside(row: Any) -> Outside:
+    try:
+        (key, jti, uid, kind, target, template, name, reference, agent, task, delegator, purpose, *rest) = row
+        (sensitivity, scopes, audiences, issued_at, expires_at, facts, settlement, attempts, *rest) = rest
+        (next_at, tried_at, settled_at, honoured_until, proof, event, confirmed, dead) = rest
+        check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until)
+        record = Record(
+            credential_id(jti),
+            identity_id(uid),
+            kind,
+            target,
+            None if template is None else template.rpartition("/")[2],
+            name,
+            reference,
+            agent,
+            task,
+            delegator,
+            purpose,
+            sensitivity,
+            tuple(scopes.split()),
+            tuple(audiences.split()),
+            issued_at,
+            expires_at,
+        )
+        told = {} if facts is None else strictjson.loads(facts, "the facts of a credential at a target")
+        return Outside(
+            key,
+            record,
+            told,
+            bool(confirmed),
+            bool(dead),
+            settlement,
+            attempts,
+            next_at,
+            tried_at,
+            settled_at,
+            honoured_until,
+            proof,
+            event,
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error

@@ -1,0 +1,145 @@
+"""Record, mint, confirm: credentials that a target outside makes.
+
+The row is durable before the target is asked, and the fingerprint before the secret is handed out. What goes wrong in
+between leaves a row that has ended and is not settled, and so is ended at its target until that is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from jitid import settling
+from jitid.credential import State, is_outside
+from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
+from jitid.identifier import parse_id
+from jitid.issuance import Issued, IssuedCredential
+from jitid.ledger.changing import change
+from jitid.ledger.outside import Outside
+from jitid.ledger.protocol import Ledger, Transaction
+from jitid.target import Made
+from jitid.targets import Targets
+from jitid.text import safe
+
+
+def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> list[Issued]:
+    """Make what was recorded at its targets and confirm it; return it with its secrets.
+
+    All of it is made or nothing: if a target fails, all that was recorded ends, and targets are asked at once to end
+    what there may be of it.
+
+    Raises:
+        StorageError: a target was out of reach, or gave no clear answer.
+        RefusedError: it refuses.
+        ConfigurationError: its table cannot be meant.
+
+    """
+    try:
+        return [
+            one._replace(credentials=tuple([_made(ledger, targets, each) for each in one.credentials]))
+            if is_outside(one.kind)
+            else one
+            for one in issued
+        ]
+    except BaseException as error:
+        # Also what is no error of ours, and an interruption: whatever was recorded, nobody will be given it.
+        _give_up(ledger, targets, issued, error)
+        raise
+
+
+def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> IssuedCredential:
+    outside = _find(ledger, credential.jti)
+    issuer = targets.open(targets.get(outside.record.target))
+
+    def remember(reference: str) -> None:
+        def keep(transaction: Transaction) -> None:
+            transaction.outside.remember(outside.key, reference)
+            transaction.append("remember", {"jti": credential.jti, "target": outside.record.target})
+
+        change(ledger, keep)
+
+    try:
+        made = issuer.mint(outside.record, remember)
+    finally:
+        with suppress(JitidError):
+            issuer.close()
+    if not change(ledger, _confirmation(outside, made)):
+        raise InvalidCredentialError(f"{credential.jti} ended while it was made")
+    return credential._replace(secret=made.secret, facts=made.facts)
+
+
+def _find(ledger: Ledger, jti: str) -> Outside:
+    with ledger.read() as snapshot:
+        found = snapshot.outside.find([jti])
+    if not found:
+        raise IntegrityError(
+            f"the ledger does not say at which target {jti} is made", "run: jitid audit verify"
+        )
+    return found[0]
+
+
+def _confirmation(outside: Outside, made: Made) -> Callable[[Transaction], bool]:
+    record = outside.record
+
+    def confirm(transaction: Transaction) -> bool:
+        digest = transaction.outside.confirm(
+            outside.key, made.secret.fingerprints(), made.reference, made.facts
+        )
+        if digest is None:
+            return False
+        transaction.append(
+            "confirm",
+            {
+                "jti": record.jti,
+                "kind": record.kind,
+                "target": record.target,
+                "task": record.task,
+                "agent": record.agent,
+                "delegator": record.delegator,
+                "confirmed": digest,
+            },
+        )
+        return True
+
+    return confirm
+
+
+def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: BaseException) -> None:
+    """End all that was recorded, and ask the targets to end what there may be; say in the error what is left."""
+    jtis = [each.jti for one in issued for each in one.credentials]
+    reason = error.message if isinstance(error, JitidError) else type(error).__name__
+
+    def end(transaction: Transaction) -> None:
+        at_targets = {outside.key: outside for outside in transaction.outside.find(jtis)}
+        for jti in jtis:
+            credential = transaction.find_credential("jti", parse_id(jti)[1])
+            if credential is None or credential.ended_at is not None:
+                continue
+            outside = at_targets.get(credential.key)
+            # Alone: the identity may hold others.
+            digest = transaction.end_one(credential.key, State.REVOKED)
+            transaction.append(
+                "mint-failure",
+                {
+                    "jti": jti,
+                    "kind": credential.kind,
+                    "target": None if outside is None else outside.record.target,
+                    "task": credential.task,
+                    "agent": credential.agent,
+                    "delegator": credential.delegator,
+                    "reason": safe(reason[:500]),
+                    "count": 1,
+                    "ended": digest,
+                },
+            )
+
+    try:
+        change(ledger, end)
+        left = settling.settle(ledger, targets, ids=jtis, waiting=True, over=True).open
+    except JitidError as failure:
+        said = f"what was recorded could not be ended: {failure.message}"
+    else:
+        said = f"of {left} it is not certain that nothing is left there: the next `jitid sweep` ends them"
+        said = said if left else "nothing is left there"
+    if isinstance(error, JitidError):
+        error.message = f"{error.message}; nothing was handed out, and {said}"

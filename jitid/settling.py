@@ -1,0 +1,257 @@
+"""Settling: what is dead in the ledger is ended at its target too, and tried again until that is confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, Queue
+from random import uniform
+from threading import Thread
+from time import monotonic
+from typing import NamedTuple
+
+from jitid.errors import JitidError
+from jitid.ledger.changing import change
+from jitid.ledger.outside import Outside
+from jitid.ledger.protocol import Ledger, Transaction
+from jitid.target import Outcome, Settlement
+from jitid.targets import Targets
+from jitid.text import safe
+
+FIRST_AFTER, LAST_AFTER = 10, 3_600
+"""Seconds after which a target that was out of reach is tried again: twice as long each time, up to an hour."""
+MINTING = 120
+"""Seconds in which whoever recorded a credential may still be making it: nothing that is not confirmed is settled."""
+LIMIT = 60
+"""Seconds that a target may take for all that is due there, unless it is said."""
+_AT_ONCE = 200
+_SHOWN = 100
+
+
+class Left(NamedTuple):
+    """What is not confirmed at its target. Times are seconds since the epoch."""
+
+    jti: str
+    id: str
+    kind: str
+    target: str
+    name: str
+    settlement: str
+    """`unavailable`, `stuck` or `unsupported`."""
+    seen: str
+    next_at: int | None
+    """When it is tried again; None where the target cannot end it."""
+    honoured_until: int | None
+    """Until when the target may take it."""
+
+
+class Settled(NamedTuple):
+    """What came of ending at targets what is dead in the ledger."""
+
+    done: int
+    """So many are confirmed to be gone."""
+    unsupported: int
+    """So many their targets cannot end: they are honoured until their time is over."""
+    open: int
+    """So many are still to be ended: tried again later, or stuck."""
+    left: tuple[Left, ...]
+    """The first of those that are not gone."""
+    events: tuple[int, ...]
+    """The audit events that tell of it."""
+    late: tuple[str, ...] = ()
+    """The targets that did not answer for all within their time limit."""
+
+
+class _Batch(NamedTuple):
+    target: str
+    tried: list[tuple[Outside, Outcome]]
+
+
+def settle(
+    ledger: Ledger,
+    targets: Targets,
+    *,
+    target: str | None = None,
+    event: int | None = None,
+    ids: Sequence[str] = (),
+    waiting: bool = False,
+    over: bool = False,
+    limit: float = LIMIT,
+) -> Settled:
+    """End at their targets what is dead in the ledger and not settled, all targets at the same time.
+
+    Args:
+        ledger: what says so.
+        targets: the targets that the configuration has.
+        target: only what is there.
+        event: only what that audit event ended.
+        ids: only these credentials, or those of these identities.
+        waiting: also what is to be tried again later only.
+        over: whoever was making these has given up.
+        limit: seconds that each target has; what it has not answered for by then counts as unavailable.
+
+    """
+    with ledger.read() as snapshot:
+        now = snapshot.now
+        names = [target] if target is not None else snapshot.outside.targets_due(None if waiting else now)
+        due = {
+            name: snapshot.outside.due(name, now, _MOST, event=event, ids=ids, waiting=waiting)
+            for name in names
+        }
+    tally = _Tally(ledger, over=over)
+    work = {name: some for name, some in due.items() if some}
+    answers: Queue[_Batch | str] = Queue()
+    for name, some in work.items():
+        # A daemon: a target that hangs keeps no process from ending.
+        Thread(target=_end_all, args=(targets, name, some, answers), daemon=True).start()
+    waited = {name: {outside.key: outside for outside in some} for name, some in work.items()}
+    deadline = monotonic() + limit
+    late: list[str] = []
+    while waited:
+        try:
+            answer = answers.get(timeout=max(deadline - monotonic(), 0))
+        except Empty:
+            late = sorted(waited)
+            for name, left in waited.items():
+                why = Outcome(
+                    Settlement.UNAVAILABLE, f"the target did not answer within {int(limit)} seconds"
+                )
+                tally.record(name, [(outside, why) for outside in left.values()])
+            break
+        if isinstance(answer, str):
+            waited.pop(answer, None)
+            continue
+        tally.record(answer.target, answer.tried)
+        for outside, _ in answer.tried:
+            waited[answer.target].pop(outside.key, None)
+    with ledger.read() as snapshot:
+        open_ = snapshot.outside.open_count(event=event, ids=ids)
+    return tally.settled(open_, late)
+
+
+_MOST = 10_000
+"""So many of one target are read at a time; what is more is left for the next time."""
+
+
+def _end_all(targets: Targets, name: str, some: Sequence[Outside], answers: Queue[_Batch | str]) -> None:
+    """Ask a target to end credentials, some at a time; whatever goes wrong is an answer."""
+    try:
+        for batch in _batches(targets, name, some):
+            answers.put(batch)
+    finally:
+        answers.put(name)
+
+
+def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_Batch]:
+    try:
+        issuer = targets.open(targets.get(name))
+    except JitidError as error:
+        # It may be back in the configuration later.
+        why = Outcome(Settlement.UNAVAILABLE, safe(error.message))
+        yield _Batch(name, [(outside, why) for outside in some])
+        return
+    try:
+        for first in range(0, len(some), _AT_ONCE):
+            batch = some[first : first + _AT_ONCE]
+            try:
+                outcomes = issuer.revoke([outside.record for outside in batch])
+            except JitidError as error:
+                outcomes = [Outcome(Settlement.UNAVAILABLE, safe(error.message))] * len(batch)
+            except Exception as error:  # noqa: BLE001 - one kind's fault must not keep others from being ended
+                outcomes = [Outcome(Settlement.UNAVAILABLE, f"internal error: {type(error).__name__}")] * len(
+                    batch
+                )
+            yield _Batch(name, list(zip(batch, outcomes, strict=True)))
+    finally:
+        with suppress(Exception):
+            issuer.close()
+
+
+class _Tally:
+    """Records what came of it, batch by batch, and adds it up."""
+
+    def __init__(self, ledger: Ledger, *, over: bool) -> None:
+        self._ledger = ledger
+        self._over = over
+        self._counts = dict.fromkeys(Settlement, 0)
+        self._left: list[Left] = []
+        self._events: list[int] = []
+
+    def record(self, target: str, tried: Sequence[tuple[Outside, Outcome]]) -> None:
+        """Record what became of credentials at one target; one event tells of them all."""
+        if not tried:
+            return
+
+        def keep(transaction: Transaction) -> tuple[int, list[tuple[Outside, Outcome, int | None]]]:
+            now = transaction.now
+            kept = [self._judged(outside, outcome, now) for outside, outcome in tried]
+            digest = transaction.outside.settle(kept)
+            final = sum(next_at is None for _, _, next_at in kept)
+            sorts = [outcome.settlement.value for _, outcome, _ in kept]
+            event = transaction.append(
+                "settle",
+                {
+                    "target": target,
+                    "tried": len(kept),
+                    "final": final,
+                    "outcomes": {sort: sorts.count(sort) for sort in sorted(set(sorts))},
+                    "settled": digest,
+                },
+            )
+            return event.seq, kept
+
+        seq, kept = change(self._ledger, keep)
+        self._events.append(seq)
+        for outside, outcome, next_at in kept:
+            self._counts[outcome.settlement] += 1
+            if outcome.settlement is not Settlement.DONE and len(self._left) < _SHOWN:
+                self._left.append(_left(outside, outcome, next_at))
+
+    def settled(self, open_: int, late: Sequence[str]) -> Settled:
+        """Return what came of all."""
+        return Settled(
+            self._counts[Settlement.DONE],
+            self._counts[Settlement.UNSUPPORTED],
+            open_,
+            tuple(self._left),
+            tuple(self._events),
+            tuple(late),
+        )
+
+    def _judged(self, outside: Outside, outcome: Outcome, now: int) -> tuple[Outside, Outcome, int | None]:
+        """Return an outcome as it counts, and when to try again; None where nothing is left to be done."""
+        outcome = outcome._replace(proof=safe(outcome.proof)[:500])
+        match outcome.settlement:
+            case Settlement.DONE | Settlement.UNSUPPORTED:
+                certain = outside.record.issued_at + MINTING
+                if outside.confirmed or self._over or now >= certain:
+                    return outside, outcome, None
+                proof = f"{outcome.proof}; whoever was making it may not be done"
+                return outside, Outcome(Settlement.UNAVAILABLE, proof), certain
+            case Settlement.STUCK:
+                return outside, outcome, now + LAST_AFTER
+            case Settlement.UNAVAILABLE:
+                return outside, outcome, now + backoff(outside.attempts)
+
+
+def backoff(attempts: int) -> int:
+    """Return after how many seconds to try again what was tried so often before."""
+    longest = min(FIRST_AFTER << min(attempts, 12), LAST_AFTER)
+    # Jitter, so that many machines do not come back at the same time.
+    return max(1, round(uniform(longest / 2, longest)))  # noqa: S311
+
+
+def _left(outside: Outside, outcome: Outcome, next_at: int | None) -> Left:
+    record = outside.record
+    until = outcome.honoured_until
+    return Left(
+        record.jti,
+        record.id,
+        record.kind,
+        record.target,
+        record.name,
+        outcome.settlement.value,
+        outcome.proof,
+        next_at,
+        record.expires_at if until is None else until,
+    )

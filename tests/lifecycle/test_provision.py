@@ -1,0 +1,285 @@
+"""Credentials that a target makes: recorded, made, confirmed; whatever fails, nothing is left that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid.authority.operations import Inspect, Inspection, Issue, Retire, Revoke, VerifyLog
+from jitid.authority.target_operations import Settle
+from jitid.errors import IntegrityError, JitidError, RefusedError, StorageError, UsageError
+from jitid.issuance import Issued
+from jitid.ledger.records import Filter, Selection
+from jitid.secret import Secret, fingerprint
+from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, backoff
+from tests.builders import World, edit, request
+from tests.programs import Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def world(tmp_path: Path, shop: Shop) -> Iterator[World]:
+    with World(tmp_path / "ledger", targets=[shop.target()]) as world:
+        yield world
+
+
+def issue(world: World, **fields: object) -> Issued:
+    """Issue one credential of the shop's."""
+    (issued,) = world.authority.perform(Issue(requests=(request(kind="exec:shop", **fields),)))
+    return issued
+
+
+def inspect(world: World, id_: str) -> Inspection:
+    return world.authority.perform(Inspect(id=id_))
+
+
+def pending(world: World) -> list[str]:
+    """Return the ids of all that the ledger has and that is not dead."""
+    with world.ledger.read() as snapshot:
+        found = snapshot.credentials(Filter(), "id", descending=False, after=None, limit=99)
+        return [one.jti for one in found if one.state_at(snapshot.now) in ("pending", "active")]
+
+
+def test_what_is_handed_out_is_what_the_target_made(world: World, shop: Shop) -> None:
+    (made,) = issue(world, scopes=("db:read",)).credentials
+    name = f"jitid_{made.jti.removeprefix('jti_')}"
+    assert shop.made == {name: {"token": made.secret.reveal()}}
+    found = inspect(world, made.jti)
+    assert found.active
+    assert found.credential.fingerprint == fingerprint(made.secret.reveal())
+    assert found.outside is not None
+    assert found.outside.record.name == name
+    assert found.outside.record.reference == f"ref-{name}"
+    assert found.outside.facts == made.facts == {"where": "shop"}
+    asked = shop.asked("mint")["credential"]
+    assert asked["jti"] == made.jti
+    assert asked["scopes"] == ["db:read"]
+    assert world.authority.perform(VerifyLog()).members == 2
+
+
+def test_each_part_of_a_secret_is_known_by_its_fingerprint(world: World) -> None:
+    (made,) = issue(world, template="parts").credentials
+    assert made.secret.names == ("user", "password")
+    with world.ledger.read() as snapshot:
+        for part in made.secret.names:
+            (found,) = snapshot.find_given((), [fingerprint(made.secret.reveal(part))])
+            assert found.jti == made.jti
+            assert found.template == "shop/parts"
+    world.check()
+
+
+def test_the_policy_is_told_the_template(tmp_path: Path, shop: Shop) -> None:
+    policy = [
+        ("p.cedar", '@id("p") permit(principal, action, resource) when { context.template == "shop/parts" };')
+    ]
+    with World(tmp_path / "other", policy=policy, targets=[shop.target()]) as world:
+        issue(world, template="shop/parts")
+        with pytest.raises(JitidError, match="denied"):
+            issue(world)
+        assert len(shop.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "template"),
+    [("exec:none", None), ("exec:shop", "none"), ("exec:shop", "other/parts"), ("jwt", "x")],
+)
+def test_what_names_no_target_is_a_usage_error(world: World, kind: str, template: str | None) -> None:
+    with pytest.raises(UsageError):
+        world.authority.perform(Issue(requests=(request(kind=kind, template=template),)))
+    assert pending(world) == []
+
+
+def test_revoking_and_settling_end_it_at_the_target(world: World, shop: Shop) -> None:
+    (made,) = issue(world).credentials
+    ended = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None))
+    assert ended.unsettled == 1
+    assert len(shop.made) == 1
+    settled = world.authority.perform(Settle(event=ended.event))
+    assert (settled.done, settled.open, settled.left) == (1, 0, ())
+    assert shop.made == {}
+    outside = inspect(world, made.jti).outside
+    assert outside is not None
+    assert (outside.settlement, outside.proof) == ("done", "the shelf is empty")
+    assert outside.settled_at == world.clock.now
+    world.check()
+    # Once is enough.
+    assert world.authority.perform(Settle()).done == 0
+
+
+def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> None:
+    """Expiry, the end of the task, the end of what it descends from."""
+    parent = world.issue(task="P")
+    issue(world, task="P", delegator=None, parent=Secret.single(parent.token))
+    issue(world, task="R")
+    issue(world, task="E", ttl=60)
+    assert len(shop.made) == 3
+    assert world.authority.perform(Revoke(selection=Selection(ids=(parent.id,)), most=None)).unsettled == 1
+    assert world.authority.perform(Retire(task="R")).unsettled == 1
+    world.clock.now += 61
+    assert world.authority.perform(Settle()).done == 3
+    assert shop.made == {}
+    world.check()
+
+
+@pytest.mark.parametrize("mode", ["down", "garbage", "lost", "hang", "flood", "lack"])
+def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str) -> None:
+    shop.fail(mode, "mint")
+    with World(tmp_path / "ledger", targets=[shop.target(timeout=1 if mode == "hang" else 20)]) as world:
+        with pytest.raises(JitidError) as failure:
+            issue(world)
+        assert "nothing is left there" in failure.value.message
+        assert failure.value.exit_status == (2 if mode == "lack" else 5)
+        assert shop.made == {}
+        assert pending(world) == []
+        world.check()
+
+
+def test_a_refusal_is_one(world: World, shop: Shop) -> None:
+    shop.fail("refuse", "mint")
+    with pytest.raises(RefusedError) as failure:
+        issue(world)
+    assert "nothing is left there" in failure.value.message
+    assert pending(world) == []
+
+
+def test_what_was_made_while_its_answer_was_lost_is_ended_once_the_target_is_back(
+    world: World, shop: Shop
+) -> None:
+    shop.fail("lost")
+    with pytest.raises(StorageError):
+        issue(world)
+    # It could be ended at once, since only the answer to mint was lost.
+    assert shop.made == {}
+    (shop.folder / "lost").touch()
+    shop.fail("down", "revoke")
+    (made,) = issue(world).credentials
+    ended = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None))
+    settled = world.authority.perform(Settle(event=ended.event))
+    assert (settled.done, settled.open) == (0, 1)
+    (left,) = settled.left
+    assert (left.jti, left.settlement, left.target) == (made.jti, "unavailable", "shop")
+    assert left.next_at is not None
+    assert FIRST_AFTER // 2 <= left.next_at - world.clock.now <= FIRST_AFTER
+    # Not before its time, unless somebody asks for it.
+    assert world.authority.perform(Settle()).left == ()
+    shop.fail("")
+    world.clock.now = left.next_at
+    assert world.authority.perform(Settle()).done == 1
+    assert shop.made == {}
+    world.check()
+
+
+def test_what_is_stuck_is_kept(world: World, shop: Shop) -> None:
+    (made,) = issue(world).credentials
+    ended = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None))
+    shop.fail("stuck", "revoke")
+    for _ in range(2):
+        settled = world.authority.perform(Settle(event=ended.event, waiting=True))
+        assert settled.open == 1
+        assert settled.left[0].settlement == "stuck"
+        assert settled.left[0].next_at == world.clock.now + LAST_AFTER
+    found = inspect(world, made.jti).outside
+    assert found is not None
+    assert found.attempts == 2
+    assert found.settled_at is None
+
+
+def test_what_cannot_be_ended_says_until_when_it_is_honoured(world: World, shop: Shop) -> None:
+    issued = issue(world)
+    ended = world.authority.perform(Revoke(selection=Selection(ids=(issued.credentials[0].jti,)), most=None))
+    shop.fail("unsupported", "revoke")
+    settled = world.authority.perform(Settle(event=ended.event))
+    assert (settled.done, settled.unsupported, settled.open) == (0, 1, 0)
+    assert settled.left[0].honoured_until == issued.expires_at
+    assert world.authority.perform(Settle()).unsupported == 0
+    world.check()
+
+
+def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, shop: Shop) -> None:
+    other = Shop(tmp_path / "other")
+    with World(tmp_path / "ledger", targets=[shop.target(), other.target("other")]) as world:
+        issue(world)
+        world.authority.perform(Issue(requests=(request(kind="exec:other"),)))
+        shop.fail("hang", "revoke")
+        ended = world.authority.perform(Retire(task="T1"))
+        settled = world.authority.perform(Settle(event=ended.event, limit=2))
+        assert (settled.done, settled.open, settled.late) == (1, 1, ("shop",))
+        assert other.made == {}
+        world.check()
+
+
+def test_a_target_that_is_no_longer_configured_is_not_forgotten(world: World, shop: Shop) -> None:
+    issue(world)
+    world.authority.perform(Retire(task="T1"))
+    world.targets = []
+    settled = world.authority.perform(Settle())
+    assert settled.open == 1
+    assert "no target `shop`" in settled.left[0].seen
+    world.targets = [shop.target()]
+    assert world.authority.perform(Settle(waiting=True)).done == 1
+
+
+def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, shop: Shop) -> None:
+    """A row that was recorded by whoever was killed then: what it was to make may come to be a little later."""
+    with world.ledger.read() as snapshot:
+        now = snapshot.now
+    shop.fail("down", "mint")
+    with pytest.raises(StorageError):
+        issue(world)
+    edit(world.path, "UPDATE outside SET settled_at = NULL, settlement = NULL, event = NULL")
+    world.reopen()
+    settled = world.authority.perform(Settle(waiting=True))
+    assert (settled.done, settled.open) == (0, 1)
+    assert settled.left[0].next_at == now + MINTING
+    world.clock.now += MINTING
+    assert world.authority.perform(Settle()).done == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE outside SET settled_at = 1, settlement = 'done' WHERE settled_at IS NULL",
+        "UPDATE outside SET name = 'other'",
+        "UPDATE outside SET target = 'other'",
+        "UPDATE outside SET reference = 'other'",
+        "UPDATE outside SET settled_at = NULL WHERE settled_at IS NOT NULL",
+        "DELETE FROM outside WHERE settled_at IS NULL",
+        "DELETE FROM part",
+        "UPDATE credential SET fingerprint = NULL WHERE kind LIKE 'exec%'",
+        "UPDATE part SET fingerprint = zeroblob(32)",
+    ],
+)
+def test_an_edit_of_what_is_at_targets_is_found(world: World, change: str) -> None:
+    issue(world, task="A", template="parts")
+    issue(world, task="B")
+    ended = world.authority.perform(Retire(task="B"))
+    world.authority.perform(Settle(event=ended.event))
+    world.authority.perform(VerifyLog())
+    edit(world.path, change)
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.authority.perform(VerifyLog())
+
+
+def test_tries_come_further_and_further_apart() -> None:
+    for attempts in range(40):
+        longest = min(FIRST_AFTER * 2**attempts, LAST_AFTER)
+        assert all(longest // 2 <= backoff(attempts) <= longest for _ in range(20))
+
+
+def test_several_are_made_or_none(world: World, shop: Shop) -> None:
+    (issued,) = world.authority.perform(Issue(requests=(request(kind="exec:shop", copies=3),)))
+    assert len({one.secret.reveal() for one in issued.credentials}) == 3
+    world.check()
+    shop.fail("down", "mint")
+    with pytest.raises(StorageError):
+        world.authority.perform(Issue(requests=(request(kind="exec:shop", copies=2), request())))
+    assert len(pending(world)) == 3
+    assert len(shop.made) == 3
+    world.check()

@@ -1,0 +1,116 @@
+"""A program for kinds `exec:NAME`: a shop of credentials in a folder, which fails as a file tells it to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jitid.target import StatedTarget
+
+_SHOP = f"""#!{sys.executable} -I
+import json, os, subprocess, sys, time
+from pathlib import Path
+
+request = json.load(sys.stdin)
+shop = Path(request["options"]["shop"])
+operation = request["operation"]
+(shop / f"asked-{{operation}}").write_text(json.dumps(request))
+mode = (shop / "mode").read_text() if (shop / "mode").exists() else ""
+what, _, when = mode.partition("@")
+if when not in ("", operation):
+    what = ""
+
+def made():
+    return sorted(path for path in shop.iterdir() if path.suffix == ".made")
+
+def answer(**told):
+    print(json.dumps({{"version": 1, **told}}))
+
+if what == "down":
+    sys.exit(5)
+if what == "refuse":
+    sys.exit(6)
+if what == "lack":
+    sys.exit(2)
+if what == "hang":
+    time.sleep(600)
+if what == "garbage":
+    print("{{]")
+    sys.exit(0)
+if what == "flood":
+    while True:
+        os.write(1, b"x" * 65536)
+if what == "fork":
+    subprocess.Popen(["sleep", "600"])
+if what == "spill":
+    sys.stderr.write("hunter2-hunter2")
+
+if operation == "mint":
+    credential = request["credential"]
+    if what == "late":
+        # Whoever asked is killed before the answer comes.
+        os.kill(os.getppid(), 9)
+    secret = {{"token": "shop-" + os.urandom(16).hex()}}
+    if request["template_options"].get("parts"):
+        secret = {{"user": credential["name"], "password": os.urandom(16).hex()}}
+    (shop / (credential["name"] + ".made")).write_text(json.dumps(secret))
+    if what == "lost":
+        sys.exit(5)
+    answer(secret=secret, reference="ref-" + credential["name"], facts={{"where": "shop"}})
+elif operation == "revoke":
+    outcomes = {{}}
+    for credential in request["credentials"]:
+        path = shop / (credential["name"] + ".made")
+        path.unlink(missing_ok=True)
+        outcomes[credential["jti"]] = {{"settlement": what if what in ("stuck", "unsupported") else "done",
+                                       "proof": "the shelf is empty"}}
+    answer(outcomes=outcomes)
+elif operation == "probe":
+    path = shop / (request["credential"]["name"] + ".made")
+    live = path.exists() and request["secret"] in (None, json.loads(path.read_text()))
+    answer(life="live" if live else "dead", seen=f"looked for {{path.name}}")
+elif operation == "inventory":
+    answer(existing=[{{"name": path.stem, "live": True, "created_at": int(path.stat().st_mtime)}} for path in made()])
+else:
+    sys.exit(2)
+"""
+
+
+class Shop:
+    """The folder, with the program and what it has made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o755)
+        self.program = folder / "shop.py"
+        self.program.write_text(_SHOP)
+        self.program.chmod(0o755)
+
+    def target(self, name: str = "shop", **more: Any) -> StatedTarget:
+        """Return the target that the configuration would have."""
+        table = {
+            "kind": "exec",
+            "program": str(self.program),
+            "timeout": 20,
+            "options": {"shop": str(self.folder)},
+            "template": {"parts": {"options": {"parts": "yes"}}},
+            **more,
+        }
+        return StatedTarget(name, table, "/", "user test")
+
+    def fail(self, mode: str, operation: str = "") -> None:
+        """Let the program do something else, perhaps at one operation alone; `""` is as it should be."""
+        (self.folder / "mode").write_text(f"{mode}@{operation}")
+
+    @property
+    def made(self) -> Mapping[str, Mapping[str, str]]:
+        """What there is now, by name."""
+        return {path.stem: json.loads(path.read_text()) for path in self.folder.glob("*.made")}
+
+    def asked(self, operation: str) -> dict[str, Any]:
+        """Return the last request of an operation."""
+        found: dict[str, Any] = json.loads((self.folder / f"asked-{operation}").read_text())
+        return found
