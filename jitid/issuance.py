@@ -282,7 +282,9 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
             identity = identity_key + len(identities)
             if one.request.process is not None:
-                bound.append((identity, one.request.process))
+                process = one.request.process
+                renews_until = min(process.renews_until, one.plan.maximum)
+                bound.append((identity, process._replace(renews_until=renews_until)))
             identities.append(
                 IdentityRow(
                     identity,

@@ -29,6 +29,27 @@ class Process(NamedTuple):
     """When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`); 0 where it is not known."""
     kept: bool
     """What it was given stays when it ends (`--on-exit keep`)."""
+    renews_until: int = 0
+    """Until when it renews what it was given, in seconds since the epoch, so that its silence tells of its end; 0 if
+    it never does."""
+
+
+_TOLERANCE = 60
+"""Seconds that a renewal may be late in any case: whoever cannot reach the ledger tries again every half minute."""
+
+
+def renewal_due(issued_at: int, expires_at: int, depth: int) -> float:
+    """Return when a wrapper renews what it was given at `depth` of a chain of delegation.
+
+    That is with a third of the lifetime left, a parent before what it has delegated.
+    """
+    return issued_at + (expires_at - issued_at) * (1 - 1 / (3 + depth))
+
+
+def silent_from(issued_at: int, expires_at: int, depth: int) -> int:
+    """Return from when on a wrapper that has not renewed is gone: half of the time for it is over by then."""
+    due = renewal_due(issued_at, expires_at, depth)
+    return int(max(due + (expires_at - due) / 2, due + _TOLERANCE))
 
 
 FIRST_NAMESPACE = 0xEFFFFFFC

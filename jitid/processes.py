@@ -13,10 +13,10 @@ _STARTED = 19
 # Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from what follows the name in parentheses.
 
 
-def this_process(*, kept: bool = False) -> Process:
+def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
     """Return this process as it is remembered."""
     started = 0 if _has_own_time() else (_stat(os.getpid()) or ("", 0))[1]
-    return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept)
+    return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept, renews_until)
 
 
 def liveness(process: Process, here: Process) -> Liveness:

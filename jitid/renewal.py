@@ -95,6 +95,7 @@ def renew(
     )
     if ids.listed is not None:
         transaction.statuses.add(placed([ids], number))
+    transaction.renews_until(predecessor.identity_key, renewal.maximum)
     transaction.keep_policy(renewal.decision.policy, terms.policy_text)
     transaction.append(
         "renew",

@@ -161,6 +161,7 @@ BY_FIELD: Mapping[str, Form] = {
     "Process.namespace": COUNT,
     "Process.pid": COUNT,
     "Process.started": COUNT,
+    "Process.renews_until": TIME,
     "RenewRequest.ttl": DURATION,
     "LeakReport.source": kept_text(LONG, "the source"),
     "LeakReport.reported_at": TIME,

@@ -13,6 +13,7 @@ from jitid.environment import open_authority
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
+from jitid.process import renewal_due
 from jitid.request import RenewRequest
 from jitid.runner.supervision import Clock
 from jitid.runner.tokenplace import TokenPlace
@@ -163,7 +164,7 @@ class Hold:
             return _NEVER
         # Many that started together need not renew together.
         early = 0.02 * os.urandom(1)[0] / 255
-        return issued_at + (expires_at - issued_at) * (1 - 1 / (3 + self._issued.depth) - early)
+        return renewal_due(issued_at, expires_at, self._issued.depth) - (expires_at - issued_at) * early
 
     def _tell(self, reason: str, *, lasts: bool = True) -> None:
         if reason != self._told:

@@ -15,7 +15,7 @@ from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_for_issue
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.formats import output
-from jitid.lifetime import format_duration, format_time, parse_duration, parse_time
+from jitid.lifetime import LATEST, format_duration, format_time, parse_duration, parse_time
 from jitid.name import MAX_NAME
 from jitid.processes import this_process
 from jitid.runner import child as children
@@ -102,7 +102,10 @@ def run(
             f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
             "such as --ttl 1m",
         )
-    request = request._replace(process=this_process(kept=on_exit == "keep"))
+    # What is in a variable cannot be replaced.
+    renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
+    process = this_process(kept=on_exit == "keep", renews_until=renews_until)
+    request = request._replace(process=process)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file)
     started = _Start(given, command, program, place, variable=env, parent_file=parent_file)

@@ -126,6 +126,7 @@ _FIRST = (
 _SECOND = (
     "ALTER TABLE signing_key ADD COLUMN use {text} NOT NULL DEFAULT 'jws'",
     "ALTER TABLE signing_key ADD COLUMN certificates BYTEA",
+    "ALTER TABLE process ADD COLUMN renews_until BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE credential ADD COLUMN template {text}",
     """CREATE TABLE outside (
            credential BIGINT PRIMARY KEY, target {text} NOT NULL, name {text} NOT NULL,

@@ -248,6 +248,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def bind(self, identity: int, process: Process) -> None:
         """Record the process that a new identity is given to."""
 
+    def renews_until(self, identity: int, at: int) -> None:
+        """Record that an identity's process, if it has one that renews, does so until `at` at most."""
+
     def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
         """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
 

@@ -34,7 +34,7 @@ _CREDENTIAL = """
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
            i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
-           pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept,
+           pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template
       FROM credential c
@@ -89,9 +89,10 @@ def _task(row: Any) -> Task:
 def _from_row(row: Any) -> Credential:
     (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
     (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *rest) = rest
-    *terms, host, boot, namespace, pid, started, kept, delegator_state, template = rest
+    *terms, host, boot, namespace, pid, started, kept, renews_until, delegator_state, template = rest
     check_times(*terms[1:4], terms[-1])
-    terms.append(None if host is None else Process(host, boot, namespace, pid, started, bool(kept)))
+    process = None if host is None else Process(host, boot, namespace, pid, started, bool(kept), renews_until)
+    terms.append(process)
     terms += (delegator_state, template)
     return Credential(
         key,

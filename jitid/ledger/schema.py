@@ -153,6 +153,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # What a key is for; the certificates of an authority (DER, one after the other, its own first) go with it.
         "ALTER TABLE signing_key ADD COLUMN use TEXT NOT NULL DEFAULT 'jws'",
         "ALTER TABLE signing_key ADD COLUMN certificates BLOB",
+        # Until when the wrapper of a `run` renews what it was given, so that its silence tells of its end; 0: never.
+        "ALTER TABLE process ADD COLUMN renews_until INTEGER NOT NULL DEFAULT 0",
         # What it was made from: TARGET/TEMPLATE.
         "ALTER TABLE credential ADD COLUMN template TEXT",
         # A credential that a target outside has made, or was to make. What it is called there derives from its jti. As

@@ -246,7 +246,13 @@ class SqlTransaction(SqlSnapshot):
 
     def bind(self, identity: int, process: Process) -> None:
         """Record the process that a new identity is given to."""
-        self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?)", (identity, *process))
+        self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (identity, *process))
+
+    def renews_until(self, identity: int, at: int) -> None:
+        """Record that an identity's process, if it has one that renews, does so until `at` at most."""
+        self._db.execute(
+            "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
+        )
 
     def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
         """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.

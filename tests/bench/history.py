@@ -88,7 +88,7 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
         _credentials(total, dead, now, on_task),
     )
     db.executemany(
-        "INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, 0)",
+        "INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, 0, 0)",
         [(dead + n, *this_process()[:3], 4_000_000 + n, 1) for n in range(live // 1_000)],
     )
     db.executemany(

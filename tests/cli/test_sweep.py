@@ -98,7 +98,7 @@ def test_what_could_not_be_examined_wins_over_what_was_found(shell: Shell) -> No
     issued(shell, "T9")
     edit(
         shell.ledger,
-        "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity",
+        "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity",
     )
     done = shell.run("sweep", "--format", "json")
     assert done.returncode == 11
@@ -110,7 +110,7 @@ def test_what_could_not_be_examined_wins_over_what_was_found(shell: Shell) -> No
 
 def test_every_format_tells_what_was_not_examined(shell: Shell) -> None:
     issued(shell, "T1")
-    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
+    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
     for name in ("table", "tsv", "json", "jsonl", "csv", "sarif", "html", "prometheus"):
         done = shell.run("sweep", "--format", name)
         assert done.returncode == 11
@@ -484,7 +484,7 @@ def test_to_be_quiet_is_to_say_nothing_when_all_is_well(shell: Shell) -> None:
     assert "offline-valid" in shell.good("sweep", "--field", "rule")
     done = shell.run("sweep", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    edit(shell.ledger, "INSERT INTO process SELECT min(id), 'elsewhere', 'b', 1, 1, 1, 0 FROM identity")
+    edit(shell.ledger, "INSERT INTO process SELECT min(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
     done = shell.run("sweep", "--quiet")
     assert (done.returncode, done.stdout.count("\n")) == (11, 1)
 

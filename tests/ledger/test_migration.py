@@ -52,6 +52,7 @@ _UNDONE = {
         "DROP TABLE part",
         "DROP TABLE outside",
         "ALTER TABLE credential DROP COLUMN template",
+        "ALTER TABLE process DROP COLUMN renews_until",
         "ALTER TABLE signing_key DROP COLUMN certificates",
         "ALTER TABLE signing_key DROP COLUMN use",
     ),

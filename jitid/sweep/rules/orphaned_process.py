@@ -8,35 +8,43 @@ from collections.abc import Iterator
 from jitid.identifier import identity_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_time
-from jitid.process import Liveness, Process
+from jitid.process import Liveness, Process, silent_from
 from jitid.processes import liveness, this_process
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
-_QUESTION = """
-    SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started
+# What the wrapper renews is what it began with: whatever else its identity has was asked for by the command.
+_RENEWED = "(SELECT f.kind FROM credential f WHERE f.identity = i.id ORDER BY f.id LIMIT 1)"
+_QUESTION = f"""
+    SELECT i.uid, a.text, t.name, held.credentials, held.last, p.host, p.boot, p.namespace, p.pid, p.started,
+           p.renews_until, i.depth, n.issued_at, n.expires_at
       FROM (SELECT c.identity AS identity, count(*) AS credentials, max(coalesce(c.superseded_at, c.expires_at)) AS last
               FROM suspect CROSS JOIN credential c
              WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential GROUP BY c.identity) held
-     CROSS JOIN process p CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
-     WHERE p.identity = held.identity AND i.id = held.identity AND a.id = i.agent AND t.id = i.task"""
+     CROSS JOIN process p CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t CROSS JOIN credential n
+     WHERE n.id = (SELECT max(r.id) FROM credential r WHERE r.identity = i.id AND r.kind = {_RENEWED})
+       AND p.identity = held.identity AND i.id = held.identity AND a.id = i.agent AND t.id = i.task"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
     here = this_process()
     unseen: Counter[str] = Counter()
-    for uid, agent, task, credentials, last, host, boot, namespace, pid, started in sight.suspects(
-        RULE, _QUESTION
-    ):
-        process = Process(host, boot, namespace, pid, started, kept=False)
-        state = liveness(process, here)
+    for uid, agent, task, credentials, last, *rest in sight.suspects(RULE, _QUESTION):
+        host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at = rest
+        process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
+        state, silent = liveness(process, here), False
+        if state is Liveness.UNKNOWN and renews_until:
+            # It would have spoken by now, or need not yet: in its last stretch it has nothing more to renew.
+            silent = expires_at < renews_until and sight.now >= silent_from(issued_at, expires_at, depth)
+            state = Liveness.GONE if silent else Liveness.ALIVE
         if state is Liveness.UNKNOWN:
             unseen[host] += 1
         elif state is Liveness.GONE:
             identity = identity_id(uid)
+            gone = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"the `run` of {agent} on {task} (process {pid} of {host}) is gone, and what it gave lives until "
+                f"the `run` of {agent} on {task} (process {pid} of {host}) {gone}, and what it gave lives until "
                 f"{format_time(last)}",
                 credentials=credentials,
                 evidence={
@@ -48,6 +56,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                     "pid": pid,
                     "started": started,
                     "last_expires_at": last,
+                    **({"renewed_at": issued_at} if silent else {}),
                 },
                 remedy=f"jitid revoke {identity}",
                 ends=Selection(ids=(identity,)),
@@ -55,8 +64,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
     for host, count in unseen.items():
         who = "1 wrapper" if count == 1 else f"{count} wrappers"
         sight.missed(
-            f"{who} on {host} cannot be seen from here: sweep there as well, in the same container, or leave this out "
-            "with --skip orphaned-process"
+            f"{who} on {host} cannot be seen from here, and of what renews nothing its silence does not tell: sweep "
+            "there as well, in the same container, or leave this out with --skip orphaned-process"
         )
 
 
@@ -66,9 +75,10 @@ RULE = Rule(
     group=Group.ORPHAN,
     owasp=("NHI1",),
     title="alive after its process",
-    reports="an identity that `run` made, whose wrapper is no longer there to end it",
-    spares="one whose wrapper runs, or that was to outlive it (--on-exit keep)",
-    examines="wrappers of live credentials, as seen from this machine",
+    reports="an identity that `run` made, whose wrapper is no longer there to end it; one that runs elsewhere is gone "
+    "if it has not renewed when it should have",
+    spares="one whose wrapper runs or has renewed in time, or that was to outlive it (--on-exit keep)",
+    examines="wrappers of live credentials, as seen from this machine, and elsewhere by their last renewal",
     find=_find,
     suspect="EXISTS (SELECT 1 FROM process p WHERE p.identity = c.identity AND p.kept = 0)",
     mended=True,
