@@ -15,6 +15,8 @@ class Kind(StrEnum):
 
     JWT = "jwt"
     OPAQUE = "opaque"
+    JWT_SVID = "jwt-svid"
+    X509_SVID = "x509-svid"
     AWS_STS = "aws-sts"
     OPENBAO_LEASE = "openbao-lease"
     EXEC = "exec"

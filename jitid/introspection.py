@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -13,15 +13,18 @@ from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey
 from jitid.lifetime import format_time
+from jitid.name import spiffe_id
 from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.text import quote
-from jitid.tokenform import is_opaque
+from jitid.tokenform import CERTIFICATE, is_opaque
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
+SHOWN = "a certificate is no secret, and proves nothing about who sends it"
+"""Why a certificate is refused where a token is a right."""
 
 
 class Verified(NamedTuple):
@@ -31,8 +34,10 @@ class Verified(NamedTuple):
     lineage: list[Ancestor]
 
 
-def recognise(snapshot: Snapshot, names: Names, text: str) -> Credential:
+def recognise(snapshot: Snapshot, names: Names, text: str, *, shown: bool = False) -> Credential:
     """Return the credential that `text` is, dead or alive, if this ledger issued exactly this text.
+
+    A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
 
     Raises:
         InvalidCredentialError: it is malformed, forged, or unknown; the reason never echoes it.
@@ -40,11 +45,22 @@ def recognise(snapshot: Snapshot, names: Names, text: str) -> Credential:
     """
     if text.startswith("jitid_"):
         return _recognise_opaque(snapshot, text)
-    return _recognise_signed(snapshot, names, jws.parse(text))
+    if text.startswith(CERTIFICATE):
+        return _recognise_certificate(snapshot, text, shown=shown)
+    return _recognise_signed(snapshot, names, jws.parse(text, types=jws.TOKENS))
 
 
-def verify(snapshot: Snapshot, names: Names, text: str, audiences: Collection[str] | None) -> Verified:
+def verify(
+    snapshot: Snapshot,
+    names: Names,
+    text: str,
+    audiences: Collection[str] | None,
+    *,
+    shown: bool = False,
+) -> Verified:
     """Return the credential that `text` is if it is valid now for one of `audiences` (None: whoever it is meant for).
+
+    A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
 
     Raises:
         InvalidCredentialError: it is not; the message says why and never echoes the token.
@@ -52,8 +68,10 @@ def verify(snapshot: Snapshot, names: Names, text: str, audiences: Collection[st
     """
     if text.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, text)
+    elif text.startswith(CERTIFICATE):
+        credential = _recognise_certificate(snapshot, text, shown=shown)
     else:
-        parsed = jws.parse(text)
+        parsed = jws.parse(text, types=jws.TOKENS)
         meant_for = parsed.claims.get("aud")
         wanted = (
             audiences
@@ -193,6 +211,45 @@ def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
     return credential
 
 
+def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+    if not shown:
+        raise InvalidCredentialError(
+            SHOWN,
+            "take a credential of a kind that is a secret, such as jwt",
+        )
+    # Costs start-up, and few are shown.
+    from jitid.certificates import TOLERANCE, is_signed_by, parse
+
+    presented = parse(text)
+    credential = snapshot.find_credential("jti", parse_id(presented.jti)[1])
+    if credential is None:
+        raise InvalidCredentialError(UNKNOWN)
+    key = next((key for key in snapshot.signing_keys() if key.kid == credential.signed_by), None)
+    if key is None or key.use != "x509" or not is_signed_by(presented, key.public):
+        raise InvalidCredentialError("the certificate is not signed by the authority of this ledger")
+    if (
+        credential.kind != Kind.X509_SVID
+        or credential.fingerprint != presented.fingerprint
+        or credential.claims_hash != sha256(presented.signed).digest()
+    ):
+        raise InvalidCredentialError("the certificate is not the one that the ledger remembers")
+    path = spiffe_id("", credential.agent, credential.task, credential.id).removeprefix("spiffe://")
+    if (
+        presented.uri.partition("://")[2].partition("/")[2] != path[1:]
+        or presented.not_before != credential.issued_at - TOLERANCE
+        or presented.not_after != credential.expires_at - 1
+    ):
+        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
+    _check_key(key, credential, "the certificate")
+    return credential
+
+
+def _check_key(key: SigningKey, credential: Credential, what: str) -> None:
+    # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
+    if key.revoked_at is not None and credential.ended_at is None:
+        raise InvalidCredentialError(f"the key that signed {what} was revoked")
+
+
 def _recognise_signed(snapshot: Snapshot, names: Names, parsed: jws.Parsed) -> Credential:
     keys = keys_of(snapshot)
     jti = jti_of_ours(parsed, names, keys)
@@ -239,27 +296,52 @@ def as_remembered(
         or credential.signed_by != parsed.kid
     ):
         raise InvalidCredentialError("the token is not the one that the ledger remembers under its jti")
-    if not _as_signed(credential, parsed.claims):
+    as_signed = _KINDS[parsed.typ]
+    if credential.kind != as_signed.kind or not as_signed.agrees(credential, parsed.claims):
         raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
-    # The end of a key ends what it signed, and the ledger says so; this holds even where that was put back.
-    if keys[parsed.kid].revoked_at is not None and credential.ended_at is None:
-        raise InvalidCredentialError("the key that signed the token was revoked")
+    _check_key(keys[parsed.kid], credential, "the token")
     return credential
 
 
-def _as_signed(credential: Credential, claims: Mapping[str, Any]) -> bool:
+def _as_access_token(credential: Credential, claims: Mapping[str, Any]) -> bool:
     """Tell whether the ledger's row still says what the claims do: whoever edits the one cannot sign the other."""
-    audience = claims.get("aud")
     return (
         claims.get("sub") == credential.delegator
         and claims.get("client_id") == credential.agent
         and claims.get("txn") == credential.task
-        and claims.get("exp") == credential.expires_at
         and claims.get("scope") == " ".join(credential.scopes)
         and claims.get("delegator_proof") == credential.delegator_proof
-        and (audience if isinstance(audience, list) else [audience]) == list(credential.audiences)
         and claims.get("jitid", {}).get("depth") == credential.depth
+        and _as_any(credential, claims)
     )
+
+
+def _as_svid(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    subject = str(claims.get("sub"))
+    domain = subject.removeprefix("spiffe://").partition("/")[0]
+    return subject == spiffe_id(domain, credential.agent, credential.task, credential.id) and _as_any(
+        credential, claims
+    )
+
+
+def _as_any(credential: Credential, claims: Mapping[str, Any]) -> bool:
+    audience = claims.get("aud")
+    return claims.get("exp") == credential.expires_at and (
+        audience if isinstance(audience, list) else [audience]
+    ) == list(credential.audiences)
+
+
+class _Signed(NamedTuple):
+    """Which kind of credential a token is by its type, and what tells whether its claims are the ledger's."""
+
+    kind: Kind
+    agrees: Callable[[Credential, Mapping[str, Any]], bool]
+
+
+_KINDS = {
+    "at+jwt": _Signed(Kind.JWT, _as_access_token),
+    "JWT": _Signed(Kind.JWT_SVID, _as_svid),
+}
 
 
 def _jti(claims: Mapping[str, Any]) -> str:

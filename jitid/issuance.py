@@ -183,7 +183,7 @@ def _settled(
         found = mints.get((kind, algorithm))
         if found is None:
             needed = signing(kind, algorithm)
-            key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
+            key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
             found = mints[kind, algorithm] = mint_of(kind, keyring, key)
         return found
 

@@ -20,6 +20,9 @@ ALGORITHMS = frozenset({"EdDSA", "ES256"})
 ACCESS_TOKENS = frozenset({"at+jwt"})
 """The `typ` of an access token (RFC 9068, section 2.1)."""
 
+TOKENS = ACCESS_TOKENS | {"JWT"}
+"""The `typ` of each sort of token that is a credential: access tokens and JWT-SVIDs. Nobody takes one for the other."""
+
 SIGNATURE_SIZE = 64
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")

@@ -12,7 +12,7 @@ from jitid.files import check_private, write_private
 
 _SEED_BYTES = 32
 
-USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "ssh": ("EdDSA",)}
+USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "x509": ("ES256",), "ssh": ("EdDSA",)}
 """What keys are for, each with the algorithms that it has, the usual one first. No key is for two things."""
 
 

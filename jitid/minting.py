@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import islice
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from jitid.credential import Kind
 from jitid.errors import IntegrityError, JitidError
@@ -14,7 +15,7 @@ from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import SigningKey
+from jitid.ledger.records import Names, SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
 from jitid.secret import Secret
@@ -77,6 +78,19 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             from jitid.issuers.opaque import OpaqueIssuer
 
             return Mint(OpaqueIssuer(), None)
+        case Kind.JWT_SVID:
+            from jitid.issuers.jwtsvid import JwtSvidIssuer
+
+            assert key is not None
+            return Mint(JwtSvidIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
+        case Kind.X509_SVID:
+            from jitid.issuers.x509svid import X509SvidIssuer
+
+            assert key is not None
+            assert key.certificates is not None
+            return Mint(
+                X509SvidIssuer(keyring.load(key.kid, key.algorithm, key.public), key.certificates), key
+            )
         case Kind.AWS_STS | Kind.OPENBAO_LEASE | Kind.EXEC:
             return Mint(None, None)
         case _:
@@ -98,6 +112,11 @@ def signing(kind: Kind, algorithm: str) -> Signing | None:
     match kind:
         case Kind.JWT:
             return Signing("jws", algorithm)
+        case Kind.JWT_SVID:
+            # Federations take no Ed25519 (JWT-SVID, section 2.1).
+            return Signing("jws", "ES256")
+        case Kind.X509_SVID:
+            return Signing("x509", "ES256")
         case _:
             return None
 
@@ -111,11 +130,7 @@ def current_key_of(
         IntegrityError: other machines have such keys of the ledger, and this one has none.
 
     """
-    living = [
-        key
-        for key in snapshot.signing_keys()
-        if key.use == use and key.retired_at is None and key.revoked_at is None
-    ]
+    living = [key for key in snapshot.signing_keys() if key.use == use and key.signs]
     held = [key for key in living if keyring.holds(key.kid)]
     if living and not held:
         which = "signing keys" if use == "jws" else f"keys for {use}"
@@ -126,20 +141,57 @@ def current_key_of(
     return next((key for key in reversed(held) if key.algorithm == algorithm), None)
 
 
-def usable_key(transaction: Transaction, keyring: Keyring, algorithm: str, use: str = "jws") -> SigningKey:
-    """Return the key that signs now, made on the spot if the ledger has none for that use and algorithm."""
+def usable_key(
+    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+) -> SigningKey:
+    """Return the key that signs now, made on the spot if the ledger has none for that use and algorithm.
+
+    Raises:
+        IntegrityError: there was an authority, and there is none now; whom others are to trust is nothing to guess.
+
+    """
     key = current_key_of(transaction, keyring, algorithm, use)
-    if key is None:
-        transaction.alone()
-        signer = keyring.create(algorithm)
-        key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use)
-        transaction.append("key-create", {"kid": signer.kid, "algorithm": algorithm, **told_use(use)})
+    if key is not None:
+        return key
+    transaction.alone()
+    if use == "x509" and any(key.use == use for key in transaction.signing_keys()):
+        raise IntegrityError(
+            "the ledger has no X.509 authority that signs now; nothing was changed",
+            "import the certificate that was requested: jitid keys ca import CHAIN; or make another authority: "
+            "jitid keys rotate --use x509",
+        )
+    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    transaction.append("key-create", facts)
     return key
 
 
-def told_use(use: str) -> dict[str, str]:
-    """Return what an audit event says of a key's use: nothing of the usual one."""
-    return {} if use == "jws" else {"use": use}
+def new_key(
+    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str
+) -> tuple[SigningKey, dict[str, Any]]:
+    """Make a key and record it, one of an X.509 authority as a root by itself; return it and what to tell of it.
+
+    Raises:
+        StorageError: it cannot be written; nothing was changed.
+
+    """
+    signer = keyring.create(algorithm)
+    certificates = None
+    if use == "x509":
+        from jitid.certificates import self_signed
+
+        certificates = self_signed(signer, names.trust_domain, transaction.now)
+    key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
+    return key, told(key)
+
+
+def told(key: SigningKey) -> dict[str, Any]:
+    """Return what an audit event says of a key; of the usual use nothing."""
+    facts: dict[str, Any] = {"kid": key.kid, "algorithm": key.algorithm}
+    if key.use != "jws":
+        facts["use"] = key.use
+    if key.certificates is not None:
+        facts["certificates"] = sha256(key.certificates).hexdigest()
+    return facts
 
 
 def names_of(

@@ -12,7 +12,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey
 from jitid.secret import fingerprint
 from jitid.task import Task
-from jitid.tokenform import is_opaque
+from jitid.tokenform import CERTIFICATE, is_opaque
 
 
 class Presented(NamedTuple):
@@ -53,8 +53,10 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         if not is_opaque(text):
             return Presented(refusal=introspection.MISTYPED)
         return Presented(print=fingerprint(text))
+    if text.startswith(CERTIFICATE):
+        return Presented(refusal=introspection.SHOWN)
     try:
-        parsed = jws.parse(text)
+        parsed = jws.parse(text, types=jws.TOKENS)
         return Presented(jti=introspection.jti_of_ours(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return Presented(refusal=error.message)

@@ -56,7 +56,7 @@ def renew(
     renewal = _plan(transaction, names, predecessor, lineage, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
     needed = signing(kind, terms.algorithm_for(draft.audiences))
-    key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
+    key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
     ((_, jti),) = new_ids(1)
     mint = mint_of(kind, keyring, key)
     raw = [(parse_id(predecessor.id)[1], jti)]

@@ -9,8 +9,8 @@ from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import USES, Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import Radius, Selection, SigningKey
-from jitid.minting import told_use
+from jitid.ledger.records import Names, Radius, Selection, SigningKey
+from jitid.minting import new_key
 from jitid.text import check_text, quote
 
 
@@ -29,7 +29,9 @@ class KeyChange(NamedTuple):
     """Why what leaked of it is not proved dead, where that could not be done."""
 
 
-def rotate(transaction: Transaction, keyring: Keyring, algorithm: str, use: str = "jws") -> KeyChange:
+def rotate(
+    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+) -> KeyChange:
     """Make a new key for `algorithm` and that use.
 
     The one that is here signs nothing more, and still verifies what it signed.
@@ -46,20 +48,21 @@ def rotate(transaction: Transaction, keyring: Keyring, algorithm: str, use: str 
         # Other machines go on with theirs.
         if (key.use, key.algorithm) != (use, algorithm) or key.retired_at is not None:
             continue
+        if key.signs and _is_under_a_root(key):
+            raise UsageError(
+                "the X.509 authority is under a root, and another one must be too; nothing was changed",
+                "ask for its certificate: jitid keys ca request",
+            )
         if keyring.holds(key.kid):
             transaction.end_key(key.key, revoked=False)
             retired.append(key.kid)
-    signer = keyring.create(algorithm)
-    transaction.add_key(signer.kid, signer.algorithm, signer.public, use)
-    event = transaction.append(
-        "key-rotate",
-        {"kid": signer.kid, "algorithm": algorithm, **told_use(use), "retired": retired or None},
-    )
-    return KeyChange(signer.kid, None, tuple(retired), None, event.seq)
+    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    event = transaction.append("key-rotate", {**facts, "retired": retired or None})
+    return KeyChange(key.kid, None, tuple(retired), None, event.seq)
 
 
 def revoke(
-    transaction: Transaction, keyring: Keyring, kid: str, reason: str | None, most: int | None
+    transaction: Transaction, names: Names, keyring: Keyring, kid: str, reason: str | None, most: int | None
 ) -> KeyChange:
     """End at once all that a leaked key signed, with what descends from it; another key signs from now on.
 
@@ -83,13 +86,37 @@ def revoke(
     )
     transaction.end_key(key.key, revoked=True)
     successor = None
-    if key.retired_at is None and keyring.holds(key.kid):
-        successor = keyring.create(key.algorithm)
-        transaction.add_key(successor.kid, successor.algorithm, successor.public, key.use)
-        transaction.append(
-            "key-create", {"kid": successor.kid, "algorithm": key.algorithm, **told_use(key.use)}
-        )
+    if key.signs and keyring.holds(key.kid) and not _is_under_a_root(key):
+        successor, facts = new_key(transaction, names, keyring, key.algorithm, key.use)
+        transaction.append("key-create", facts)
     return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
+
+
+def spent(snapshot: Snapshot) -> list[str]:
+    """Return the ids of the keys whose private halves are of no more use.
+
+    An authority that was retired still signs which of its certificates are revoked, as long as one has not expired.
+    """
+    return [
+        key.kid
+        for key in snapshot.signing_keys()
+        if key.retired_at is not None and not still_tells(snapshot, key)
+    ]
+
+
+def still_tells(snapshot: Snapshot, key: SigningKey) -> bool:
+    """Tell whether a key must sign which of its certificates are revoked."""
+    if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
+        return False
+    return key.retired_at is None or (snapshot.last_expiry_signed_by(key.key) or 0) > snapshot.now
+
+
+def _is_under_a_root(key: SigningKey) -> bool:
+    if key.certificates is None:
+        return False
+    from jitid.certificates import split
+
+    return len(split(key.certificates)) > 1
 
 
 def find(snapshot: Snapshot, kid: str) -> SigningKey:

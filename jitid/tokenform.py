@@ -8,6 +8,8 @@ from collections.abc import Iterator
 OPAQUE_PREFIX = "jitid_"
 SIGNED_MARK = "eyJqdGkiOiJqdGlf"
 """How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
+CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+"""How a certificate in text begins (RFC 7468, section 5.1)."""
 MAX_TOKEN = 16384
 """The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

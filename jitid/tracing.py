@@ -297,7 +297,7 @@ class _Trace:
 
     def _verified(self, token: str) -> tuple[SigningKey, jws.Parsed]:
         """Return the key of ours that signed a token, and the token. Raises InvalidCredentialError."""
-        parsed = jws.parse(token)
+        parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.claims.get("iss") not in self._names.issuers:
             raise InvalidCredentialError("the token is of another issuer")
         key = self._keys.get(parsed.kid)

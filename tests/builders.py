@@ -376,7 +376,7 @@ class World:
         more = {name: fields.pop(name) for name in ("delegator_token", "accept_clock") if name in fields}
         (issued,) = self.authority.perform(ops.Issue(requests=(request(**fields),), **more))
         (one,) = issued.credentials
-        return Made(one.secret.reveal(), one.id, one.jti, issued)
+        return Made(one.secret.reveal(one.secret.names[0]), one.id, one.jti, issued)
 
     def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
         """Put a delegator into the directory, or change some fields of theirs."""

@@ -79,6 +79,7 @@ LAYERS = (
         "ledger",
         "issuers",
         "keyring",
+        "certificates",
         "channel",
         "oidc",
         "keysets",

@@ -455,7 +455,7 @@ class LocalAuthority:
         with self._ledger.read() as snapshot:
             audiences = operation.audiences or self._audiences or self._ledger.names.issuers
             return introspection.verify(
-                snapshot, self._ledger.names, operation.token.reveal(), audiences
+                snapshot, self._ledger.names, operation.token.reveal(), audiences, shown=True
             ).credential
 
     def _revoke(self, operation: ops.Revoke) -> Ended:
@@ -537,12 +537,19 @@ class LocalAuthority:
 
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             if isinstance(operation, ops.RotateKey):
-                change = rotation.rotate(transaction, self._keyring, operation.algorithm, operation.use)
+                change = rotation.rotate(
+                    transaction, self._ledger.names, self._keyring, operation.algorithm, operation.use
+                )
             else:
                 change = rotation.revoke(
-                    transaction, self._keyring, operation.kid, operation.reason, operation.most
+                    transaction,
+                    self._ledger.names,
+                    self._keyring,
+                    operation.kid,
+                    operation.reason,
+                    operation.most,
                 )
-            spent = [key.kid for key in transaction.signing_keys() if key.retired_at is not None]
+            spent = rotation.spent(transaction)
         # Only now that the ledger no longer counts on them may private keys go; those too that a crash left behind.
         for kid in spent:
             self._keyring.forget(kid)

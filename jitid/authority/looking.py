@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
     """Tell everything about a credential, named by its id or by itself."""
     if operation.token is not None:
-        credential = introspection.recognise(snapshot, names, operation.token.reveal())
+        credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
     elif operation.id is not None:
         credential = introspection.find(snapshot, operation.id)
     else:

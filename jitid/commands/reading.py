@@ -13,6 +13,8 @@ from jitid.tokenform import MAX_TOKEN
 if TYPE_CHECKING:
     from jitid.secret import Secret
 
+_DER = b"0\x82"
+"""How a certificate begins that is not written as text: no token does."""
 _ROOM = 4096
 """White space that may stand around a token."""
 
@@ -33,6 +35,10 @@ def token(path: str, what: str) -> Secret:
     from jitid.secret import Secret
 
     data = read(path, MAX_TOKEN + _ROOM, what)
+    if data.startswith(_DER):
+        from jitid.certificates import to_pem
+
+        return Secret.single(to_pem(data).strip())
     # What is no token is refused by whoever parses it, in one way for all.
     text = data.decode("utf-8", "replace").strip()
     if not text:

@@ -27,9 +27,11 @@ _MANY = 64
 class JwtIssuer:
     """Makes signed tokens with one key."""
 
+    typ = TYPE
+
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._header = _header(signer.algorithm, signer.kid)
+        self._header = _header(signer.algorithm, signer.kid, self.typ)
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one token for each name of each order.
@@ -53,7 +55,7 @@ class JwtIssuer:
         return minted
 
     def _payloads(self, order: Order) -> list[bytes]:
-        spell = _spell(order.draft)
+        spell = self.spell(order.draft)
         payloads = [spell(ids).encode() for ids in order.names]
         # All names are of one length; of the places in a status list some are a few digits longer.
         longest = max(map(len, payloads))
@@ -67,6 +69,10 @@ class JwtIssuer:
         if order.draft.details is not None or len(order.draft.actors) > _FLAT:
             _check_nesting(payloads[0])
         return payloads
+
+    def spell(self, draft: Draft) -> Callable[[Ids], str]:
+        """Return what writes the claims of one credential."""
+        return _spell(draft)
 
     def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
         messages = [text.encode() for text in inputs]
@@ -90,8 +96,8 @@ class JwtIssuer:
 
 
 @lru_cache(maxsize=8)
-def _header(algorithm: str, kid: str) -> str:
-    return jws.b64url(strictjson.dumps({"alg": algorithm, "kid": kid, "typ": TYPE}).encode())
+def _header(algorithm: str, kid: str, typ: str) -> str:
+    return jws.b64url(strictjson.dumps({"alg": algorithm, "kid": kid, "typ": typ}).encode())
 
 
 def _check_nesting(payload: bytes) -> None:
@@ -133,9 +139,10 @@ def _spell(draft: Draft) -> Callable[[Ids], str]:
     rest = strictjson.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
     return lambda ids: (
-        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{_status(ids)}{rest}'
+        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{status_claim(ids)}{rest}'
     )
 
 
-def _status(ids: Ids) -> str:
+def status_claim(ids: Ids) -> str:
+    """Return the member that says where in a status list a token stands; nothing for one that is in none."""
     return "" if ids.listed is None else f'"status":{strictjson.dumps(ids.listed.claim())},'

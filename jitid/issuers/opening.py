@@ -54,7 +54,7 @@ def open_issuer(
             from jitid.issuers.exec import ExecIssuer
 
             return ExecIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.JWT | Kind.OPAQUE:
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID:
             raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
         case _:
             assert_never(kind)
@@ -75,7 +75,11 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             from jitid.issuers import exec as program
 
             return program.OPTIONS, program.TEMPLATE_OPTIONS
-        case Kind.JWT | Kind.OPAQUE:
+        case Kind.X509_SVID:
+            from jitid.issuers import x509svid
+
+            return x509svid.OPTIONS, x509svid.TEMPLATE_OPTIONS
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
             return {}, {}
         case _:
             assert_never(kind)

@@ -24,6 +24,7 @@ from jitid.ledger.records import (
     Radius,
     Selection,
     SigningKey,
+    Withdrawn,
 )
 from jitid.ledger.use import UseSnapshot, UseTransaction
 from jitid.process import Process
@@ -136,6 +137,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
     def signing_keys(self) -> list[SigningKey]:
         """Return every signing key there ever was, oldest first."""
+
+    def last_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last credential signed by that key expires, alive or ended."""
+
+    def withdrawn_by(self, key: int) -> list[Withdrawn]:
+        """Return what that key signed and is no longer valid though it has not expired, oldest first."""
 
     def latest_expiry_signed_by(self, key: int) -> int | None:
         """Return when the last live credential signed by that key expires."""

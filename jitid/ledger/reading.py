@@ -13,7 +13,7 @@ from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
-from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey
+from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey, Withdrawn
 from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqluse import SqlUse
 from jitid.lifetime import check_times
@@ -401,6 +401,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         )
         latest: int | None = row[0]
         return latest
+
+    def last_expiry_signed_by(self, key: int) -> int | None:
+        """Return when the last credential signed by that key expires, alive or ended."""
+        row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
+        latest: int | None = row[0]
+        return latest
+
+    def withdrawn_by(self, key: int) -> list[Withdrawn]:
+        """Return what that key signed and is no longer valid though it has not expired, oldest first."""
+        rows = self._db.execute(
+            """SELECT jti, coalesce(ended_at, superseded_at), coalesce(ended_as, 'superseded'), expires_at
+                 FROM credential
+                WHERE signed_by = :key AND expires_at > :now
+                  AND (ended_as <> 'expired' OR ended_as IS NULL AND superseded_at <= :now) ORDER BY jti""",
+            {"key": key, "now": self._now},
+        )
+        return [Withdrawn(*row) for row in rows]
 
     def policy_text(self, digest: str) -> str | None:
         """Return the text of a policy that decided something once."""

@@ -91,6 +91,21 @@ class SigningKey(NamedTuple):
     certificates: bytes | None = None
     """Of an X.509 authority: its certificate and those above it up to a root, in DER, one after the other."""
 
+    @property
+    def signs(self) -> bool:
+        """Tell whether it signs now: an authority needs a certificate for that."""
+        ended = self.retired_at is not None or self.revoked_at is not None
+        return not ended and (self.use != "x509" or self.certificates is not None)
+
+
+class Withdrawn(NamedTuple):
+    """A signed credential that has ended and would be valid by what is written in it; times since the epoch."""
+
+    jti: bytes
+    ended_at: int
+    ended_as: str
+    expires_at: int
+
 
 class Ancestor(NamedTuple):
     """One hop of a credential's lineage: what an identity above it holds, without what a successor stands for."""

@@ -148,7 +148,7 @@ Follow = Annotated[
 ]
 Algorithm = Annotated[str | None, option("--algorithm", metavar="ALG", text="EdDSA (default) or ES256.")]
 KeyUse = Annotated[
-    str | None, option("--use", metavar="USE", text="What the key signs: jws (default) or ssh.")
+    str | None, option("--use", metavar="USE", text="What the key signs: jws (default), x509 or ssh.")
 ]
 IdsFile = Annotated[
     str | None, option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")

@@ -1,0 +1,265 @@
+"""X.509 certificates in text and in order: PEM and DER taken in one spelling, chains, an authority's own certificate.
+
+`cryptography.x509` costs start-up: whoever imports this module has a certificate in hand.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid.identifier import credential_id
+from jitid.keyring import Signer
+from jitid.text import quote
+from jitid.tokenform import MAX_TOKEN
+
+TOLERANCE = 60
+"""Seconds that a certificate is valid before its issue, since the clocks of those who check it differ."""
+AUTHORITY_YEARS = 10
+"""How long an authority's own certificate is valid: its end is its rotation, and not its date."""
+
+_WIDTH = 64
+_MOST_BLOCKS = 8
+_JTI_BYTES = 16
+
+
+class Presented(NamedTuple):
+    """A certificate that somebody shows, taken apart; nothing of it is believed before its signature is verified."""
+
+    jti: str
+    uri: str
+    """Its only URI, a SPIFFE id."""
+    not_before: int
+    not_after: int
+    """The last second at which it is valid."""
+    fingerprint: bytes
+    """SHA-256 of its DER."""
+    signed: bytes
+    """What the signature is over (RFC 5280, section 4.1.1.1)."""
+    signature: bytes
+
+
+def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
+    """Write DER as text (RFC 7468)."""
+    body = binascii.b2a_base64(der, newline=False).decode("ascii")
+    lines = [body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+
+
+def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
+    """Return the DER of each block of a text that has nothing else. Raises ValueError, which never repeats it.
+
+    Lines may have any length and end as they like; what they spell is canonical base64.
+    """
+    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
+    found: list[bytes] = []
+    rest = text.strip()
+    while rest:
+        body, mark, rest = rest.removeprefix(begin).partition(end)
+        if len(found) == _MOST_BLOCKS or not mark or len(body) + len(begin) + len(mark) > len(text):
+            raise ValueError("not PEM")
+        if begin in body or "-" in body:
+            raise ValueError("not PEM")
+        joined = "".join(body.split())
+        der = binascii.a2b_base64(joined.encode("ascii"), strict_mode=True)
+        # Spare bits that are not zero would be a second spelling.
+        if not der or binascii.b2a_base64(der, newline=False).decode("ascii") != joined:
+            raise ValueError("not canonical base64")
+        found.append(der)
+        rest = rest.lstrip()
+        if rest and not rest.startswith(begin):
+            raise ValueError("not PEM")
+    if not found or not text.lstrip().startswith(begin):
+        raise ValueError("not PEM")
+    return found
+
+
+def split(chain: bytes) -> list[bytes]:
+    """Return the certificates that stand one after the other in DER. Raises IntegrityError."""
+    found = []
+    while chain:
+        # A certificate has more than 127 bytes, and a chain of ours fewer than 65,536.
+        width = chain[1] & 0x7F if len(chain) > 1 else 0
+        size = 2 + width + int.from_bytes(chain[2 : 2 + width], "big")
+        if chain[0] != 0x30 or not 1 <= width <= 2 or size > len(chain):
+            raise IntegrityError("the certificates of an authority are damaged in the ledger")
+        found.append(chain[:size])
+        chain = chain[size:]
+    return found
+
+
+def parse(text: str) -> Presented:
+    """Take apart a certificate in PEM, perhaps with those above it, if it has the form of one of ours.
+
+    Raises InvalidCredentialError, which never repeats any of it.
+    """
+    if len(text) > MAX_TOKEN or not text.isascii():
+        raise InvalidCredentialError(f"the certificate is longer than {MAX_TOKEN} bytes, or no text of one")
+    try:
+        der = from_pem(text)[0]
+        certificate = x509.load_der_x509_certificate(der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        algorithm = certificate.signature_algorithm_oid
+        serial = certificate.serial_number
+    except (ValueError, x509.ExtensionNotFound, UnsupportedAlgorithm):
+        raise InvalidCredentialError("the certificate is damaged, or none that jitid makes") from None
+    if (
+        len(uris) != 1
+        or algorithm != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256
+        or not 0 < serial < 1 << 8 * _JTI_BYTES
+    ):
+        raise InvalidCredentialError("the certificate is none that jitid makes")
+    return Presented(
+        credential_id(serial.to_bytes(_JTI_BYTES, "big")),
+        uris[0],
+        int(certificate.not_valid_before_utc.timestamp()),
+        int(certificate.not_valid_after_utc.timestamp()),
+        sha256(der).digest(),
+        certificate.tbs_certificate_bytes,
+        certificate.signature,
+    )
+
+
+def is_signed_by(presented: Presented, public: bytes) -> bool:
+    """Tell whether a key of ours, an uncompressed point of P-256, signed a certificate."""
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+    try:
+        key.verify(presented.signature, presented.signed, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def authority_name(kid: str) -> x509.Name:
+    """Return the name of an authority: each key has one of its own, so that its revocation list is found by it."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "jitid"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"jitid {kid}"),
+        ]
+    )
+
+
+def self_signed(signer: Signer, trust_domain: str, now: int) -> bytes:
+    """Return the certificate of an authority that is a root by itself (X509-SVID, section 3; RFC 5280, 4.2)."""
+    start = datetime.fromtimestamp(now, UTC)
+    public = signer.private.public_key()
+    name = authority_name(signer.kid)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start - timedelta(seconds=TOLERANCE))
+        .not_valid_after(start.replace(year=start.year + AUTHORITY_YEARS, day=min(start.day, 28)))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+    for extension, critical in _of_authority(trust_domain):
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(signer.private, SHA256()).public_bytes(Encoding.DER)
+
+
+def request(signer: Signer, trust_domain: str) -> str:
+    """Return a request, as text, for a certificate that makes the key an authority under a root (RFC 2986)."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(authority_name(signer.kid))
+    for extension, critical in _of_authority(trust_domain):
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(signer.private, SHA256()).public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _of_authority(trust_domain: str) -> Iterable[tuple[x509.ExtensionType, bool]]:
+    # It signs credentials and their revocation list, and no other authority.
+    yield x509.BasicConstraints(ca=True, path_length=0), True
+    yield key_usage(certificates=True), True
+    yield (
+        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")]),
+        False,
+    )
+
+
+def key_usage(*, certificates: bool) -> x509.KeyUsage:
+    """Return what a key may sign: certificates and their revocation lists, or else the handshake of its holder."""
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
+    """Refuse certificates that do not make the key `public` an authority under a root.
+
+    The first is the key's own, each is signed by the next, and the last by itself.
+
+    Raises:
+        UsageError: they do not.
+
+    """
+    try:
+        certificates = [x509.load_der_x509_certificate(der) for der in chain]
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
+    first = certificates[0].public_key()
+    if (
+        not isinstance(first, ec.EllipticCurvePublicKey)
+        or first.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public
+    ):
+        raise UsageError(
+            "the first certificate is for another key than the one that was requested; nothing was changed",
+            "it comes first, those above it follow, and the root is the last",
+        )
+    for below, above in zip(certificates, [*certificates[1:], certificates[-1]], strict=True):
+        try:
+            below.verify_directly_issued_by(above)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            raise UsageError(
+                f"the certificate of {_subject(below)} is not signed by the one that follows it; nothing was changed",
+                "append those above it, up to the root",
+            ) from None
+    for depth, certificate in enumerate(certificates):
+        _check_authority(certificate, depth, now)
+
+
+def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> None:
+    """Refuse what may not sign certificates with `depth` authorities below it. Raises UsageError."""
+    name = _subject(certificate)
+    moment = datetime.fromtimestamp(now, UTC)
+    if not certificate.not_valid_before_utc <= moment < certificate.not_valid_after_utc:
+        raise UsageError(f"the certificate of {name} is not valid now; nothing was changed")
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (ValueError, x509.ExtensionNotFound):
+        raise UsageError(
+            f"the certificate of {name} lacks basic constraints or key usage; nothing was changed"
+        ) from None
+    if not basic.ca or not usage.key_cert_sign or not usage.crl_sign:
+        raise UsageError(
+            f"the certificate of {name} is not one of an authority; nothing was changed",
+            "it needs CA:TRUE, keyCertSign and cRLSign",
+        )
+    if basic.path_length is not None and basic.path_length < depth:
+        raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return quote(certificate.subject.rfc4514_string(), 200)

@@ -1,0 +1,39 @@
+"""JWT-SVIDs: tokens that say who acts and nothing else, for federations that take SPIFFE ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jitid import strictjson
+from jitid.issuers.jwt import JwtIssuer, status_claim
+from jitid.issuers.protocol import Draft, Ids
+from jitid.name import spiffe_id
+
+TYPE = "JWT"
+"""The `typ` of a JWT-SVID (JWT-SVID, section 2.3): no verifier of access tokens takes one (RFC 9068, section 4)."""
+ALGORITHM = "ES256"
+"""JWT-SVIDs are not signed with Ed25519 (JWT-SVID, section 2.1)."""
+
+
+class JwtSvidIssuer(JwtIssuer):
+    """Makes JWT-SVIDs with one key."""
+
+    typ = TYPE
+
+    def spell(self, draft: Draft) -> Callable[[Ids], str]:
+        """Return what writes the claims of one credential (JWT-SVID, section 3).
+
+        The subject is the agent on its task: federations ignore who acts for whom, and delegator, purpose and scopes
+        are nothing that they need to learn.
+        """
+        placeholder = "jid_"
+        agent = spiffe_id(draft.trust_domain, draft.agent, draft.task, placeholder).removesuffix(placeholder)
+        rest = strictjson.dumps(
+            {
+                "iss": draft.issuer,
+                "aud": draft.audiences[0] if len(draft.audiences) == 1 else list(draft.audiences),
+                "exp": draft.expires_at,
+                "iat": draft.issued_at,
+            }
+        )[1:]
+        return lambda ids: f'{{"jti":"{ids.jti}","sub":"{agent}{ids.id}",{status_claim(ids)}{rest}'
