@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import configparser
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid import jws, strictjson
 from jitid.errors import ConfigurationError, RefusedError
-from jitid.issuers.awsclient import Aws, Keys, read_keys
+from jitid.files import check_private, read_regular
+from jitid.issuers.awsclient import Aws, Keys
 from jitid.issuers.awsdenial import Role, role_of
 from jitid.issuers.awspolicy import LEAST_SECONDS, ledger_mark
 from jitid.keyring import Signer
 from jitid.secret import Secret
 from jitid.target import Target
-from jitid.text import safe
+from jitid.text import quote, safe
 
 AUDIENCE = "sts.amazonaws.com"
 PARTS = ("access_key_id", "secret_access_key", "session_token")
 
+_LARGEST_FILE = 1 << 20
 _TOKEN_SECONDS = 300
 """For so long the JWT for AWS is valid."""
 
@@ -152,3 +155,37 @@ class Access:
                 f"{safe(account)[:20]}",
                 "give the target iam_role_arn: a role of that account",
             )
+
+
+def read_keys(path: str, profile: str) -> Keys:
+    """Return the keys of a profile in a private file of AWS's own form (`[default]`, `aws_access_key_id = …`).
+
+    Raises:
+        IntegrityError: others may read it, or it is a link.
+        ConfigurationError: it is missing, or has no such profile with both keys.
+
+    """
+    what = f"the credentials file {quote(path, 200)}"
+    try:
+        check_private(path, "the credentials file")
+        data = read_regular(path, _LARGEST_FILE)
+        # Without interpolation: a secret key may hold a `%`.
+        parser = configparser.RawConfigParser()
+        parser.read_string(data.decode())
+        section: Mapping[str, str] = parser[profile]
+        access, secret = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
+        token = section.get("aws_session_token", "").strip() or None
+    except FileNotFoundError:
+        raise ConfigurationError(f"{what} is missing", "name it with credentials_file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{what} cannot be read: {error.strerror}") from None
+    except KeyError:
+        raise ConfigurationError(
+            f"{what} has no profile {quote(profile)} with aws_access_key_id and aws_secret_access_key"
+        ) from None
+    except (configparser.Error, ValueError):
+        # The error would repeat the line, and the line may be a secret.
+        raise ConfigurationError(f"{what} is not in AWS's form") from None
+    if not access or not secret:
+        raise ConfigurationError(f"{what} has an empty key in its profile {quote(profile)}")
+    return Keys(access, secret, token)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from threading import Lock, local
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 from jitid.address import parse_address
 from jitid.channel import Channel, Words
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.files import check_private, read_regular
 from jitid.text import quote, safe
 
 MAX_ANSWER = 8 << 20
@@ -62,8 +60,6 @@ _CLOCK = frozenset(
         "SignatureDoesNotMatch",
     }
 )
-_LARGEST_FILE = 1 << 20
-
 
 _MAKING = Lock()
 """Clients may be used by several threads, and are not to be made by several."""
@@ -160,9 +156,8 @@ class Aws:
             if not isinstance(trouble, StorageError):
                 raise trouble from None
             pause *= 2 * random.uniform(0.75, 1.25)  # noqa: S311 - to spread callers, not to hide anything
-            if time.monotonic() + pause >= self._now.end:
+            if not self.sleep(pause):
                 raise trouble from None
-            time.sleep(pause)
 
     def pages(self, operation: str, keys: Keys | None, member: str, /, **members: object) -> Iterator[Any]:
         """Yield the members of a list of IAM, page after page (`Marker`)."""
@@ -175,6 +170,13 @@ class Aws:
             if not answer.get("Marker") or answer["Marker"] == marker.get("Marker"):
                 raise self._garbage()
             marker = {"Marker": answer["Marker"]}
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, if there is time for it; tell whether there was."""
+        if time.monotonic() + seconds >= self._now.end:
+            return False
+        time.sleep(seconds)
+        return True
 
     def forget(self, keys: Keys) -> None:
         """Let go of what signs with these keys."""
@@ -333,37 +335,3 @@ def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
         constant = "/dev/null" if name in ("config_file", "credentials_file") else value
         store.set_config_provider(name, ConstantProvider(constant))
     return session
-
-
-def read_keys(path: str, profile: str) -> Keys:
-    """Return the keys of a profile in a private file of AWS's own form (`[default]`, `aws_access_key_id = …`).
-
-    Raises:
-        IntegrityError: others may read it, or it is a link.
-        ConfigurationError: it is missing, or has no such profile with both keys.
-
-    """
-    what = f"the credentials file {quote(path, 200)}"
-    try:
-        check_private(path, "the credentials file")
-        data = read_regular(path, _LARGEST_FILE)
-        # Without interpolation: a secret key may hold a `%`.
-        parser = configparser.RawConfigParser()
-        parser.read_string(data.decode())
-        section: Mapping[str, str] = parser[profile]
-        access, secret = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
-        token = section.get("aws_session_token", "").strip() or None
-    except FileNotFoundError:
-        raise ConfigurationError(f"{what} is missing", "name it with credentials_file") from None
-    except OSError as error:
-        raise ConfigurationError(f"{what} cannot be read: {error.strerror}") from None
-    except KeyError:
-        raise ConfigurationError(
-            f"{what} has no profile {quote(profile)} with aws_access_key_id and aws_secret_access_key"
-        ) from None
-    except (configparser.Error, ValueError):
-        # The error would repeat the line, and the line may be a secret.
-        raise ConfigurationError(f"{what} is not in AWS's form") from None
-    if not access or not secret:
-        raise ConfigurationError(f"{what} has an empty key in its profile {quote(profile)}")
-    return Keys(access, secret, token)

@@ -8,7 +8,7 @@ writers do at once, and wherever one of them stops, every session stays denied.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -23,6 +23,9 @@ _CHUNK = 100
 _SMALL = 25
 _MANY = 4
 """So many policies of fewer sessions than that are put together."""
+_EVERYWHERE = 120
+"""Seconds after which what was written is surely where sessions are judged."""
+_PAUSE = 0.1
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([\x21-\x7e]*/)?([\w+=,.@-]{1,64})", re.ASCII)
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/(.+)", re.ASCII)
 
@@ -80,14 +83,13 @@ class Denials:
         done: dict[str, str] = {}
         for start in range(0, len(wanted), _CHUNK):
             chunk = wanted[start : start + _CHUNK]
-            made = self._write(role, chunk, until)
+            made = self._write(role, chunk, until, now)
             standing.append(made)
             done.update(dict.fromkeys(chunk, made.name))
-        small = {one.name: one for one in standing if one.sessions < _SMALL}
-        if len(small) >= _MANY:
+        if sum(one.sessions < _SMALL for one in standing) >= _MANY:
             # What is to be denied is denied already: that the rest fails is no failure.
             with suppress(AwsError, StorageError):
-                done.update(self._gather(role, list(small.values())))
+                self._gather(role, standing, now)
         return done
 
     def holding(self, role: Role, session: str) -> Denial | None:
@@ -100,8 +102,8 @@ class Denials:
             for session in self._read(role, one):
                 yield one, session
 
-    def _write(self, role: Role, sessions: Iterable[str], until: int) -> Denial:
-        made, text = denial(self._issuer, sessions, until)
+    def _write(self, role: Role, sessions: Collection[str], until: int, now: int) -> Denial:
+        made, text = denial(self._issuer, sessions, until, now)
         self._aws.call(
             "iam",
             "put_role_policy",
@@ -110,21 +112,36 @@ class Denials:
             PolicyName=made.name,
             PolicyDocument=text,
         )
-        if set(self._read(role, made)) != set(sessions):
-            raise self._aws.garbled("the policy that it took is not the one that it has")
+        pause = _PAUSE
+        # What was written is there for readers only after a moment.
+        while set(self._read(role, made)) != set(sessions):
+            if not self._aws.sleep(pause):
+                raise self._aws.garbled("the policy that it took is not the one that it has")
+            pause *= 2
         return made
 
-    def _gather(self, role: Role, small: list[Denial]) -> dict[str, str]:
-        sessions = sorted({session for one in small for session in self._read(role, one)})[:_CHUNK]
-        kept = set(sessions)
-        whole = [one for one in small if kept.issuperset(self._read(role, one))]
-        if len(whole) < 2:
-            return {}
-        made = self._write(role, sessions, max(one.until for one in small))
-        for one in whole:
-            if one.name != made.name:
+    def _gather(self, role: Role, standing: list[Denial], now: int) -> None:
+        """Let go of what a larger policy denies too, and write one for several small ones.
+
+        A new policy has to be everywhere before what it is to replace goes: AWS promises no order to those who read.
+        """
+        read = {one: set(self._read(role, one)) for one in standing}
+        # One that could not be read as a whole is left alone: its sessions may be in no other.
+        whole = {one: sessions for one, sessions in read.items() if len(sessions) == one.sessions}
+        alone = []
+        for one, sessions in whole.items():
+            covering = [
+                other
+                for other, others in whole.items()
+                if other > one and other.until >= one.until and others >= sessions
+            ]
+            if any(other.made <= now - _EVERYWHERE for other in covering):
                 self._remove(role, one)
-        return dict.fromkeys(sessions, made.name)
+            elif not covering and one.sessions < _SMALL:
+                alone.append(one)
+        together = sorted(set[str]().union(*(whole[one] for one in alone)))
+        if len(alone) >= _MANY and len(together) <= _CHUNK:
+            self._write(role, together, max(one.until for one in alone), now)
 
     def _read(self, role: Role, one: Denial) -> list[str]:
         try:

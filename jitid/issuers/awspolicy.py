@@ -216,20 +216,22 @@ class Denial(NamedTuple):
     and nobody overwrites what somebody else has written.
     """
 
-    ledger: str
-    until: int
-    """Seconds since the epoch: none of the sessions lives longer, and the policy can go."""
     sessions: int
     """How many."""
+    until: int
+    """Seconds since the epoch: none of the sessions lives longer, and the policy can go."""
+    made: int
+    """When it was written; seconds since the epoch."""
     digest: str
+    ledger: str
 
     @property
     def name(self) -> str:
         """Return the policy's name."""
-        return f"jitid-denied-{self.ledger}-{self.until}-{self.sessions}-{self.digest}"
+        return f"jitid-denied-{self.ledger}-{self.made}-{self.until}-{self.sessions}-{self.digest}"
 
 
-def denial(issuer: str, jtis: Iterable[str], until: int) -> tuple[Denial, str]:
+def denial(issuer: str, jtis: Iterable[str], until: int, now: int) -> tuple[Denial, str]:
     """Return the policy that denies everything to the sessions of these names, and its text.
 
     `aws:userid` of a session is the id of its role, a colon, and the session's name (IAM User Guide, "AWS global
@@ -238,7 +240,7 @@ def denial(issuer: str, jtis: Iterable[str], until: int) -> tuple[Denial, str]:
     names = sorted(set(jtis))
     text = document([_everything("Deny", {"StringLike": {"aws:userid": [f"*:{name}" for name in names]}})])
     digest = sha256(f"{until} {text}".encode()).hexdigest()[:16]
-    return Denial(ledger_mark(issuer), until, len(names), digest), text
+    return Denial(len(names), until, now, digest, ledger_mark(issuer)), text
 
 
 def parse_denial(name: str, issuer: str) -> Denial | None:
@@ -246,7 +248,7 @@ def parse_denial(name: str, issuer: str) -> Denial | None:
     found = _DENIAL.fullmatch(name)
     if found is None or found[1] != ledger_mark(issuer):
         return None
-    return Denial(found[1], int(found[2]), int(found[3]), found[4])
+    return Denial(int(found[4]), int(found[3]), int(found[2]), found[5], found[1])
 
 
 def denied_in(policy: object) -> list[str]:
@@ -263,7 +265,7 @@ def denied_in(policy: object) -> list[str]:
         return []
 
 
-_DENIAL = re.compile(r"jitid-denied-([0-9a-f]{8})-([0-9]{1,12})-([0-9]{1,4})-([0-9a-f]{16})")
+_DENIAL = re.compile(r"jitid-denied-([0-9a-f]{8})-([0-9]{1,12})-([0-9]{1,12})-([0-9]{1,4})-([0-9a-f]{16})")
 
 
 def ledger_mark(issuer: str) -> str:

@@ -16,44 +16,22 @@ from jitid import strictjson
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.awsaccess import PARTS, Access
 from jitid.issuers.awsclient import SKEWED, Aws, AwsError, Keys
-from jitid.issuers.awsdenial import Denials, Role, role_of, role_of_session
+from jitid.issuers.awsdenial import Denials, Role, role_of_session
 from jitid.issuers.awspolicy import (
     LEAST_SECONDS,
-    LONGEST_SECONDS,
     grant,
-    policy_arns,
-    rights,
     session_policy,
     session_tags,
     source_identity,
 )
-from jitid.issuers.outside import Option, OutsideIssuer
+from jitid.issuers.awstable import template_of
+from jitid.issuers.outside import OutsideIssuer
 from jitid.keyring import Signer
-from jitid.lifetime import format_time, parse_duration
+from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.secret import Secret
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target
-from jitid.text import quote, safe
-
-OPTIONS: Mapping[str, Option] = {
-    "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),
-    "credentials_file": Option("place", "a private file in AWS's form with the keys that assume the roles"),
-    "profile": Option("text", "the profile in that file; `default` unless set"),
-    "web_identity": Option(
-        "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
-    ),
-    "audience": Option("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
-    "iam_role_arn": Option("text", "the role that is taken to read and write role policies and to list keys"),
-    "endpoint_url": Option("text", "one address for all calls, instead of AWS's own"),
-    "ca_file": Option("place", "certificates that vouch for that address, instead of the system's"),
-}
-TEMPLATE_OPTIONS: Mapping[str, Option] = {
-    "role_arn": Option("text", "the role that is assumed", required=True),
-    "duration": Option("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
-    "external_id": Option("text", "what the role's trust policy asks for as sts:ExternalId"),
-    "scopes": Option("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
-    "policy_arns": Option("texts", "managed policies of each session, whatever its scopes"),
-}
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
+from jitid.text import safe
 
 _APART = 900
 """Seconds by which AWS's clock may differ from ours at most: beyond them it takes no request."""
@@ -98,33 +76,27 @@ class AwsStsIssuer(OutsideIssuer):
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - derived from the name
         """Assume the template's role for what the credential's scopes give, under its jti as the session's name."""
-        template = self._template(record.template)
-        where = f"the template {record.template} of the target {self._target.name}"
-        role, longest = self._role(template, where), self._longest(template, where)
-        granted = grant(
-            record.scopes,
-            rights(template.get("scopes", {}), where),
-            policy_arns(template.get("policy_arns", []), where),
-        )
+        template = template_of(self._target, record.template)
+        granted = grant(record.scopes, template.rights, template.policy_arns)
         policy = session_policy(granted, record.expires_at)
         wanted = max(LEAST_SECONDS, record.expires_at - int(self._clock()))
         members: dict[str, Any] = {
-            "RoleArn": template["role_arn"],
+            "RoleArn": template.arn,
             "RoleSessionName": record.jti,
-            "DurationSeconds": min(wanted, longest),
+            "DurationSeconds": min(wanted, template.seconds),
             "Policy": policy,
         }
         if granted.policy_arns:
             members["PolicyArns"] = [{"arn": arn} for arn in granted.policy_arns]
         self._aws.begin(self._timeout)
-        answer = self._assume(record, members, template.get("external_id"))
+        answer = self._assume(record, members, template.external_id)
         secret, until = self._access.keys_of(answer)
-        session = role.session(record.jti)
+        session = template.role.session(record.jti)
         if (answer.get("AssumedRoleUser") or {}).get("Arn") != session:
             # It would be denied under a name that it does not have. Nobody else has seen the keys.
             raise self._aws.garbled("the session has another name than the one that was asked for")
         facts: dict[str, Any] = {
-            "role_arn": template["role_arn"],
+            "role_arn": template.arn,
             "source_identity": source_identity(record.delegator),
             "session_policy": strictjson.loads(policy),
             "policy_arns": list(granted.policy_arns),
@@ -200,16 +172,13 @@ class AwsStsIssuer(OutsideIssuer):
     def inventory(self) -> Iterator[Existing]:
         """Yield the sessions that are denied, and all access keys of IAM users, which never end by themselves."""
         self._aws.begin(self._timeout)
-        roles = {
-            self._role(template, f"the template {name} of the target {self._target.name}")
-            for name, template in self._target.templates.items()
-        }
+        roles = {template_of(self._target, name).role for name in self._target.templates}
         for role in sorted(roles):
             self._access.check_account(role)
             for denial, session in self._denials.all(role):
                 yield Existing(
                     session,
-                    session if session.startswith("jti_") else None,
+                    jti_of(self._target, session),
                     live=False,
                     detail=f"denied by {denial.name} of the role {role.name} until {format_time(denial.until)}",
                 )
@@ -224,34 +193,6 @@ class AwsStsIssuer(OutsideIssuer):
         """Let go of connections and of keys."""
         self._aws.close()
         self._access.close()
-
-    def _template(self, name: str | None) -> Mapping[str, Any]:
-        templates = self._target.templates
-        if name is None or name not in templates:
-            known = ", ".join(sorted(templates)) or "none yet"
-            raise ConfigurationError(
-                f"the target {self._target.name} has no template {quote(name or '')}",
-                f"its templates: {known}; write one as [target.{self._target.name}.template.NAME]",
-            )
-        return templates[name]
-
-    def _role(self, template: Mapping[str, Any], where: str) -> Role:
-        role = role_of(str(template["role_arn"]))
-        if role is None:
-            raise ConfigurationError(
-                f"role_arn of {where} is no ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME"
-            )
-        return role
-
-    def _longest(self, template: Mapping[str, Any], where: str) -> int:
-        given = template.get("duration", "1h")
-        try:
-            seconds = given if isinstance(given, int) else parse_duration(str(given))
-        except UsageError as error:
-            raise ConfigurationError(f"duration of {where}: {error.message}", error.hint) from None
-        if not LEAST_SECONDS <= seconds <= LONGEST_SECONDS:
-            raise ConfigurationError(f"duration of {where} is none that AWS has: 15m to 12h")
-        return seconds
 
     def _assume(self, record: Record, members: Mapping[str, Any], external_id: str | None) -> dict[str, Any]:
         try:
@@ -290,11 +231,12 @@ class AwsStsIssuer(OutsideIssuer):
 
     def _told(self, error: AwsError) -> JitidError:
         """Return an error of assuming a role with what to do about it."""
-        if error.aws == "PackedPolicyTooLarge" or "too large" in error.said.lower():
+        said = error.said.lower()
+        if error.aws == "PackedPolicyTooLarge" or "too large" in said:
             return UsageError(
                 error.message, "ask for fewer scopes, or let the template give them by policy_arns"
             )
-        if "MaxSessionDuration" in error.said or "durationSeconds" in error.said:
+        if "maxsessionduration" in said or "durationseconds" in said:
             return ConfigurationError(
                 error.message, "set the template's duration to what the role's MaxSessionDuration permits"
             )

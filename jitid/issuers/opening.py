@@ -64,9 +64,9 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
     """Return the options that a target of a kind has beside the common ones, and those of its templates."""
     match kind:
         case Kind.AWS_STS:
-            from jitid.issuers import awssts
+            from jitid.issuers import awstable
 
-            return awssts.OPTIONS, awssts.TEMPLATE_OPTIONS
+            return awstable.OPTIONS, awstable.TEMPLATE_OPTIONS
         case Kind.OPENBAO_LEASE:
             from jitid.issuers import openbaolease
 

@@ -37,6 +37,8 @@ class Between:
         self.answers: dict[str, list[Said]] = {}
         """By action: the answers to the next calls, in their order."""
         self.always: dict[str, Said] = {}
+        self.hidden: set[str] = set()
+        """Policies that are not shown to whoever asks for them."""
         self.replaced: list[tuple[str, str]] = []
         """Texts of moto's answers, each with what is put in its place."""
 
@@ -58,6 +60,8 @@ def between(url: str) -> Iterator[Between]:
             action = members["Action"]
             waiting = state.answers.get(action)
             said = waiting.pop(0) if waiting else state.always.get(action)
+            if action == "GetRolePolicy" and members["PolicyName"] in state.hidden:
+                said = refused("NoSuchEntity", status=404)
             if said is None:
                 said = self.forwarded(body)
             data = said.body.encode()

@@ -192,7 +192,7 @@ def place_of_nothing() -> Place:
 
 
 def test_a_denial_names_single_sessions_and_its_name_tells_the_rest() -> None:
-    made, text = denial("urn:one", ["jti_b", "jti_a", "jti_b"], NOON)
+    made, text = denial("urn:one", ["jti_b", "jti_a", "jti_b"], NOON, NOON - 900)
     assert json.loads(text) == {
         "Version": "2012-10-17",
         "Statement": [
@@ -222,7 +222,7 @@ def test_a_denial_names_single_sessions_and_its_name_tells_the_rest() -> None:
     ],
 )
 def test_a_denial_that_somebody_has_changed_denies_nobody(change: dict[str, Any]) -> None:
-    document = json.loads(denial("urn:one", ["jti_a"], NOON)[1])
+    document = json.loads(denial("urn:one", ["jti_a"], NOON, NOON - 900)[1])
     document["Statement"][0].update(change)
     assert denied_in(document) == []
     assert denied_in("text") == []

@@ -160,7 +160,14 @@ def test_many_at_once_deny_all_of_theirs(aws_account: AwsPlace, issuer: AwsStsIs
         settled = [one for part in pool.map(end, parts) for one in part]
     assert set(settled) == {Settlement.DONE}
     assert set(denied_sessions(aws_account, role)) == {one.jti for one in records}
-    assert len(aws_account.moto.policies(role)) < 17
+    # What was put together replaces its parts once AWS has it everywhere.
+    before = aws_account.moto.policies(role)
+    later = aws_account.open(more={"clock": lambda: time.time() + 300})
+    last = records[0]._replace(jti=aws_account.record(template=role).jti)
+    later.revoke([last])
+    later.close()
+    assert set(denied_sessions(aws_account, role)) == {one.jti for one in (*records, last)}
+    assert len(aws_account.moto.policies(role)) < len(before)
 
 
 def test_denials_of_the_past_go(aws_account: AwsPlace, issuer: AwsStsIssuer) -> None:
@@ -288,9 +295,32 @@ def test_what_aws_says_to_a_denial_settles_it(
     assert (outcome.honoured_until is None) is (settlement is Settlement.DONE)
 
 
-def test_a_denial_that_is_not_there_afterwards_is_not_done(
-    aws_account: AwsPlace, through: AwsStsIssuer, asked: Between
+def test_a_denial_that_cannot_be_read_as_a_whole_is_never_replaced(
+    aws_account: AwsPlace, asked: Between
 ) -> None:
+    """As where AWS does not show yet what somebody has written."""
+    issuer = aws_account.open(endpoint_url=asked.url)
+    record, _ = make(issuer, aws_account.record())
+    role = str(record.template)
+    records = [record._replace(jti=aws_account.record(template=role).jti) for _ in range(6)]
+    for one in records:
+        assert issuer.revoke([one])[0].settlement is Settlement.DONE
+    hidden = next(
+        name for name, text in aws_account.moto.policies(role).items() if records[0].jti in str(text)
+    )
+    asked.hidden.add(hidden)
+    later = aws_account.open(endpoint_url=asked.url, more={"clock": lambda: time.time() + 300})
+    assert later.revoke([record])[0].settlement is Settlement.DONE
+    left = aws_account.moto.policies(role)
+    assert hidden in left
+    assert set(denied_sessions(aws_account, role)) == {one.jti for one in (record, *records)}
+    assert len(left) < 8
+    issuer.close()
+    later.close()
+
+
+def test_a_denial_that_is_not_there_afterwards_is_not_done(aws_account: AwsPlace, asked: Between) -> None:
+    through = aws_account.open(1.0, endpoint_url=asked.url)
     asked.always["PutRolePolicy"] = Said(
         200, "<PutRolePolicyResponse><ResponseMetadata/></PutRolePolicyResponse>"
     )

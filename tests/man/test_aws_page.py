@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid.issuers import awspolicy, awssts
+from jitid.issuers import awspolicy, awssts, awstable
 from jitid.issuers.outside import OutsideIssuer
 from jitid.lifetime import parse_time
 from jitid.target import StatedTarget
@@ -26,8 +26,8 @@ SOURCES = Path(awssts.__file__).parent
 
 def test_every_option_is_told_and_no_other() -> None:
     target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
-    assert set(items(target)) == set(awssts.OPTIONS)
-    assert set(items(templates)) == set(awssts.TEMPLATE_OPTIONS)
+    assert set(items(target)) == set(awstable.OPTIONS)
+    assert set(items(templates)) == set(awstable.TEMPLATE_OPTIONS)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_session_policy_is_that_of_the_example(table: dict[str, Any]) -> Non
 
 def test_the_denial_is_one() -> None:
     (jti,) = set(re.findall(r"jti_\w{26}", TEXT))
-    assert json.loads(awspolicy.denial("urn:it", [jti], 1)[1]) in POLICIES
+    assert json.loads(awspolicy.denial("urn:it", [jti], 2, 1)[1]) in POLICIES
     assert "StringLike" in str(POLICIES)
 
 

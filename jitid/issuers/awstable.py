@@ -1,0 +1,82 @@
+"""The tables of a target of AWS and of its templates, and what can be meant by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from jitid.errors import ConfigurationError, UsageError
+from jitid.issuers.awsdenial import Role, role_of
+from jitid.issuers.awspolicy import LEAST_SECONDS, LONGEST_SECONDS, Right, policy_arns, rights
+from jitid.issuers.outside import Option
+from jitid.lifetime import parse_duration
+from jitid.target import Target
+from jitid.text import quote
+
+OPTIONS: Mapping[str, Option] = {
+    "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),
+    "credentials_file": Option("place", "a private file in AWS's form with the keys that assume the roles"),
+    "profile": Option("text", "the profile in that file; `default` unless set"),
+    "web_identity": Option(
+        "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
+    ),
+    "audience": Option("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
+    "iam_role_arn": Option("text", "the role that is taken to read and write role policies and to list keys"),
+    "endpoint_url": Option("text", "one address for all calls, instead of AWS's own"),
+    "ca_file": Option("place", "certificates that vouch for that address, instead of the system's"),
+}
+TEMPLATE_OPTIONS: Mapping[str, Option] = {
+    "role_arn": Option("text", "the role that is assumed", required=True),
+    "duration": Option("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
+    "external_id": Option("text", "what the role's trust policy asks for as sts:ExternalId"),
+    "scopes": Option("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
+    "policy_arns": Option("texts", "managed policies of each session, whatever its scopes"),
+}
+
+
+class Template(NamedTuple):
+    """What a session is made from."""
+
+    arn: str
+    role: Role
+    seconds: int
+    """The longest session."""
+    external_id: str | None
+    rights: list[Right]
+    policy_arns: tuple[str, ...]
+
+
+def template_of(target: Target, name: str | None) -> Template:
+    """Return a template of a target. Raises ConfigurationError where there is none, or it cannot be meant."""
+    if name is None or name not in target.templates:
+        known = ", ".join(sorted(target.templates)) or "none yet"
+        raise ConfigurationError(
+            f"the target {target.name} has no template {quote(name or '')}",
+            f"its templates: {known}; write one as [target.{target.name}.template.NAME]",
+        )
+    table = target.templates[name]
+    where = f"the template {name} of the target {target.name}"
+    arn = str(table["role_arn"])
+    role = role_of(arn)
+    if role is None:
+        raise ConfigurationError(
+            f"role_arn of {where} is no ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME"
+        )
+    return Template(
+        arn,
+        role,
+        _longest(table.get("duration", "1h"), where),
+        table.get("external_id"),
+        rights(table.get("scopes", {}), where),
+        policy_arns(table.get("policy_arns", ()), where),
+    )
+
+
+def _longest(given: object, where: str) -> int:
+    try:
+        seconds = given if isinstance(given, int) else parse_duration(str(given))
+    except UsageError as error:
+        raise ConfigurationError(f"duration of {where}: {error.message}", error.hint) from None
+    if not LEAST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ConfigurationError(f"duration of {where} is none that AWS has: 15m to 12h")
+    return seconds
