@@ -18,12 +18,13 @@ class Kind(StrEnum):
     JWT_SVID = "jwt-svid"
     X509_SVID = "x509-svid"
     AWS_STS = "aws-sts"
+    POSTGRES_ROLE = "postgres-role"
     OPENBAO_LEASE = "openbao-lease"
     EXEC = "exec"
     """Made by a program of the user's: a kind is `exec:NAME`, of the target that says which one."""
 
 
-OUTSIDE = frozenset({Kind.OPENBAO_LEASE, Kind.AWS_STS, Kind.EXEC})
+OUTSIDE = frozenset({Kind.POSTGRES_ROLE, Kind.OPENBAO_LEASE, Kind.AWS_STS, Kind.EXEC})
 """Those that a target outside makes, and must end."""
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")

@@ -91,7 +91,7 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             return Mint(
                 X509SvidIssuer(keyring.load(key.kid, key.algorithm, key.public), key.certificates), key
             )
-        case Kind.AWS_STS | Kind.OPENBAO_LEASE | Kind.EXEC:
+        case Kind.AWS_STS | Kind.POSTGRES_ROLE | Kind.OPENBAO_LEASE | Kind.EXEC:
             return Mint(None, None)
         case _:
             assert_never(kind)

@@ -9,6 +9,7 @@ from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
+from jitid.ledger.database import must_be_installed
 from jitid.target import Target
 from jitid.text import quote
 
@@ -46,6 +47,11 @@ def open_issuer(
             return AwsStsIssuer(
                 target, timeout=timeout, issuer=issuer, trust_domain=trust_domain, signer=signer
             )
+        case Kind.POSTGRES_ROLE:
+            must_be_installed()
+            from jitid.issuers.postgresrole import PostgresRoleIssuer
+
+            return PostgresRoleIssuer(target, timeout=timeout, issuer=issuer)
         case Kind.OPENBAO_LEASE:
             from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
 
@@ -67,6 +73,11 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             from jitid.issuers import awstable
 
             return awstable.OPTIONS, awstable.TEMPLATE_OPTIONS
+        case Kind.POSTGRES_ROLE:
+            must_be_installed()
+            from jitid.issuers import postgresrole
+
+            return postgresrole.OPTIONS, postgresrole.TEMPLATE_OPTIONS
         case Kind.OPENBAO_LEASE:
             from jitid.issuers import openbaolease
 

@@ -80,13 +80,13 @@ def _statements(
     yield create
     yield SQL("COMMENT ON ROLE {} IS {}").format(role, Literal(comment))
     for name, value in template.get("settings", {}).items():
-        yield SQL("ALTER ROLE {} SET {} = {}").format(role, Identifier(name), _value(value))
+        yield SQL("ALTER ROLE {} SET {} = {}").format(role, Identifier(name), _value(name, value))
 
 
-def _value(value: object) -> Composable:
-    """Return the value of a setting; some, such as search_path, are lists."""
-    values = value if isinstance(value, list) else [value]
-    return SQL(", ").join(Literal(str(one)) for one in values)
+def _value(name: str, value: str) -> Composable:
+    """Return the value of a setting; that of search_path is a list."""
+    values = value.split(",") if name == "search_path" else [value]
+    return SQL(", ").join(Literal(one.strip()) for one in values)
 
 
 def _until(now: float, record: Record) -> str:

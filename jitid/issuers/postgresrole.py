@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote as percent
 
 import psycopg
 
 from jitid import strictjson
-from jitid.errors import ConfigurationError, UsageError
-from jitid.identifier import parse_id
+from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.issuers.postgresending import Wanted
 from jitid.issuers.postgresserver import Call, Server, said
 from jitid.secret import Secret
-from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target
+from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Target, jti_of, prefix_of
 from jitid.text import quote
 
-PREFIX = "jitid_"
 CONNECTIONS = 10
 """So many sessions a role may have at the same time, unless its template says otherwise."""
 
@@ -34,7 +31,7 @@ OPTIONS: Mapping[str, Option] = {
     "password_file": Option(
         "place", "the private file of its password; without it libpq looks where it always does"
     ),
-    "prefix": Option("text", f"how the names of roles begin (`{PREFIX}`)"),
+    "prefix": Option("text", "how the names of roles begin (`jitid_`)"),
     "host": Option("text", "where clients find the server, if that is elsewhere than for us"),
     "port": Option("count", "the port there"),
 }
@@ -181,7 +178,7 @@ class PostgresRoleIssuer(OutsideIssuer):
             if jti is None and comment is not None:
                 continue
             if jti is None:
-                jti = self._named(name)
+                jti = jti_of(self._target, name)
                 if jti is None:
                     continue
             yield Existing(name, jti, live, detail="" if comment else "the role has lost its comment")
@@ -199,13 +196,6 @@ class PostgresRoleIssuer(OutsideIssuer):
         jti = about.get("jti")
         return jti if isinstance(jti, str) else None
 
-    def _named(self, name: str) -> str | None:
-        jti = "jti_" + name.removeprefix(self._prefix)
-        with suppress(UsageError):
-            parse_id(jti)
-            return jti
-        return None
-
     def close(self) -> None:
         """Let go of connections."""
         self._server.close()
@@ -222,7 +212,7 @@ class PostgresRoleIssuer(OutsideIssuer):
 
 
 def _prefix(target: Target) -> str:
-    prefix = str(target.options.get("prefix", PREFIX))
+    prefix = prefix_of(target)
     plain = prefix.isascii() and prefix.replace("_", "").isalnum() and prefix == prefix.lower()
     if not plain or prefix.startswith("pg_") or len(prefix) + len("0" * 26) > _LONGEST_NAME:
         raise ConfigurationError(

@@ -119,6 +119,6 @@ def must_be_installed() -> None:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            f"a ledger in PostgreSQL needs the driver psycopg, which cannot be loaded: {error}",
+            f"PostgreSQL needs the driver psycopg, which cannot be loaded: {error}",
             "pip install 'jitid[postgres]'",
         ) from error

@@ -404,7 +404,7 @@ def test_clients_are_told_where_the_server_is_for_them(roles: PostgresPlace) -> 
         dsn=roles.server.url(sslmode="prefer"),
         templates={
             **TEMPLATES,
-            "reader": {"settings": {"statement_timeout": "7s", "search_path": ["a", "b"]}},
+            "reader": {"settings": {"statement_timeout": "7s", "search_path": "a, b"}},
         },
     )
     record, made = make(issuer, roles.record())

@@ -15,6 +15,7 @@ from jitid.errors import UsageError
         ("jwt:reader", "jwt", "reader"),
         ("jwt:db/reader", "jwt", "db/reader"),
         ("aws-sts:deploy", "aws-sts", "deploy"),
+        ("postgres-role:db/reader", "postgres-role", "db/reader"),
         ("exec:vault", "exec:vault", None),
         ("exec:vault:reader", "exec:vault", "reader"),
         ("exec:a.b_c-1:t/x", "exec:a.b_c-1", "t/x"),
@@ -22,7 +23,7 @@ from jitid.errors import UsageError
 )
 def test_a_kind_is_read_with_its_template(text: str, kind: str, template: str | None) -> None:
     assert parse_kind(text) == (kind, template)
-    assert is_outside(kind) is (sort_of(kind) in (Kind.AWS_STS, Kind.EXEC))
+    assert is_outside(kind) is (sort_of(kind) in (Kind.AWS_STS, Kind.POSTGRES_ROLE, Kind.EXEC))
 
 
 @pytest.mark.parametrize(
