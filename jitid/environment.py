@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.config import Config
     from jitid.examination import Check
-    from jitid.keyring import Keyring
+    from jitid.keyring import Keyring, Signer
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
     from jitid.targets import Targets
@@ -479,10 +479,11 @@ def _stated(config: Config) -> dict[str, str | None]:
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
-    targets = _targets(config, ledger.names.issuer)
+    keyring = _keyring(config, path)
+    targets = _targets(config, ledger, keyring)
     return LocalAuthority(
         ledger,
-        _keyring(config, path),
+        keyring,
         terms=lambda: _terms(config, path)._replace(targets=targets),
         targets=targets,
         audiences=config.many("audience"),
@@ -491,7 +492,7 @@ def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
     )
 
 
-def _targets(config: Config, issuer: str) -> Callable[[], Targets]:
+def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], Targets]:
     """Return what supplies the targets of the configuration, read when they are first asked for."""
     found: list[Targets] = []
 
@@ -499,7 +500,16 @@ def _targets(config: Config, issuer: str) -> Callable[[], Targets]:
         if not found:
             from jitid.targets import Targets
 
-            found.append(Targets(config.targets(), issuer))
+            def signer() -> Signer:
+                from jitid.minting import signer_of
+
+                # AWS takes no Ed25519.
+                return signer_of(ledger, keyring, "ES256")
+
+            names = ledger.names
+            found.append(
+                Targets(config.targets(), names.issuer, trust_domain=names.trust_domain, signer=signer)
+            )
         return found[0]
 
     return supply

@@ -13,8 +13,9 @@ from jitid.credential import Kind
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
-from jitid.keyring import Keyring
-from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.keyring import Keyring, Signer
+from jitid.ledger.changing import change
+from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, SigningKey
 from jitid.planning import Plan
 from jitid.request import IssueRequest
@@ -163,6 +164,19 @@ def usable_key(
     key, facts = new_key(transaction, names, keyring, algorithm, use)
     transaction.append("key-create", facts)
     return key
+
+
+def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
+    """Return what signs tokens with that algorithm now; the key is made if the ledger has none.
+
+    Raises IntegrityError, StorageError.
+    """
+    with ledger.read() as snapshot:
+        key = current_key_of(snapshot, keyring, algorithm)
+    if key is None:
+        names = ledger.names
+        key = change(ledger, lambda transaction: usable_key(transaction, names, keyring, algorithm))
+    return keyring.load(key.kid, key.algorithm, key.public)
 
 
 def new_key(

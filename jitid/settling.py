@@ -100,6 +100,7 @@ def settle(
         }
     tally = _Tally(ledger, over=over)
     work = {name: some for name, some in due.items() if some}
+    targets.prepare(work)
     answers: Queue[_Batch | str] = Queue()
     for name, some in work.items():
         # A daemon: a target that hangs keeps no process from ending.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 from jitid.credential import Kind, is_outside, is_target_name, sort_of
@@ -51,7 +53,7 @@ class Targets:
         self._stated = {each.name: each for each in stated}
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._signer = signer
+        self._signer = None if signer is None else cache(signer)
         self._checked: dict[str, Target] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -127,6 +129,16 @@ class Targets:
         if target is None:
             raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
         return target
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Read from the ledger what issuers at these targets sign with: threads that open them cannot.
+
+        What fails here fails there again, and is told of its target then.
+        """
+        for name in names:
+            with suppress(JitidError):
+                if self._signer is not None and self.get(name).options.get("web_identity"):
+                    self._signer()
 
     def open(self, target: Target) -> OutsideIssuer:
         """Return what makes and ends credentials at a target. Raises ConfigurationError."""
