@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, planning
 from jitid.credential import Kind, is_outside, sort_of
@@ -32,6 +32,9 @@ from jitid.policy.decision import Decision
 from jitid.process import Process
 from jitid.request import IssueRequest, Terms
 from jitid.secret import Secret
+
+if TYPE_CHECKING:
+    from jitid.targets import Chosen
 
 MOST_AT_ONCE = 1_000
 """How many credentials one transaction makes at most, so that other writers get their turn."""
@@ -329,7 +332,8 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
     if places:
         transaction.statuses.add(places)
     for key, jti, one in at_targets:
-        _record_at_target(transaction, key, credential_id(jti), one)
+        assert one.plan.chosen is not None
+        record_at_target(transaction, key, credential_id(jti), one.plan.chosen)
     for identity, process in bound:
         transaction.bind(identity, process)
     for approval, identity, event in used:
@@ -340,13 +344,12 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         transaction.append("issue", facts)
 
 
-def _record_at_target(transaction: Transaction, key: int, jti: str, one: Settled) -> None:
+def record_at_target(transaction: Transaction, key: int, jti: str, chosen: Chosen) -> None:
+    """Record that a target is about to make a credential, of which there is a row already."""
     from jitid.target import name_at
 
-    assert one.plan.chosen is not None
-    assert one.plan.chosen.target is not None
-    target = one.plan.chosen.target
-    transaction.outside.add(key, target.name, name_at(target, jti))
+    assert chosen.target is not None
+    transaction.outside.add(key, chosen.target.name, name_at(chosen.target, jti))
 
 
 def _members(raw: list[tuple[bytes, bytes]], digest: str) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ def plan(
         "proof": proof,
         "kind": request.kind,
         "template": template,
-        "target": _target(chosen, request.kind),
+        "target": target_of(chosen, request.kind),
         "sensitivity": sensitivity,
         "purpose": opened.purpose,
         "depth": depth or None,
@@ -233,7 +233,7 @@ def plan(
     )
 
 
-def _target(chosen: Chosen | None, kind: str) -> str | None:
+def target_of(chosen: Chosen | None, kind: str) -> str | None:
     """Return the target that is to make a credential; None for one that is made here."""
     return (
         chosen.target.name if chosen is not None and chosen.target is not None and is_outside(kind) else None

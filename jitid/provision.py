@@ -50,22 +50,24 @@ def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> lis
 def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> IssuedCredential:
     outside = _find(ledger, credential.jti)
     issuer = targets.open(targets.get(outside.record.target))
-
-    def remember(reference: str) -> None:
-        def keep(transaction: Transaction) -> None:
-            transaction.outside.remember(outside.key, reference)
-            transaction.append("remember", {"jti": credential.jti, "target": outside.record.target})
-
-        change(ledger, keep)
-
     try:
-        made = issuer.mint(outside.record, remember)
+        made = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
     finally:
         with suppress(JitidError):
             issuer.close()
     if not change(ledger, _confirmation(outside, made)):
         raise InvalidCredentialError(f"{credential.jti} ended while it was made")
     return credential._replace(secret=made.secret, facts=made.facts)
+
+
+def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
+    """Keep durably what a target calls a credential, so that it can be ended though nothing more is heard of it."""
+
+    def keep(transaction: Transaction) -> None:
+        transaction.outside.remember(outside.key, reference)
+        transaction.append("remember", {"jti": outside.record.jti, "target": outside.record.target})
+
+    change(ledger, keep)
 
 
 def _find(ledger: Ledger, jti: str) -> Outside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import audit, governance, introspection, narrowing, planning
 from jitid.credential import Credential, State, sort_of
@@ -19,13 +19,16 @@ from jitid.lifetime import format_time
 from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
-from jitid.request import RenewRequest, Terms
+from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.scope import Scope, normalise
 from jitid.task import Task, most_sensitive
 from jitid.text import quote
 
+if TYPE_CHECKING:
+    from jitid.targets import Chosen
 
-class _Renewal(NamedTuple):
+
+class Renewal(NamedTuple):
     """What a renewal comes to."""
 
     draft: Draft
@@ -35,6 +38,8 @@ class _Renewal(NamedTuple):
     maximum: int
     recurring: int | None
     """The record of the agent, if it is registered."""
+    chosen: Chosen | None = None
+    """What a further credential is made from, if that is a target or a template of one."""
 
 
 def renew(
@@ -53,7 +58,7 @@ def renew(
     predecessor, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
     task = transaction.find_task(predecessor.task)
     assert task is not None
-    renewal = _plan(transaction, names, predecessor, lineage, task, request, terms)
+    renewal = plan(transaction, names, predecessor, lineage, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
     needed = signing(kind, terms.algorithm_for(draft.audiences))
     key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
@@ -164,22 +169,38 @@ def abandon(transaction: Transaction, jti: str) -> None:
     )
 
 
-def _plan(
+def plan(
     transaction: Transaction,
     names: Names,
     predecessor: Credential,
     lineage: list[Ancestor],
     task: Task,
-    request: RenewRequest,
+    request: RenewRequest | AttachRequest,
     terms: Terms,
-) -> _Renewal:
+) -> Renewal:
+    """Return what a successor of a credential comes to, or a further one of its identity.
+
+    Raises as `renew` does.
+    """
     now = transaction.now
-    ttl = predecessor.expires_at - predecessor.issued_at if request.ttl is None else request.ttl
+    attached = request if isinstance(request, AttachRequest) else None
+    ttl, kind, template, chosen = (
+        predecessor.expires_at - predecessor.issued_at,
+        predecessor.kind,
+        predecessor.template,
+        None,
+    )
+    if attached is not None:
+        ttl, kind, chosen = terms.ttl, attached.kind, terms.chosen(attached.kind, attached.template)
+        template = None if chosen is None else chosen.told
+    ttl = ttl if request.ttl is None else request.ttl
     if ttl <= 0:
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     audiences = predecessor.audiences
+    if attached is not None:
+        scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
     details = narrowing.detail_texts(predecessor.details)
     judged = most_sensitive(
         predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
@@ -191,8 +212,9 @@ def _plan(
         "agent": predecessor.agent,
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,
-        "kind": predecessor.kind,
-        "template": predecessor.template,
+        "kind": kind,
+        "template": template,
+        "target": None if chosen is None else planning.target_of(chosen, kind),
         "sensitivity": predecessor.sensitivity,
         "judged": None if judged == predecessor.sensitivity else judged,
         "purpose": task.purpose,
@@ -212,12 +234,24 @@ def _plan(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
         )
         # It takes the place of one that lives.
-        + governance.beyond_limits(entry.agent, predecessor.kind, audiences, usual, 0, 0)
+        + governance.beyond_limits(entry.agent, kind, audiences, usual, 0, 0)
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.chain_objections(transaction, [one.agent for one in lineage], now),
         facts,
     )
     until_parents_end = None
+    if attached is not None:
+        holds = narrowing.held_by(predecessor)._replace(depth=predecessor.depth - 1)
+        scopes = narrowing.attenuated(
+            predecessor.id,
+            holds,
+            scopes,
+            audiences,
+            details,
+            facts,
+            notes,
+            allow_narrower=request.allow_narrower,
+        )
     if lineage:
         holds = _held_by(lineage[0])
         until_parents_end = holds.expires_at - now
@@ -242,7 +276,7 @@ def _plan(
             predecessor.task,
             task.purpose,
             judged,
-            predecessor.kind,
+            kind,
             predecessor.depth,
             scopes,
             audiences,
@@ -250,7 +284,7 @@ def _plan(
             now,
             standing,
             terms.zone,
-            template=predecessor.template or "",
+            template=template or "",
         ),
         narrow=request.allow_narrower,
         fixed=frozenset({"purpose", "sensitivity"}),
@@ -270,7 +304,8 @@ def _plan(
         agents=governance.longest(entry.agent),
     )
     # Whoever asks for a short one gets it; otherwise a successor that lives no longer is of no use.
-    if lifetime <= 0 or (limit is not None and now + lifetime <= predecessor.expires_at):
+    used_up = attached is None and limit is not None and now + lifetime <= predecessor.expires_at
+    if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
     actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
     draft = Draft(
@@ -289,11 +324,14 @@ def _plan(
         predecessor.details,
         now,
         now + lifetime,
+        None if chosen is None else chosen.template,
+        {} if chosen is None else chosen.options,
+        None if attached is None else attached.public_key,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)
     maximum = task.deadline if decision.max_ttl is None else min(task.deadline, first + decision.max_ttl)
-    return _Renewal(draft, decision, facts, tuple(notes), maximum, recurring)
+    return Renewal(draft, decision, facts, tuple(notes), maximum, recurring, chosen)
 
 
 def _held_by(parent: Ancestor) -> Grant:

@@ -39,7 +39,7 @@ BEYOND_POLICY = frozenset(
 )
 """Rules that refuse and are no policy's: another policy would change nothing."""
 
-DECISIONS = ("issue", "renew", "denial")
+DECISIONS = ("issue", "renew", "attach", "denial")
 """The operations of events that tell of a decision."""
 TIMES = frozenset({"hour", "minute", "weekday"})
 """The facts that a zone tells."""

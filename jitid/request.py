@@ -69,6 +69,22 @@ class RenewRequest(NamedTuple):
     allow_narrower: bool = False
 
 
+class AttachRequest(NamedTuple):
+    """One request for a further credential of the identity whose credential is presented. Times are seconds."""
+
+    token: Secret
+    """The credential of the identity, which is the right to do so."""
+    kind: str
+    template: str | None = None
+    public_key: str | None = None
+    scopes: tuple[Scope, ...] = ()
+    """Of those that the presented one has; none: the same."""
+    audiences: tuple[str, ...] = ()
+    ttl: int | None = None
+    """None: as is usual, and no longer than the presented one may be renewed."""
+    allow_narrower: bool = False
+
+
 class Terms(NamedTuple):
     """What the configuration says about issuing; the requester cannot choose it. Times are seconds."""
 

@@ -38,6 +38,7 @@ LAYERS = (
         "governance",
         "access",
         "approval",
+        "attaching",
         "consent",
         "issuance",
         "planning",

@@ -72,6 +72,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.ShowTask: _for("responder", "auditor", reads=True),
     ops.Revoke: _for("responder", own=True),
     ops.Retire: _for("responder", own=True),
+    # By the right of the token that it carries, as a renewal.
+    targets.Attach: _for("issuer", anybody=True),
     targets.Settle: _for("responder", "sweeper", "admin"),
     uses.ListUses: _for("responder", "auditor", reads=True),
     ops.Sweep: _for("sweeper", "auditor", reads=True),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid import provision, settling
 from jitid.authority import target_operations as ops
+from jitid.credential import is_outside
+from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
+from jitid.ledger.changing import change
+from jitid.ledger.protocol import Transaction
 from jitid.targets import Targets
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ def made(inside: Inside, issued: Sequence[Issued]) -> list[Issued]:
 def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
     """Perform an operation and return its answer."""
     match operation:
+        case ops.Attach():
+            return _attach(inside, operation)
         case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
             return settling.settle(
                 inside.ledger,
@@ -35,6 +41,41 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
             )
         case _:
             raise TypeError(operation)
+
+
+def _attach(inside: Inside, operation: ops.Attach) -> Issued:
+    from jitid.attaching import attach
+
+    terms, names = inside.terms(), inside.ledger.names
+
+    def make(transaction: Transaction) -> Issued:
+        return attach(transaction, names, operation.request, terms, inside.keyring)
+
+    try:
+        issued = change(inside.ledger, make, accept_clock=operation.accept_clock)
+    except (PolicyDeniedError, InvalidCredentialError) as denial:
+        _deny(inside, denial, accept_clock=operation.accept_clock)
+        raise
+    if not is_outside(issued.kind):
+        return issued
+    (whole,) = made(inside, [issued])
+    return whole
+
+
+def _deny(inside: Inside, denial: JitidError, *, accept_clock: bool) -> None:
+    facts: Mapping[str, Any] = (
+        denial.facts
+        if isinstance(denial, PolicyDeniedError)
+        else {"attachment": True, "reason": denial.message}
+    )
+
+    def record(transaction: Transaction) -> None:
+        if facts.get("policy") is not None:
+            # Whoever asks why must find the rules that said so.
+            transaction.keep_policy(facts["policy"], inside.terms().policy_text)
+        transaction.append("denial", facts)
+
+    change(inside.ledger, record, accept_clock=accept_clock, shared=True)
 
 
 def targets_of(inside: Inside) -> Targets:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import TargetOperation
 
 if TYPE_CHECKING:
+    from jitid.issuance import Issued
+    from jitid.request import AttachRequest
     from jitid.settling import Settled
+
+
+class Attach(TargetOperation["Issued"]):
+    """Make a further credential of the identity whose token is presented; it replaces nothing."""
+
+    request: AttachRequest
+    accept_clock: bool = False
 
 
 class Settle(TargetOperation["Settled"]):

@@ -14,7 +14,7 @@ from jitid.text import safe
 _FACILITY = 10
 _WARNING, _NOTICE, _INFORMATIONAL = 4, 5, 6
 
-_USUAL = frozenset({"init", "issue", "mint", "renew", "key-create"})
+_USUAL = frozenset({"init", "issue", "confirm", "renew", "attach", "settle", "key-create"})
 """Operations of every day; what ends something or changes what is believed is worth a notice."""
 
 # The enterprise number that RFC 5612 keeps for documentation: jitid has none of its own.

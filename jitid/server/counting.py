@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority import operations as ops
+from jitid.authority.target_operations import Attach
 from jitid.errors import PolicyDeniedError, RefusedError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Counting:
         match operation:
             case ops.Issue(dry_run=False, requests=requests):
                 self._metrics.count("issued", len(requests))
-            case ops.Renew():
+            case ops.Renew() | Attach():
                 self._metrics.count("issued")
             case _:
                 pass

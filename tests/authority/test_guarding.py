@@ -23,6 +23,7 @@ ABSTRACT = {
     ops.UseOperation,
     ops.ApprovalOperation,
     ops.TokenOperation,
+    ops.TargetOperation,
     ops.AccessOperation,
 }
 BESIDE_THE_LEDGER = {
@@ -63,8 +64,8 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
     ("role", "may"),
     [
         ("verifier", {"Verify", "Authorize", "Introspect"}),
-        ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks"}),
-        ("issuer", {"Issue", "Renew", "Exchange"}),
+        ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks", "Settle"}),
+        ("issuer", {"Attach", "Issue", "Renew", "Exchange"}),
     ],
 )
 def test_a_role_is_one_duty(role: str, may: set[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import jitid
+from jitid import provision
 from jitid.access import Wanted
 from jitid.authority.access_operations import (
     Authenticate,
@@ -40,12 +41,19 @@ from jitid.authority.operations import (
     RotateKey,
     SignHead,
 )
+from jitid.authority.target_operations import Attach, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.caller import Caller
 from jitid.chains import Chain
 from jitid.credential import State
-from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError, RefusedError
+from jitid.errors import (
+    ApprovalNeededError,
+    InvalidCredentialError,
+    PolicyDeniedError,
+    RefusedError,
+    StorageError,
+)
 from jitid.jws import b64url_decode
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
@@ -55,7 +63,7 @@ from jitid.ledger.writing import SqlTransaction
 from jitid.pasted import search_pasted
 from jitid.policy.decision import Standing
 from jitid.process import Process
-from jitid.request import RenewRequest
+from jitid.request import AttachRequest, RenewRequest
 from jitid.scope import Scope
 from jitid.secret import Secret
 from jitid.settings import zone
@@ -68,6 +76,7 @@ from tests.lifecycle import test_registry as registry
 from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
 from tests.postgres import Postgres
+from tests.programs import Shop
 from tests.real import need
 from tests.tokens.signed import ED25519, jwk
 
@@ -195,6 +204,7 @@ def _eventful(world: World) -> None:
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
+    _use_targets(world)
     _serve(world)
     _keep_delegators(world)
     _keep_agents(world)
@@ -212,6 +222,25 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
+
+
+def _use_targets(world: World) -> None:
+    """Make an event of everything that becomes of credentials at a target."""
+    shop = Shop(world.path.parent / "shop")
+    world.targets = [shop.target()]
+    (held,) = world.authority.perform(
+        Issue(requests=(request(task="T12", kind="exec:shop", template="parts"), request(task="T12")))
+    )[1].credentials
+    world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop", "parts")))
+    shop.fail("down", "mint")
+    with pytest.raises(StorageError):
+        world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop")))
+    with world.ledger.read() as snapshot:
+        (jti,) = [one.jti for one in snapshot.outside.names_at("shop") if not one.live]
+        (outside,) = snapshot.outside.find([jti])
+    provision.remember(world.ledger, outside, "r-1")
+    world.authority.perform(Retire(task="T12"))
+    world.authority.perform(Settle())
 
 
 def _serve(world: World) -> None:
@@ -318,6 +347,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             seen.setdefault(event["op"], set()).update(event.keys() - common)
     # "as issue", "as above"
     told["renew"] |= told["issue"] & seen["renew"]
+    told["attach"] |= told["issue"] & seen["attach"]
     told["access-rotate"] |= told["access-grant"] & seen["access-rotate"]
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told

@@ -1,0 +1,106 @@
+"""Attaching: a further credential of an identity, of another kind or for another use, by the right of one it has."""
+
+from __future__ import annotations
+
+from jitid import audit, introspection
+from jitid.credential import sort_of
+from jitid.identifier import credential_id, parse_id
+from jitid.issuance import Issued, IssuedCredential, record_at_target
+from jitid.issuers.protocol import Order
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Transaction
+from jitid.ledger.records import CredentialRow, Names
+from jitid.minting import mint_of, names_of, new_ids, placed, signing, usable_key
+from jitid.renewal import plan
+from jitid.request import AttachRequest, Terms
+from jitid.secret import Secret
+
+
+def attach(
+    transaction: Transaction, names: Names, request: AttachRequest, terms: Terms, keyring: Keyring
+) -> Issued:
+    """Record a further credential of the identity whose token is presented, and make it unless a target does.
+
+    Policy, task, parent and floors are asked as they are now. It replaces nothing; it holds no more than the presented
+    one does, and lives no longer than the identity may.
+
+    Raises:
+        InvalidCredentialError: the token is not valid now, or its lineage is dead.
+        PolicyDeniedError: it would not be issued now, or would hold more.
+        UsageError: there is no such target or template.
+
+    """
+    found, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
+    held = introspection.lasting(transaction, found)
+    task = transaction.find_task(held.task)
+    assert task is not None
+    planned = plan(transaction, names, held, lineage, task, request, terms)
+    draft, kind = planned.draft, sort_of(request.kind)
+    needed = signing(kind, terms.algorithm_for(draft.audiences))
+    key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
+    mint = mint_of(kind, keyring, key)
+    ((_, jti),) = new_ids(1)
+    raw = [(parse_id(held.id)[1], jti)]
+    (ids,) = names_of(transaction, mint, request.kind, draft.expires_at, raw, terms.publish_url, set())
+    secret, print_, claims_hash = Secret.unmade(), None, None
+    if mint.issuer is not None:
+        ((secret, print_, claims_hash),) = mint.issuer.mint([Order(draft, [ids])])
+    number = transaction.next_keys()[1]
+    transaction.add(
+        [],
+        [
+            CredentialRow(
+                number,
+                jti,
+                held.identity_key,
+                request.kind,
+                " ".join(draft.scopes),
+                transaction.term(" ".join(draft.audiences)),
+                draft.details,
+                draft.issued_at,
+                draft.expires_at,
+                print_,
+                claims_hash,
+                key and key.key,
+                transaction.next_seq(),
+                task.key,
+                transaction.term(draft.delegator),
+                planned.recurring,
+                None if planned.chosen is None else planned.chosen.told,
+            )
+        ],
+    )
+    if ids.listed is not None:
+        transaction.statuses.add(placed([ids], number))
+    if mint.issuer is None:
+        assert planned.chosen is not None
+        record_at_target(transaction, number, credential_id(jti), planned.chosen)
+    transaction.keep_policy(planned.decision.policy, terms.policy_text)
+    transaction.append(
+        "attach",
+        {
+            **planned.facts,
+            "jti": ids.jti,
+            "by_right_of": found.jti,
+            "issued": audit.issued_digest([(jti, print_)]),
+        },
+    )
+    return Issued(
+        (IssuedCredential(ids.id, ids.jti, secret),),
+        draft.task,
+        draft.agent,
+        draft.delegator,
+        draft.delegator_proof,
+        held.delegator_state,
+        held.parent,
+        draft.depth,
+        request.kind,
+        draft.sensitivity,
+        draft.scopes,
+        draft.audiences,
+        draft.issued_at,
+        draft.expires_at,
+        planned.decision,
+        planned.notes,
+        planned.maximum,
+    )
