@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys ledger doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys ledger helper doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -43,6 +43,9 @@ __jitid_table() {
         ;;
     'ledger')
         verbs='copy'
+        ;;
+    'helper')
+        verbs='git kube docker'
         ;;
     'schedule')
         verbs='systemd cron'
@@ -277,6 +280,17 @@ __jitid_table() {
         ;;
     'ledger copy')
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
+        ;;
+    'helper git')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        arguments=':get,store,erase'
+        ;;
+    'helper kube')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        ;;
+    'helper docker')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        arguments=':get,store,erase,list'
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"

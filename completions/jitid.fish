@@ -26,7 +26,7 @@ function __jitid_read
     set -g __jitid_given
     set -g __jitid_command
     set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --every --shell
-    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'schedule' 'config' 'completion'
+    set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -163,6 +163,7 @@ complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, re
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
+complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
 complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
@@ -234,6 +235,11 @@ complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that 
 
 # jitid ledger
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
+
+# jitid helper
+complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper that keeps nothing'
+complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a certificate, as its exec plug-in'
+complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing'
 
 # jitid schedule
 complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
@@ -751,6 +757,38 @@ complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_comp
 complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
 complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
 complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only, one value a line'
+
+# jitid helper git
+complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper git" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper git" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper git" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper git"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper git"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper git" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper git" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "helper git"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation'
+
+# jitid helper kube
+complete -c jitid -n '__jitid_at "helper kube" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper kube" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper kube" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper kube" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper kube"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+
+# jitid helper docker
+complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind aws-sts\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'Who it is meant for; repeatable'
+complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'

@@ -27,6 +27,12 @@ def main() -> None:
     os._exit(status)
 
 
+def docker() -> None:
+    """Answer docker, which calls `docker-credential-jitid OPERATION`: no options could be named there."""
+    sys.argv[1:1] = ["helper", "docker"]
+    main()
+
+
 def _say_version() -> bool:
     from jitid import __version__
     from jitid.formats import output

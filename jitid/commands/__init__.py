@@ -101,6 +101,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",
     ),
+    "helper git": ("helper.git:git", "Give git a token for a server, as its credential helper."),
+    "helper kube": ("helper.kube:kube", "Give kubectl a token or a certificate, as its exec plug-in."),
+    "helper docker": (
+        "helper.docker:docker",
+        "Give docker, podman or skopeo a token for a registry, as their credential helper.",
+    ),
     "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
     "schedule systemd": (
         "schedule:systemd",
@@ -134,6 +140,7 @@ GROUPS: dict[str, str] = {
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys.",
     "ledger": "Copy the ledger to another place.",
+    "helper": "Give programs credentials in the way that each asks for them.",
     "schedule": "Let systemd or cron run `jitid sweep`.",
     "config": "Read and change the settings.",
     "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",

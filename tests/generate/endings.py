@@ -42,6 +42,14 @@ _POLICY: Mapping[int, str] = {
 }
 _SETTINGS: Mapping[int, str] = {0: "Done.", 2: "The line or the configuration cannot be used.", **_SHOWN}
 
+_HELPS: Mapping[int, str] = {
+    2: "The line, what the program says or the configuration cannot be meant; nothing was made.",
+    4: "The policy, the parent's grant or the end of the task refuses it, or it lacks an approval.",
+    **_CHANGED,
+    8: "The token that it descends from is not valid.",
+    74: "It could not be written; what was just made is revoked.",
+}
+
 ENDS: Mapping[str, Mapping[int, str]] = {
     "issue": {
         0: "The token was handed out.",
@@ -371,6 +379,9 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
+    "helper git": {0: "git has it, or wanted nothing that this helper does.", **_HELPS},
+    "helper kube": {0: "kubectl has it.", **_HELPS},
+    "helper docker": {0: "The program has it, or wanted nothing to be made.", **_HELPS},
     "schedule systemd": {
         0: "Done.",
         2: "The line, an option of the sweep or the configuration cannot be used.",

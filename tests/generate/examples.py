@@ -662,6 +662,36 @@ sudo systemctl start jitid-sweep.timer""",
             tried=False,
         ),
     ),
+    "helper git": (
+        Example(
+            "For one server, whatever clones from it within `jitid run`:",
+            "git config credential.https://git.example.helper '!jitid helper git'",
+            tried=False,
+        ),
+        Example(
+            "What git is told, seen by hand:",
+            """printf 'protocol=https\nhost=git.example\n\n' |
+    jitid helper git get --task INC-4821 --delegator alice""",
+        ),
+    ),
+    "helper kube": (
+        Example(
+            "What kubectl is told, seen by hand:",
+            "jitid helper kube --task INC-4821 --delegator alice --audience https://kube.example",
+        ),
+    ),
+    "helper docker": (
+        Example(
+            "For one registry, whatever pulls from it within `jitid run`:",
+            """echo '{"credHelpers": {"registry.example": "jitid"}}' >~/.docker/config.json""",
+            tried=False,
+        ),
+        Example(
+            "What docker is told, seen by hand:",
+            """echo registry.example |
+    jitid helper docker get --task INC-4821 --delegator alice""",
+        ),
+    ),
     "schedule cron": (
         Example(
             "Every hour, added to the lines that are there:",
@@ -772,6 +802,9 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
     "ledger copy": ("audit verify", "doctor", "config set"),
+    "helper git": ("run", "issue", "helper kube", "helper docker"),
+    "helper kube": ("run", "issue", "helper git", "helper docker"),
+    "helper docker": ("run", "issue", "helper git", "helper kube"),
     "schedule systemd": ("sweep", "schedule cron"),
     "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),

@@ -39,6 +39,7 @@ from jitid.commands import (
     verdicts,
 )
 from jitid.commands import list as listing
+from jitid.commands.helper import docker, git
 from jitid.credential import Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
@@ -195,6 +196,8 @@ VERBS: dict[tuple[str, str], Value] = {
     ("schedule systemd", "--name"): NOTHING,
     ("serve", "--log-format"): _words(*LOG_FORMATS),
     ("serve", "--public-url"): NOTHING,
+    ("helper git", "OPERATION"): _words(*git.OPERATIONS),
+    ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
     ("task list", "--after"): TASKS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
@@ -266,6 +269,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "ledger copy": ledger.COPIED,
     "schedule systemd": (),
     "schedule cron": (),
+    "helper git": (),
+    "helper kube": (),
+    "helper docker": (),
     "config show": ("key", "value", "origin"),
     "config get": ("key", "value", "origin"),
     "config set": (),

@@ -136,3 +136,14 @@ PrintUnit = Annotated[
         text="Print a hardened systemd service that runs this line, and serve nothing.",
     ),
 ]
+
+# helper
+GitOperation = Annotated[
+    str, typer.Argument(metavar="OPERATION", help="What git calls: get, store or erase.", show_default=False)
+]
+DockerOperation = Annotated[
+    str,
+    typer.Argument(
+        metavar="OPERATION", help="What docker calls: get, store, erase or list.", show_default=False
+    ),
+]

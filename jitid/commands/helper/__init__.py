@@ -1,0 +1,1 @@
+"""Programs that ask for credentials in a way of their own, one a file."""

@@ -1,0 +1,86 @@
+"""`jitid helper kube`: an exec plug-in of kubectl and of client-go (client.authentication.k8s.io/v1)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.commands.globals import Globals
+from jitid.commands.helper import asked
+from jitid.commands.obtaining import hand_over, obtain
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.json import dumps
+from jitid.lifetime import format_time
+
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.issuance import Issued
+
+_VERSION = "client.authentication.k8s.io/v1"
+_INFO = "KUBERNETES_EXEC_INFO"
+
+
+def kube(
+    given: Globals,
+    task: options.Task = None,
+    delegator: options.Delegator = None,
+    agent: options.Agent = None,
+    kind: options.Kind = None,
+    scope: options.Scopes = None,
+    audience: options.Audiences = None,
+    ttl: options.Ttl = None,
+    parent_file: options.ParentFile = None,
+) -> None:
+    """Give kubectl a token or a certificate, as its exec plug-in.
+
+    A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
+    [helper, kube], interactiveMode: Never, provideClusterInfo: true}}. The token is a `jwt` whose audience is the
+    server that kubectl names, or whatever --audience says; a server must be told to believe the issuer. With --kind
+    x509-svid the client shows a certificate instead.
+    """
+    given.expect_own_form()
+    wanted = kind or "jwt"
+    issued = obtain(
+        given,
+        wanted,
+        audience=audience or _server(os.environ.get(_INFO)),
+        scope=scope or (),
+        ttl=ttl,
+        task=task,
+        delegator=delegator,
+        agent=agent,
+        parent_file=parent_file,
+    )
+    hand_over(given, issued, lambda: output.write(dumps(_credential(issued)) + "\n"))
+
+
+def _credential(issued: Issued) -> dict[str, Any]:
+    secret = issued.credentials[0].secret
+    status: dict[str, Any] = {"expirationTimestamp": format_time(issued.expires_at)}
+    if issued.kind == "x509-svid":
+        status["clientCertificateData"] = secret.reveal("certificate")
+        status["clientKeyData"] = secret.reveal("key")
+    else:
+        status["token"] = asked.bearer(issued.kind, secret, "kubectl")
+    return {"apiVersion": _VERSION, "kind": "ExecCredential", "status": status}
+
+
+def _server(info: str | None) -> tuple[str, ...]:
+    """Return the server that kubectl says it is about to ask, if it does. Raises UsageError."""
+    if not info:
+        return ()
+    try:
+        stated = strictjson.loads(info, _INFO)
+    except strictjson.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+    if not isinstance(stated, dict) or stated.get("apiVersion") != _VERSION:
+        raise UsageError(
+            f"kubectl asks in another version than {_VERSION}",
+            f"write apiVersion: {_VERSION} in the kubeconfig",
+        )
+    spec = stated.get("spec")
+    cluster = spec.get("cluster") if isinstance(spec, dict) else None
+    server = cluster.get("server") if isinstance(cluster, dict) else None
+    return (asked.origin(server),) if isinstance(server, str) else ()
