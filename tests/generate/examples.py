@@ -682,11 +682,6 @@ sudo systemctl start jitid-sweep.timer""",
     ),
     "helper docker": (
         Example(
-            "For one registry, whatever pulls from it within `jitid run`:",
-            """echo '{"credHelpers": {"registry.example": "jitid"}}' >~/.docker/config.json""",
-            tried=False,
-        ),
-        Example(
             "What docker is told, seen by hand:",
             """echo registry.example |
     jitid helper docker get --task INC-4821 --delegator alice""",
