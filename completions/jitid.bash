@@ -282,14 +282,14 @@ __jitid_table() {
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
     'helper git')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase'
         ;;
     'helper kube')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,aws-sts,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
         ;;
     'doctor')
