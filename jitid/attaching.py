@@ -37,7 +37,7 @@ def attach(
     planned = plan(transaction, names, held, lineage, task, request, terms)
     draft, kind = planned.draft, sort_of(request.kind)
     needed = signing(kind, terms.algorithm_for(draft.audiences))
-    key = needed and usable_key(transaction, keyring, needed.algorithm, needed.use)
+    key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
     mint = mint_of(kind, keyring, key)
     ((_, jti),) = new_ids(1)
     raw = [(parse_id(held.id)[1], jti)]
