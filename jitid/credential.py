@@ -17,6 +17,7 @@ class Kind(StrEnum):
     OPAQUE = "opaque"
     JWT_SVID = "jwt-svid"
     X509_SVID = "x509-svid"
+    SSH_CERT = "ssh-cert"
     AWS_STS = "aws-sts"
     POSTGRES_ROLE = "postgres-role"
     OPENBAO_LEASE = "openbao-lease"

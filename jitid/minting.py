@@ -92,6 +92,11 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             return Mint(
                 X509SvidIssuer(keyring.load(key.kid, key.algorithm, key.public), key.certificates), key
             )
+        case Kind.SSH_CERT:
+            from jitid.issuers.sshcert import SshCertIssuer
+
+            assert key is not None
+            return Mint(SshCertIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
         case Kind.AWS_STS | Kind.POSTGRES_ROLE | Kind.OPENBAO_LEASE | Kind.EXEC:
             return Mint(None, None)
         case _:
@@ -118,6 +123,8 @@ def signing(kind: Kind, algorithm: str) -> Signing | None:
             return Signing("jws", "ES256")
         case Kind.X509_SVID:
             return Signing("x509", "ES256")
+        case Kind.SSH_CERT:
+            return Signing("ssh", "EdDSA")
         case _:
             return None
 

@@ -425,6 +425,12 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys jwks": ({
         "--out": ("out", "text", ""),
     }, ()),
+    "keys ssh": ({
+        "--out": ("out", "text", ""),
+    }, ()),
+    "keys krl": ({
+        "--out": ("out", "text", ""),
+    }, ()),
     "ledger copy": ({
         "--to": ("to", "text", ""),
         "--issuer": ("issuer", "text", ""),

@@ -52,6 +52,8 @@ LAYERS = (
         "storedpolicy",
         "revocation",
         "rotation",
+        "sshtrust",
+        "sshrecognition",
         "introspection",
         "recognition",
         "authorization",

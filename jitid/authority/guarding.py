@@ -59,6 +59,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # It looks who asks: holding a token that somebody presented gives no right to end it.
     tokens.RevokeToken: _for("responder", anybody=True),
     ops.PublishKeys: _for(anybody=True, reads=True),
+    ops.PublishSshAuthorities: _for(anybody=True, reads=True),
+    ops.PublishSshRevocations: _for(anybody=True, reads=True),
     ops.Inspect: _for("responder", "auditor", own=True, reads=True),
     ops.Trace: _for("responder", "auditor", reads=True),
     ops.AddLeaks: _for("responder"),

@@ -247,7 +247,9 @@ class LocalAuthority:
         | ops.VerifyLog
         | ops.FollowLog
         | ops.ListKeys
-        | ops.PublishKeys,
+        | ops.PublishKeys
+        | ops.PublishSshAuthorities
+        | ops.PublishSshRevocations,
     ) -> object:
         from jitid.authority import looking
 
@@ -280,6 +282,14 @@ class LocalAuthority:
                     from jitid import rotation
 
                     return rotation.published(snapshot)
+                case ops.PublishSshAuthorities():
+                    from jitid import sshtrust
+
+                    return sshtrust.authorities(snapshot, names)
+                case ops.PublishSshRevocations():
+                    from jitid import sshtrust
+
+                    return sshtrust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
 

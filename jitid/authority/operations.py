@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
+    from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.limits import Limits
@@ -353,6 +354,14 @@ class PublishKeys(Operation["dict[str, Any]"]):
     """Return the JWKS (RFC 7517) that verifiers need."""
 
 
+class PublishSshAuthorities(Operation["list[SshAuthority]"]):
+    """Return the keys whose certificates SSH hosts are to take."""
+
+
+class PublishSshRevocations(Operation["SshRevocations"]):
+    """Return the key revocation list that SSH hosts are to read."""
+
+
 class Examine(Operation["list[Check]"]):
     """Examine the ledger and its keys, changing nothing."""
 
@@ -441,6 +450,8 @@ AnyOperation = (
     | RotateKey
     | RevokeKey
     | PublishKeys
+    | PublishSshAuthorities
+    | PublishSshRevocations
     | Examine
     | Sweep
     | ForeseeFix

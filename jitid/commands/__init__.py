@@ -97,6 +97,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys rotate": ("keys:rotate", "Sign with a new key from now on."),
     "keys revoke": ("keys:revoke", "End a leaked signing key with all that it signed."),
     "keys jwks": ("keys:jwks", "Print the public keys that verifiers need (RFC 7517)."),
+    "keys ssh": (
+        "sshkeys:ssh",
+        "Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).",
+    ),
+    "keys krl": (
+        "sshkeys:krl",
+        "Write the list of SSH certificates that ended before their expiry (RevokedKeys).",
+    ),
     "ledger copy": (
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",

@@ -40,6 +40,14 @@ def write(text: str) -> None:
         raise _failed(error) from error
 
 
+def write_bytes(data: bytes) -> None:
+    """Write what is no text to standard output. Raises OutputError as `write` does."""
+    try:
+        _write_bytes(DATA, data)
+    except OSError as error:
+        raise _failed(error) from error
+
+
 def write_pieces(pieces: Iterable[str]) -> None:
     """Write many pieces of text as they come, a good number in one call. Raises OutputError."""
     gathered: list[str] = []
@@ -130,7 +138,11 @@ def _failed(error: OSError) -> Exception:
 
 def _write_all(descriptor: int, text: str) -> None:
     # Lone surrogates (undecodable bytes of a file name) must not turn a report into a crash.
-    left = memoryview(text.encode("utf-8", "backslashreplace"))
+    _write_bytes(descriptor, text.encode("utf-8", "backslashreplace"))
+
+
+def _write_bytes(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
     while left:
         try:
             left = left[os.write(descriptor, left) :]

@@ -60,7 +60,7 @@ def open_issuer(
             from jitid.issuers.exec import ExecIssuer
 
             return ExecIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID:
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.SSH_CERT:
             raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
         case _:
             assert_never(kind)
@@ -90,6 +90,10 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             from jitid.issuers import x509svid
 
             return x509svid.OPTIONS, x509svid.TEMPLATE_OPTIONS
+        case Kind.SSH_CERT:
+            from jitid.issuers import sshcert
+
+            return sshcert.OPTIONS, sshcert.TEMPLATE_OPTIONS
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
             return {}, {}
         case _:

@@ -28,6 +28,7 @@ from tests.bench import (
     roles,
     running,
     size,
+    sshcerts,
     startup,
     sweep,
     trace,
@@ -57,6 +58,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "postgres": postgres.rows,
     "moving": moving.rows,
     "roles": roles.rows,
+    "ssh-cert": sshcerts.rows,
 }
 
 

@@ -371,6 +371,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The key is revoked, and the output could not be written.",
     },
     "keys jwks": _LOOKS,
+    "keys ssh": {**_LOOKS, 3: "This ledger has no key for SSH certificates yet."},
+    "keys krl": _LOOKS,
     "ledger copy": {
         0: "It is copied, and the copy is a ledger.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",

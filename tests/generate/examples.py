@@ -647,6 +647,28 @@ jitid keys revoke "$KID" --reason 'found in a repository'""",
         ),
     ),
     "keys jwks": (Example("To a file that a web server hands out:", "jitid keys jwks --out jwks.json"),),
+    "keys ssh": (
+        Example(
+            "A key before anything is issued, and the file for TrustedUserCAKeys of hosts:",
+            """jitid keys rotate --use ssh
+jitid keys ssh --out jitid-authorities.pub""",
+        ),
+    ),
+    "keys krl": (
+        Example(
+            "Every minute to a host, which reads it at each login:",
+            """jitid keys krl --out revoked.krl
+scp revoked.krl root@host.example:/etc/ssh/revoked.krl.new
+ssh root@host.example mv /etc/ssh/revoked.krl.new /etc/ssh/revoked.krl""",
+            tried=False,
+        ),
+        Example(
+            "Whether a certificate is on it:",
+            """jitid keys krl --out revoked.krl
+ssh-keygen -Q -f revoked.krl deploy-cert.pub""",
+            tried=False,
+        ),
+    ),
     "schedule systemd": (
         Example(
             "Every ten minutes, ending orphans and what leaked:",
@@ -796,6 +818,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys jwks": ("keys list", "keys rotate", "verify"),
+    "keys ssh": ("keys krl", "keys rotate", "issue"),
+    "keys krl": ("keys ssh", "keys revoke", "revoke"),
     "ledger copy": ("audit verify", "doctor", "config set"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),

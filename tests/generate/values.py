@@ -266,6 +266,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "keys rotate": keys.ROTATED,
     "keys revoke": keys.REVOKED,
     "keys jwks": (),
+    "keys ssh": (),
+    "keys krl": (),
     "ledger copy": ledger.COPIED,
     "schedule systemd": (),
     "schedule cron": (),

@@ -1,0 +1,88 @@
+"""Whether a text is an SSH certificate of this ledger. It is public: it tells whose it is, and authorises nothing."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from jitid import sshwire
+from jitid.credential import Credential, Kind
+from jitid.errors import InvalidCredentialError, UsageError
+from jitid.identifier import parse_id
+from jitid.issuers.sshcert import TOLERANCE, serial_of
+from jitid.ledger.protocol import Snapshot
+from jitid.sshwire import Certificate
+
+_UNKNOWN = "the ledger does not know this certificate"
+
+
+def recognise(snapshot: Snapshot, text: str) -> Credential:
+    """Return the credential that the line of a certificate is, dead or alive, if this ledger issued exactly this one.
+
+    Raises:
+        InvalidCredentialError: it is malformed, forged or unknown; the reason never echoes it.
+
+    """
+    try:
+        parsed = sshwire.parse_certificate(text)
+    except ValueError:
+        raise InvalidCredentialError(
+            "the text is not the line of an SSH certificate as an authority of a ledger signs it"
+        ) from None
+    key = next(
+        (
+            key
+            for key in snapshot.signing_keys()
+            if key.use == "ssh" and sshwire.public_blob(key.public) == parsed.authority
+        ),
+        None,
+    )
+    if key is None:
+        raise InvalidCredentialError("the certificate is signed by a key that the ledger does not know")
+    _verify(parsed, key.public)
+    credential = snapshot.find_credential("jti", _raw(parsed.key_id))
+    if credential is None:
+        raise InvalidCredentialError(_UNKNOWN)
+    # A stolen key can sign another certificate under a known id.
+    if (
+        credential.claims_hash != sha256(parsed.signed).digest()
+        or credential.fingerprint != sha256(parsed.blob).digest()
+        or credential.signed_by != key.kid
+    ):
+        raise InvalidCredentialError("the certificate is not the one that the ledger remembers under its id")
+    if not _as_signed(credential, parsed):
+        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
+    if key.revoked_at is not None and credential.ended_at is None:
+        raise InvalidCredentialError("the key that signed the certificate was revoked")
+    return credential
+
+
+def _verify(parsed: Certificate, public: bytes) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(parsed.signature, parsed.signed)
+    except InvalidSignature:
+        raise InvalidCredentialError("the certificate's signature is wrong") from None
+
+
+def _raw(key_id: str) -> bytes:
+    try:
+        sort, raw = parse_id(key_id)
+    except UsageError:
+        raise InvalidCredentialError(_UNKNOWN) from None
+    if sort != "jti":
+        raise InvalidCredentialError(_UNKNOWN)
+    return raw
+
+
+def _as_signed(credential: Credential, parsed: Certificate) -> bool:
+    """Tell whether the ledger's row still says what the certificate does."""
+    return (
+        credential.kind == Kind.SSH_CERT
+        and parsed.sort == sshwire.USER_CERTIFICATE
+        and parsed.key_id == credential.jti
+        and parsed.serial == serial_of(credential.jti)
+        and parsed.valid_before == credential.expires_at
+        and parsed.valid_after == max(credential.issued_at - TOLERANCE, 0)
+    )

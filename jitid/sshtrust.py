@@ -1,0 +1,81 @@
+"""What SSH hosts have to know of a ledger: whose signatures count, and which certificates count no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jitid import krl, sshwire
+from jitid.identifier import credential_id
+from jitid.krl import RevokedCertificate
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names, SigningKey
+
+SLACK = 3600
+"""Seconds that a certificate stays on the list after its expiry: a host's clock may be that late."""
+
+# What is over before its time, and is not known to every host by its own expiry.
+_ENDED = """
+    SELECT c.jti, c.signed_by FROM credential c
+     WHERE c.kind = 'ssh-cert' AND c.expires_at > :since
+       AND ((c.ended_at IS NOT NULL AND c.ended_as <> 'expired')
+            OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))
+     ORDER BY c.id"""
+
+
+class SshAuthority(NamedTuple):
+    """A key whose certificates hosts take."""
+
+    kid: str
+    line: str
+    """As a line of the file that TrustedUserCAKeys names."""
+    signs: bool
+    """False for one that signs nothing more, while something that it signed may be alive."""
+
+
+class SshRevocations(NamedTuple):
+    """What hosts are to refuse."""
+
+    krl: bytes
+    """As the file that RevokedKeys names."""
+    certificates: int
+    keys: int
+    """How many keys of authorities are revoked, each with all that it signed."""
+
+
+def authorities(snapshot: Snapshot, names: Names) -> list[SshAuthority]:
+    """Return the keys that hosts need: every one that something live may be signed by, none that was revoked."""
+    return [
+        SshAuthority(
+            key.kid,
+            sshwire.line(sshwire.ED25519, sshwire.public_blob(key.public), f"{names.issuer} {key.kid}"),
+            key.retired_at is None,
+        )
+        for key in _keys(snapshot)
+        if key.revoked_at is None
+        and (key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now)
+    ]
+
+
+def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
+    """Return the list of certificates that ended before their expiry, and of authorities whose key was revoked."""
+    keys = {key.key: key for key in _keys(snapshot)}
+    revoked = [sshwire.public_blob(key.public) for key in keys.values() if key.revoked_at is not None]
+    by_authority: dict[bytes, list[RevokedCertificate]] = {
+        sshwire.public_blob(key.public): [] for key in keys.values()
+    }
+    count = 0
+    for jti, signed_by in snapshot.ask(_ENDED, {"since": snapshot.now - SLACK}):
+        key = keys.get(signed_by)
+        if key is None:
+            continue
+        raw = bytes(jti)
+        by_authority[sshwire.public_blob(key.public)].append(
+            RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
+        )
+        count += 1
+    return SshRevocations(krl.spell(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked))
+
+
+def _keys(snapshot: Snapshot) -> Sequence[SigningKey]:
+    return [key for key in snapshot.signing_keys() if key.use == "ssh"]

@@ -1,0 +1,218 @@
+"""SSH certificates from their issue to their end, and what hosts are told of both."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid import sshrecognition, sshwire
+from jitid.authority.operations import (
+    Issue,
+    ListKeys,
+    PublishKeys,
+    PublishSshAuthorities,
+    PublishSshRevocations,
+    Renew,
+    RevokeKey,
+    RotateKey,
+)
+from jitid.credential import Credential
+from jitid.errors import InvalidCredentialError
+from jitid.issuance import IssuedCredential
+from jitid.issuers.protocol import Ids, Order
+from jitid.issuers.sshcert import SshCertIssuer
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from jitid.sshtrust import SLACK, SshRevocations
+from tests.builders import NOW, World, edit, request
+from tests.issuers.test_sshcert import draft, new_ids, signer
+from tests.real import need
+
+
+def issue(world: World, **fields: Any) -> list[IssuedCredential]:
+    (issued,) = world.authority.perform(Issue(requests=(request(kind="ssh-cert", **fields),)))
+    return list(issued.credentials)
+
+
+def one(world: World, **fields: Any) -> IssuedCredential:
+    (made,) = issue(world, **fields)
+    return made
+
+
+def line(made: IssuedCredential) -> str:
+    return made.secret.reveal("certificate")
+
+
+def recognise(world: World, text: str) -> Credential:
+    with world.ledger.read() as snapshot:
+        return sshrecognition.recognise(snapshot, text)
+
+
+def krl(world: World) -> SshRevocations:
+    return world.authority.perform(PublishSshRevocations())
+
+
+def refused(world: World, folder: Path, *made: IssuedCredential) -> list[bool]:
+    """Return for each certificate whether the list that hosts get has it, as ssh-keygen reads it."""
+    (folder / "krl").write_bytes(krl(world).krl)
+    for each in made:
+        (folder / f"{each.jti}.pub").write_text(line(each))
+    names = [f"{each.jti}.pub" for each in made]
+    shown = subprocess.run(
+        [need("ssh-keygen"), "-Q", "-f", "krl", *names], cwd=folder, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert len(shown) == len(made)
+    return [each.endswith("REVOKED") for each in shown]
+
+
+def authorities(world: World) -> list[str]:
+    return [each.line for each in world.authority.perform(PublishSshAuthorities())]
+
+
+def test_the_first_certificate_makes_a_key_that_signs_nothing_else(world: World) -> None:
+    world.issue()
+    assert authorities(world) == []
+    made = one(world)
+    (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.use == "ssh"]
+    parsed = sshwire.parse_certificate(line(made))
+    assert parsed.authority == sshwire.public_blob(key.public)
+    assert authorities(world) == [
+        sshwire.line("ssh-ed25519", parsed.authority, f"{world.ledger.names.issuer} {key.kid}")
+    ]
+    assert key.kid not in [each["kid"] for each in world.authority.perform(PublishKeys())["keys"]]
+    assert recognise(world, line(made)).jti == made.jti
+    world.check()
+
+
+def test_the_ledger_keeps_of_it_what_it_keeps_of_a_token(world: World) -> None:
+    made = one(world, ttl=600)
+    found = recognise(world, line(made))
+    assert (found.kind, found.expires_at) == ("ssh-cert", NOW + 600)
+    assert found.claims_hash is not None
+    assert sshwire.parse_certificate(line(made)).valid_before == found.expires_at
+
+
+def test_copies_are_many_certificates(world: World) -> None:
+    made = issue(world, copies=20)
+    assert len({recognise(world, line(each)).id for each in made}) == 20
+
+
+def test_a_rotated_key_is_trusted_as_long_as_something_that_it_signed_lives(world: World) -> None:
+    made = one(world, ttl=60)
+    (old,) = authorities(world)
+    world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
+    assert authorities(world)[0] == old
+    assert len(authorities(world)) == 2
+    assert recognise(world, line(made)).jti == made.jti
+    world.clock.now += 60
+    (new,) = authorities(world)
+    assert new != old
+
+
+@pytest.mark.parametrize("end", ["revoke", "retire"])
+def test_what_ended_before_its_time_is_on_the_list_until_every_clock_says_so(
+    world: World, tmp_path: Path, end: str
+) -> None:
+    made, sibling = one(world, task="T1", ttl=600), one(world, task="T2", ttl=600)
+    assert refused(world, tmp_path, made, sibling) == [False, False]
+    if end == "revoke":
+        world.revoke(made.jti)
+    else:
+        world.retire("T1")
+    assert refused(world, tmp_path, made, sibling) == [True, False]
+    assert krl(world).certificates == 1
+    world.clock.now = NOW + 600 + SLACK - 1
+    assert refused(world, tmp_path, made, sibling) == [True, False]
+    world.clock.now += 1
+    assert krl(world).certificates == 0
+    world.check()
+
+
+def test_what_descends_from_a_revoked_identity_is_on_the_list(world: World, tmp_path: Path) -> None:
+    root = world.issue()
+    made = one(world, parent=root.token, agent="sub")
+    world.revoke(root.id)
+    assert refused(world, tmp_path, made) == [True]
+
+
+def test_a_revoked_key_is_on_the_list_for_ever_and_no_longer_trusted(world: World, tmp_path: Path) -> None:
+    made = one(world, ttl=60)
+    (old,) = authorities(world)
+    kid = old.split()[-1]
+    world.authority.perform(RevokeKey(kid=kid, most=None))
+    assert old not in authorities(world)
+    assert (krl(world).certificates, krl(world).keys) == (1, 1)
+    world.clock.now += 60 + SLACK
+    assert krl(world).certificates == 0
+    assert refused(world, tmp_path, made) == [True]
+    world.check()
+
+
+def test_an_empty_list_is_one(world: World, tmp_path: Path) -> None:
+    assert (krl(world).certificates, krl(world).keys) == (0, 0)
+    assert refused(world, tmp_path, one(world)) == [False]
+
+
+def tampered(world: World) -> dict[str, str]:
+    """Return texts that are almost the certificate of a ledger."""
+    text = line(one(world))
+    kind, blob, comment = text.split()
+    turned = blob[:-8] + ("AAAAAAAA" if blob[-8:] != "AAAAAAAA" else "BBBBBBBB")
+    (foreign,) = SshCertIssuer(signer()).mint([Order(draft(), [new_ids()])])
+    return {
+        "signature": f"{kind} {turned} {comment}",
+        "cut": f"{kind} {blob[:-16]} {comment}",
+        "foreign": foreign.secret.reveal("certificate"),
+        "type": text.replace("ssh-ed25519", "ssh-rsa", 1),
+        "twice": f"{text}\n{text}",
+        "nothing": kind,
+        "long": text + "x" * 20_000,
+    }
+
+
+@pytest.mark.parametrize("name", ["signature", "cut", "foreign", "type", "twice", "nothing", "long"])
+def test_no_other_text_is_recognised(world: World, name: str) -> None:
+    text = tampered(world)[name]
+    with pytest.raises(InvalidCredentialError) as refusal:
+        recognise(world, text)
+    assert text not in str(refusal.value)
+
+
+def test_another_certificate_under_a_known_id_is_not_the_one_remembered(world: World) -> None:
+    """Whoever has stolen the key can sign what they like, and the ledger tells it apart."""
+    made = one(world)
+    (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.use == "ssh"]
+    stolen = world.authority._keyring.load(key.kid, key.algorithm, key.public)
+    (other,) = SshCertIssuer(stolen).mint([Order(draft(), [Ids(made.id, made.jti)])])
+    with pytest.raises(InvalidCredentialError, match="not the one that the ledger remembers"):
+        recognise(world, other.secret.reveal("certificate"))
+
+
+@pytest.mark.parametrize(
+    "change", ["expires_at = expires_at + 1", "issued_at = issued_at - 1", "kind = 'opaque'"]
+)
+def test_a_row_that_says_something_else_is_noticed(world: World, change: str) -> None:
+    made = one(world)
+    edit(world.path, f"UPDATE credential SET {change}")
+    with pytest.raises(InvalidCredentialError, match="the ledger was changed"):
+        recognise(world, line(made))
+
+
+def test_a_certificate_is_no_token(world: World) -> None:
+    """It is public: whoever has it may neither delegate by it, nor renew it, nor hand it back."""
+    text = line(one(world))
+    with pytest.raises(InvalidCredentialError):
+        world.issue(parent=text)
+    with pytest.raises(InvalidCredentialError):
+        world.authority.perform(Renew(request=RenewRequest(Secret.single(text))))
+
+
+def test_a_callers_key_is_certified_and_none_is_made(world: World) -> None:
+    public = sshwire.line("ssh-ed25519", sshwire.public_blob(signer(b"\7" * 32).public), "mine")
+    made = one(world, public_key=public)
+    assert isinstance(made.secret, Secret)
+    assert made.secret.names == ("certificate",)
+    assert sshwire.parse_certificate(line(made)).key.blob == sshwire.parse_public(public).blob
