@@ -18,7 +18,7 @@ from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
 from jitid.text import quote
-from jitid.tokenform import CERTIFICATE, is_opaque
+from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
 
 UNKNOWN = "the ledger does not know this credential"
 """Why a token is refused that is well made and none of this ledger's."""
@@ -47,6 +47,8 @@ def recognise(snapshot: Snapshot, names: Names, text: str, *, shown: bool = Fals
         return _recognise_opaque(snapshot, text)
     if text.startswith(CERTIFICATE):
         return _recognise_certificate(snapshot, text, shown=shown)
+    if is_ssh_certificate(text):
+        return _recognise_ssh_certificate(snapshot, text, shown=shown)
     return _recognise_signed(snapshot, names, jws.parse(text, types=jws.TOKENS))
 
 
@@ -70,6 +72,8 @@ def verify(
         credential = _recognise_opaque(snapshot, text)
     elif text.startswith(CERTIFICATE):
         credential = _recognise_certificate(snapshot, text, shown=shown)
+    elif is_ssh_certificate(text):
+        credential = _recognise_ssh_certificate(snapshot, text, shown=shown)
     else:
         parsed = jws.parse(text, types=jws.TOKENS)
         meant_for = parsed.claims.get("aud")
@@ -211,12 +215,24 @@ def _recognise_opaque(snapshot: Snapshot, text: str) -> Credential:
     return credential
 
 
-def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+def _must_be_shown(*, shown: bool) -> None:
     if not shown:
         raise InvalidCredentialError(
             SHOWN,
             "take a credential of a kind that is a secret, such as jwt",
         )
+
+
+def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+    _must_be_shown(shown=shown)
+    # Costs start-up, and few are shown.
+    from jitid import sshrecognition
+
+    return sshrecognition.recognise(snapshot, text)
+
+
+def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
+    _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
     from jitid.certificates import TOLERANCE, is_signed_by, parse
 

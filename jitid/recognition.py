@@ -12,7 +12,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey
 from jitid.secret import fingerprint
 from jitid.task import Task
-from jitid.tokenform import CERTIFICATE, is_opaque
+from jitid.tokenform import CERTIFICATE, is_opaque, is_ssh_certificate
 
 
 class Presented(NamedTuple):
@@ -53,7 +53,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> Present
         if not is_opaque(text):
             return Presented(refusal=introspection.MISTYPED)
         return Presented(print=fingerprint(text))
-    if text.startswith(CERTIFICATE):
+    if text.startswith(CERTIFICATE) or is_ssh_certificate(text):
         return Presented(refusal=introspection.SHOWN)
     try:
         parsed = jws.parse(text, types=jws.TOKENS)

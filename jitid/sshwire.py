@@ -151,11 +151,6 @@ class Reader:
             raise ValueError("too long")
 
 
-def is_certificate(text: str) -> bool:
-    """Tell whether a text is meant to be the line of a certificate."""
-    return text.partition(" ")[0] in CERTIFICATE_TYPES
-
-
 def parse_public(text: str) -> PublicKey:
     """Read the line of a public key: its type, base64, and a comment. Raise ValueError for what is none."""
     type_, blob = _line(text)

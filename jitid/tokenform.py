@@ -10,6 +10,9 @@ SIGNED_MARK = "eyJqdGkiOiJqdGlf"
 """How the payload of each of our signed tokens begins: `{"jti":"jti_` in base64url."""
 CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 """How a certificate in text begins (RFC 7468, section 5.1)."""
+_SSH_CERTIFICATE = "-cert-v01@openssh.com "
+"""How the type of an SSH certificate ends, which the line of one begins with (OpenSSH's PROTOCOL.certkeys)."""
+_LONGEST_TYPE = 64
 MAX_TOKEN = 16384
 """The longest token that is looked at, in bytes; a longer one is refused before anything is decoded."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -33,6 +36,11 @@ def is_opaque(text: str) -> bool:
     if digits.strip(DIGITS):
         return False
     return checksum(digits[:RANDOM_LENGTH].encode("ascii")) == digits[RANDOM_LENGTH:]
+
+
+def is_ssh_certificate(text: str) -> bool:
+    """Say whether a text is meant to be the line of an SSH certificate."""
+    return _SSH_CERTIFICATE in text[:_LONGEST_TYPE]
 
 
 def holds_token(text: str) -> bool:

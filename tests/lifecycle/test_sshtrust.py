@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from jitid import sshrecognition, sshwire
+from jitid import sshwire
 from jitid.authority.operations import (
+    Inspect,
     Issue,
     ListKeys,
     PublishKeys,
@@ -47,8 +48,7 @@ def line(made: IssuedCredential) -> str:
 
 
 def recognise(world: World, text: str) -> Credential:
-    with world.ledger.read() as snapshot:
-        return sshrecognition.recognise(snapshot, text)
+    return world.authority.perform(Inspect(token=Secret.single(text))).credential
 
 
 def krl(world: World) -> SshRevocations:
@@ -204,9 +204,9 @@ def test_a_row_that_says_something_else_is_noticed(world: World, change: str) ->
 def test_a_certificate_is_no_token(world: World) -> None:
     """It is public: whoever has it may neither delegate by it, nor renew it, nor hand it back."""
     text = line(one(world))
-    with pytest.raises(InvalidCredentialError):
+    with pytest.raises(InvalidCredentialError, match="a certificate is no secret"):
         world.issue(parent=text)
-    with pytest.raises(InvalidCredentialError):
+    with pytest.raises(InvalidCredentialError, match="a certificate is no secret"):
         world.authority.perform(Renew(request=RenewRequest(Secret.single(text))))
 
 
@@ -216,3 +216,22 @@ def test_a_callers_key_is_certified_and_none_is_made(world: World) -> None:
     assert isinstance(made.secret, Secret)
     assert made.secret.names == ("certificate",)
     assert sshwire.parse_certificate(line(made)).key.blob == sshwire.parse_public(public).blob
+
+
+def test_what_it_tells_of_itself_is_verified_as_a_token_is(world: World) -> None:
+    made = one(world, ttl=60)
+    assert world.verify(line(made)).jti == made.jti
+    with pytest.raises(InvalidCredentialError, match="another audience"):
+        world.verify(line(made), "https://elsewhere.example")
+    world.clock.now += 60
+    with pytest.raises(InvalidCredentialError, match="expired"):
+        world.verify(line(made))
+    ended = one(world)
+    world.revoke(ended.id)
+    with pytest.raises(InvalidCredentialError, match="was revoked"):
+        world.verify(line(ended))
+
+
+def test_a_comment_does_not_make_another_certificate(world: World) -> None:
+    made = one(world)
+    assert world.verify(line(made).rpartition(" ")[0] + " somebody's").jti == made.jti
