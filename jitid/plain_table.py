@@ -217,10 +217,12 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--dry-run": ("dry_run", "flag", ""),
         "--max": ("max_", "number", ""),
         "--yes": ("yes", "flag", ""),
+        "--wait": ("wait", "text", ""),
     }, (("ids", "texts", False),)),
     "retire": ({
         "--reason": ("reason", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
+        "--wait": ("wait", "text", ""),
     }, (("task", "text", True),)),
     "sweep": ({
         "--rule": ("rule", "texts", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
@@ -12,6 +12,9 @@ from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Radius, Selection
 from jitid.lifetime import format_time
 from jitid.text import check_text, quote
+
+if TYPE_CHECKING:
+    from jitid.settling import Left
 
 
 class TooManyError(UsageError):
@@ -30,7 +33,15 @@ class Ended(NamedTuple):
     task: str | None = None
     """The task that was retired."""
     unsettled: int = 0
-    """Of so many that it ended it is not confirmed that nothing is left of them at their targets."""
+    """Of so many that it ended it is still to be confirmed that nothing is left of them at their targets."""
+    confirmed: int = 0
+    """Of so many that is confirmed by now."""
+    unsupported: int = 0
+    """So many their targets cannot end."""
+    left: tuple[Left, ...] = ()
+    """The first of those that are not confirmed, with what was seen of them."""
+    unsaid: str | None = None
+    """Why targets could not even be asked; none if they were."""
     unproved: str | None = None
     """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 

@@ -122,7 +122,7 @@ class Hold:
         """End the identity with all that descends from it; what cannot be done is said, and can be done later."""
         try:
             authority = open_authority(self._given.config())
-            authority.perform(
+            ended = authority.perform(
                 Revoke(
                     selection=Selection(ids=(self.id,)),
                     reason=f"its command ended with status {status}",
@@ -130,6 +130,10 @@ class Hold:
                     accept_clock=self._given.accept_clock,
                 )
             )
+            if ended.unsettled:
+                from jitid.commands.confirming import confirm_quietly
+
+                confirm_quietly(self._given, authority, ended)
         except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._given.warn(

@@ -48,6 +48,8 @@ FIELDS = (
     "ended",
     "kid",
     "process",
+    "template",
+    "at_target",
 )
 
 
@@ -136,6 +138,29 @@ def _row(found: Inspection) -> dict[str, Any]:
         },
         "kid": credential.signed_by,
         "process": _process(found),
+        "template": credential.template,
+        "at_target": _at_target(found),
+    }
+
+
+def _at_target(found: Inspection) -> dict[str, Any] | None:
+    """Return where a credential was made, and the evidence of what became of it there."""
+    outside = found.outside
+    if outside is None:
+        return None
+    return {
+        "target": outside.record.target,
+        "name": outside.record.name,
+        "reference": outside.record.reference,
+        "facts": dict(outside.facts),
+        "settlement": outside.settlement,
+        "proof": outside.proof,
+        "attempts": outside.attempts,
+        "tried_at": rows.time(outside.tried_at),
+        "settled_at": rows.time(outside.settled_at),
+        "next_at": rows.time(outside.next_at) if outside.settled_at is None and outside.dead else None,
+        "honoured_until": rows.time(outside.honoured_until),
+        "event": outside.event,
     }
 
 

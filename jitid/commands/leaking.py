@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.operations import AddLeaks, Revoke
 from jitid.commands import leakrows, rows
+from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
 from jitid.commands.reading import check_text_file
 from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
@@ -129,6 +130,8 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
         _tell(given, total, ending, ended, failed=failure is not None)
     if failure is not None:
         raise failure
+    if ended is not None:
+        must_be_confirmed(ended)
     if not total.credentials:
         raise _nothing(given, total, caveat)
 

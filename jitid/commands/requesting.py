@@ -172,9 +172,13 @@ def hand_out(
     except BaseException as error:
         ids = tuple(credential.jti for one in issued for credential in one.credentials)
         try:
-            authority.perform(
+            ended = authority.perform(
                 Revoke(selection=Selection(ids=ids), reason="its token could not be handed out", most=None)
             )
+            if ended.unsettled:
+                from jitid.commands.confirming import confirm_quietly
+
+                confirm_quietly(given, authority, ended)
         except JitidError as failure:
             which = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
             raise StorageError(

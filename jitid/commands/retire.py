@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.operations import Retire
+from jitid.commands.confirming import confirm
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS, check_reason, tell
 from jitid.environment import open_authority
+from jitid.lifetime import parse_duration
 from jitid.name import check_name
 
 if TYPE_CHECKING:
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
 
 
 def retire(
-    given: Globals, task: options.TaskName, reason: options.Reason = None, dry_run: options.DryRun = False
+    given: Globals,
+    task: options.TaskName,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    wait: options.WaitForTargets = None,
 ) -> None:
     """End a task, with every identity and credential of it.
 
     What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
-    --dry-run says what would end.
+    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
+    not confirm.
     """
     given.expect(FIELDS)
     operation = Retire(
@@ -29,4 +36,6 @@ def retire(
         dry_run=dry_run,
         accept_clock=given.accept_clock,
     )
-    tell(given, open_authority(given.config()).perform(operation), dry_run=dry_run)
+    patience = None if wait is None else parse_duration(wait)
+    authority = open_authority(given.config())
+    tell(given, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import revocation
 from jitid.authority.operations import Revoke
-from jitid.commands import reading, rows
+from jitid.commands import confirming, reading, rows
 from jitid.commands.asking import can_ask, confirm
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority
@@ -15,6 +15,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
+from jitid.lifetime import parse_duration
 from jitid.name import check_delegator, check_name
 from jitid.text import check_text
 
@@ -36,6 +37,8 @@ FIELDS = (
     "offline_until",
     "event",
     "dry_run",
+    "confirmed",
+    "unconfirmed",
 )
 
 
@@ -52,11 +55,13 @@ def revoke(
     dry_run: options.DryRun = False,
     max_: options.Max = None,
     yes: options.Yes = False,
+    wait: options.WaitForTargets = None,
 ) -> None:
     """End credentials before their time, with everything that descends from them.
 
     Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
-    What was already dead is no error. More than --max (100 unless configured) needs --yes.
+    What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
+    ends there too; --wait tries again what the target does not confirm.
     """
     given.expect(FIELDS)
     reading.check_one_stdin(ids_file, *(token_file or ()))
@@ -89,19 +94,23 @@ def revoke(
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
+    patience = None if wait is None else parse_duration(wait)
     authority = open_authority(given.config())
-    ended = perform(given, authority, operation)
+    ended = perform(given, authority, operation, patience)
     tell(given, ended, dry_run=dry_run)
 
 
-def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
-    """Perform a revocation; at a terminal, ask before ending more than allowed without --yes."""
+def perform(given: Globals, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
+    """Perform a revocation, at targets too; at a terminal, ask before ending more than allowed without --yes.
+
+    For what targets do not confirm at once, it waits so many seconds.
+    """
     selection, tokens = operation.selection, operation.tokens
     preview = Revoke(selection=selection, tokens=tokens, most=None, dry_run=True)
     most = operation.most
     if not operation.dry_run:
         most = confirmed(given, most, lambda: authority.perform(preview).radius)
-    return authority.perform(
+    ended = authority.perform(
         Revoke(
             selection=selection,
             tokens=tokens,
@@ -111,6 +120,7 @@ def perform(given: Globals, authority: Authority, operation: Revoke) -> Ended:
             accept_clock=operation.accept_clock,
         )
     )
+    return confirming.confirm(authority, ended, wait)
 
 
 def confirmed(given: Globals, most: int | None, foresee: Callable[[], Radius]) -> int | None:
@@ -162,6 +172,7 @@ def tell(given: Globals, ended: Ended, *, dry_run: bool) -> None:
             given.warn(unproved(ended.unproved))
     else:
         output.write(sentence(ended, dry_run=dry_run) + "\n")
+    confirming.must_be_confirmed(ended)
 
 
 def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
@@ -177,6 +188,8 @@ def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
         "offline_until": rows.time(radius.offline_until),
         "event": ended.event,
         "dry_run": dry_run,
+        "confirmed": ended.confirmed,
+        "unconfirmed": ended.unsettled + ended.unsupported,
     }
 
 
@@ -190,6 +203,9 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
         text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
     else:
         text = "nothing was live: it had ended already"
+    told = confirming.sentence(ended)
+    if told is not None:
+        text = f"{text}; {told}"
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
 
 

@@ -69,6 +69,10 @@ def trace(
         _tell(given, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
     if failure is not None:
         raise failure
+    if ended is not None:
+        from jitid.commands.confirming import must_be_confirmed
+
+        must_be_confirmed(ended)
     if not traced.matches and not any(stray.access for stray in traced.strays):
         from jitid.commands.found import nothing
 

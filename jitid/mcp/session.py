@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.operations import HandBack, Inspect, Issue, Operation, Result, Revoke
 from jitid.commands import reading
+from jitid.commands.confirming import confirm_quietly
 from jitid.commands.requesting import hand_out, request_from
 from jitid.environment import open_authority
 from jitid.errors import ExitStatus, InvalidCredentialError, JitidError, PolicyDeniedError
@@ -92,6 +93,9 @@ class Session:
             HandBack(token=token, id=named, reason="handed back", accept_clock=self._given.accept_clock)
         )
         self.handed.drop(done.id)
+        if done.ended.unsettled:
+            with self._opened() as authority:
+                confirm_quietly(self._given, authority, done.ended)
         if done.ended.unproved is not None:
             self._given.warn(f"what leaked of {done.id} is not proved dead: {done.ended.unproved}")
         return telling.handed_back(done)
@@ -124,7 +128,8 @@ class Session:
     def _revoke(self, doomed: list[Handed]) -> None:
         ids = tuple(one.id for one in doomed)
         try:
-            open_authority(self._given.config()).perform(
+            authority = open_authority(self._given.config())
+            ended = authority.perform(
                 Revoke(
                     selection=Selection(ids=ids),
                     reason="its MCP server ended",
@@ -132,6 +137,7 @@ class Session:
                     accept_clock=self._given.accept_clock,
                 )
             )
+            confirm_quietly(self._given, authority, ended)
         except Exception as error:  # noqa: BLE001 - nobody else could tell the user which ones live on
             reason, status = type(error).__name__, ExitStatus.BUG
             if isinstance(error, JitidError):

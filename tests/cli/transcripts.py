@@ -22,7 +22,7 @@ taken for
 All commands of a transcript run in one new working directory with a new home folder. Beside jitid there is
 `id-token`, an issuer of ID tokens (`tests/tokens/issuing.py`). What differs from run
 to run is replaced on both sides: [ME] (the login, where it is data) [JID] [JTI] [APR] [ACC]
-[JWT] [OPAQUE] [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
+[JWT] [OPAQUE] [NAME] (at a target) [TIME] [EPOCH] [UUID] [HASH] [KID] and [TMP],
 the folder of it all.
 
 `JITID_UPDATE_TRANSCRIPTS=1 pytest tests/cli` writes what was answered into the files; read the difference
@@ -52,6 +52,7 @@ FOLDER = Path(__file__).parent / "transcripts"
 _VARIABLE = (
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), "[JWT]"),
     (re.compile(r"\bjitid_[0-9A-Za-z]{38}\b"), "[OPAQUE]"),
+    (re.compile(r"\bjitid_[0-9a-v]{26}\b"), "[NAME]"),
     (re.compile(r"\bjid_[0-9a-v]{26}\b"), "[JID]"),
     (re.compile(r"\bjti_[0-9a-v]{26}\b"), "[JTI]"),
     (re.compile(r"\bapr_[0-9a-v]{26}\b"), "[APR]"),

@@ -239,6 +239,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "An id is unknown, or the selection matches nothing, dead or alive.",
         **_CHANGED,
         8: "A token is malformed or forged, or this ledger did not issue it.",
+        9: "They have ended, and a target has not confirmed that nothing is left there; the output says which.",
         74: "They have ended, and the output could not be written.",
     },
     "retire": {
@@ -246,6 +247,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         2: "",
         3: "There never was such a task.",
         **_CHANGED,
+        9: "It has ended, and a target has not confirmed that nothing is left there; the output says which.",
         74: "The task has ended, and the output could not be written.",
     },
     "report": {**_LOOKS, 74: "The output could not be written; an old FILE is as it was."},

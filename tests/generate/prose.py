@@ -390,7 +390,11 @@ empty value or an empty list is an error and never means everything. Verifiers t
 honour a signed token until it expires; the preview and the answer say until when that is.
 
 Of what was reported as leaked (jitid-leak-add(1)) and is dead then, with all of its identity and below it, it is
-proved that the ledger refuses it.""",
+proved that the ledger refuses it.
+
+What a target has made (jitid-targets(5)) is ended there at once too, all targets at the same time, each within its own
+time limit. What is not confirmed then stays in a queue of the ledger, which each sweep goes on with: `unconfirmed`
+counts it, the status is 9, and the error says of each why. With --wait it is tried again for so long.""",
     "report": """\
 Each figure is told as it was at one time: now, or --at TIME. Then a credential is alive that was issued by that
 time and not dead yet, and the leaks are those that the ledger knew of. What a sweep finds is left out for a time

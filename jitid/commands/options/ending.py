@@ -47,5 +47,9 @@ YesLeaked = Annotated[
     option("--yes", metavar=None, text="Record and end also what is not proved, and however many."),
 ]
 YesValid = Annotated[bool, option("--yes", metavar=None, text="Close also what still works.")]
+WaitForTargets = Annotated[
+    str | None,
+    option("--wait", metavar="DURATION", text="Try so long until targets confirm that nothing is left."),
+]
 DryRun = Annotated[bool, option("--dry-run", metavar=None, text="Say what would be done, and do nothing.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The name of a task.", show_default=False)]

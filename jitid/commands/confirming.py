@@ -1,0 +1,98 @@
+"""What has ended in the ledger, ended at its target too before the command returns, or said not to be."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from jitid.authority.target_operations import Settle
+from jitid.errors import JitidError, PartialError
+from jitid.lifetime import format_time
+from jitid.text import safe
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
+    from jitid.revocation import Ended
+    from jitid.settling import Left
+
+AT_ONCE = 20
+"""Seconds that targets have for a first try, whoever waits for it; their own time limits are mostly shorter."""
+_LONGEST = 60
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ended:
+    """Ask targets to end what has ended; return it with what they have confirmed, and what not.
+
+    Without `wait`, in seconds, each is asked once.
+    """
+    if not ended.unsettled or ended.event is None:
+        return ended
+    deadline = monotonic() + (wait or 0)
+    tries = 0
+    while True:
+        rest = max(int(deadline - monotonic()), 0)
+        limit = AT_ONCE if wait is None else min(max(rest, 1), _LONGEST)
+        try:
+            settled = authority.perform(Settle(event=ended.event, waiting=True, limit=limit))
+        except JitidError as error:
+            return ended._replace(unsaid=error.message)
+        ended = ended._replace(
+            confirmed=ended.confirmed + settled.done,
+            unsettled=settled.open,
+            unsupported=ended.unsupported + settled.unsupported,
+            left=(*(one for one in ended.left if one.settlement == "unsupported"), *settled.left),
+        )
+        pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
+        if not settled.open or wait is None or monotonic() + pause >= deadline:
+            return ended
+        tries += 1
+        sleep(pause)
+
+
+def sentence(ended: Ended) -> str | None:
+    """Return what became of it at targets, in words; None for what had nothing there."""
+    parts = []
+    if ended.confirmed:
+        parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
+    if ended.unsettled or ended.unsupported:
+        parts.append(f"of {ended.unsettled + ended.unsupported} no target has")
+    return " and ".join(parts) or None
+
+
+def must_be_confirmed(ended: Ended) -> None:
+    """Raise PartialError for what has ended in the ledger, and may still be taken at a target."""
+    number = ended.unsettled + ended.unsupported
+    if not number:
+        return
+    what = f"{number} of what has ended may still work at {'its target' if number == 1 else 'their targets'}"
+    if ended.unsaid is not None:
+        told = ended.unsaid
+    else:
+        told = "; ".join(_told(one) for one in ended.left[:_SHOWN])
+        if len(ended.left) > _SHOWN:
+            told += f"; and {number - _SHOWN} more"
+    raise PartialError(
+        f"{what}: {told}",
+        "what is not confirmed is tried again by each `jitid sweep`, and told by `jitid inspect`"
+        if ended.unsettled
+        else "the target cannot end it before its time",
+    )
+
+
+_SHOWN = 5
+
+
+def _told(left: Left) -> str:
+    until = "" if left.honoured_until is None else f", until {format_time(left.honoured_until)} at most"
+    again = "" if left.next_at is None else f", tried again from {format_time(left.next_at)} on"
+    return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
+
+
+def confirm_quietly(given: Globals, authority: Authority, ended: Ended) -> None:
+    """Ask targets to end what has ended, and warn of what they have not confirmed."""
+    try:
+        must_be_confirmed(confirm(authority, ended))
+    except PartialError as error:
+        given.warn(error.message)
