@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -302,6 +302,7 @@ complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete
 complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
+complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid mcp

@@ -67,6 +67,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--on-exit": ("on_exit", "text", ""),
         "--grace": ("grace", "text", ""),
         "--wait": ("wait", "text", ""),
+        "--secret": ("secret", "texts", "JITID_SECRET"),
     }, (("command", "texts", True),)),
     "mcp": ({
         "--token-file": ("token_file", "text", "JITID_PARENT_FILE"),

@@ -20,6 +20,7 @@ from jitid.runner.tokenplace import TokenPlace
 
 if TYPE_CHECKING:
     from jitid.issuance import Issued
+    from jitid.secret import Secret
 
 _PATIENCE = 2.0
 """Seconds that a renewal waits for the ledger: signals wait with it, and there is time to try again."""
@@ -67,6 +68,11 @@ class Hold:
     def token(self) -> str:
         """The token as it is now."""
         return self._issued.credentials[0].secret.reveal()
+
+    @property
+    def secret(self) -> Secret:
+        """The token as it is now, not to be shown."""
+        return self._issued.credentials[0].secret
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the command of it."""

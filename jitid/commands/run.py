@@ -25,15 +25,20 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.commands import options
+    from jitid.commands.runsecrets import Secrets, Wanted
     from jitid.issuance import Issued
     from jitid.request import IssueRequest
 
+_HELD = ("jwt", "opaque")
+"""The kinds that give the right to a further credential."""
 _GRACE = 10
 _SHORTEST = 2
 """Seconds that a credential lives at least if it is to be renewed: the ledger counts whole ones."""
 ON_EXIT = ("revoke", "keep")
 
-CONSUMED = frozenset({"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE"})
+CONSUMED = frozenset(
+    {"JITID_DELEGATOR", "JITID_DELEGATOR_TOKEN_FILE", "JITID_AGENT", "JITID_SCOPE", "JITID_SECRET"}
+)
 """What said who this identity is, and must not say the same of those that the command asks for."""
 
 _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_REMOTE_CREDENTIAL_FILE"})
@@ -62,6 +67,7 @@ def run(
     on_exit: options.OnExit = None,
     grace: options.Grace = None,
     wait: options.Wait = None,
+    secret: options.Secrets = None,
 ) -> None:
     """Run a command that has an identity of its own while it runs.
 
@@ -69,10 +75,14 @@ def run(
     whole. A `jitid issue` or `jitid run` inside delegates from it. When the command ends, its identity ends,
     with all that descends from it.
 
+    With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
+    $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
+
     It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
     status is the command's own. 125: it was refused, or failed before the command started.
     """
     _check(given, env, file, on_exit)
+    secrets = _secrets(secret, on_exit)
     reading.check_one_stdin(parent_file, delegator_token_file)
     seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
     patience = None if wait is None else parse_duration(wait)
@@ -97,6 +107,11 @@ def run(
         },
         usual_agent=_agent_of(command[0]),
     )
+    if request.kind not in _HELD:
+        raise UsageError(
+            f"a run holds a token, and a credential of kind {request.kind} is none",
+            f"have it besides: --secret NAME={request.kind}",
+        )
     if request.ttl is not None and request.ttl < _SHORTEST and env is None:
         raise UsageError(
             f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
@@ -108,7 +123,7 @@ def run(
     request = request._replace(process=process)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=given.accept_clock)
     place = open_place(file)
-    started = _Start(given, command, program, place, variable=env, parent_file=parent_file)
+    started = _Start(given, command, program, place, variable=env, parent_file=parent_file, wanted=secrets)
     try:
         authority = open_for_issue(given.config(), operation, given.note)
         try:
@@ -117,11 +132,17 @@ def run(
             from jitid.commands import waiting
 
             authority, (issued,) = waiting.approved(given, authority, denial, operation, patience)
-        hand_out(given, authority, [issued], lambda: started.start(issued, request))
+        try:
+            hand_out(given, authority, [issued], lambda: started.start(issued, request))
+        except BaseException:
+            # The identity has ended by now, and what targets had made for it is not to wait for the next sweep.
+            started.settle()
+            raise
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")
     finally:
+        started.close()
         place.close(keep=on_exit == "keep")
     if started.child.killed_by == signal.SIGINT:
         # A shell ends its loop only if it sees that this process, too, was ended by the key.
@@ -141,7 +162,7 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
             hold.clock,
             until=hold.until,
             grace=grace,
-            due=hold.renew_when_due,
+            due=started.renew_when_due,
             tell=given.warn,
         )
         if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
@@ -149,6 +170,7 @@ def _watched(given: Globals, started: _Start, grace: int, *, keep: bool) -> int:
     finally:
         if not keep:
             hold.end(status)
+            started.settle()
     return status
 
 
@@ -158,6 +180,7 @@ class _Start:
     signals: Signals
     child: children.Child
     hold: Hold
+    secrets: Secrets | None = None
 
     def __init__(
         self,
@@ -168,7 +191,9 @@ class _Start:
         *,
         variable: str | None,
         parent_file: str | None,
+        wanted: list[Wanted],
     ) -> None:
+        self._wanted = wanted
         self._given = given
         self._command = command
         self._program = program
@@ -190,7 +215,10 @@ class _Start:
         )
         _tell(self._given, issued, self._variable)
         self._place.put(self.hold.token)
-        environment = {name: value for name, value in os.environ.items() if name not in CONSUMED | _PLACES}
+        hidden = CONSUMED | _PLACES | self._obtained(request)
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        if self.secrets is not None:
+            environment |= self.secrets.environment()
         environment |= self._surroundings() | self.hold.environment()
         if self._variable is not None:
             environment[self._variable] = self.hold.token
@@ -198,6 +226,39 @@ class _Start:
         output.be_quick()
         self.signals = Signals()
         self.child = children.start(self._program, self._command, environment, self.signals.before)
+
+    def renew_when_due(self, now: float) -> float:
+        """Renew what is due of all that the command has, and return when there is something to do again."""
+        due = self.hold.renew_when_due(now)
+        if self.secrets is None:
+            return due
+        return min(due, self.secrets.renew_when_due(now, self.hold.secret, self.hold.until))
+
+    def settle(self) -> None:
+        """See to it that nothing is left of the secrets at their targets, once the identity has ended."""
+        if self.secrets is not None:
+            self.secrets.settle(self.hold.id)
+
+    def close(self) -> None:
+        """Take the secrets away from where the command found them."""
+        if self.secrets is not None:
+            self.secrets.close()
+
+    def _obtained(self, request: IssueRequest) -> frozenset[str]:
+        """Obtain the secrets, all or none, and return the variables that would lead past them.
+
+        Raises what one of them fails with; nothing is left of the others then.
+        """
+        if not self._wanted:
+            return frozenset()
+        # Costs start-up, and most runs have none.
+        from jitid.commands.runsecrets import Secrets
+
+        self.secrets = Secrets(
+            self._given, self._wanted, ttl=request.ttl, allow_narrower=request.allow_narrower
+        )
+        self.secrets.obtain(self.hold.secret, self.hold.until)
+        return self.secrets.hidden()
 
     def _surroundings(self) -> dict[str, str]:
         """Return what lets a `jitid` inside find the same ledger and the same settings, wherever it runs."""
@@ -234,6 +295,20 @@ def _check(given: Globals, env: str | None, file: str | None, on_exit: str | Non
         raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
     if on_exit is not None and on_exit not in ON_EXIT:
         raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
+
+
+def _secrets(texts: list[str] | None, on_exit: str | None) -> list[Wanted]:
+    """Return the secrets that are asked for. Raises UsageError."""
+    if not texts:
+        return []
+    if on_exit == "keep":
+        raise UsageError(
+            "--secret and --on-exit keep cannot go together",
+            "what a run obtains for its command ends with it",
+        )
+    from jitid.commands.runsecrets import wanted
+
+    return wanted(texts)
 
 
 def _agent_of(program: str) -> str:

@@ -49,16 +49,21 @@ def test_variables_that_made_an_identity_are_those_of_its_options() -> None:
     """None is handed on that would make a further identity more than its holder asks for."""
     variables = {variable for _, _, variable in VERBS["run"][0].values() if variable}
     assert variables >= CONSUMED
-    assert variables - CONSUMED == {
-        "JITID_TASK",
-        "JITID_KIND",
-        "JITID_AUDIENCE",
-        "JITID_TTL",
-        "JITID_PURPOSE",
-        "JITID_SENSITIVITY",
-        "JITID_DEADLINE",
-        "JITID_PARENT_FILE",
-    }
+    assert (
+        variables - CONSUMED
+        == {
+            "JITID_TASK",
+            "JITID_KIND",
+            "JITID_AUDIENCE",
+            "JITID_TTL",
+            "JITID_PURPOSE",
+            "JITID_SENSITIVITY",
+            "JITID_DEADLINE",
+            "JITID_PARENT_FILE",
+            "JITID_SECRET",
+        }
+        - CONSUMED
+    )
 
 
 def test_what_made_this_identity_does_not_make_the_next_one(shell: Shell) -> None:

@@ -153,6 +153,13 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             """jitid run --task INC-4821 --delegator alice --grace 10s \\
     -- ./agent.sh""",
         ),
+        Example(
+            "With a certificate for hosts in an ssh-agent, and one for services in files:",
+            """jitid run --task INC-4821 --delegator alice \\
+    --secret host=ssh-cert --secret web=x509-svid \\
+    -- sh -c 'ssh-add -L; openssl x509 -noout -subject -in "$JITID_SECRET_WEB"'""",
+            tried=False,
+        ),
     ),
     "mcp": (
         Example(

@@ -192,7 +192,7 @@ holding it, and decides by the policy as it is then; an ID token or a parent's t
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
-and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE and
+and --profile are given. JITID_DELEGATOR, JITID_DELEGATOR_TOKEN_FILE, JITID_AGENT, JITID_SCOPE, JITID_SECRET and
 JITID_REMOTE_CREDENTIAL_FILE are not passed on: an authority elsewhere is asked with the command's own credential.
 
 The file in memory is for the same user in the same PID namespace. Where the command becomes another user, or
@@ -207,7 +207,26 @@ reaches the command twice.
 If `jitid run` itself is killed, the command is killed with it, on Linux, and its credential lives until its
 expiry. Then `jitid list` and `jitid doctor` tell that the process is gone, where it can be seen, and how to
 end what it had. Not killed with it are processes that the command has started, and a command that has gained
-another user's rights, which cannot be signalled either; the identity ends for all of them.""",
+another user's rights, which cannot be signalled either; the identity ends for all of them.
+
+With --secret NAME=KIND[:TEMPLATE] the command has further credentials of its identity, each asked of the policy by its
+kind and template. NAME is the run's own word for it. All of them are made before the command starts, or it does not
+start, and what was made for it ends. Each is renewed with a third of its life left: its files then give the successor,
+and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 30
+seconds for each target; what a target does not confirm by then is said, and the next sweep goes on with it.
+
+JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is one
+with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on. Besides,
+each kind is where its users look:
+
+A `postgres-role` is a service of libpq: PGSERVICEFILE and PGPASSFILE are in memory, PGSERVICE, PGUSER, PGHOST, PGPORT and
+PGDATABASE say what the first one is; another one is `psql service=NAME`. A renewal is another role, which the service
+names from then on.
+
+An `aws-sts` is a profile NAME, and the first one is `default` too: AWS_CONFIG_FILE has a `credential_process` that gives
+the keys, AWS_SHARED_CREDENTIALS_FILE is empty, and variables that lead to other keys are taken away.
+
+An `ssh-cert` is in an ssh-agent that dies with the run: SSH_AUTH_SOCK leads to it, and the user's own is out of reach.""",
     "mcp": """\
 FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
 the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file

@@ -130,6 +130,7 @@ METAVARS: dict[str, Value] = {
     "LOGIN": NOTHING,
     "N": NOTHING,
     "MODE": NOTHING,
+    "NAME=KIND": NOTHING,
     "NEW": FILES,
     "OLD": FILES,
     "OPTION": NOTHING,

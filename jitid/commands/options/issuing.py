@@ -121,6 +121,15 @@ TokenFolder = Annotated[
     str | None,
     option("--file", metavar="DIR", text="Keep the token in the file DIR/token instead of in memory."),
 ]
+Secrets = Annotated[
+    list[str] | None,
+    option(
+        "--secret",
+        metavar="NAME=KIND",
+        text="A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable.",
+        variable="JITID_SECRET",
+    ),
+]
 OnExit = Annotated[
     str | None,
     option("--on-exit", metavar="WHAT", text="revoke (default) or keep what the command was given."),

@@ -1,0 +1,221 @@
+"""The secrets of a run: obtained before the command starts, renewed in time, ended at their targets at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.target_operations import Attach, Settle
+from jitid.credential import is_outside, parse_kind
+from jitid.environment import open_authority
+from jitid.errors import JitidError, UsageError
+from jitid.formats.secrettext import text_of
+from jitid.lifetime import format_time
+from jitid.request import AttachRequest
+from jitid.runner.delivery.choosing import own_way
+from jitid.runner.delivery.files import PREFIX, Files, variable
+from jitid.runner.delivery.protocol import Delivered, Delivery
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
+    from jitid.issuance import Issued
+    from jitid.secret import Secret
+    from jitid.settling import Left
+
+_NEVER = float("inf")
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
+"""Seconds from a renewal that could not be done to the next try."""
+
+_SETTLING = 30
+"""Seconds that each target has to end what a run had."""
+
+_LONGEST_NAME = 32
+
+
+class Wanted(NamedTuple):
+    """One secret, as it is asked for."""
+
+    name: str
+    kind: str
+    template: str | None
+
+
+class _Held(NamedTuple):
+    wanted: Wanted
+    issued: Issued
+    due: float
+    """When it is to be renewed, in seconds since the epoch."""
+    wait: float = _FIRST_WAIT
+
+
+def wanted(texts: Sequence[str]) -> list[Wanted]:
+    """Return what NAME=KIND[:TEMPLATE] ask for. Raises UsageError."""
+    found: dict[str, Wanted] = {}
+    for text in texts:
+        name, equals, kind = text.partition("=")
+        if not equals or not _is_name(name):
+            raise UsageError(
+                f"{quote(text)} asks for no secret",
+                "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
+            )
+        if variable(name) in found:
+            raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
+        found[variable(name)] = Wanted(name, *parse_kind(kind))
+    return list(found.values())
+
+
+class Secrets:
+    """The secrets of a command, each a credential of the identity that the command has."""
+
+    def __init__(
+        self, given: Globals, wanted: Sequence[Wanted], *, ttl: int | None, allow_narrower: bool
+    ) -> None:
+        """Args: `ttl`, in seconds, is asked for each time; without one it is as long as is usual."""
+        self._given = given
+        self._wanted = wanted
+        self._ttl = ttl
+        self._allow_narrower = allow_narrower
+        self._held: dict[str, _Held] = {}
+        self._files = Files()
+        self._ways: dict[type[Delivery], Delivery] = {}
+        self._told: dict[str, str] = {}
+
+    def obtain(self, token: Secret, until: float) -> None:
+        """Obtain all of them by the right of a token, for a command that may run until then.
+
+        Raises what makes one of them fail; those that were made before it end with the identity.
+        """
+        for one in self._wanted:
+            self._take(one, self._attach(one, token), until)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which the command finds them."""
+        found = self._files.environment()
+        for way in self._ways.values():
+            found |= way.environment()
+        return found
+
+    def hidden(self) -> frozenset[str]:
+        """Return the variables of others that the command must not have, since they would be taken instead."""
+        return frozenset[str]().union(*(way.hidden() for way in self._ways.values()))
+
+    def renew_when_due(self, now: float, token: Secret, until: float) -> float:
+        """Renew what is due, and return when there is something to do again.
+
+        What fails is said on standard error and never ends the command: its secret stands until it expires.
+        """
+        for held in [each for each in self._held.values() if each.due <= now]:
+            name = held.wanted.name
+            try:
+                issued = self._attach(held.wanted, token)
+                self._take(held.wanted, issued, until)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
+                self._tell(held, error)
+                left = held.issued.expires_at - now
+                # Again soon, and again and again while it works; what has expired is asked for all the same.
+                self._held[name] = held._replace(
+                    due=now + min(held.wait, max(left / 3, _FIRST_WAIT)),
+                    wait=min(held.wait * 2, _LONGEST_WAIT),
+                )
+            else:
+                self._told.pop(name, None)
+        return min((each.due for each in self._held.values()), default=_NEVER)
+
+    def settle(self, id_: str) -> None:
+        """See to it that nothing is left at targets of an identity that has ended; what may be left is said."""
+        if not any(is_outside(one.kind) for one in self._wanted):
+            return
+        try:
+            settled = open_authority(self._given.config()).perform(
+                Settle(ids=(id_,), waiting=True, limit=_SETTLING)
+            )
+        except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
+            reason = error.message if isinstance(error, JitidError) else type(error).__name__
+            self._given.warn(
+                f"whether the secrets of {id_} are gone from their targets could not be seen: {reason}; the next "
+                f"sweep ends them: {self._given.command('jitid sweep')}"
+            )
+            return
+        for left in settled.left:
+            self._given.warn(_told(left))
+
+    def close(self) -> None:
+        """Take all of them away from where the command finds them."""
+        for way in self._ways.values():
+            with suppress(Exception):
+                way.close()
+        self._files.close()
+
+    def _attach(self, one: Wanted, token: Secret) -> Issued:
+        authority = open_authority(self._given.config())
+        try:
+            issued = authority.perform(
+                Attach(
+                    request=AttachRequest(
+                        token, one.kind, one.template, ttl=self._ttl, allow_narrower=self._allow_narrower
+                    ),
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+        except JitidError as error:
+            error.message = f"secret {quote(one.name)}: {error.message}"
+            raise
+        finally:
+            authority.close()
+        for note in issued.notes:
+            self._given.note(f"secret {quote(one.name)}: {note}")
+        return issued
+
+    def _take(self, one: Wanted, issued: Issued, until: float) -> None:
+        """Deliver a secret that was made."""
+        (made,) = issued.credentials
+        delivered = Delivered(
+            one.name,
+            issued.kind,
+            made.secret,
+            made.facts,
+            issued.expires_at,
+            text_of(issued.kind, made.secret, issued.expires_at),
+        )
+        kind = own_way(issued.kind)
+        if kind is not None:
+            if kind not in self._ways:
+                self._ways[kind] = kind()
+            self._ways[kind].put(delivered)
+        self._files.put(delivered)
+        due = _NEVER
+        if issued.expires_at < until:
+            # With a third of its life left, and not all of many runs at the same moment.
+            early = 0.02 * os.urandom(1)[0] / 255
+            due = issued.issued_at + (issued.expires_at - issued.issued_at) * (2 / 3 - early)
+        self._held[one.name] = _Held(one, issued, due)
+
+    def _tell(self, held: _Held, error: Exception) -> None:
+        reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
+        if self._told.get(held.wanted.name) != reason:
+            self._told[held.wanted.name] = reason
+            self._given.warn(
+                f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.issued.expires_at)}"
+            )
+
+
+def _told(left: Left) -> str:
+    if left.settlement == "unsupported":
+        until = "its end" if left.honoured_until is None else format_time(left.honoured_until)
+        return f"{left.jti} ({left.kind}) cannot be ended at {left.target}, which takes it until {until}: {left.seen}"
+    return (
+        f"{left.jti} ({left.kind}) may still work at {left.target}: {left.seen}; the next sweep tries again"
+        + ("" if left.next_at is None else f", from {format_time(left.next_at)} on")
+    )
+
+
+def _is_name(name: str) -> bool:
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and name.isascii()
+        and name[0].isalpha()
+        and all(each.isalnum() or each in "_-" for each in name)
+    )

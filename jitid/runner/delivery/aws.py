@@ -1,0 +1,82 @@
+"""Sessions of a cloud where the AWS SDKs and the AWS CLI look: profiles whose keys come from a process."""
+
+from __future__ import annotations
+
+import shutil
+
+from jitid.errors import StorageError
+from jitid.runner.delivery.files import Files
+from jitid.runner.delivery.protocol import Delivered
+
+_CONFIG = "AWS_CONFIG_FILE"
+_CREDENTIALS = "AWS_SHARED_CREDENTIALS_FILE"
+_KEYS = "keys of "
+
+_HIDDEN = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    }
+)
+"""Where the SDKs look before they look into a profile: keys of somebody else would be taken instead."""
+
+
+class Profiles:
+    """A profile by the name of each session, and `default` for the first one.
+
+    Its keys come from `credential_process`, which reads them from a file in memory: the SDKs ask it again when keys are
+    about to expire, and then get those of the successor.
+    """
+
+    def __init__(self) -> None:
+        self._files = Files()
+        self._sections: dict[str, list[str]] = {}
+
+    def put(self, one: Delivered) -> None:
+        """Let a profile have the keys of a session. Raises StorageError where nothing can print a file."""
+        printing = shutil.which("cat")
+        if printing is None:
+            raise StorageError("there is no `cat`, by which a profile of AWS reads its keys", "look at PATH")
+        path = self._files.write(_KEYS + one.name, one.text)
+        lines = [f"credential_process = {printing} {path}"]
+        lines += [
+            f"{name} = {value}"
+            for name in ("region", "endpoint_url")
+            if isinstance(value := one.facts.get(name), str) and value.isprintable()
+        ]
+        known = one.name in self._sections
+        self._sections[one.name] = lines
+        if not known:
+            first = next(iter(self._sections))
+            text = "".join(
+                [
+                    "\n".join([f"[{heading}]", *told, ""])
+                    for name, told in self._sections.items()
+                    for heading in (*(("default",) if name == first else ()), f"profile {name}")
+                ]
+            )
+            self._files.write(_CONFIG, text)
+            # The user's own file would be read before: an empty one stands in its place.
+            self._files.write(_CREDENTIALS, "")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead to the profiles."""
+        return {
+            name: path for name, path in self._files.environment().items() if name in (_CONFIG, _CREDENTIALS)
+        }
+
+    def hidden(self) -> frozenset[str]:
+        """Return the variables with keys, or ways to keys, of somebody else."""
+        return _HIDDEN
+
+    def close(self) -> None:
+        """Take the profiles away."""
+        self._files.close()

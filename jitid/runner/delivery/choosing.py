@@ -1,0 +1,30 @@
+"""Which way a secret is delivered, by its kind; a newcomer adds its kind here."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from jitid.credential import Kind, sort_of
+from jitid.runner.delivery.protocol import Delivery
+
+
+def own_way(kind: str) -> type[Delivery] | None:
+    """Return how secrets of a kind are delivered besides as files; None for those that have no user of their own."""
+    sort = sort_of(kind)
+    match sort:
+        case Kind.AWS_STS:
+            from jitid.runner.delivery.aws import Profiles
+
+            return Profiles
+        case Kind.POSTGRES_ROLE:
+            from jitid.runner.delivery.postgres import Services
+
+            return Services
+        case Kind.SSH_CERT:
+            from jitid.runner.delivery.sshkeys import Agent
+
+            return Agent
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.OPENBAO_LEASE | Kind.EXEC:
+            return None
+        case _:
+            assert_never(sort)

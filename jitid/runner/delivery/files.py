@@ -1,0 +1,54 @@
+"""Secrets as files in memory: each whole in one file, and each of its parts in one of its own."""
+
+from __future__ import annotations
+
+from jitid.runner.delivery.protocol import Delivered
+from jitid.runner.tokenplace import TokenPlace, open_place
+
+PREFIX = "JITID_SECRET_"
+
+
+class Files:
+    """`JITID_SECRET_NAME` names a file with all of a secret, `JITID_SECRET_NAME_PART` one with a part of it.
+
+    A file always gives a whole text, and gives that of a successor from its renewal on.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, TokenPlace] = {}
+
+    def put(self, one: Delivered) -> None:
+        """Let each file give its text from now on."""
+        texts = {one.name: one.text}
+        if len(one.secret.names) > 1:
+            texts |= {f"{one.name}_{part}": one.secret.reveal(part) for part in one.secret.names}
+        for name, text in texts.items():
+            self.write(PREFIX + variable(name), text)
+
+    def write(self, name: str, text: str) -> str:
+        """Let a file give a text, by whatever name it is called here, and return its path."""
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = open_place(None)
+        # The place ends the line itself.
+        place.put(text.removesuffix("\n"))
+        return place.path
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that name the files."""
+        return {name: place.path for name, place in self._places.items()}
+
+    def hidden(self) -> frozenset[str]:
+        """Return no variable: nothing else looks at these."""
+        return frozenset()
+
+    def close(self) -> None:
+        """Take the files away."""
+        places, self._places = self._places, {}
+        for place in places.values():
+            place.close()
+
+
+def variable(name: str) -> str:
+    """Return a name in the characters of a variable."""
+    return "".join([each if each.isascii() and each.isalnum() else "_" for each in name]).upper()

@@ -1,0 +1,114 @@
+"""Roles of a database where libpq looks: PGSERVICEFILE, PGPASSFILE and the variables of the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from jitid.errors import StorageError
+from jitid.runner.delivery.files import Files
+from jitid.runner.delivery.protocol import Delivered
+
+_PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
+
+
+class _Place(NamedTuple):
+    """Where a role logs in, in libpq's words."""
+
+    hosts: tuple[str, ...]
+    ports: tuple[str, ...]
+    database: str
+    options: tuple[tuple[str, str], ...]
+    """Such as `sslmode`."""
+
+
+class Services:
+    """A service by the name of each role (`psql service=NAME`), and PG* for the first one.
+
+    A successor is another role, whose name PGUSER could not follow: what a service says of the user wins over that, and
+    libpq reads it anew for each connection (PostgreSQL manual, sections 34.15 to 34.17).
+    """
+
+    def __init__(self) -> None:
+        self._files = Files()
+        self._roles: dict[str, tuple[_Place, str, str]] = {}
+
+    def put(self, one: Delivered) -> None:
+        """Let a service log in by a role. Raises StorageError where its URL is none."""
+        place = _place_of(one.secret.reveal("url"))
+        self._roles[one.name] = (place, one.secret.reveal("username"), one.secret.reveal("password"))
+        # Passwords first: a service that names a role finds its password.
+        self._files.write(_PASSWORDS, "".join(map(_passwords, self._roles.values())))
+        self._files.write(_SERVICES, "".join(_service(name, *role) for name, role in self._roles.items()))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead to the services, and what they say of the first one."""
+        name, (place, user, _) = next(iter(self._roles.items()))
+        told = {
+            "PGSERVICE": name,
+            "PGUSER": user,
+            "PGHOST": ",".join(place.hosts),
+            "PGPORT": ",".join(place.ports),
+            "PGDATABASE": place.database,
+        }
+        return self._files.environment() | {name: value for name, value in told.items() if value}
+
+    def hidden(self) -> frozenset[str]:
+        """Return the variables that would say another password or place."""
+        return frozenset({"PGPASSWORD", "PGHOSTADDR", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE"})
+
+    def close(self) -> None:
+        """Take the services away."""
+        self._files.close()
+
+
+def _place_of(url: str) -> _Place:
+    """Return where a URL leads (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
+    _, _, rest = url.partition("://")
+    rest, _, query = rest.partition("?")
+    places, _, database = rest.rpartition("@")[2].partition("/")
+    hosts, ports = [], []
+    for each in filter(None, places.split(",")):
+        host, colon, port = each.rpartition(":")
+        if not colon or port.endswith("]"):
+            host, port = each, ""
+        hosts.append(unquote(host.strip("[]")))
+        ports.append(port)
+    options = dict(parse_qsl(query))
+    hosts = hosts or options.pop("host", "").split(",")
+    ports = [port for port in ports if port] or [port for port in options.pop("port", "").split(",") if port]
+    found = _Place(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
+    if not all(_is_line(text) for text in (*found.hosts, found.database, *options, *options.values())):
+        raise StorageError("the database's address has a line break, which no service file can have")
+    return found
+
+
+def _service(name: str, place: _Place, user: str, _password: str) -> str:
+    told = {
+        "host": ",".join(place.hosts),
+        "port": ",".join(place.ports),
+        "dbname": place.database,
+        "user": user,
+        **dict(place.options),
+    }
+    return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in told.items() if value])
+
+
+def _passwords(role: tuple[_Place, str, str]) -> str:
+    """Return the lines of the password file: for the role's own hosts, and no other one gets to hear it."""
+    place, user, password = role
+    hosts = [*place.hosts]
+    if any(host.startswith(("/", "@")) for host in hosts) or not hosts:
+        # libpq calls the folder of sockets that is its default so.
+        hosts.append("localhost")
+    return "".join([_line((host, "*", place.database or "*", user, password)) for host in hosts])
+
+
+def _line(fields: Sequence[str]) -> str:
+    escaped = [field.replace("\\", "\\\\").replace(":", "\\:") if field != "*" else field for field in fields]
+    return ":".join(escaped) + "\n"
+
+
+def _is_line(text: str) -> bool:
+    return "\n" not in text and "\r" not in text

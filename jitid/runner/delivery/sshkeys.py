@@ -1,0 +1,44 @@
+"""Keys with certificates in an ssh-agent that dies with the run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from jitid.runner.delivery.protocol import Delivered
+from jitid.runner.sshagent import SshAgent
+from jitid.runner.tokenplace import private_folder
+
+
+class Agent:
+    """An agent for all certificates of a run; SSH_AUTH_SOCK leads to it, and not to the user's own."""
+
+    def __init__(self) -> None:
+        self._folder = private_folder()
+        try:
+            self._agent = SshAgent(self._folder)
+        except BaseException:
+            self._remove()
+            raise
+
+    def put(self, one: Delivered) -> None:
+        """Let the agent have a key, instead of the earlier one of that name."""
+        self._agent.put(one.secret.reveal("key"), one.secret.reveal("certificate"), one.expires_at, one.name)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variable that leads to the agent."""
+        return {"SSH_AUTH_SOCK": self._agent.path}
+
+    def hidden(self) -> frozenset[str]:
+        """Return the variable by which another agent could be ended from here."""
+        return frozenset({"SSH_AGENT_PID"})
+
+    def close(self) -> None:
+        """End the agent."""
+        with suppress(OSError):
+            self._agent.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            os.rmdir(self._folder)
