@@ -219,14 +219,15 @@ JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) p
 with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on. Besides,
 each kind is where its users look:
 
-A `postgres-role` is a service of libpq: PGSERVICEFILE and PGPASSFILE are in memory, PGSERVICE, PGUSER, PGHOST, PGPORT and
-PGDATABASE say what the first one is; another one is `psql service=NAME`. A renewal is another role, which the service
-names from then on.
+A `postgres-role` is a service of libpq: PGSERVICEFILE and PGPASSFILE are in memory; PGSERVICE, PGUSER, PGHOST, PGPORT
+and PGDATABASE say what the first one is; another one is `psql service=NAME`. A renewal is another role, which the
+service names from then on.
 
-An `aws-sts` is a profile NAME, and the first one is `default` too: AWS_CONFIG_FILE has a `credential_process` that gives
-the keys, AWS_SHARED_CREDENTIALS_FILE is empty, and variables that lead to other keys are taken away.
+An `aws-sts` is a profile NAME, and the first one is `default` too: AWS_CONFIG_FILE has a `credential_process` that
+gives the keys, AWS_SHARED_CREDENTIALS_FILE is empty, and variables that lead to other keys are taken away.
 
-An `ssh-cert` is in an ssh-agent that dies with the run: SSH_AUTH_SOCK leads to it, and the user's own is out of reach.""",
+An `ssh-cert` is in an ssh-agent that dies with the run: SSH_AUTH_SOCK leads to it, and the user's own one is out of
+reach.""",
     "mcp": """\
 FILE is what `jitid run` names in JITID_PARENT_FILE, and renews in place. Many clients hand only a few variables on to
 the servers that they start: then give FILE, and --ledger where it is not the usual one. `jitid run` with its own --file
