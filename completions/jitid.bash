@@ -269,7 +269,7 @@ __jitid_table() {
         options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
         ;;
     'keys rotate')
-        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --field=:kid,use,algorithm,retired,event $everywhere"
+        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
         ;;
     'keys revoke')
         options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.config import Config
     from jitid.examination import Check
+    from jitid.issuers.transit import Transit
     from jitid.keyring import Keyring, Signer
     from jitid.request import Terms
     from jitid.sweep.limits import Limits
@@ -517,10 +518,39 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
 
 def _keyring(config: Config, path: str) -> Keyring:
     if not is_database(config):
-        return folder.keyring(path)
-    from jitid.ledger import home
+        found = folder.keyring(path)
+    else:
+        from jitid.ledger import home
 
-    return home.keyring(path)
+        found = home.keyring(path)
+    found.transit = lambda name: _transit(config, name)
+    return found
+
+
+_TRANSITS: dict[tuple[int, str], Transit] = {}
+"""Those that this process has asked, by its id and their names: a child asks over connections of its own."""
+
+
+def _transit(config: Config, name: str) -> Transit:
+    """Return the transit engine of a target. Raises UsageError and ConfigurationError."""
+    key = os.getpid(), name
+    if key not in _TRANSITS:
+        import atexit
+
+        from jitid.credential import Kind
+        from jitid.issuers.opening import TIMEOUT
+        from jitid.issuers.transit import Transit
+        from jitid.targets import Targets
+
+        target = Targets(config.targets(), "").get(name)
+        if target.kind != Kind.OPENBAO_LEASE:
+            raise ConfigurationError(
+                f"the target {name} is of the kind {target.kind}, and keeps no keys",
+                f"name one of the kind {Kind.OPENBAO_LEASE}",
+            )
+        found = _TRANSITS[key] = Transit(target, float(target.options.get("timeout", TIMEOUT)))
+        atexit.register(found.close)
+    return _TRANSITS[key]
 
 
 def policy_place(config: Config, path: str) -> str | None:

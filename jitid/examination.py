@@ -295,14 +295,18 @@ def _keys(subject: _Subject) -> Iterator[Check]:
 
 
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
-    keyring.load(key.kid, key.algorithm, key.public)
+    signer = keyring.load(key.kid, key.algorithm, key.public)
+    if signer.elsewhere is not None:
+        # What it signs is held to the public key.
+        signer.sign(b"jitid doctor")
     age = now - key.created_at
     which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
     if age > OLD_KEY:
         return warning(
             "keys", f"{which} {key.kid} is {age // _DAY} days old", rotating(key.use, key.algorithm)
         )
-    return ok("keys", f"{which} {key.kid} signs since {format_time(key.created_at)}")
+    kept = "" if signer.elsewhere is None else f", kept by {signer.elsewhere}"
+    return ok("keys", f"{which} {key.kid} signs since {format_time(key.created_at)}{kept}")
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:

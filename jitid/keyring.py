@@ -1,16 +1,21 @@
-"""Signing keys: private halves in files of their own, public halves in the ledger for ever."""
+"""Signing keys: private halves in files of their own or at a target, public halves in the ledger for ever."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import jws
-from jitid.errors import IntegrityError, OutputError, StorageError
+from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError
 from jitid.files import check_private, write_private
 
+if TYPE_CHECKING:
+    from jitid.issuers.transit import Transit
+
 _SEED_BYTES = 32
+_MOST_BYTES = 512
+_PROBE = b"jitid: is this the key"
 
 USES: Mapping[str, tuple[str, ...]] = {"jws": ("EdDSA", "ES256"), "x509": ("ES256",), "ssh": ("EdDSA",)}
 """What keys are for, each with the algorithms that it has, the usual one first. No key is for two things."""
@@ -35,18 +40,49 @@ class Signer:
         """The key itself, as `cryptography` has it, for what builds certificates."""
         self.sign = sign
         """Sign bytes as a JWS does: 64 bytes, for ES256 the two halves of the signature (RFC 7518, section 3.4)."""
+        self.sign_all: Callable[[Sequence[bytes]], list[bytes]] | None = None
+        """Sign many at once, where each by itself would be a request."""
+        self.elsewhere: str | None = None
+        """The target that keeps it, `TARGET/KEY`; None for a key in a file."""
 
     def __repr__(self) -> str:
         return f"Signer({self.kid!r})"
 
 
+class Elsewhere(NamedTuple):
+    """Where a private key is that is not in its file, but kept and used by the transit engine of a target."""
+
+    place: str
+    """`TARGET/KEY`."""
+    version: int
+
+    @property
+    def text(self) -> bytes:
+        """As it stands in the key's file; never as long as a key itself is."""
+        text = f"transit 1 {self.place} {self.version}\n".encode()
+        return text if len(text) != _SEED_BYTES else text + b"\n"
+
+    @classmethod
+    def parse(cls, text: bytes) -> Elsewhere | None:
+        """Return what the file of a key says; None where it is the key itself, or damaged."""
+        words = text.split()
+        if len(text) == _SEED_BYTES or len(words) != 4 or words[:2] != [b"transit", b"1"]:
+            return None
+        try:
+            return cls(words[2].decode(), int(words[3]))
+        except ValueError:
+            return None
+
+
 class Keyring:
-    """The private keys in one folder: 32 raw bytes a file, 0600, named by their key id."""
+    """The private keys in one folder: 32 raw bytes a file, 0600, named by their key id; or where else the key is."""
 
     def __init__(self, folder: str, *, others: bool = False) -> None:
         """Take the folder; `others` says that the ledger is shared with machines that have keys of their own."""
         self._folder = self.folder = folder
         self.others = others
+        self.transit: Callable[[str], Transit] | None = None
+        """Opens the target of a name, for keys that never leave one."""
         self._signers: dict[str, Signer] = {}
 
     def path(self, kid: str) -> str:
@@ -106,6 +142,41 @@ class Keyring:
         self._signers[signer.kid] = signer
         return signer
 
+    def adopt(self, place: str, algorithm: str, known: Collection[str]) -> Signer:
+        """Let a key sign from now on that stays at a target, `TARGET/KEY`, and return what signs with it.
+
+        It is a version of which the ledger does not know the key id yet (`known`), made there where there is none.
+
+        Raises:
+            ConfigurationError: there is no such target, or the key is none for that algorithm.
+            StorageError: the target is out of reach, or the file cannot be written.
+
+        """
+        target, _, key = place.partition("/")
+
+        def taken(public: bytes) -> bool:
+            kid = jws.thumbprint(algorithm, public)
+            return kid.startswith("-") or kid in known
+
+        version = self._transit(target).choose(key, algorithm, taken)
+        where = Elsewhere(place, version.number)
+        signer = self._remote(where, jws.thumbprint(algorithm, version.public), algorithm, version.public)
+        signer.sign(_PROBE)
+        try:
+            write_private(self.path(signer.kid), where.text)
+        except OutputError as error:
+            raise StorageError(error.message) from error
+        self._signers[signer.kid] = signer
+        return signer
+
+    def create_beside(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
+        """Make a key where another one is: at the same target, or here. Raises as `adopt` and `create` do."""
+        try:
+            where = Elsewhere.parse(self._read(kid))
+        except (OSError, IntegrityError):
+            where = None
+        return self.create(algorithm) if where is None else self.adopt(where.place, algorithm, known)
+
     def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
         """Return what signs with a key that the ledger knows.
 
@@ -118,18 +189,16 @@ class Keyring:
             return signer
         path = self.path(kid)
         try:
-            check_private(path, "the signing key")
-            # A named pipe in its place would be waited for.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                seed = os.read(descriptor, _SEED_BYTES + 1)
-            finally:
-                os.close(descriptor)
+            seed = self._read(kid)
         except OSError as error:
             raise IntegrityError(
                 f"the signing key {path} cannot be read: {error.strerror}; nothing was changed",
                 "restore the folder from a backup, or make a new key: jitid keys rotate",
             ) from error
+        where = Elsewhere.parse(seed)
+        if where is not None:
+            signer = self._signers[kid] = self._remote(where, kid, algorithm, public)
+            return signer
         try:
             if len(seed) != _SEED_BYTES:
                 raise ValueError
@@ -148,8 +217,7 @@ class Keyring:
         """Let another keyring have a private key, durably and with mode 0600. Raises as `load` and `create` do."""
         self.load(kid, algorithm, public)
         try:
-            with open(self.path(kid), "rb") as file:
-                write_private(other.path(kid), file.read(_SEED_BYTES))
+            write_private(other.path(kid), self._read(kid))
         except (OSError, OutputError) as error:
             raise StorageError(f"the signing key {other.path(kid)} could not be written") from error
 
@@ -164,6 +232,34 @@ class Keyring:
             raise StorageError(
                 f"the retired key {self.path(kid)} could not be removed: {error.strerror}"
             ) from error
+
+    def _read(self, kid: str) -> bytes:
+        path = self.path(kid)
+        check_private(path, "the signing key")
+        # A named pipe in its place would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, _MOST_BYTES)
+        finally:
+            os.close(descriptor)
+
+    def _remote(self, where: Elsewhere, kid: str, algorithm: str, public: bytes) -> Signer:
+        target, _, key = where.place.partition("/")
+
+        def sign_all(messages: Sequence[bytes]) -> list[bytes]:
+            return self._transit(target).sign(key, where.version, algorithm, public, messages)
+
+        signer = Signer(kid, algorithm, public, lambda message: sign_all([message])[0])
+        signer.sign_all, signer.elsewhere = sign_all, where.place
+        return signer
+
+    def _transit(self, target: str) -> Transit:
+        if self.transit is None:
+            raise ConfigurationError(
+                f"the signing key is kept by the target {target}, which cannot be asked from here; nothing was changed",
+                f"name it in the configuration: [target.{target}]",
+            )
+        return self.transit(target)
 
     def __repr__(self) -> str:
         return f"Keyring({self._folder!r})"

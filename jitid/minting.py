@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple, assert_never
@@ -187,22 +187,30 @@ def signer_of(ledger: Ledger, keyring: Keyring, algorithm: str) -> Signer:
 
 
 def new_key(
-    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    algorithm: str,
+    use: str,
+    make: Callable[[], Signer] | None = None,
 ) -> tuple[SigningKey, dict[str, Any]]:
     """Make a key and record it, one of an X.509 authority as a root by itself; return it and what to tell of it.
+
+    `make` makes it where it is not simply to be in a file.
 
     Raises:
         StorageError: it cannot be written; nothing was changed.
 
     """
-    signer = keyring.create(algorithm)
+    signer = keyring.create(algorithm) if make is None else make()
     certificates = None
     if use == "x509":
         from jitid.certificates import self_signed
 
         certificates = self_signed(signer, names.trust_domain, transaction.now)
     key = transaction.add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
-    return key, told(key)
+    kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
+    return key, {**told(key), **kept}
 
 
 def told(key: SigningKey) -> dict[str, Any]:

@@ -418,6 +418,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys rotate": ({
         "--algorithm": ("algorithm", "text", ""),
         "--use": ("use", "text", ""),
+        "--transit": ("transit", "text", ""),
     }, ()),
     "keys revoke": ({
         "--reason": ("reason", "text", ""),

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 from jitid import jws, revocation
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.keyring import USES, Keyring
+from jitid.keyring import USES, Keyring, Signer
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, Radius, Selection, SigningKey
 from jitid.minting import new_key
 from jitid.text import check_text, quote
+
+HERE = "none"
+"""Said in the place of a target: the key is in a file of ours."""
 
 
 class KeyChange(NamedTuple):
@@ -30,21 +33,30 @@ class KeyChange(NamedTuple):
 
 
 def rotate(
-    transaction: Transaction, names: Names, keyring: Keyring, algorithm: str, use: str = "jws"
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    algorithm: str,
+    use: str = "jws",
+    transit: str | None = None,
 ) -> KeyChange:
     """Make a new key for `algorithm` and that use.
 
-    The one that is here signs nothing more, and still verifies what it signed.
+    The one that is here signs nothing more, and still verifies what it signed. The new one is where the old one was,
+    or where `transit` says: `TARGET/KEY` of a transit engine, or `none` for a file.
 
     Raises:
         UsageError: keys for that use have another algorithm.
-        StorageError: the new key cannot be written; nothing was changed.
+        StorageError: the new key cannot be written, or its target is out of reach; nothing was changed.
 
     """
+    if transit is not None and use != "jws":
+        raise UsageError(f"a key for {use} is in a file, and not at a target; nothing was changed")
     if algorithm not in USES[use]:
         raise UsageError(f"keys for {use} are not for {quote(algorithm)}; nothing was changed")
     retired = []
-    for key in transaction.signing_keys():
+    known = transaction.signing_keys()
+    for key in known:
         # Other machines go on with theirs.
         if (key.use, key.algorithm) != (use, algorithm) or key.retired_at is not None:
             continue
@@ -56,7 +68,16 @@ def rotate(
         if keyring.holds(key.kid):
             transaction.end_key(key.key, revoked=False)
             retired.append(key.kid)
-    key, facts = new_key(transaction, names, keyring, algorithm, use)
+    kids = {key.kid for key in known}
+
+    def make() -> Signer:
+        if transit is not None and transit != HERE:
+            return keyring.adopt(transit, algorithm, kids)
+        if transit is None and retired:
+            return keyring.create_beside(retired[-1], algorithm, kids)
+        return keyring.create(algorithm)
+
+    key, facts = new_key(transaction, names, keyring, algorithm, use, make)
     event = transaction.append("key-rotate", {**facts, "retired": retired or None})
     return KeyChange(key.kid, None, tuple(retired), None, event.seq)
 
@@ -87,7 +108,15 @@ def revoke(
     transaction.end_key(key.key, revoked=True)
     successor = None
     if key.signs and keyring.holds(key.kid) and not _is_under_a_root(key):
-        successor, facts = new_key(transaction, names, keyring, key.algorithm, key.use)
+        kids = {each.kid for each in transaction.signing_keys()}
+        successor, facts = new_key(
+            transaction,
+            names,
+            keyring,
+            key.algorithm,
+            key.use,
+            lambda: keyring.create_beside(key.kid, key.algorithm, kids),
+        )
         transaction.append("key-create", facts)
     return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
 

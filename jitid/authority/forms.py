@@ -174,6 +174,7 @@ BY_FIELD: Mapping[str, Form] = {
     "VerifyLog.expected_head": text(16_384, "the head"),
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),
     "RotateKey.use": among(*USES),
+    "RotateKey.transit": pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"),
     "AttachRequest.kind": KIND,
     "AttachRequest.template": TEMPLATE,
     "AttachRequest.public_key": PUBLIC_KEY,

@@ -548,7 +548,12 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             if isinstance(operation, ops.RotateKey):
                 change = rotation.rotate(
-                    transaction, self._ledger.names, self._keyring, operation.algorithm, operation.use
+                    transaction,
+                    self._ledger.names,
+                    self._keyring,
+                    operation.algorithm,
+                    operation.use,
+                    operation.transit,
                 )
             else:
                 change = rotation.revoke(

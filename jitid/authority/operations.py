@@ -338,6 +338,8 @@ class RotateKey(Operation["KeyChange"]):
 
     algorithm: str
     use: str = "jws"
+    transit: str | None = None
+    """`TARGET/KEY` of the transit engine that keeps it, or `none`; as the key before it, if nothing is said."""
     accept_clock: bool = False
 
 

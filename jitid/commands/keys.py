@@ -58,10 +58,16 @@ def list_(given: Globals) -> None:
     )
 
 
-def rotate(given: Globals, algorithm: options.Algorithm = None, use: options.KeyUse = None) -> None:
+def rotate(
+    given: Globals,
+    algorithm: options.Algorithm = None,
+    use: options.KeyUse = None,
+    transit: options.TransitKey = None,
+) -> None:
     """Sign with a new key from now on.
 
-    What older keys signed stays valid; their private halves are removed.
+    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
+    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
     """
     purpose = use or "jws"
     if purpose not in USES:
@@ -74,7 +80,7 @@ def rotate(given: Globals, algorithm: options.Algorithm = None, use: options.Key
     given.expect(ROTATED)
     chosen = algorithm or USES[purpose][0]
     change = open_authority(given.config()).perform(
-        RotateKey(algorithm=chosen, use=purpose, accept_clock=given.accept_clock)
+        RotateKey(algorithm=chosen, use=purpose, transit=transit, accept_clock=given.accept_clock)
     )
     if given.field is not None or given.format_name() is not None:
         row = {

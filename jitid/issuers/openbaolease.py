@@ -22,6 +22,7 @@ from jitid.text import quote
 OPTIONS: Mapping[str, Option] = {
     **openbao.OPTIONS,
     "token_role": Option("text", "the token role that children are made by; it should make orphans"),
+    "transit_mount": Option("text", "where the transit engine is that keeps signing keys (`transit`)"),
     "shared": Option(
         "flag", "others use the same paths: what the ledger does not know there is not reported"
     ),

@@ -644,6 +644,11 @@ jitid policy diff current next""",
         Example("A new key for tokens signed with Ed25519:", "jitid keys rotate"),
         Example("A new key for tokens signed with P-256:", "jitid keys rotate --algorithm ES256"),
         Example("A new key for SSH certificates:", "jitid keys rotate --use ssh"),
+        Example(
+            "A new key for tokens that never leaves the OpenBao of the target vault:",
+            "jitid keys rotate --transit vault/jitid",
+            tried=False,
+        ),
     ),
     "keys revoke": (
         Example(

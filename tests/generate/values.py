@@ -107,6 +107,7 @@ METAVARS: dict[str, Value] = {
     "SEVERITY": _words(*SEVERITIES),
     "ALG": _words(*sorted(ALGORITHMS)),
     "USE": _words(*USES),
+    "TARGET/KEY": NOTHING,
     "AUD": NOTHING,
     "CMD": COMMAND,
     "DELEGATOR": KNOWN,

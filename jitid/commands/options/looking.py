@@ -150,6 +150,14 @@ Algorithm = Annotated[str | None, option("--algorithm", metavar="ALG", text="EdD
 KeyUse = Annotated[
     str | None, option("--use", metavar="USE", text="What the key signs: jws (default), x509 or ssh.")
 ]
+TransitKey = Annotated[
+    str | None,
+    option(
+        "--transit",
+        metavar="TARGET/KEY",
+        text="Let a transit engine keep the key; `none`: a file (default: as the key before).",
+    ),
+]
 IdsFile = Annotated[
     str | None, option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
 ]

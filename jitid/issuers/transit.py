@@ -1,0 +1,201 @@
+"""Signing keys that never leave OpenBao or Vault: its transit engine signs, and we hold it to the public key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid.errors import ConfigurationError, IntegrityError
+from jitid.issuers.openbao import Call, OpenBao
+from jitid.issuers.openbaoreply import plain, unclear
+from jitid.target import Target
+
+_TYPES = {"EdDSA": "ed25519", "ES256": "ecdsa-p256"}
+"""What the engine calls a key of an algorithm."""
+_BATCH = 200
+"""So many messages are signed by one request: OpenBao takes no more than a thousand texts in one."""
+_TURNS = 8
+"""So many versions at most are made for one that can be used."""
+
+
+class Version(NamedTuple):
+    """One version of a key of the engine."""
+
+    number: int
+    public: bytes
+    """As the ledger keeps it: 32 raw bytes, or an uncompressed point."""
+
+
+class Transit:
+    """The transit engine of one target."""
+
+    def __init__(self, target: Target, timeout: float) -> None:
+        """Raise ConfigurationError where the target's table cannot be meant."""
+        self._target = target
+        self._bao = OpenBao(target, timeout)
+        self._pid = os.getpid()
+        self._mount = plain(target.options.get("transit_mount", "transit"), "transit_mount", target)
+
+    def choose(self, key: str, algorithm: str, taken: Callable[[bytes], bool]) -> Version:
+        """Return the newest version of a key that is not `taken`; the key, or a version of it, is made where needed.
+
+        Raises:
+            ConfigurationError: the key is of another type, or may leave the engine.
+            RefusedError: the target's policy does not permit it.
+            StorageError: the target is out of reach.
+
+        """
+        place = f"{self._mount}/keys/{plain(key, 'the key', self._target)}"
+        with self._bao.call() as call:
+            for _ in range(_TURNS):
+                version = self._newest(call, place, key, algorithm)
+                if not taken(version.public):
+                    return version
+                turned = call.ask("POST", f"{place}/rotate", {})
+                if not turned.good:
+                    raise call.refused(turned, f"to rotate {key}", f"{place}/rotate", ("update",))
+        raise unclear(self._target, "the key is the same after it was rotated")
+
+    def sign(
+        self, key: str, version: int, algorithm: str, public: bytes, messages: Sequence[bytes]
+    ) -> list[bytes]:
+        """Return the signature of each message as a JWS has it: 64 bytes, verified with the public key.
+
+        Raises:
+            IntegrityError: a signature is not by that key.
+            RefusedError: the target's policy does not permit it, or the key is gone.
+            StorageError: the target is out of reach.
+
+        """
+        place = f"{self._mount}/sign/{plain(key, 'the key', self._target)}"
+        signatures: list[bytes] = []
+        with self._bao.call() as call:
+            for at in range(0, len(messages), _BATCH):
+                signatures += self._signed(call, place, version, messages[at : at + _BATCH])
+        verify = _verifier(algorithm, public)
+        for message, signature in zip(messages, signatures, strict=True):
+            if len(signature) != _SIZE or not verify(message, signature):
+                raise IntegrityError(
+                    f"what the target {self._target.name} signed is not signed by the key that the ledger knows; "
+                    "nothing was changed",
+                    "see: jitid doctor; or make a new key: jitid keys rotate",
+                )
+        return signatures
+
+    def close(self) -> None:
+        """Give the login back, unless it is that of the process that this one was forked from."""
+        if self._pid == os.getpid():
+            self._bao.close()
+
+    def _newest(self, call: Call, place: str, key: str, algorithm: str) -> Version:
+        found = call.ask("GET", place)
+        if found.status == 404:
+            made = call.ask(
+                "POST",
+                place,
+                {"type": _TYPES[algorithm], "exportable": False, "allow_plaintext_backup": False},
+            )
+            if not made.good:
+                raise call.refused(made, f"to make the key {key}", place, ("create", "update"))
+            found = call.ask("GET", place)
+        if not found.good:
+            raise call.refused(found, f"to look at the key {key}", place, ("read",))
+        data = found.data
+        if data.get("type") != _TYPES[algorithm] or data.get("derived") is not False:
+            raise ConfigurationError(
+                f"the key {key} of the target {self._target.name} is none for {algorithm}; nothing was changed",
+                f"name one of the type {_TYPES[algorithm]}, or a new name",
+            )
+        if data.get("exportable") is not False or data.get("allow_plaintext_backup") is not False:
+            raise ConfigurationError(
+                f"the key {key} of the target {self._target.name} may leave it; nothing was changed",
+                "name one that is neither exportable nor has plaintext backups, or a new name",
+            )
+        number, versions = data.get("latest_version"), data.get("keys")
+        one = versions.get(str(number)) if isinstance(versions, dict) else None
+        public = _public(algorithm, one.get("public_key")) if isinstance(one, dict) else None
+        if type(number) is not int or public is None:
+            raise unclear(self._target, "a key without a public half")
+        return Version(number, public)
+
+    def _signed(self, call: Call, place: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
+        body: dict[str, Any] = {
+            "batch_input": [{"input": base64.b64encode(message).decode()} for message in messages],
+            "key_version": version,
+            "hash_algorithm": "sha2-256",
+            "marshaling_algorithm": "jws",
+        }
+        reply = call.ask("POST", place, body, most=_LARGE)
+        if not reply.good:
+            raise call.refused(reply, "to sign", place, ("update",))
+        results = reply.data.get("batch_results")
+        if type(results) is not list or len(results) != len(messages):
+            raise unclear(self._target, "not a signature for each message")
+        for result in results:
+            text = result.get("signature") if isinstance(result, Mapping) else None
+            signature = _signature(text, version)
+            if signature is None:
+                raise unclear(self._target, "not a signature for each message")
+            yield signature
+
+
+_SIZE = 64
+_LARGE = 4 << 20
+
+
+def _signature(text: object, version: int) -> bytes | None:
+    """Return the bytes of `vault:vVERSION:BASE64`; None for anything else."""
+    start = f"vault:v{version}:"
+    if type(text) is not str or not text.startswith(start):
+        return None
+    # Ed25519 comes in plain base64, ECDSA in that of JWS.
+    encoded = text.removeprefix(start).translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _public(algorithm: str, text: object) -> bytes | None:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    try:
+        if algorithm == "EdDSA":
+            raw = base64.b64decode(str(text), validate=True)
+            return raw if len(raw) == 32 else None
+        key = load_pem_public_key(str(text).encode())
+        return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    except ValueError:
+        return None
+
+
+def _verifier(algorithm: str, public: bytes) -> Callable[[bytes, bytes], bool]:
+    # Not by PyJWT, whose import costs more than all of this.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    if algorithm == "EdDSA":
+        edwards = ed25519.Ed25519PublicKey.from_public_bytes(public)
+
+        def check(message: bytes, signature: bytes) -> None:
+            edwards.verify(signature, message)
+    else:
+        point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+
+        def check(message: bytes, signature: bytes) -> None:
+            halves = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+            point.verify(encode_dss_signature(*halves), message, ec.ECDSA(SHA256()))
+
+    def verify(message: bytes, signature: bytes) -> bool:
+        try:
+            check(message, signature)
+        except InvalidSignature:
+            return False
+        return True
+
+    return verify

@@ -1,0 +1,214 @@
+"""Signing keys that stay in a real OpenBao: the whole life of one, and all that may fail on the way to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from jitid.errors import ConfigurationError, IntegrityError, RefusedError, StorageError
+from jitid.issuers.transit import Transit
+from jitid.keyring import Elsewhere
+from jitid.target import Target
+from tests.issuers.openbaoplace import OpenBaoPlace
+from tests.issuers.test_openbaoanswers import http
+from tests.openbao import write_secret
+from tests.real import Shell
+from tests.remote.peer import answering
+
+_TABLE = """
+[target.vault]
+kind = "openbao-lease"
+address = "{address}"
+ca_file = "{ca_file}"
+role_id = "{role_id}"
+secret_id_file = "{secret_id_file}"
+token_role = "jitid"
+"""
+
+
+@pytest.fixture
+def shell(openbao: OpenBaoPlace, tmp_path: Path) -> Shell:
+    """Return what runs jitid with OpenBao in its configuration."""
+    configure(tmp_path, openbao, openbao.server.address)
+    return Shell(tmp_path)
+
+
+def configure(home: Path, openbao: OpenBaoPlace, address: str) -> None:
+    """Name the server in a user's configuration."""
+    server = openbao.server
+    folder = home / ".config/jitid"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(
+        _TABLE.format(
+            address=address,
+            ca_file=server.ca_file,
+            role_id=server.role_id,
+            secret_id_file=server.secret_id_file,
+        )
+    )
+
+
+def issue(shell: Shell, *more: str) -> str:
+    return shell.good("issue", "--task", "T1", "--delegator", "alice", *more).strip()
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+def test_a_key_signs_that_never_was_here(openbao: OpenBaoPlace, shell: Shell, algorithm: str) -> None:
+    issue(shell)
+    audience = ("--audience", "urn:example:api")
+    key = f"life-{algorithm}"
+    if algorithm == "ES256":
+        shell.good("config", "set", "algorithm.audience.urn:example:api", "ES256")
+    kid = shell.good("keys", "rotate", "--algorithm", algorithm, "--transit", f"vault/{key}").strip()
+    file = shell.ledger / "keys" / kid
+    assert file.read_text().split() == ["transit", "1", f"vault/{key}", "1"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = issue(shell, *audience)
+    assert jwt.get_unverified_header(token)["kid"] == kid
+    (public,) = [each for each in json.loads(shell.good("keys", "jwks"))["keys"] if each["kid"] == kid]
+    jwt.decode(token, jwt.PyJWK(public).key, algorithms=[algorithm], audience="urn:example:api")
+    shell.good("verify", *audience, stdin=token)
+    shell.good("audit", "verify")
+    assert f"kept by vault/{key}" in shell.good("doctor")
+    (event,) = [
+        json.loads(line)
+        for line in shell.good("audit", "log", "--format", "jsonl").splitlines()
+        if kid in line and "key-rotate" in line
+    ]
+    assert event["kept_by"] == f"vault/{key}"
+    # Its successor is there too, and the old one still verifies what it signed.
+    successor = shell.good("keys", "rotate", "--algorithm", algorithm).strip()
+    assert (shell.ledger / "keys" / successor).read_text().split()[2:] == [f"vault/{key}", "2"]
+    assert not file.exists()
+    shell.good("verify", *audience, stdin=token)
+    shell.good("keys", "revoke", successor, "--yes")
+    third = [
+        path.read_text().split()[2:]
+        for path in (shell.ledger / "keys").iterdir()
+        if path.stat().st_size != 32
+    ]
+    assert third == [[f"vault/{key}", "3"]]
+    shell.good("keys", "rotate", "--algorithm", algorithm, "--transit", "none")
+    assert {path.stat().st_size for path in (shell.ledger / "keys").iterdir()} == {32}
+    assert openbao.server.ask("GET", f"transit/keys/{key}")["data"]["exportable"] is False
+
+
+def test_many_are_signed_by_one_request(openbao: OpenBaoPlace, shell: Shell) -> None:
+    issue(shell)
+    shell.good("keys", "rotate", "--transit", "vault/many")
+    tokens = [json.loads(line)["token"] for line in issue(shell, "--count", "600").splitlines()]
+    assert len(set(tokens)) == 600
+    for token in (tokens[0], tokens[199], tokens[200], tokens[-1]):
+        shell.good("verify", stdin=token)
+
+
+def test_without_its_key_nothing_is_issued_and_nothing_recorded(openbao: OpenBaoPlace, shell: Shell) -> None:
+    issue(shell)
+    shell.good("keys", "rotate", "--transit", "vault/away")
+    before = shell.good("audit", "log", "--format", "jsonl")
+    openbao.server.seal()
+    try:
+        failed = shell.run("issue", "--task", "T1", "--delegator", "alice")
+        assert (failed.returncode, failed.stdout) == (5, "")
+        assert "is sealed" in failed.stderr
+        told = shell.run("doctor")
+        assert "is sealed" in told.stdout
+        # What needs no signature goes on.
+        shell.good("issue", "--kind", "opaque", "--task", "T1", "--delegator", "alice")
+    finally:
+        openbao.server.unseal()
+    after = shell.good("audit", "log", "--format", "jsonl")
+    assert len(after.splitlines()) == len(before.splitlines()) + 1
+    issue(shell)
+
+
+def test_a_target_that_is_gone_from_the_configuration_is_named(openbao: OpenBaoPlace, shell: Shell) -> None:
+    issue(shell)
+    shell.good("keys", "rotate", "--transit", "vault/gone")
+    (shell.home / ".config/jitid/config.toml").write_text("")
+    failed = shell.run("issue", "--task", "T1", "--delegator", "alice")
+    assert failed.returncode == 2
+    assert "no target `vault`" in failed.stderr
+
+
+@pytest.fixture
+def transit(openbao: OpenBaoPlace) -> Iterator[Transit]:
+    server = openbao.server
+    options = {
+        "address": server.address,
+        "ca_file": str(server.ca_file),
+        "role_id": server.role_id,
+        "secret_id_file": str(server.secret_id_file),
+    }
+    found = Transit(Target("vault", "openbao-lease", options, {}), 10.0)
+    yield found
+    found.close()
+
+
+def test_a_key_that_may_leave_is_refused(openbao: OpenBaoPlace, transit: Transit) -> None:
+    openbao.server.ask("POST", "transit/keys/leaving", {"type": "ed25519", "exportable": True})
+    with pytest.raises(ConfigurationError, match="may leave it"):
+        transit.choose("leaving", "EdDSA", lambda _: False)
+
+
+def test_a_key_of_another_sort_is_refused(openbao: OpenBaoPlace, transit: Transit) -> None:
+    openbao.server.ask("POST", "transit/keys/another", {"type": "rsa-2048"})
+    for algorithm in ("EdDSA", "ES256"):
+        with pytest.raises(ConfigurationError, match="none for"):
+            transit.choose("another", algorithm, lambda _: False)
+
+
+def test_a_key_under_the_same_name_is_not_the_key(openbao: OpenBaoPlace, transit: Transit) -> None:
+    """Somebody deletes it, and makes another one in its place."""
+    version = transit.choose("replaced", "EdDSA", lambda _: False)
+    (good,) = transit.sign("replaced", version.number, "EdDSA", version.public, [b"a"])
+    assert len(good) == 64
+    openbao.server.ask("POST", "transit/keys/replaced/config", {"deletion_allowed": True})
+    openbao.server.ask("DELETE", "transit/keys/replaced")
+    openbao.server.ask("POST", "transit/keys/replaced", {"type": "ed25519"})
+    with pytest.raises(IntegrityError, match="not signed by the key"):
+        transit.sign("replaced", version.number, "EdDSA", version.public, [b"a"])
+    openbao.server.ask("POST", "transit/keys/replaced/config", {"deletion_allowed": True})
+    openbao.server.ask("DELETE", "transit/keys/replaced")
+    with pytest.raises((RefusedError, ConfigurationError)):
+        transit.sign("replaced", version.number, "EdDSA", version.public, [b"a"])
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        None,
+        [],
+        [{"signature": "vault:v1:AAAA"}, {"signature": "vault:v1:AAAA"}],
+        [{"signature": "vault:v2:AAAA"}],
+        [{"signature": "vault:v1:****"}],
+        [{"signature": None, "error": "no"}],
+        ["vault:v1:AAAA"],
+    ],
+)
+def test_an_answer_that_is_no_signature_is_none(tmp_path: Path, results: object) -> None:
+    write_secret(tmp_path / "token", "s.token")
+    with answering(http(200, {"data": {"batch_results": results}})) as peer:
+        options = {"address": peer.url, "token_file": str(tmp_path / "token")}
+        transit = Transit(Target("vault", "openbao-lease", options, {}), 5.0)
+        with pytest.raises(StorageError, match="no clear answer"):
+            transit.sign("key", 1, "EdDSA", bytes(32), [b"a"])
+        transit.close()
+
+
+@pytest.mark.parametrize("length", range(1, 40))
+def test_where_a_key_is_is_never_taken_for_a_key(length: int) -> None:
+    where = Elsewhere(f"t/{'k' * length}", 7)
+    assert len(where.text) != 32
+    assert Elsewhere.parse(where.text) == where
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"transit 1 a/b", b"transit 2 a/b 1", b"transit 1 a/b x", b"transit 1 \xff 1"]
+)
+def test_a_damaged_place_is_none(text: bytes) -> None:
+    assert Elsewhere.parse(text) is None
