@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys ledger helper doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -73,7 +73,7 @@ __jitid_table() {
         options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
         ;;
     'verify')
-        options="--audience+=nothing $everywhere"
+        options="--audience+=nothing --status-list=files --jwks=files --published=folders --issuer=nothing $everywhere"
         arguments='files'
         ;;
     'authorize')
@@ -283,6 +283,10 @@ __jitid_table() {
         ;;
     'keys krl')
         options="--out=files $everywhere"
+        ;;
+    'publish')
+        options="--dry-run --field=:file,state,bytes $everywhere"
+        arguments='folders'
         ;;
     'ledger copy')
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --to --issuer --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --to --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -162,6 +162,7 @@ complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of thos
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
+complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
@@ -332,6 +333,10 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "verify" --status-list' -l status-list -r -F -d 'Ask no ledger but this status list, which the token names'
+complete -c jitid -n '__jitid_at "verify" --jwks' -l jwks -r -F -d 'With --status-list: the keys that sign both (JWKS)'
+complete -c jitid -n '__jitid_at "verify" --published' -l published -r -fka '(__fish_complete_directories)' -d 'Ask no ledger but what `jitid publish` wrote into DIR'
+complete -c jitid -n '__jitid_at "verify" --issuer' -l issuer -x -d 'Without a ledger: whose tokens are taken (default: the setting)'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
 # jitid authorize
@@ -763,6 +768,11 @@ complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to 
 
 # jitid keys krl
 complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid publish
+complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
 
 # jitid ledger copy
 complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'

@@ -647,4 +647,5 @@ def _terms(config: Config, path: str) -> Terms:
         config.number("approval_lifetime"),
         config.number("approval_patience"),
         publish_url=config.text("publish_url"),
+        publish_lifetime=config.number("publish_lifetime"),
     )

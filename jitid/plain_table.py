@@ -95,6 +95,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "verify": ({
         "--audience": ("audience", "texts", ""),
+        "--status-list": ("status_list", "text", ""),
+        "--jwks": ("jwks", "text", ""),
+        "--published": ("published", "text", ""),
+        "--issuer": ("issuer", "text", ""),
     }, (("file", "text", False),)),
     "authorize": ({
         "--token-file": ("token_file", "text", ""),
@@ -435,6 +439,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "keys krl": ({
         "--out": ("out", "text", ""),
     }, ()),
+    "publish": ({
+        "--dry-run": ("dry_run", "flag", ""),
+    }, (("folder", "text", True),)),
     "ledger copy": ({
         "--to": ("to", "text", ""),
         "--issuer": ("issuer", "text", ""),

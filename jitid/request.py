@@ -122,6 +122,8 @@ class Terms(NamedTuple):
     """Where what `publish` writes is served: signed tokens name their place in a status list there."""
     targets: Callable[[], Targets] | None = None
     """Supplies the targets outside that the configuration has."""
+    publish_lifetime: int = 900
+    """For how long a status list is good."""
 
     @property
     def own_name(self) -> str | None:

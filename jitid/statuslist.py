@@ -107,17 +107,17 @@ def decode(bits: object, text: object) -> StatusList:
     return StatusList(bits, data)
 
 
-def claims(uri: str, issued_at: int, lifetime: int, data: bytes | bytearray) -> dict[str, Any]:
+def claims(uri: str, issued_at: int, lifetime: int, packed: str) -> dict[str, Any]:
     """Return what a list of ours says, a bit a token (section 5.1). `lifetime`, in seconds, bounds its use.
 
-    Whoever keeps it fetches a newer one after a third of that.
+    `packed` is what `encode` made of the bits. Whoever keeps it fetches a newer one after a third of that.
     """
     return {
         "sub": uri,
         "iat": issued_at,
         "exp": issued_at + lifetime,
         "ttl": max(lifetime // 3, 1),
-        "status_list": {"bits": 1, "lst": encode(data)},
+        "status_list": {"bits": 1, "lst": packed},
     }
 
 

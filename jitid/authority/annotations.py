@@ -19,6 +19,7 @@ _MODULES = (
     "delegator_operations",
     "policy_operations",
     "target_operations",
+    "publication_operations",
     "token_operations",
     "use_operations",
 )

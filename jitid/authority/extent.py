@@ -15,6 +15,7 @@ _LONG = (
     ops.ExportLog,
     ops.ProveLeaks,
     ops.PolicyOperation,
+    ops.PublicationOperation,
 )
 
 

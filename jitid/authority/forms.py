@@ -172,6 +172,8 @@ BY_FIELD: Mapping[str, Form] = {
     "ListTasks.state": among("open", "overdue", "ended"),
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
+    "MakeStatusList.number": number(0, 1 << 24),
+    "MakeStatusList.algorithm": among(*sorted(ALGORITHMS)),
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),
     "RotateKey.use": among(*USES),
     "RotateKey.transit": pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"),

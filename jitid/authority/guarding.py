@@ -14,6 +14,7 @@ from jitid.authority import approval_operations as approvals
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
+from jitid.authority import publication_operations as publications
 from jitid.authority import target_operations as targets
 from jitid.authority import token_operations as tokens
 from jitid.authority import use_operations as uses
@@ -61,6 +62,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.PublishKeys: _for(anybody=True, reads=True),
     ops.PublishSshAuthorities: _for(anybody=True, reads=True),
     ops.PublishSshRevocations: _for(anybody=True, reads=True),
+    publications.MakePublication: _for("verifier", "admin", reads=True),
+    publications.MakeStatusList: _for("verifier", "admin", reads=True),
     ops.Inspect: _for("responder", "auditor", own=True, reads=True),
     ops.Trace: _for("responder", "auditor", reads=True),
     ops.AddLeaks: _for("responder"),

@@ -206,6 +206,10 @@ class LocalAuthority:
                 from jitid.authority import approving
 
                 return approving.perform(self._inside, operation)
+            case ops.PublicationOperation():
+                from jitid.authority import publishing
+
+                return publishing.perform(self._inside, operation)
             case ops.PolicyOperation():
                 from jitid.authority import judging
 

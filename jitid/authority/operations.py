@@ -65,6 +65,10 @@ class DirectoryOperation(Operation[Result]):
     """One on delegators and agents; they are in `delegator_operations.py`, and `directing.py` performs them."""
 
 
+class PublicationOperation(Operation[Result]):
+    """One on what is published; they are in `publication_operations.py`, and `publishing.py` performs them."""
+
+
 class PolicyOperation(Operation[Result]):
     """One on policies and decisions; they are in `policy_operations.py`, and `judging.py` performs them."""
 
@@ -461,6 +465,7 @@ AnyOperation = (
     | MakeReport
     | ApprovalOperation[Any]
     | PolicyOperation[Any]
+    | PublicationOperation[Any]
     | DirectoryOperation[Any]
     | UseOperation[Any]
     | TokenOperation[Any]

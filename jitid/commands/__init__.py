@@ -105,6 +105,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "sshkeys:krl",
         "Write the list of SSH certificates that ended before their expiry (RevokedKeys).",
     ),
+    "publish": (
+        "publish:publish",
+        "Write keys, status lists and what else verifiers need into DIR, for any web server to serve.",
+    ),
     "ledger copy": (
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",

@@ -20,6 +20,7 @@ from tests.builders import World
 ABSTRACT = {
     ops.DirectoryOperation,
     ops.PolicyOperation,
+    ops.PublicationOperation,
     ops.UseOperation,
     ops.ApprovalOperation,
     ops.TokenOperation,
@@ -63,7 +64,7 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("role", "may"),
     [
-        ("verifier", {"Verify", "Authorize", "Introspect"}),
+        ("verifier", {"Verify", "Authorize", "Introspect", "MakePublication", "MakeStatusList"}),
         ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks", "Settle"}),
         ("issuer", {"Attach", "Issue", "Renew", "Exchange"}),
     ],

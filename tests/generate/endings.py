@@ -205,7 +205,12 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "completion install": {**_SETTINGS, 74: "A file could not be written."},
     "completion show": _SETTINGS,
-    "verify": {0: "The token is valid.", 2: "", **_READ, 8: "The token is not valid."},
+    "verify": {
+        0: "The token is valid.",
+        2: "",
+        **_READ,
+        8: "The token is not valid; or, without a ledger, nobody can tell.",
+    },
     "authorize": {
         0: "Allowed; with --batch, each line has its answer.",
         2: "",
@@ -375,6 +380,14 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "keys jwks": _LOOKS,
     "keys ssh": {**_LOOKS, 3: "This ledger has no key for SSH certificates yet."},
     "keys krl": _LOOKS,
+    "publish": {
+        0: "What lies in DIR says what the ledger does.",
+        2: "DIR is another ledger's, or has files of somebody else; or the line cannot be meant. Nothing was changed.",
+        5: "The ledger is out of reach or busy, or somebody else publishes there.",
+        6: "The ledger refuses this user.",
+        7: "The ledger is damaged, or this machine has no key to sign with.",
+        74: "A file could not be written; what was there before is as it was.",
+    },
     "ledger copy": {
         0: "It is copied, and the copy is a ledger.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",

@@ -386,6 +386,10 @@ jitid leak close 1 --reason 'the page was taken down'""",
             "For a service that is not the ledger's own audience, from standard input:",
             "jitid verify --audience https://api.example < api.jwt",
         ),
+        Example(
+            "On a host without the ledger, by what was published:",
+            "jitid verify --published /srv/tokens < api.jwt",
+        ),
     ),
     "authorize": (
         Example(
@@ -681,6 +685,17 @@ ssh-keygen -Q -f revoked.krl deploy-cert.pub""",
             tried=False,
         ),
     ),
+    "publish": (
+        Example(
+            "Once, to have tokens name their status list from now on, and then every five minutes from cron:",
+            """jitid config set publish_url https://tokens.example
+jitid publish /srv/tokens""",
+        ),
+        Example(
+            "As a crontab line:",
+            "*/5 * * * * jitid -q publish /srv/tokens --format tsv >/dev/null",
+        ),
+    ),
     "schedule systemd": (
         Example(
             "Every ten minutes, ending orphans and what leaked:",
@@ -805,7 +820,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "doctor": ("audit verify", "config show"),
     "completion install": ("completion show",),
     "completion show": ("completion install",),
-    "verify": ("authorize", "inspect", "keys jwks"),
+    "verify": ("authorize", "inspect", "publish", "keys jwks"),
     "authorize": ("verify", "inspect", "audit log", "issue"),
     "inspect": ("verify", "list", "tree", "trace", "audit log"),
     "list": ("inspect", "tree", "task list"),
@@ -829,9 +844,10 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys list": ("keys rotate", "keys revoke"),
     "keys rotate": ("keys list", "keys revoke", "keys jwks"),
     "keys revoke": ("keys list", "keys rotate", "revoke"),
-    "keys jwks": ("keys list", "keys rotate", "verify"),
     "keys ssh": ("keys krl", "keys rotate", "issue"),
     "keys krl": ("keys ssh", "keys revoke", "revoke"),
+    "keys jwks": ("keys list", "keys rotate", "publish", "verify"),
+    "publish": ("verify", "keys jwks", "config set", "revoke"),
     "ledger copy": ("audit verify", "doctor", "config set"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),

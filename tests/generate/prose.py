@@ -363,7 +363,14 @@ successor cannot be handed out it ends at once, and the old token stands as befo
 with the older token while that works, supersedes all earlier ones.""",
     "verify": """\
 Without --audience it must be meant for one of those that the setting `audience` names, or for the ledger's
-issuer where that is not set.""",
+issuer where that is not set.
+
+Without a ledger, by what jitid-publish(1) wrote: a token has to name its place in a status list, which the setting
+`publish_url` makes it do; the list has to be the one that it names, signed by a key of the same set, and not stale.
+What was ended after the list was written is not seen, and a note says of when it is. The end of what a token descends
+from is seen too, since all that descends from it ends with it. A token that names no list is refused: nobody could
+tell. With --jwks and --status-list the issuer has to be said, by --issuer or the setting `issuer`; --published finds
+it in DIR.""",
     "authorize": """\
 Without --audience the token must be meant for one of those that the setting `audience` names, or for the ledger's
 issuer where that is not set.
@@ -826,6 +833,28 @@ A ledger in a database has several chains, and one head over all of them; a ledg
 past too. A head that was kept before proves what it did: each chain must run through the link that it tells of.""",
     "keys revoke": """\
 With --dry-run the fields are those of jitid-revoke(1).""",
+    "publish": """\
+DIR has, afterwards: `jwks.json`, the keys (RFC 7517); `status/DAY.jwt`, a Token Status List for each day on which
+something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.es256.jwt` for verifiers that take no
+EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
+keys, if the issuer is an address; `jitid.json`, which tells whose files these are. They are for everybody to read
+(0644). Only this ledger may publish there, and one process at a time; a folder with such files of others is left
+alone. No link in DIR is followed: one in the place of a file is replaced.
+
+With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
+then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`
+says (15 minutes), so that publishing every five minutes lets two runs fail; afterwards verifiers refuse every token,
+since nobody could tell what was ended. The lists of the next seven days lie ready; a token that lives for longer can
+be verified as soon as the next run has written its list. Do not change `publish_url` while tokens live that name the
+old one.
+
+Serve DIR as it is. Lists are of the type application/statuslist+jwt, keys of application/jwk-set+json, what is in
+`.well-known` of application/json. AWS and Kubernetes take an https address as the issuer, find
+`/.well-known/openid-configuration` under it, and take ES256 (the settings of algorithm.audience say for whom), not
+EdDSA.
+
+If it is cut off at any moment, what lies in DIR is in order: each file is whole, and no list is signed by a key that
+`jwks.json` lacks.""",
     "keys jwks": """\
 A verifier with these keys needs no ledger, and does not learn of a revocation: it honours a token until it
 expires.""",

@@ -96,6 +96,7 @@ def test_however_a_verb_ended_in_a_transcript_stands_in_its_page() -> None:
 
 
 ARGUMENTS = {
+    "publish": ["d"],
     **{
         f"agent {verb}": ["x"]
         for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")

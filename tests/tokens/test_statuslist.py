@@ -87,7 +87,7 @@ def test_what_is_written_is_read_again() -> None:
     data = bytearray(statuslist.PLACES // 8)
     for index in (0, 7, 8, statuslist.PLACES - 1):
         data[index >> 3] |= 1 << (index & 7)
-    said = statuslist.claims(URI, NOW, 900, data)
+    said = statuslist.claims(URI, NOW, 900, statuslist.encode(data))
     signed = statuslist.signing_input(said, "k1", "EdDSA")
     found = statuslist.read(f"{signed}.{encode(ED25519.sign(signed.encode()))}", KEYS, NOW)
     assert (found.uri, found.issued_at, found.expires_at) == (URI, NOW, NOW + 900)

@@ -70,6 +70,26 @@ RenewedTtl = Annotated[
     str | None,
     option("--ttl", metavar="DURATION", text="How long the successor lives (default: as its predecessor)."),
 ]
+StatusListFile = Annotated[
+    str | None,
+    option(
+        "--status-list", metavar="FILE", text="Ask no ledger but this status list, which the token names."
+    ),
+]
+KeySetFile = Annotated[
+    str | None,
+    option("--jwks", metavar="FILE", text="With --status-list: the keys that sign both (JWKS)."),
+]
+PublishedPlace = Annotated[
+    str | None,
+    option("--published", metavar="DIR", text="Ask no ledger but what `jitid publish` wrote into DIR."),
+]
+ExpectedIssuer = Annotated[
+    str | None,
+    option(
+        "--issuer", metavar="ISS", text="Without a ledger: whose tokens are taken (default: the setting)."
+    ),
+]
 ExpectedAudiences = Annotated[
     list[str] | None, option("--audience", metavar="AUD", text="Accept tokens meant for AUD; repeatable.")
 ]

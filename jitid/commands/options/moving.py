@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from jitid.commands.options.declaring import option
 
+PublishedFolder = Annotated[
+    str,
+    typer.Argument(metavar="DIR", help="The folder; it is made if it is not there.", show_default=False),
+]
 CopyTo = Annotated[
     str | None,
     option(

@@ -1,0 +1,31 @@
+"""The operations on what is published: what each takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.authority.operations import PublicationOperation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitid.publication import Document
+
+
+class MakePublication(PublicationOperation["Iterator[Document]"]):
+    """Make the documents that verifiers go by who ask nobody; they come in the order in which they must appear."""
+
+    kids: tuple[str, ...] = ()
+    """The keys that published status lists name by now."""
+
+
+class MakeStatusList(PublicationOperation["str"]):
+    """Make one status list."""
+
+    number: int
+    """The day on which its tokens expire, counted from the epoch."""
+    algorithm: str
+    """What it is signed with."""
+
+
+AnyPublicationOperation = MakePublication | MakeStatusList

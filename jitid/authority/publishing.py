@@ -1,0 +1,45 @@
+"""Performs the operations on what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, assert_never, cast
+
+from jitid import publication
+from jitid.authority import publication_operations as ops
+from jitid.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import PublicationOperation
+
+
+def perform(inside: Inside, operation: PublicationOperation[Any]) -> object:
+    """Return the answer to one of them."""
+    given = cast("ops.AnyPublicationOperation", operation)
+    match given:
+        case ops.MakePublication(kids=kids):
+            return _documents(inside, kids)
+        case ops.MakeStatusList(number=number, algorithm=algorithm):
+            terms = inside.terms()
+            if terms.publish_url is None:
+                raise NotFoundError("no status lists are published", "the setting publish_url says where")
+            with inside.ledger.read() as snapshot:
+                return publication.status_list(
+                    snapshot, inside.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
+                )
+        case _:
+            assert_never(given)
+
+
+def _documents(inside: Inside, kids: tuple[str, ...]) -> Iterator[publication.Document]:
+    terms = inside.terms()
+    with inside.ledger.read() as snapshot:
+        yield from publication.documents(
+            snapshot,
+            inside.ledger.names,
+            inside.keyring,
+            url=terms.publish_url,
+            lifetime=terms.publish_lifetime,
+            kids=kids,
+        )

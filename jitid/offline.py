@@ -1,0 +1,111 @@
+"""Whether a token is valid by what its issuer has published: no ledger, and nothing but files that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid import jws, statuslist, strictjson
+from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
+from jitid.statuslist import Listing
+
+MAX_KEYS = 1 << 20
+"""The longest key set that is read, in bytes."""
+
+Keys = Mapping[str, tuple[str, bytes]]
+"""By `kid`: the algorithm, and the public key as `jws.verify_signature` takes it."""
+
+
+class Offline(NamedTuple):
+    """A token that is valid by what was published."""
+
+    claims: Mapping[str, Any]
+    listing: Listing
+    """What was ended after it was written nobody sees in it."""
+
+
+def read_keys(data: bytes) -> Keys:
+    """Return the keys of a JWKS (RFC 7517) that sign tokens of ours.
+
+    Raises:
+        ConfigurationError: it is no key set, or has two keys of one id.
+
+    """
+    if len(data) > MAX_KEYS:
+        raise ConfigurationError(f"the key set is longer than {MAX_KEYS} bytes")
+    try:
+        document = strictjson.loads(data, "the key set")
+    except strictjson.StrictJSONError as error:
+        raise ConfigurationError(str(error)) from None
+    listed = document.get("keys") if type(document) is dict else None
+    if type(listed) is not list or not all(type(one) is dict for one in listed):
+        raise ConfigurationError("the key set has no list of `keys`", "`jitid keys jwks` prints one")
+    keys: dict[str, tuple[str, bytes]] = {}
+    for one in listed:
+        kid, key = one.get("kid"), _key(one)
+        if type(kid) is not str or key is None:
+            # Others may publish keys there that are no business of ours.
+            continue
+        if kid in keys:
+            raise ConfigurationError("the key set has two keys of one id")
+        keys[kid] = key
+    return keys
+
+
+def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
+    """Return the algorithm and the public key of a JWK, if tokens of ours can be signed by it."""
+    form = {"OKP": ("Ed25519", "EdDSA", ("x",)), "EC": ("P-256", "ES256", ("x", "y"))}.get(
+        str(jwk.get("kty"))
+    )
+    if form is None or jwk.get("use", "sig") != "sig":
+        return None
+    curve, algorithm, names = form
+    if jwk.get("crv") != curve or jwk.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        parts = [jws.b64url_decode(jwk[name]) for name in names]
+    except (KeyError, AttributeError, ValueError):
+        return None
+    if any(len(part) != 32 for part in parts):
+        return None
+    return algorithm, parts[0] if len(parts) == 1 else b"\x04" + b"".join(parts)
+
+
+def verify(
+    text: str, keys: Keys, issuer: str, audiences: Collection[str], lists: Sequence[str], now: int
+) -> Offline:
+    """Return what a token says that is valid at `now` for one of `audiences`.
+
+    Its form, signature and claims are held to what the ledger holds them to; for the ledger's own state of it stands
+    the status list that it names, which has to be among `lists`, signed by one of the same keys and not stale.
+
+    Raises:
+        InvalidCredentialError: it is not valid, or nobody can tell; the message says why and never echoes it.
+
+    """
+    if text.startswith("jitid_"):
+        raise InvalidCredentialError(
+            "an opaque token says nothing: only the ledger knows it",
+            "verify it beside the ledger, or by an authority",
+        )
+    parsed = jws.parse(text)
+    key = keys.get(parsed.kid)
+    if key is None:
+        raise InvalidCredentialError("the token is signed by a key that is not among the published ones")
+    try:
+        jws.verify_signature(parsed, *key)
+    except IntegrityError as error:
+        raise InvalidCredentialError(error.message) from None
+    jws.check_claims(parsed.claims, issuer=issuer, audiences=audiences, now=now)
+    listings = [statuslist.read(one, keys, now) for one in lists]
+    return Offline(parsed.claims, statuslist.check(parsed.claims, listings))
+
+
+def named_list(text: str) -> str:
+    """Return the address of the status list that a token names; nothing of it is verified.
+
+    Raises:
+        InvalidCredentialError: it names none.
+
+    """
+    return statuslist.reference(jws.parse(text).claims).uri

@@ -1,0 +1,217 @@
+"""What is published for verifiers that ask nobody: documents in the order in which they have to appear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from jitid import jws, rotation, statuslist, statusplace, strictjson
+from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
+from jitid.keyring import Keyring, Signer
+from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import Names
+from jitid.minting import current_key_of
+
+INDEX = "jitid.json"
+KEYS = "jwks.json"
+DISCOVERY = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")
+"""OpenID Connect Discovery, section 4; RFC 8414, section 3."""
+
+AHEAD = 7
+"""For so many days to come lists lie ready, so that no token names one that is not there yet."""
+BEHIND = 3_600
+"""For so many seconds a list stays after its last token: clocks differ."""
+
+SCHEMA = "jitid.published/1"
+MAX_INDEX = 16_384
+"""The longest index that is read, in bytes."""
+
+
+class Document(NamedTuple):
+    """One file of what is published."""
+
+    name: str
+    """Where it lies, seen from the address of all."""
+    data: bytes
+
+
+class Index(NamedTuple):
+    """What a folder of what is published says of itself."""
+
+    ledger: str
+    issuer: str
+    url: str | None
+
+    def place_of(self, uri: str) -> str:
+        """Return under which name a status list lies there, by its address.
+
+        Raises:
+            InvalidCredentialError: it is none that is published there.
+
+        """
+        begin = f"{self.url}/{statusplace.FOLDER}/"
+        name = uri.removeprefix(begin)
+        if self.url is None or not uri.startswith(begin) or number_of(name) < 0:
+            raise InvalidCredentialError(
+                "the status list that the token names is not among those published here"
+            )
+        return f"{statusplace.FOLDER}/{name}"
+
+
+def read_index(data: bytes) -> Index:
+    """Return what an index says. Raises ConfigurationError for what is none."""
+    try:
+        said = strictjson.loads(data, INDEX)
+    except strictjson.StrictJSONError as error:
+        raise ConfigurationError(str(error)) from None
+    if type(said) is not dict or said.get("schema") != SCHEMA:
+        raise ConfigurationError(
+            f"{INDEX} is not of the schema {SCHEMA}", "it is written by `jitid publish DIR`"
+        )
+    ledger, issuer, url = said.get("ledger"), said.get("issuer"), said.get("url")
+    if type(ledger) is not str or type(issuer) is not str or not (url is None or type(url) is str):
+        raise ConfigurationError(f"{INDEX} does not say whose it is", "write it anew: jitid publish DIR")
+    return Index(ledger, issuer, url)
+
+
+def number_of(name: str) -> int:
+    """Return which status list a file is, by its name; -1 if it is none."""
+    digits = name.partition(".")[0]
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        return -1
+    number = int(digits)
+    return number if name in {statuslist.file_name(number, one) for one in jws.ALGORITHMS} else -1
+
+
+def documents(
+    snapshot: Snapshot,
+    names: Names,
+    keyring: Keyring,
+    *,
+    url: str | None,
+    lifetime: int,
+    kids: Collection[str] = (),
+) -> Iterator[Document]:
+    """Yield what is to be published, to be put into its place one by one in this order.
+
+    Args:
+        snapshot: the view that all of it comes out of.
+        names: whose issuer it is.
+        keyring: what the status lists are signed with.
+        url: where it will be served; without one there are no status lists.
+        lifetime: for how many seconds a list is good.
+        kids: the keys that status lists name which lie there already. As long as they do, these keys are published.
+
+    """
+    yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **_whose(names)}))
+    keys = rotation.published(snapshot)
+    last = _text(keys)
+    first = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
+    yield Document(KEYS, first)
+    if url is not None:
+        yield from _lists(snapshot, keyring, url, lifetime)
+    base = url or names.issuer
+    if is_address(names.issuer):
+        found = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
+        yield from (Document(name, found) for name in DISCOVERY)
+    if last != first:
+        yield Document(KEYS, last)
+
+
+def is_address(issuer: str) -> bool:
+    """Tell whether others can look for metadata at the address that is the issuer (RFC 8414, section 2)."""
+    return urlsplit(issuer).scheme in ("https", "http")
+
+
+def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an issuer that answers no requests: whose keys they are, and where they lie.
+
+    It has what OpenID Connect Discovery (section 3) requires of an issuer without an authorization endpoint, which is
+    what AWS and Kubernetes read of it.
+    """
+    return {
+        "issuer": issuer,
+        "jwks_uri": jwks_uri,
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys["keys"]}),
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "act", "client_id", "scope"],
+    }
+
+
+def status_list(
+    snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int, number: int, algorithm: str
+) -> str:
+    """Return one status list, signed.
+
+    Raises:
+        NotFoundError: there is none of that number, or no key that signs with that algorithm.
+
+    """
+    if number not in _numbers(snapshot):
+        raise NotFoundError("there is no such status list")
+    signer = _signers(snapshot, keyring).get(algorithm)
+    if signer is None:
+        raise NotFoundError("there is no status list that is signed with that algorithm")
+    return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
+
+
+def _whose(names: Names) -> dict[str, str]:
+    return {"issuer": names.issuer, "trust_domain": names.trust_domain}
+
+
+def _text(value: object) -> bytes:
+    return f"{json.dumps(value, indent=2)}\n".encode()
+
+
+def _named(snapshot: Snapshot, keys: Mapping[str, Any], kids: Collection[str]) -> list[dict[str, str]]:
+    """Return the keys of ours with these ids that would be published no longer."""
+    known = {key["kid"] for key in keys["keys"]}
+    return [
+        jws.public_jwk(key.algorithm, key.public, key.kid)
+        for key in snapshot.signing_keys()
+        if key.use == "jws" and key.kid in kids and key.kid not in known
+    ]
+
+
+def _lists(snapshot: Snapshot, keyring: Keyring, url: str, lifetime: int) -> Iterator[Document]:
+    signers = _signers(snapshot, keyring)
+    for number in sorted(_numbers(snapshot)):
+        packed = _packed(snapshot, number)
+        for algorithm, signer in signers.items():
+            name = f"{statusplace.FOLDER}/{statuslist.file_name(number, algorithm)}"
+            text = _signed(signer, snapshot.now, lifetime, url, number, packed)
+            yield Document(name, text.encode())
+
+
+def _numbers(snapshot: Snapshot) -> set[int]:
+    """Return the lists that something alive may name, now or before long."""
+    first, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
+    return {*range(first, today + AHEAD + 1), *snapshot.statuses.lists(first)}
+
+
+def _signers(snapshot: Snapshot, keyring: Keyring) -> dict[str, Signer]:
+    """Return what signs now, by algorithm."""
+    keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
+    return {
+        name: keyring.load(key.kid, key.algorithm, key.public)
+        for name, key in keys.items()
+        if key is not None
+    }
+
+
+def _packed(snapshot: Snapshot, number: int) -> str:
+    # One list at a time, a bit a place: two megabytes, however many tokens there are.
+    bits = bytearray(statuslist.PLACES // 8)
+    for place in snapshot.statuses.ended(number):
+        bits[place >> 3] |= 1 << (place & 7)
+    return statuslist.encode(bits)
+
+
+def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
+    uri = statusplace.address(url, number, signer.algorithm)
+    said = statuslist.claims(uri, now, lifetime, packed)
+    text = statuslist.signing_input(said, signer.kid, signer.algorithm)
+    return f"{text}.{jws.b64url(signer.sign(text.encode()))}"

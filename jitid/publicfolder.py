@@ -1,0 +1,210 @@
+"""A folder of files for everybody to read, each replaced whole, with one writer at a time and no link followed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+from jitid.errors import BusyError, OutputError
+from jitid.text import quote
+
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{12}\.part")
+"""What a file is called until it is complete."""
+_AGAIN = 0.05
+"""So many seconds after another writer was met it is looked again."""
+_OPEN = 0o755
+"""Whatever the umask, others are to read what lies in it."""
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class PublicFolder:
+    """The folder, held by this writer alone from the beginning of a `with` block to its end.
+
+    Names of files have at most one folder before them. What cannot be read counts as not there; what cannot be
+    written raises OutputError, and what was there before is as it was.
+    """
+
+    def __init__(self, path: str, patience: float, *, dry: bool = False) -> None:
+        """`patience`: how many seconds to wait for another writer; `dry`: nothing is changed, and none waited for."""
+        self._path = path
+        self._patience = patience
+        self._dry = dry
+        self._root = -1
+        self._folders: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            with self._told(""):
+                self._open()
+            if self._root >= 0 and not self._dry:
+                self._lock()
+                self._clear("")
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._close()
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """Return the first `most` bytes of a file; None where there is none, or a link, or something else."""
+        folder, base = os.path.split(name)
+        try:
+            descriptor = os.open(
+                base, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._at(folder)
+            )
+        except OSError:
+            return None
+        with open(descriptor, "rb") as file:
+            return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+    def has(self, name: str) -> bool:
+        """Tell whether something lies under that name, whatever it is."""
+        folder, base = os.path.split(name)
+        try:
+            os.stat(base, dir_fd=self._at(folder), follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Return what lies in a folder of it, in order."""
+        try:
+            return sorted(os.listdir(self._at(folder)))
+        except OSError:
+            return []
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in the place of what is there: readers see the old one or the new one, never a part.
+
+        Raises:
+            OutputError: it could not be written.
+
+        """
+        if self._dry:
+            return
+        folder, base = os.path.split(name)
+        with self._told(name):
+            at = self._at(folder, make=True)
+            aside = f".{base}.{os.urandom(6).hex()}.part"
+            try:
+                _write(at, aside, data)
+                os.rename(aside, base, src_dir_fd=at, dst_dir_fd=at)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(aside, dir_fd=at)
+                raise
+            os.fsync(at)
+
+    def remove(self, name: str) -> None:
+        """Take a file away. Raises OutputError."""
+        if self._dry:
+            return
+        folder, base = os.path.split(name)
+        with self._told(name), suppress(FileNotFoundError):
+            os.unlink(base, dir_fd=self._at(folder))
+
+    def _open(self) -> None:
+        made = not self._dry and _made(self._path)
+        try:
+            self._root = os.open(self._path, _FLAGS)
+        except FileNotFoundError:
+            if not self._dry:
+                raise
+        if made:
+            os.fchmod(self._root, _OPEN)
+
+    def _lock(self) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._told(""):
+                    fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OutputError as error:
+                if not isinstance(error.__cause__, BlockingIOError):
+                    raise
+                if time.monotonic() >= until:
+                    raise BusyError(
+                        f"somebody else publishes to {quote(self._path, 200)}; nothing was changed",
+                        "repeat the command, or give it more --timeout",
+                    ) from None
+                time.sleep(_AGAIN)
+            else:
+                return
+
+    def _at(self, folder: str, *, make: bool = False) -> int:
+        """Return the descriptor of a folder of it. Raises OSError."""
+        if not folder or self._root < 0:
+            if self._root < 0:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return self._root
+        if folder not in self._folders:
+            made = make and _made(folder, self._root)
+            self._folders[folder] = os.open(folder, _FLAGS | os.O_NOFOLLOW, dir_fd=self._root)
+            if made:
+                os.fchmod(self._folders[folder], _OPEN)
+                os.fsync(self._root)
+            if not self._dry:
+                self._clear(folder)
+        return self._folders[folder]
+
+    def _clear(self, folder: str) -> None:
+        """Take away what a writer left who was ended; none is at work beside this one."""
+        for name in self.names(folder):
+            if _ASIDE.fullmatch(name):
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=self._at(folder))
+
+    def _close(self) -> None:
+        for descriptor in (*self._folders.values(), self._root):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._folders.clear()
+        self._root = -1
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = os.path.join(self._path, name) if name else self._path
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                why = "its folder is a link or no folder, and no link is followed there"
+            else:
+                why = (error.strerror or "error").lower()
+            raise OutputError(
+                f"{quote(place, 200)} could not be written: {why}; what was there before is as it was",
+                "what is published already stays in order; repeat the command",
+            ) from error
+
+
+def _made(path: str, folder: int | None = None) -> bool:
+    """Make a folder; return False if something is there already. Raises OSError."""
+    try:
+        os.mkdir(path, _OPEN, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(folder: int, name: str, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+    try:
+        # A umask can only take permissions away, and others are to read it.
+        os.fchmod(descriptor, 0o644)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

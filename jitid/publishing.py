@@ -1,0 +1,171 @@
+"""Putting what is published into a folder that any web server or bucket can serve, in order at every moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid import jws, publication, statuslist, statusplace
+from jitid.authority.publication_operations import MakePublication
+from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
+from jitid.publicfolder import PublicFolder
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.publication import Document
+
+_MOST = statuslist.MAX_LIST_TOKEN
+_HEAD = 32_768
+"""In so many bytes of a list its header stands."""
+
+
+class Put(NamedTuple):
+    """What became of one file."""
+
+    name: str
+    state: str
+    """`written`, `unchanged` or `removed`."""
+    bytes: int
+
+
+class Published(NamedTuple):
+    """What came of it."""
+
+    files: list[Put]
+    notes: list[str]
+    """What whoever publishes should know of who can go by it."""
+
+
+def publish(authority: Authority, path: str, patience: float, *, dry: bool = False) -> Published:
+    """Make the folder `path` say what the ledger does.
+
+    Whenever this is cut off, what lies there is in order: each file is whole, and no status list is signed by a key
+    that is not published.
+
+    Args:
+        authority: whose ledger it is.
+        path: the folder; it is made if it is not there.
+        patience: how many seconds to wait for another publisher.
+        dry: nothing is changed.
+
+    Raises:
+        UsageError: the folder belongs to somebody else.
+        BusyError: another one publishes there.
+        OutputError: a file could not be written.
+
+    """
+    files: dict[str, Put] = {}
+    with PublicFolder(path, patience, dry=dry) as folder:
+        documents: Iterator[Document] = authority.perform(MakePublication(kids=_kids(folder)))
+        index = next(documents)
+        _must_be_ours(folder, index, path)
+        for document in chain([index], documents):
+            put = _put(folder, document)
+            # The keys may come twice.
+            if document.name not in files or put.state == "written":
+                files[document.name] = put
+        # What no living token names any more; where no lists are published, nobody knows that of them.
+        oldest = min((_number(name) for name in files if _is_list(name)), default=0)
+        for name in _lists(folder):
+            if _number(name) < oldest:
+                folder.remove(name)
+                files[name] = Put(name, "removed", 0)
+    return Published(list(files.values()), _notes(publication.read_index(index.data)))
+
+
+def _notes(index: publication.Index) -> list[str]:
+    issuer, url = index.issuer, index.url
+    notes = []
+    if not publication.is_address(issuer):
+        notes.append(
+            f"the issuer is {issuer}, which is no address: nobody finds these keys by it, and neither AWS nor "
+            "Kubernetes federates; a new ledger with the setting issuer = its https address can do that"
+        )
+    elif not issuer.startswith("https://"):
+        notes.append(f"the issuer is {issuer}, and federations take none but an https address")
+    elif url is not None and url != issuer:
+        notes.append(f"{publication.DISCOVERY[0]} has to be served at {issuer}/{publication.DISCOVERY[0]}")
+    if url is None:
+        notes.append(
+            "no status list is published, so that nobody sees what was ended: the setting publish_url says where this "
+            "folder is served, and tokens that are issued from then on name their list"
+        )
+    return notes
+
+
+def _is_list(name: str) -> bool:
+    return os.path.dirname(name) == statusplace.FOLDER
+
+
+def _lists(folder: PublicFolder) -> list[str]:
+    names = (f"{statusplace.FOLDER}/{name}" for name in folder.names(statusplace.FOLDER))
+    return [name for name in names if _number(name) >= 0]
+
+
+def _number(name: str) -> int:
+    return publication.number_of(os.path.basename(name))
+
+
+def _kids(folder: PublicFolder) -> tuple[str, ...]:
+    """Return which keys the status lists name that lie there."""
+    found = set()
+    for name in _lists(folder):
+        head = (folder.read(name, _HEAD) or b"").partition(b".")[0]
+        try:
+            _, members = jws.decode_object(head.decode("ascii", "replace"), "header")
+        except InvalidCredentialError:
+            continue
+        kid = members.get("kid")
+        if type(kid) is str and 0 < len(kid) <= jws.MAX_KID:
+            found.add(kid)
+    return tuple(sorted(found))
+
+
+def _must_be_ours(folder: PublicFolder, index: Document, path: str) -> None:
+    """Refuse a folder in which another ledger's files lie, or files of nobody knows whom. Raises UsageError."""
+    hint = "name a folder that is new, or that is this ledger's alone"
+    there = folder.read(publication.INDEX, publication.MAX_INDEX)
+    if there is None:
+        foreign = [name for name in (publication.KEYS, *publication.DISCOVERY) if folder.has(name)]
+        if foreign or folder.has(publication.INDEX):
+            raise UsageError(
+                f"{quote(path, 200)} has a file {(foreign or [publication.INDEX])[0]} that jitid did not put there; "
+                "nothing was changed",
+                hint,
+            )
+        return
+    try:
+        said = publication.read_index(there)
+    except ConfigurationError as error:
+        raise UsageError(
+            f"{quote(path, 200)} cannot be told to be this ledger's: {error.message}", hint
+        ) from None
+    if said.ledger != publication.read_index(index.data).ledger:
+        raise UsageError(f"another ledger publishes to {quote(path, 200)}; nothing was changed", hint)
+
+
+def _put(folder: PublicFolder, document: Document) -> Put:
+    there = folder.read(document.name, _MOST + 1)
+    if there is not None and (there == document.data or _is_as_good(there, document)):
+        return Put(document.name, "unchanged", len(there))
+    folder.write(document.name, document.data)
+    return Put(document.name, "written", len(document.data))
+
+
+def _is_as_good(there: bytes, document: Document) -> bool:
+    """Tell whether a status list says the same as a newer one, and nobody has to fetch a newer one yet."""
+    if not _is_list(document.name):
+        return False
+    try:
+        old, new = (jws.parse(data, types=statuslist.TYPES, most=_MOST) for data in (there, document.data))
+    except InvalidCredentialError:
+        return False
+    said, says = dict(old.claims), dict(new.claims)
+    was, now = said.pop("iat", None), says.pop("iat")
+    until, ends = said.pop("exp", None), says.pop("exp")
+    if old.kid != new.kid or said != says or type(was) is not int or type(until) is not int:
+        return False
+    return bool(until - was == ends - now and 0 <= now - was < says["ttl"])
