@@ -19,6 +19,7 @@ from tests.bench import (
     contention,
     governing,
     issue,
+    leases,
     million,
     moving,
     postgres,
@@ -58,6 +59,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "postgres": postgres.rows,
     "moving": moving.rows,
     "roles": roles.rows,
+    "leases": leases.rows,
     "ssh-cert": sshcerts.rows,
 }
 

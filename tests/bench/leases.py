@@ -1,0 +1,89 @@
+"""Leases of OpenBao that are held against what the ledger remembers: against the bare LIST calls for the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.target import Target
+from tests.bench import secretstore
+from tests.bench.ground import Ground
+from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
+from tests.bench.secretstore import Store
+
+_LEASES = 10_000
+_CLIENTS = 8
+_PATH = "ssh/creds/otp"
+_LISTS = (f"sys/leases/lookup/{_PATH}/", "auth/token/accessors", "sys/leases/lookup/auth/token/create/jitid")
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure the reconciling of 10,000 leases, each with its token."""
+    folder = place.new("leases")
+    with secretstore.in_memory(folder) as store:
+        names = _made(store)
+        issuer = _issuer(store, folder)
+
+        def ours() -> float:
+            issuer.expect(names)
+            return seconds(lambda: _reconciled(issuer, names))
+
+        def bare() -> float:
+            return seconds(lambda: [_listed(store.port, path) for path in _LISTS])
+
+        found = in_turns(place.rounds, {"ours": ours, "bare": bare})
+        issuer.close()
+        yield Row(
+            "reconciling 10,000 leases of OpenBao and their tokens, in process",
+            Series("ours", found["ours"], duration),
+            Series("the bare LIST calls", found["bare"], duration),
+            at_most(1.2),
+        )
+
+
+def _reconciled(issuer: OpenbaoLeaseIssuer, names: list[str]) -> None:
+    there = {each.name for each in issuer.inventory() if each.live}
+    assert there == set(names), len(there)
+
+
+def _listed(port: int, path: str) -> list[str]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("LIST", f"/v1/{path}", headers={"X-Vault-Token": "root"})
+        answer: Any = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    keys: list[str] = answer["data"]["keys"]
+    return keys
+
+
+def _issuer(store: Store, folder: Path) -> OpenbaoLeaseIssuer:
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text("root")
+    options = {"address": f"http://127.0.0.1:{store.port}", "token_file": str(token), "token_role": "jitid"}
+    target = Target("store", "openbao-lease", options, {"otp": {"path": _PATH, "policies": ["otp"]}})
+    return OpenbaoLeaseIssuer(target, timeout=600.0, issuer="urn:jitid:bench")
+
+
+def _made(store: Store) -> list[str]:
+    """Make the leases as `mint` does, and return what a ledger remembers of them."""
+    store.ask("POST", "sys/mounts/ssh", {"type": "ssh"})
+    store.ask("POST", "ssh/roles/otp", {"key_type": "otp", "default_user": "agent", "cidr_list": "0.0.0.0/0"})
+    store.ask("PUT", "sys/policies/acl/otp", {"policy": f'path "{_PATH}" {{ capabilities = ["update"] }}'})
+    store.ask("POST", "auth/token/roles/jitid", {"orphan": True, "allowed_policies": ["otp"]})
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        return list(pool.map(partial(_one, store), range(_LEASES)))
+
+
+def _one(store: Store, number: int) -> str:
+    auth = store.ask("POST", "auth/token/create/jitid", {"policies": ["otp"], "ttl": "24h"})["auth"]
+    address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    lease = store.ask("POST", _PATH, {"ip": address}, auth["client_token"])["lease_id"]
+    return f"{auth['accessor']} lease {lease}"
