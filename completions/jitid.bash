@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='copy'
         ;;
     'helper')
-        verbs='git kube docker'
+        verbs='git kube docker aws'
         ;;
     'schedule')
         verbs='systemd cron'
@@ -301,6 +301,9 @@ __jitid_table() {
     'helper docker')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
+        ;;
+    'helper aws')
+        options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"

@@ -477,6 +477,15 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--ttl": ("ttl", "text", "JITID_TTL"),
         "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
     }, (("operation", "text", True),)),
+    "helper aws": ({
+        "--template": ("template", "text", ""),
+        "--task": ("task", "text", "JITID_TASK"),
+        "--delegator": ("delegator", "text", "JITID_DELEGATOR"),
+        "--agent": ("agent", "text", "JITID_AGENT"),
+        "--scope": ("scope", "texts", "JITID_SCOPE"),
+        "--ttl": ("ttl", "text", "JITID_TTL"),
+        "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
+    }, ()),
     "doctor": ({
     }, ()),
     "schedule systemd": ({

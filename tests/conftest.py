@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import postgres
+from tests import moto, postgres
 from tests.builders import Database
 from tests.node import Node
 
@@ -73,6 +73,13 @@ def postgres_cluster() -> Iterator[postgres.Cluster]:
     """Return three new PostgreSQL servers with synchronous replication; the primary may be killed."""
     with postgres.cluster() as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moto.Moto]:
+    """Return a running moto server in AWS's place, the same one for all tests of a process."""
+    with moto.running(tmp_path_factory.mktemp("moto")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

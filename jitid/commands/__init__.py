@@ -119,6 +119,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "helper.docker:docker",
         "Give docker, podman or skopeo a token for a registry, as their credential helper.",
     ),
+    "helper aws": (
+        "helper.aws:aws",
+        "Give AWS's command line and SDKs a session of a role, as their credential_process.",
+    ),
     "doctor": ("doctor:doctor", "Check the installation, the ledger and its keys."),
     "schedule systemd": (
         "schedule:systemd",

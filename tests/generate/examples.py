@@ -736,6 +736,22 @@ sudo systemctl start jitid-sweep.timer""",
     jitid helper docker get --task INC-4821 --delegator alice""",
         ),
     ),
+    "helper aws": (
+        Example(
+            "For a profile of AWS, whatever uses it within `jitid run`:",
+            """cat >> ~/.aws/config <<'E'
+[profile deploy]
+region = eu-central-1
+credential_process = jitid helper aws --template deploy
+E""",
+            tried=False,
+        ),
+        Example(
+            "What AWS is told, seen by hand:",
+            "jitid helper aws --template deploy --task INC-4821 --delegator alice",
+            tried=False,
+        ),
+    ),
     "schedule cron": (
         Example(
             "Every hour, added to the lines that are there:",
@@ -852,6 +868,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),
     "helper docker": ("run", "issue", "helper git", "helper kube"),
+    "helper aws": ("run", "issue"),
     "schedule systemd": ("sweep", "schedule cron"),
     "schedule cron": ("sweep", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),

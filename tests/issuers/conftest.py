@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import moto
 from tests.issuers.awsplace import AwsPlace
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.postgresplace import PostgresPlace, roles_server
+from tests.moto import Moto
 from tests.openbao import running
 from tests.postgres import Postgres
 
@@ -22,10 +22,9 @@ def postgres_roles() -> Iterator[PostgresPlace]:
 
 
 @pytest.fixture(scope="session")
-def aws_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsPlace]:
+def aws_account(moto_server: Moto) -> AwsPlace:
     """Return an account of AWS, as moto keeps it."""
-    with moto.running(tmp_path_factory.mktemp("moto")) as server:
-        yield AwsPlace(server)
+    return AwsPlace(moto_server)
 
 
 @pytest.fixture(scope="session")

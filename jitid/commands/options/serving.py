@@ -138,6 +138,14 @@ PrintUnit = Annotated[
 ]
 
 # helper
+Template = Annotated[
+    str | None,
+    option(
+        "--template",
+        metavar="TEMPLATE",
+        text="What it is made from: the name of a template, or TARGET/TEMPLATE.",
+    ),
+]
 GitOperation = Annotated[
     str, typer.Argument(metavar="OPERATION", help="What git calls: get, store or erase.", show_default=False)
 ]
