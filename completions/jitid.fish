@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --to --issuer --template --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --to --template --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -162,6 +162,7 @@ complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of thos
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
+complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
@@ -232,6 +233,8 @@ complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that 
 complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
 complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
+complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
 
 # jitid ledger
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
@@ -262,7 +265,7 @@ complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask t
 complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -286,7 +289,7 @@ complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tas
 complete -c jitid -n '__jitid_at "run" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "run" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
 complete -c jitid -n '__jitid_at "run" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: the program\'s name)'
-complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "run"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "run" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -301,6 +304,7 @@ complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete
 complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
+complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid mcp
@@ -330,6 +334,10 @@ complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfiel
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "verify" --status-list' -l status-list -r -F -d 'Ask no ledger but this status list, which the token names'
+complete -c jitid -n '__jitid_at "verify" --jwks' -l jwks -r -F -d 'With --status-list: the keys that sign both (JWKS)'
+complete -c jitid -n '__jitid_at "verify" --published' -l published -r -fka '(__fish_complete_directories)' -d 'Ask no ledger but what `jitid publish` wrote into DIR'
+complete -c jitid -n '__jitid_at "verify" --issuer' -l issuer -x -d 'Without a ledger: whose tokens are taken (default: the setting)'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
 # jitid authorize
@@ -342,7 +350,7 @@ complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each J
 complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -444,7 +452,7 @@ complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
 complete -c jitid -n '__jitid_at "list" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
 complete -c jitid -n '__jitid_at "list" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Of this agent'
-complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Of this kind'
+complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Of this kind'
 complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate' -d 'pending, active, expired, revoked, retired or superseded'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Of this sensitivity'
@@ -485,13 +493,15 @@ complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Why; kept i
 complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
+complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
 
 # jitid retire
 complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
+complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid sweep
@@ -631,7 +641,7 @@ complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__
 complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
-complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
 complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
 complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
 complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
@@ -643,7 +653,7 @@ complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__ji
 complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
 complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
 complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
-complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
 complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
 complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
 complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
@@ -672,7 +682,7 @@ complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why;
 complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent resume
@@ -685,7 +695,7 @@ complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent classify
@@ -740,6 +750,7 @@ complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfi
 # jitid keys rotate
 complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
 complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'What the key signs: jws (default), x509 or ssh'
+complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Let a transit engine keep the key; `none`: a file (default: as the key before)'
 complete -c jitid -n '__jitid_at "keys rotate" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid keys revoke
@@ -753,6 +764,17 @@ complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fk
 # jitid keys jwks
 complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
+# jitid keys ssh
+complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys krl
+complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid publish
+complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
+
 # jitid ledger copy
 complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'
 complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
@@ -763,7 +785,7 @@ complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tf
 complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "helper git" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "helper git" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper git" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper git" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper git"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "helper git"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "helper git" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -774,7 +796,7 @@ complete -c jitid -n '__jitid_at "helper git"; and test $__jitid_count = 0' -fka
 complete -c jitid -n '__jitid_at "helper kube" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "helper kube" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "helper kube" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper kube" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper kube" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper kube"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
@@ -784,7 +806,7 @@ complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r 
 complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
