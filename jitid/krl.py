@@ -16,6 +16,10 @@ _SERIAL_LIST = b"\x20"
 _KEY_ID = b"\x23"
 
 
+_DATED = slice(12, 28)
+"""Version and time, behind the mark and the format."""
+
+
 class RevokedCertificate(NamedTuple):
     """What a list tells of a certificate."""
 
@@ -44,3 +48,9 @@ def spell(
     if keys:
         data += _EXPLICIT_KEY + string(b"".join([string(key) for key in keys]))
     return data
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Tell whether two lists revoke the same, whenever they were made."""
+    undated = [data[: _DATED.start] + data[_DATED.stop :] for data in (one, other)]
+    return undated[0] == undated[1]

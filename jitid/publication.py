@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid import jws, rotation, statuslist, statusplace, strictjson
+from jitid import jws, rotation, sshtrust, statuslist, statusplace, strictjson
 from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.protocol import Snapshot
@@ -18,6 +18,10 @@ INDEX = "jitid.json"
 KEYS = "jwks.json"
 DISCOVERY = (".well-known/openid-configuration", ".well-known/oauth-authorization-server")
 """OpenID Connect Discovery, section 4; RFC 8414, section 3."""
+
+SSH_AUTHORITIES = "ssh/authorities.pub"
+SSH_REVOKED = "ssh/revoked.krl"
+"""What TrustedUserCAKeys and RevokedKeys of sshd_config(5) name."""
 
 AHEAD = 7
 """For so many days to come lists lie ready, so that no token names one that is not there yet."""
@@ -112,6 +116,7 @@ def documents(
     yield Document(KEYS, first)
     if url is not None:
         yield from _lists(snapshot, keyring, url, lifetime)
+    yield from _for_ssh(snapshot, names)
     base = url or names.issuer
     if is_address(names.issuer):
         found = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
@@ -160,6 +165,14 @@ def status_list(
 
 def _whose(names: Names) -> dict[str, str]:
     return {"issuer": names.issuer, "trust_domain": names.trust_domain}
+
+
+def _for_ssh(snapshot: Snapshot, names: Names) -> Iterator[Document]:
+    """Yield what SSH hosts read; nothing where no certificate was ever issued to one."""
+    if any(key.use == "ssh" for key in snapshot.signing_keys()):
+        yield Document(SSH_REVOKED, sshtrust.revocations(snapshot, names).krl)
+        lines = [f"{one.line}\n" for one in sshtrust.authorities(snapshot, names)]
+        yield Document(SSH_AUTHORITIES, "".join(lines).encode())
 
 
 def _text(value: object) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid import jws, publication, statuslist, statusplace
+from jitid import jws, krl, publication, statuslist, statusplace
 from jitid.authority.publication_operations import MakePublication
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.publicfolder import PublicFolder
@@ -156,7 +156,9 @@ def _put(folder: PublicFolder, document: Document) -> Put:
 
 
 def _is_as_good(there: bytes, document: Document) -> bool:
-    """Tell whether a status list says the same as a newer one, and nobody has to fetch a newer one yet."""
+    """Tell whether a file says the same as a newer one, and nobody has to fetch a newer one yet."""
+    if document.name == publication.SSH_REVOKED:
+        return krl.same(there, document.data)
     if not _is_list(document.name):
         return False
     try:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward, health, native, oauth
+from jitid.server import authzen, discovery, forward, health, native, oauth, statuslists
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.pace import Pace
 from jitid.server.record import KEY, Record
@@ -42,6 +42,7 @@ _OPEN = frozenset(
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
+        "/status/{name}",
     )
 )
 """What needs no credential and costs something."""
@@ -55,6 +56,7 @@ def routes(service: Service) -> list[BaseRoute]:
         *health.routes(service),
         *native.routes(service),
         *discovery.routes(service),
+        *statuslists.routes(service),
         *oauth.routes(service),
         *authzen.routes(service),
         *forward.routes(service),

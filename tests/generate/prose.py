@@ -837,7 +837,8 @@ With --dry-run the fields are those of jitid-revoke(1).""",
 DIR has, afterwards: `jwks.json`, the keys (RFC 7517); `status/DAY.jwt`, a Token Status List for each day on which
 something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.es256.jwt` for verifiers that take no
 EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
-keys, if the issuer is an address; `jitid.json`, which tells whose files these are. They are for everybody to read
+keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates
+for SSH hosts were ever issued; `jitid.json`, which tells whose files these are. They are for everybody to read
 (0644). Only this ledger may publish there, and one process at a time; a folder with such files of others is left
 alone. No link in DIR is followed: one in the place of a file is replaced.
 

@@ -1,0 +1,81 @@
+"""The status lists that tokens name (draft-ietf-oauth-status-list, section 8), for whoever fetches one."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jitid import publication, statuslist, statusplace
+from jitid.authority.publication_operations import MakeStatusList
+from jitid.errors import NotFoundError
+from jitid.jws import ALGORITHMS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.server.service import Service
+
+_FRESH = 60
+"""For so many seconds a list is handed out as it is: making one may look at a day's tokens."""
+_MOST = 32
+"""So many lists are kept at most."""
+
+
+class _Kept(NamedTuple):
+    text: str
+    etag: str
+    made_at: float
+
+
+class _Lists:
+    """The lists as they were made not long ago."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._kept: dict[str, _Kept] = {}
+        # However many ask for what is not there, one at a time is made.
+        self._making = asyncio.Lock()
+
+    async def get(self, name: str) -> _Kept:
+        """Return the list in a file of that name. Raises NotFoundError."""
+        found = self._fresh(name)
+        if found is not None:
+            return found
+        number = publication.number_of(name)
+        if number < 0:
+            raise NotFoundError("there is no such status list")
+        (algorithm,) = [one for one in ALGORITHMS if statuslist.file_name(number, one) == name]
+        asked = MakeStatusList(number=number, algorithm=algorithm)
+        async with self._making:
+            found = self._fresh(name)
+            if found is not None:
+                return found
+            text = await self._service.within(lambda authority: authority.perform(asked), long=True)
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            kept = self._kept[name] = _Kept(text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic())
+            return kept
+
+    def _fresh(self, name: str) -> _Kept | None:
+        found = self._kept.get(name)
+        return found if found is not None and monotonic() - found.made_at < _FRESH else None
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the route of the lists."""
+    lists = _Lists(service)
+
+    async def listed(request: Request) -> Response:
+        kept = await lists.get(request.path_params["name"])
+        headers = {"cache-control": f"public, max-age={_FRESH}", "etag": kept.etag}
+        known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
+        if kept.etag in known or f"W/{kept.etag}" in known:
+            return Response(None, 304, headers)
+        return Response(kept.text, 200, headers, statuslist.MEDIA_TYPE)
+
+    return [Route(f"/{statusplace.FOLDER}/{{name}}", listed)]

@@ -1,0 +1,106 @@
+"""What an authority hands out to those who verify by themselves: single lists to anybody, all of it to verifiers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jitid import jws, offline, statuslist
+from jitid.errors import InvalidCredentialError
+from tests.real import Shell
+from tests.server.asking import API, ISSUER, Asked, asking
+
+MORE = f'publish_url = "{ISSUER}"\n'
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Serve this user as issuer, verifier and responder; tokens are in lists that the same service hands out."""
+    with asking(tmp_path_factory.mktemp("publishing"), "issuer", "verifier", "responder", more=MORE) as asked:
+        yield asked
+
+
+def path_of(token: str) -> str:
+    """Return the path of the list that a token names."""
+    return offline.named_list(token).removeprefix(ISSUER)
+
+
+def test_anybody_fetches_the_list_that_a_token_names(asked: Asked) -> None:
+    token = asked.token()
+    found = asked.served.ask("GET", path_of(token))
+    assert found.status == 200
+    assert found.headers["content-type"] == statuslist.MEDIA_TYPE
+    assert found.headers["cache-control"] == "public, max-age=60"
+    keys = offline.read_keys(asked.served.ask("GET", "/jwks").body)
+    text = found.body.decode()
+    assert offline.verify(token, keys, ISSUER, [API], [text], int(time.time())).claims["sub"] == "user:alice"
+    # Whoever has it already is told so.
+    etag = found.headers["etag"]
+    for known in (etag, f'"other", W/{etag}'):
+        again = asked.served.ask("GET", path_of(token), headers={"if-none-match": known})
+        assert (again.status, again.body) == (304, b"")
+    assert asked.served.ask("GET", path_of(token), headers={"if-none-match": '"x"'}).status == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1.jwt",
+        f"{int(time.time()) // 86_400 + 400}.jwt",
+        f"{int(time.time()) // 86_400}.rs256.jwt",
+        f"0{int(time.time()) // 86_400}.jwt",
+        "99999999999999999999.jwt",
+        "x",
+        "%2e%2e",
+    ],
+)
+def test_what_is_no_list_is_not_found(asked: Asked, name: str) -> None:
+    assert asked.served.ask("GET", f"/status/{name}").status == 404
+
+
+def test_without_an_address_there_are_no_lists(tmp_path: Path) -> None:
+    with asking(tmp_path / "plain", "issuer") as plain:
+        assert "status" not in jws.parse(plain.token()).claims
+        assert plain.served.ask("GET", f"/status/{int(time.time()) // 86_400}.jwt").status == 404
+
+
+def remote(asked: Asked, folder: Path) -> Shell:
+    """Return a shell on a host of its own, which asks the service."""
+    folder.mkdir()
+    shell = Shell(folder)
+    del shell.environment["JITID_LEDGER"]
+    shell.environment["JITID_REMOTE"] = f"unix://{asked.served.socket}"
+    return shell
+
+
+def test_a_verifier_publishes_elsewhere_what_the_authority_knows(asked: Asked, tmp_path: Path) -> None:
+    token = asked.token()
+    host = remote(asked, tmp_path / "host")
+    (host.home / "token").write_text(token)
+    rows = json.loads(host.good("publish", "out", "--format", "json"))["items"]
+    assert {row["state"] for row in rows} == {"written"}
+    verified = ("verify", "token", "--published", "out", "--audience", API)
+    assert host.run(*verified).returncode == 0
+    jti = jws.parse(token).claims["jti"]
+    host.good("revoke", jti)
+    host.good("publish", "out")
+    done = host.run(*verified)
+    assert done.returncode == 8
+    assert "was ended before its time" in done.stderr
+    # The authority itself hands out the same, as soon as what it made before is a minute old.
+    keys = offline.read_keys((host.home / "out/jwks.json").read_bytes())
+    text = (host.home / "out" / path_of(token).lstrip("/")).read_text()
+    with pytest.raises(InvalidCredentialError, match="ended"):
+        offline.verify(token, keys, ISSUER, [API], [text], int(time.time()))
+
+
+def test_nobody_else_makes_the_authority_make_all_of_it(tmp_path: Path) -> None:
+    with asking(tmp_path / "issuing", "issuer", more=MORE) as issuing:
+        host = remote(issuing, tmp_path / "host")
+        done = host.run("publish", "out")
+        assert done.returncode == 6, done.stderr
+        assert not list((host.home / "out").iterdir())
