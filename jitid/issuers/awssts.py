@@ -104,7 +104,11 @@ class AwsStsIssuer(OutsideIssuer):
             # AWS refuses the keys from then on; the session policy denies all from our own expiry on.
             "session_ends_at": until,
             "usable_until": min(until, record.expires_at),
+            # Where whoever holds the keys is to send them.
+            "region": self._target.options["region"],
         }
+        if "endpoint_url" in self._target.options:
+            facts["endpoint_url"] = self._target.options["endpoint_url"]
         if self._aws.skew is not None and abs(self._aws.skew) >= SKEWED:
             facts["clock_of_aws"] = f"{self._aws.skew:+d}s"
         return Made(secret, session, facts)
