@@ -27,7 +27,7 @@ from jitid.issuers.awspolicy import (
 from jitid.issuers.awstable import template_of
 from jitid.issuers.outside import OutsideIssuer
 from jitid.keyring import Signer
-from jitid.lifetime import format_time
+from jitid.lifetime import format_duration, format_time
 from jitid.name import spiffe_id
 from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
@@ -79,11 +79,19 @@ class AwsStsIssuer(OutsideIssuer):
         template = template_of(self._target, record.template)
         granted = grant(record.scopes, template.rights, template.policy_arns)
         policy = session_policy(granted, record.expires_at)
-        wanted = max(LEAST_SECONDS, record.expires_at - int(self._clock()))
+        left = record.expires_at - int(self._clock())
+        if left > template.seconds:
+            # The ledger would have as alive what AWS has forgotten.
+            raise UsageError(
+                f"it would live {format_duration(left)}, and the template {record.template} has sessions of "
+                f"{format_duration(template.seconds)} at most",
+                f"ask for --ttl {format_duration(template.seconds)}, or set the template's duration to what the "
+                "role's MaxSessionDuration permits",
+            )
         members: dict[str, Any] = {
             "RoleArn": template.arn,
             "RoleSessionName": record.jti,
-            "DurationSeconds": min(wanted, template.seconds),
+            "DurationSeconds": max(LEAST_SECONDS, left),
             "Policy": policy,
         }
         if granted.policy_arns:
@@ -103,7 +111,6 @@ class AwsStsIssuer(OutsideIssuer):
             "scopes_without_rights": [scope for scope in record.scopes if scope not in granted.scopes],
             # AWS refuses the keys from then on; the session policy denies all from our own expiry on.
             "session_ends_at": until,
-            "usable_until": min(until, record.expires_at),
             # Where whoever holds the keys is to send them.
             "region": self._target.options["region"],
         }

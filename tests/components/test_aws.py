@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
+from jitid.issuers.awspolicy import denied_in
 from jitid.lifetime import parse_time
+from tests.issuers.between import between, refused
 from tests.moto import ACCOUNT, REGION, Moto
 from tests.real import Shell, command, module
 
@@ -27,26 +30,28 @@ class User(Shell):
         self.moto = moto
         self.role = f"deploy-{next(_roles)}"
         arn = moto.role(self.role)
-        self._write(
-            "jitid.toml",
-            f"""\
-[target.cloud]
-kind = "aws-sts"
-region = "{REGION}"
-endpoint_url = "{moto.url}"
-credentials_file = "{moto.credentials}"
-
-[target.cloud.template.deploy]
-role_arn = "{arn}"
-
-[target.cloud.template.deploy.scopes."s3:*:read"]
-actions = ["s3:GetObject"]
-resources = ["arn:aws:s3:::{{2}}/*"]
-""",
-        )
+        scopes = {"s3:*:read": {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::{2}/*"]}}
+        self._target = {
+            "kind": "aws-sts",
+            "region": REGION,
+            "endpoint_url": moto.url,
+            "credentials_file": str(moto.credentials),
+            "template": {"deploy": {"role_arn": arn, "scopes": scopes}},
+        }
+        self.target()
         self.environment["JITID_CONFIG"] = str(home / "jitid.toml")
         self.environment["AWS_CONFIG_FILE"] = str(home / "aws")
         self.environment["AWS_EC2_METADATA_DISABLED"] = "true"
+
+    def target(self, **changed: object) -> None:
+        """Write the target, with some of its options changed; None leaves one out."""
+        table = {name: value for name, value in {**self._target, **changed}.items() if value is not None}
+        self._write("jitid.toml", tomli_w.dumps({"target": {"cloud": table}}))
+
+    def denied(self) -> list[str]:
+        """Return the sessions that are denied at the role."""
+        texts = self.moto.policies(self.role).items()
+        return [one for name, text in texts if name.startswith("jitid-") for one in denied_in(text)]
 
     def profile(self, *arguments: str) -> None:
         """Let the profile `deploy` ask jitid with these arguments."""
@@ -117,6 +122,46 @@ def test_within_a_run_nothing_more_is_said_and_all_of_it_ends_with_the_run(user:
     assert done.returncode == 0, done.stderr
     session = json.loads(done.stdout)["Arn"].rpartition("/")[2]
     assert json.loads(user.good("list", "--format", "json", "--state", "active"))["items"] == []
-    assert session in {
-        each["jti"] for each in json.loads(user.good("list", "--format", "json"))["items"] if each["ended_at"]
-    }
+    assert session in user.denied()
+
+
+def test_a_session_for_a_command_is_there_as_a_profile_and_denied_afterwards(user: User) -> None:
+    line = ["run", "--task", "INC-4822", "--delegator", "alice", "--secret", "cloud=aws-sts:deploy"]
+    words = [sys.executable, "-m", "awscli", "sts", "get-caller-identity", "--profile", "cloud"]
+    told = json.loads(user.good(*line, "--", *words, "--output", "json"))
+    session = told["Arn"].rpartition("/")[2]
+    assert user.denied() == [session]
+    evidence = json.loads(user.good("inspect", session, "--format", "json"))["at_target"]
+    assert "jitid-denied-" in str(evidence)
+
+
+def test_what_aws_does_not_confirm_is_said_and_may_be_waited_for(user: User) -> None:
+    with between(user.moto.url) as asked:
+        user.target(endpoint_url=asked.url, timeout="1s")
+        line = ("helper", "aws", "--template", "deploy", "--delegator", "alice", "--task")
+        user.good(*line, "INC-4823")
+        user.good(*line, "INC-4824")
+        later, once = user.good("list", "--field", "jti").split()
+        busy = refused("ServiceUnavailable", status=503)
+        asked.always["PutRolePolicy"] = busy
+        done = user.run("revoke", once)
+        assert (done.returncode, user.denied()) == (9, [])
+        assert "ServiceUnavailable" in done.stderr
+        asked.always.clear()
+        # More than fit into the time of one attempt.
+        asked.answers["PutRolePolicy"] = [busy] * 6
+        user.good("revoke", later, "--wait", "60s")
+        assert user.denied() == [later]
+
+
+def test_without_any_key_of_aws(user: User) -> None:
+    administrator = user.moto.role(f"administrator-of-{user.role}", ["iam:*", "sts:*"])
+    user.environment["JITID_ISSUER"] = "https://id.example.com"
+    user.target(credentials_file=None, web_identity=True, iam_role_arn=administrator)
+    with user.moto.lenient():
+        user.good("helper", "aws", "--template", "deploy", "--task", "INC-1", "--delegator", "alice")
+        (jti,) = user.good("list", "--field", "jti").split()
+        user.good("revoke", jti)
+    assert user.denied() == [jti]
+    # Whoever serves the public keys has the one that AWS asks for.
+    assert "ES256" in user.good("keys", "jwks")

@@ -95,7 +95,7 @@ def test_the_role_is_assumed_in_the_name_of_the_task(
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "duration", "seconds"), [(60, "1h", 900), (3600, "1h", 3600), (7200, "30m", 1800)]
+    ("lifetime", "duration", "seconds"), [(60, "1h", 900), (3600, "1h", 3600), (1800, "30m", 1800)]
 )
 def test_a_session_is_as_long_as_aws_lets_it_be(
     aws_account: AwsPlace, asked: Between, lifetime: int, duration: str, seconds: int
@@ -108,8 +108,14 @@ def test_a_session_is_as_long_as_aws_lets_it_be(
     made = issuer.mint(record._replace(template="it", expires_at=record.issued_at + lifetime), print)
     issuer.close()
     assert int(asked.calls("AssumeRole")[0]["DurationSeconds"]) == seconds
-    # Whichever is over first: ours, or AWS's.
-    assert made.facts["usable_until"] == min(record.issued_at + lifetime, made.facts["session_ends_at"])
+    assert made.facts["session_ends_at"] >= record.issued_at + lifetime
+
+
+def test_a_credential_does_not_outlive_its_session(aws_account: AwsPlace, issuer: AwsStsIssuer) -> None:
+    record = aws_account.record()
+    with pytest.raises(UsageError, match="sessions of 1h at most") as refusal:
+        issuer.mint(record._replace(expires_at=record.issued_at + 7200), print)
+    assert "--ttl 1h" in str(refusal.value.hint)
 
 
 def test_scopes_without_rights_are_told(aws_account: AwsPlace, issuer: AwsStsIssuer) -> None:
@@ -173,13 +179,13 @@ def test_many_at_once_deny_all_of_theirs(aws_account: AwsPlace, issuer: AwsStsIs
 def test_denials_of_the_past_go(aws_account: AwsPlace, issuer: AwsStsIssuer) -> None:
     old, _ = make(issuer, aws_account.record())
     issuer.revoke([old])
+    later = aws_account.open(more={"clock": lambda: time.time() + 7200})
     new, _ = make(
-        issuer,
+        later,
         aws_account.record(
             template=old.template, issued_at=old.issued_at + 7200, expires_at=old.expires_at + 7200
         ),
     )
-    later = aws_account.open(more={"clock": lambda: time.time() + 7200})
     assert later.probe(old).seen.startswith("its session policy denies everything since")
     later.revoke([new])
     later.close()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.commands.globals import Globals
 from jitid.commands.obtaining import hand_over, obtain
 from jitid.credential import Kind
 from jitid.formats import output
-from jitid.formats.json import dumps
-from jitid.lifetime import format_time
+from jitid.formats.secrettext import credential_process
 
 if TYPE_CHECKING:
     from jitid.commands import options
-    from jitid.issuance import Issued
 
-_VERSION = 1
-"""Of the protocol; no other exists."""
 _TTL = "20m"
 """One of 15 minutes would be asked for anew at each signature (botocore, `RefreshableCredentials`)."""
-_PARTS = {
-    "AccessKeyId": "access_key_id",
-    "SecretAccessKey": "secret_access_key",
-    "SessionToken": "session_token",
-}
 
 
 def aws(
@@ -59,16 +50,5 @@ def aws(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(given, issued, lambda: output.write(dumps(_answer(issued)) + "\n"))
-
-
-def _answer(issued: Issued) -> dict[str, Any]:
-    credential = issued.credentials[0]
-    secret = credential.secret
-    # A session whose role does not let it live as long as the credential ends before that.
-    until = min(issued.expires_at, int((credential.facts or {}).get("usable_until", issued.expires_at)))
-    return {
-        "Version": _VERSION,
-        **{name: secret.reveal(part) for name, part in _PARTS.items()},
-        "Expiration": format_time(until),
-    }
+    secret = issued.credentials[0].secret
+    hand_over(given, issued, lambda: output.write(f"{credential_process(secret, issued.expires_at)}\n"))
