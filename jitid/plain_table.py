@@ -242,6 +242,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--yes": ("yes", "flag", ""),
         "--out": ("out", "text", ""),
         "--head-out": ("head_out", "text", ""),
+        "--canary": ("canary", "flag", ""),
         "--list-rules": ("list_rules", "flag", ""),
     }, ()),
     "report": ({

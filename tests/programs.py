@@ -64,13 +64,14 @@ elif operation == "revoke":
     outcomes = {{}}
     for credential in request["credentials"]:
         path = shop / (credential["name"] + ".made")
-        path.unlink(missing_ok=True)
+        if what != "pretend":
+            path.unlink(missing_ok=True)
         outcomes[credential["jti"]] = {{"settlement": what if what in ("stuck", "unsupported") else "done",
                                        "proof": "the shelf is empty"}}
     answer(outcomes=outcomes)
 elif operation == "probe":
     path = shop / (request["credential"]["name"] + ".made")
-    live = path.exists() and request["secret"] in (None, json.loads(path.read_text()))
+    live = what != "deny" and path.exists() and request["secret"] in (None, json.loads(path.read_text()))
     answer(life="live" if live else "dead", seen=f"looked for {{path.name}}")
 elif operation == "inventory":
     answer(existing=[{{"name": path.stem, "live": True, "created_at": int(path.stat().st_mtime)}} for path in made()])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.searching import Finds
     from jitid.secret import Secret
     from jitid.sshtrust import SshAuthority, SshRevocations
+    from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.limits import Limits
@@ -388,6 +389,8 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Whether the audit log is read from its beginning, whatever the heads vouch for."""
     most: int | None = None
     """Of remedies that end more than this it is measured how many; None for none."""
+    canaries: tuple[Canary, ...] = ()
+    """What those have shown that were flown for it."""
     accept_clock: bool = False
 
 

@@ -39,6 +39,10 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
                 waiting=waiting,
                 limit=limit,
             )
+        case ops.FlyCanaries(targets=chosen, limit=limit):
+            from jitid.authority import canaries
+
+            return list(canaries.fly(inside, targets_of(inside), chosen, limit))
         case _:
             raise TypeError(operation)
 

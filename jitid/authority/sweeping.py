@@ -24,6 +24,7 @@ from jitid.sweep.sweeping import check_clock, found, sweep
 
 if TYPE_CHECKING:
     from jitid.request import Terms
+    from jitid.sweep.canary import Canary
 
 
 def perform(
@@ -67,6 +68,7 @@ def _sweep(
             accept_clock=operation.accept_clock,
             remembered=remembered,
             reread=operation.reread,
+            canaries=operation.canaries,
         )
         yield from sweep(sight, rules, operation.most)
         head = unsigned = None
@@ -125,9 +127,12 @@ def _look(
     accept_clock: bool,
     remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
     reread: bool = True,
+    canaries: Sequence[Canary] = (),
 ) -> Sight:
     """Return what rules see. Raises ClockError for a clock that has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)
-    return Sight(snapshot, ledger.names, clock, limits, remembered, reread=reread, terms=terms)
+    return Sight(
+        snapshot, ledger.names, clock, limits, remembered, reread=reread, terms=terms, canaries=canaries
+    )

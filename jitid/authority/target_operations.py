@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jitid.issuance import Issued
     from jitid.request import AttachRequest
     from jitid.settling import Settled
+    from jitid.sweep.canary import Canary
 
 
 class Attach(TargetOperation["Issued"]):
@@ -31,3 +32,12 @@ class Settle(TargetOperation["Settled"]):
     """Also what is to be tried again later only."""
     limit: int = 60
     """Seconds that each target has for all of it."""
+
+
+class FlyCanaries(TargetOperation["list[Canary]"]):
+    """Make a credential without rights of each kind, see it work, end it, and see it dead."""
+
+    targets: tuple[str, ...] = ()
+    """Only these; none: all, and the kinds that are made here."""
+    limit: int = 60
+    """Seconds that each target has to end one."""

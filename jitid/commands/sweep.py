@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
 
+_CANARY = "canary"
+
 EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
 
@@ -53,6 +55,7 @@ def sweep(
     yes: options.Yes = False,
     out: options.SweepOut = None,
     head_out: options.HeadOut = None,
+    canary: options.Canary = False,
     list_rules: options.ListRules = False,
 ) -> None:
     """Find what should not be alive, and end it with --fix.
@@ -63,10 +66,14 @@ def sweep(
     prometheus and html as well. With --quiet, lines tell of nothing that was examined completely, and of no `info`.
     """
     own = given.own_format(OWN_FORMATS)
-    chosen, severity, after = checked(rule, skip, fail_on, since, head_out)
+    chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
     if list_rules:
-        _explain(given, chosen)
+        _explain(given, chosen if rule or skip else NAMES)
         return
+    if _CANARY in chosen and not canary:
+        raise UsageError(
+            "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
+        )
     given.expect(FIELDS)
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     known = Known(
@@ -85,7 +92,7 @@ def sweep(
     with NewBaseline(baseline if update_baseline else None) as new:
         telling = Telling(given, work.name, severity, known, work.since, new.add)
         unfinished = iter(remedied)
-        found = work.sweep(heads, reread=head_out is not None and head_out not in dict(heads))
+        found = work.sweep(heads, reread=head_out is not None and head_out not in dict(heads), canary=canary)
         try:
             _write(given, own, chosen, Whole(telling.records(unfinished, found)), out)
         except BaseException as error:
@@ -108,19 +115,26 @@ def checked(
     fail_on: str | None,
     since: str | None,
     head_out: str | None,
+    *,
+    canary: bool = False,
 ) -> tuple[tuple[str, ...], Severity, int | None]:
     """Return what options of these values mean: the rules, the severity, the time. Raises UsageError."""
-    chosen = _chosen(rule, skip)
+    chosen = _chosen(rule, skip, canary=canary)
     if head_out is not None and "audit-gap" not in chosen:
         raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
     return chosen, _severity(fail_on), None if since is None else parse_time(since)
 
 
-def _chosen(named: list[str] | None, skipped: list[str] | None) -> tuple[str, ...]:
+def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool) -> tuple[str, ...]:
     for name in (*(named or ()), *(skipped or ())):
         if name not in NAMES:
             raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
-    chosen = tuple(name for name in NAMES if name in (named or NAMES) and name not in (skipped or ()))
+    if canary and _CANARY in (skipped or ()):
+        raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
+    # Asked of nothing, it would say that revocation was not seen to fail.
+    usual = [name for name in NAMES if canary or name != _CANARY]
+    wanted = {*(named or usual), *([_CANARY] if canary else ())}
+    chosen = tuple(name for name in NAMES if name in wanted and name not in (skipped or ()))
     if not chosen:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
     return chosen

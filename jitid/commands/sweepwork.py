@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitid import revocation
 from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
+from jitid.authority.target_operations import FlyCanaries
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
@@ -44,16 +45,18 @@ class Work:
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
     def sweep(
-        self, heads: tuple[tuple[str, str], ...], *, reread: bool
+        self, heads: tuple[tuple[str, str], ...], *, reread: bool, canary: bool = False
     ) -> Iterator[Finding | Coverage | Swept]:
-        """Ask the rules."""
-        return self._authority.perform(
+        """Ask the rules, once canaries have been flown if they are to be."""
+        canaries = self._authority.perform(FlyCanaries()) if canary else []
+        yield from self._authority.perform(
             Sweep(
                 rules=self._rules,
                 limits=self._limits,
                 heads=heads,
                 reread=reread,
                 most=self._given.config().number("max"),
+                canaries=tuple(canaries),
                 accept_clock=self._given.accept_clock,
             )
         )

@@ -16,6 +16,9 @@ from jitid.text import quote
 COMMON: Mapping[str, Option] = {
     "kind": Option("text", "the kind of the credentials that are made there", required=True),
     "timeout": Option("duration", "how long one call of it may take"),
+    "canary": Option(
+        "text", "the template of the credentials that `sweep --canary` makes; without it they have none"
+    ),
 }
 """The options of every target."""
 TIMEOUT = 10

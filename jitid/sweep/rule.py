@@ -21,6 +21,7 @@ from jitid.sweep.limits import Limits
 
 if TYPE_CHECKING:
     from jitid.request import Terms
+    from jitid.sweep.canary import Canary
 
 _DOUBTS = (
     (
@@ -86,11 +87,12 @@ class Sight:
         *,
         reread: bool = True,
         terms: Callable[[], Terms] | None = None,
+        canaries: Sequence[Canary] = (),
     ) -> None:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
         What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
-        issued now; without it no rule can ask for them.
+        issued now; without it no rule can ask for them. `canaries` were flown for this sweep.
         """
         self.snapshot = snapshot
         self.names = names
@@ -99,6 +101,7 @@ class Sight:
         self.remembered = remembered
         self.reread = reread
         self._terms = terms
+        self.canaries = canaries
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}

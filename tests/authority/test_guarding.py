@@ -65,7 +65,10 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
     ("role", "may"),
     [
         ("verifier", {"Verify", "Authorize", "Introspect", "MakePublication", "MakeStatusList"}),
-        ("sweeper", {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks", "Settle"}),
+        (
+            "sweeper",
+            {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks", "Settle", "FlyCanaries"},
+        ),
         ("issuer", {"Attach", "Issue", "Renew", "Exchange"}),
     ],
 )

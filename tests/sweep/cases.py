@@ -281,6 +281,9 @@ def _drifted(world: World, *texts: str) -> str:
     return "no-deploy"
 
 
+APART = frozenset({"canary"})
+"""Rules about targets outside, which have tests of their own: no ledger alone makes what they report."""
+
 CASES: dict[str, Case] = {
     "orphaned-task": Case(_overdue, _over, 1, edited=True),
     "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),

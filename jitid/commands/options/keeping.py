@@ -39,6 +39,14 @@ Rules = Annotated[list[str] | None, option("--rule", metavar="RULE", text="Ask t
 SkippedRules = Annotated[
     list[str] | None, option("--skip", metavar="RULE", text="Leave this rule out; repeatable.")
 ]
+Canary = Annotated[
+    bool,
+    option(
+        "--canary",
+        metavar=None,
+        text="Make, see, revoke and see again a credential without rights of each kind.",
+    ),
+]
 ListRules = Annotated[bool, option("--list-rules", metavar=None, text="Explain the rules, and ask none.")]
 FailOn = Annotated[
     str | None,

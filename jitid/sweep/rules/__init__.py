@@ -30,6 +30,7 @@ NAMES: Sequence[str] = (
     "never-used",
     "over-scoped",
     "key-overdue",
+    "canary",
     "audit-gap",
     "clock",
 )

@@ -1,0 +1,223 @@
+"""Flies canaries: for each kind a credential without rights is made, seen to work, ended, and seen to be dead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from jitid import introspection, issuance, provision, revocation, settling
+from jitid.credential import Kind, is_outside
+from jitid.errors import InvalidCredentialError, JitidError
+from jitid.ledger.changing import change
+from jitid.ledger.records import Selection
+from jitid.request import IssueRequest
+from jitid.sweep.canary import Canary, Fate
+from jitid.target import Life, Probe
+from jitid.text import safe
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.issuance import Issued
+    from jitid.ledger.protocol import Snapshot, Transaction
+    from jitid.secret import Secret
+    from jitid.targets import Targets
+
+DELEGATOR = "system:jitid"
+AGENT = "jitid-canary"
+"""How the names of their agents and of their tasks begin; what follows is new each time."""
+LIFETIME = 300
+"""Seconds after which one is dead even if nothing else worked."""
+_PAUSE = 0.2
+"""Seconds between two looks: some targets take a moment until all of them knows."""
+_KEYS = {"jwt-svid": ("jws", "ES256"), "x509-svid": ("x509", "ES256"), "ssh-cert": ("ssh", "EdDSA")}
+"""Kinds that are tried only if the ledger has a key for them: none is made for a canary."""
+
+
+def fly(inside: Inside, targets: Targets, chosen: tuple[str, ...], limit: int) -> Iterator[Canary]:
+    """Yield what each canary has shown: of the kinds that are made here, and of the targets.
+
+    Args:
+        inside: the authority.
+        targets: those that the configuration has.
+        chosen: only these targets; none: all, and the kinds that are made here.
+        limit: seconds that a target has to end one, and to be seen to have done so.
+
+    Each is told by an audit event. Raises UsageError for a target that there is not.
+
+    """
+    for name in chosen:
+        targets.get(name)
+    if not chosen:
+        for kind in _made_here(inside):
+            yield _told(inside, _Flight(inside, targets, kind, kind, None, limit).fly())
+    for name in chosen or targets.names():
+        yield _told(inside, _at(inside, targets, name, limit))
+
+
+def _made_here(inside: Inside) -> list[str]:
+    with inside.ledger.read() as snapshot:
+        keys = {(key.use, key.algorithm) for key in snapshot.signing_keys() if key.retired_at is None}
+    return [
+        kind.value
+        for kind in Kind
+        if not is_outside(kind.value) and (kind not in _KEYS or _KEYS[kind] in keys)
+    ]
+
+
+def _at(inside: Inside, targets: Targets, name: str, limit: int) -> Canary:
+    try:
+        target = targets.get(name)
+    except JitidError as error:
+        return Canary(name, "", Fate.GROUNDED, safe(error.message))
+    if not is_outside(target.kind):
+        return Canary(name, target.kind, Fate.PROVED, "its kind is made here, and has been tried")
+    template = target.options.get("canary", "")
+    return _Flight(inside, targets, name, target.kind, f"{name}/{template}", limit).fly()
+
+
+class _Flight:
+    """One canary, from its making to its death."""
+
+    def __init__(
+        self, inside: Inside, targets: Targets, place: str, kind: str, template: str | None, limit: int
+    ) -> None:
+        self._inside = inside
+        self._ledger = inside.ledger
+        self._targets = targets
+        self._place = place
+        self._kind = kind
+        self._template = template
+        self._limit = limit
+        self._task = f"{AGENT}-{os.urandom(8).hex()}"
+
+    def fly(self) -> Canary:
+        """Return what it has shown. Whatever happens, it is ended as far as that can be done."""
+        began = monotonic()
+        try:
+            issued = self._make()
+        except JitidError as error:
+            self._clear()
+            return self._landed(Fate.GROUNDED, f"none could be made: {error.message}")
+        made_in = _since(began)
+        (credential,) = issued.credentials
+        alive = self._look(credential.jti, credential.secret)
+        began = monotonic()
+        left = self._end(issued)
+        dead = self._await_death(credential.jti, credential.secret, began)
+        fate, why = _judged(alive, dead, left)
+        over = _since(began) if dead.life is Life.DEAD else None
+        return self._landed(fate, why, credential.jti, made_in, over)
+
+    def _make(self) -> Issued:
+        request = IssueRequest(
+            self._task,
+            DELEGATOR,
+            self._task,
+            kind=self._kind,
+            template=self._template,
+            ttl=LIFETIME,
+            purpose="to see that revocation works",
+            sensitivity="low",
+            deadline_after=LIFETIME,
+        )
+        # It is for no caller, but for the authority itself.
+        terms = self._inside.terms()._replace(any_delegator=True, caller_proof=None)
+        names = self._ledger.names
+
+        def issue(transaction: Transaction) -> list[Issued]:
+            return issuance.issue(transaction, names, [request], terms, self._inside.keyring)
+
+        recorded = change(self._ledger, issue)
+        (issued,) = provision.provision(self._ledger, self._targets, recorded)
+        return issued
+
+    def _clear(self) -> None:
+        """End the task of one that could not be made, if it was opened."""
+
+        def close(transaction: Transaction) -> None:
+            if transaction.find_task(self._task) is not None:
+                revocation.retire(transaction, self._task, None)
+
+        change(self._ledger, close)
+
+    def _end(self, issued: Issued) -> str | None:
+        """End it as `revoke` does, and its task; return why its target has not confirmed that, if it has not."""
+        (credential,) = issued.credentials
+        selection = Selection(ids=(credential.id,))
+        change(self._ledger, lambda transaction: revocation.revoke(transaction, selection, None, None))
+        self._clear()
+        if not is_outside(self._kind):
+            return None
+        settled = settling.settle(
+            self._ledger, self._targets, ids=[credential.jti], waiting=True, limit=self._limit
+        )
+        return next((each.seen for each in settled.left), None)
+
+    def _look(self, jti: str, secret: Secret) -> Probe:
+        try:
+            if is_outside(self._kind):
+                return self._look_outside(jti, secret)
+            with self._ledger.read() as snapshot:
+                return self._presented(snapshot, secret)
+        except JitidError as error:
+            return Probe(Life.UNKNOWN, error.message)
+
+    def _look_outside(self, jti: str, secret: Secret) -> Probe:
+        with self._ledger.read() as snapshot:
+            (outside,) = snapshot.outside.find([jti])
+        issuer = self._targets.open(self._targets.get(self._place))
+        try:
+            return issuer.probe(outside.record, secret)
+        finally:
+            issuer.close()
+
+    def _presented(self, snapshot: Snapshot, secret: Secret) -> Probe:
+        """Put a credential that is made here before the judge of `verify`."""
+        part = "token" if "token" in secret.names else "certificate"
+        try:
+            introspection.verify(snapshot, self._ledger.names, secret.reveal(part), None)
+        except InvalidCredentialError as error:
+            return Probe(Life.DEAD, error.message)
+        return Probe(Life.LIVE, "it verifies")
+
+    def _await_death(self, jti: str, secret: Secret, began: float) -> Probe:
+        while True:
+            seen = self._look(jti, secret)
+            if seen.life is Life.DEAD or monotonic() - began >= self._limit:
+                return seen
+            sleep(_PAUSE)
+
+    def _landed(
+        self,
+        fate: Fate,
+        why: str,
+        jti: str | None = None,
+        made_in: int | None = None,
+        dead_in: int | None = None,
+    ) -> Canary:
+        return Canary(self._place, self._kind, fate, safe(why)[:500], jti, made_in, dead_in)
+
+
+def _judged(alive: Probe, dead: Probe, left: str | None) -> tuple[Fate, str]:
+    """Return what two looks at it have shown; an answer without the other proves nothing."""
+    if dead.life is Life.LIVE:
+        return Fate.SURVIVED, f"{dead.seen}; {left}" if left else dead.seen
+    if alive.life is not Life.LIVE:
+        return Fate.BLIND, f"before it was ended: {alive.seen}"
+    if dead.life is Life.UNKNOWN:
+        return Fate.UNPROVED, dead.seen
+    if left is not None:
+        return Fate.UNPROVED, f"{dead.seen}, but the target has not confirmed its end: {left}"
+    return Fate.PROVED, dead.seen
+
+
+def _since(began: float) -> int:
+    return round((monotonic() - began) * 1_000)
+
+
+def _told(inside: Inside, canary: Canary) -> Canary:
+    facts: dict[str, Any] = {**canary._asdict(), "fate": canary.fate.value}
+    change(inside.ledger, lambda transaction: transaction.append("canary", facts))
+    return canary

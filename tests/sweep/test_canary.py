@@ -1,0 +1,136 @@
+"""Canaries: that what works is seen to work, what is dead to be dead, and whatever is neither is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid import auditing
+from jitid.auditing import LogFilter
+from jitid.authority.operations import ListCredentials, ListTasks, Sweep
+from jitid.authority.target_operations import FlyCanaries
+from jitid.ledger.records import Filter
+from jitid.sweep.canary import Canary, Fate
+from jitid.sweep.finding import Coverage, Finding
+from jitid.sweep.limits import Limits
+from tests.builders import World
+from tests.programs import Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def world(tmp_path: Path, shop: Shop) -> Iterator[World]:
+    with World(tmp_path / "ledger", targets=[shop.target(), shop.target("other")]) as world:
+        yield world
+
+
+def fly(world: World, *targets: str, limit: int = 20) -> dict[str, Canary]:
+    flown = world.authority.perform(FlyCanaries(targets=targets, limit=limit))
+    return {canary.place: canary for canary in flown}
+
+
+def told(world: World, *canaries: Canary) -> tuple[list[Finding], Coverage]:
+    """Return what the rule makes of canaries."""
+    operation = Sweep(rules=("canary",), limits=Limits(), canaries=canaries)
+    answer = world.authority.perform(operation)
+    found = list(answer)
+    (coverage,) = [each for each in found if isinstance(each, Coverage)]
+    return [each for each in found if isinstance(each, Finding)], coverage
+
+
+def events(world: World) -> list[dict[str, Any]]:
+    """Return the audit events of canaries."""
+    with world.ledger.read() as snapshot:
+        return list(auditing.log(snapshot, LogFilter(operation="canary"), None))
+
+
+def test_what_works_is_proved_and_leaves_nothing(world: World, shop: Shop) -> None:
+    flown = fly(world)
+    assert set(flown) == {"jwt", "opaque", "shop", "other"}
+    for canary in flown.values():
+        assert canary.fate is Fate.PROVED, canary
+        assert canary.jti is not None
+        assert canary.made_in is not None
+        assert canary.dead_in is not None
+    assert shop.made == {}
+    page = world.authority.perform(
+        ListCredentials(chosen=Filter(live=True), sort="id", descending=False, after=None, limit=9)
+    )
+    assert page.credentials == []
+    assert world.authority.perform(ListTasks(state="open", after=None, limit=9)) == []
+    findings, coverage = told(world, *flown.values())
+    assert findings == []
+    assert coverage.complete
+    assert "shop dead in " in coverage.examined
+    tellings = events(world)
+    assert [(event["place"], event["fate"]) for event in tellings] == [
+        (place, "proved") for place in ("jwt", "opaque", "shop", "other")
+    ]
+    world.check()
+
+
+def test_it_has_no_rights_and_no_template_unless_the_target_names_one(tmp_path: Path, shop: Shop) -> None:
+    with World(tmp_path / "ledger", targets=[shop.target(), shop.target("own", canary="parts")]) as world:
+        fly(world, "shop")
+        asked = shop.asked("mint")["credential"]
+        assert (asked["scopes"], asked["template"]) == ([], None)
+        fly(world, "own")
+        assert shop.asked("mint")["credential"]["template"] == "parts"
+
+
+@pytest.mark.parametrize(
+    ("mode", "operation", "fate", "severity"),
+    [
+        ("pretend", "revoke", Fate.SURVIVED, "critical"),
+        ("down", "revoke", Fate.SURVIVED, "critical"),
+        ("garbage", "probe", Fate.BLIND, "high"),
+        ("down", "mint", Fate.GROUNDED, None),
+        ("lost", "mint", Fate.GROUNDED, None),
+    ],
+)
+def test_what_does_not_work_is_told(
+    world: World, shop: Shop, mode: str, operation: str, fate: Fate, severity: str | None
+) -> None:
+    shop.fail(mode, operation)
+    canary = fly(world, "shop", limit=1)["shop"]
+    assert canary.fate is fate, canary
+    findings, coverage = told(world, canary)
+    if severity is None:
+        assert findings == []
+        assert not coverage.complete
+        assert coverage.missed[0].startswith("shop: none could be made: ")
+        assert shop.made == {}
+    else:
+        (finding,) = findings
+        assert (finding.severity, finding.subject) == (severity, "shop")
+    # Whatever it has shown, nobody is left who could be taken for alive.
+    page = world.authority.perform(
+        ListCredentials(chosen=Filter(live=True), sort="id", descending=False, after=None, limit=9)
+    )
+    assert page.credentials == []
+
+
+def test_a_probe_that_cannot_tell_proves_nothing(world: World, shop: Shop) -> None:
+    """Dead before and dead after is what a probe says that asks the wrong place."""
+    shop.fail("deny", "probe")
+    canary = fly(world, "shop")["shop"]
+    assert canary.fate is Fate.BLIND
+    assert "before it was ended" in canary.why
+
+
+def test_what_the_policy_refuses_is_not_flown(tmp_path: Path, shop: Shop) -> None:
+    policy = [("p.cedar", '@id("p") permit(principal, action, resource) when { context.kind == "jwt" };')]
+    with World(tmp_path / "ledger", policy=policy, targets=[shop.target()]) as world:
+        flown = fly(world)
+    assert flown["jwt"].fate is Fate.PROVED
+    assert flown["opaque"].fate is Fate.GROUNDED
+    assert flown["shop"].fate is Fate.GROUNDED
+    assert "denied" in flown["shop"].why
+    assert shop.made == {}
