@@ -41,7 +41,7 @@ from jitid.authority.operations import (
     RotateKey,
     SignHead,
 )
-from jitid.authority.target_operations import Attach, Settle
+from jitid.authority.target_operations import Attach, FlyCanaries, Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.caller import Caller
@@ -241,6 +241,7 @@ def _use_targets(world: World) -> None:
     provision.remember(world.ledger, outside, "r-1")
     world.authority.perform(Retire(task="T12"))
     world.authority.perform(Settle())
+    world.authority.perform(FlyCanaries())
 
 
 def _serve(world: World) -> None:
