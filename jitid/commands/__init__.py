@@ -115,6 +115,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "helper git": ("helper.git:git", "Give git a token for a server, as its credential helper."),
     "helper kube": ("helper.kube:kube", "Give kubectl a token or a certificate, as its exec plug-in."),
+    "helper ssh": ("helper.ssh:ssh", "Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate."),
     "helper docker": (
         "helper.docker:docker",
         "Give docker, podman or skopeo a token for a registry, as their credential helper.",

@@ -729,6 +729,20 @@ sudo systemctl start jitid-sweep.timer""",
             "jitid helper kube --task INC-4821 --delegator alice --audience https://kube.example",
         ),
     ),
+    "helper ssh": (
+        Example(
+            "Whatever logs in to these hosts, in ~/.ssh/config:",
+            """Match host *.example exec "jitid helper ssh --task INC-4821 --delegator alice"
+    User deploy""",
+            tried=False,
+        ),
+        Example(
+            "By hand; ssh-add shows what the agent has then:",
+            """jitid helper ssh --task INC-4821 --delegator alice
+ssh-add -L""",
+            tried=False,
+        ),
+    ),
     "helper docker": (
         Example(
             "What docker is told, seen by hand:",
@@ -867,6 +881,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "ledger copy": ("audit verify", "doctor", "config set"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),
+    "helper ssh": ("run", "issue", "keys ssh", "keys krl"),
     "helper docker": ("run", "issue", "helper git", "helper kube"),
     "helper aws": ("run", "issue"),
     "schedule systemd": ("sweep", "schedule cron"),

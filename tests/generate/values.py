@@ -279,6 +279,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "schedule cron": (),
     "helper git": (),
     "helper kube": (),
+    "helper ssh": (),
     "helper docker": (),
     "helper aws": (),
     "config show": ("key", "value", "origin"),
