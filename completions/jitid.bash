@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='copy'
         ;;
     'helper')
-        verbs='git kube docker aws'
+        verbs='git kube ssh docker aws'
         ;;
     'schedule')
         verbs='systemd cron'
@@ -297,6 +297,9 @@ __jitid_table() {
         ;;
     'helper kube')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        ;;
+    'helper ssh')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"

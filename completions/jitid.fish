@@ -242,6 +242,7 @@ complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to anothe
 # jitid helper
 complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper that keeps nothing'
 complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a certificate, as its exec plug-in'
+complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate'
 complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing'
 complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS\'s command line and SDKs a session of a role, as their credential_process'
 
@@ -802,6 +803,15 @@ complete -c jitid -n '__jitid_at "helper kube"' -l scope -x -d 'A right, as segm
 complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'Who it is meant for; repeatable'
 complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+
+# jitid helper ssh
+complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 
 # jitid helper docker
 complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'

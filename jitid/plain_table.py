@@ -468,6 +468,15 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--ttl": ("ttl", "text", "JITID_TTL"),
         "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
     }, ()),
+    "helper ssh": ({
+        "--task": ("task", "text", "JITID_TASK"),
+        "--delegator": ("delegator", "text", "JITID_DELEGATOR"),
+        "--agent": ("agent", "text", "JITID_AGENT"),
+        "--kind": ("kind", "text", "JITID_KIND"),
+        "--scope": ("scope", "texts", "JITID_SCOPE"),
+        "--ttl": ("ttl", "text", "JITID_TTL"),
+        "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
+    }, ()),
     "helper docker": ({
         "--task": ("task", "text", "JITID_TASK"),
         "--delegator": ("delegator", "text", "JITID_DELEGATOR"),
