@@ -11,6 +11,7 @@ from jitid.errors import ExitStatus
 from jitid.lifetime import format_duration
 from jitid.settings import SETTINGS, Setting
 from tests.generate import prose as told
+from tests.generate import targets
 from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES
 from tests.generate.examples import EXAMPLES, FIRST, NOT_YET, RELATED, Example, options_of
 from tests.generate.roff import argument, display, entries, paragraphs, prose, spaced, title
@@ -25,6 +26,7 @@ HAND_WRITTEN = (
     "jitid-ledger.5",
     "jitid-authority.7",
     "jitid-aws.7",
+    "jitid-exec.7",
     "jitid-oauth.7",
     "jitid-policy.7",
     "jitid-promises.7",
@@ -42,7 +44,8 @@ def pages() -> dict[str, str]:
     found = {"jitid.1": _root_page(root, verbs)}
     for verb in verbs:
         found[f"{page_of(verb.name)}.1"] = _verb_page(verb, {each.name for each in verbs})
-    return {name: "\n".join(lines) + "\n" for name, lines in found.items()}
+    texts = {name: "\n".join(lines) + "\n" for name, lines in found.items()}
+    return {**texts, targets.NAME: targets.text()}
 
 
 def page_of(verb: str) -> str:
@@ -78,7 +81,7 @@ def _root_page(root: Verb, verbs: list[Verb]) -> list[str]:
         *_section("FILES", entries(_explained("Pa", told.FILES)), prose(told.ELSEWHERE)),
         *_section("EXIT STATUS", entries(_statuses({verb.name for verb in verbs}), _NUMBERED)),
         *_section("EXAMPLES", *_examples(FIRST)),
-        *_section("SEE ALSO", _references(HAND_WRITTEN)),
+        *_section("SEE ALSO", _references((*HAND_WRITTEN, targets.NAME))),
         *_section("STANDARDS", prose(told.STANDARDS)),
     ]
 
