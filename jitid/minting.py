@@ -165,7 +165,7 @@ def usable_key(
     if use == "x509" and any(key.use == use for key in transaction.signing_keys()):
         raise IntegrityError(
             "the ledger has no X.509 authority that signs now; nothing was changed",
-            "import the certificate that was requested: jitid keys ca import CHAIN; or make another authority: "
+            "import the certificate that was requested: jitid keys import CHAIN; or make another authority: "
             "jitid keys rotate --use x509",
         )
     key, facts = new_key(transaction, names, keyring, algorithm, use)

@@ -63,7 +63,7 @@ def rotate(
         if key.signs and _is_under_a_root(key):
             raise UsageError(
                 "the X.509 authority is under a root, and another one must be too; nothing was changed",
-                "ask for its certificate: jitid keys ca request",
+                "ask for its certificate: jitid keys request",
             )
         if keyring.holds(key.kid):
             transaction.end_key(key.key, revoked=False)

@@ -57,6 +57,7 @@ LAYERS = (
         "rotation",
         "sshtrust",
         "sshrecognition",
+        "certifying",
         "introspection",
         "recognition",
         "authorization",

@@ -16,6 +16,7 @@ _MODULES = (
     "access_operations",
     "agent_operations",
     "approval_operations",
+    "certificate_operations",
     "delegator_operations",
     "policy_operations",
     "target_operations",

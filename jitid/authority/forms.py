@@ -51,6 +51,7 @@ from jitid.authority.form import (
 )
 from jitid.caller import ROLES
 from jitid.errors import UsageError
+from jitid.issuers.protocol import MAX_CHAIN
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.oidc import MAX_KEY
@@ -181,6 +182,8 @@ BY_FIELD: Mapping[str, Form] = {
     "AttachRequest.template": TEMPLATE,
     "AttachRequest.public_key": PUBLIC_KEY,
     "AttachRequest.ttl": DURATION,
+    "ImportAuthority.chain": text(MAX_CHAIN, "the certificates"),
+    "PublishRevocations.lifetime": DURATION,
     "Settle.event": COUNT,
     "Settle.target": text(64, "the target"),
     "Settle.limit": number(1, 3_600),

@@ -11,6 +11,7 @@ from jitid.access import BOOTSTRAP
 from jitid.authority import access_operations as access
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
+from jitid.authority import certificate_operations as certificates
 from jitid.authority import delegator_operations as delegators
 from jitid.authority import operations as ops
 from jitid.authority import policy_operations as policies
@@ -64,6 +65,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.PublishSshRevocations: _for(anybody=True, reads=True),
     publications.MakePublication: _for("verifier", "admin", reads=True),
     publications.MakeStatusList: _for("verifier", "admin", reads=True),
+    certificates.PublishBundle: _for(anybody=True, reads=True),
+    certificates.PublishRevocations: _for(anybody=True, reads=True),
     ops.Inspect: _for("responder", "auditor", own=True, reads=True),
     ops.Trace: _for("responder", "auditor", reads=True),
     ops.AddLeaks: _for("responder"),
@@ -96,6 +99,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.ListKeys: _for("auditor", "admin", reads=True),
     ops.RotateKey: _for("admin"),
     ops.RevokeKey: _for("admin"),
+    certificates.RequestAuthority: _for("admin"),
+    certificates.ImportAuthority: _for("admin"),
     policies.StoredPolicy: _for("auditor", "admin", reads=True),
     policies.ReplayDecisions: _for("auditor", "admin", reads=True),
     policies.Explain: _for("auditor", "admin", reads=True),

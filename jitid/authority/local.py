@@ -226,6 +226,10 @@ class LocalAuthority:
                 from jitid.authority import accessing
 
                 return accessing.perform(self._inside, operation)
+            case ops.CertificateOperation():
+                from jitid.authority import certifying
+
+                return certifying.perform(self._inside, operation)
             case ops.TargetOperation():
                 from jitid.authority import provisioning
 

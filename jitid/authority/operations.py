@@ -90,6 +90,10 @@ class TargetOperation(Operation[Result]):
     """One on targets outside; they are in `target_operations.py`, and `provisioning.py` performs them."""
 
 
+class CertificateOperation(Operation[Result]):
+    """One on the X.509 authority; they are in `certificate_operations.py`, and `certifying.py` performs them."""
+
+
 class AccessOperation(Operation[Result]):
     """One on who may ask; they are in `access_operations.py`, and `accessing.py` performs them."""
 
@@ -473,5 +477,6 @@ AnyOperation = (
     | UseOperation[Any]
     | TokenOperation[Any]
     | TargetOperation[Any]
+    | CertificateOperation[Any]
     | AccessOperation[Any]
 )

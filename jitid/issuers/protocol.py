@@ -10,6 +10,9 @@ from jitid.secret import Secret
 MAX_PUBLIC_KEY = 16_384
 """Characters of the text of a public key: the longest RSA keys have a tenth of it."""
 
+MAX_CHAIN = 65_535
+"""Characters of the certificates of an authority as text, its own and those above it."""
+
 
 class Draft(NamedTuple):
     """What the credentials of one issue have in common. Times are seconds since the epoch."""

@@ -76,7 +76,7 @@ class X509SvidIssuer:
             raise IntegrityError(
                 "the certificate of the authority ends before the credential would, at "
                 f"{format_time(int(self._authority.not_valid_after_utc.timestamp()))}",
-                "make another authority: jitid keys rotate --use x509, or jitid keys ca request",
+                "make another authority: jitid keys rotate --use x509, or jitid keys request",
             )
         theirs = None if draft.public_key is None else callers_key(draft.public_key)
         names = [x509.DNSName(name) for name in _dns_names(draft.options.get("dns_names", ()))]

@@ -25,6 +25,7 @@ ABSTRACT = {
     ops.ApprovalOperation,
     ops.TokenOperation,
     ops.TargetOperation,
+    ops.CertificateOperation,
     ops.AccessOperation,
 }
 BESIDE_THE_LEDGER = {

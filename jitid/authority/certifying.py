@@ -1,0 +1,34 @@
+"""Performs the operations on the X.509 authority of a ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid import certifying
+from jitid.authority import certificate_operations as ops
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.authority.operations import CertificateOperation
+
+
+def perform(inside: Inside, operation: CertificateOperation[Any]) -> object:
+    """Perform an operation and return its answer."""
+    ledger, keyring = inside.ledger, inside.keyring
+    match operation:
+        case ops.RequestAuthority(accept_clock=accept_clock):
+            with ledger.write(accept_clock=accept_clock) as transaction:
+                return certifying.ask(transaction, ledger.names, keyring)
+        case ops.ImportAuthority(chain=chain, accept_clock=accept_clock):
+            with ledger.write(accept_clock=accept_clock) as transaction:
+                return certifying.take(transaction, keyring, chain)
+        case ops.PublishBundle():
+            with ledger.read() as snapshot:
+                return certifying.bundle(snapshot, ledger.names)
+        case ops.PublishRevocations(lifetime=lifetime):
+            with ledger.read() as snapshot:
+                return certifying.revocation_lists(
+                    snapshot, keyring, certifying.LIFETIME if lifetime is None else lifetime
+                )
+        case _:
+            raise TypeError(operation)

@@ -1,0 +1,272 @@
+"""The X.509 authority of a ledger: under whose root it is, what verifiers trust, and which certificates are revoked."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from jitid import jws, rotation
+from jitid.certificates import check_chain, from_pem, request, split
+from jitid.errors import NotFoundError, UsageError
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Snapshot, Transaction
+from jitid.ledger.records import Names, SigningKey, Withdrawn
+from jitid.minting import told
+
+REFRESH = 300
+"""Seconds after which whoever trusts a bundle should look for a newer one: a new authority signs at once."""
+LIFETIME = 86_400
+"""Seconds for which a revocation list counts unless it is said."""
+
+_REASONS = {
+    "retired": x509.ReasonFlags.cessation_of_operation,
+    "superseded": x509.ReasonFlags.superseded,
+}
+"""Why a certificate is on the list (RFC 5280, section 5.3.1); of those that were revoked nothing more is said."""
+
+
+class Requested(NamedTuple):
+    """A key that waits for the certificate of an authority."""
+
+    kid: str
+    request: str
+    """PKCS#10, as text."""
+    event: int | None
+    """None if the key waited already."""
+
+
+class Imported(NamedTuple):
+    """A key that is an authority under a root from now on."""
+
+    kid: str
+    retired: tuple[str, ...]
+    """The keys of the authorities that certified until now."""
+    expires_at: int
+    """When the first of the certificates ends; seconds since the epoch."""
+    event: int
+
+
+class Bundle(NamedTuple):
+    """What verifiers trust: the SPIFFE bundle of the ledger's trust domain."""
+
+    trust_domain: str
+    document: dict[str, Any]
+    """As SPIFFE has it (SPIFFE Trust Domain and Bundle, section 4)."""
+    roots: tuple[bytes, ...]
+    """The same roots in DER."""
+
+
+class RevocationList(NamedTuple):
+    """A certificate revocation list (RFC 5280, section 5). Times are seconds since the epoch."""
+
+    kid: str
+    """Of the authority that signed it."""
+    number: int
+    revoked: int
+    """How many certificates are on it."""
+    this_update: int
+    next_update: int
+    der: bytes
+
+
+def ask(transaction: Transaction, names: Names, keyring: Keyring) -> Requested:
+    """Make a key, if none waits already, and return the request for its certificate as an authority.
+
+    Until that is imported, whatever authority there is goes on.
+
+    Raises:
+        StorageError: the key cannot be written; nothing was changed.
+
+    """
+    for key in transaction.signing_keys():
+        if _waits(key) and keyring.holds(key.kid):
+            signer = keyring.load(key.kid, key.algorithm, key.public)
+            return Requested(key.kid, request(signer, names.trust_domain), None)
+    signer = keyring.create("ES256")
+    key = transaction.add_key(signer.kid, signer.algorithm, signer.public, "x509")
+    event = transaction.append("key-create", told(key))
+    return Requested(key.kid, request(signer, names.trust_domain), event.seq)
+
+
+def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
+    """Make the key that the first certificate is for an authority; those that certified until now are retired.
+
+    Raises:
+        NotFoundError: no key of this ledger waits for it, or certifies with an earlier one.
+        UsageError: the certificates do not make it one.
+
+    """
+    try:
+        chain = from_pem(text)
+    except ValueError:
+        raise UsageError(
+            "there is something else than certificates in PEM; nothing was changed",
+            "the key's own comes first, those above it follow, and the root is the last",
+        ) from None
+    living = [
+        key
+        for key in transaction.signing_keys()
+        if key.use == "x509" and key.retired_at is None and key.revoked_at is None
+    ]
+    key = next((key for key in living if _is_for(chain[0], key)), None)
+    if key is None:
+        raise NotFoundError(
+            "the first certificate is for no key of this ledger that waits for one; nothing was changed",
+            "request it first: jitid keys request",
+        )
+    check_chain(chain, key.public, transaction.now)
+    certificates = b"".join(chain)
+    transaction.certify_key(key.key, certificates)
+    retired = []
+    for other in living:
+        if other.key != key.key and other.signs and keyring.holds(other.kid):
+            transaction.end_key(other.key, revoked=False)
+            retired.append(other.kid)
+    event = transaction.append(
+        "key-certify", {**told(key._replace(certificates=certificates)), "retired": retired or None}
+    )
+    ends = min(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()) for der in chain)
+    return Imported(key.kid, tuple(retired), ends, event.seq)
+
+
+def _waits(key: SigningKey) -> bool:
+    return key.use == "x509" and key.certificates is None and key.retired_at is None
+
+
+def _is_for(der: bytes, key: SigningKey) -> bool:
+    try:
+        public = x509.load_der_x509_certificate(der).public_key()
+    except ValueError:
+        raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
+    return (
+        isinstance(public, ec.EllipticCurvePublicKey)
+        and isinstance(public.curve, ec.SECP256R1)
+        and public == ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key.public)
+    )
+
+
+def bundle(snapshot: Snapshot, names: Names) -> Bundle:
+    """Return what verifiers trust: the roots of all authorities, and the keys of all JWT-SVIDs, that may be needed.
+
+    An authority that was rotated stays until nothing that it certified can be alive; one that was revoked is gone.
+    """
+    keys = snapshot.signing_keys()
+    trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
+    roots = dict.fromkeys(split(key.certificates or b"")[-1] for key in trusted)
+    tokens = [
+        jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": "jwt-svid"}
+        for key in keys
+        if key.use == "jws" and key.algorithm == "ES256" and _is_needed(snapshot, key)
+    ]
+    published = {key.kid for key in trusted} | {one["kid"] for one in tokens}
+    # Each key comes once, gets its certificate once and goes once: whatever changes the bundle makes this larger.
+    sequence = sum(
+        1 + (key.certificates is not None) + (key.kid not in published)
+        for key in keys
+        if key.use == "x509" or (key.use == "jws" and key.algorithm == "ES256")
+    )
+    document = {
+        "keys": [*map(_root_jwk, roots), *tokens],
+        "spiffe_sequence": sequence,
+        "spiffe_refresh_hint": REFRESH,
+    }
+    return Bundle(names.trust_domain, document, tuple(roots))
+
+
+def _is_needed(snapshot: Snapshot, key: SigningKey) -> bool:
+    if key.revoked_at is not None:
+        return False
+    return key.retired_at is None or (snapshot.latest_expiry_signed_by(key.key) or 0) > snapshot.now
+
+
+def _root_jwk(der: bytes) -> dict[str, Any]:
+    """Return a root as SPIFFE has it: a key with its certificate (X509-SVID, section 6.1)."""
+    public = x509.load_der_x509_certificate(der).public_key()
+    shown: Mapping[str, str]
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        numbers = public.public_numbers()
+        size = (public.curve.key_size + 7) // 8
+        shown = {
+            "kty": "EC",
+            "crv": f"P-{public.curve.key_size}",
+            "x": jws.b64url(numbers.x.to_bytes(size, "big")),
+            "y": jws.b64url(numbers.y.to_bytes(size, "big")),
+        }
+    elif isinstance(public, rsa.RSAPublicKey):
+        mine = public.public_numbers()
+        shown = {
+            "kty": "RSA",
+            "n": jws.b64url(mine.n.to_bytes((mine.n.bit_length() + 7) // 8, "big")),
+            "e": jws.b64url(mine.e.to_bytes((mine.e.bit_length() + 7) // 8, "big")),
+        }
+    else:
+        raise UsageError("a root has a key that SPIFFE bundles do not have", "take one with ECDSA or RSA")
+    return {**shown, "use": "x509-svid", "x5c": [b64encode(der).decode("ascii")]}
+
+
+def revocation_lists(snapshot: Snapshot, keyring: Keyring, lifetime: int = LIFETIME) -> list[RevocationList]:
+    """Return a revocation list of each authority whose certificates may be alive, the latest authority first.
+
+    Those whose keys are on other machines are left out.
+
+    Raises:
+        IntegrityError: a key is missing or damaged.
+
+    """
+    return [
+        _listed(snapshot, keyring, key, lifetime)
+        for key in reversed(snapshot.signing_keys())
+        if rotation.still_tells(snapshot, key) and keyring.holds(key.kid)
+    ]
+
+
+def _listed(snapshot: Snapshot, keyring: Keyring, key: SigningKey, lifetime: int) -> RevocationList:
+    signer = keyring.load(key.kid, key.algorithm, key.public)
+    authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
+    withdrawn = snapshot.withdrawn_by(key.key)
+    now = snapshot.now
+    # It grows with time, and within a second with the audit log: 20 octets at most (RFC 5280, section 5.2.3).
+    number = now << 64 | snapshot.head().seq
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(_moment(now))
+        .next_update(_moment(now + lifetime))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(_key_id(authority), critical=False)
+    )
+    for one in withdrawn:
+        builder = builder.add_revoked_certificate(_entry(one))
+    der = builder.sign(signer.private, SHA256()).public_bytes(Encoding.DER)
+    return RevocationList(key.kid, number, len(withdrawn), now, now + lifetime, der)
+
+
+def _entry(one: Withdrawn) -> x509.RevokedCertificate:
+    builder = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(int.from_bytes(one.jti, "big"))
+        .revocation_date(_moment(one.ended_at))
+    )
+    reason = _REASONS.get(one.ended_as)
+    if reason is not None:
+        builder = builder.add_extension(x509.CRLReason(reason), critical=False)
+    return builder.build()
+
+
+def _key_id(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        named = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        named = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
