@@ -39,7 +39,7 @@ __jitid_table() {
         verbs='log head verify export'
         ;;
     'keys')
-        verbs='list rotate revoke jwks ssh krl'
+        verbs='list rotate revoke jwks ssh krl request import bundle crl'
         ;;
     'ledger')
         verbs='copy'
@@ -287,6 +287,19 @@ __jitid_table() {
     'publish')
         options="--dry-run --field=:file,state,bytes $everywhere"
         arguments='folders'
+        ;;
+    'keys request')
+        options="--out=files $everywhere"
+        ;;
+    'keys import')
+        options="--field=:kid,retired,expires_at,event $everywhere"
+        arguments='files'
+        ;;
+    'keys bundle')
+        options="--out=files --format=:spiffe,pem $everywhere"
+        ;;
+    'keys crl')
+        options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
         ;;
     'ledger copy')
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --to --template --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --to --template --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -161,7 +161,7 @@ complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
 complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of those who may delegate'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
 complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
-complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys'
+complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys, and those of the X.509 authority'
 complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
@@ -235,6 +235,10 @@ complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key 
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
 complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
 complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
+complete -c jitid -n '__jitid_at "keys"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
+complete -c jitid -n '__jitid_at "keys"' -a import -d 'Certify under a root, with the certificate that was asked for'
+complete -c jitid -n '__jitid_at "keys"' -a bundle -d 'Print what verifiers of SVIDs trust'
+complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are revoked'
 
 # jitid ledger
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
@@ -776,6 +780,22 @@ complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to 
 complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
+
+# jitid keys request
+complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys import
+complete -c jitid -n '__jitid_at "keys import" --field' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
+
+# jitid keys bundle
+complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat pem\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys crl
+complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
+complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid ledger copy
 complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'

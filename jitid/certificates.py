@@ -205,6 +205,11 @@ def key_usage(*, certificates: bool) -> x509.KeyUsage:
     )
 
 
+def ends_at(chain: Iterable[bytes]) -> int:
+    """Return when the first of these certificates ends, in seconds since the epoch."""
+    return min(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()) for der in chain)
+
+
 def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
     """Refuse certificates that do not make the key `public` an authority under a root.
 
@@ -243,22 +248,32 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
     """Refuse what may not sign certificates with `depth` authorities below it. Raises UsageError."""
     name = _subject(certificate)
     moment = datetime.fromtimestamp(now, UTC)
-    if not certificate.not_valid_before_utc <= moment < certificate.not_valid_after_utc:
+    # The clock of whoever has just signed it may be ahead.
+    begun = certificate.not_valid_before_utc - timedelta(seconds=TOLERANCE)
+    if not begun <= moment < certificate.not_valid_after_utc:
         raise UsageError(f"the certificate of {name} is not valid now; nothing was changed")
     try:
-        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        extensions = certificate.extensions
+        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, x509.ExtensionNotFound):
-        raise UsageError(
-            f"the certificate of {name} lacks basic constraints or key usage; nothing was changed"
-        ) from None
-    if not basic.ca or not usage.key_cert_sign or not usage.crl_sign:
-        raise UsageError(
-            f"the certificate of {name} is not one of an authority; nothing was changed",
-            "it needs CA:TRUE, keyCertSign and cRLSign",
-        )
+        raise _no_authority(name) from None
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        may = usage.key_cert_sign and (depth > 0 or usage.crl_sign)
+    except x509.ExtensionNotFound:
+        # Old roots say nothing of it, and then may do anything (RFC 5280, section 4.2.1.3).
+        may = depth > 0
+    if not basic.ca or not may:
+        raise _no_authority(name)
     if basic.path_length is not None and basic.path_length < depth:
         raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
+
+
+def _no_authority(name: str) -> UsageError:
+    return UsageError(
+        f"the certificate of {name} is not one of an authority; nothing was changed",
+        "it needs CA:TRUE, keyCertSign and cRLSign",
+    )
 
 
 def _subject(certificate: x509.Certificate) -> str:

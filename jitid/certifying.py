@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitid import jws, rotation
-from jitid.certificates import check_chain, from_pem, request, split
+from jitid.certificates import check_chain, ends_at, from_pem, request, split
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -132,8 +132,7 @@ def take(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
     event = transaction.append(
         "key-certify", {**told(key._replace(certificates=certificates)), "retired": retired or None}
     )
-    ends = min(int(x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()) for der in chain)
-    return Imported(key.kid, tuple(retired), ends, event.seq)
+    return Imported(key.kid, tuple(retired), ends_at(chain), event.seq)
 
 
 def _waits(key: SigningKey) -> bool:

@@ -24,9 +24,12 @@ from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.lifetime import format_duration, format_time
+from jitid.rotation import is_under_a_root, still_tells
 
 OLD_KEY = 90 * 86_400
 """So many seconds a key may sign before it should be replaced."""
+ENDS_SOON = 30 * 86_400
+"""So many seconds before the end of an authority's certificate another one should be asked for."""
 
 TOLERANCE = 5
 """So many seconds the ledger's time mark may be ahead of the clock: machines that share it differ that much."""
@@ -259,6 +262,7 @@ def _clock(subject: _Subject) -> Iterator[Check]:
 def _keys(subject: _Subject) -> Iterator[Check]:
     with subject.read() as (snapshot, _):
         keys = snapshot.signing_keys()
+        telling = {key.kid for key in keys if still_tells(snapshot, key)}
         now = snapshot.now
     # A folder that is a link is not followed to the keys either.
     there = subject.keyring.names()
@@ -285,7 +289,7 @@ def _keys(subject: _Subject) -> Iterator[Check]:
             # Whoever edits the ledger may have left anything there.
             yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
     for name in there:
-        if name in [key.kid for key in held]:
+        if name in telling or name in [key.kid for key in held]:
             continue
         whose = (
             "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
@@ -305,8 +309,22 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
         return warning(
             "keys", f"{which} {key.kid} is {age // _DAY} days old", rotating(key.use, key.algorithm)
         )
+    if key.use == "x509":
+        return _authority(key, now)
     kept = "" if signer.elsewhere is None else f", kept by {signer.elsewhere}"
     return ok("keys", f"{which} {key.kid} signs since {format_time(key.created_at)}{kept}")
+
+
+def _authority(key: SigningKey, now: int) -> Check:
+    if key.certificates is None:
+        return warning("keys", f"x509 {key.kid} waits for its certificate", "jitid keys import CHAIN")
+    from jitid.certificates import ends_at, split
+
+    until = ends_at(split(key.certificates))
+    if until - now < ENDS_SOON:
+        repair = "jitid keys request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
+        return warning("keys", f"the certificate of x509 {key.kid} ends at {format_time(until)}", repair)
+    return ok("keys", f"x509 {key.kid} certifies until {format_time(until)}")
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:

@@ -443,6 +443,18 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "publish": ({
         "--dry-run": ("dry_run", "flag", ""),
     }, (("folder", "text", True),)),
+    "keys request": ({
+        "--out": ("out", "text", ""),
+    }, ()),
+    "keys import": ({
+    }, (("chain", "text", False),)),
+    "keys bundle": ({
+        "--out": ("out", "text", ""),
+    }, ()),
+    "keys crl": ({
+        "--lifetime": ("lifetime", "text", ""),
+        "--out": ("out", "text", ""),
+    }, ()),
     "ledger copy": ({
         "--to": ("to", "text", ""),
         "--issuer": ("issuer", "text", ""),

@@ -58,9 +58,9 @@ def rotate(
     known = transaction.signing_keys()
     for key in known:
         # Other machines go on with theirs.
-        if (key.use, key.algorithm) != (use, algorithm) or key.retired_at is not None:
+        if (key.use, key.algorithm) != (use, algorithm) or not key.signs:
             continue
-        if key.signs and _is_under_a_root(key):
+        if is_under_a_root(key):
             raise UsageError(
                 "the X.509 authority is under a root, and another one must be too; nothing was changed",
                 "ask for its certificate: jitid keys request",
@@ -107,7 +107,7 @@ def revoke(
     )
     transaction.end_key(key.key, revoked=True)
     successor = None
-    if key.signs and keyring.holds(key.kid) and not _is_under_a_root(key):
+    if key.signs and keyring.holds(key.kid) and not is_under_a_root(key):
         kids = {each.kid for each in transaction.signing_keys()}
         successor, facts = new_key(
             transaction,
@@ -140,7 +140,8 @@ def still_tells(snapshot: Snapshot, key: SigningKey) -> bool:
     return key.retired_at is None or (snapshot.last_expiry_signed_by(key.key) or 0) > snapshot.now
 
 
-def _is_under_a_root(key: SigningKey) -> bool:
+def is_under_a_root(key: SigningKey) -> bool:
+    """Tell whether a key is an authority that another one has certified."""
     if key.certificates is None:
         return False
     from jitid.certificates import split

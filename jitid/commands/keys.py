@@ -21,6 +21,7 @@ from jitid.text import quote
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands import options
+    from jitid.ledger.records import SigningKey
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
 
@@ -33,7 +34,8 @@ REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
 def list_(given: Globals) -> None:
     """List the signing keys that there ever were.
 
-    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest.
+    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
+    is waiting was made by `jitid keys request`.
     """
     given.expect(FIELDS)
     found = open_authority(given.config()).perform(ListKeys())
@@ -46,7 +48,7 @@ def list_(given: Globals) -> None:
                     "kid": key.kid,
                     "use": key.use,
                     "algorithm": key.algorithm,
-                    "state": "revoked" if key.revoked_at else "retired" if key.retired_at else "signing",
+                    "state": _state(key),
                     "created_at": rows.time(key.created_at),
                     "retired_at": rows.time(key.retired_at),
                     "revoked_at": rows.time(key.revoked_at),
@@ -56,6 +58,12 @@ def list_(given: Globals) -> None:
             ],
         )
     )
+
+
+def _state(key: SigningKey) -> str:
+    if key.revoked_at or key.retired_at:
+        return "revoked" if key.revoked_at else "retired"
+    return "signing" if key.signs else "waiting"
 
 
 def rotate(

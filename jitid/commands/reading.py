@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
 from jitid.text import quote
-from jitid.tokenform import MAX_TOKEN
+from jitid.tokenform import CERTIFICATE, MAX_TOKEN
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
@@ -43,6 +43,9 @@ def token(path: str, what: str) -> Secret:
     text = data.decode("utf-8", "replace").strip()
     if not text:
         raise UsageError(f"{what} is empty", "a token is one line of text")
+    if text.startswith(CERTIFICATE):
+        # A certificate is often kept with its private key, which nobody needs to be shown.
+        text = text.partition("-----BEGIN PRIVATE KEY-----")[0].rstrip()
     return Secret.single(text)
 
 

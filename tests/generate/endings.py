@@ -388,6 +388,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The ledger is damaged, or this machine has no key to sign with.",
         74: "A file could not be written; what was there before is as it was.",
     },
+    "keys request": {**_LOOKS, **_CHANGED, 74: "The key waits, and the request could not be written."},
+    "keys import": {
+        **_LOOKS,
+        **_CHANGED,
+        3: "No key of the ledger waits for the certificate; nothing was changed.",
+        74: "It certifies under the root, and the output could not be written.",
+    },
+    "keys bundle": _LOOKS,
+    "keys crl": _LOOKS,
     "ledger copy": {
         0: "It is copied, and the copy is a ledger.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",

@@ -696,6 +696,28 @@ jitid publish /srv/tokens""",
             "*/5 * * * * jitid -q publish /srv/tokens --format tsv >/dev/null",
         ),
     ),
+    "keys request": (
+        Example(
+            "An authority under a root that openssl keeps:",
+            """jitid keys request --out authority.csr
+openssl x509 -req -in authority.csr -copy_extensions copy \\
+    -CA root.pem -CAkey root.key -days 365 -out authority.pem
+cat authority.pem root.pem | jitid keys import""",
+        ),
+    ),
+    "keys import": (
+        Example("The certificate, those above it, and the root:", "jitid keys import chain.pem"),
+    ),
+    "keys bundle": (
+        Example("For federations, from a web server:", "jitid keys bundle --out bundle.json"),
+        Example("For what trusts roots in PEM:", "jitid keys bundle --format pem --out roots.pem"),
+    ),
+    "keys crl": (
+        Example(
+            "Every ten minutes, for openssl and nginx:",
+            "jitid keys crl --lifetime 1h --out revoked.pem",
+        ),
+    ),
     "schedule systemd": (
         Example(
             "Every ten minutes, ending orphans and what leaked:",
@@ -876,8 +898,12 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys revoke": ("keys list", "keys rotate", "revoke"),
     "keys ssh": ("keys krl", "keys rotate", "issue"),
     "keys krl": ("keys ssh", "keys revoke", "revoke"),
-    "keys jwks": ("keys list", "keys rotate", "publish", "verify"),
+    "keys jwks": ("keys list", "keys rotate", "keys bundle", "publish", "verify"),
     "publish": ("verify", "keys jwks", "config set", "revoke"),
+    "keys request": ("keys import", "keys list"),
+    "keys import": ("keys request", "keys bundle", "keys list"),
+    "keys bundle": ("keys jwks", "keys crl", "keys rotate"),
+    "keys crl": ("keys bundle", "keys revoke", "revoke"),
     "ledger copy": ("audit verify", "doctor", "config set"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),

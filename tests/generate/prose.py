@@ -856,6 +856,26 @@ EdDSA.
 
 If it is cut off at any moment, what lies in DIR is in order: each file is whole, and no list is signed by a key that
 `jwks.json` lacks.""",
+    "keys rotate": """\
+A key has one use. Those for `jws` sign tokens and audit heads, one for `x509` is the authority of X.509-SVIDs, one for
+`ssh` certifies the keys of SSH. The first of each is made when it is needed.
+
+Another X.509 authority signs at once: whoever trusts the bundle must fetch it again (jitid-keys-bundle(1)) before they
+take what it certifies. The older one stays in the bundle, and its private key where it is to sign revocation lists,
+until all that it certified has expired. An authority under a root is not rotated but asked for:
+jitid-keys-request(1).""",
+    "keys request": """\
+The ledger's own root is made with the first certificate and needs nothing. Where there is a root already, kept
+elsewhere and offline, an authority under it takes its place: it certifies agents and signs what it revokes, and
+certifies no other authority (path length 0). What the request asks for is in it: `-copy_extensions copy` of openssl
+takes it over.""",
+    "keys bundle": """\
+Sequence and refresh hint are in it, as SPIFFE Trust Domain and Bundle has them. A verifier with this bundle needs no
+ledger, and does not learn of a revocation: see jitid-keys-crl(1).""",
+    "keys crl": """\
+On a list are the certificates that were revoked, retired with their task, or superseded, until they expire. The number
+grows with time and with the audit log. The authority's key is needed where it is signed; in a ledger in a database each
+machine signs for its own authority.""",
     "keys jwks": """\
 A verifier with these keys needs no ledger, and does not learn of a revocation: it honours a token until it
 expires.""",

@@ -24,6 +24,7 @@ from jitid.authority.access_operations import (
     RotateAccess,
 )
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
+from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.delegator_operations import EnableDelegator
 from jitid.authority.operations import (
     AbandonRenewal,
@@ -75,6 +76,7 @@ from tests.governance import people
 from tests.lifecycle import test_registry as registry
 from tests.lifecycle.test_copying import copied
 from tests.man.source import displays, headings, items, macros, read, section
+from tests.offlineroot import certified
 from tests.postgres import Postgres
 from tests.programs import Shop
 from tests.real import need
@@ -220,6 +222,10 @@ def _eventful(world: World) -> None:
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
     change = world.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
+    change = world.authority.perform(RotateKey(algorithm="ES256", use="x509"))
+    world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
+    waiting = world.authority.perform(RequestAuthority())
+    world.authority.perform(ImportAuthority(chain=certified(waiting.request, world.clock.now)))
     world.clock.now -= 3 * DAY
     world.issue(task="T4", accept_clock=True)
 

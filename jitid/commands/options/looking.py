@@ -178,6 +178,17 @@ TransitKey = Annotated[
         text="Let a transit engine keep the key; `none`: a file (default: as the key before).",
     ),
 ]
+Chain = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="A file with the certificates in PEM; standard input if absent or `-`.",
+        show_default=False,
+    ),
+]
+ListLifetime = Annotated[
+    str | None, option("--lifetime", metavar="DURATION", text="How long the list counts (default: 24h).")
+]
 IdsFile = Annotated[
     str | None, option("--ids-file", metavar="FILE", text="A file with an id a line; `-` is standard input.")
 ]
