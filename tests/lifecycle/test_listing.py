@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jitid.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
 
 URL = "https://tokens.example"
+pytestmark = pytest.mark.usefixtures("kept_in")
 DAY = 86_400
 
 
@@ -83,6 +85,26 @@ def test_each_of_many_has_a_place_of_its_own(world: World, monkeypatch: pytest.M
     places = [place_of(token)["idx"] for token in made]
     assert len(set(places)) == 6
     assert {1, 2, 3} <= set(places)
+
+
+def test_those_who_draw_the_same_at_once_get_places_of_their_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a few places, so that they meet: whoever comes second draws again, and nobody is refused."""
+    real = os.urandom
+    monkeypatch.setattr(
+        os, "urandom", lambda size: bytes([0, 0, real(1)[0] % 48]) if size == 3 else real(size)
+    )
+    world.issue()
+
+    def issue(number: int) -> list[int]:
+        with World(world.path, policy=PERMIT_ALL, publish_url=URL) as mine:
+            return [place_of(mine.issue(agent=f"a{number}").token)["idx"] for _ in range(8)]
+
+    with ThreadPoolExecutor(4) as pool:
+        places = [place for part in pool.map(issue, range(4)) for place in part]
+    assert len(set(places)) == len(places) == 32
+    world.check()
 
 
 def test_a_full_list_is_said_to_be_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
