@@ -136,23 +136,24 @@ def renew(
 def abandon(transaction: Transaction, jti: str) -> None:
     """End a successor that could not be handed out; what it was to supersede stands as it did before.
 
-    If another one supersedes it by now, that one stands for all of them.
+    If another one supersedes it by now, that one stands for all of them. What was attached to an identity has replaced
+    nothing, and ends alone.
 
     Raises:
-        NotFoundError: the ledger knows no such renewal.
+        NotFoundError: the ledger knows no such renewal, nor such an attachment.
 
     """
     found = transaction.find_credential("jti", parse_id(jti)[1])
     event = None if found is None else transaction.event(found.event)
     told = {} if event is None else event.document()
-    if found is None or told.get("op") != "renew":
+    if found is None or told.get("op") not in ("renew", "attach"):
         raise NotFoundError(f"the ledger knows no renewal {quote(jti)}", "see: jitid audit log")
     if found.state_at(transaction.now) is not State.ACTIVE:
         return
     earlier = told.get("before", {})
     restored = {
         text: earlier.get(text)
-        for text, at in (told["replaced"].items() if found.superseded_at is None else ())
+        for text, at in (told.get("replaced", {}).items() if found.superseded_at is None else ())
         if transaction.restore(parse_id(text)[1], at, earlier.get(text))
     }
     digest = transaction.end_one(found.key, State.REVOKED)

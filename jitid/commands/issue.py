@@ -12,7 +12,7 @@ from jitid.environment import open_for_issue, open_for_preview
 from jitid.errors import ApprovalNeededError, UsageError
 from jitid.files import write_private
 from jitid.formats import output
-from jitid.formats.secrettext import ended, files_of, text_of
+from jitid.formats.secrettext import ended, files_of, text_of, usable_until
 from jitid.lifetime import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -138,13 +138,14 @@ def issue(
 def _show(given: Globals, issued: Issued, out: str | None) -> None:
     (credential,) = issued.credentials
     secret = credential.secret
+    ends_at = usable_until(issued.expires_at, credential.facts)
     if out is not None:
-        for path, text in files_of(issued.kind, secret, issued.expires_at, out).items():
+        for path, text in files_of(issued.kind, secret, ends_at, out).items():
             write_private(path, text.encode())
         if given.field is None and given.format is None:
             return
     if given.field is None and given.format is None:
-        output.write(text_of(issued.kind, secret, issued.expires_at))
+        output.write(text_of(issued.kind, secret, ends_at))
         return
     if given.field is not None and given.field not in FIELDS and given.field in secret.names:
         if out is None:

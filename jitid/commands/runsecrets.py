@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
+from jitid.commands.obtaining import abandon
 from jitid.credential import is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
-from jitid.formats.secrettext import text_of
+from jitid.formats.secrettext import text_of, usable_until
 from jitid.lifetime import format_time
 from jitid.request import AttachRequest
 from jitid.runner.delivery.choosing import own_way
@@ -45,7 +46,7 @@ class Wanted(NamedTuple):
 
 class _Held(NamedTuple):
     wanted: Wanted
-    issued: Issued
+    ends_at: int
     due: float
     """When it is to be renewed, in seconds since the epoch."""
     wait: float = _FIRST_WAIT
@@ -111,10 +112,15 @@ class Secrets:
             name = held.wanted.name
             try:
                 issued = self._attach(held.wanted, token)
-                self._take(held.wanted, issued, until)
+                try:
+                    self._take(held.wanted, issued, until)
+                except BaseException:
+                    # Nobody has it, and the identity has others.
+                    abandon(self._given, issued.credentials[0].jti)
+                    raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
                 self._tell(held, error)
-                left = held.issued.expires_at - now
+                left = held.ends_at - now
                 # Again soon, and again and again while it works; what has expired is asked for all the same.
                 self._held[name] = held._replace(
                     due=now + min(held.wait, max(left / 3, _FIRST_WAIT)),
@@ -172,14 +178,9 @@ class Secrets:
     def _take(self, one: Wanted, issued: Issued, until: float) -> None:
         """Deliver a secret that was made."""
         (made,) = issued.credentials
-        delivered = Delivered(
-            one.name,
-            issued.kind,
-            made.secret,
-            made.facts,
-            issued.expires_at,
-            text_of(issued.kind, made.secret, issued.expires_at),
-        )
+        ends_at = usable_until(issued.expires_at, made.facts)
+        text = text_of(issued.kind, made.secret, ends_at)
+        delivered = Delivered(one.name, issued.kind, made.secret, made.facts, ends_at, text)
         kind = own_way(issued.kind)
         if kind is not None:
             if kind not in self._ways:
@@ -187,18 +188,18 @@ class Secrets:
             self._ways[kind].put(delivered)
         self._files.put(delivered)
         due = _NEVER
-        if issued.expires_at < until:
+        if ends_at < until:
             # With a third of its life left, and not all of many runs at the same moment.
             early = 0.02 * os.urandom(1)[0] / 255
-            due = issued.issued_at + (issued.expires_at - issued.issued_at) * (2 / 3 - early)
-        self._held[one.name] = _Held(one, issued, due)
+            due = issued.issued_at + (ends_at - issued.issued_at) * (2 / 3 - early)
+        self._held[one.name] = _Held(one, ends_at, due)
 
     def _tell(self, held: _Held, error: Exception) -> None:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
         if self._told.get(held.wanted.name) != reason:
             self._told[held.wanted.name] = reason
             self._given.warn(
-                f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.issued.expires_at)}"
+                f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jitid.secret import Secret
 
 CERTIFICATE_SUFFIX = "-cert.pub"
 """What ssh(1) looks for beside a private key."""
+
+
+def usable_until(expires_at: int, facts: Mapping[str, Any]) -> int:
+    """Return until when a secret works, by what its maker tells of it: no longer than its credential lives."""
+    until = facts.get("usable_until")
+    return min(expires_at, until) if isinstance(until, int) else expires_at
 
 
 def text_of(kind: str, secret: Secret, expires_at: int) -> str:

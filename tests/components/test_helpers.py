@@ -1,0 +1,274 @@
+"""The programs that ask `helper` for credentials: git, kubectl and skopeo themselves, and what their servers get."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.real import Shell, need
+from tests.tokens.loopback import certificate
+
+ASKING = ("--task", "T1", "--delegator", "alice")
+
+
+class Answer(NamedTuple):
+    """What a server says at a path to those who show a credential."""
+
+    type: str
+    body: bytes
+
+
+class Server:
+    """A server that demands a credential, and keeps what it is shown."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.shown: list[str] = []
+
+
+@contextmanager
+def demanding(scheme: str, answers: Mapping[str, Answer], pem: Path | None = None) -> Iterator[Server]:
+    """Serve to those who show a credential of that scheme, by TLS if there is a certificate."""
+
+    class Visitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            authorization = self.headers.get("Authorization", "")
+            if not authorization.startswith(f"{scheme} "):
+                self._say(401, Answer("text/plain", b""))
+                return
+            server.shown.append(authorization.removeprefix(f"{scheme} "))
+            answer = answers.get(self.path.partition("?")[0])
+            self._say(404 if answer is None else 200, answer or Answer("text/plain", b""))
+
+        def _say(self, status: int, answer: Answer) -> None:
+            self.send_response(status)
+            if status == 401:
+                self.send_header("WWW-Authenticate", f'{scheme} realm="test"')
+            self.send_header("Content-Type", answer.type)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Visitor)
+    if pem is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+    server = Server(f"{'http' if pem is None else 'https'}://127.0.0.1:{listening.server_address[1]}")
+    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a shell with a ledger, and with jitid and its name for docker in PATH."""
+    made = Shell(tmp_path)
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    for name, function in (("jitid", "main"), ("docker-credential-jitid", "docker")):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!{sys.executable}\nfrom jitid.__main__ import {function}\n{function}()\n")
+        program.chmod(0o755)
+    made.environment["PATH"] = f"{tmp_path / 'bin'}:{made.environment['PATH']}"
+    return made
+
+
+def asked(shell: Shell, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that asks for a credential."""
+    return subprocess.run(
+        words,
+        env={**shell.environment, **variables},
+        cwd=shell.home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def is_for(shell: Shell, token: str, audience: str) -> bool:
+    """Tell whether a token is valid now for that audience."""
+    return shell.run("verify", "-", "--audience", audience, stdin=token).returncode == 0
+
+
+REFS = b"001e# service=git-upload-pack\n0000" + b"003d" + b"1" * 40 + b" refs/heads/main\n0000"
+ADVERTISED = {"/x.git/info/refs": Answer("application/x-git-upload-pack-advertisement", REFS)}
+
+
+def test_git_shows_a_bearer_token_for_the_server(shell: Shell) -> None:
+    """As a helper of one server, of the git that is installed."""
+    git = need("git")
+    with demanding("Bearer", ADVERTISED) as server:
+        helper = f"credential.{server.address}.helper=!jitid helper git {' '.join(ASKING)}"
+        done = asked(
+            shell, git, "-c", helper, "ls-remote", f"{server.address}/x.git", GIT_TERMINAL_PROMPT="0"
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[1] == "refs/heads/main"
+        assert is_for(shell, server.shown[-1], server.address)
+
+
+def test_git_within_a_run_shows_what_descends_from_it(shell: Shell) -> None:
+    """Nothing is named but the run, and the server has to be among its audiences."""
+    git = need("git")
+    with demanding("Bearer", ADVERTISED) as server:
+        shell.good("run", *ASKING, "--", git, "config", "--global", "credential.helper", "!jitid helper git")
+        words = ["--", git, "ls-remote", f"{server.address}/x.git"]
+        refused = shell.run("run", *ASKING, *words, more={"GIT_TERMINAL_PROMPT": "0"})
+        assert refused.returncode == 128
+        assert f"does not hold audience `{server.address}`" in refused.stderr
+        assert not server.shown
+        done = shell.run("run", *ASKING, "--audience", server.address, *words)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(shell.run("inspect", "-", "--format", "json", stdin=server.shown[-1]).stdout)
+        assert (told["depth"], told["state"]) == (1, "revoked")
+
+
+def test_an_older_git_gets_it_as_a_password(shell: Shell) -> None:
+    """Without the capability the same token is a password."""
+    said = "protocol=https\nhost=git.example\nusername=bob\n\n"
+    told = dict(
+        line.split("=", 1) for line in shell.good("helper", "git", "get", *ASKING, stdin=said).split()
+    )
+    assert told["username"] == "bob"
+    assert is_for(shell, told["password"], "https://git.example")
+
+
+@pytest.mark.parametrize("operation", ["store", "erase", "capability"])
+def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> None:
+    before = shell.good("list", "--field", "jti")
+    said = "protocol=https\nhost=git.example\nusername=x\npassword=y\n\n"
+    assert shell.good("helper", "git", operation, *ASKING, stdin=said) == ""
+    assert shell.good("list", "--field", "jti") == before
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("protocol=http\nhost=git.example\n\n", "unencrypted"),
+        ("protocol=https\n\n", "which server"),
+        ("protocol=ssh\nhost=git.example\n\n", "no address"),
+        ("host\n\n", "without `=`"),
+    ],
+)
+def test_a_server_that_a_token_must_not_reach_gets_none(shell: Shell, said: str, why: str) -> None:
+    """Nothing is made for it either."""
+    done = shell.run("helper", "git", "get", *ASKING, stdin=said)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why in done.stderr
+    assert shell.good("list", "--task", "FIRST", "--field", "jti") == shell.good("list", "--field", "jti")
+
+
+def test_kubectl_shows_a_token_for_its_server(shell: Shell, tmp_path: Path) -> None:
+    """As its exec plug-in, which learns from it which server that is."""
+    kubectl = need("kubectl")
+    pem = certificate(tmp_path)
+    version = Answer("application/json", b'{"major":"1","minor":"32"}')
+    with demanding("Bearer", {"/version": version}, pem) as server:
+        configuration = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "agent"}}],
+            "clusters": [
+                {"name": "here", "cluster": {"server": server.address, "certificate-authority": str(pem)}}
+            ],
+            "users": [
+                {
+                    "name": "agent",
+                    "user": {
+                        "exec": {
+                            "apiVersion": "client.authentication.k8s.io/v1",
+                            "command": "jitid",
+                            "args": ["helper", "kube", *ASKING],
+                            "interactiveMode": "Never",
+                            "provideClusterInfo": True,
+                        }
+                    },
+                }
+            ],
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(configuration))
+        done = asked(shell, kubectl, "--kubeconfig", str(tmp_path / "kubeconfig"), "get", "--raw", "/version")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["minor"] == "32"
+        assert is_for(shell, server.shown[-1], server.address)
+
+
+def test_kubectl_can_have_a_certificate_instead(shell: Shell) -> None:
+    """A key with its certificate, as ExecCredential has them."""
+    told = json.loads(shell.good("helper", "kube", *ASKING, "--kind", "x509-svid"))
+    assert told["kind"] == "ExecCredential"
+    assert told["status"]["clientCertificateData"].startswith("-----BEGIN CERTIFICATE-----")
+    assert told["status"]["clientKeyData"].startswith("-----BEGIN PRIVATE KEY-----")
+    assert "token" not in told["status"]
+
+
+@pytest.mark.parametrize("info", ["{", '{"apiVersion":"client.authentication.k8s.io/v1beta1"}'])
+def test_kubectl_that_asks_otherwise_gets_nothing(shell: Shell, info: str) -> None:
+    done = shell.run("helper", "kube", *ASKING, more={"KUBERNETES_EXEC_INFO": info})
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_skopeo_shows_a_token_for_its_registry(shell: Shell, tmp_path: Path) -> None:
+    """By the name under which docker, podman and skopeo look for a credential helper."""
+    skopeo = need("skopeo")
+    answers = {
+        "/v2/": Answer("application/json", b"{}"),
+        "/v2/app/tags/list": Answer("application/json", b'{"name":"app","tags":["one"]}'),
+    }
+    pem = certificate(tmp_path)
+    with demanding("Basic", answers, pem) as server:
+        host = server.address.removeprefix("https://")
+        (tmp_path / "auth.json").write_text(json.dumps({"credHelpers": {host: "jitid"}}))
+        done = asked(
+            shell,
+            skopeo,
+            "list-tags",
+            "--tls-verify=false",
+            "--authfile",
+            str(tmp_path / "auth.json"),
+            f"docker://{host}/app",
+            JITID_TASK="T1",
+            JITID_DELEGATOR="alice",
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["Tags"] == ["one"]
+        name, _, token = base64.b64decode(server.shown[-1]).decode().partition(":")
+        assert name == "jitid"
+        assert is_for(shell, token, server.address)
+
+
+def test_docker_finds_nothing_that_is_kept(shell: Shell) -> None:
+    assert json.loads(shell.good("helper", "docker", "list")) == {}
+    stored = json.dumps({"ServerURL": "registry.example", "Username": "bob", "Secret": "s"})
+    assert shell.good("helper", "docker", "store", stdin=stored) == ""
+    assert shell.good("helper", "docker", "erase", stdin="registry.example") == ""
+
+
+def test_what_is_no_token_is_ended_and_not_handed_over(shell: Shell) -> None:
+    """Git takes tokens alone."""
+    said = "protocol=https\nhost=git.example\n\n"
+    done = shell.run("helper", "git", "get", *ASKING, "--kind", "x509-svid", stdin=said)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert shell.good("list", "--task", "T1", "--field", "state") == "revoked\n"
