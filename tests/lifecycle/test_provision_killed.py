@@ -1,0 +1,101 @@
+"""A process killed at any write between record, mint and confirm: never a working secret that nobody remembers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from jitid.authority.operations import Retire
+from jitid.authority.target_operations import Settle
+from jitid.settling import MINTING
+from tests.builders import World
+from tests.ledger.test_crash import now
+from tests.programs import Shop
+from tests.real import Shell, need, until
+
+CALLS = {"pwrite64": 7, "fdatasync": 1, "write": 1}
+"""The calls that a command writes by, and how many lie between two deaths: those within a transaction are alike."""
+
+
+def configure(shell: Shell, shop: Shop) -> None:
+    """Let the configuration name the shop."""
+    folder = shell.home / "config.toml"
+    folder.write_text(
+        f'[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\noptions = {{ shop = "{shop.folder}" }}\n'
+    )
+    folder.chmod(0o600)
+
+
+def at_work(program: Path) -> bool:
+    """Tell whether a process of the program goes on, whoever started it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(program).encode() in (process / "cmdline").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def check(shell: Shell, shop: Shop, printed: str) -> None:
+    """Insist that the ledger knows all that exists, and that all of it can be ended."""
+    until(lambda: not at_work(shop.program), "the program goes on")
+    with World(shell.ledger, now=now(), targets=[shop.target()]) as world:
+        world.check()
+        with world.ledger.read() as snapshot:
+            known = {one.name: one for one in snapshot.outside.names_at("shop")}
+            assert shop.made.keys() <= known.keys()
+            assert not any(known[name].settled for name in shop.made)
+            for one in snapshot.outside.find([one.jti for one in known.values()]):
+                # What was handed out is confirmed, and what is confirmed was made.
+                assert one.confirmed or not printed
+                assert not one.confirmed or one.record.name in shop.made
+        if known:
+            world.authority.perform(Retire(task="T1"))
+            world.clock.now += MINTING
+            world.authority.perform(Settle(waiting=True))
+            assert shop.made == {}
+            with world.ledger.read() as snapshot:
+                assert snapshot.outside.open_count() == 0
+            world.check()
+
+
+def test_whoever_is_killed_leaves_nothing_that_nobody_remembers(tmp_path: Path) -> None:
+    shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")
+    configure(shell, shop)
+    issue = ("--config", str(tmp_path / "config.toml"), "issue", "--task", "T1", "--delegator", "alice")
+    shell.good(*issue[:2], "issue", "--task", "T0", "--delegator", "alice")
+    before = tmp_path / "before"
+    shutil.copytree(shell.ledger, before, copy_function=shutil.copy2)
+    deaths = made = 0
+    for call, step in CALLS.items():
+        strace = [need("strace"), "-qq", "-o", os.devnull, "-e", f"trace={call}"]
+        when = 1
+        while True:
+            inject = [*strace, "-e", f"inject={call}:signal=KILL:when={when}"]
+            done = shell.run(*issue, "--kind", "exec:shop", before=inject)
+            made += bool(shop.made)
+            check(shell, shop, done.stdout)
+            shutil.rmtree(shell.ledger)
+            shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+            if done.returncode == 0:
+                break
+            assert done.returncode == -signal.SIGKILL, (call, when, done.stderr)
+            deaths += 1
+            when += step
+    assert deaths >= 6
+    # Of those some came after the secret was made.
+    assert made >= 4
+
+
+def test_a_secret_that_is_made_after_the_death_of_whoever_asked_is_ended_too(tmp_path: Path) -> None:
+    shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")
+    configure(shell, shop)
+    shop.fail("late", "mint")
+    issue = ("--config", str(tmp_path / "config.toml"), "issue", "--task", "T1", "--delegator", "alice")
+    done = shell.run(*issue, "--kind", "exec:shop")
+    assert done.returncode == -signal.SIGKILL
+    until(lambda: len(shop.made) == 1, "nothing was made")
+    check(shell, shop, done.stdout)
