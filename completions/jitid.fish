@@ -165,7 +165,7 @@ complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish
 complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
 complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
-complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger and its keys'
+complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and the targets of the configuration'
 complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
 complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
 complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from jitid import __version__, environment, examination, shipped
 from jitid.authority.operations import ListCredentials
+from jitid.authority.target_operations import ExamineTargets
 from jitid.config import Config
 from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.examination import Check, Named, UnexaminedError, failure, ok, unexamined, warning
@@ -301,6 +302,21 @@ def _policy(installation: Installation) -> Iterator[Check]:
         )
 
 
+def _targets(installation: Installation) -> Iterator[Check]:
+    if installation.trouble is not None:
+        raise UnexaminedError("the configuration cannot be used")
+    if not installation.config.targets():
+        yield ok("targets", "the configuration has none")
+        return
+    if not installation.in_database:
+        installation.place()
+    try:
+        yield from environment.look(installation.config, ExamineTargets())
+    except JitidError as error:
+        # Those who examine the ledger tell of it.
+        raise UnexaminedError(error.message) from error
+
+
 HERE: Named[Installation] = (
     ("versions", _versions),
     ("completions", _completions),
@@ -313,4 +329,5 @@ CHECKS: Named[Installation] = (
     ("examination", _examination),
     ("processes", _processes),
     ("policy", _policy),
+    ("targets", _targets),
 )

@@ -320,7 +320,9 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 
-LOCAL = frozenset({"Examine", "BootstrapAccess", "Authenticate", "FindClientKeys", "UseAssertion"})
+LOCAL = frozenset(
+    {"Examine", "ExamineTargets", "BootstrapAccess", "Authenticate", "FindClientKeys", "UseAssertion"}
+)
 """Operations for the machine that the ledger is on: they tell of its files, or of who asks from elsewhere."""
 
 

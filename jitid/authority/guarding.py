@@ -83,6 +83,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     # By the right of the token that it carries, as a renewal.
     targets.Attach: _for("issuer", anybody=True),
     targets.Settle: _for("responder", "sweeper", "admin"),
+    targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
     targets.FlyCanaries: _for("sweeper", "admin"),
     uses.ListUses: _for("responder", "auditor", reads=True),

@@ -39,6 +39,10 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
                 waiting=waiting,
                 limit=limit,
             )
+        case ops.ExamineTargets():
+            from jitid.authority import visiting
+
+            return list(visiting.visit(inside, targets_of(inside)))
         case ops.FlyCanaries(targets=chosen, limit=limit):
             from jitid.authority import canaries
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.operations import TargetOperation
 
 if TYPE_CHECKING:
+    from jitid.examination import Check
     from jitid.issuance import Issued
     from jitid.request import AttachRequest
     from jitid.settling import Settled
@@ -41,3 +42,7 @@ class FlyCanaries(TargetOperation["list[Canary]"]):
     """Only these; none: all, and the kinds that are made here."""
     limit: int = 60
     """Seconds that each target has to end one."""
+
+
+class ExamineTargets(TargetOperation["list[Check]"]):
+    """Look whether the targets of the configuration can be meant, and answer; nothing is made or ended there."""

@@ -27,7 +27,7 @@ _LARGE = 32 << 20
 
 
 def doctor(given: Globals) -> None:
-    """Check the installation, the ledger and its keys.
+    """Check the installation, the ledger, its keys and the targets of the configuration.
 
     With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
     caller for and in which roles, its clock and its version.

@@ -17,6 +17,7 @@ import pytest
 
 from jitid import checkup, examination
 from jitid.examination import Status
+from tests.programs import Shop
 from tests.real import Shell, command, need, other_user, reachable, tmpfs
 
 ISSUE = ("issue", "--task", "T", "--delegator", "alice")
@@ -398,3 +399,30 @@ def test_the_oldest_versions_are_those_that_the_package_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={checkup.LEAST['Python']}"
     assert any(each.startswith(f"cedarpy>={checkup.LEAST['cedarpy']},") for each in project["dependencies"])
+
+
+def test_targets_are_visited_each_by_itself(shell: Shell, tmp_path: Path) -> None:
+    """One that cannot be meant and one that is down keep no other from being visited; what is left there is told."""
+    shop, down = Shop(tmp_path / "shop"), Shop(tmp_path / "down")
+    file = shell.home / ".config" / "jitid" / "config.toml"
+    file.parent.mkdir(parents=True)
+    tables = [
+        f'[target.{name}]\nkind = "exec"\nprogram = "{one.program}"\noptions = {{ shop = "{one.folder}" }}\n'
+        for name, one in (("shop", shop), ("down", down))
+    ]
+    file.write_text("".join([*tables, '[target.odd]\nkind = "exec"\nprogramme = "/x"\n']))
+    shell.good("issue", "--task", "X", "--delegator", "alice", "--kind", "exec:shop")
+    shop.fail("down", "revoke")
+    assert shell.run("revoke", "--task", "X").returncode == 9
+    down.fail("down")
+    status, rows = diagnose(shell)
+    assert status == 2
+    told = {row["detail"].partition(":")[0]: row for row in rows if row["check"] == "targets"}
+    assert [(name, row["status"]) for name, row in told.items()] == [
+        ("shop", "ok"),
+        ("down", "failure"),
+        ("odd", "failure"),
+        ("1 credential that is dead in the ledger may still work at a target", "warning"),
+    ]
+    assert "did you mean `program`?" in told["odd"]["repair"]
+    assert shell.good("list", "--live", "--kind", "exec:shop", "--field", "jti") == ""

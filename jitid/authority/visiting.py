@@ -1,0 +1,65 @@
+"""Visits the targets of the configuration: whether their tables can be meant, and whether they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jitid.credential import is_outside
+from jitid.errors import JitidError
+from jitid.examination import Check, failure, ok, warning
+from jitid.text import safe
+
+if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
+    from jitid.targets import Targets
+
+NAME = "targets"
+
+
+def visit(inside: Inside, targets: Targets) -> Iterator[Check]:
+    """Yield what each target says, and whether something is left that is to be ended there.
+
+    Nothing is made or ended. One that hangs is given up after its own time limit.
+    """
+    for name in targets.names():
+        try:
+            yield ok(NAME, f"{safe(name)}: {_told(inside, targets, name)}")
+        except JitidError as error:
+            error.message = f"{safe(name)}: {safe(error.message)}"
+            yield failure(NAME, error)
+    with inside.ledger.read() as snapshot:
+        left = snapshot.outside.open_count()
+        known = set(targets.names())
+        lost = [name for name in snapshot.outside.targets_due(None) if name not in known]
+    for name in lost:
+        yield warning(
+            NAME,
+            f"{safe(name)}: what is dead in the ledger is to be ended there, and the configuration has no such target",
+            f"name it again: a table [target.{safe(name)}]",
+        )
+    if left:
+        what = "1 credential that is dead" if left == 1 else f"{left} credentials that are dead"
+        yield warning(NAME, f"{what} in the ledger may still work at a target", "jitid sweep")
+    if not targets.names() and not lost:
+        yield ok(NAME, "the configuration has none")
+
+
+def _told(inside: Inside, targets: Targets, name: str) -> str:
+    """Return what kind a target is of, and that it answers. Raises what its issuer raises."""
+    target = targets.get(name)
+    templates = f"templates {', '.join(map(safe, target.templates))}" if target.templates else "no templates"
+    if not is_outside(target.kind):
+        return f"{target.kind}, made here; {templates}"
+    issuer = targets.open(target)
+    try:
+        with inside.ledger.read() as snapshot:
+            there = snapshot.outside.names_at(name)
+        issuer.expect([each.name for each in there])
+        # Whether it answers, its first word tells.
+        next(iter(issuer.inventory()), None)
+    finally:
+        with suppress(JitidError):
+            issuer.close()
+    return f"{target.kind}, answers; {templates}"
