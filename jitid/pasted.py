@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 
+from jitid import sshwire
+from jitid.errors import UsageError
+from jitid.identifier import parse_id
 from jitid.searching import Finds, jti_of_token, search
 from jitid.tokenform import MAX_TOKEN
 
@@ -20,6 +23,9 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _INNER = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])")
 # Of any header, since a thief of a key writes it as he likes.
 _JWS = re.compile(rb"eyJ[\w-]{10,1000}\.[\w-]+\.[\w-]{86}")
+_SSH_CERTIFICATE = re.compile(
+    rb"(?<![\w.@-])([\w.@-]{1,40}-cert-v01@openssh\.com)[ \t]+([0-9A-Za-z+/]{64,}={0,2})"
+)
 _DEPTH = 2
 """So many layers of base64 are taken off: a secret of Kubernetes holds the basic authentication of a registry."""
 
@@ -30,7 +36,10 @@ def search_pasted(text: bytes) -> Finds:
     Beyond what `search` finds: what is broken over lines or quoted, percent-encoded (RFC 3986, section 2.1), or
     base64 around a token; and a signed token that lacks its beginning.
     """
+    named = Finds()
+    text = _SSH_CERTIFICATE.sub(lambda found: _named(found, named), text)
     finds = _searched(text)
+    finds.add(named)
     plain = _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), text)
     joined = _FOREIGN(b"", plain)
     for other in dict.fromkeys((plain, joined)):
@@ -41,6 +50,18 @@ def search_pasted(text: bytes) -> Finds:
         if each.decode("ascii") not in finds.ids:
             finds.guessed[each.decode("ascii")] = 1
     return finds
+
+
+def _named(found: re.Match[bytes], finds: Finds) -> bytes:
+    """Note whose certificate it is, and leave it out: it is public, and no part of a token is in it."""
+    try:
+        key_id = sshwire.parse_certificate(b" ".join(found.groups()).decode("ascii")).key_id
+        sort, _ = parse_id(key_id)
+    except (ValueError, UsageError):
+        return found[0]
+    if sort == "jti":
+        finds.ids[key_id] = finds.ids.get(key_id, 0) + 1
+    return b""
 
 
 def _searched(text: bytes) -> Finds:

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.issuers.protocol import Order
+from jitid.issuers.sshcert import SshCertIssuer
 from jitid.pasted import search_pasted
 from jitid.secret import fingerprint
+from tests.issuers.test_sshcert import draft, new_ids, signer
 from tests.values.test_searching import JID, JTI, OPAQUE, PAYLOAD, PRINT, SIGNATURE, TOKEN, content, signed
 
 PRINT_OF_OPAQUE = {"opaque": {fingerprint(OPAQUE): 1}}
@@ -131,3 +134,23 @@ def test_a_whole_token_counts_for_its_part() -> None:
 def test_no_bytes_are_too_strange(raw: bytes) -> None:
     search_pasted(raw)
     search_pasted(raw + b"%ZZ%4" + SIGNATURE.encode() + b"." + PAYLOAD.encode())
+
+
+def test_a_certificate_for_ssh_is_named_and_no_part_of_a_token_is_in_it() -> None:
+    """It is public: that it was found somewhere means no more than that its id was."""
+    names = new_ids()
+    (made,) = SshCertIssuer(signer()).mint([Order(draft(), [names])])
+    line = made.secret.reveal("certificate").rpartition(" ")[0]
+    for text in (line, f"debug1: Offering public key: {line} agent\n", f"a {line}\nb {line}\n{TOKEN}"):
+        found = search_pasted(text.encode())
+        assert found.ids == {names.jti: text.count("ssh-ed25519")}
+        assert not found.cut
+        assert not found.guessed
+        assert set(found.signed) == ({TOKEN} if TOKEN in text else set())
+
+
+def test_what_is_no_certificate_is_searched_as_any_text() -> None:
+    kind = "ssh-ed25519-cert-v01@openssh.com"
+    assert set(search_pasted(f"{kind} {wrapped(TOKEN, 2000)}".encode()).signed) == {TOKEN}
+    inside = base64.b64encode(TOKEN.encode()).decode()
+    assert set(search_pasted(f"{kind} {inside}".encode()).signed) == {TOKEN}
