@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from jitid.sshwire import string
 
+ANY = b""
+"""Stands for every authority."""
+
 _MAGIC = 0x5353484B524C0A00
 """`SSHKRL` and a line break."""
 _FORMAT = 1

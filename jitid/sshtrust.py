@@ -67,10 +67,10 @@ def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
     count = 0
     for jti, signed_by in snapshot.ask(_ENDED, {"since": snapshot.now - SLACK}):
         key = keys.get(signed_by)
-        if key is None:
-            continue
         raw = bytes(jti)
-        by_authority[sshwire.public_blob(key.public)].append(
+        # A row that does not say which of them signed it was damaged: whichever did, it is refused.
+        authority = krl.ANY if key is None else sshwire.public_blob(key.public)
+        by_authority.setdefault(authority, []).append(
             RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
         )
         count += 1

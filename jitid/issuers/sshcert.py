@@ -43,6 +43,8 @@ _MAX_PRINCIPALS = 256
 """A host reads no more (OpenSSH's SSHKEY_CERT_MAX_PRINCIPALS)."""
 _MAX_COMMAND = 4096
 _MIN_RSA = 3072
+_MAX_RSA = 16384
+"""Bits; OpenSSH reads no longer ones (SSHBUF_MAX_BIGNUM)."""
 _PRINCIPAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-")
 
 
@@ -235,6 +237,8 @@ def callers_key(text: str) -> PublicKey:
         loaded = serialization.load_ssh_public_key(sshwire.line(key.type, key.blob).encode())
     except (ValueError, UnsupportedAlgorithm):
         raise refusal from None
+    if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size > _MAX_RSA:
+        raise refusal
     if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size < _MIN_RSA:
         raise UsageError(
             f"the public key is RSA of {loaded.key_size} bits, which is too weak; nothing was changed",

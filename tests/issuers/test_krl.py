@@ -61,6 +61,14 @@ def test_another_authority_may_give_the_same_serial(tmp_path: Path) -> None:
     assert refuses(tmp_path, krl.spell({THEIRS: [revoked(jti)]}, (), NOW, "test"), path) == [False]
 
 
+def test_what_anybody_may_have_signed_is_refused_from_everybody(tmp_path: Path) -> None:
+    (ended, first), (_, second) = certificate(tmp_path), certificate(tmp_path)
+    assert refuses(tmp_path, krl.spell({krl.ANY: [revoked(ended)]}, (), NOW, "test"), first, second) == [
+        True,
+        False,
+    ]
+
+
 def test_a_revoked_authority_revokes_all_that_it_signed(tmp_path: Path) -> None:
     (_, ours), (_, theirs) = certificate(tmp_path), certificate(tmp_path, b"\2" * 32)
     assert refuses(tmp_path, krl.spell({OURS: []}, [THEIRS], NOW, "test"), ours, theirs) == [False, True]

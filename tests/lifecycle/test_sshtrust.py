@@ -235,3 +235,12 @@ def test_what_it_tells_of_itself_is_verified_as_a_token_is(world: World) -> None
 def test_a_comment_does_not_make_another_certificate(world: World) -> None:
     made = one(world)
     assert world.verify(line(made).rpartition(" ")[0] + " somebody's").jti == made.jti
+
+
+def test_a_row_that_does_not_say_who_signed_it_is_on_the_list_all_the_same(
+    world: World, tmp_path: Path
+) -> None:
+    made = one(world)
+    world.revoke(made.id)
+    edit(world.path, "UPDATE credential SET signed_by = NULL")
+    assert refused(world, tmp_path, made) == [True]
