@@ -28,6 +28,7 @@ HAND_WRITTEN = (
     "jitid-aws.7",
     "jitid-exec.7",
     "jitid-oauth.7",
+    "jitid-openbao.7",
     "jitid-policy.7",
     "jitid-promises.7",
 )

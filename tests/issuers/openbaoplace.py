@@ -44,7 +44,7 @@ class Cutting:
     def __init__(self, server: OpenBaoServer, path: str, *, forwarded: bool = True) -> None:
         """Take the server, the path, and whether the request is done at the server or never gets there."""
         self._server = server
-        self._path = path.encode()
+        self._path = f" /v1/{path} ".encode()
         self._forwarded = forwarded
         self.cuts = 0
         self._listening = socket.create_server(("127.0.0.1", 0))

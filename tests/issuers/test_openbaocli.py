@@ -1,0 +1,124 @@
+"""The command line with a real OpenBao: from `issue` to the role that logs in, and to the proof that it is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.issuers.openbaoplace import Cutting, OpenBaoPlace
+from tests.issuers.test_transit import configure
+from tests.real import Shell
+
+_TEMPLATES = """
+[target.vault.template.reader]
+path = "database/creds/reader"
+policies = ["reader"]
+"""
+
+
+@pytest.fixture
+def shell(openbao: OpenBaoPlace, tmp_path: Path) -> Shell:
+    """Return what runs jitid with OpenBao and its templates in its configuration."""
+    return reach(openbao, tmp_path, openbao.server.address)
+
+
+def reach(openbao: OpenBaoPlace, home: Path, address: str) -> Shell:
+    """Let the server be at that address from now on."""
+    configure(home, openbao, address)
+    with (home / ".config/jitid/config.toml").open("a") as file:
+        file.write(_TEMPLATES)
+    return Shell(home)
+
+
+ISSUE = ("issue", "--task", "T1", "--delegator", "alice", "--kind", "openbao-lease:reader")
+
+
+def inspected(shell: Shell, jti: str) -> dict[str, Any]:
+    """Return what jitid tells of a credential."""
+    found: dict[str, Any] = json.loads(shell.good("inspect", jti, "--format", "json"))
+    (row,) = [found] if "jti" in found else found[next(key for key in found if isinstance(found[key], list))]
+    return dict(row)
+
+
+def newest(shell: Shell) -> str:
+    """Return the id of the credential that was made last."""
+    return shell.good("list", "--field", "jti").split()[0]
+
+
+def login(openbao: OpenBaoPlace, secret: dict[str, str]) -> None:
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=openbao.database.port,
+        dbname="postgres",
+        user=secret["username"],
+        password=secret["password"],
+    ) as connection:
+        connection.execute("SELECT 1")
+
+
+def roles(openbao: OpenBaoPlace) -> set[str]:
+    """Return the roles that the database engine has made."""
+    return {name for (name,) in openbao.database.ask("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'")}
+
+
+def test_from_issue_to_the_proof_of_the_end(openbao: OpenBaoPlace, shell: Shell) -> None:
+    before = roles(openbao)
+    secret = json.loads(shell.good(*ISSUE))
+    login(openbao, secret)
+    assert roles(openbao) == before | {secret["username"]}
+    jti = newest(shell)
+    openbao.server.seal()
+    try:
+        ended = shell.run("revoke", jti)
+        assert (ended.returncode, "is sealed" in ended.stderr) == (9, True), ended.stderr
+    finally:
+        openbao.server.unseal()
+    login(openbao, secret)
+    shell.good("revoke", jti, "--wait", "30s")
+    assert roles(openbao) == before
+    there = inspected(shell, jti)["at_target"]
+    assert (there["settlement"], there["target"]) == ("done", "vault")
+    assert "has neither the lease" in there["proof"]
+    assert secret["password"] not in (shell.ledger / "ledger.db").read_bytes().decode("latin-1")
+
+
+def test_a_server_out_of_reach_makes_nothing(openbao: OpenBaoPlace, shell: Shell) -> None:
+    configure(shell.home, openbao, "https://127.0.0.1:1")
+    with (shell.home / ".config/jitid/config.toml").open("a") as file:
+        file.write(_TEMPLATES)
+    failed = shell.run(*ISSUE)
+    assert (failed.returncode, failed.stdout) == (5, "")
+    assert "cannot be reached" in failed.stderr
+    assert not shell.good("list", "--state", "active").strip()
+
+
+@pytest.mark.parametrize("path", ["auth/token/create/jitid", "database/creds/reader"])
+def test_a_lost_answer_leaves_nothing(openbao: OpenBaoPlace, tmp_path: Path, path: str) -> None:
+    before, tokens = roles(openbao), len(openbao.tokens())
+    proxy = Cutting(openbao.server, path)
+    shell = reach(openbao, tmp_path, proxy.address)
+    failed = shell.run(*ISSUE)
+    assert proxy.cuts
+    proxy.close()
+    assert (failed.returncode, failed.stdout) == (5, ""), failed.stderr
+    # It has been ended at once, through the same proxy.
+    assert roles(openbao) == before
+    assert len(openbao.tokens()) == tokens
+    assert inspected(shell, newest(shell))["at_target"]["settlement"] == "done"
+
+
+def test_a_certificate_of_somebody_else_is_an_integrity_failure(
+    openbao: OpenBaoPlace, shell: Shell, tmp_path: Path
+) -> None:
+    configuration = shell.home / ".config/jitid/config.toml"
+    text = configuration.read_text()
+    configuration.write_text(
+        "".join(line for line in text.splitlines(True) if not line.startswith("ca_file"))
+    )
+    failed = shell.run(*ISSUE)
+    assert (failed.returncode, failed.stdout) == (7, "")
+    assert "does not prove to be that" in failed.stderr

@@ -1,0 +1,52 @@
+"""The page about OpenBao: its options are those there are, its policy the one that the tests' login has."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+
+from jitid.issuers import openbaolease
+from jitid.issuers.filling import FIELDS
+from jitid.target import StatedTarget
+from jitid.targets import Targets
+from tests.man.source import displays, items, plain, read, section
+from tests.openbao import POLICY
+
+PAGE = read("jitid-openbao.7")
+TEXT = plain(PAGE)
+
+
+def options(text: str) -> set[str]:
+    """Return the names of the options of a list."""
+    return {name for names in items(text) for name in re.split(r"[ ,]+", names) if name}
+
+
+def test_every_option_is_told_and_no_other() -> None:
+    target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
+    assert options(target) == set(openbaolease.OPTIONS)
+    assert options(templates) == set(openbaolease.TEMPLATE_OPTIONS)
+
+
+def test_what_may_stand_in_braces_is_told() -> None:
+    (told,) = re.findall(r"In its texts (.*?) stand for", " ".join(TEXT.split()))
+    assert set(re.findall(r"\{(\w+)\}", told)) == set(FIELDS)
+
+
+def test_the_example_is_a_target() -> None:
+    (text,) = [text for text in displays(PAGE) if text.startswith("[target")]
+    table = tomllib.loads(text)["target"]["vault"]
+    targets = Targets([StatedTarget("vault", table, "/etc/jitid", "there")], "urn:jitid:test")
+    for template in ("reader", "web"):
+        issuer = targets.open(targets.of_kind("openbao-lease", template))
+        assert isinstance(issuer, openbaolease.OpenbaoLeaseIssuer)
+        issuer.close()
+
+
+def test_the_policy_is_what_the_tests_get_by_with() -> None:
+    def lines(text: str) -> Iterator[str]:
+        for line in text.splitlines():
+            if line.startswith('path "'):
+                yield " ".join(line.split())
+
+    assert list(lines(PAGE)) == list(lines(POLICY))
