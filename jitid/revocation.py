@@ -34,6 +34,8 @@ class Ended(NamedTuple):
     """The task that was retired."""
     unsettled: int = 0
     """Of so many that it ended it is still to be confirmed that nothing is left of them at their targets."""
+    earlier: tuple[str, ...] = ()
+    """Where it ended nothing, the ids of what had ended before, and is still to be confirmed."""
     confirmed: int = 0
     """Of so many that is confirmed by now."""
     unsupported: int = 0

@@ -485,7 +485,7 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             selection = self._selection(transaction, operation)
             ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
-            ended = _with_unsettled(transaction, ended)
+            ended = _with_unsettled(transaction, ended, selection.ids)
         return ended._replace(unproved=self._prove())
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
@@ -581,10 +581,14 @@ class LocalAuthority:
         return change
 
 
-def _with_unsettled(transaction: Transaction, ended: Ended) -> Ended:
-    """Return what ended with the number of those that are still to be ended at their targets."""
+def _with_unsettled(transaction: Transaction, ended: Ended, ids: tuple[str, ...] = ()) -> Ended:
+    """Return what ended with the number of those that are still to be ended at their targets.
+
+    Of `ids` those that had ended before count where nothing else ended: whoever asks twice wants to see it done.
+    """
     if ended.event is None:
-        return ended
+        left = transaction.outside.open_count(ids=ids) if ids else 0
+        return ended._replace(unsettled=left, earlier=ids) if left else ended
     return ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
 
 

@@ -27,7 +27,7 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
 
     Without `wait`, in seconds, each is asked once.
     """
-    if not ended.unsettled or ended.event is None:
+    if not ended.unsettled or (ended.event is None and not ended.earlier):
         return ended
     deadline = monotonic() + (wait or 0)
     tries = 0
@@ -35,7 +35,9 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
         rest = max(int(deadline - monotonic()), 0)
         limit = AT_ONCE if wait is None else min(max(rest, 1), _LONGEST)
         try:
-            settled = authority.perform(Settle(event=ended.event, waiting=True, limit=limit))
+            settled = authority.perform(
+                Settle(event=ended.event, ids=ended.earlier, waiting=True, limit=limit)
+            )
         except JitidError as error:
             return ended._replace(unsaid=error.message)
         ended = ended._replace(
