@@ -128,7 +128,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "helper.aws:aws",
         "Give AWS's command line and SDKs a session of a role, as their credential_process.",
     ),
-    "doctor": ("doctor:doctor", "Check the installation, the ledger, its keys and the targets of the configuration."),
+    "doctor": (
+        "doctor:doctor",
+        "Check the installation, the ledger, its keys and the targets of the configuration.",
+    ),
     "schedule systemd": (
         "schedule:systemd",
         "Print a hardened systemd service and its timer that run `jitid sweep`.",
