@@ -25,6 +25,9 @@ when { context.kind == "opaque" };
 """
 
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "shop")
