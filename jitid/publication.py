@@ -23,6 +23,12 @@ SSH_AUTHORITIES = "ssh/authorities.pub"
 SSH_REVOKED = "ssh/revoked.krl"
 """What TrustedUserCAKeys and RevokedKeys of sshd_config(5) name."""
 
+SPIFFE_BUNDLE = "spiffe/bundle.json"
+"""SPIFFE Trust Domain and Bundle, section 4; where federations fetch it (SPIFFE Federation, section 5.1)."""
+X509 = "x509"
+CRL = ".crl"
+"""A revocation list in DER, as RFC 5280 (section 4.2.1.13) has it fetched: one of each authority."""
+
 AHEAD = 7
 """For so many days to come lists lie ready, so that no token names one that is not there yet."""
 BEHIND = 3_600
@@ -117,6 +123,7 @@ def documents(
     if url is not None:
         yield from _lists(snapshot, keyring, url, lifetime)
     yield from _for_ssh(snapshot, names)
+    yield from _for_spiffe(snapshot, names, keyring)
     base = url or names.issuer
     if is_address(names.issuer):
         found = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
@@ -173,6 +180,27 @@ def _for_ssh(snapshot: Snapshot, names: Names) -> Iterator[Document]:
         yield Document(SSH_REVOKED, sshtrust.revocations(snapshot, names).krl)
         lines = [f"{one.line}\n" for one in sshtrust.authorities(snapshot, names)]
         yield Document(SSH_AUTHORITIES, "".join(lines).encode())
+
+
+def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[Document]:
+    """Yield what verifiers of SVIDs trust, and which certificates are revoked; nothing where there never was one."""
+    keys = snapshot.signing_keys()
+    authorities = any(key.use == "x509" for key in keys)
+    if not authorities and not any(key.use == "jws" and key.algorithm == "ES256" for key in keys):
+        return
+    # Costs start-up, and few ledgers have an authority.
+    from jitid import certifying
+    from jitid.certificates import to_pem
+
+    if authorities:
+        lists = certifying.revocation_lists(snapshot, keyring)
+        for one in lists:
+            yield Document(f"{X509}/{one.kid}{CRL}", one.der)
+        yield Document(f"{X509}/crl.pem", "".join(to_pem(one.der, "X509 CRL") for one in lists).encode())
+    bundle = certifying.bundle(snapshot, names)
+    yield Document(SPIFFE_BUNDLE, _text(bundle.document))
+    if authorities:
+        yield Document(f"{X509}/roots.pem", "".join(map(to_pem, bundle.roots)).encode())
 
 
 def _text(value: object) -> bytes:

@@ -46,6 +46,7 @@ LAYERS = (
         "minting",
         "statusplace",
         "publication",
+        "crls",
         "offline",
         "narrowing",
         "request",

@@ -837,10 +837,11 @@ With --dry-run the fields are those of jitid-revoke(1).""",
 DIR has, afterwards: `jwks.json`, the keys (RFC 7517); `status/DAY.jwt`, a Token Status List for each day on which
 something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.es256.jwt` for verifiers that take no
 EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
-keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates
-for SSH hosts were ever issued; `jitid.json`, which tells whose files these are. They are for everybody to read
-(0644). Only this ledger may publish there, and one process at a time; a folder with such files of others is left
-alone. No link in DIR is followed: one in the place of a file is replaced.
+keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates for SSH hosts were
+ever issued; `spiffe/bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what verifiers of SVIDs trust
+and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are. They
+are for everybody to read (0644). Only this ledger may publish there, and one process at a time; a folder with such
+files of others is left alone. No link in DIR is followed: one in the place of a file is replaced.
 
 With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
 then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`
