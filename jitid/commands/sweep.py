@@ -60,10 +60,11 @@ def sweep(
 ) -> None:
     """Find what should not be alive, and end it with --fix.
 
-    Nothing is changed without --fix, which ends orphans and what leaked; what other rules find it ends only
-    if --rule names them. Exit status 10 says that something is left at or above --fail-on, 11 that something
-    could not be examined; the output says what. --list-rules explains each rule. --format takes sarif,
-    prometheus and html as well. With --quiet, lines tell of nothing that was examined completely, and of no `info`.
+    What has ended before is ended at its target too, where that is still to be done. Nothing else is changed without
+    --fix, which ends orphans and what leaked; what other rules find it ends only if --rule names them. Exit status
+    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
+    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
+    of nothing that was examined completely, and of no `info`.
     """
     own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
@@ -85,6 +86,8 @@ def sweep(
     )
     work = Work(given, chosen, known, after)
     heads = kept_heads(sweep_head(given.config()), head_out)
+    if not dry_run:
+        work.settle()
     remedied: Iterable[Remedied | Unfixed] = ()
     if fix:
         ending = tuple(name for name in chosen if rule or rule_of(name).mended)

@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING
 
 from jitid import revocation
 from jitid.authority.operations import Fix, ForeseeFix, ProveLeaks, Sweep
-from jitid.authority.target_operations import FlyCanaries
+from jitid.authority.target_operations import FlyCanaries, Settle
 from jitid.commands import reading
 from jitid.commands.globals import Globals
 from jitid.environment import open_authority, sweep_limits
-from jitid.errors import ClockError, IntegrityError, PartialError, StorageError, UsageError
+from jitid.errors import (
+    ClockError,
+    IntegrityError,
+    JitidError,
+    PartialError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
 from jitid.formats import output
 from jitid.sweep.finding import Remedied
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
+    from jitid.settling import Settled
     from jitid.sweep.finding import Coverage, Finding, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.remedies import Foreseen
@@ -43,6 +52,24 @@ class Work:
         self._limits = sweep_limits(given.config())
         self._authority: Authority = open_authority(given.config())
         self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+
+    def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
+        """End at targets what had ended in the ledger, where that is due; none named: at all of them.
+
+        What is not confirmed stays in the queue, which the rules tell of. Each target has `limit` seconds.
+        """
+        for target in targets or (None,):
+            try:
+                done = self._authority.perform(Settle(target=target, limit=limit))
+            except RefusedError:
+                # Whoever may only look changes nothing.
+                return
+            except JitidError as error:
+                self.undone = True
+                self._given.warn(f"what had ended was not ended at its target: {error.message}")
+                return
+            if done.done or done.unsupported or done.left:
+                self._given.note(_settled(done))
 
     def sweep(
         self, heads: tuple[tuple[str, str], ...], *, reread: bool, canary: bool = False
@@ -132,6 +159,15 @@ class Work:
             self._given.warn(
                 f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {told}"
             )
+
+
+def _settled(done: Settled) -> str:
+    """Return what came of ending at targets, in words."""
+    gone = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
+    lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
+    left = f"{done.open} are still to be ended there" if done.open else ""
+    first = next((f" ({one.jti} at {one.target}: {one.seen})" for one in done.left), "")
+    return ", ".join(filter(None, (gone, lasting, left))) + first
 
 
 def _confirmed(foreseen: Foreseen) -> int:
