@@ -1,0 +1,192 @@
+"""`run --secret`: all of them or nothing starts, renewed in time, and gone from their targets at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import Shop
+from tests.real import Shell, command, until
+
+RUN = ("run", "--task", "T1", "--delegator", "alice")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Return a program that makes credentials."""
+    return Shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, shop: Shop) -> Shell:
+    """Return a shell with a ledger, whose configuration has the program as a target."""
+    made = Shell(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text(
+        f"""[target.shop]
+kind = "exec"
+program = "{shop.program}"
+timeout = 20
+options = {{ shop = "{shop.folder}" }}
+[target.shop.template.parts]
+options = {{ parts = "yes" }}
+[target.shop.template.other]
+"""
+    )
+    made.environment["JITID_CONFIG"] = str(settings)
+    made.good("issue", "--task", "FIRST", "--delegator", "alice")
+    program = tmp_path / "bin" / "jitid"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m jitid "$@"\n')
+    program.chmod(0o755)
+    made.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    return made
+
+
+def states(shell: Shell) -> set[str]:
+    """Return the states of what was issued for the task."""
+    return set(shell.good("list", "--task", "T1", "--field", "state").split())
+
+
+def test_the_command_reads_each_from_a_file_and_nothing_is_left(shell: Shell, shop: Shop) -> None:
+    """Whole as `issue` prints it, each part in a file of its own; at the end the target has nothing."""
+    script = 'cat "$JITID_SECRET_KEY" "$JITID_SECRET_BOTH" "$JITID_SECRET_BOTH_PASSWORD"; ls shop'
+    done = shell.run(
+        *RUN, "--secret", "key=exec:shop", "--secret", "both=exec:shop:parts", "--", "sh", "-c", script
+    )
+    assert done.returncode == 0, done.stderr
+    key, both, password, *listed = done.stdout.split("\n")
+    assert key.startswith("shop-")
+    assert json.loads(both)["password"] == password
+    assert len([name for name in listed if name.endswith(".made")]) == 2
+    assert not shop.made
+    assert states(shell) == {"revoked"}
+    (identity,) = set(shell.good("list", "--task", "T1", "--field", "id").split())
+    assert identity.startswith("jid_")
+
+
+def test_what_is_in_a_variable_of_the_user_is_asked_for_once(shell: Shell, shop: Shop) -> None:
+    """A run within asks for its own."""
+    script = 'test -n "$JITID_SECRET_KEY" && test -z "$JITID_SECRET" && jitid run -- sh -c \'ls shop\''
+    done = shell.run(*RUN, "--", "sh", "-c", script, more={"JITID_SECRET": "key=exec:shop"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".made") == 1
+    assert not shop.made
+
+
+def test_all_of_them_or_nothing_starts(shell: Shell, shop: Shop) -> None:
+    """What was made before the one that fails has gone from its target."""
+    policy = shell.ledger / "policy" / "other.cedar"
+    policy.touch(0o600)
+    policy.write_text(
+        '@id("no-other") forbid (principal, action, resource) when { context.template == "shop/other" };'
+    )
+    done = shell.run(
+        *RUN, "--secret", "one=exec:shop", "--secret", "two=exec:shop:other", "--", "touch", "started"
+    )
+    assert done.returncode == 125
+    assert "secret `two`: denied" in done.stderr and "no-other" in done.stderr
+    assert shop.asked("mint")["credential"]["jti"] == shop.asked("revoke")["credentials"][0]["jti"]
+    assert not shop.made
+    assert not (shell.home / "started").exists()
+    assert states(shell) == {"revoked"}
+
+
+def test_a_target_that_refuses_lets_nothing_start(shell: Shell, shop: Shop) -> None:
+    shop.fail("refuse", "mint")
+    done = shell.run(*RUN, "--secret", "one=exec:shop", "--", "touch", "started")
+    assert done.returncode == 125
+    assert not (shell.home / "started").exists()
+    assert states(shell) == {"revoked"}
+
+
+def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, shop: Shop) -> None:
+    """The status stays the command's own."""
+    shop.fail("down", "revoke")
+    done = shell.run(*RUN, "--secret", "one=exec:shop", "--", "sh", "-c", "exit 7")
+    assert done.returncode == 7
+    assert "may still work at shop" in done.stderr
+    assert len(shop.made) == 1
+    shop.fail("")
+    (identity,) = shell.good("list", "--task", "T1", "--field", "id", "--limit", "1").split()
+    shell.good("revoke", identity)
+    assert not shop.made
+
+
+def test_each_is_renewed_before_it_expires(shell: Shell, shop: Shop) -> None:
+    """The file gives the successor; both are of one identity, and both are gone at the end."""
+    script = """
+        first=$(cat "$JITID_SECRET_KEY")
+        until [ "$(cat "$JITID_SECRET_KEY")" != "$first" ]; do sleep 0.05; done
+        ls shop
+    """
+    done = shell.run(*RUN, "--ttl", "3s", "--secret", "key=exec:shop", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".made") >= 2
+    assert not shop.made
+    assert len(set(shell.good("list", "--task", "T1", "--field", "id").split())) == 1
+
+
+def test_one_that_cannot_be_renewed_is_said_and_the_command_goes_on(shell: Shell, shop: Shop) -> None:
+    script = """
+        printf down@mint > shop/mode
+        until grep -q renewed told; do sleep 0.05; done
+        cat "$JITID_SECRET_KEY"
+    """
+    with (shell.home / "told").open("w") as told:
+        done = subprocess.run(
+            command(*RUN, "--ttl", "3s", "--secret", "key=exec:shop", "--", "sh", "-c", script),
+            env=shell.environment,
+            cwd=shell.home,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 0
+    assert done.stdout.startswith("shop-")
+    assert "secret `key`" in (shell.home / "told").read_text()
+
+
+def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop) -> None:
+    """The ledger knows by which process it was held, and where it is to be ended."""
+    script = "touch ready; exec sleep 600"
+    running = shell.start(*RUN, "--secret", "key=exec:shop", "--", "sh", "-c", script)
+    until(lambda: (shell.home / "ready").exists(), "the command does not start")
+    running.send_signal(signal.SIGKILL)
+    running.communicate(timeout=60)
+    assert len(shop.made) == 1
+    shell.run("sweep", "--fix", "--yes")
+    assert states(shell) == {"revoked"}
+    (identity,) = shell.good("list", "--task", "T1", "--field", "id", "--limit", "1").split()
+    shell.good("revoke", identity)
+    assert not shop.made
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--secret", "key"), "asks for no secret"),
+        (("--secret", "=jwt"), "asks for no secret"),
+        (("--secret", "1=jwt"), "asks for no secret"),
+        (("--secret", "a b=jwt"), "asks for no secret"),
+        (("--secret", "key=nothing"), "is no kind of credential"),
+        (("--secret", "a-b=jwt", "--secret", "A_b=opaque"), "JITID_SECRET_A_B"),
+        (("--secret", "key=jwt", "--on-exit", "keep"), "cannot go together"),
+        (("--kind", "x509-svid"), "--secret NAME=x509-svid"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_issued(
+    shell: Shell, words: tuple[str, ...], why: str
+) -> None:
+    done = shell.run(*RUN, *words, "--", "true")
+    assert done.returncode == 125
+    assert why in done.stderr
+    assert shell.run("list", "--task", "T1").stdout == ""

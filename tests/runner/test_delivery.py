@@ -1,0 +1,158 @@
+"""Where the secrets of a run are found: files that are whole, profiles, services."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.errors import StorageError
+from jitid.formats.secrettext import text_of
+from jitid.runner.delivery.aws import Profiles
+from jitid.runner.delivery.files import Files, variable
+from jitid.runner.delivery.postgres import Services
+from jitid.runner.delivery.protocol import Delivered, Delivery
+from jitid.secret import Secret
+
+NOON = 1_763_985_600
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    made = Files()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    made = Services()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def profiles() -> Iterator[Profiles]:
+    made = Profiles()
+    yield made
+    made.close()
+
+
+def delivered(name: str, kind: str, parts: dict[str, str], **facts: Any) -> Delivered:
+    """Return a secret as a run hands it on."""
+    secret = Secret(parts)
+    return Delivered(name, kind, secret, facts, NOON, text_of(kind, secret, NOON))
+
+
+def role(name: str, user: str, url: str) -> Delivered:
+    """Return a database's role."""
+    return delivered(name, "postgres-role", {"username": user, "password": r"p:a\ss", "url": url})
+
+
+def session(name: str, key: str, **facts: Any) -> Delivered:
+    """Return a cloud's session."""
+    parts = {"access_key_id": key, "secret_access_key": "s", "session_token": "t"}
+    return delivered(name, "aws-sts", parts, **facts)
+
+
+def found(way: Delivery) -> dict[str, str]:
+    """Return what the files say that the variables name."""
+    return {
+        name: Path(value).read_text() if Path(value).exists() else value
+        for name, value in way.environment().items()
+    }
+
+
+def test_a_file_has_all_of_it_and_one_each_of_its_parts(files: Files) -> None:
+    files.put(delivered("my-web", "exec:a", {"user": "u", "pass": "p\nq\n"}))
+    assert found(files) == {
+        "JITID_SECRET_MY_WEB": '{"user": "u", "pass": "p\\nq\\n"}\n',
+        "JITID_SECRET_MY_WEB_USER": "u\n",
+        "JITID_SECRET_MY_WEB_PASS": "p\nq\n",
+    }
+    assert variable("a.b-c") == "A_B_C"
+
+
+def test_a_token_is_one_file_that_gives_its_successor(files: Files) -> None:
+    """The path stays as it is, for whoever has it already."""
+    files.put(delivered("api", "jwt", {"token": "one"}))
+    before = files.environment()
+    files.put(delivered("api", "jwt", {"token": "two"}))
+    assert files.environment() == before
+    assert found(files) == {"JITID_SECRET_API": "two\n"}
+
+
+def test_a_service_follows_the_role_that_is_renewed(services: Services) -> None:
+    """The variables say what the first one was; what the service says wins over them."""
+    services.put(role("db", "jitid_a", "postgresql://jitid_a:x@db.example:5433/app?sslmode=verify-full"))
+    services.put(role("db", "jitid_b", "postgresql://jitid_b:x@db.example:5433/app?sslmode=verify-full"))
+    told = found(services)
+    assert (told["PGSERVICE"], told["PGHOST"], told["PGPORT"], told["PGDATABASE"]) == (
+        "db",
+        "db.example",
+        "5433",
+        "app",
+    )
+    parsed = configparser.ConfigParser()
+    parsed.read_string(told["PGSERVICEFILE"])
+    assert dict(parsed["db"]) == {
+        "host": "db.example",
+        "port": "5433",
+        "dbname": "app",
+        "user": "jitid_b",
+        "sslmode": "verify-full",
+    }
+    assert told["PGPASSFILE"] == "db.example:*:app:jitid_b:p\\:a\\\\ss\n"
+
+
+def test_each_role_is_a_service_and_its_password_is_for_its_hosts_alone(services: Services) -> None:
+    services.put(role("one", "jitid_a", "postgresql://jitid_a:x@a.example:1,[::1]:2/app"))
+    services.put(role("two", "jitid_b", "postgresql://jitid_b:x@/my%20app?host=/run/pg&port=5"))
+    told = found(services)
+    parsed = configparser.ConfigParser()
+    parsed.read_string(told["PGSERVICEFILE"])
+    assert parsed["one"]["host"] == "a.example,::1" and parsed["one"]["port"] == "1,2"
+    assert parsed["two"]["host"] == "/run/pg" and parsed["two"]["dbname"] == "my app"
+    assert told["PGSERVICE"] == "one"
+    lines = [line.rpartition(":jitid_")[0] for line in told["PGPASSFILE"].splitlines()]
+    assert lines == ["a.example:*:app", "\\:\\:1:*:app", "/run/pg:*:my app", "localhost:*:my app"]
+
+
+def test_an_address_that_no_service_file_can_have_is_refused(services: Services) -> None:
+    """A line of its own would say something that nobody has asked for."""
+    with pytest.raises(StorageError, match="line break"):
+        services.put(role("db", "jitid_a", "postgresql://jitid_a:x@db.example/app?sslmode=a%0Ahost=evil"))
+
+
+def test_a_profile_gets_its_keys_from_a_process(profiles: Profiles) -> None:
+    """The first one is the default; a successor's keys come from the same line."""
+    profiles.put(session("cloud", "ASIA1", region="eu-central-1", endpoint_url="http://127.0.0.1:1"))
+    profiles.put(session("other", "ASIA2"))
+    profiles.put(session("cloud", "ASIA3", region="eu-central-1"))
+    told = found(profiles)
+    parsed = configparser.ConfigParser()
+    parsed.read_string(told["AWS_CONFIG_FILE"])
+    assert parsed.sections() == ["default", "profile cloud", "profile other"]
+    assert parsed["default"]["region"] == "eu-central-1"
+    assert told["AWS_SHARED_CREDENTIALS_FILE"] == "\n"
+
+    def key(section: str) -> str:
+        printed = subprocess.run(
+            shlex.split(parsed[section]["credential_process"]), capture_output=True, check=True
+        )
+        return str(json.loads(printed.stdout)["AccessKeyId"])
+
+    assert [key(section) for section in parsed.sections()] == ["ASIA3", "ASIA3", "ASIA2"]
+    assert set(profiles.environment()) == {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+
+
+def test_keys_of_somebody_else_are_out_of_the_way(profiles: Profiles, services: Services) -> None:
+    """The SDKs and libpq would take them first."""
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE"} <= profiles.hidden()
+    assert {"PGPASSWORD", "PGHOSTADDR"} <= services.hidden()
