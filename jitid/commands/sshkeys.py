@@ -40,7 +40,7 @@ def krl(given: Globals, out: options.PublicOut = None) -> None:
     """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
 
     Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
-    Sessions that are open stay open. A key that was revoked (`keys revoke`) is on it, with all that it signed.
+    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
     """
     given.expect_own_form()
     if out is None and output.is_terminal():

@@ -675,7 +675,7 @@ jitid keys ssh --out jitid-authorities.pub""",
             "Every minute to a host, which reads it at each login:",
             """jitid keys krl --out revoked.krl
 scp revoked.krl root@host.example:/etc/ssh/revoked.krl.new
-ssh root@host.example mv /etc/ssh/revoked.krl.new /etc/ssh/revoked.krl""",
+ssh root@host.example 'cd /etc/ssh; mv revoked.krl.new revoked.krl'""",
             tried=False,
         ),
         Example(
@@ -754,7 +754,7 @@ sudo systemctl start jitid-sweep.timer""",
     "helper ssh": (
         Example(
             "Whatever logs in to these hosts, in ~/.ssh/config:",
-            """Match host *.example exec "jitid helper ssh --task INC-4821 --delegator alice"
+            """Match host *.example exec "jitid helper ssh --task INC-4821"
     User deploy""",
             tried=False,
         ),

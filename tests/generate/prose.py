@@ -887,10 +887,10 @@ again. It lets in whom its `AuthorizedPrincipalsFile` names: `agent:NAME` or `ta
 template. Without such a file a principal that is a login is let in as that login, which only a template of the
 configuration can say.""",
     "keys krl": """\
-The list is one of OpenSSH (`ssh-keygen -Q -f FILE CERTIFICATE` looks it up). It has each certificate that was revoked,
-retired or superseded before its expiry, until an hour after that, and each revoked key of an authority for ever. A host
-reads it at each login, from the file that `RevokedKeys` in its sshd_config(5) names; if the file is missing or damaged,
-nobody with a key is let in. So it is fetched to another name first and then renamed.""",
+The list is one of OpenSSH, and `ssh-keygen -Q -f FILE CERTIFICATE` looks into it. It has each certificate that was
+revoked, retired or superseded before its expiry, until an hour after that, and each revoked key of an authority for
+ever. A host reads it at each login, from the file that `RevokedKeys` in its sshd_config(5) names; if the file is
+missing or damaged, nobody with a key is let in. So it is fetched to another name first and then renamed.""",
     "config set": """\
 An issuer of ID tokens is believed by what is set of it. ISSUER is what its tokens have as `iss`, letter by letter. Two
 fields are needed: `jwks` is where its keys are (RFC 7517), a file or an https address, such as the `jwks_uri` of its

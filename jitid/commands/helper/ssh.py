@@ -42,9 +42,9 @@ def ssh(
 ) -> None:
     """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
 
-    ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-4821
-    --delegator alice". Within a `jitid run`, `jitid helper ssh` says enough. The key is made for the certificate and
-    goes from memory to memory; the agent forgets both when the certificate ends.
+    ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
+    Within a `jitid run`, `jitid helper ssh` says enough; elsewhere JITID_DELEGATOR or --delegator says for whom. The
+    key is made for the certificate and goes from memory to memory; the agent forgets both when the certificate ends.
 
     What the agent has of an earlier time is used again while a third of its life is left and the ledger has not ended
     it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
