@@ -43,6 +43,8 @@ def renew(
     The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
     issue of the identity. The old token works for a moment more (`overlap`, 30s), and what was delegated from
     it lives on. Without --token-file the new token is printed.
+
+    A certificate, or what a target outside made, is not renewed: another one is issued. `run --secret` does so in time.
     """
     given.expect(FIELDS)
     in_place = None if token_file in (None, "-") else token_file
@@ -51,6 +53,7 @@ def renew(
     target = in_place or out
     with _turn(in_place, given.config().number("timeout")):
         token = reading.token(in_place or "-", "the token to renew")
+        _must_be_token(token)
         authority = open_authority(given.config())
         request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
         issued = authority.perform(Renew(request=request, accept_clock=given.accept_clock))
@@ -60,6 +63,19 @@ def renew(
             _show(given, issued, None)
     for note in issued.notes:
         given.note(note)
+
+
+_OTHERS = ("-----BEGIN", "ssh-", "ecdsa-", "sk-", "postgresql://", "{")
+"""What secrets of other kinds begin with: PEM, the lines of SSH, a database's URL, JSON."""
+
+
+def _must_be_token(secret: Secret) -> None:
+    """Raise UsageError for a secret of a kind that gives no right to another one: who has it may have stolen it."""
+    if secret.reveal().startswith(_OTHERS):
+        raise UsageError(
+            "only a token of the kinds jwt and opaque is renewed by itself; nothing was changed",
+            "ask for another one of that kind (jitid issue), or let `jitid run --secret NAME=KIND` renew it",
+        )
 
 
 def hand_over(given: Globals, authority: Authority, issued: Issued, show: Callable[[], None]) -> None:

@@ -109,7 +109,7 @@ def run(
     )
     if request.kind not in _HELD:
         raise UsageError(
-            f"a run holds a token, and a credential of kind {request.kind} is none",
+            f"what a run holds is a jwt or an opaque token, and no credential of kind {request.kind}",
             f"have it besides: --secret NAME={request.kind}",
         )
     if request.ttl is not None and request.ttl < _SHORTEST and env is None:

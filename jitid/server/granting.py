@@ -10,7 +10,7 @@ from jitid.authority.actors import own_agent
 from jitid.authority.exchanging import new_task
 from jitid.authority.operations import Issue
 from jitid.authority.token_operations import Exchange
-from jitid.credential import Kind, sort_of
+from jitid.credential import Kind
 from jitid.errors import UsageError
 from jitid.lifetime import parse_duration
 from jitid.name import check_audience, check_name
@@ -44,6 +44,8 @@ _SORTS: dict[str, Sort] = {
 }
 _MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
 """What an exchange can be asked for (RFC 8693, section 3)."""
+_BEARERS = (Kind.JWT, Kind.OPAQUE)
+"""What an access token can be: one text, and whoever shows it has its rights."""
 
 _OURS = "jitid_"
 _OWN = frozenset(
@@ -145,7 +147,9 @@ def _request(form: Form) -> IssueRequest:
         raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
-    _checked("invalid_request", lambda: sort_of(kind))
+    if kind not in _BEARERS:
+        # RFC 6749, section 5.1: what is answered is a token, in one text. Other kinds are for the operation Issue.
+        raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(_BEARERS)}")
     if narrower not in (None, "true", "false"):
         raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
     return IssueRequest(

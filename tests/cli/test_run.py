@@ -458,3 +458,14 @@ def test_a_wrapper_elsewhere_is_not_taken_for_well(shell: Shell) -> None:
         "warning",
         "not examined: 1 wrapper of live credentials cannot be seen from here",
     )
+
+
+@pytest.mark.parametrize("kind", ["x509-svid", "ssh-cert"])
+def test_what_is_no_token_is_not_renewed_by_itself(shell: Shell, kind: str) -> None:
+    """Whoever has it may have found it; the file stays as it is."""
+    shell.good("issue", "--task", "T1", "--delegator", "alice", "--kind", kind, "--out", "held")
+    before = (shell.home / "held").read_text()
+    done = shell.run("renew", "--token-file", "held")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--secret NAME=KIND" in done.stderr
+    assert (shell.home / "held").read_text() == before

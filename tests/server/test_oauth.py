@@ -167,6 +167,7 @@ def test_several_resources_and_audiences_are_all_meant(full: Asked) -> None:
         ({"jitid_task": "a b"}, "invalid_request"),
         ({"jitid_sensitivity": "secret"}, "invalid_request"),
         ({"jitid_kind": "x509-svid"}, "invalid_request"),
+        ({"jitid_kind": "exec:shop"}, "invalid_request"),
         ({"jitid_purpos": "a typing mistake"}, "invalid_request"),
         ({"jitid_allow_narrower": "yes"}, "invalid_request"),
         ({"jitid_sensitivity": "high"}, "access_denied"),
