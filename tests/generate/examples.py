@@ -388,7 +388,8 @@ jitid leak close 1 --reason 'the page was taken down'""",
         ),
         Example(
             "On a host without the ledger, by what was published:",
-            "jitid verify --published /srv/tokens < api.jwt",
+            "jitid verify --published tokens < api.jwt",
+            tried=False,
         ),
     ),
     "authorize": (
@@ -687,13 +688,14 @@ ssh-keygen -Q -f revoked.krl deploy-cert.pub""",
     ),
     "publish": (
         Example(
-            "Once, to have tokens name their status list from now on, and then every five minutes from cron:",
+            "For the first time: tokens name their status list from then on.",
             """jitid config set publish_url https://tokens.example
-jitid publish /srv/tokens""",
+jitid publish tokens""",
         ),
         Example(
-            "As a crontab line:",
-            "*/5 * * * * jitid -q publish /srv/tokens --format tsv >/dev/null",
+            "Every five minutes, from cron:",
+            "(crontab -l; echo '*/5 * * * * jitid publish -q ~/tokens >/dev/null') | crontab -",
+            tried=False,
         ),
     ),
     "keys request": (
