@@ -112,6 +112,7 @@ def test_a_rotated_key_is_trusted_as_long_as_something_that_it_signed_lives(worl
     assert new != old
 
 
+@pytest.mark.usefixtures("kept_in")
 @pytest.mark.parametrize("end", ["revoke", "retire"])
 def test_what_ended_before_its_time_is_on_the_list_until_every_clock_says_so(
     world: World, tmp_path: Path, end: str
