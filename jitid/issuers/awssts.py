@@ -24,7 +24,7 @@ from jitid.issuers.awspolicy import (
     session_tags,
     source_identity,
 )
-from jitid.issuers.awstable import template_of
+from jitid.issuers.awstable import Template, template_of
 from jitid.issuers.outside import OutsideIssuer
 from jitid.keyring import Signer
 from jitid.lifetime import format_duration, format_time
@@ -76,7 +76,7 @@ class AwsStsIssuer(OutsideIssuer):
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - derived from the name
         """Assume the template's role for what the credential's scopes give, under its jti as the session's name."""
-        template = template_of(self._target, record.template)
+        template = self._template(record)
         granted = grant(record.scopes, template.rights, template.policy_arns)
         policy = session_policy(granted, record.expires_at)
         left = record.expires_at - int(self._clock())
@@ -204,6 +204,13 @@ class AwsStsIssuer(OutsideIssuer):
         """Let go of connections and of keys."""
         self._aws.close()
         self._access.close()
+
+    def _template(self, record: Record) -> Template:
+        if record.template or record.scopes or not self._target.templates:
+            return template_of(self._target, record.template)
+        # Who asks for nothing gets a session that may do nothing, of whichever role: so canaries are made.
+        found = template_of(self._target, min(self._target.templates))
+        return found._replace(rights=[], policy_arns=())
 
     def _assume(self, record: Record, members: Mapping[str, Any], external_id: str | None) -> dict[str, Any]:
         try:

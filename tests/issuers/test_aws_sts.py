@@ -123,6 +123,24 @@ def test_scopes_without_rights_are_told(aws_account: AwsPlace, issuer: AwsStsIss
     assert made.facts["scopes_without_rights"] == ["repo:acme:write"]
 
 
+def test_without_a_template_there_is_a_session_that_may_do_nothing(
+    aws_account: AwsPlace, asked: Between
+) -> None:
+    record = aws_account.record(scopes=())
+    known = aws_account.templates[str(record.template)]
+    always = {**known, "policy_arns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]}
+    issuer = aws_account.open(endpoint_url=asked.url, templates={"it": always})
+    made = issuer.mint(record._replace(template=None), print)
+    (call,) = asked.calls("AssumeRole")
+    assert call["RoleArn"] == known["role_arn"]
+    assert "PolicyArns.member.1.arn" not in call
+    allowed = [one["Action"] for one in made.facts["session_policy"]["Statement"] if one["Effect"] == "Allow"]
+    assert allowed == ["sts:GetCallerIdentity"]
+    with pytest.raises(ConfigurationError, match="no template"):
+        issuer.mint(record._replace(template=None, scopes=("s3:reports:read",)), print)
+    issuer.close()
+
+
 def test_a_denied_session_is_refused_and_still_told_who_it_is(
     aws_account: AwsPlace, issuer: AwsStsIssuer
 ) -> None:
