@@ -1,11 +1,10 @@
-"""X.509 certificates in text and in order: PEM and DER taken in one spelling, chains, an authority's own certificate.
+"""X.509 certificates by `cryptography`: what is presented, chains up to a root, an authority's own certificate.
 
-`cryptography.x509` costs start-up: whoever imports this module has a certificate in hand.
+It costs start-up, and issuing does without it.
 """
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,19 +17,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
+from jitid.der import from_pem
+from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
+from jitid.issuers.x509svid import TOLERANCE
 from jitid.keyring import Signer
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN
 
-TOLERANCE = 60
-"""Seconds that a certificate is valid before its issue, since the clocks of those who check it differ."""
 AUTHORITY_YEARS = 10
 """How long an authority's own certificate is valid: its end is its rotation, and not its date."""
 
-_WIDTH = 64
-_MOST_BLOCKS = 8
 _JTI_BYTES = 16
 
 
@@ -48,55 +45,6 @@ class Presented(NamedTuple):
     signed: bytes
     """What the signature is over (RFC 5280, section 4.1.1.1)."""
     signature: bytes
-
-
-def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
-    """Write DER as text (RFC 7468)."""
-    body = binascii.b2a_base64(der, newline=False).decode("ascii")
-    lines = [body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH)]
-    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
-
-
-def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
-    """Return the DER of each block of a text that has nothing else. Raises ValueError, which never repeats it.
-
-    Lines may have any length and end as they like; what they spell is canonical base64.
-    """
-    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
-    found: list[bytes] = []
-    rest = text.strip()
-    while rest:
-        body, mark, rest = rest.removeprefix(begin).partition(end)
-        if len(found) == _MOST_BLOCKS or not mark or len(body) + len(begin) + len(mark) > len(text):
-            raise ValueError("not PEM")
-        if begin in body or "-" in body:
-            raise ValueError("not PEM")
-        joined = "".join(body.split())
-        der = binascii.a2b_base64(joined.encode("ascii"), strict_mode=True)
-        # Spare bits that are not zero would be a second spelling.
-        if not der or binascii.b2a_base64(der, newline=False).decode("ascii") != joined:
-            raise ValueError("not canonical base64")
-        found.append(der)
-        rest = rest.lstrip()
-        if rest and not rest.startswith(begin):
-            raise ValueError("not PEM")
-    if not found or not text.lstrip().startswith(begin):
-        raise ValueError("not PEM")
-    return found
-
-
-def split(chain: bytes) -> list[bytes]:
-    """Return the certificates that stand one after the other in DER. Raises IntegrityError."""
-    found = []
-    while chain:
-        # A certificate has more than 127 bytes, and a chain of ours fewer than 65,536.
-        width = chain[1] & 0x7F if len(chain) > 1 else 0
-        size = 2 + width + int.from_bytes(chain[2 : 2 + width], "big")
-        if chain[0] != 0x30 or not 1 <= width <= 2 or size > len(chain):
-            raise IntegrityError("the certificates of an authority are damaged in the ledger")
-        found.append(chain[:size])
-        chain = chain[size:]
-    return found
 
 
 def parse(text: str) -> Presented:

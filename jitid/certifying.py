@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitid import jws, rotation
-from jitid.certificates import check_chain, ends_at, from_pem, request, split
+from jitid.certificates import check_chain, ends_at, request
+from jitid.der import from_pem, split
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Snapshot, Transaction

@@ -234,7 +234,8 @@ def _recognise_ssh_certificate(snapshot: Snapshot, text: str, *, shown: bool) ->
 def _recognise_certificate(snapshot: Snapshot, text: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Costs start-up, and few are shown.
-    from jitid.certificates import TOLERANCE, is_signed_by, parse
+    from jitid.certificates import is_signed_by, parse
+    from jitid.issuers.x509svid import TOLERANCE
 
     presented = parse(text)
     credential = snapshot.find_credential("jti", parse_id(presented.jti)[1])

@@ -11,6 +11,8 @@ from jitid.errors import ConfigurationError, IntegrityError, OutputError, Storag
 from jitid.files import check_private, write_private
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
     from jitid.issuers.transit import Transit
 
 _SEED_BYTES = 32
@@ -277,15 +279,20 @@ def _signer(algorithm: str, seed: bytes) -> Signer:
     raise ValueError(algorithm)
 
 
+def uncompressed(key: EllipticCurvePublicKey) -> bytes:
+    """Return a point of P-256 as 65 bytes; `cryptography.hazmat.primitives.serialization` would cost start-up."""
+    numbers = key.public_numbers()
+    return b"\4" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+
 def _p256_signer(seed: bytes) -> Signer:
     # Imported here: few ledgers have such a key, and it costs start-up.
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     private = ec.derive_private_key(int.from_bytes(seed, "big"), ec.SECP256R1())
-    public = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    public = uncompressed(private.public_key())
     scheme: Any = ec.ECDSA(SHA256())
 
     def sign(message: bytes) -> bytes:

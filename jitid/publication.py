@@ -190,7 +190,7 @@ def _for_spiffe(snapshot: Snapshot, names: Names, keyring: Keyring) -> Iterator[
         return
     # Costs start-up, and few ledgers have an authority.
     from jitid import certifying
-    from jitid.certificates import to_pem
+    from jitid.der import to_pem
 
     if authorities:
         lists = certifying.revocation_lists(snapshot, keyring)

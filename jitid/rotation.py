@@ -144,7 +144,7 @@ def is_under_a_root(key: SigningKey) -> bool:
     """Tell whether a key is an authority that another one has certified."""
     if key.certificates is None:
         return False
-    from jitid.certificates import split
+    from jitid.der import split
 
     return len(split(key.certificates)) > 1
 

@@ -88,6 +88,7 @@ LAYERS = (
         "issuers",
         "keyring",
         "certificates",
+        "der",
         "channel",
         "oidc",
         "keysets",

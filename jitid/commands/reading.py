@@ -36,7 +36,7 @@ def token(path: str, what: str) -> Secret:
 
     data = read(path, MAX_TOKEN + _ROOM, what)
     if data.startswith(_DER):
-        from jitid.certificates import to_pem
+        from jitid.der import to_pem
 
         return Secret.single(to_pem(data).strip())
     # What is no token is refused by whoever parses it, in one way for all.

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_public_key,
+from jitid.der import (
+    BITS,
+    INTEGER,
+    OCTETS,
+    SEQUENCE,
+    SET,
+    UTF8,
+    Authority,
+    authority,
+    from_pem,
+    integer,
+    oid,
+    split,
+    time,
+    tlv,
+    to_pem,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from jitid.certificates import TOLERANCE, from_pem, key_usage, split, to_pem
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.identifier import parse_id
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
-from jitid.keyring import Signer
+from jitid.keyring import Signer, uncompressed
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.secret import Secret
@@ -35,11 +37,55 @@ OPTIONS: Mapping[str, Option] = {}
 TEMPLATE_OPTIONS: Mapping[str, Option] = {
     "dns_names": Option("texts", "the names under which servers of the agent are reached"),
 }
+TOLERANCE = 60
+"""Seconds that a certificate is valid before its issue, since the clocks of those who check it differ."""
 
 _MIN_RSA, _MAX_RSA = 2048, 8192
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _MAX_NAMES = 64
+
+_TRUE = b"\x01\x01\xff"
+_VERSION_3 = tlv(0xA0, integer(2))
+_SIGNATURE = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
+_P256 = tlv(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
+_ALTERNATIVE_NAME = oid("2.5.29.17")
+_DNS, _URI = 0x82, 0x86
+
+
+def _extension(name: str, value: bytes, *, critical: bool) -> bytes:
+    return tlv(SEQUENCE, oid(name), _TRUE if critical else b"", tlv(OCTETS, value))
+
+
+_COMMON = (
+    # No authority: an empty list says so.
+    _extension("2.5.29.19", tlv(SEQUENCE), critical=True),
+    # The first bit alone, digitalSignature.
+    _extension("2.5.29.15", tlv(BITS, b"\x07\x80"), critical=True),
+    # Servers and clients.
+    _extension(
+        "2.5.29.37", tlv(SEQUENCE, oid("1.3.6.1.5.5.7.3.1"), oid("1.3.6.1.5.5.7.3.2")), critical=False
+    ),
+)
+"""What each of our certificates says of its key (X509-SVID, section 4)."""
+
+# What has one length for all is written once: its end is what differs.
+_JTI = 30
+_POINT = 65
+_SCALAR = 32
+_SUBJECT = tlv(SEQUENCE, tlv(SET, tlv(SEQUENCE, oid("2.5.4.3"), tlv(UTF8, bytes(_JTI)))))[:-_JTI]
+"""Of a common name that is the jti, so that logs which have the subject alone join with the ledger."""
+_KEY = tlv(SEQUENCE, _P256, tlv(BITS, b"\0", bytes(_POINT)))[:-_POINT]
+_BETWEEN = tlv(0xA1, tlv(BITS, b"\0", bytes(_POINT)))[:-_POINT]
+_PRIVATE = tlv(
+    SEQUENCE,
+    tlv(INTEGER, b"\0"),
+    _P256,
+    tlv(
+        OCTETS,
+        tlv(SEQUENCE, tlv(INTEGER, b"\1"), tlv(OCTETS, bytes(_SCALAR)), _BETWEEN + bytes(_POINT)),
+    ),
+)[: -_POINT - len(_BETWEEN) - _SCALAR]
 
 
 class X509SvidIssuer:
@@ -48,7 +94,7 @@ class X509SvidIssuer:
     def __init__(self, signer: Signer, certificates: bytes) -> None:
         """Take the key, and its certificate with those above it in DER, one after the other."""
         self._private = signer.private
-        self._authority, self._above, self._key_id = _opened(certificates)
+        self._authority, self._above, self._common = _opened(certificates)
 
     def mint(self, orders: Sequence[Order]) -> list[Minted]:
         """Make one certificate for each name of each order, and a key for it unless the caller has one.
@@ -62,78 +108,76 @@ class X509SvidIssuer:
         minted: list[Minted] = []
         for position, order in enumerate(orders):
             try:
-                spell = self._spell(order.draft)
+                make = self._spell(order.draft)
             except UsageError as error:
                 error.position = position
                 raise
-            minted += [spell(ids) for ids in order.names]
+            minted += [make(ids) for ids in order.names]
         return minted
 
     def _spell(self, draft: Draft) -> Callable[[Ids], Minted]:
         """Return what makes one certificate of an order; all that its certificates have in common is made once."""
-        end = datetime.fromtimestamp(draft.expires_at, UTC)
-        if end > self._authority.not_valid_after_utc:
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        if draft.expires_at > self._authority.ends_at:
             raise IntegrityError(
                 "the certificate of the authority ends before the credential would, at "
-                f"{format_time(int(self._authority.not_valid_after_utc.timestamp()))}",
+                f"{format_time(self._authority.ends_at)}",
                 "make another authority: jitid keys rotate --use x509, or jitid keys request",
             )
         theirs = None if draft.public_key is None else callers_key(draft.public_key)
-        names = [x509.DNSName(name) for name in _dns_names(draft.options.get("dns_names", ()))]
-        begun = (
-            x509.CertificateBuilder()
-            .issuer_name(self._authority.subject)
-            .not_valid_before(datetime.fromtimestamp(draft.issued_at - TOLERANCE, UTC))
-            # The last second of a certificate still counts (RFC 5280, section 4.1.2.5), and of an expiry not.
-            .not_valid_after(datetime.fromtimestamp(draft.expires_at - 1, UTC))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(key_usage(certificates=False), critical=True)
-            .add_extension(_USAGES, critical=False)
-            .add_extension(self._key_id, critical=False)
-        )
+        names = [tlv(_DNS, name.encode()) for name in _dns_names(draft.options.get("dns_names", ()))]
+        issued = _SIGNATURE + self._authority.name + _validity(draft.issued_at, draft.expires_at)
+        curve, scheme, sign = ec.SECP256R1(), ec.ECDSA(SHA256()), self._private.sign
 
         def make(ids: Ids) -> Minted:
-            own = None if theirs else ec.generate_private_key(ec.SECP256R1())
-            public = theirs or (own and own.public_key())
-            uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id)
-            certificate = (
-                begun.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ids.jti)]))
-                .public_key(public)  # type: ignore[arg-type]  # one of the two is there
-                .serial_number(serial_of(ids.jti))
-                .add_extension(
-                    x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri), *names]),
-                    critical=False,
-                )
-                .sign(self._private, SHA256())
+            key = theirs
+            own = None
+            if key is None:
+                private = ec.generate_private_key(curve)
+                point = uncompressed(private.public_key())
+                key = _KEY + point
+                own = _private_pem(private.private_numbers().private_value, point)
+            uri = tlv(_URI, spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id).encode())
+            alternative = tlv(SEQUENCE, _ALTERNATIVE_NAME, tlv(OCTETS, tlv(SEQUENCE, uri, *names)))
+            signed = tlv(
+                SEQUENCE,
+                _VERSION_3,
+                integer(serial_of(ids.jti)),
+                issued,
+                _SUBJECT + ids.jti.encode(),
+                key,
+                tlv(0xA3, tlv(SEQUENCE, self._common, alternative)),
             )
-            der = certificate.public_bytes(Encoding.DER)
-            parts = {"certificate": to_pem(der) + self._above}
+            der = tlv(SEQUENCE, signed, _SIGNATURE, tlv(BITS, b"\0", sign(signed, scheme)))
+            secret = {"certificate": to_pem(der) + self._above}
             if own is not None:
-                parts["key"] = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(
-                    "ascii"
-                )
-            return Minted(
-                Secret(parts), sha256(der).digest(), sha256(certificate.tbs_certificate_bytes).digest()
-            )
+                secret["key"] = own
+            return Minted(Secret(secret), sha256(der).digest(), sha256(signed).digest())
 
         return make
 
 
-_USAGES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-
-
 @lru_cache(maxsize=4)
-def _opened(certificates: bytes) -> tuple[x509.Certificate, str, x509.AuthorityKeyIdentifier]:
-    """Return an authority's certificate, those between it and the root as text, and how what it signs names its key."""
+def _opened(certificates: bytes) -> tuple[Authority, str, bytes]:
+    """Return what an authority's certificate says, those between it and the root as text, and extensions of all."""
     chain = split(certificates)
-    authority = x509.load_der_x509_certificate(chain[0])
+    found = authority(chain[0])
+    key_id = _extension("2.5.29.35", tlv(SEQUENCE, tlv(0x80, found.key_id)), critical=False)
     # The root is what verifiers have already.
-    above = "".join(map(to_pem, chain[:-1]))
-    try:
-        named = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        named = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
-    return authority, above, x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+    return found, "".join(map(to_pem, chain[:-1])), b"".join((*_COMMON, key_id))
+
+
+@lru_cache(maxsize=16)
+def _validity(issued_at: int, expires_at: int) -> bytes:
+    # The last second of a certificate still counts (RFC 5280, section 4.1.2.5), and of an expiry not.
+    return tlv(SEQUENCE, time(issued_at - TOLERANCE), time(expires_at - 1))
+
+
+def _private_pem(value: int, point: bytes) -> str:
+    """Return a private key of P-256 as text (RFC 5958; RFC 5915)."""
+    return to_pem(_PRIVATE + value.to_bytes(_SCALAR, "big") + _BETWEEN + point, "PRIVATE KEY")
 
 
 def serial_of(jti: str) -> int:
@@ -141,8 +185,8 @@ def serial_of(jti: str) -> int:
     return int.from_bytes(parse_id(jti)[1], "big")
 
 
-def callers_key(text: str) -> Any:  # noqa: ANN401 - of several classes of `cryptography`
-    """Return the public key that a caller sends, as PEM: SubjectPublicKeyInfo, or a PKCS#10 request.
+def callers_key(text: str) -> bytes:
+    """Return the public key that a caller sends as PEM, SubjectPublicKeyInfo or a PKCS#10 request, in DER.
 
     Of a request the key is taken, once its signature has proved that the caller holds it; the names it asks for are
     not: those are the ledger's to give.
@@ -151,6 +195,10 @@ def callers_key(text: str) -> Any:  # noqa: ANN401 - of several classes of `cryp
         UsageError: it is no such key, or too weak a one.
 
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     if len(text) > MAX_PUBLIC_KEY:
         raise UsageError(f"the public key has more than {MAX_PUBLIC_KEY} characters")
     try:
@@ -160,12 +208,12 @@ def callers_key(text: str) -> Any:  # noqa: ANN401 - of several classes of `cryp
             "the public key is none that certificates are made for",
             "write it in PEM: openssl pkey -pubout, or openssl req -new",
         ) from None
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-        return key
-    if isinstance(key, rsa.RSAPublicKey) and _MIN_RSA <= key.key_size <= _MAX_RSA:
-        return key
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return key
+    if (
+        isinstance(key, ed25519.Ed25519PublicKey)
+        or (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES)
+        or (isinstance(key, rsa.RSAPublicKey) and _MIN_RSA <= key.key_size <= _MAX_RSA)
+    ):
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     raise UsageError(
         "the public key is too weak, too long, or of a sort that certificates are not made for",
         f"take P-256, P-384, P-521, Ed25519, or RSA of {_MIN_RSA} to {_MAX_RSA} bits",
@@ -173,12 +221,20 @@ def callers_key(text: str) -> Any:  # noqa: ANN401 - of several classes of `cryp
 
 
 def _stated(text: str) -> object:
-    (der,) = from_pem(text, "PUBLIC KEY")
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    der, *more = from_pem(text, "PUBLIC KEY")
+    if more:
+        raise ValueError("more than one")
     return load_der_public_key(der)
 
 
 def _proved(text: str) -> object:
-    (der,) = from_pem(text, "CERTIFICATE REQUEST")
+    from cryptography import x509
+
+    der, *more = from_pem(text, "CERTIFICATE REQUEST")
+    if more:
+        raise ValueError("more than one")
     asked = x509.load_der_x509_csr(der)
     if not asked.is_signature_valid:
         raise UsageError(

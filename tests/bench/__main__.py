@@ -34,6 +34,7 @@ from tests.bench import (
     sweep,
     trace,
     verify,
+    x509svids,
 )
 from tests.bench.ground import ROOT, Ground
 from tests.bench.measure import HEADER, Row
@@ -61,6 +62,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "roles": roles.rows,
     "leases": leases.rows,
     "ssh-cert": sshcerts.rows,
+    "x509-svid": x509svids.rows,
 }
 
 

@@ -20,8 +20,8 @@ from jitid.authority.certificate_operations import (
     RequestAuthority,
 )
 from jitid.authority.operations import ListKeys, RevokeKey, RotateKey
-from jitid.certificates import to_pem
 from jitid.certifying import Bundle
+from jitid.der import to_pem
 from jitid.errors import NotFoundError, UsageError
 from jitid.name import decode_segment, spiffe_id
 from jitid.secret import Secret

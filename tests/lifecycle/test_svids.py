@@ -24,7 +24,8 @@ from jitid.authority.operations import (
     RotateKey,
 )
 from jitid.authority.token_operations import Exchange, Introspect
-from jitid.certificates import from_pem, self_signed, split, to_pem
+from jitid.certificates import self_signed
+from jitid.der import from_pem, split, to_pem
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, UsageError
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Ids, Order

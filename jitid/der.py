@@ -1,0 +1,169 @@
+"""DER (X.690) and PEM (RFC 7468) of certificates, as far as issuing one needs them.
+
+Building a certificate by `cryptography.x509` would take more time to load than all the rest of an issue. What is
+written here is held to that library byte by byte in the tests, and whatever strangers show is parsed by it alone.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from jitid.errors import IntegrityError
+
+INTEGER, BITS, OCTETS, NULL, OID, UTF8, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x30, 0x31
+_UTC_TIME, _GENERAL_TIME = 0x17, 0x18
+_LAST_UTC_YEAR = 2049
+_WIDTH = 64
+_MOST_BLOCKS = 8
+_KEY_ID = bytes.fromhex("0603551d0e")  # 2.5.29.14, of a subject key identifier
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """Return a value of these parts with its tag and its length."""
+    body = b"".join(parts)
+    size = len(body)
+    if size < 0x80:
+        return bytes((tag, size)) + body
+    width = (size.bit_length() + 7) // 8
+    return bytes((tag, 0x80 | width)) + size.to_bytes(width, "big") + body
+
+
+def integer(value: int) -> bytes:
+    """Return an integer that is not negative."""
+    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def oid(dotted: str) -> bytes:
+    """Return the name of an object."""
+    first, second, *rest = map(int, dotted.split("."))
+    encoded = [bytes([first * 40 + second])]
+    for number in rest:
+        digits = [number & 0x7F]
+        while number := number >> 7:
+            digits.append(0x80 | number & 0x7F)
+        encoded.append(bytes(reversed(digits)))
+    return tlv(OID, *encoded)
+
+
+def time(at: int) -> bytes:
+    """Return a time in seconds since the epoch, as certificates have it (RFC 5280, section 4.1.2.5)."""
+    moment = datetime.fromtimestamp(at, UTC)
+    if moment.year > _LAST_UTC_YEAR:
+        return tlv(_GENERAL_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
+    return tlv(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
+
+
+def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield the values that stand one after the other: the tag, the content, and the whole of each.
+
+    Raises ValueError for what is cut.
+    """
+    while der:
+        start, size = 2, der[1] if len(der) > 1 else 0
+        if size & 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(der[2:start], "big")
+        end = start + size
+        if len(der) < max(end, 2):
+            raise ValueError("cut")
+        yield der[0], der[start:end], der[:end]
+        der = der[end:]
+
+
+class Authority(NamedTuple):
+    """What of an authority's certificate stands in those that it signs."""
+
+    name: bytes
+    """Its subject, in DER."""
+    key_id: bytes
+    ends_at: int
+    """When it ends, in seconds since the epoch."""
+
+
+def authority(certificate: bytes) -> Authority:
+    """Return what of an authority's certificate, in DER, stands in those that it signs. Raises IntegrityError."""
+    try:
+        ((_, body, _),) = parts(certificate)
+        (_, signed, _), *_ = parts(body)
+        fields = [field for field in parts(signed) if field[0] != 0xA0]
+        validity, subject, key, *more = fields[3:]
+        _, (sort, until, _) = parts(validity[1])
+        return Authority(subject[2], _key_id(key[1], more), _seconds(sort, until.decode()))
+    except (ValueError, IndexError):
+        raise _damaged() from None
+
+
+def _seconds(sort: int, text: str) -> int:
+    if sort == _UTC_TIME:
+        # RFC 5280, section 4.1.2.5.1.
+        text = ("20" if text < "5" else "19") + text
+    # `strptime` would cost start-up.
+    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, 14, 2))
+    return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
+
+
+def _key_id(key: bytes, more: list[tuple[int, bytes, bytes]]) -> bytes:
+    for tag, content, _ in more:
+        if tag == 0xA3:
+            ((_, extensions, _),) = parts(content)
+            for _, extension, _ in parts(extensions):
+                if extension.startswith(_KEY_ID):
+                    *_, (_, value, _) = parts(extension)
+                    ((_, key_id, _),) = parts(value)
+                    return key_id
+    # RFC 5280, section 4.2.1.2, method 1.
+    from hashlib import sha1
+
+    _, (_, bits, _) = parts(key)
+    return sha1(bits[1:], usedforsecurity=False).digest()
+
+
+def split(chain: bytes) -> list[bytes]:
+    """Return the certificates that stand one after the other. Raises IntegrityError."""
+    try:
+        found = [(tag, whole) for tag, _, whole in parts(chain)]
+    except ValueError:
+        raise _damaged() from None
+    if not found or any(tag != SEQUENCE for tag, _ in found):
+        raise _damaged()
+    return [whole for _, whole in found]
+
+
+def _damaged() -> IntegrityError:
+    return IntegrityError("the certificates of an authority are damaged in the ledger", "jitid audit verify")
+
+
+def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
+    """Write DER as text."""
+    body = binascii.b2a_base64(der, newline=False).decode("ascii")
+    lines = [body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+
+
+def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
+    """Return the DER of each block of a text that has nothing else. Raises ValueError, which never repeats it.
+
+    Lines may have any length and end as they like; what they spell is canonical base64.
+    """
+    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
+    found: list[bytes] = []
+    rest = text.strip()
+    while rest:
+        if not rest.startswith(begin) or len(found) == _MOST_BLOCKS:
+            raise ValueError("not PEM")
+        body, mark, rest = rest[len(begin) :].partition(end)
+        if not mark or "-" in body:
+            raise ValueError("not PEM")
+        joined = "".join(body.split())
+        der = binascii.a2b_base64(joined.encode("ascii"), strict_mode=True)
+        # Spare bits that are not zero would be a second spelling.
+        if not der or binascii.b2a_base64(der, newline=False).decode("ascii") != joined:
+            raise ValueError("not canonical base64")
+        found.append(der)
+        rest = rest.lstrip()
+    if not found:
+        raise ValueError("not PEM")
+    return found
