@@ -68,10 +68,10 @@ class Denials:
         found = (parse_denial(str(name), self._issuer) for name in names)
         return [one for one in found if one is not None]
 
-    def deny(self, role: Role, sessions: Iterable[str], until: int, now: int) -> dict[str, str]:
-        """Deny everything to sessions of a role until then; return the name of the policy that does, by session.
+    def deny(self, role: Role, sessions: Iterable[str], until: int, now: int, done: dict[str, str]) -> None:
+        """Deny everything to sessions of a role until then; keep in `done` which policy does, by session.
 
-        Raises as `Aws.call`; what is denied by then stays so, and it may be done again.
+        Raises as `Aws.call`; what is denied by then stays so and is in `done`, and the rest may be tried again.
         """
         standing = []
         for one in self.of(role):
@@ -80,17 +80,24 @@ class Denials:
             else:
                 self._remove(role, one)
         wanted = sorted(set(sessions))
-        done: dict[str, str] = {}
-        for start in range(0, len(wanted), _CHUNK):
-            chunk = wanted[start : start + _CHUNK]
-            made = self._write(role, chunk, until, now)
+        chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
+        while chunks:
+            chunk = chunks.pop(0)
+            try:
+                made = self._write(role, chunk, until, now)
+            except AwsError as error:
+                if error.aws != "LimitExceeded" or len(chunk) == 1:
+                    raise
+                # There may be room for some of them.
+                middle = len(chunk) // 2
+                chunks[:0] = [chunk[:middle], chunk[middle:]]
+                continue
             standing.append(made)
             done.update(dict.fromkeys(chunk, made.name))
         if sum(one.sessions < _SMALL for one in standing) >= _MANY:
             # What is to be denied is denied already: that the rest fails is no failure.
             with suppress(AwsError, StorageError):
                 self._gather(role, standing, now)
-        return done
 
     def holding(self, role: Role, session: str) -> Denial | None:
         """Return a denial of a session, if there is one. Raises as `Aws.call`."""

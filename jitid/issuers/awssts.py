@@ -286,37 +286,29 @@ class AwsStsIssuer(OutsideIssuer):
         # No session of these is longer than AWS's shortest, or than it was meant to be.
         until = max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records) + _APART
         settlement, proof = Settlement.STUCK, ""
+        policies: dict[str, str] = {}
         try:
             self._access.check_account(role)
-            policies = self._denials.deny(role, [record.jti for record in records], until, now)
+            self._denials.deny(role, [record.jti for record in records], until, now, policies)
         except AwsError as error:
-            proof = error.message
-            if error.aws == "NoSuchEntity":
-                settlement, proof = Settlement.DONE, f"there is no role {role.name} any more"
-            elif error.aws in ("AccessDenied", "UnmodifiableEntity"):
-                settlement = Settlement.UNSUPPORTED
-            elif error.aws == "LimitExceeded":
-                proof = (
-                    f"the role {role.name} has no room for another denial (10,240 characters of inline policies); "
-                    "AWS could only end all sessions of the role: see jitid-aws(7)"
-                )
+            settlement, proof = _refused(role, error)
         except StorageError as error:
             settlement, proof = Settlement.UNAVAILABLE, error.message
         except JitidError as error:
             if not self._access.administers:
                 settlement = Settlement.UNSUPPORTED
             proof = error.message
-        else:
-            return [
-                Outcome(
-                    Settlement.DONE,
-                    f"the policy {policies[record.jti]} of the role {role.name} denies it everything; "
-                    "AWS applies it within seconds",
-                )
-                for record in records
-            ]
-        dead = settlement is Settlement.DONE
-        return [Outcome(settlement, proof, None if dead else record.expires_at) for record in records]
+        gone = settlement is Settlement.DONE
+        return [
+            Outcome(
+                Settlement.DONE,
+                f"the policy {policies[record.jti]} of the role {role.name} denies it everything; "
+                "AWS applies it within seconds",
+            )
+            if record.jti in policies
+            else Outcome(settlement, proof, None if gone else record.expires_at)
+            for record in records
+        ]
 
     def _try(self, keys: Keys) -> Probe | None:
         """Ask as a holder; None where AWS refuses and does not tell why."""
@@ -360,3 +352,17 @@ class AwsStsIssuer(OutsideIssuer):
             )
         except (KeyError, AttributeError, TypeError, ValueError):
             raise self._aws.garbled("an access key without a name") from None
+
+
+def _refused(role: Role, error: AwsError) -> tuple[Settlement, str]:
+    """Return what a refusal to deny sessions of a role comes to."""
+    if error.aws == "NoSuchEntity":
+        return Settlement.DONE, f"there is no role {role.name} any more"
+    if error.aws == "LimitExceeded":
+        return Settlement.STUCK, (
+            f"the role {role.name} has no room for another denial (10,240 characters of inline policies); "
+            "AWS could only end all sessions of the role: see jitid-aws(7)"
+        )
+    if error.aws in ("AccessDenied", "UnmodifiableEntity"):
+        return Settlement.UNSUPPORTED, error.message
+    return Settlement.STUCK, error.message

@@ -34,8 +34,8 @@ class Between:
         self.behind = urlsplit(url).netloc
         self.url = ""
         self.asked: list[dict[str, str]] = []
-        self.answers: dict[str, list[Said]] = {}
-        """By action: the answers to the next calls, in their order."""
+        self.answers: dict[str, list[Said | None]] = {}
+        """By action: the answers to the next calls, in their order; None is moto's own."""
         self.always: dict[str, Said] = {}
         self.hidden: set[str] = set()
         """Policies that are not shown to whoever asks for them."""

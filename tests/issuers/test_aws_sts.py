@@ -319,6 +319,28 @@ def test_what_aws_says_to_a_denial_settles_it(
     assert (outcome.honoured_until is None) is (settlement is Settlement.DONE)
 
 
+def test_as_many_are_denied_as_there_is_room_for(
+    aws_account: AwsPlace, through: AwsStsIssuer, asked: Between
+) -> None:
+    record = aws_account.known()
+    role = str(record.template)
+    records = [
+        record._replace(jti=jti, reference=str(record.reference).replace(record.jti, jti))
+        for jti in (aws_account.record(template=role).jti for _ in range(8))
+    ]
+    full = refused("LimitExceeded", "Maximum policy size of 10240 bytes exceeded", 409)
+    # All eight, then four, then the two others, then one of these.
+    asked.answers["PutRolePolicy"] = [full, None, full, None, full, full]
+    settled = [(one.settlement, one.honoured_until is None) for one in through.revoke(records)]
+    assert len(denied_sessions(aws_account, role)) == 6
+    assert settled.count((Settlement.DONE, True)) == 6
+    assert settled.count((Settlement.STUCK, False)) == 2
+    left = [
+        one for one, (settlement, _) in zip(records, settled, strict=True) if settlement is Settlement.STUCK
+    ]
+    assert not {one.jti for one in left} & set(denied_sessions(aws_account, role))
+
+
 def test_a_denial_that_cannot_be_read_as_a_whole_is_never_replaced(
     aws_account: AwsPlace, asked: Between
 ) -> None:
