@@ -147,15 +147,18 @@ def _tidy(folder: str) -> None:
             os.unlink(os.path.join(folder, name))
 
 
-def private_folder() -> str:
+def private_folder(longest: int | None = None) -> str:
     """Return a new folder that only this user can enter, in memory if the system has such a place.
 
-    Raises StorageError where there is no such place.
+    `longest` is how many bytes its path may have: a socket's has to be short. Raises StorageError where there is no
+    such place.
     """
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108 - 0700 and new
         if not parent or not parent.startswith("/"):
             continue
         folder = os.path.join(parent, f"jitid-{os.urandom(8).hex()}")
+        if longest is not None and len(os.fsencode(folder)) > longest:
+            continue
         try:
             os.mkdir(folder, 0o700)
         except OSError:

@@ -9,12 +9,15 @@ from jitid.runner.delivery.protocol import Delivered
 from jitid.runner.sshagent import SshAgent
 from jitid.runner.tokenplace import private_folder
 
+_LONGEST = 90
+"""The agent's socket in it has a few bytes more, and less than a hundred in all (unix(7))."""
+
 
 class Agent:
     """An agent for all certificates of a run; SSH_AUTH_SOCK leads to it, and not to the user's own."""
 
     def __init__(self) -> None:
-        self._folder = private_folder()
+        self._folder = private_folder(_LONGEST)
         try:
             self._agent = SshAgent(self._folder)
         except BaseException:
