@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -33,6 +34,9 @@ AHEAD = 7
 """For so many days to come lists lie ready, so that no token names one that is not there yet."""
 BEHIND = 3_600
 """For so many seconds a list stays after its last token: clocks differ."""
+
+_FOLDERS = frozenset({statusplace.FOLDER, X509, "spiffe", "ssh"})
+_BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 SCHEMA = "jitid.published/1"
 MAX_INDEX = 16_384
@@ -84,6 +88,14 @@ def read_index(data: bytes) -> Index:
     if type(ledger) is not str or type(issuer) is not str or not (url is None or type(url) is str):
         raise ConfigurationError(f"{INDEX} does not say whose it is", "write it anew: jitid publish DIR")
     return Index(ledger, issuer, url)
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a document can have that name."""
+    folder, slash, base = name.rpartition("/")
+    if not slash:
+        return name in (INDEX, KEYS)
+    return name in DISCOVERY or (folder in _FOLDERS and _BASE.fullmatch(base) is not None)
 
 
 def number_of(name: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import jws, krl, publication, statuslist, statusplace
 from jitid.authority.publication_operations import MakePublication
-from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.publicfolder import PublicFolder
 from jitid.text import quote
 
@@ -60,7 +60,9 @@ def publish(authority: Authority, path: str, patience: float, *, dry: bool = Fal
     files: dict[str, Put] = {}
     with PublicFolder(path, patience, dry=dry) as folder:
         documents: Iterator[Document] = authority.perform(MakePublication(kids=_kids(folder)))
-        index = next(documents)
+        index = next(documents, None)
+        if index is None or index.name != publication.INDEX:
+            raise _strange()
         _must_be_ours(folder, index, path)
         for document in chain([index], documents):
             put = _put(folder, document)
@@ -147,7 +149,17 @@ def _must_be_ours(folder: PublicFolder, index: Document, path: str) -> None:
         raise UsageError(f"another ledger publishes to {quote(path, 200)}; nothing was changed", hint)
 
 
+def _strange() -> IntegrityError:
+    return IntegrityError(
+        "the authority names files that are none of what is published; what lies there is whole",
+        "both sides have to be of about the same version: jitid --version",
+    )
+
+
 def _put(folder: PublicFolder, document: Document) -> Put:
+    # It may come from an authority elsewhere, which is not to write where it likes.
+    if not publication.is_name(document.name):
+        raise _strange()
     there = folder.read(document.name, _MOST + 1)
     if there is not None and (there == document.data or _is_as_good(there, document)):
         return Put(document.name, "unchanged", len(there))

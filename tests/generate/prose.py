@@ -850,6 +850,9 @@ since nobody could tell what was ended. The lists of the next seven days lie rea
 be verified as soon as the next run has written its list. Do not change `publish_url` while tokens live that name the
 old one.
 
+A new key is there from the next run on, and so are lists in ES256 after the first token that is signed so: publish
+right after `jitid keys rotate`, and after `jitid keys revoke`.
+
 Serve DIR as it is. Lists are of the type application/statuslist+jwt, keys of application/jwk-set+json, what is in
 `.well-known` of application/json. AWS and Kubernetes take an https address as the issuer, find
 `/.well-known/openid-configuration` under it, and take ES256 (the settings of algorithm.audience say for whom), not

@@ -1,0 +1,197 @@
+"""What is published, document by document: an order that keeps a folder right, and what no authority makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid import jws, offline, publication, statuslist
+from jitid.authority.operations import RevokeKey, RotateKey
+from jitid.authority.publication_operations import MakePublication, MakeStatusList
+from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError
+from jitid.publication import Document
+from jitid.publishing import publish
+from tests.builders import NOW, PERMIT_ALL, World
+
+URL = "https://tokens.example"
+DAY = 86_400
+TODAY = NOW // DAY
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a new ledger that publishes."""
+    with World(tmp_path / "ledger", policy=PERMIT_ALL, publish_url=URL) as world:
+        yield world
+
+
+def made(world: World, *kids: str) -> list[Document]:
+    """Return the documents in their order."""
+    found: Iterator[Document] = world.authority.perform(MakePublication(kids=kids))
+    return list(found)
+
+
+def kids(document: Document) -> list[str]:
+    """Return the keys in a key set."""
+    return [key["kid"] for key in json.loads(document.data)["keys"]]
+
+
+def listing(document: Document, world: World) -> statuslist.Listing:
+    """Return a published list, verified by the keys that are published with it."""
+    keys = offline.read_keys(next(one.data for one in made(world) if one.name == "jwks.json"))
+    return statuslist.read(document.data.decode(), keys, world.clock.now)
+
+
+def test_a_key_goes_only_after_the_lists_that_name_it(world: World) -> None:
+    """Before them stand the keys of old lists and of new ones; after them those that are needed still."""
+    world.issue()
+    (old,) = kids(made(world)[1])
+    world.authority.perform(RevokeKey(kid=old, most=None))
+    documents = made(world, old, "kid-of-somebody-else")
+    names = [one.name for one in documents]
+    assert names[:2] == ["jitid.json", "jwks.json"]
+    assert names[-1] == "jwks.json"
+    (new,) = kids(documents[-1])
+    assert kids(documents[1]) == [new, old]
+    lists = [one for one in documents if one.name.startswith("status/")]
+    types = statuslist.TYPES
+    assert {jws.parse(one.data, types=types, most=1 << 22).kid for one in lists} == {new}
+    # Where no list names it, it is gone at once.
+    assert kids(made(world)[1]) == [new]
+    assert [one.name for one in made(world)].count("jwks.json") == 1
+
+
+def test_a_rotated_key_is_published_while_it_is_needed(world: World) -> None:
+    world.issue(ttl=900)
+    (old,) = kids(made(world)[1])
+    world.authority.perform(RotateKey(algorithm="EdDSA"))
+    assert old in kids(made(world)[1])
+    world.clock.now += 901
+    assert old not in kids(made(world)[1])
+
+
+def test_each_list_says_which_of_its_tokens_were_ended(world: World) -> None:
+    world.issue(task="T1", ttl=900)
+    far = world.issue(task="T2", ttl=30 * DAY, deadline_after=40 * DAY)
+    ended = world.issue(task="T3", ttl=900)
+    world.revoke(ended.id)
+    documents = {one.name: one for one in made(world)}
+    days = {int(name[7:].partition(".")[0]) for name in documents if name.startswith("status/")}
+    assert days == {*range(TODAY, TODAY + 8), TODAY + 30}
+    today = listing(documents[f"status/{TODAY}.jwt"], world)
+    assert (today.uri, today.issued_at) == (f"{URL}/status/{TODAY}.jwt", world.clock.now)
+    assert today.expires_at == world.clock.now + 900
+    place = jws.parse(ended.token).claims["status"]["status_list"]["idx"]
+    assert today.statuses.at(place) == statuslist.INVALID
+    assert sum(byte.bit_count() for byte in today.statuses.data) == 1
+    assert statuslist.check(
+        jws.parse(far.token).claims, [listing(documents[f"status/{TODAY + 30}.jwt"], world)]
+    )
+
+
+def test_a_list_stays_for_an_hour_after_its_day(world: World) -> None:
+    """A clock that is late still finds it."""
+    world.clock.now = (TODAY + 1) * DAY + 3_599
+    assert f"status/{TODAY}.jwt" in [one.name for one in made(world)]
+    world.clock.now += 1
+    assert f"status/{TODAY}.jwt" not in [one.name for one in made(world)]
+
+
+def test_a_single_list_is_made_for_whoever_serves_it(world: World) -> None:
+    text = world.authority.perform(MakeStatusList(number=TODAY, algorithm="EdDSA"))
+    keys = offline.read_keys(made(world)[1].data)
+    assert statuslist.read(text, keys, world.clock.now).uri == f"{URL}/status/{TODAY}.jwt"
+    for number, algorithm in ((TODAY, "ES256"), (TODAY - 2, "EdDSA"), (TODAY + 9, "EdDSA")):
+        with pytest.raises(NotFoundError):
+            world.authority.perform(MakeStatusList(number=number, algorithm=algorithm))
+
+
+def test_discovery_has_what_federations_require(world: World) -> None:
+    keys = json.loads(made(world)[1].data)
+    found = publication.discovery(URL, f"{URL}/jwks.json", keys)
+    assert {"issuer", "jwks_uri", "response_types_supported", "subject_types_supported"} <= found.keys()
+    assert found["id_token_signing_alg_values_supported"] == ["EdDSA"]
+    # The issuer of this ledger is no address: nobody could look there.
+    assert not [one for one in made(world) if one.name.startswith(".well-known")]
+
+
+class Strange:
+    """Stands for an authority elsewhere that is not to be trusted with the files of this host."""
+
+    def __init__(self, *documents: Document) -> None:
+        self._documents = documents
+
+    def perform(self, _operation: object) -> Any:
+        """Answer whatever is asked."""
+        return iter(self._documents)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "status/../x", "/tmp/x", "status/.x", "x", "x/y", "", ".", "status/", "status/a/b", "status/\0"],
+)
+def test_an_authority_elsewhere_writes_nothing_but_what_is_published(tmp_path: Path, name: str) -> None:
+    index = Document("jitid.json", json.dumps(_index()).encode())
+    strange: Any = Strange(index, Document(name, b"mine"))
+    with pytest.raises(IntegrityError, match="none of what is published"):
+        publish(strange, str(tmp_path / "out"), 1)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "jitid.json"]
+    for documents in ((), (Document("jwks.json", b"{}"),)):
+        nothing: Any = Strange(*documents)
+        with pytest.raises(IntegrityError):
+            publish(nothing, str(tmp_path / "other"), 1)
+    assert not list((tmp_path / "other").iterdir())
+
+
+def _index() -> dict[str, Any]:
+    return {"schema": publication.SCHEMA, "ledger": "x", "issuer": URL, "url": URL, "trust_domain": "t"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"keys": {}}',
+        b'{"keys": [1]}',
+        b'{"keys": [], "keys": []}',
+        b" " * (offline.MAX_KEYS + 1),
+    ],
+)
+def test_what_is_no_key_set_is_refused(data: bytes) -> None:
+    with pytest.raises(ConfigurationError):
+        offline.read_keys(data)
+
+
+def test_of_a_key_set_only_our_sort_of_key_is_taken(world: World) -> None:
+    """A key of another use, form or length verifies nothing; of two under one id nobody knows which is meant."""
+    (key,) = json.loads(made(world)[1].data)["keys"]
+    token = world.issue().token
+    lists = [one.data.decode() for one in made(world) if one.name == f"status/{TODAY}.jwt"]
+    issuer = world.ledger.names.issuer
+
+    def check(*keys: dict[str, Any]) -> None:
+        found = offline.read_keys(json.dumps({"keys": keys}).encode())
+        offline.verify(token, found, issuer, [issuer], lists, world.clock.now)
+
+    check(key)
+    check({"kty": "oct", "k": "AA", "kid": key["kid"]}, key)
+    for change in (
+        {"use": "enc"},
+        {"kty": "EC"},
+        {"crv": "X25519"},
+        {"alg": "ES256"},
+        {"x": key["x"][:-4]},
+        {"x": key["x"] + "="},
+        {"x": 1},
+        {"kid": 1},
+    ):
+        with pytest.raises(InvalidCredentialError, match="not among the published"):
+            check({**key, **change})
+    with pytest.raises(ConfigurationError, match="two keys of one id"):
+        check(key, key)
