@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
+from hashlib import sha256
 
 from jitid import sshwire
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
-from jitid.searching import Finds, jti_of_token, search
+from jitid.searching import PEM, Finds, jti_of_token, print_of, search
 from jitid.tokenform import MAX_TOKEN
 
 LONGEST = 1 << 16
@@ -26,6 +27,8 @@ _JWS = re.compile(rb"eyJ[\w-]{10,1000}\.[\w-]+\.[\w-]{86}")
 _SSH_CERTIFICATE = re.compile(
     rb"(?<![\w.@-])([\w.@-]{1,40}-cert-v01@openssh\.com)[ \t]+([0-9A-Za-z+/]{64,}={0,2})"
 )
+_DER = b"0\x82"
+"""How a certificate begins that is not written as text."""
 _DEPTH = 2
 """So many layers of base64 are taken off: a secret of Kubernetes holds the basic authentication of a registry."""
 
@@ -38,8 +41,11 @@ def search_pasted(text: bytes) -> Finds:
     """
     named = Finds()
     text = _SSH_CERTIFICATE.sub(lambda found: _named(found, named), text)
+    text = PEM.sub(lambda found: _printed(found, named), text)
     finds = _searched(text)
     finds.add(named)
+    if text.startswith(_DER):
+        finds.prints.setdefault(sha256(text).digest(), 1)
     plain = _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), text)
     joined = _FOREIGN(b"", plain)
     for other in dict.fromkeys((plain, joined)):
@@ -61,6 +67,15 @@ def _named(found: re.Match[bytes], finds: Finds) -> bytes:
         return found[0]
     if sort == "jti":
         finds.ids[key_id] = finds.ids.get(key_id, 0) + 1
+    return b""
+
+
+def _printed(found: re.Match[bytes], finds: Finds) -> bytes:
+    """Note the fingerprint of a certificate, and leave it out: names of ours stand in it, and no part of a token."""
+    raw = print_of(found[1])
+    if not raw:
+        return found[0]
+    finds.prints[raw] = finds.prints.get(raw, 0) + 1
     return b""
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from jitid.errors import UsageError
 from jitid.identifier import parse_id
-from jitid.tokenform import MAX_TOKEN, OPAQUE_PREFIX, SIGNED_MARK, is_opaque
+from jitid.tokenform import CERTIFICATE, MAX_TOKEN, OPAQUE_PREFIX, SIGNED_MARK, is_opaque
 
 BEFORE = 384
 """How much of the text a window shows before the first string that it is to find: room for a token's header."""
@@ -42,6 +42,11 @@ _RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
 _SAMPLE = 64
 """Which part of a window shows how rare a letter is."""
+
+_CERTIFICATE = CERTIFICATE.encode()
+# Its lines may be of any length, and be broken as JSON or a quotation breaks them.
+PEM = re.compile(_CERTIFICATE + rb"([^-]{64,%d})-----END CERTIFICATE-----" % (MAX_TOKEN // 2))
+_BREAKS = re.compile(rb"\\[nrt]|[^0-9A-Za-z+/=]+")
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
@@ -158,6 +163,22 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
         _add_foreign(finds, window, at)
     for raw in _prints(window, first, last):
         _count(finds.prints, raw)
+    for at in _each(_CERTIFICATE, window, first, last):
+        found = PEM.match(window, at)
+        raw = print_of(found[1]) if found else b""
+        if raw:
+            _count(finds.prints, raw)
+
+
+def print_of(body: bytes) -> bytes:
+    """Return the fingerprint of a certificate by what stands between its two lines; nothing if it is none."""
+    try:
+        der = a2b_base64(_BREAKS.sub(b"", body))
+    except ValueError:
+        return b""
+    from hashlib import sha256  # what hashes takes its time to load, and most texts hold none
+
+    return sha256(der).digest()
 
 
 def _count(counts: dict[_Key, int], key: _Key) -> None:

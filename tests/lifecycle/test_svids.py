@@ -22,6 +22,7 @@ from jitid.authority.operations import (
     Revoke,
     RevokeKey,
     RotateKey,
+    Trace,
 )
 from jitid.authority.token_operations import Exchange, Introspect
 from jitid.certificates import self_signed
@@ -33,7 +34,9 @@ from jitid.issuers.x509svid import X509SvidIssuer
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.records import Selection, SigningKey
 from jitid.name import spiffe_id
+from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
+from jitid.searching import Finds, search
 from jitid.secret import Secret
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_introspection import refused
@@ -370,3 +373,34 @@ def test_no_certificate_outlives_its_authority(world: World) -> None:
     edit(world.path, f"UPDATE signing_key SET certificates = x'{early.hex()}' WHERE kid = '{key.kid}'")
     with pytest.raises(IntegrityError, match="ends before"):
         world.issue(kind="x509-svid")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        json.dumps,
+        lambda pem: pem.replace("\n", "\r\n"),
+        lambda pem: "".join(f"> {line}\n" for line in pem.splitlines()),
+        lambda pem: f"some text\n{pem}{pem}and more",
+    ],
+)
+@pytest.mark.parametrize("look", ["pasted", "large"])
+def test_a_certificate_is_traced_to_its_agent(world: World, write: Any, look: str) -> None:
+    made = world.issue(kind="x509-svid")
+    data = write(made.token).encode()
+    finds = search_pasted(data) if look == "pasted" else Finds()
+    if look == "large":
+        search(data, 0, len(data), finds)
+    (found,) = world.authority.perform(Trace(finds=finds)).matches
+    assert found.credential.jti == made.jti
+    assert (found.evidence.match, found.evidence.proof) == ("fingerprint", "fingerprint")
+
+
+def test_a_certificate_in_der_is_traced_and_a_foreign_one_is_not(world: World) -> None:
+    made = world.issue(kind="x509-svid")
+    (found,) = world.authority.perform(Trace(finds=search_pasted(from_pem(made.token)[0]))).matches
+    assert found.credential.jti == made.jti
+    thief = Keyring(str(world.path)).create("ES256")
+    foreign = to_pem(self_signed(thief, "a.test", world.clock.now)).encode()
+    assert not world.authority.perform(Trace(finds=search_pasted(foreign))).matches
