@@ -31,6 +31,7 @@ HAND_WRITTEN = (
     "jitid-openbao.7",
     "jitid-policy.7",
     "jitid-promises.7",
+    "jitid-ssh.7",
 )
 
 _NUMBERED = '-tag -width "128+n"'
@@ -117,6 +118,8 @@ def _background(verb: str) -> list[str]:
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
     if verb == "helper aws":
         return ["jitid-aws.7"]
+    if verb in ("helper ssh", "keys ssh", "keys krl"):
+        return ["jitid-ssh.7"]
     if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
         ("approve", "policy", "explain")
     ):

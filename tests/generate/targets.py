@@ -13,7 +13,7 @@ from tests.generate.roff import display, entries, paragraphs, prose, spaced
 NAME = "jitid-targets.5"
 
 _ABOUT: Mapping[Kind, str] = {
-    Kind.SSH_CERT: "SSH user certificates, signed here; jitid-keys-ssh(1) tells how hosts come to trust them.",
+    Kind.SSH_CERT: "SSH user certificates, signed here; jitid-ssh(7) tells how hosts come to trust them.",
     Kind.X509_SVID: "X.509 certificates with a SPIFFE id, signed here.",
     Kind.AWS_STS: "Sessions of AWS roles: jitid-aws(7). The extra `aws` is needed.",
     Kind.POSTGRES_ROLE: "Roles of a PostgreSQL server. The extra `postgres` is needed.",
@@ -86,7 +86,8 @@ def text() -> str:
         ".Xr jitid-sweep 1 ,",
         ".Xr jitid-aws 7 ,",
         ".Xr jitid-exec 7 ,",
-        ".Xr jitid-policy 7",
+        ".Xr jitid-policy 7 ,",
+        ".Xr jitid-ssh 7",
     ]
     return "\n".join(lines) + "\n"
 
