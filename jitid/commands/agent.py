@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority import agent_operations as ops
 from jitid.commands import agentrows, revoke, rows
+from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.credential import sort_of
@@ -251,6 +252,7 @@ def _withdraw(
         done = authority.perform(
             kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=given.accept_clock)
         )
+        settle_event(given, authority, done.ended.event)
     if given.field is None and given.format_name() is None:
         output.write(agentrows.sentence(done, verb, dry_run=dry_run) + "\n")
         return

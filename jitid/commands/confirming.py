@@ -92,6 +92,22 @@ def _told(left: Left) -> str:
     return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
 
 
+def settle_event(given: Globals, authority: Authority, event: int | None) -> None:
+    """Ask targets to end what an event has ended, and warn of what they have not confirmed."""
+    if event is None:
+        return
+    try:
+        settled = authority.perform(Settle(event=event, waiting=True, limit=AT_ONCE))
+    except JitidError as error:
+        given.warn(f"what has ended may still work at targets: {error.message}")
+        return
+    if settled.open or settled.unsupported:
+        told = "; ".join(_told(one) for one in settled.left[:_SHOWN])
+        given.warn(
+            f"{settled.open + settled.unsupported} of what has ended may still work at targets: {told}"
+        )
+
+
 def confirm_quietly(given: Globals, authority: Authority, ended: Ended) -> None:
     """Ask targets to end what has ended, and warn of what they have not confirmed."""
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority import delegator_operations as ops
 from jitid.commands import delegatorrows, rows
+from jitid.commands.confirming import settle_event
 from jitid.commands.delegatorrows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
 from jitid.commands.globals import Globals
 from jitid.commands.list import DEFAULT_LIMIT, limit_of
@@ -153,7 +154,10 @@ def disable(
         dry_run=dry_run,
         accept_clock=given.accept_clock,
     )
-    done = _disable(given, open_authority(given.config()), operation)
+    authority = open_authority(given.config())
+    done = _disable(given, authority, operation)
+    if not dry_run:
+        settle_event(given, authority, done.event)
     if given.field is not None or given.format_name() is not None:
         row = delegatorrows.disabled(done, keep_live=keep_live, dry_run=dry_run)
         given.show(View("jitid.delegator-disable/1", DISABLED, [delegatorrows.shown(given, row)], one=True))

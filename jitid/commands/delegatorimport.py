@@ -9,6 +9,7 @@ from jitid import reconciling
 from jitid.authority.delegator_operations import ImportDelegators
 from jitid.commands import delegatorrows, rosterfile, rows
 from jitid.commands.asking import can_ask, confirm
+from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import check_reason, most_of, unproved
 from jitid.environment import open_for_preview, open_or_create_authority
@@ -82,6 +83,8 @@ def import_(
     config = given.config()
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
     done = _perform(given, authority, operation)
+    if not dry_run:
+        settle_event(given, authority, done.event)
     _tell(given, done, dry_run=dry_run)
 
 

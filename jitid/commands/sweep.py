@@ -108,6 +108,8 @@ def sweep(
             raise
         # What --since hides was not looked for, and stays known.
         new.finish(telling.complete if after is None else {})
+    if work.ended:
+        work.settle()
     kept = _keep_head(given, telling, head_out)
     _conclude(given, telling, kept=kept, undone=work.undone)
 
