@@ -694,7 +694,8 @@ jitid publish tokens""",
         ),
         Example(
             "Every five minutes, from cron:",
-            "(crontab -l; echo '*/5 * * * * jitid publish -q ~/tokens >/dev/null') | crontab -",
+            """(crontab -l
+echo '*/5 * * * * jitid publish -q ~/tokens >/dev/null') | crontab -""",
             tried=False,
         ),
     ),
