@@ -327,8 +327,14 @@ def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
     """
     from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as VARIABLES
     from botocore.configprovider import ConstantProvider
+    from botocore.loaders import Loader
 
     session = _botocore().session.Session()
+    # Without ~/.aws/models, whose files would come before botocore's own.
+    places = [Loader.BUILTIN_DATA_PATH]
+    session.register_component(
+        "data_loader", Loader(extra_search_paths=places, include_default_search_paths=False)
+    )
     store = session.get_component("config_store")
     for name, (_, _, value, _) in VARIABLES.items():
         # A place that is no file: there is no configuration then.

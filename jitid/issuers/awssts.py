@@ -35,6 +35,8 @@ from jitid.text import safe
 
 _APART = 900
 """Seconds by which AWS's clock may differ from ours at most: beyond them it takes no request."""
+_LONGEST_SUBJECT = 255
+"""Characters of the `sub` of a JWT (AssumeRoleWithWebIdentity, `SubjectFromWebIdentityToken`)."""
 _TAGS = "https://aws.amazon.com/tags"
 _SOURCE = "https://aws.amazon.com/source_identity"
 _OVER = frozenset(
@@ -217,6 +219,11 @@ class AwsStsIssuer(OutsideIssuer):
             if self._access.by_token:
                 assert self._trust_domain is not None
                 subject = spiffe_id(self._trust_domain, record.agent, record.task, record.id)
+                if len(subject) > _LONGEST_SUBJECT:
+                    raise UsageError(
+                        f"the agent's SPIFFE id has {len(subject)} characters, and AWS takes {_LONGEST_SUBJECT}",
+                        "give agent and task shorter names",
+                    )
                 tags = session_tags(record)
                 token = self._access.token(
                     subject,

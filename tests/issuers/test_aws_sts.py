@@ -642,6 +642,42 @@ def test_the_ledger_itself_may_take_a_role_with_a_token(
     issuer.close()
 
 
+def test_names_that_aws_takes_no_subject_of_are_refused(
+    aws_account: AwsPlace, asked: Between, tmp_path: Path
+) -> None:
+    issuer, _ = federated(aws_account, tmp_path, asked)
+    with pytest.raises(UsageError, match="AWS takes 255"):
+        issuer.mint(aws_account.record(agent="a" * 128, task="t" * 128), print)
+    assert asked.asked == []
+    issuer.close()
+
+
+@pytest.mark.parametrize("address", ["http://aws.example.com", "https://user@aws.example.com", "nonsense"])
+def test_an_address_at_which_keys_would_be_seen_is_refused(aws_account: AwsPlace, address: str) -> None:
+    issuer = aws_account.open(endpoint_url=address)
+    with pytest.raises(ConfigurationError):
+        issuer.mint(aws_account.record(), print)
+    issuer.close()
+
+
+def test_a_file_of_the_users_own_changes_no_call(
+    aws_account: AwsPlace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Models of services in `~/.aws/models` come before those of botocore, for whoever lets them."""
+    place = tmp_path / ".aws/models/sts/2011-06-15"
+    place.mkdir(parents=True)
+    (place / "service-2.json").write_text("nonsense")
+    record = aws_account.record()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hermetic_session.cache_clear()
+    monkeypatch.setattr(
+        module("botocore.loaders").Loader, "CUSTOMER_DATA_PATH", str(tmp_path / ".aws/models")
+    )
+    issuer = aws_account.open()
+    assert issuer.mint(record, print).reference
+    issuer.close()
+
+
 def test_aws_cannot_look_up_an_issuer_that_is_no_address(aws_account: AwsPlace) -> None:
     with pytest.raises(ConfigurationError, match="https issuers"):
         aws_account.open(issuer=ISSUER, without=("credentials_file",), web_identity=True)
