@@ -695,7 +695,7 @@ jitid publish tokens""",
         Example(
             "Every five minutes, from cron:",
             """(crontab -l
-echo '*/5 * * * * jitid publish -q ~/tokens >/dev/null') | crontab -""",
+echo '*/5 * * * * jitid publish -q tokens >/dev/null') | crontab -""",
             tried=False,
         ),
     ),
