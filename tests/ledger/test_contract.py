@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.secret import fingerprint
-from tests.builders import DAY, NAMES, NOW, put, put_chain
+from tests.builders import DAY, NAMES, NOW, Row, put, put_chain
 from tests.ledger.places import Place, public_key
 
 
@@ -247,6 +247,54 @@ def test_the_last_expiry_of_what_a_key_signed_is_known(place: Place) -> None:
         put(transaction, ttl=600)
     with place.ledger.read() as snapshot:
         assert snapshot.latest_expiry_signed_by(key.key) == NOW + 120
+
+
+def test_what_a_key_is_for_and_its_certificates_are_kept(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        kid, algorithm, public = public_key(transaction)
+        key = transaction.add_key(kid, algorithm, public, "x509")
+        assert (key.use, key.certificates, key.signs) == ("x509", None, False)
+        transaction.certify_key(key.key, b"0\x01\x00")
+        transaction.append("note", {})
+    with place.again().read() as snapshot:
+        first, kept = snapshot.signing_keys()
+    assert (first.use, first.certificates, first.signs) == ("jws", None, True)
+    assert kept == key._replace(certificates=b"0\x01\x00")
+    assert kept.signs
+
+
+def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        (key,) = transaction.signing_keys()
+        ended, kept, short, superseded = (
+            put(transaction, signed_by=key, ttl=ttl, task=f"T{at}")
+            for at, ttl in enumerate((120, 120, 30, 120))
+        )
+        put(transaction, ttl=120, task="T0")
+        transaction.end(Selection(tasks=("T0", "T2")), State.REVOKED)
+        transaction.append("note", {})
+        transaction.supersede(superseded.identity, "opaque", NOW + 10)
+        transaction.append("note", {})
+    with place.ledger.read() as snapshot:
+        assert [one.jti for one in snapshot.withdrawn_by(key.key)] == [_raw(ended), _raw(short)]
+        assert snapshot.last_expiry_signed_by(key.key) == NOW + 120
+        assert snapshot.withdrawn_by(key.key + 1) == []
+    place.clock.now += 40
+    with place.ledger.read() as snapshot:
+        found = snapshot.withdrawn_by(key.key)
+    assert [(one.jti, one.ended_at, one.ended_as) for one in found] == [
+        (_raw(ended), NOW, "revoked"),
+        (_raw(superseded), NOW + 10, "superseded"),
+    ]
+    assert kept
+    place.clock.now += 80
+    with place.ledger.read() as snapshot:
+        assert snapshot.withdrawn_by(key.key) == []
+        assert snapshot.last_expiry_signed_by(key.key) == NOW + 120
+
+
+def _raw(row: Row) -> bytes:
+    return parse_id(row.jti)[1]
 
 
 def test_a_policy_is_kept_once(place: Place) -> None:
