@@ -267,6 +267,11 @@ class AwsStsIssuer(OutsideIssuer):
             )
         if error.aws in ("MalformedPolicyDocument", "ValidationError"):
             return ConfigurationError(error.message, "see the template's scopes and policy_arns")
+        if error.aws in ("InvalidIdentityToken", "IDPRejectedClaim"):
+            error.hint = (
+                f"the account needs an OIDC provider for {self._issuer}, and the ledger's keys must be served there: "
+                "jitid publish DIR; see jitid-aws(7)"
+            )
         if error.aws == "AccessDenied":
             actions = "sts:AssumeRoleWithWebIdentity" if self._access.by_token else "sts:AssumeRole"
             error.hint = (

@@ -642,6 +642,19 @@ def test_the_ledger_itself_may_take_a_role_with_a_token(
     issuer.close()
 
 
+def test_keys_that_aws_does_not_find_are_to_be_published(
+    aws_account: AwsPlace, asked: Between, tmp_path: Path
+) -> None:
+    issuer, _ = federated(aws_account, tmp_path, asked)
+    asked.always["AssumeRoleWithWebIdentity"] = refused(
+        "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider"
+    )
+    with pytest.raises(RefusedError, match="verification key") as refusal:
+        issuer.mint(aws_account.record(), print)
+    assert "jitid publish" in str(refusal.value.hint)
+    issuer.close()
+
+
 def test_names_that_aws_takes_no_subject_of_are_refused(
     aws_account: AwsPlace, asked: Between, tmp_path: Path
 ) -> None:
