@@ -7,8 +7,6 @@ from binascii import a2b_base64
 from hashlib import sha256
 
 from jitid import sshwire
-from jitid.errors import UsageError
-from jitid.identifier import parse_id
 from jitid.searching import PEM, Finds, jti_of_token, print_of, search
 from jitid.tokenform import MAX_TOKEN
 
@@ -59,14 +57,13 @@ def search_pasted(text: bytes) -> Finds:
 
 
 def _named(found: re.Match[bytes], finds: Finds) -> bytes:
-    """Note whose certificate it is, and leave it out: it is public, and no part of a token is in it."""
+    """Note the fingerprint of an SSH certificate, and leave it out: ids of ours stand in it, and no part of a token."""
     try:
-        key_id = sshwire.parse_certificate(b" ".join(found.groups()).decode("ascii")).key_id
-        sort, _ = parse_id(key_id)
-    except (ValueError, UsageError):
+        blob = sshwire.parse_certificate(b" ".join(found.groups()).decode("ascii")).blob
+    except ValueError:
         return found[0]
-    if sort == "jti":
-        finds.ids[key_id] = finds.ids.get(key_id, 0) + 1
+    raw = sha256(blob).digest()
+    finds.prints[raw] = finds.prints.get(raw, 0) + 1
     return b""
 
 

@@ -65,7 +65,9 @@ def revocations(snapshot: Snapshot, names: Names) -> SshRevocations:
         sshwire.public_blob(key.public): [] for key in keys.values()
     }
     count = 0
-    for jti, signed_by in snapshot.ask(_ENDED, {"since": snapshot.now - SLACK}):
+    # Where no key ever signed certificates, nothing is looked for among all that was issued.
+    ended = snapshot.ask(_ENDED, {"since": snapshot.now - SLACK}) if keys else ()
+    for jti, signed_by in ended:
         key = keys.get(signed_by)
         raw = bytes(jti)
         # A row that does not say which of them signed it was damaged: whichever did, it is refused.

@@ -19,12 +19,14 @@ from jitid.authority.operations import (
     Renew,
     RevokeKey,
     RotateKey,
+    Trace,
 )
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError
 from jitid.issuance import IssuedCredential
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.sshcert import SshCertIssuer
+from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from jitid.sshtrust import SLACK, SshRevocations
@@ -245,3 +247,18 @@ def test_a_row_that_does_not_say_who_signed_it_is_on_the_list_all_the_same(
     world.revoke(made.id)
     edit(world.path, "UPDATE credential SET signed_by = NULL")
     assert refused(world, tmp_path, made) == [True]
+
+
+def test_a_certificate_that_was_found_somewhere_is_proved_to_be_whose_it_is(world: World) -> None:
+    made = one(world)
+    text = f"debug1: Offering public key: {line(made).rpartition(' ')[0]} agent\n"
+    traced = world.authority.perform(Trace(finds=search_pasted(text.encode())))
+    ((found, evidence),) = [(each.credential, each.evidence) for each in traced.matches]
+    assert (found.jti, evidence.proof) == (made.jti, "fingerprint")
+    assert not traced.strays
+
+
+def test_a_private_key_that_was_found_somewhere_names_its_credential(world: World) -> None:
+    made = one(world)
+    traced = world.authority.perform(Trace(finds=search_pasted(made.secret.reveal("key").encode())))
+    assert [each.credential.jti for each in traced.matches] == [made.jti]
