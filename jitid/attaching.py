@@ -6,6 +6,7 @@ from jitid import audit, introspection
 from jitid.credential import sort_of
 from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential, record_at_target
+from jitid.issuers import cluster
 from jitid.issuers.protocol import Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
@@ -86,7 +87,7 @@ def attach(
         },
     )
     return Issued(
-        (IssuedCredential(ids.id, ids.jti, secret),),
+        (IssuedCredential(ids.id, ids.jti, secret, cluster.facts_of(draft.options)),),
         draft.task,
         draft.agent,
         draft.delegator,

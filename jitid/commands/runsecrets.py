@@ -181,7 +181,7 @@ class Secrets:
         ends_at = usable_until(issued.expires_at, made.facts)
         text = text_of(issued.kind, made.secret, ends_at)
         delivered = Delivered(one.name, issued.kind, made.secret, made.facts, ends_at, text)
-        kind = own_way(issued.kind)
+        kind = own_way(issued.kind, made.facts)
         if kind is not None:
             if kind not in self._ways:
                 self._ways[kind] = kind()

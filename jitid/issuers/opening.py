@@ -7,6 +7,7 @@ from typing import assert_never
 
 from jitid.credential import Kind, sort_of
 from jitid.errors import UsageError
+from jitid.issuers import cluster
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
 from jitid.ledger.database import must_be_installed
@@ -92,12 +93,12 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
         case Kind.X509_SVID:
             from jitid.issuers import x509svid
 
-            return x509svid.OPTIONS, x509svid.TEMPLATE_OPTIONS
+            return x509svid.OPTIONS, {**x509svid.TEMPLATE_OPTIONS, **cluster.TEMPLATE_OPTIONS}
         case Kind.SSH_CERT:
             from jitid.issuers import sshcert
 
             return sshcert.OPTIONS, sshcert.TEMPLATE_OPTIONS
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
-            return {}, {}
+            return {}, cluster.TEMPLATE_OPTIONS
         case _:
             assert_never(kind)

@@ -272,3 +272,30 @@ def test_what_is_no_token_is_ended_and_not_handed_over(shell: Shell) -> None:
     done = shell.run("helper", "git", "get", *ASKING, "--kind", "x509-svid", stdin=said)
     assert (done.returncode, done.stdout) == (2, "")
     assert shell.good("list", "--task", "T1", "--field", "state") == "revoked\n"
+
+
+def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) -> None:
+    """A template names the cluster; its context is the current one, and the token is the run's own."""
+    kubectl = need("kubectl")
+    pem = certificate(tmp_path)
+    version = Answer("application/json", b'{"major":"1","minor":"32"}')
+    with demanding("Bearer", {"/version": version}, pem) as server:
+        settings = tmp_path / "settings.toml"
+        settings.touch(0o600)
+        settings.write_text(
+            f'target.prod.kind = "jwt"\n[target.prod.template.look]\n'
+            f'kube_server = "{server.address}"\nkube_ca_file = "{pem}"\n'
+        )
+        words = ["run", *ASKING, "--audience", server.address, "--secret", "cluster=jwt:look", "--"]
+        done = shell.run(
+            *words,
+            kubectl,
+            "get",
+            "--raw",
+            "/version",
+            more={"JITID_CONFIG": str(settings), "KUBECONFIG": "x"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["minor"] == "32"
+        told = json.loads(shell.run("inspect", "-", "--format", "json", stdin=server.shown[-1]).stdout)
+        assert (told["template"], told["aud"], told["state"]) == ("prod/look", [server.address], "revoked")

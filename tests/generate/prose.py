@@ -226,6 +226,9 @@ service names from then on.
 An `aws-sts` is a profile NAME, and the first one is `default` too: AWS_CONFIG_FILE has a `credential_process` that
 gives the keys, AWS_SHARED_CREDENTIALS_FILE is empty, and variables that lead to other keys are taken away.
 
+A token or an `x509-svid` whose template names a cluster (`kube_server`) is a context NAME, and the first one is the
+current one: KUBECONFIG has it, with an exec plug-in that gives the token or the certificate.
+
 An `ssh-cert` is in an ssh-agent that dies with the run: SSH_AUTH_SOCK leads to it, and the user's own one is out of
 reach.""",
     "mcp": """\

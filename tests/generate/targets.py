@@ -13,6 +13,9 @@ from tests.generate.roff import display, entries, paragraphs, prose, spaced
 NAME = "jitid-targets.5"
 
 _ABOUT: Mapping[Kind, str] = {
+    Kind.JWT: "Tokens, signed here; templates are for clusters.",
+    Kind.OPAQUE: "Tokens that nobody but the ledger knows, made here; templates are as those of `jwt`.",
+    Kind.JWT_SVID: "SPIFFE's tokens, signed here; templates are as those of `jwt`.",
     Kind.SSH_CERT: "SSH user certificates, signed here; jitid-ssh(7) tells how hosts come to trust them.",
     Kind.X509_SVID: "X.509 certificates with a SPIFFE id, signed here.",
     Kind.AWS_STS: "Sessions of AWS roles: jitid-aws(7). The extra `aws` is needed.",

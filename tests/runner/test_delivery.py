@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from jitid.errors import StorageError
+from jitid.errors import ConfigurationError, StorageError
 from jitid.formats.secrettext import text_of
 from jitid.runner.delivery.aws import Profiles
 from jitid.runner.delivery.files import Files, variable
+from jitid.runner.delivery.kube import Clusters
 from jitid.runner.delivery.postgres import Services
 from jitid.runner.delivery.protocol import Delivered, Delivery
 from jitid.secret import Secret
@@ -40,6 +41,13 @@ def services() -> Iterator[Services]:
 @pytest.fixture
 def profiles() -> Iterator[Profiles]:
     made = Profiles()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clusters() -> Iterator[Clusters]:
+    made = Clusters()
     yield made
     made.close()
 
@@ -156,3 +164,34 @@ def test_keys_of_somebody_else_are_out_of_the_way(profiles: Profiles, services: 
     """The SDKs and libpq would take them first."""
     assert {"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE"} <= profiles.hidden()
     assert {"PGPASSWORD", "PGHOSTADDR"} <= services.hidden()
+
+
+def test_a_context_has_a_certificate_or_a_token(clusters: Clusters) -> None:
+    """The first one is the current one; a successor is at the same path."""
+    cluster = {"kube_server": "https://kube.example", "kube_ca_file": "/ca.pem"}
+    pair = {"certificate": "C", "key": "K"}
+    clusters.put(delivered("a", "x509-svid", pair, **cluster))
+    clusters.put(delivered("b", "jwt", {"token": "one"}, kube_server="https://other.example"))
+    clusters.put(delivered("b", "jwt", {"token": "two"}, kube_server="https://other.example"))
+    told = json.loads(found(clusters)["KUBECONFIG"])
+    assert told["current-context"] == "a"
+    assert [each["cluster"] for each in told["clusters"]] == [
+        {"server": "https://kube.example", "certificate-authority": "/ca.pem"},
+        {"server": "https://other.example"},
+    ]
+    given = [
+        json.loads(Path(each["user"]["exec"]["args"][0]).read_text())["status"] for each in told["users"]
+    ]
+    assert given == [
+        {
+            "expirationTimestamp": "2025-11-24T12:00:00Z",
+            "clientCertificateData": "C",
+            "clientKeyData": "K",
+        },
+        {"expirationTimestamp": "2025-11-24T12:00:00Z", "token": "two"},
+    ]
+
+
+def test_a_cluster_that_a_token_must_not_reach_gets_none(clusters: Clusters) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        clusters.put(delivered("a", "jwt", {"token": "one"}, kube_server="http://kube.example"))

@@ -12,13 +12,12 @@ from jitid.commands.obtaining import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats import output
 from jitid.formats.json import dumps
-from jitid.lifetime import format_time
+from jitid.runner.delivery.kube import VERSION, exec_credential
 
 if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.issuance import Issued
 
-_VERSION = "client.authentication.k8s.io/v1"
 _INFO = "KUBERNETES_EXEC_INFO"
 
 
@@ -58,13 +57,9 @@ def kube(
 
 def _credential(issued: Issued) -> dict[str, Any]:
     secret = issued.credentials[0].secret
-    status: dict[str, Any] = {"expirationTimestamp": format_time(issued.expires_at)}
-    if issued.kind == "x509-svid":
-        status["clientCertificateData"] = secret.reveal("certificate")
-        status["clientKeyData"] = secret.reveal("key")
-    else:
-        status["token"] = asked.bearer(issued.kind, secret, "kubectl")
-    return {"apiVersion": _VERSION, "kind": "ExecCredential", "status": status}
+    if issued.kind != "x509-svid":
+        asked.bearer(issued.kind, secret, "kubectl")
+    return exec_credential(issued.kind, secret, issued.expires_at)
 
 
 def _server(info: str | None) -> tuple[str, ...]:
@@ -75,10 +70,10 @@ def _server(info: str | None) -> tuple[str, ...]:
         stated = strictjson.loads(info, _INFO)
     except strictjson.StrictJSONError as error:
         raise UsageError(str(error)) from None
-    if not isinstance(stated, dict) or stated.get("apiVersion") != _VERSION:
+    if not isinstance(stated, dict) or stated.get("apiVersion") != VERSION:
         raise UsageError(
-            f"kubectl asks in another version than {_VERSION}",
-            f"write apiVersion: {_VERSION} in the kubeconfig",
+            f"kubectl asks in another version than {VERSION}",
+            f"write apiVersion: {VERSION} in the kubeconfig",
         )
     spec = stated.get("spec")
     cluster = spec.get("cluster") if isinstance(spec, dict) else None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 from jitid.credential import Kind, sort_of
 from jitid.runner.delivery.protocol import Delivery
 
 
-def own_way(kind: str) -> type[Delivery] | None:
-    """Return how secrets of a kind are delivered besides as files; None for those that have no user of their own."""
+def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
+    """Return how secrets of a kind are delivered besides as files; None for those that have no user of their own.
+
+    `facts` are what the maker of one tells: which cluster it is for.
+    """
     sort = sort_of(kind)
     match sort:
         case Kind.AWS_STS:
@@ -24,7 +28,13 @@ def own_way(kind: str) -> type[Delivery] | None:
             from jitid.runner.delivery.sshkeys import Agent
 
             return Agent
-        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.OPENBAO_LEASE | Kind.EXEC:
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID:
+            if "kube_server" not in facts:
+                return None
+            from jitid.runner.delivery.kube import Clusters
+
+            return Clusters
+        case Kind.OPENBAO_LEASE | Kind.EXEC:
             return None
         case _:
             assert_never(sort)

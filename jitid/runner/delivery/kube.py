@@ -1,0 +1,99 @@
+"""Tokens and certificates where kubectl and client-go look: a KUBECONFIG whose user comes from an exec plug-in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from jitid.errors import ConfigurationError, StorageError
+from jitid.lifetime import format_time
+from jitid.runner.delivery.files import Files
+from jitid.runner.delivery.protocol import Delivered
+from jitid.secret import Secret
+
+VERSION = "client.authentication.k8s.io/v1"
+_CONFIG = "KUBECONFIG"
+_CREDENTIAL = "credential of "
+
+
+class Clusters:
+    """A context by the name of each secret; the first one is the current one.
+
+    The plug-in reads an ExecCredential from a file in memory. It is asked again when that has expired, or the server
+    refuses it, and then gives the successor.
+    """
+
+    def __init__(self) -> None:
+        self._files = Files()
+        self._contexts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def put(self, one: Delivered) -> None:
+        """Let a context have a credential. Raises StorageError where nothing can print a file."""
+        printing = shutil.which("cat")
+        if printing is None:
+            raise StorageError(
+                "there is no `cat`, by which a kubeconfig reads its credential", "look at PATH"
+            )
+        credential = exec_credential(one.kind, one.secret, one.expires_at)
+        path = self._files.write(_CREDENTIAL + one.name, json.dumps(credential))
+        if one.name in self._contexts:
+            return
+        self._contexts[one.name] = (
+            _cluster(one.facts),
+            {
+                "exec": {
+                    "apiVersion": VERSION,
+                    "command": printing,
+                    "args": [path],
+                    "interactiveMode": "Never",
+                }
+            },
+        )
+        self._files.write(_CONFIG, json.dumps(self._configuration()))
+
+    def environment(self) -> dict[str, str]:
+        """Return the variable that leads to the contexts."""
+        return {name: path for name, path in self._files.environment().items() if name == _CONFIG}
+
+    def hidden(self) -> frozenset[str]:
+        """Return no variable: KUBECONFIG is the one that counts."""
+        return frozenset()
+
+    def close(self) -> None:
+        """Take the contexts away."""
+        self._files.close()
+
+    def _configuration(self) -> dict[str, Any]:
+        # JSON is YAML.
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": next(iter(self._contexts)),
+            "contexts": [
+                {"name": name, "context": {"cluster": name, "user": name}} for name in self._contexts
+            ],
+            "clusters": [{"name": name, "cluster": cluster} for name, (cluster, _) in self._contexts.items()],
+            "users": [{"name": name, "user": user} for name, (_, user) in self._contexts.items()],
+        }
+
+
+def exec_credential(kind: str, secret: Secret, expires_at: int) -> dict[str, Any]:
+    """Return what an exec plug-in prints: a token, or a certificate with its key. Raises KeyError for neither."""
+    status = {"expirationTimestamp": format_time(expires_at)}
+    if kind == "x509-svid":
+        status["clientCertificateData"] = secret.reveal("certificate")
+        status["clientKeyData"] = secret.reveal("key")
+    else:
+        status["token"] = secret.reveal()
+    return {"apiVersion": VERSION, "kind": "ExecCredential", "status": status}
+
+
+def _cluster(facts: Mapping[str, Any]) -> dict[str, Any]:
+    server, authorities = str(facts["kube_server"]), facts.get("kube_ca_file")
+    if not server.startswith("https://"):
+        raise ConfigurationError(
+            "`kube_server` is no https address", "a token never crosses a network unencrypted"
+        )
+    return {"server": server} | ({} if authorities is None else {"certificate-authority": str(authorities)})
