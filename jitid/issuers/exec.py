@@ -185,7 +185,8 @@ class ExecIssuer:
         except strictjson.StrictJSONError:
             # What is wrong with it might repeat a part of it.
             raise self._unclear(f"what is no strict JSON{wrote}") from None
-        if not isinstance(answer, dict) or answer.get("version") != VERSION:
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if not isinstance(answer, dict) or type(version) is not int or version != VERSION:
             raise self._unclear(f"no object with `version` {VERSION}{wrote}")
         return answer
 

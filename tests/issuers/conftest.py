@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.issuers.awsplace import AwsPlace
+from tests.issuers.execplace import ExecPlace
 from tests.issuers.openbaoplace import OpenBaoPlace
 from tests.issuers.postgresplace import PostgresPlace, roles_server
 from tests.moto import Moto
@@ -25,6 +26,12 @@ def postgres_roles() -> Iterator[PostgresPlace]:
 def aws_account(moto_server: Moto) -> AwsPlace:
     """Return an account of AWS, as moto keeps it."""
     return AwsPlace(moto_server)
+
+
+@pytest.fixture(scope="session")
+def exec_shop(tmp_path_factory: pytest.TempPathFactory) -> ExecPlace:
+    """Return a program of one's own that makes credentials."""
+    return ExecPlace(tmp_path_factory.mktemp("exec") / "shop")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ KINDS = {
     "postgres-role": "postgres_roles",
     "aws-sts": "aws_account",
     "openbao-lease": "openbao",
+    "exec": "exec_shop",
 }
 """By kind, the fixture that gives its place."""
 

@@ -1,0 +1,55 @@
+"""A program of one's own as a target: the shop of `tests/programs.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jitid.issuers.exec import ExecIssuer
+from jitid.issuers.outside import OutsideIssuer
+from jitid.target import Record
+from jitid.targets import Targets
+from tests.issuers.places import ISSUER, Place
+from tests.programs import Shop
+
+_MODES = {"away": "down", "silent": "hang", "nonsense": "garbage"}
+
+
+class ExecPlace(Place):
+    """A shop in a folder."""
+
+    kind = "exec:shop"
+    target = "shop"
+
+    def __init__(self, folder: Path) -> None:
+        self.shop = Shop(folder)
+
+    def issuer(self, timeout: float = 20.0, issuer: str = ISSUER) -> OutsideIssuer:
+        """Return an issuer of the ledger with that `iss`."""
+        targets = Targets([self.shop.target()], issuer)
+        return ExecIssuer(targets.get("shop"), timeout=timeout, issuer=issuer)
+
+    def exists(self, record: Record) -> bool:
+        """Look into the folder."""
+        return record.name in self.shop.made
+
+    @contextmanager
+    def losing(self) -> Iterator[OutsideIssuer]:
+        """Give an issuer whose `mint` is done at the target, and whose answer never comes."""
+        with self._failing("lost"):
+            yield self.issuer()
+
+    @contextmanager
+    def disturbed(self, trouble: str) -> Iterator[OutsideIssuer]:
+        """Give an issuer with a short time limit whose target is `away`, `silent` or speaks `nonsense`."""
+        with self._failing(_MODES[trouble]):
+            yield self.issuer(timeout=1.0 if trouble == "silent" else 20.0)
+
+    @contextmanager
+    def _failing(self, mode: str) -> Iterator[None]:
+        self.shop.fail(mode)
+        try:
+            yield
+        finally:
+            self.shop.fail("")
