@@ -787,7 +787,7 @@ E""",
         ),
         Example(
             "What AWS is told, seen by hand:",
-            "jitid helper aws --template deploy --task INC-4821 --delegator alice",
+            "jitid helper aws --template deploy --task INC-1 --delegator alice",
             tried=False,
         ),
     ),
