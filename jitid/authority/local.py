@@ -191,7 +191,7 @@ class LocalAuthority:
             case ops.Sweep() | ops.ForeseeFix() | ops.Fix():
                 from jitid.authority.sweeping import perform
 
-                return perform(self._ledger, self._keyring, operation, lambda: self._agreed)
+                return perform(self._inside, operation)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
             case ops.ExportLog():

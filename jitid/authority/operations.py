@@ -395,6 +395,10 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Of remedies that end more than this it is measured how many; None for none."""
     canaries: tuple[Canary, ...] = ()
     """What those have shown that were flown for it."""
+    targets: tuple[str, ...] = ()
+    """The targets outside that are asked; none: all."""
+    target_timeout: int = 60
+    """Seconds that each of them has."""
     accept_clock: bool = False
 
 
@@ -421,6 +425,8 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     known: Known | None = None
     most: int | None
     """How many live credentials may end; None for any number."""
+    targets: tuple[str, ...] = ()
+    target_timeout: int = 60
     accept_clock: bool = False
 
 

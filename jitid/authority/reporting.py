@@ -28,7 +28,8 @@ def make(ledger: Ledger, operation: ops.MakeReport) -> report.Report:
         check_clock(clock)
     with ledger.read() as snapshot:
         sight = Sight(snapshot, ledger.names, clock, operation.limits)
-        rules = [rule_of(name) for name in NAMES if name not in _LEFT_OUT]
+        # A report asks no target.
+        rules = [rule for name in NAMES if name not in _LEFT_OUT and not (rule := rule_of(name)).abroad]
         return report.make(
             snapshot,
             ledger.names,

@@ -12,7 +12,6 @@ from jitid.audit import Head
 from jitid.authority import operations as ops
 from jitid.authority.looking import sign_head
 from jitid.errors import IntegrityError, JitidError
-from jitid.keyring import Keyring
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.sweep import remedies
@@ -23,66 +22,64 @@ from jitid.sweep.rules import rule_of
 from jitid.sweep.sweeping import check_clock, found, sweep
 
 if TYPE_CHECKING:
+    from jitid.authority.inside import Inside
     from jitid.request import Terms
     from jitid.sweep.canary import Canary
+    from jitid.sweep.seen import Observed
 
 
 def perform(
-    ledger: Ledger,
-    keyring: Keyring,
-    operation: ops.Sweep | ops.ForeseeFix | ops.Fix,
-    terms: Callable[[], Terms],
+    inside: Inside, operation: ops.Sweep | ops.ForeseeFix | ops.Fix
 ) -> Iterator[Finding | Coverage | Swept] | remedies.Foreseen | Iterator[Remedied | Unfixed]:
-    """Perform an operation of a sweep; `terms` are those on which something would be issued now."""
+    """Perform an operation of a sweep."""
+    ledger, terms = inside.ledger, inside.terms
     rules = [rule_of(name) for name in operation.rules]
     match operation:
         case ops.Sweep():
-            return _sweep(ledger, keyring, operation, rules, terms)
+            return _sweep(inside, operation, rules)
         case ops.ForeseeFix():
             with ledger.read() as snapshot:
                 sight = _look(ledger, operation.limits, terms, snapshot, accept_clock=operation.accept_clock)
-                foreseen = remedies.foresee(sight, rules, partial(_wanted, operation))
-                # What is due to be recorded is dead, and counts for nothing.
-                closing = tuple(rule.name for rule in rules if rule.closes)
+                foreseen = remedies.foresee(sight, _here(rules), partial(_wanted, operation))
+                # What is due to be recorded is dead, and so is what targets still take: it counts for nothing.
+                closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
                 return foreseen._replace(rules=(*foreseen.rules, *closing))
         case ops.Fix():
-            return _fix(ledger, operation, rules, terms)
+            return _fix(inside, operation, rules)
 
 
 def _sweep(
-    ledger: Ledger,
-    keyring: Keyring,
-    operation: ops.Sweep,
-    rules: Sequence[Rule],
-    terms: Callable[[], Terms],
+    inside: Inside, operation: ops.Sweep, rules: Sequence[Rule]
 ) -> Iterator[Finding | Coverage | Swept]:
-    names = ledger.names
+    ledger, names = inside.ledger, inside.ledger.names
+    # Before the ledger: whatever is made meanwhile is then known to it.
+    observed = _observed(inside, operation, rules)
     with ledger.read() as snapshot:
         keys = snapshot.signing_keys()
         remembered = [(place, _believed(text, names, keys)) for place, text in operation.heads]
         sight = _look(
             ledger,
             operation.limits,
-            terms,
+            inside.terms,
             snapshot,
             accept_clock=operation.accept_clock,
             remembered=remembered,
             reread=operation.reread,
             canaries=operation.canaries,
+            observed=observed,
         )
         yield from sweep(sight, rules, operation.most)
         head = unsigned = None
         if sight.verified is not None:
             try:
-                head = sign_head(snapshot, names, keyring)
+                head = sign_head(snapshot, names, inside.keyring)
             except JitidError as error:
                 unsigned = error.message
         yield Swept(sight.now, sight.census()[0], head, unsigned)
 
 
-def _fix(
-    ledger: Ledger, operation: ops.Fix, rules: Sequence[Rule], terms: Callable[[], Terms]
-) -> Iterator[Remedied | Unfixed]:
+def _fix(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+    ledger, terms = inside.ledger, inside.terms
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
@@ -98,12 +95,54 @@ def _fix(
     yield from remedies.fix(
         ledger,
         look,
-        rules,
+        _here(rules),
         partial(_wanted, operation),
         operation.sweep,
         operation.most,
         accept_clock=accept_clock,
     )
+    yield from _mend(inside, operation, [rule for rule in rules if rule.abroad])
+
+
+def _here(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules that are about the ledger's own."""
+    return [rule for rule in rules if not rule.abroad]
+
+
+def _observed(inside: Inside, operation: ops.Sweep | ops.Fix, rules: Sequence[Rule]) -> Observed | None:
+    """Return what targets tell; None where no rule is about that. Raises UsageError for one that there is not."""
+    if not any(rule.abroad for rule in rules):
+        return None
+    from jitid.authority.provisioning import targets_of
+    from jitid.sweep.observing import observe
+
+    return observe(inside.ledger, targets_of(inside), operation.targets, operation.target_timeout)
+
+
+def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
+    """Have targets end what they take and should not: what was revoked just now is among that."""
+    from jitid.authority.provisioning import targets_of
+    from jitid.sweep.mending import mend
+
+    mended = [rule for rule in rules if rule.mended]
+    observed = _observed(inside, operation, mended)
+    for rule in mended:
+        with inside.ledger.read() as snapshot:
+            sight = _look(
+                inside.ledger,
+                operation.limits,
+                inside.terms,
+                snapshot,
+                accept_clock=operation.accept_clock,
+                observed=observed,
+            )
+            # If it cannot be asked, the sweep that follows tells so.
+            wrong: list[Finding] = []
+            with suppress(IntegrityError):
+                wrong = [finding for finding in found(rule, sight) if _wanted(operation, finding)]
+        if wrong:
+            limit = operation.target_timeout
+            yield from mend(inside.ledger, targets_of(inside), rule, wrong, operation.sweep, limit)
 
 
 def _wanted(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
@@ -128,11 +167,20 @@ def _look(
     remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
     reread: bool = True,
     canaries: Sequence[Canary] = (),
+    observed: Observed | None = None,
 ) -> Sight:
     """Return what rules see. Raises ClockError for a clock that has jumped ahead."""
     clock = ledger.condition().clock()
     if not accept_clock:
         check_clock(clock)
     return Sight(
-        snapshot, ledger.names, clock, limits, remembered, reread=reread, terms=terms, canaries=canaries
+        snapshot,
+        ledger.names,
+        clock,
+        limits,
+        remembered,
+        reread=reread,
+        terms=terms,
+        canaries=canaries,
+        observed=observed,
     )

@@ -90,6 +90,19 @@ class SqlOutside:
         )
         return [target for (target,) in rows]
 
+    def targets_open(self) -> list[str]:
+        """Return the targets at which something lives by the ledger, or is not settled."""
+        rows = self._db.execute(
+            "SELECT DISTINCT target FROM outside WHERE settled_at IS NULL ORDER BY target"
+        )
+        return [target for (target,) in rows]
+
+    def open_at(self, target: str) -> list[Outside]:
+        """Return all that lives by the ledger at a target, or is not settled there."""
+        values = {"target": target, "now": self._now}
+        rows = self._db.execute(f"{_OUTSIDE} WHERE o.settled_at IS NULL AND o.target = :target", values)
+        return [_outside(row) for row in rows]
+
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
         where, values = self._open(event, ids)

@@ -18,6 +18,7 @@ from jitid.ledger.selecting import LIVE
 from jitid.scope import Scope, parse_scope
 from jitid.sweep.finding import Coverage, Finding, Severity
 from jitid.sweep.limits import Limits
+from jitid.sweep.seen import Observed
 
 if TYPE_CHECKING:
     from jitid.request import Terms
@@ -88,11 +89,13 @@ class Sight:
         reread: bool = True,
         terms: Callable[[], Terms] | None = None,
         canaries: Sequence[Canary] = (),
+        observed: Observed | None = None,
     ) -> None:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
         What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
-        issued now; without it no rule can ask for them. `canaries` were flown for this sweep.
+        issued now; without it no rule can ask for them. `canaries` were flown for this sweep; `observed` is what targets
+        outside have told.
         """
         self.snapshot = snapshot
         self.names = names
@@ -102,6 +105,8 @@ class Sight:
         self.reread = reread
         self._terms = terms
         self.canaries = canaries
+        self.observed = observed
+        self._loaded = False
         self.verified: Head | None = None
         """Up to where the audit chain was found whole by this sweep."""
         self._marks: dict[str, int] = {}
@@ -209,6 +214,19 @@ class Sight:
             self.not_known(self._use_unknown)
         return self._reported
 
+    def look_abroad(self) -> None:
+        """Put what targets have told beside the ledger (`abroad.load`), and say what they have not."""
+        from jitid.sweep import abroad
+
+        observed = self.observed
+        if observed is None:
+            self.missed("targets were not asked")
+            observed = Observed()
+        if not self._loaded:
+            abroad.load(self, observed)
+            self._loaded = True
+        abroad.told(self, observed)
+
     def _unreported(self) -> str | None:
         ((live, known),) = self.ask(_KNOWN_USE)
         if known == live:
@@ -283,6 +301,8 @@ class Rule(NamedTuple):
     """For `pick` all that lives has to be looked at."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
+    abroad: bool = False
+    """It is about targets outside, which are asked before the ledger is."""
     closes: bool = False
     """What it reports is dead and only to be recorded so: `--fix` does that, and no revocation ends it."""
 

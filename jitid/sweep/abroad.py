@@ -1,0 +1,91 @@
+"""What targets have told, put beside the ledger: temporary tables that rules ask in sets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from jitid.identifier import parse_id
+from jitid.sweep.seen import Observed
+
+if TYPE_CHECKING:
+    from jitid.sweep.rule import Sight
+
+_TABLES = {
+    "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",
+    "existing": """id BIGINT PRIMARY KEY, target TEXT NOT NULL, name TEXT NOT NULL, jti BLOB, live INTEGER NOT NULL,
+        created_at BIGINT, used_at BIGINT, detail TEXT NOT NULL""",
+    "expected": "target TEXT, name TEXT, credential BIGINT, PRIMARY KEY (target, name, credential)",
+    "matched": "existing BIGINT, credential BIGINT, PRIMARY KEY (existing, credential)",
+}
+_AT_ONCE = 100
+# A name that the issuer has told; the name of a row whose credential is long over; and the id that stands in a name.
+_MATCH = """INSERT INTO matched
+    SELECT e.id, x.credential FROM existing e JOIN expected x ON x.target = e.target AND x.name = e.name
+     UNION
+    SELECT e.id, o.credential FROM existing e JOIN outside o ON o.target = e.target AND o.name = e.name
+     UNION
+    SELECT e.id, o.credential FROM existing e JOIN credential c ON c.jti = e.jti
+      JOIN outside o ON o.credential = c.id AND o.target = e.target"""
+
+
+def load(sight: Sight, observed: Observed) -> None:
+    """Put what targets have told into the tables `asked_target`, `existing`, and `matched` with the ledger's own."""
+    for table, columns in _TABLES.items():
+        _do(sight, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
+        _do(sight, f"DELETE FROM {table}")
+    _insert(sight, "asked_target", [(one.target, one.asked_at, one.unseen is None) for one in observed.seen])
+    everything = [(one.target, each) for one in observed.seen for each in one.existing]
+    _insert(
+        sight,
+        "existing",
+        (
+            (
+                number,
+                target,
+                each.name,
+                None if each.jti is None else parse_id(each.jti)[1],
+                each.live,
+                each.created_at,
+                each.used_at,
+                each.detail,
+            )
+            for number, (target, each) in enumerate(everything)
+        ),
+    )
+    _insert(sight, "expected", ((one.target, *each) for one in observed.seen for each in one.names))
+    _do(sight, _MATCH)
+
+
+def told(sight: Sight, observed: Observed) -> None:
+    """Say what was examined, and what not."""
+    for why in observed.missed:
+        sight.missed(why)
+    if observed.seen:
+        count = sum(len(one.existing) for one in observed.seen)
+        where = "1 target" if len(observed.seen) == 1 else f"{len(observed.seen)} targets"
+        sight.examined(f"{count:,} credentials that exist at {where}")
+    unseen = [f"{one.target}: {one.unseen}" for one in observed.seen if one.unseen is not None]
+    if unseen:
+        sight.not_known("; ".join(unseen))
+
+
+def _insert(sight: Sight, table: str, rows: Iterator[Sequence[Any]] | list[Any]) -> None:
+    left = iter(rows)
+    while batch := list(islice(left, _AT_ONCE)):
+        values = {
+            f"v{number}x{place}": int(value) if isinstance(value, bool) else value
+            for number, row in enumerate(batch)
+            for place, value in enumerate(row)
+        }
+        groups = ", ".join(
+            f"({', '.join(f':v{number}x{place}' for place in range(len(row)))})"
+            for number, row in enumerate(batch)
+        )
+        _do(sight, f"INSERT INTO {table} VALUES {groups}", **values)
+
+
+def _do(sight: Sight, statement: str, **values: Any) -> None:  # noqa: ANN401 - whatever a driver takes
+    deque(sight.ask(statement, **values), maxlen=0)

@@ -1,0 +1,160 @@
+"""What `--fix` does about findings at targets: it has them end there what they take, and says what they have not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import NamedTuple
+
+from jitid import settling
+from jitid.errors import JitidError
+from jitid.ledger.changing import change
+from jitid.ledger.outside import Outside
+from jitid.ledger.protocol import Ledger, Transaction
+from jitid.sweep.finding import Finding, Remedied, Unfixed
+from jitid.sweep.rule import Rule
+from jitid.target import Outcome, Record, Settlement
+from jitid.targets import Targets
+from jitid.text import safe
+
+_AT_ONCE = 200
+
+
+class _Wrong(NamedTuple):
+    """What a target takes, and what is to be ended there for it."""
+
+    finding: Finding
+    record: Record
+
+
+def mend(
+    ledger: Ledger,
+    targets: Targets,
+    rule: Rule,
+    findings: Sequence[Finding],
+    sweep: str,
+    limit: float,
+) -> Iterator[Remedied | Unfixed]:
+    """End at their targets what a rule has found there, and yield what came of it, target by target.
+
+    What is still in the queue is tried at once, whenever that was due; what was settled, or never in the ledger, is
+    ended again, and an event names it.
+    """
+    known = _known(ledger, [each for each in findings if "jti" not in each.evidence])
+    waiting = [
+        each for each in findings if (row := known.get(each.subject)) is not None and row.settled_at is None
+    ]
+    if waiting:
+        yield from _settled(ledger, targets, rule, waiting, sweep, limit)
+    rest = [each for each in findings if each not in waiting]
+    places: dict[str, list[_Wrong]] = {}
+    nameless = 0
+    for finding in rest:
+        row = known.get(finding.subject)
+        record = _unknown(finding, targets) if row is None else row.record
+        if record is None:
+            nameless += 1
+        else:
+            places.setdefault(record.target, []).append(_Wrong(finding, record))
+    if nameless:
+        yield Unfixed(rule.name, nameless, "it bears no name of ours: whoever made it must end it")
+    for target, wrong in places.items():
+        for first in range(0, len(wrong), _AT_ONCE):
+            yield from _ended(ledger, targets, rule, target, wrong[first : first + _AT_ONCE], sweep)
+
+
+def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]:
+    with ledger.read() as snapshot:
+        return {row.record.jti: row for row in snapshot.outside.find([each.subject for each in findings])}
+
+
+def _unknown(finding: Finding, targets: Targets) -> Record | None:
+    """Return the record that something with a name of ours would have, if that name is all that its end takes."""
+    told = finding.evidence
+    if told["jti"] is None:
+        return None
+    target = targets.get(told["target"])
+    record = Record(
+        jti=told["jti"],
+        id="",
+        kind=target.kind,
+        target=target.name,
+        template=None,
+        name=told["name"],
+        reference=None,
+        agent="",
+        task="",
+        delegator="",
+        purpose=None,
+        sensitivity="moderate",
+        scopes=(),
+        audiences=(),
+        issued_at=0,
+        expires_at=0,
+    )
+    issuer = targets.open(target)
+    try:
+        return record if issuer.names_of(record) == (record.name,) else None
+    finally:
+        with suppress(JitidError):
+            issuer.close()
+
+
+def _settled(
+    ledger: Ledger,
+    targets: Targets,
+    rule: Rule,
+    findings: Sequence[Finding],
+    sweep: str,
+    limit: float,
+) -> Iterator[Remedied | Unfixed]:
+    """Try again what is in the queue."""
+    jtis = [each.subject for each in findings]
+    done = settling.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
+    with ledger.read() as snapshot:
+        at = snapshot.now
+        left = {row.record.jti: row for row in snapshot.outside.find(jtis) if row.settled_at is None}
+    ended = tuple(each for each in findings if each.subject not in left)
+    if ended:
+        yield Remedied(sweep, rule.name, ended, len(ended), done.events[-1], at, 0, None)
+    if left:
+        why = next((row.proof for row in left.values() if row.proof), None) or "the target has not answered"
+        yield Unfixed(rule.name, len(left), why)
+
+
+def _ended(
+    ledger: Ledger, targets: Targets, rule: Rule, target: str, wrong: Sequence[_Wrong], sweep: str
+) -> Iterator[Remedied | Unfixed]:
+    """End again what the ledger has nothing more to say of."""
+    try:
+        issuer = targets.open(targets.get(target))
+        try:
+            outcomes = issuer.revoke([each.record for each in wrong])
+        finally:
+            with suppress(JitidError):
+                issuer.close()
+    except JitidError as error:
+        outcomes = [Outcome(Settlement.UNAVAILABLE, safe(error.message))] * len(wrong)
+    ended = [
+        each for each, outcome in zip(wrong, outcomes, strict=True) if outcome.settlement is Settlement.DONE
+    ]
+    failed = [outcome for outcome in outcomes if outcome.settlement is not Settlement.DONE]
+    if ended:
+        names = sha256("".join(sorted(f"{each.record.name}\n" for each in ended)).encode()).hexdigest()
+
+        def tell(transaction: Transaction) -> tuple[int, int]:
+            facts = {
+                "target": target,
+                "sweep": sweep,
+                "finding": rule.name,
+                "tried": len(wrong),
+                "count": len(ended),
+            }
+            return transaction.append("clear", {**facts, "names": names}).seq, transaction.now
+
+        event, at = change(ledger, tell)
+        findings = tuple(each.finding for each in ended)
+        yield Remedied(sweep, rule.name, findings, len(ended), event, at, 0, None)
+    if failed:
+        yield Unfixed(rule.name, len(failed), failed[0].proof)

@@ -1,0 +1,61 @@
+"""Alive in the ledger, and gone at its target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import format_time
+from jitid.settling import MINTING
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+from jitid.text import safe
+
+# Only what was surely made before the target was asked, and only where a target lists all that it has.
+_QUESTION = f"""
+    SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, c.issued_at, c.expires_at
+      FROM outside o CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a
+     CROSS JOIN task t
+     WHERE o.settled_at IS NULL AND q.target = o.target AND q.lists = 1 AND c.id = o.credential AND {LIVE}
+       AND c.fingerprint IS NOT NULL AND c.issued_at <= q.asked_at - :making
+       AND c.id NOT IN (SELECT m.credential FROM matched m JOIN existing e ON e.id = m.existing WHERE e.live = 1)
+       AND i.id = c.identity AND a.id = i.agent AND t.id = i.task
+     ORDER BY c.id"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    sight.look_abroad()
+    for jti, kind, target, name, agent, task, issued_at, expires_at in sight.ask(_QUESTION, making=MINTING):
+        credential = credential_id(jti)
+        yield RULE.finding(
+            credential,
+            f"the {kind} of {agent} on {task} lives in the ledger until {format_time(expires_at)}, and target "
+            f"{safe(target)} takes it no longer",
+            since=None,
+            credentials=1,
+            evidence={
+                "agent": agent,
+                "task": task,
+                "kind": kind,
+                "target": target,
+                "name": name,
+                "issued_at": issued_at,
+                "expires_at": expires_at,
+            },
+            remedy=f"jitid revoke {credential}",
+        )
+
+
+RULE = Rule(
+    name="orphaned-ledger-only",
+    severity=Severity.MEDIUM,
+    group=Group.HEALTH,
+    owasp=(),
+    title="alive in the ledger, and gone at its target",
+    reports="a credential that lives in the ledger and that its target has no longer: ended by hand, or put back",
+    spares="one that was made just now, and any at a target that cannot list what it has",
+    examines="live credentials at targets",
+    find=_find,
+    abroad=True,
+)

@@ -1,0 +1,55 @@
+"""At a target, and unknown to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+from jitid.text import quote, safe
+
+_QUESTION = """
+    SELECT e.target, e.name, e.jti, e.created_at, e.used_at, e.detail
+      FROM existing e WHERE e.live = 1 AND e.id NOT IN (SELECT m.existing FROM matched m)
+     ORDER BY e.target, e.name"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    sight.look_abroad()
+    for target, name, jti, created_at, used_at, detail in sight.ask(_QUESTION):
+        ours = "bears a name of ours" if jti is not None else "is none of ours"
+        used = "" if used_at is None else f", last used at {format_time(used_at)}"
+        yield RULE.finding(
+            f"{target}/{name}",
+            f"target {safe(target)} takes {quote(name)}, which {ours}, and the ledger knows nothing of it{used}",
+            since=created_at,
+            credentials=1,
+            # Of what somebody else has made only they can tell whether it is needed.
+            severity=Severity.HIGH if jti is not None else Severity.MEDIUM,
+            evidence={
+                "target": target,
+                "name": name,
+                "jti": None if jti is None else credential_id(jti),
+                "created_at": created_at,
+                "used_at": used_at,
+                "detail": detail,
+            },
+            remedy=f"jitid sweep --rule orphaned-untracked --target {target} --fix",
+        )
+
+
+RULE = Rule(
+    name="orphaned-untracked",
+    severity=Severity.HIGH,
+    group=Group.ORPHAN,
+    owasp=("NHI1", "NHI7"),
+    title="alive at a target, and not in the ledger",
+    reports="what a target takes and the ledger has no row of: made by a ledger that was lost or put back, or by hand",
+    spares="what the ledger knows, dead or alive, and what the target takes no longer",
+    examines="what exists at targets",
+    find=_find,
+    mended=True,
+    abroad=True,
+)

@@ -1,0 +1,89 @@
+"""Dead in the ledger, and its target does not end it: it refuses, or has not answered for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+from jitid.sweep.rules.revoked_live import DIED
+from jitid.target import Settlement
+from jitid.text import safe
+
+_LATE = 3_600
+"""Seconds after which trying again is no longer enough."""
+_QUESTION = f"""
+    SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, {DIED}, c.expires_at, o.settlement, o.attempts, o.tried_at,
+           o.proof
+      FROM outside o CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
+     WHERE o.settled_at IS NULL AND c.id = o.credential AND {DIED} <= :now
+       AND (o.settlement = :stuck OR {DIED} <= :before)
+       AND i.id = c.identity AND a.id = i.agent AND t.id = i.task
+     ORDER BY c.id"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    asked = None if sight.observed is None else sight.observed.asked
+    for (
+        jti,
+        kind,
+        target,
+        name,
+        agent,
+        task,
+        died_at,
+        expires_at,
+        settlement,
+        attempts,
+        tried_at,
+        proof,
+    ) in sight.ask(_QUESTION, stuck=Settlement.STUCK.value, before=sight.now - _LATE):
+        if asked is not None and target not in asked:
+            continue
+        credential = credential_id(jti)
+        why = f": {safe(proof)}" if proof else ""
+        tried = (
+            "was never tried"
+            if not attempts
+            else f"was tried {attempts} times"
+            if attempts > 1
+            else "was tried once"
+        )
+        yield RULE.finding(
+            credential,
+            f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and to end it at target "
+            f"{safe(target)} {tried}{why}",
+            since=died_at,
+            credentials=1,
+            evidence={
+                "agent": agent,
+                "task": task,
+                "kind": kind,
+                "target": target,
+                "name": name,
+                "died_at": died_at,
+                "expires_at": expires_at,
+                "settlement": settlement,
+                "attempts": attempts,
+                "tried_at": tried_at,
+                "proof": proof,
+            },
+            remedy=f"jitid sweep --rule revocation-stuck --target {target} --fix",
+        )
+
+
+RULE = Rule(
+    name="revocation-stuck",
+    severity=Severity.HIGH,
+    group=Group.VALID,
+    owasp=("NHI1",),
+    title="dead, and not ended at its target",
+    reports="a credential that has ended in the ledger and that its target refuses to end, or has not for an hour",
+    spares="one that is to be tried again soon, and one whose end was confirmed",
+    examines="what is to be ended at targets",
+    find=_find,
+    mended=True,
+    abroad=True,
+)

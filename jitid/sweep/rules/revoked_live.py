@@ -1,0 +1,73 @@
+"""Dead in the ledger, and its target takes it all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.identifier import credential_id
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.sweep.rule import Group, Rule, Sight
+from jitid.target import Settlement
+from jitid.text import safe
+
+DIED = """coalesce(c.ended_at, CASE WHEN c.superseded_at < c.expires_at THEN c.superseded_at ELSE c.expires_at END)"""
+"""When a credential died, or will."""
+# What has changed since the target was asked is not judged by what it told.
+_QUESTION = f"""
+    SELECT c.jti, c.kind, o.target, min(e.name), a.text, t.name, {DIED}, o.settlement, o.settled_at, o.honoured_until
+      FROM matched m CROSS JOIN existing e CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN outside o
+     CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
+     WHERE e.id = m.existing AND e.live = 1 AND q.target = e.target AND c.id = m.credential AND o.credential = c.id
+       AND {DIED} <= q.asked_at AND (o.settled_at IS NULL OR o.settled_at < q.asked_at)
+       AND i.id = c.identity AND a.id = i.agent AND t.id = i.task
+     GROUP BY c.id, c.jti, c.kind, o.target, a.text, t.name, c.ended_at, c.superseded_at, c.expires_at, o.settlement,
+              o.settled_at, o.honoured_until
+     ORDER BY c.id"""
+
+
+def _find(sight: Sight) -> Iterator[Finding]:
+    sight.look_abroad()
+    for jti, kind, target, name, agent, task, died_at, settlement, settled_at, until in sight.ask(_QUESTION):
+        credential = credential_id(jti)
+        # What was confirmed and is not so is graver than what is still being tried.
+        wrong = settled_at is not None and settlement == Settlement.DONE
+        said = {
+            True: f", though its end was confirmed at {format_time(settled_at)}" if wrong else "",
+            False: "" if until is None else f", and cannot end it before {format_time(until)}",
+        }[wrong]
+        yield RULE.finding(
+            credential,
+            f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and target {safe(target)} still "
+            f"takes it{said}",
+            since=died_at,
+            credentials=1,
+            severity=Severity.CRITICAL if wrong else Severity.HIGH,
+            evidence={
+                "agent": agent,
+                "task": task,
+                "kind": kind,
+                "target": target,
+                "name": name,
+                "died_at": died_at,
+                "settlement": settlement,
+                "settled_at": settled_at,
+                "honoured_until": until,
+            },
+            remedy=f"jitid sweep --rule revoked-live --target {target} --fix",
+        )
+
+
+RULE = Rule(
+    name="revoked-live",
+    severity=Severity.HIGH,
+    group=Group.VALID,
+    owasp=("NHI1",),
+    title="dead, and taken at its target",
+    reports="a credential that has ended in the ledger and that its target takes, whatever was confirmed before",
+    spares="one that lives in the ledger, and one that ended after the target was asked",
+    examines="what exists at targets",
+    find=_find,
+    mended=True,
+    abroad=True,
+)
