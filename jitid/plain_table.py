@@ -232,6 +232,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     "sweep": ({
         "--rule": ("rule", "texts", ""),
         "--skip": ("skip", "texts", ""),
+        "--target": ("target", "texts", ""),
+        "--target-timeout": ("target_timeout", "text", ""),
         "--fail-on": ("fail_on", "text", ""),
         "--since": ("since", "text", ""),
         "--baseline": ("baseline", "text", ""),

@@ -22,7 +22,7 @@ from jitid.formats.show import pieces
 from jitid.formats.swept import RuleInfo, SweptRows
 from jitid.formats.view import Format, View
 from jitid.leftovers import remove_leftovers
-from jitid.lifetime import parse_time
+from jitid.lifetime import parse_duration, parse_time
 from jitid.settings import nearest
 from jitid.sweep.finding import SEVERITIES, Severity
 from jitid.sweep.known import Known
@@ -37,6 +37,8 @@ OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
 
 _CANARY = "canary"
+LIMIT, MOST_LIMIT = 60, 3_600
+"""Seconds that a target may take unless it is said, and at most."""
 
 EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
@@ -45,6 +47,8 @@ def sweep(
     given: Globals,
     rule: options.Rules = None,
     skip: options.SkippedRules = None,
+    target: options.SweptTargets = None,
+    target_timeout: options.TargetTimeout = None,
     fail_on: options.FailOn = None,
     since: options.SinceTime = None,
     baseline: options.Baseline = None,
@@ -68,6 +72,9 @@ def sweep(
     """
     own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
+    limit = LIMIT if target_timeout is None else parse_duration(target_timeout)
+    if limit > MOST_LIMIT:
+        raise UsageError("--target-timeout is an hour at most")
     if list_rules:
         _explain(given, chosen if rule or skip else NAMES)
         return
@@ -84,10 +91,10 @@ def sweep(
             (int(each.fingerprint, 16), each.credentials) for each in entries(baseline, new=update_baseline)
         )
     )
-    work = Work(given, chosen, known, after)
+    work = Work(given, chosen, known, after, tuple(target or ()), limit)
     heads = kept_heads(sweep_head(given.config()), head_out)
     if not dry_run:
-        work.settle()
+        work.settle(tuple(target or ()), limit)
     remedied: Iterable[Remedied | Unfixed] = ()
     if fix:
         ending = tuple(name for name in chosen if rule or rule_of(name).mended)

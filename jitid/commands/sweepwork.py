@@ -28,6 +28,7 @@ from jitid.sweep.finding import Remedied
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.settling import Settled
+    from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Coverage, Finding, Swept, Unfixed
     from jitid.sweep.known import Known
     from jitid.sweep.remedies import Foreseen
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 class Work:
     """What one sweep asks of the authority."""
 
-    def __init__(self, given: Globals, rules: tuple[str, ...], known: Known, since: int | None) -> None:
+    def __init__(
+        self,
+        given: Globals,
+        rules: tuple[str, ...],
+        known: Known,
+        since: int | None,
+        targets: tuple[str, ...],
+        target_timeout: int,
+    ) -> None:
+        """Take what is asked; `targets`, none for all, and how many seconds each of them has."""
         from uuid import UUID
 
         from jitid.identifier import new_uuid7
@@ -44,6 +54,8 @@ class Work:
         self._given = given
         self._rules = rules
         self._known = known
+        self._targets = targets
+        self._target_timeout = target_timeout
         self.undone = False
         """Whether something was not done that was to be: as where more would have ended than is permitted."""
         self.ended = 0
@@ -75,7 +87,7 @@ class Work:
         self, heads: tuple[tuple[str, str], ...], *, reread: bool, canary: bool = False
     ) -> Iterator[Finding | Coverage | Swept]:
         """Ask the rules, once canaries have been flown if they are to be."""
-        canaries = self._authority.perform(FlyCanaries()) if canary else []
+        canaries = self._canaries() if canary else ()
         yield from self._authority.perform(
             Sweep(
                 rules=self._rules,
@@ -83,10 +95,16 @@ class Work:
                 heads=heads,
                 reread=reread,
                 most=self._given.config().number("max"),
-                canaries=tuple(canaries),
+                canaries=canaries,
+                targets=self._targets,
+                target_timeout=self._target_timeout,
                 accept_clock=self._given.accept_clock,
             )
         )
+
+    def _canaries(self) -> tuple[Canary, ...]:
+        asked = FlyCanaries(targets=self._targets, limit=self._target_timeout)
+        return tuple(self._authority.perform(asked))
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
         """End what these rules find, unless that is more than is permitted; or say what that would be."""
@@ -127,6 +145,8 @@ class Work:
                 since=self.since,
                 known=self._known,
                 most=most,
+                targets=self._targets,
+                target_timeout=self._target_timeout,
                 accept_clock=self._given.accept_clock,
             )
             for one in self._authority.perform(operation):

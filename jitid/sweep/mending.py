@@ -149,7 +149,7 @@ def _ended(
                 "sweep": sweep,
                 "finding": rule.name,
                 "tried": len(wrong),
-                "count": len(ended),
+                "cleared": len(ended),
             }
             return transaction.append("clear", {**facts, "names": names}).seq, transaction.now
 

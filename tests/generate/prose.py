@@ -597,13 +597,15 @@ an import.
 An error names the line, or the place in the list as in `.Resources[3]`.""",
     "sweep": """\
 The rules are in five groups. Orphans are alive, and nobody is there to whom they belong: their task is over, their
-parent is dead, the wrapper of `run` is gone, their delegator was disabled, or they were never confirmed. Others are
-valid where they should not be: reported as leaked and alive, by themselves or by what was made with them, ended and
-still honoured by verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
+parent is dead, the wrapper of `run` is gone, their delegator was disabled, they were never confirmed, or a target has
+them and the ledger does not. Others are valid where they should not be: reported as leaked and alive, by themselves or
+by what was made with them, ended and still taken by their target or not to be ended there, ended and still honoured by
+verifiers that do not ask the ledger, expired and not recorded. Sprawl is more, or for longer, than
 anybody needs or uses. Governance is about registered agents, without an owner, overdue for review, or with more than
 their owner may hand out, and about whatever the policy or the directory would not permit today. The rest is about the
-ledger: keys, audit log, clock. --list-rules says of each what it reports, and the nearest to that which it does not;
-their limits are the settings that begin with `sweep_`, which no environment variable sets.
+ledger: what it has and its target has not, keys, audit log, clock. --list-rules says of each what it reports, and the
+nearest to that which it does not; their limits are the settings that begin with `sweep_`, which no environment variable
+sets.
 
 Where the setting `delegators` is `known`, whatever was issued for somebody unknown before is an orphan too, and --fix
 ends it.
@@ -613,6 +615,17 @@ no hour of the day makes a finding; the directory counts as it is now, and what 
 the policy cannot tell apart are decided once; where all that lives was decided by this policy, and the directory has
 not changed since, none is. A policy that cannot be read is told as not examined, and keeps no other rule from its
 answer.
+
+Targets are asked what exists there before the ledger is looked at, all at the same time: those of the configuration,
+and those where something lives or is to be ended by the ledger; with --target only these. Each has --target-timeout;
+what does not answer in time, or is no longer in the configuration, is told as not examined, and the rest goes on. What
+a target cannot list is told as not known. Of a credential that was made or ended while a target was asked the next
+sweep judges. With --fix, what targets take and should not is ended there: what is still to be ended at once, whenever
+it was to be tried again; what was confirmed before, or was never in the ledger and bears a name of ours, once more, and
+an audit event `clear` tells of it. What bears no name of ours is told alone.
+
+Wrappers of `run` on other machines cannot be seen: one that has not renewed when it should have is gone. Of those that
+renew nothing (--env) it is told that they cannot be seen.
 
 Of use the ledger knows what jitid-authorize(1) was asked. An audience reports use if something that is for it alone
 was authorized, or refused, since a credential was issued; of a credential for several audiences each must. Only of

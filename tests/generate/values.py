@@ -201,6 +201,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("keys crl", "--format"): _words(*certificates.LISTS),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
     ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
+    ("sweep", "--target"): NOTHING,
     ("schedule systemd", "--name"): NOTHING,
     ("serve", "--log-format"): _words(*LOG_FORMATS),
     ("serve", "--public-url"): NOTHING,

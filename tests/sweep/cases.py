@@ -10,13 +10,16 @@ from typing import NamedTuple
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import Renew
+from jitid.authority.target_operations import Settle
 from jitid.identifier import parse_id
 from jitid.policy.default import default_files
 from jitid.process import Process
 from jitid.processes import this_process
 from jitid.request import RenewRequest
 from jitid.secret import Secret
+from jitid.settling import MINTING
 from tests.builders import DAY, NAMES, NOW, Row, World, edit, policed, put
+from tests.programs import Shop
 
 
 class Case(NamedTuple):
@@ -284,6 +287,58 @@ def _drifted(world: World, *texts: str) -> str:
 APART = frozenset({"canary"})
 """Rules about targets outside, which have tests of their own: no ledger alone makes what they report."""
 
+
+def shop(world: World) -> Shop:
+    """Return a target outside, which the configuration has from now on."""
+    made = Shop(world.path.parent / "shop")
+    world.targets = (made.target(),)
+    return made
+
+
+def _revoked_and_taken(world: World) -> str:
+    shop(world)
+    made = world.issue(kind="exec:shop")
+    world.revoke(made.jti)
+    return made.jti
+
+
+def _revoked_and_gone(world: World) -> None:
+    shop(world)
+    world.issue(kind="exec:shop", task="T2")
+    world.revoke(world.issue(kind="exec:shop").jti)
+    world.authority.perform(Settle())
+
+
+def _stuck(world: World, mode: str) -> str:
+    place = shop(world)
+    made = world.issue(kind="exec:shop")
+    world.revoke(made.jti)
+    place.fail(mode, "revoke")
+    world.authority.perform(Settle())
+    place.fail("")
+    return made.jti
+
+
+def _untracked(world: World) -> str:
+    name = f"jitid_{'0' * 26}"
+    (shop(world).folder / f"{name}.made").write_text("{}")
+    return f"shop/{name}"
+
+
+def _tracked(world: World) -> None:
+    _revoked_and_taken(world)
+    world.issue(kind="exec:shop", task="T2")
+
+
+def _gone_there(world: World, age: int) -> str:
+    place = shop(world)
+    made = world.issue(kind="exec:shop")
+    for path in place.folder.glob("*.made"):
+        path.unlink()
+    world.clock.now += age
+    return made.jti
+
+
 CASES: dict[str, Case] = {
     "orphaned-task": Case(_overdue, _over, 1, edited=True),
     "orphaned-parent": Case(lambda world: _renewed(world, 40), lambda world: _renewed(world, 900), 1),
@@ -295,6 +350,9 @@ CASES: dict[str, Case] = {
     "orphaned-delegator": Case(_disabled, _disabled_with_nothing_alive, 1, edited=True),
     "pending": Case(lambda world: _pending(world, 61), lambda world: _pending(world, 59), 1),
     "leaked-live": Case(_leaked, _not_leaked_any_more, 1, edited=True),
+    "revoked-live": Case(_revoked_and_taken, _revoked_and_gone, 1),
+    "revocation-stuck": Case(lambda world: _stuck(world, "stuck"), lambda world: _stuck(world, "down"), 1),
+    "orphaned-untracked": Case(_untracked, _tracked, 1),
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
     "expired-unretired": Case(_expired, _expired_and_recorded, 1),
     "standing": Case(_standing, lambda world: _puts(world, ttl=3_600), 1),
@@ -335,6 +393,9 @@ CASES: dict[str, Case] = {
         lambda world: _scoped(world, "repo:acme:read", "repo:acme:write"),
         2,
         edited=True,
+    ),
+    "orphaned-ledger-only": Case(
+        lambda world: _gone_there(world, MINTING), lambda world: _gone_there(world, MINTING - 1), 1
     ),
     "key-overdue": Case(_overdue_key, _retired_key, 0, edited=True),
     "audit-gap": Case(_broken, lambda world: world.issue(), 0, edited=True),

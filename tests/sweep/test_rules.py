@@ -85,14 +85,15 @@ def test_a_remedy_ends_what_was_found_and_nothing_else(world: World, name: str) 
     before = alive(world)
     done = fixed(world, name)
     rule = rule_of(name)
-    if finding.ends is None and rule.pick is None and not rule.closes:
+    at_target = rule.abroad and rule.mended
+    if finding.ends is None and rule.pick is None and not rule.closes and not at_target:
         assert done == []
         assert found(world, name) == [finding]
         return
     (one,) = done
     count = CASES[name].live
     assert (one.findings, one.credentials, one.accepted) == ((finding,), count, 0)
-    assert before - alive(world) == (0 if rule.closes else count)
+    assert before - alive(world) == (0 if rule.closes or at_target else count)
     assert found(world, name) == []
     assert fixed(world, name) == []
     if not rule.closes:
@@ -108,6 +109,11 @@ def test_the_audit_log_tells_of_a_remedy(world: World, name: str) -> None:
         (event,) = [each for each in world.events() if each["seq"] == one.event]
         if rule_of(name).closes:
             assert event["op"] in ("expire", "supersede")
+        elif rule_of(name).abroad:
+            assert (event["op"], event["target"]) == (
+                "clear" if name == "orphaned-untracked" else "settle",
+                "shop",
+            )
         else:
             assert (event["op"], event["sweep"], event["finding"]) == ("revoke", "the sweep", name)
 
@@ -123,7 +129,8 @@ def test_a_rule_says_what_it_is_for(name: str) -> None:
         assert number in {f"NHI{each}" for each in range(1, 11)}
     assert bool(rule.owasp) or rule.group is Group.HEALTH
     # By default one edit of a limit must end nothing.
-    assert rule.mended == (rule.group is Group.ORPHAN or name == "leaked-live")
+    also = ("leaked-live", "revoked-live", "revocation-stuck")
+    assert rule.mended == (rule.group is Group.ORPHAN or name in also)
 
 
 def test_a_rule_is_a_file_of_its_own() -> None:

@@ -47,6 +47,13 @@ Canary = Annotated[
         text="Make, see, revoke and see again a credential without rights of each kind.",
     ),
 ]
+SweptTargets = Annotated[
+    list[str] | None, option("--target", metavar="NAME", text="Ask this target only; repeatable.")
+]
+TargetTimeout = Annotated[
+    str | None,
+    option("--target-timeout", metavar="DURATION", text="How long each target may take (default: 60s)."),
+]
 ListRules = Annotated[bool, option("--list-rules", metavar=None, text="Explain the rules, and ask none.")]
 FailOn = Annotated[
     str | None,

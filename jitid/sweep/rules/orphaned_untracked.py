@@ -24,7 +24,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         yield RULE.finding(
             f"{target}/{name}",
             f"target {safe(target)} takes {quote(name)}, which {ours}, and the ledger knows nothing of it{used}",
-            since=created_at,
+            since=None if created_at is None else min(created_at, sight.now),
             credentials=1,
             # Of what somebody else has made only they can tell whether it is needed.
             severity=Severity.HIGH if jti is not None else Severity.MEDIUM,
