@@ -103,8 +103,8 @@ class Work:
         )
 
     def _canaries(self) -> tuple[Canary, ...]:
-        asked = FlyCanaries(targets=self._targets, limit=self._target_timeout)
-        return tuple(self._authority.perform(asked))
+        flown = self._authority.perform(FlyCanaries(targets=self._targets, limit=self._target_timeout))
+        return tuple(flown)
 
     def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
         """End what these rules find, unless that is more than is permitted; or say what that would be."""

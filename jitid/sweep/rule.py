@@ -94,8 +94,8 @@ class Sight:
         """`remembered` are audit heads that were kept, with their places, or why one cannot be believed.
 
         What they vouch for is read again only if that is asked for. `terms` gives those on which something would be
-        issued now; without it no rule can ask for them. `canaries` were flown for this sweep; `observed` is what targets
-        outside have told.
+        issued now; without it no rule can ask for them. `canaries` were flown for this sweep, and `observed` is what
+        targets outside have told.
         """
         self.snapshot = snapshot
         self.names = names

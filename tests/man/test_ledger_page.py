@@ -248,6 +248,10 @@ def _use_targets(world: World) -> None:
     world.authority.perform(Retire(task="T12"))
     world.authority.perform(Settle())
     world.authority.perform(FlyCanaries())
+    shop.fail("")
+    (shop.folder / f"jitid_{'0' * 26}.made").write_text("{}")
+    fixing = Fix(rules=("orphaned-untracked",), limits=Limits(), sweep="the sweep", most=None)
+    assert list(world.authority.perform(fixing))
 
 
 def _serve(world: World) -> None:
