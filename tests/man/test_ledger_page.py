@@ -251,7 +251,8 @@ def _use_targets(world: World) -> None:
     shop.fail("")
     (shop.folder / f"jitid_{'0' * 26}.made").write_text("{}")
     fixing = Fix(rules=("orphaned-untracked",), limits=Limits(), sweep="the sweep", most=None)
-    assert list(world.authority.perform(fixing))
+    mended = world.authority.perform(fixing)
+    assert list(mended)
 
 
 def _serve(world: World) -> None:
