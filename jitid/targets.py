@@ -167,10 +167,12 @@ def check(stated: StatedTarget) -> Target:
     kind = kind_of(stated)
     if kind is None:
         raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(Kind)}")
-    try:
-        sort = sort_of(kind)
-    except UsageError as error:
-        raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
+    if stated.table["kind"] not in tuple(Kind):
+        raise ConfigurationError(
+            f"{where}: {quote(stated.table['kind'])} is no kind of credential",
+            f"kinds are: {', '.join(Kind)}",
+        )
+    sort = sort_of(kind)
     options, template_options = options_of(sort)
     table = {name: value for name, value in stated.table.items() if name != "template"}
     checked = _checked(table, {**COMMON, **options}, stated.folder, where)

@@ -1,0 +1,229 @@
+"""Targets in the configuration: whose they are, which one is meant, and what their tables may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jitid.config import load
+from jitid.credential import OUTSIDE, Kind
+from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.issuers.opening import COMMON, options_of
+from jitid.target import StatedTarget, Target, jti_of, name_at
+from jitid.targets import Targets, check
+from tests.config.test_config import surroundings, write
+from tests.issuers.places import new_jti
+
+EXEC = {"kind": "exec", "program": "/bin/true"}
+
+
+def targets(**tables: dict[str, Any]) -> Targets:
+    """Return the targets of these tables."""
+    return Targets(
+        [StatedTarget(name, table, "/etc/jitid", "user f") for name, table in tables.items()], "urn:x"
+    )
+
+
+def test_the_nearest_file_has_the_whole_table() -> None:
+    with surroundings() as environ:
+        write(
+            environ,
+            "system",
+            "[target.a]\nkind = 'exec'\nprogram = 'p'\ntimeout = '5s'\n[target.b]\nkind = 'jwt'\n",
+        )
+        write(environ, "user", "[target.a]\nkind = 'exec'\nprogram = 'q'\n")
+        config = load(environ=environ)
+        found = {each.name: each for each in config.targets()}
+        assert found.keys() == {"a", "b"}
+        assert found["a"].table == {"kind": "exec", "program": "q"}
+        assert found["a"].origin.startswith("user ")
+        target = Targets(config.targets(), "urn:x").get("a")
+        assert target.options == {"program": f"{found['a'].folder}/q"}
+        shown = dict(config.tables())["target"]
+        assert {key: text for key, (text, _) in shown.items()} == {
+            "a.kind": "exec",
+            "a.program": "q",
+            "b.kind": "jwt",
+        }
+
+
+def test_a_project_names_no_target() -> None:
+    with surroundings() as environ:
+        write(environ, "project", "task = 'T'\n[target.a]\nkind = 'exec'\nprogram = '/tmp/evil'\n")
+        config = load(environ=environ)
+        assert config.targets() == ()
+        assert config.text("task") is None
+        assert len(config.warnings) == 1
+
+
+def test_a_profile_lays_its_targets_over() -> None:
+    with surroundings() as environ:
+        write(
+            environ,
+            "user",
+            "[target.a]\nkind = 'exec'\nprogram = '/a'\n[profile.p.target.a]\nkind = 'exec'\nprogram = '/p'\n",
+        )
+        (plain,), (laid,) = load(environ=environ).targets(), load(environ=environ, profile="p").targets()
+        assert (plain.table["program"], laid.table["program"]) == ("/a", "/p")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "target = 1",
+        "[target]\na = 1",
+        "[target.'a/b']\nkind = 'exec'",
+        "[target.'']\nkind = 'exec'",
+        "[target.'-a']\nkind = 'exec'",
+        "[target.a]\nkind = 'exec'\ntemplate = 1",
+        "[target.a.template]\nb = 1",
+    ],
+)
+def test_what_is_no_table_of_targets_is_refused_at_once(text: str) -> None:
+    with surroundings() as environ:
+        write(environ, "user", text)
+        with pytest.raises(ConfigurationError):
+            load(environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({}, "has no kind"),
+        ({"kind": 1}, "has no kind"),
+        ({"kind": "x"}, "is no kind"),
+        ({"kind": "exec:a"}, "is no kind"),
+        ({"kind": "exec"}, "lacks the option `program`"),
+        ({**EXEC, "programm": 1}, "has no option `programm`"),
+        ({**EXEC, "program": 1}, "option `program`: a text is wanted"),
+        ({**EXEC, "program": " "}, "option `program`"),
+        ({**EXEC, "arguments": "a"}, "option `arguments`: a list"),
+        ({**EXEC, "arguments": [1]}, "option `arguments`"),
+        ({**EXEC, "environment": {"A": 1}}, "option `environment`"),
+        ({**EXEC, "environment": "A=1"}, "option `environment`"),
+        ({**EXEC, "timeout": "soon"}, "option `timeout`"),
+        ({**EXEC, "timeout": True}, "option `timeout`"),
+        ({**EXEC, "template": {"t": {"optoins": {}}}}, "template.t` has no option"),
+        ({**EXEC, "template": {"t/u": {}}}, "name of a template"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_told_by_its_option(table: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match="target.a") as caught:
+        targets(a=table).get("a")
+    assert words in caught.value.message
+
+
+values = st.recursive(
+    st.text() | st.integers() | st.booleans() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(list(Kind)), st.data())
+def test_any_table_is_taken_or_refused(kind: Kind, data: st.DataObject) -> None:
+    options, of_templates = options_of(kind)
+    table = data.draw(st.dictionaries(st.sampled_from([*options, *COMMON, "other"]), values, max_size=6))
+    entries = data.draw(st.dictionaries(st.sampled_from([*of_templates, "other"]), values, max_size=3))
+    stated = StatedTarget("a", {**table, "kind": kind.value, "template": {"t": entries}}, "/", "user f")
+    try:
+        found = check(stated)
+    except JitidError:
+        return
+    assert found.options.keys() == table.keys() - {"kind", "template"}
+
+
+def test_no_option_of_any_kind_is_for_a_secret() -> None:
+    """Passwords and keys stand in files that the options name."""
+    for kind in Kind:
+        for name, option in options_of(kind)[0].items():
+            secretive = any(
+                word in name for word in ("password", "secret", "credentials", "token", "private")
+            )
+            assert not secretive or option.sort == "place", (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "told"),
+    [
+        ("exec:one", None, None),
+        ("exec:one", "reader", "one/reader"),
+        ("exec:one", "one/reader", "one/reader"),
+        ("postgres-role", "writer", "db/writer"),
+        ("postgres-role", "spare/reader", "spare/reader"),
+        ("jwt", None, None),
+        ("ssh-cert", "ops", "hosts/ops"),
+    ],
+)
+def test_the_one_target_that_can_be_meant_is_found(kind: str, template: str | None, told: str | None) -> None:
+    chosen = stated().choose(kind, template)
+    assert chosen.told == told
+    assert (chosen.target is None) is (kind == "jwt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "template", "words"),
+    [
+        ("postgres-role", None, "2 targets could be meant"),
+        ("postgres-role", "reader", "2 targets could be meant by `postgres-role:reader`"),
+        ("postgres-role", "nothing", "no target of the kind `postgres-role` has a template `nothing`"),
+        ("postgres-role", "one/reader", "no target of the kind"),
+        ("exec:one", "two/reader", "no target of the kind"),
+        ("exec:three", None, "no target of the configuration makes credentials of the kind `exec:three`"),
+        ("aws-sts", None, "no target of the configuration"),
+        ("jwt", "reader", "no target of the configuration"),
+    ],
+)
+def test_what_names_none_or_several_is_a_usage_error(kind: str, template: str | None, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        stated().choose(kind, template)
+    assert words in caught.value.message
+
+
+def stated() -> Targets:
+    """Return some targets; that they lack options is no matter as long as they are not the one that is meant."""
+    postgres = {"kind": "postgres-role", "host": "db.example", "user": "jitid", "database": "d"}
+    postgres |= {name: "/x" for name, option in options_of(Kind.POSTGRES_ROLE)[0].items() if option.required}
+    templates = {name: _template(Kind.POSTGRES_ROLE) for name in ("reader", "writer")}
+    known = options_of(Kind.POSTGRES_ROLE)[0].keys() | {"kind"}
+    postgres = {name: value for name, value in postgres.items() if name in known}
+    return targets(
+        one={**EXEC, "template": {"reader": {}}},
+        two={**EXEC, "template": {"reader": {}}},
+        db={**postgres, "template": templates},
+        spare={**postgres, "template": {"reader": templates["reader"]}},
+        hosts={"kind": "ssh-cert", "template": {"ops": _template(Kind.SSH_CERT)}},
+    )
+
+
+def _template(kind: Kind) -> dict[str, Any]:
+    made = {
+        "text": "x",
+        "texts": ["x"],
+        "table": {"x": "x"},
+        "count": 1,
+        "duration": "1m",
+        "place": "/x",
+        "flag": True,
+    }
+    return {name: made[option.sort] for name, option in options_of(kind)[1].items() if option.required}
+
+
+@given(st.sampled_from(["jitid_", "jti_", "a-", "x"]))
+def test_a_name_at_a_target_leads_back_to_its_credential(prefix: str) -> None:
+    target = Target("a", "exec:a", {"prefix": prefix}, {})
+    jti = new_jti()
+    name = name_at(target, jti)
+    assert jti_of(target, name) == jti
+    for other in (name[1:], f"{name}0", f"y{name}", name.removeprefix(prefix), "", prefix, name.upper()):
+        assert jti_of(target, other) != jti
+
+
+def test_every_kind_that_a_target_makes_can_be_opened() -> None:
+    """A newcomer is in both tables, and has options."""
+    assert {
+        kind for kind in Kind if options_of(kind)[0] and kind not in (Kind.SSH_CERT, Kind.X509_SVID)
+    } == OUTSIDE
