@@ -26,6 +26,8 @@ REFRESH = 300
 LIFETIME = 86_400
 """Seconds for which a revocation list counts unless it is said."""
 
+_EVENTS = 10**8
+"""With ten digits of time the number of a list has eighteen, which is as many as JSON of ours has."""
 _REASONS = {
     "retired": x509.ReasonFlags.cessation_of_operation,
     "superseded": x509.ReasonFlags.superseded,
@@ -232,8 +234,8 @@ def _listed(snapshot: Snapshot, keyring: Keyring, key: SigningKey, lifetime: int
     authority = x509.load_der_x509_certificate(split(key.certificates or b"")[0])
     withdrawn = snapshot.withdrawn_by(key.key)
     now = snapshot.now
-    # It grows with time, and within a second with the audit log: 20 octets at most (RFC 5280, section 5.2.3).
-    number = now << 64 | snapshot.head().seq
+    # It grows with time, and within a second with the audit log (RFC 5280, section 5.2.3).
+    number = now * _EVENTS + snapshot.head().seq % _EVENTS
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.subject)

@@ -119,10 +119,13 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
         if sort == "access_token":
             return True
         raise InvalidCredentialError(f"{what} is opaque, and is said to be of another type")
-    _, payload, _ = jws.split(text)
+    header, payload, _ = jws.split(text)
     ours = jws.decode_object(payload, "payload")[1].get("iss") in inside.ledger.names.issuers
     if ours and sort == "id_token":
         raise InvalidCredentialError(f"{what} is an access token, and is said to be an ID token")
+    typ = jws.decode_object(header, "header")[1].get("typ")
+    if ours and sort == "access_token" and typ not in jws.ACCESS_TOKENS:
+        raise InvalidCredentialError(f"{what} is no access token, and is said to be one")
     return ours
 
 

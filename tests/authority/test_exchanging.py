@@ -293,3 +293,10 @@ def test_a_verifier_does_not_revoke_what_it_was_shown(world: World) -> None:
     with pytest.raises(RefusedError):
         ask(world, gate, ops.Revoke(selection=Selection(), tokens=(Secret.single(made.token),), most=None))
     assert world.verify(made.token)
+
+
+def test_a_jwt_svid_is_a_token_and_no_access_token(world: World) -> None:
+    made = Secret.single(world.issue(kind="jwt-svid", scopes=["db:read"]).token)
+    with pytest.raises(InvalidCredentialError, match="no access token"):
+        exchange(world, AGENT, made, "access_token")
+    assert exchange(world, AGENT, made, "jwt", scopes=("db:read",)).depth == 1
