@@ -157,7 +157,8 @@ printf '%s\\n' '{"task":"A-1"}' '{"task":"A-2","ttl":"5m"}' |
             "With a certificate for hosts in an ssh-agent, and one for services in files:",
             """jitid run --task INC-4821 --delegator alice \\
     --secret host=ssh-cert --secret web=x509-svid \\
-    -- sh -c 'ssh-add -L; openssl x509 -noout -subject -in "$JITID_SECRET_WEB"'""",
+    -- sh -c 'ssh-add -L; openssl x509 -noout -text \\
+        -in "$JITID_SECRET_WEB"'""",
             tried=False,
         ),
     ),
@@ -739,7 +740,8 @@ sudo systemctl start jitid-sweep.timer""",
     "helper git": (
         Example(
             "For one server, whatever clones from it within `jitid run`:",
-            "git config credential.https://git.example.helper '!jitid helper git'",
+            """git config credential.https://git.example.helper \\
+    '!jitid helper git'""",
             tried=False,
         ),
         Example(
@@ -751,7 +753,8 @@ sudo systemctl start jitid-sweep.timer""",
     "helper kube": (
         Example(
             "What kubectl is told, seen by hand:",
-            "jitid helper kube --task INC-4821 --delegator alice --audience https://kube.example",
+            """jitid helper kube --task INC-4821 --delegator alice \\
+    --audience https://kube.example""",
         ),
     ),
     "helper ssh": (
