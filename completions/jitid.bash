@@ -4,8 +4,8 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals files folders command
-# setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access kinds files folders
+# command setting, joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --remote=folders --credential-file=files --credential-fd=nothing --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
@@ -57,10 +57,10 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret $everywhere"
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
         arguments='command+'
         ;;
     'mcp')
@@ -305,17 +305,17 @@ __jitid_table() {
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
     'helper git')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase'
         ;;
     'helper kube')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper ssh')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
         ;;
     'helper aws')
@@ -469,7 +469,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | records | delegators | known | keys | approvals)
+        ids | tasks | agents | records | delegators | known | keys | approvals | access | kinds)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

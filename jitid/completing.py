@@ -33,14 +33,18 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
     The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
-    approvals), the word so far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no place
-    for an error.
+    approvals, kinds), the word so far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no
+    place for an error.
     """
     try:
         what, current, *words = arguments
         # No candidate can begin with what no name has.
         if len(current) > _LONGEST or current.strip(_NAME):
             return ""
+        if what == "kinds":
+            from jitid.completingkinds import kinds
+
+            return _lines(kinds(words, environ), current, ())
         candidates = _CANDIDATES[what]
         db = _opened(_ledger(words, environ))
         # An id names one thing, and once is enough.

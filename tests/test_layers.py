@@ -17,7 +17,7 @@ ROOT = Path(jitid.__file__).parent
 # arises.
 LAYERS = (
     {"__main__"},
-    {"cli", "commandline", "completing", "plain", "plain_table"},
+    {"cli", "commandline", "completing", "completingkinds", "plain", "plain_table"},
     {"commands", "server", "mcp"},
     {
         "environment",

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid import completing, name
+from jitid.completingkinds import KINDS
+from jitid.credential import Kind
 from jitid.identifier import approval_id, credential_id, identity_id, parse_approval_id
 from jitid.ledger.schema import APPLICATION_ID
 from tests.builders import World, edit, make_folder, put
@@ -193,3 +195,34 @@ def test_without_a_word_it_is_the_configured_one(filled: Shell) -> None:
 
 def test_words_behind_two_dashes_are_somebody_elses(ledger: Path) -> None:
     assert "ZED" in names(ledger, "tasks", "", "run", "--", "x", "--ledger", "/nowhere")
+
+
+def test_kinds_come_with_the_templates_of_the_configuration(tmp_path: Path) -> None:
+    """A program is a kind by its target's name; what cannot be meant is no candidate."""
+    settings = tmp_path / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text(
+        '[target.orders]\nkind = "postgres-role"\n[target.orders.template.reader]\n[target.orders.template."a b"]\n'
+        '[target.shop]\nkind = "exec"\n[target.shop.template.parts]\n[target.odd]\nkind = 7\n'
+    )
+    environ = {"JITID_CONFIG": str(settings), "HOME": str(tmp_path)}
+    offered = completing.answer(["kinds", ""], environ).splitlines()
+    assert [line.partition("\t")[0] for line in offered] == [
+        *KINDS,
+        "postgres-role:reader",
+        "exec:shop",
+        "exec:shop:parts",
+    ]
+    begun = completing.answer(["kinds", "postgres", "issue"], environ)
+    assert begun == "postgres-role\npostgres-role:reader\tat orders\n"
+
+
+def test_kinds_come_also_where_the_configuration_cannot_be_read(tmp_path: Path) -> None:
+    offered = completing.answer(
+        ["kinds", "x"], {"JITID_CONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    )
+    assert offered == "x509-svid\n"
+
+
+def test_the_kinds_are_those_that_there_are() -> None:
+    assert {*KINDS, "exec"} == set(Kind)

@@ -64,6 +64,7 @@ Source = Literal[
     "keys",
     "approvals",
     "access",
+    "kinds",
     "files",
     "folders",
     "command",
@@ -90,6 +91,8 @@ KNOWN = Value(sources=("known",))
 KEYS = Value(sources=("keys",))
 ACCESS = Value(sources=("access",))
 APPROVALS = Value(sources=("approvals",))
+KINDS = Value(sources=("kinds",))
+"""Kinds of credential, with the templates of the configuration."""
 FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
 COMMAND = Value(sources=("command",))
@@ -205,6 +208,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("schedule systemd", "--name"): NOTHING,
     ("serve", "--log-format"): _words(*LOG_FORMATS),
     ("serve", "--public-url"): NOTHING,
+    **{(verb, "--kind"): KINDS for verb in ("issue", "run", "helper git", "helper kube", "helper docker")},
     ("helper git", "OPERATION"): _words(*git.OPERATIONS),
     ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
     ("task list", "--after"): TASKS,

@@ -1,0 +1,43 @@
+"""What a shell offers at a TAB as a kind of credential: the kinds, and the templates that the configuration has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+# `jitid.credential` says the same; a test holds the two together.
+KINDS = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert", "aws-sts", "postgres-role", "openbao-lease")
+
+
+def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield kinds, and then kinds with their templates; of a configuration that cannot be read the kinds alone."""
+    for kind in KINDS:
+        yield kind, ""
+    for name, table in _targets(words, environ):
+        kind = table.get("kind")
+        if not isinstance(kind, str) or kind not in (*KINDS, "exec"):
+            continue
+        written = f"exec:{name}" if kind == "exec" else kind
+        if kind == "exec":
+            yield written, "a program"
+        templates = table.get("template")
+        for template in templates if isinstance(templates, dict) else ():
+            yield f"{written}:{template}", f"at {name}"
+
+
+def _targets(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    from jitid.config import load
+
+    given: dict[str, str | None] = {"--config": None, "--profile": None}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        if name in given:
+            given[name] = value if equals else next(rest, None)
+    try:
+        stated = load(file=given["--config"], profile=given["--profile"], environ=environ).targets()
+    except Exception:  # noqa: BLE001 - the verb itself will tell what is wrong
+        return
+    for each in stated:
+        yield each.name, each.table
