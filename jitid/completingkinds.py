@@ -10,8 +10,7 @@ KINDS = ("jwt", "opaque", "jwt-svid", "x509-svid", "ssh-cert", "aws-sts", "postg
 
 def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield kinds, and then kinds with their templates; of a configuration that cannot be read the kinds alone."""
-    for kind in KINDS:
-        yield kind, ""
+    yield from ((kind, "") for kind in KINDS)
     for name, table in _targets(words, environ):
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in (*KINDS, "exec"):
