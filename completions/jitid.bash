@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='copy'
         ;;
     'helper')
-        verbs='git kube ssh docker aws'
+        verbs='git kube ssh docker pgpass aws'
         ;;
     'schedule')
         verbs='systemd cron'
@@ -317,6 +317,9 @@ __jitid_table() {
     'helper docker')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
+        ;;
+    'helper pgpass')
+        options="--template=nothing --service=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files --out=files $everywhere"
         ;;
     'helper aws')
         options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --target --target-timeout --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --to --template --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --target --target-timeout --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --to --template --service --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -248,6 +248,7 @@ complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a ser
 complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a certificate, as its exec plug-in'
 complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate'
 complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing'
+complete -c jitid -n '__jitid_at "helper"' -a pgpass -d 'Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file'
 complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS\'s command line and SDKs a session of a role, as their credential_process'
 
 # jitid schedule
@@ -845,6 +846,17 @@ complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'Who it is m
 complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'
+
+# jitid helper pgpass
+complete -c jitid -n '__jitid_at "helper pgpass" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'
+complete -c jitid -n '__jitid_at "helper pgpass" --service' -l service -x -d 'Write the section NAME of a service file, with all that a connection takes'
+complete -c jitid -n '__jitid_at "helper pgpass" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper pgpass" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper pgpass" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper pgpass"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper pgpass" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper pgpass" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "helper pgpass" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
 
 # jitid helper aws
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'

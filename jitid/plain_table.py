@@ -501,6 +501,17 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--ttl": ("ttl", "text", "JITID_TTL"),
         "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
     }, (("operation", "text", True),)),
+    "helper pgpass": ({
+        "--template": ("template", "text", ""),
+        "--service": ("service", "text", ""),
+        "--task": ("task", "text", "JITID_TASK"),
+        "--delegator": ("delegator", "text", "JITID_DELEGATOR"),
+        "--agent": ("agent", "text", "JITID_AGENT"),
+        "--scope": ("scope", "texts", "JITID_SCOPE"),
+        "--ttl": ("ttl", "text", "JITID_TTL"),
+        "--parent-file": ("parent_file", "text", "JITID_PARENT_FILE"),
+        "--out": ("out", "text", ""),
+    }, ()),
     "helper aws": ({
         "--template": ("template", "text", ""),
         "--task": ("task", "text", "JITID_TASK"),

@@ -124,6 +124,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "helper.docker:docker",
         "Give docker, podman or skopeo a token for a registry, as their credential helper.",
     ),
+    "helper pgpass": (
+        "helper.pgpass:pgpass",
+        "Give psql, and whatever else uses libpq, a role of its own.",
+    ),
     "helper aws": (
         "helper.aws:aws",
         "Give AWS's command line and SDKs a session of a role, as their credential_process.",

@@ -409,6 +409,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "helper kube": {0: "kubectl has it.", **_HELPS},
     "helper ssh": {0: "The ssh-agent has a key with a certificate, now or from before.", **_HELPS},
     "helper docker": {0: "The program has it, or wanted nothing to be made.", **_HELPS},
+    "helper pgpass": {0: "It is written, or in FILE.", **_HELPS},
     "helper aws": {0: "AWS's command line has it.", **_HELPS},
     "schedule systemd": {
         0: "Done.",

@@ -778,6 +778,20 @@ ssh-add -L""",
     jitid helper docker get --task INC-4821 --delegator alice""",
         ),
     ),
+    "helper pgpass": (
+        Example(
+            "For psql, in a shell that has `<(…)`:",
+            """PGSERVICEFILE=<(jitid helper pgpass --template reader --service db \\
+    --task INC-4821 --delegator alice) psql service=db""",
+            tried=False,
+        ),
+        Example(
+            "A password file for what knows the host already:",
+            """jitid helper pgpass --template reader --task INC-4821 --delegator alice --out pgpass
+PGPASSFILE=pgpass PGUSER=$(cut -d: -f4 pgpass) psql -h db.example.com orders""",
+            tried=False,
+        ),
+    ),
     "helper aws": (
         Example(
             "For a profile of AWS, whatever uses it within `jitid run`:",
@@ -915,6 +929,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "helper kube": ("run", "issue", "helper git", "helper docker"),
     "helper ssh": ("run", "issue", "keys ssh", "keys krl"),
     "helper docker": ("run", "issue", "helper git", "helper kube"),
+    "helper pgpass": ("run", "issue"),
     "helper aws": ("run", "issue"),
     "schedule systemd": ("sweep", "schedule cron"),
     "schedule cron": ("sweep", "schedule systemd"),

@@ -146,6 +146,14 @@ Template = Annotated[
         text="What it is made from: the name of a template, or TARGET/TEMPLATE.",
     ),
 ]
+PgService = Annotated[
+    str | None,
+    option(
+        "--service",
+        metavar="NAME",
+        text="Write the section NAME of a service file, with all that a connection takes.",
+    ),
+]
 GitOperation = Annotated[
     str, typer.Argument(metavar="OPERATION", help="What git calls: get, store or erase.", show_default=False)
 ]

@@ -13,7 +13,7 @@ from jitid.runner.delivery.protocol import Delivered
 _PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a role logs in, in libpq's words."""
 
     hosts: tuple[str, ...]
@@ -32,15 +32,15 @@ class Services:
 
     def __init__(self) -> None:
         self._files = Files()
-        self._roles: dict[str, tuple[_Place, str, str]] = {}
+        self._roles: dict[str, tuple[Place, str, str]] = {}
 
     def put(self, one: Delivered) -> None:
         """Let a service log in by a role. Raises StorageError where its URL is none."""
-        place = _place_of(one.secret.reveal("url"))
+        place = place_of(one.secret.reveal("url"))
         self._roles[one.name] = (place, one.secret.reveal("username"), one.secret.reveal("password"))
         # Passwords first: a service that names a role finds its password.
-        self._files.write(_PASSWORDS, "".join(map(_passwords, self._roles.values())))
-        self._files.write(_SERVICES, "".join(_service(name, *role) for name, role in self._roles.items()))
+        self._files.write(_PASSWORDS, "".join(map(passwords, self._roles.values())))
+        self._files.write(_SERVICES, "".join(service(name, *role) for name, role in self._roles.items()))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead to the services, and what they say of the first one."""
@@ -63,7 +63,7 @@ class Services:
         self._files.close()
 
 
-def _place_of(url: str) -> _Place:
+def place_of(url: str) -> Place:
     """Return where a URL leads (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
     _, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
@@ -78,13 +78,14 @@ def _place_of(url: str) -> _Place:
     options = dict(parse_qsl(query))
     hosts = hosts or options.pop("host", "").split(",")
     ports = [port for port in ports if port] or [port for port in options.pop("port", "").split(",") if port]
-    found = _Place(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
+    found = Place(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
     if not all(_is_line(text) for text in (*found.hosts, found.database, *options, *options.values())):
         raise StorageError("the database's address has a line break, which no service file can have")
     return found
 
 
-def _service(name: str, place: _Place, user: str, _password: str) -> str:
+def service(name: str, place: Place, user: str, _password: str) -> str:
+    """Return the section of a service file that leads a role to its database; its password is not in it."""
     told = {
         "host": ",".join(place.hosts),
         "port": ",".join(place.ports),
@@ -95,7 +96,7 @@ def _service(name: str, place: _Place, user: str, _password: str) -> str:
     return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in told.items() if value])
 
 
-def _passwords(role: tuple[_Place, str, str]) -> str:
+def passwords(role: tuple[Place, str, str]) -> str:
     """Return the lines of the password file: for the role's own hosts, and no other one gets to hear it."""
     place, user, password = role
     hosts = [*place.hosts]

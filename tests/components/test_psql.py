@@ -1,0 +1,136 @@
+"""The real psql with what `jitid helper pgpass` writes, and a role from its issue to its end on the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.issuers.postgresplace import TEMPLATES, roles_server
+from tests.postgres import Postgres, program
+from tests.real import Shell, command, need
+
+ASKED = ("--task", "T1", "--delegator", "alice")
+QUESTION = "SELECT current_user || ' ' || what FROM orders"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """Return a server whose roles are credentials."""
+    with roles_server() as server:
+        yield server
+
+
+class User(Shell):
+    """Somebody whose jitid has the server as a target."""
+
+    def __init__(self, home: Path, server: Postgres) -> None:
+        super().__init__(home)
+        self.server = server
+        self.psql = [program("psql"), "-X", "-A", "-t", "-c", QUESTION]
+        templates = {name: dict(table) for name, table in TEMPLATES.items()}
+        target = {"kind": "postgres-role", "dsn": server.url(), "template": templates}
+        path = home / "jitid.toml"
+        path.touch(0o600)
+        path.write_text(tomli_w.dumps({"target": {"db": target}}))
+        self.environment["JITID_CONFIG"] = str(path)
+
+    def connect(self, *arguments: str, **variables: str) -> str:
+        """Return what psql shows."""
+        done = subprocess.run(
+            [*self.psql, *arguments],
+            capture_output=True,
+            text=True,
+            env={**self.environment, **variables},
+            cwd=self.home,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def roles(self) -> list[str]:
+        """Return the roles that there are."""
+        return [
+            name for (name,) in self.server.ask("SELECT rolname FROM pg_roles WHERE rolname LIKE 'jitid%'")
+        ]
+
+
+@pytest.fixture
+def user(tmp_path: Path, server: Postgres) -> User:
+    """Return somebody who has made nothing yet."""
+    return User(tmp_path, server)
+
+
+def test_psql_takes_a_service_file_from_a_pipe(user: User) -> None:
+    """Nothing is left on the disk."""
+    helper = shlex.join(command("helper", "pgpass", "--template", "reader", "--service", "db", *ASKED))
+    line = f"PGSERVICEFILE=<({helper}) {shlex.join(user.psql)} service=db"
+    done = subprocess.run(
+        [need("bash"), "-c", line],
+        capture_output=True,
+        text=True,
+        env=user.environment,
+        cwd=user.home,
+        timeout=120,
+    )
+    (role,) = user.roles()
+    assert done.stdout.strip() == f"{role} tea", done.stderr
+    user.good("revoke", "--task", "T1")
+    assert user.roles() == []
+
+
+def test_psql_takes_a_password_file(user: User) -> None:
+    user.good("helper", "pgpass", "--template", "reader", *ASKED, "--out", "pgpass")
+    path = user.home / "pgpass"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    host, port, database, role, _ = path.read_text().splitlines()[0].split(":")
+    shown = user.connect(
+        "-h", host, "-p", str(user.server.port), "-d", database, PGPASSFILE=str(path), PGUSER=role
+    )
+    assert (shown, port) == (f"{role} tea", "*")
+    user.good("revoke", "--task", "T1")
+
+
+def test_a_service_whose_name_is_none_is_refused_before_anything_is_made(user: User) -> None:
+    done = user.run("helper", "pgpass", "--template", "reader", "--service", "a]\nb", *ASKED)
+    assert done.returncode == 2
+    assert user.roles() == []
+
+
+def test_a_server_that_is_away_leaves_what_the_sweep_ends(user: User) -> None:
+    """Revoked while nobody answers: queued, reported, and ended as soon as it is back."""
+    made = json.loads(user.good("issue", "--kind", "postgres-role:reader", *ASKED, "--format", "json"))
+    user.server.stop()
+    try:
+        assert user.run("revoke", made["jti"]).returncode == 9
+        swept = user.run("sweep", "--format", "json", "--target-timeout", "5s")
+        assert swept.returncode == 11
+        document = json.loads(swept.stdout)
+        missed = [each["missed"] for each in document["coverage"] if each["rule"] == "revoked-live"]
+        assert missed[0][0].startswith("target db: the database cannot be reached")
+    finally:
+        user.server.start()
+    assert user.roles() == [made["secret"]["username"]]
+    found = user.run("sweep", "--rule", "revoked-live", "--field", "subject")
+    assert (found.returncode, found.stdout.split()) in ((10, [made["jti"]]), (0, []))
+    user.good("sweep", "--rule", "revoked-live", "--fix")
+    assert user.roles() == []
+
+
+def test_a_role_that_nobody_knows_is_found_and_never_dropped_without_its_comment(user: User) -> None:
+    user.good("issue", *ASKED)
+    name = f"jitid_{'0' * 26}"
+    user.server.execute(f"CREATE ROLE {name} LOGIN")
+    found = user.run("sweep", "--rule", "orphaned-untracked", "--field", "subject")
+    assert (found.returncode, found.stdout.split()) == (10, [f"db/{name}"])
+    left = user.run("sweep", "--rule", "orphaned-untracked", "--fix", "--format", "json")
+    assert left.returncode == 11
+    assert "not the one that was made here" in left.stdout
+    assert user.roles() == [name]
+    user.server.execute(f"DROP ROLE {name}")
