@@ -174,7 +174,7 @@ class AwsStsIssuer(OutsideIssuer):
             return Probe(Life.DEAD, f"the policy {denial.name} of the role {role.name} denies it everything")
         if secret is not None:
             return Probe(
-                Life.UNKNOWN, "AWS refuses it, does not say why, and no policy of the role denies it"
+                Life.UNKNOWN, "AWS refuses what it asks for, and no policy of ours denies it everything"
             )
         return Probe(Life.LIVE, f"no policy of the role {role.name} denies it")
 
@@ -323,7 +323,7 @@ class AwsStsIssuer(OutsideIssuer):
         ]
 
     def _try(self, keys: Keys) -> Probe | None:
-        """Ask as a holder; None where AWS refuses and does not tell why."""
+        """Ask as a holder; None where AWS refuses, for a reason that may be somebody else's."""
         try:
             self._aws.call("iam", "list_account_aliases", keys, MaxItems=1)
         except AwsError as error:
@@ -331,8 +331,9 @@ class AwsStsIssuer(OutsideIssuer):
                 return Probe(Life.DEAD, f"AWS says {error.aws}")
             if error.aws not in ("AccessDenied", "AccessDeniedException"):
                 return Probe(Life.UNKNOWN, error.message)
-            if "explicit deny" in error.said:
-                return Probe(Life.DEAD, "AWS denies it explicitly what it asks for")
+            # The session policy is ours alone. Any other explicit denial may be somebody's of this one action.
+            if "explicit deny in a session policy" in error.said:
+                return Probe(Life.DEAD, "AWS denies it everything by its session policy")
             if "because no " in error.said:
                 return Probe(
                     Life.LIVE, "AWS knows it and denies it nothing: it only does not allow what was asked"

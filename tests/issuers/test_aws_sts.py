@@ -470,8 +470,13 @@ def test_a_reason_of_aws_tells_whether_anything_was_denied(
 ) -> None:
     record, made = make(through, aws_account.record())
     answers = {
+        "is not authorized to perform: iam:ListAccountAliases on resource: * with an explicit deny in a "
+        "session policy": Life.DEAD,
+        # Of the role's owner, it may be, or of the organisation, against this one action.
         "is not authorized to perform: iam:ListAccountAliases on resource: * with an explicit deny in an "
-        "identity-based policy": Life.DEAD,
+        "identity-based policy": Life.UNKNOWN,
+        "is not authorized to perform: iam:ListAccountAliases with an explicit deny in a service control "
+        "policy": Life.UNKNOWN,
         "is not authorized to perform: iam:ListAccountAliases on resource: * because no session policy allows "
         "the iam:ListAccountAliases action": Life.LIVE,
         "Access Denied": Life.UNKNOWN,
@@ -480,6 +485,10 @@ def test_a_reason_of_aws_tells_whether_anything_was_denied(
         asked.answers["ListAccountAliases"] = [refused("AccessDenied", message, 403)]
         assert through.probe(record, made.secret).life is life, message
     asked.answers["ListAccountAliases"] = [refused("ExpiredToken", "it is over", 403)]
+    assert through.probe(record, made.secret).life is Life.DEAD
+    through.revoke([record])
+    denied = "is not authorized to perform it with an explicit deny in an identity-based policy"
+    asked.answers["ListAccountAliases"] = [refused("AccessDenied", denied, 403)]
     assert through.probe(record, made.secret).life is Life.DEAD
 
 
