@@ -42,6 +42,7 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
         wanted = tuple(dict.fromkeys(named or (*targets.names(), *snapshot.outside.targets_open())))
         open_there = {name: snapshot.outside.open_at(name) for name in wanted}
     # Read here, since what signs may be the ledger's, and a ledger belongs to one thread.
+    targets.prepare(wanted)
     answers: Queue[_Told] = Queue()
     for name in wanted:
         # A daemon: a target that hangs keeps no process from ending.

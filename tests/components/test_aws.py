@@ -162,6 +162,21 @@ def test_a_canary_shows_that_sessions_end(user: User) -> None:
     assert session in user.good("list", "--delegator", "system:jitid", "--field", "jti").split()
 
 
+def test_a_sweep_finds_the_keys_that_never_end_and_no_session_of_ours(user: User) -> None:
+    line = ("--template", "deploy", "--delegator", "alice", "--task")
+    user.good("helper", "aws", *line, "INC-1")
+    user.good("helper", "aws", *line, "INC-2")
+    user.good("revoke", "--task", "INC-2", "--yes")
+    swept = json.loads(user.good("sweep", "--target", "cloud", "--format", "json"))
+    found = {each["subject"]: each for each in swept["findings"]}
+    # One that is denied is not taken; one that is not is nowhere to be seen, which is no evidence of anything.
+    assert not [subject for subject in found if "jti_" in subject]
+    own = found[f"cloud/{user.moto.key[0]}"]
+    assert (own["rule"], own["evidence"]["jti"]) == ("orphaned-untracked", None)
+    assert "the key of this target itself" in own["evidence"]["detail"]
+    assert "AWS lists no sessions" in json.dumps(swept)
+
+
 def test_without_any_key_of_aws(user: User) -> None:
     administrator = user.moto.role(f"administrator-of-{user.role}", ["iam:*", "sts:*"])
     user.environment["JITID_ISSUER"] = "https://id.example.com"
@@ -170,6 +185,8 @@ def test_without_any_key_of_aws(user: User) -> None:
         user.good("helper", "aws", "--template", "deploy", "--task", "INC-1", "--delegator", "alice")
         (jti,) = user.good("list", "--field", "jti").split()
         user.good("revoke", jti)
+        # The target is asked in a thread, which has no ledger to find the key in.
+        assert "orphaned-untracked" in user.good("sweep", "--target", "cloud", "--rule", "orphaned-untracked")
     assert user.denied() == [jti]
     # Whoever serves the public keys has the one that AWS asks for.
     assert "ES256" in user.good("keys", "jwks")
