@@ -82,7 +82,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.Retire: _for("responder", own=True),
     # By the right of the token that it carries, as a renewal.
     targets.Attach: _for("issuer", anybody=True),
-    targets.Settle: _for("responder", "sweeper", "admin"),
+    targets.Settle: _for("responder", "sweeper", "admin", own=True),
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
     targets.FlyCanaries: _for("sweeper", "admin"),
@@ -210,6 +210,11 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
                 return False
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
                 _may_end(snapshot, ours, caller, token) for token in tokens
+            )
+        case targets.Settle(event=event, ids=ids) if event is not None or ids:
+            # Whoever has ended something may see to it that it has ended everywhere.
+            return (event is None or _asked_by(snapshot, caller, event)) and all(
+                _was_issued(snapshot, caller, id_) for id_ in ids
             )
         case ops.Retire(task=task):
             return _opened(snapshot, caller, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from jitid.access import BOOTSTRAP
 from jitid.authority import access_operations as access
 from jitid.authority import guarding
 from jitid.authority import operations as ops
+from jitid.authority import target_operations as targets
 from jitid.caller import ROLES
 from jitid.errors import RefusedError
-from jitid.ledger.records import Filter
+from jitid.ledger.records import Filter, Selection
 from tests.authority.callers import ask, caller
-from tests.builders import World
+from tests.builders import World, request
+from tests.programs import Shop
 
 ABSTRACT = {
     ops.DirectoryOperation,
@@ -101,3 +104,23 @@ def test_who_has_no_role_reads_nothing(world: World) -> None:
         with pytest.raises(RefusedError):
             ask(world, caller(), operation)
     assert ask(world, caller(), ops.PublishKeys())["keys"]
+
+
+def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path) -> None:
+    """And nobody else without a role for it."""
+    shop = Shop(tmp_path / "shop")
+    with World(tmp_path / "served", targets=[shop.target()]) as world:
+        launcher, other = caller("system:launcher", "issuer"), caller("system:other", "issuer")
+        asked = ops.Issue(requests=(request(kind="exec:shop"),))
+        (issued,) = ask(world, launcher, asked)
+        ended = ask(
+            world, launcher, ops.Revoke(selection=Selection(ids=(issued.credentials[0].id,)), most=None)
+        )
+        assert ended.unsettled == 1
+        for operation in (targets.Settle(event=ended.event), targets.Settle()):
+            with pytest.raises(RefusedError):
+                ask(world, other, operation)
+        with pytest.raises(RefusedError):
+            ask(world, launcher, targets.Settle())
+        assert ask(world, launcher, targets.Settle(event=ended.event)).done == 1
+        assert shop.made == {}

@@ -12,6 +12,7 @@ import pytest
 from jitid.auditexport import verify_export
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import ExportLog, Issue, RotateKey, SignHead, Sweep, VerifyLog
+from jitid.authority.target_operations import Settle
 from jitid.copying import Copy, copy
 from jitid.errors import BusyError, ClockError, InvalidCredentialError, StorageError, UsageError
 from jitid.ledger import copying, folder, home
@@ -24,6 +25,7 @@ from jitid.sweep.limits import Limits
 from jitid.sweep.rules import NAMES as RULES
 from tests.builders import NOW, World, open_postgres, request
 from tests.postgres import Postgres
+from tests.programs import Shop
 
 CHAINS = 16
 
@@ -38,7 +40,11 @@ class DatabaseWorld(World):
     def _open(self) -> None:
         self.ledger = open_postgres(self._address, self.clock)
         self.authority = LocalAuthority(
-            self.ledger, home.keyring(str(self.path)), terms=lambda: self.terms, timeout=5
+            self.ledger,
+            home.keyring(str(self.path)),
+            terms=lambda: self.terms,
+            timeout=5,
+            targets=self.supply_targets,
         )
 
 
@@ -52,6 +58,15 @@ def used(world: World) -> World:
         world.issue(task=f"P{number}", kind="opaque", purpose="Zürich\n\t\\N")
     world.revoke(chain[1].id)
     world.retire("P3")
+    shop = Shop(world.path.parent / "shop")
+    world.targets = [shop.target()]
+    for task, template in (("S1", "parts"), ("S2", None), ("S3", None)):
+        world.authority.perform(
+            Issue(requests=(request(task=task, kind="exec:shop", template=template, scopes=()),))
+        )
+    world.retire("S2")
+    world.authority.perform(Settle())
+    world.retire("S3")
     world.check()
     return world
 
@@ -107,7 +122,9 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
         tokens.append(there.issue(task="T2").token)
         heads.append(there.authority.perform(SignHead()))
         transfer(PostgresSource(second, 5, there.clock), SqliteTarget(str(tmp_path / "back")), there)
-    with World(tmp_path / "back") as back:
+    with World(tmp_path / "back", targets=used.targets) as back:
+        # What is still to be ended at its target is known wherever the ledger is.
+        assert back.authority.perform(Settle(waiting=True)).done == 1
         tokens.append(back.issue(task="T4").token)
         heads.append(back.authority.perform(SignHead()))
         assert len([back.verify(token) for token in tokens]) == 4
@@ -138,6 +155,7 @@ def test_a_sweep_of_the_copy_finds_the_same(used: World, addresses: Callable[[],
         ]
 
     with DatabaseWorld(used.path, address) as there:
+        there.targets = used.targets
         for world in (used, there):
             world.clock.now += 3_600
         assert [(one.rule, one.subject) for one in found(there)] == [
