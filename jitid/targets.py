@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from jitid.credential import Kind, is_outside, is_target_name, sort_of
-from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
@@ -53,7 +53,9 @@ class Targets:
         self._stated = {each.name: each for each in stated}
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._signer = None if signer is None else cache(signer)
+        self._signer = signer
+        self._home = get_ident()
+        self._latest: Signer | None = None
         self._checked: dict[str, Target] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -137,12 +139,23 @@ class Targets:
         """
         for name in names:
             with suppress(JitidError):
-                if self._signer is not None and self.get(name).options.get("web_identity"):
-                    self._signer()
+                if self.get(name).options.get("web_identity"):
+                    self._sign()
 
     def open(self, target: Target) -> OutsideIssuer:
         """Return what makes and ends credentials at a target. Raises ConfigurationError."""
-        return open_issuer(target, self._issuer, trust_domain=self._trust_domain, signer=self._signer)
+        return open_issuer(target, self._issuer, trust_domain=self._trust_domain, signer=self._sign)
+
+    def _sign(self) -> Signer:
+        """Return what signs now; in another thread, what did when this was prepared."""
+        if self._signer is None:
+            raise ConfigurationError("nothing of the ledger signs for targets here")
+        # Looked up each time: a key that was rotated is published no longer, some time after.
+        if get_ident() == self._home:
+            self._latest = self._signer()
+        if self._latest is None:
+            raise StorageError("what signs for this target was not read from the ledger", "try again")
+        return self._latest
 
 
 _NONE = "name one in the configuration: a table [target.NAME] with its kind; see jitid-targets(5)"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import strategies as st
 
 from jitid.config import load
 from jitid.credential import OUTSIDE, Kind
-from jitid.errors import ConfigurationError, JitidError, UsageError
+from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, options_of
+from jitid.keyring import Signer
 from jitid.target import StatedTarget, Target, jti_of, name_at
 from jitid.targets import Targets, check
 from tests.config.test_config import surroundings, write
@@ -225,3 +229,27 @@ def test_every_kind_that_a_target_makes_can_be_opened() -> None:
     assert {
         kind for kind in Kind if options_of(kind)[0] and kind not in (Kind.SSH_CERT, Kind.X509_SVID)
     } == OUTSIDE
+
+
+def test_what_signs_is_looked_up_each_time_and_other_threads_have_what_was_prepared() -> None:
+    """A ledger belongs to one thread, and a key that was rotated is published no longer."""
+    home = threading.get_ident()
+    numbers = itertools.count(1)
+
+    def look() -> Signer:
+        assert threading.get_ident() == home
+        return Signer(f"key {next(numbers)}", "ES256", b"", bytes)
+
+    table = {"kind": "aws-sts", "region": "eu-central-1", "web_identity": True}
+    other = {"kind": "aws-sts", "region": "eu-central-1", "credentials_file": "keys"}
+    stated = [StatedTarget("cloud", table, "/", "f"), StatedTarget("other", other, "/", "f")]
+    found = Targets(stated, "https://id.example.com", signer=look)
+    with ThreadPoolExecutor(1) as pool:
+        # None of these signs anything.
+        found.prepare(["other", "unknown"])
+        with pytest.raises(StorageError):
+            pool.submit(found._sign).result()
+        found.prepare(["cloud"])
+        assert pool.submit(found._sign).result().kid == "key 1"
+        assert found._sign().kid == "key 2"
+        assert pool.submit(found._sign).result().kid == "key 2"
