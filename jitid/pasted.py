@@ -27,6 +27,10 @@ _SSH_CERTIFICATE = re.compile(
 )
 _DER = b"0\x82"
 """How a certificate begins that is not written as text."""
+# The words of a text, without the marks of quotations, lists and brackets around them.
+_SECRET = re.compile(rb"[^\s\"'`<>,;|(){}\[\]]{12,4096}")
+_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{1,40}-----\r?\n.{1,16384}?-----END [A-Z0-9 ]{1,40}-----", re.DOTALL)
+_MOST_SECRETS = 5_000
 _DEPTH = 2
 """So many layers of base64 are taken off: a secret of Kubernetes holds the basic authentication of a registry."""
 
@@ -37,7 +41,7 @@ def search_pasted(text: bytes) -> Finds:
     Beyond what `search` finds: what is broken over lines or quoted, percent-encoded (RFC 3986, section 2.1), or
     base64 around a token; and a signed token that lacks its beginning.
     """
-    named = Finds()
+    named, whole = Finds(), text
     text = _SSH_CERTIFICATE.sub(lambda found: _named(found, named), text)
     text = PEM.sub(lambda found: _printed(found, named), text)
     finds = _searched(text)
@@ -53,7 +57,32 @@ def search_pasted(text: bytes) -> Finds:
     for each in broken:
         if each.decode("ascii") not in finds.ids:
             finds.guessed[each.decode("ascii")] = 1
+    finds.secrets = _secrets(whole)
     return finds
+
+
+def _secrets(text: bytes) -> dict[bytes, int]:
+    """Return the fingerprints of all that may be a secret: each word, what follows `=` or `:` in it, each PEM block."""
+    found: dict[bytes, int] = {}
+    # As JSON and a shell's variable have line breaks.
+    plain = text.replace(b"\\n", b"\n").replace(b"\r\n", b"\n")
+    for block in _PEM.findall(plain):
+        for spelling in (block, block + b"\n"):
+            found[sha256(spelling).digest()] = 1
+    for word in _SECRET.findall(text):
+        if len(found) >= _MOST_SECRETS:
+            break
+        spellings = {word, word.rstrip(b".:!?")}
+        spellings |= {each.partition(mark)[2] for each in tuple(spellings) for mark in (b"=", b":")}
+        for spelling in spellings:
+            if len(spelling) >= _SHORTEST:
+                print_ = sha256(spelling).digest()
+                found[print_] = found.get(print_, 0) + 1
+    return found
+
+
+_SHORTEST = 12
+"""Characters of a secret; shorter words are many, and none of them is one."""
 
 
 def _named(found: re.Match[bytes], finds: Finds) -> bytes:

@@ -68,7 +68,7 @@ _Key = TypeVar("_Key", bytes, str)
 class Finds:
     """The distinct strings that were found, and how often each was met."""
 
-    __slots__ = ("cut", "foreign", "guessed", "ids", "mistyped", "opaque", "prints", "signed")
+    __slots__ = ("cut", "foreign", "guessed", "ids", "mistyped", "opaque", "prints", "secrets", "signed")
 
     def __init__(self) -> None:
         self.opaque: dict[bytes, int] = {}
@@ -84,6 +84,8 @@ class Finds:
         """What may be fingerprints: words of 64 hexadecimal digits."""
         self.guessed: dict[str, int] = {}
         """Ids put together from pieces, which may be none."""
+        self.secrets: dict[bytes, int] = {}
+        """Fingerprints of words that may be the secrets of credentials at targets, and mostly are none."""
         self.mistyped = 0
         """How many strings look like opaque tokens, and are cut or mistyped."""
 
@@ -95,7 +97,16 @@ class Finds:
         return f"Finds({len(self)} strings)"
 
     def _maps(self) -> tuple[dict[Any, int], ...]:
-        return self.opaque, self.signed, self.foreign, self.cut, self.ids, self.prints, self.guessed
+        return (
+            self.opaque,
+            self.signed,
+            self.foreign,
+            self.cut,
+            self.ids,
+            self.prints,
+            self.guessed,
+            self.secrets,
+        )
 
     def text_size(self) -> int:
         """Return how many characters of tokens it holds; what else it holds is short."""
@@ -123,7 +134,7 @@ class Finds:
 
     @staticmethod
     def _names() -> tuple[str, ...]:
-        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed"
+        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets"
 
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid import introspection, jws
-from jitid.credential import Credential
+from jitid.credential import Credential, is_outside
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
@@ -16,12 +16,26 @@ from jitid.searching import Finds, jti_of_token
 from jitid.secret import fingerprint
 from jitid.task import Task
 
-MATCHES = ("opaque", "jwt", "fingerprint", "truncated-jwt", "forged-jwt", "id")
+MATCHES = ("opaque", "jwt", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
 
+_OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
 _UNKNOWN = "the ledger does not know this credential"
 _UNKNOWN_KEY = "the token is signed by a key that the ledger does not know"
 _MISTYPED = "cut or mistyped: the checksum does not fit"
+_PUBLIC = frozenset(
+    {
+        "access_key_id",
+        "ca_chain",
+        "certificate",
+        "issuing_ca",
+        "private_key_type",
+        "serial_number",
+        "url",
+        "username",
+    }
+)
+"""Parts of a secret that are none by themselves: who knows one may have it from a log."""
 _SHOWN = 20
 """So many strings that the ledger does not know are told one by one."""
 
@@ -142,6 +156,8 @@ def honour(match: Match) -> tuple[str, int | None]:
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
         return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
+    if match.reason is None and is_outside(credential.kind):
+        return "the target that made it", credential.superseded_at or credential.expires_at
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
     if match.offline_until is not None:
@@ -170,10 +186,16 @@ class _Trace:
         self._strays: list[Stray] = []
         self._keys = {key.kid: key for key in snapshot.signing_keys()}
         ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
-        found = snapshot.find_given(filter(_is_id, ids), {*finds.opaque, *finds.prints})
+        prints = {*finds.prints, *finds.secrets}
+        found = snapshot.find_given(filter(_is_id, ids), {*finds.opaque, *prints})
         self._by_key = {one.key: one for one in found}
         self._by_jti = {one.jti: one for one in found}
         self._by_print = {one.fingerprint: one for one in found}
+        self._parts: dict[bytes, str] = {}
+        """The names of those parts of secrets that were found."""
+        for raw, name, key in snapshot.outside.parts_of(prints) if prints else ():
+            self._parts[raw] = name
+            self._by_print.setdefault(raw, self._by_key[key])
         self._by_identity: dict[str, list[Credential]] = {}
         for one in found:
             self._by_identity.setdefault(one.id, []).append(one)
@@ -199,6 +221,8 @@ class _Trace:
                     continue
                 reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
+        for raw, count in finds.secrets.items():
+            self._take_secret(raw, count)
         for token, count in finds.signed.items():
             self._take_signed(token, count)
         ours = len(self._strays)
@@ -244,6 +268,15 @@ class _Trace:
         before = self._evidence.get(credential.key)
         self._evidence[credential.key] = evidence if before is None else _joined(before, evidence)
         return True
+
+    def _take_secret(self, raw: bytes, count: int) -> None:
+        """Keep a word if it is the secret of a credential, or a part of it; most words are not."""
+        credential = self._by_print.get(raw)
+        # Our own tokens are found by what they look like.
+        if credential is None or credential.kind in _OF_A_FORM:
+            return
+        public = self._parts.get(raw) in _PUBLIC
+        self._take("id" if public else "secret", None if public else "fingerprint", credential, count)
 
     def _take_signed(self, token: str, count: int) -> None:
         jti = jti_of_token(token)

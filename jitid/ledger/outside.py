@@ -85,6 +85,9 @@ class OutsideSnapshot(Protocol):
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
 
+    def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
+        """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""
+
     def names_at(self, target: str) -> list[Name]:
         """Return the names of all that is alive in the ledger at a target, or not settled there, or was settled."""
 

@@ -113,6 +113,15 @@ class SqlOutside:
         ).fetchone()
         return int(count)
 
+    def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
+        """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""
+        selecting.give(self._db, (), fingerprints)
+        rows = self._db.execute(
+            """SELECT p.fingerprint, p.name, p.credential FROM given_print g CROSS JOIN part p
+                WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND p.fingerprint = g.fingerprint"""
+        ).fetchall()
+        return [(bytes(print_), name, key) for print_, name, key in rows]
+
     def names_at(self, target: str) -> list[Name]:
         """Return the names of all that the ledger has at a target."""
         rows = self._db.execute(

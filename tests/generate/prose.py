@@ -466,11 +466,13 @@ for its owner alone, and for everybody to read where it is `prometheus`.""",
 The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
 
 A text of up to 64 KiB is searched closely: also for what is broken over lines, quoted, percent-encoded,
-inside base64, without its beginning, and for tokens of any form that a key of ours signed. A longer one is
+inside base64, without its beginning, for tokens of any form that a key of ours signed, and for the secrets of
+credentials of other kinds: a password, a key in PEM. A longer one is
 searched for unbroken, plain strings only, and for tokens that begin as ours do; UTF-16 is read in texts of
 any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
 
-The field `match` says what was found: `opaque`, `jwt`, `fingerprint`, `truncated-jwt` (a part of a signed
+The field `match` says what was found: `opaque`, `jwt`, `secret` (of a
+credential of another kind, or a part of it), `fingerprint`, `truncated-jwt` (a part of a signed
 token, or its payload), `forged-jwt` (a whole one that no key of ours signed, changed or made up) or `id`. The
 field `proof` is `fingerprint` or `signature`; without one, anybody who knows an id could have written it.
 `honoured_until` is of the whole identity: a verifier that does not ask the ledger honours a predecessor too

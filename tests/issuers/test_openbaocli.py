@@ -71,6 +71,12 @@ def test_from_issue_to_the_proof_of_the_end(openbao: OpenBaoPlace, shell: Shell)
     login(openbao, secret)
     assert roles(openbao) == before | {secret["username"]}
     jti = newest(shell)
+    # Whoever finds a part of it somewhere finds out whose it is; a name alone proves nothing.
+    for text in (secret["password"], f'export PGPASSWORD="{secret["password"]}";\n', json.dumps(secret)):
+        found = json.loads(shell.good("trace", "--format", "jsonl", stdin=text))
+        assert (found["jti"], found["match"], found["proof"]) == (jti, "secret", "fingerprint")
+    found = json.loads(shell.good("trace", "--format", "jsonl", stdin=secret["username"]))
+    assert (found["jti"], found["match"], found["proof"]) == (jti, "id", None)
     openbao.server.seal()
     try:
         ended = shell.run("revoke", jti)

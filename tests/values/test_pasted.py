@@ -24,8 +24,42 @@ PRINT_OF_OPAQUE = {"opaque": {fingerprint(OPAQUE): 1}}
 
 
 def found(text: str | bytes) -> dict[str, Any]:
-    """Return what is found in a pasted text, without what is empty."""
-    return content(search_pasted(text.encode() if isinstance(text, str) else text))
+    """Return what is found in a pasted text, without what is empty, and without words that may be any secret."""
+    finds = search_pasted(text.encode() if isinstance(text, str) else text)
+    finds.secrets.clear()
+    return content(finds)
+
+
+PASSWORD = "wRrLhjFa8Xirfa-pESgc"
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PASSWORD,
+        f"  {PASSWORD}\r\n",
+        f"PGPASSWORD={PASSWORD} psql",
+        f"export PGPASSWORD='{PASSWORD}';",
+        f'{{"password": "{PASSWORD}", "username": "x"}}',
+        f"password:{PASSWORD}.",
+        f"<{PASSWORD}>, ({PASSWORD})",
+    ],
+)
+def test_a_secret_is_among_the_words_of_a_text(text: str) -> None:
+    assert fingerprint(PASSWORD) in search_pasted(text.encode()).secrets
+
+
+@pytest.mark.parametrize(
+    "text", [PEM, PEM.strip(), f"x\n{PEM}y", json.dumps({"key": PEM}), PEM.replace("\n", "\r\n")]
+)
+def test_a_key_in_pem_is_among_them(text: str) -> None:
+    assert {fingerprint(PEM), fingerprint(PEM.strip())} <= search_pasted(text.encode()).secrets.keys()
+
+
+def test_no_more_words_are_looked_up_than_a_request_takes() -> None:
+    text = " ".join(f"secret-number-{number}" for number in range(20_000))[: 1 << 16]
+    assert 1_000 < len(search_pasted(text.encode()).secrets) <= 5_010
 
 
 def wrapped(text: str, width: int, before: str = "") -> str:
