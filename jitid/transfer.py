@@ -24,6 +24,7 @@ from jitid.ledger.copying import Source, Target
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.records import SigningKey
 from jitid.places import data_folder
+from jitid.rotation import still_tells
 
 if TYPE_CHECKING:
     from jitid.config import Config
@@ -138,7 +139,8 @@ def _to_database(
 def _give_keys(source: Source, ours: Keyring, theirs: Keyring) -> None:
     given = False
     for key in source.snapshot.signing_keys():
-        if _signs(key) and ours.holds(key.kid):
+        # A retired authority still signs what it has revoked.
+        if (_signs(key) or still_tells(source.snapshot, key)) and ours.holds(key.kid):
             ours.give(theirs, key.kid, key.algorithm, key.public)
             given = given or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not given:

@@ -35,6 +35,19 @@ def test_a_copy_is_used_as_the_ledger_is(shell: Shell, tmp_path: Path) -> None:
     assert ours == theirs
 
 
+def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_path: Path) -> None:
+    """Its private key goes along until all that it certified has expired."""
+    shell.good("-q", "issue", "--task", "T2", "--delegator", "alice", "--kind", "x509-svid", "--out", "leaf")
+    shell.good("keys", "rotate", "--use", "x509")
+    place = str(tmp_path / "moved")
+    shell.good("ledger", "copy", "--to", place)
+    shell.good("--ledger", place, "verify", "leaf")
+    shell.good("--ledger", place, "retire", "T2")
+    assert shell.good("--ledger", place, "keys", "crl").count("BEGIN X509 CRL") == 2
+    # What it has left in its folder is needed, and no reason for a warning.
+    assert "left behind" not in shell.good("--ledger", place, "doctor")
+
+
 def test_whoever_copies_is_told_to_use_one_of_the_two(shell: Shell) -> None:
     done = shell.run("ledger", "copy", "--to", "moved")
     assert done.returncode == 0

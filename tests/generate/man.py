@@ -32,6 +32,7 @@ HAND_WRITTEN = (
     "jitid-policy.7",
     "jitid-promises.7",
     "jitid-ssh.7",
+    "jitid-svid.7",
 )
 
 _NUMBERED = '-tag -width "128+n"'
@@ -120,6 +121,8 @@ def _background(verb: str) -> list[str]:
         return ["jitid-aws.7"]
     if verb in ("helper ssh", "keys ssh", "keys krl"):
         return ["jitid-ssh.7"]
+    if verb in ("keys request", "keys import", "keys bundle", "keys crl"):
+        return ["jitid-svid.7"]
     if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
         ("approve", "policy", "explain")
     ):

@@ -850,7 +850,10 @@ not found.
 A ledger in a database has several chains, and one head over all of them; a ledger that was copied has those of its
 past too. A head that was kept before proves what it did: each chain must run through the link that it tells of.""",
     "keys revoke": """\
-With --dry-run the fields are those of jitid-revoke(1).""",
+With --dry-run the fields are those of jitid-revoke(1).
+
+Of an X.509 authority that ends the certificates too. One under a root gets no successor by itself, and whoever has the
+root must revoke its certificate, for those who trust the root.""",
     "publish": """\
 DIR has, afterwards: `jwks.json`, the keys (RFC 7517); `status/DAY.jwt`, a Token Status List for each day on which
 something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.es256.jwt` for verifiers that take no

@@ -90,7 +90,8 @@ def text() -> str:
         ".Xr jitid-aws 7 ,",
         ".Xr jitid-exec 7 ,",
         ".Xr jitid-policy 7 ,",
-        ".Xr jitid-ssh 7",
+        ".Xr jitid-ssh 7 ,",
+        ".Xr jitid-svid 7",
     ]
     return "\n".join(lines) + "\n"
 

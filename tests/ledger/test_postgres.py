@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jitid.authority import operations as ops
+from jitid.authority.certificate_operations import PublishBundle, PublishRevocations
 from jitid.authority.local import LocalAuthority
 from jitid.errors import (
     ConfigurationError,
@@ -29,6 +30,7 @@ from jitid.ledger.postgresaddress import parameters, shown
 from jitid.ledger.postgressession import Session, open_connection
 from jitid.ledger.records import Filter, Selection
 from jitid.request import IssueRequest
+from jitid.secret import Secret
 from tests.builders import NAMES, World, make_database, open_postgres, request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres
@@ -277,6 +279,29 @@ def test_another_machine_signs_with_a_key_of_its_own(
             assert authority.perform(ops.Verify(token=made.secret, audiences=())).id == made.id
     assert other.perform(ops.RotateKey(algorithm="EdDSA")).retired == (change.kid,)
     issue(one, kind="jwt")
+
+
+def test_each_machine_is_an_x509_authority_of_its_own(
+    address: str, tmp_path: Path, open_authority: Callable[..., LocalAuthority]
+) -> None:
+    """Both are in the bundle; each signs what it has revoked itself."""
+    (tmp_path / "other" / "keys").mkdir(parents=True, mode=0o700)
+    one, other = open_authority(address), open_authority(address, tmp_path / "other")
+    mine = issue(one, kind="x509-svid")
+    with pytest.raises(IntegrityError, match="keys for x509 is on this machine") as refused:
+        issue(other, kind="x509-svid")
+    assert "jitid keys rotate --use x509" in str(refused.value.hint)
+    other.perform(ops.RotateKey(algorithm="ES256", use="x509"))
+    theirs = issue(other, kind="x509-svid")
+    for authority in (one, other):
+        assert len(authority.perform(PublishBundle()).roots) == 2
+        for made in (mine, theirs):
+            shown = Secret.single(made.secret.reveal("certificate"))
+            assert authority.perform(ops.Verify(token=shown, audiences=())).id == made.id
+    one.perform(ops.Revoke(selection=Selection(ids=(mine.id, theirs.id)), most=None))
+    for authority in (one, other):
+        (listed,) = authority.perform(PublishRevocations())
+        assert listed.revoked == 1
 
 
 def test_a_denial_is_told_beside_others(address: str, open_authority: Callable[..., LocalAuthority]) -> None:
