@@ -780,15 +780,15 @@ ssh-add -L""",
     ),
     "helper pgpass": (
         Example(
-            "For psql, in a shell that has `<(…)`:",
-            """PGSERVICEFILE=<(jitid helper pgpass --template reader --service db \\
-    --task INC-4821 --delegator alice) psql service=db""",
+            "For psql within `jitid run`, in a shell that has `<(…)`:",
+            """PGSERVICEFILE=<(jitid helper pgpass --service db) psql service=db""",
             tried=False,
         ),
         Example(
             "A password file for what knows the host already:",
-            """jitid helper pgpass --template reader --task INC-4821 --delegator alice --out pgpass
-PGPASSFILE=pgpass PGUSER=$(cut -d: -f4 pgpass) psql -h db.example.com orders""",
+            """jitid helper pgpass --task INC-4821 --delegator alice --out pgpass
+export PGPASSFILE=pgpass PGUSER=$(cut -d: -f4 pgpass)
+psql -h db.example.com orders""",
             tried=False,
         ),
     ),

@@ -30,6 +30,7 @@ HAND_WRITTEN = (
     "jitid-oauth.7",
     "jitid-openbao.7",
     "jitid-policy.7",
+    "jitid-postgres.7",
     "jitid-promises.7",
     "jitid-ssh.7",
     "jitid-svid.7",
@@ -119,6 +120,8 @@ def _background(verb: str) -> list[str]:
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
     if verb == "helper aws":
         return ["jitid-aws.7"]
+    if verb == "helper pgpass":
+        return ["jitid-postgres.7"]
     if verb in ("helper ssh", "keys ssh", "keys krl"):
         return ["jitid-ssh.7"]
     if verb in ("keys request", "keys import", "keys bundle", "keys crl"):

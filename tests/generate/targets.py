@@ -19,7 +19,7 @@ _ABOUT: Mapping[Kind, str] = {
     Kind.SSH_CERT: "SSH user certificates, signed here; jitid-ssh(7) tells how hosts come to trust them.",
     Kind.X509_SVID: "X.509 certificates with a SPIFFE id, signed here.",
     Kind.AWS_STS: "Sessions of AWS roles: jitid-aws(7). The extra `aws` is needed.",
-    Kind.POSTGRES_ROLE: "Roles of a PostgreSQL server. The extra `postgres` is needed.",
+    Kind.POSTGRES_ROLE: "Roles of a PostgreSQL server: jitid-postgres(7). The extra `postgres` is needed.",
     Kind.OPENBAO_LEASE: "Leases of an OpenBao or Vault server.",
     Kind.EXEC: "Whatever a program of one's own makes: jitid-exec(7). Each target is a kind of its own, `exec:TARGET`.",
 }
