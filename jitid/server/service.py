@@ -337,6 +337,8 @@ def _idempotency_key(request: Request) -> str | None:
     said: Any = request.headers.get("idempotency-key")
     if said is None:
         return None
-    if not 0 < len(said) <= _LONGEST_KEY or not said.isascii() or not said.isprintable():
-        raise RequestError(400, f"the Idempotency-Key is 1 to {_LONGEST_KEY} characters of printable ASCII")
+    if not 0 < len(said) <= _LONGEST_KEY or not all("!" <= character <= "~" for character in said):
+        raise RequestError(
+            400, f"the Idempotency-Key is 1 to {_LONGEST_KEY} characters of printable ASCII, and no space"
+        )
     return str(said)
