@@ -156,16 +156,14 @@ class Ending:
         return found
 
     def _end_unknown(self, record: Record) -> Outcome:
-        """End a token whose accessor was lost, if it was made at all: nothing was asked for with it."""
-        gone = record.issued_at + 2 * BRIEF
-        if time.time() > gone:
-            return Outcome(
-                Settlement.DONE,
-                f"nothing was asked for with its token, whose {BRIEF} s are over, if it was made",
-            )
+        """End a token whose accessor was lost, or was never remembered, if there is one."""
         try:
             accessor = self._looking.searched(record)
         except RefusedError as error:
+            # Nothing was asked for with a token whose accessor the ledger does not have.
+            if 0 < record.issued_at < time.time() - 2 * BRIEF:
+                told = f"the {BRIEF} s of its token are over, if it was made"
+                return Outcome(Settlement.DONE, told)
             told = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
             return Outcome(Settlement.UNAVAILABLE, told)
         if accessor is None:

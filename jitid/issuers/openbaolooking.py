@@ -60,6 +60,7 @@ class Looking:
         self._bao = bao
         self._target = bao.target
         self._irrevocable: dict[str, str] | None = None
+        self._by_jti: dict[str, str] | None = None
 
     def look(self, record: Record) -> Probe:
         """Look whether anything of a record is there."""
@@ -107,12 +108,15 @@ class Looking:
 
     def searched(self, record: Record) -> str | None:
         """Return the accessor of a record's token, found among all; None where there is none."""
-        for accessor in self._bao.names("auth/token/accessors"):
-            reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
-            meta = reply.data.get("meta")
-            if type(meta) is dict and meta.get("jitid_jti") == record.jti:
-                return accessor
-        return None
+        if self._by_jti is None:
+            found = {}
+            for accessor in self._bao.names("auth/token/accessors"):
+                reply = self._bao.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+                meta = reply.data.get("meta")
+                if type(meta) is dict and type(meta.get("jitid_jti")) is str:
+                    found[meta["jitid_jti"]] = accessor
+            self._by_jti = found
+        return self._by_jti.get(record.jti)
 
     def lease(self, lease: str) -> Reply | None:
         """Return what the server has of a lease; None where it has none."""

@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from jitid.target import Life
 from tests.issuers.openbaoplace import Cutting, OpenBaoPlace
+from tests.issuers.places import make
 from tests.issuers.test_transit import configure
 from tests.real import Shell
 
@@ -115,6 +117,22 @@ def test_a_lost_answer_leaves_nothing(openbao: OpenBaoPlace, tmp_path: Path, pat
     assert roles(openbao) == before
     assert len(openbao.tokens()) == tokens
     assert inspected(shell, newest(shell))["at_target"]["settlement"] == "done"
+
+
+def test_what_a_lost_ledger_made_is_found_and_ended(openbao: OpenBaoPlace, shell: Shell) -> None:
+    shell.good(*ISSUE)
+    issuer = openbao.open(issuer=json.loads(shell.good("inspect", newest(shell), "--format", "json"))["iss"])
+    try:
+        record, made = make(issuer, openbao.record(template=None))
+        sweep = ("sweep", "--rule", "orphaned-untracked", "--target", "vault", "--format", "jsonl")
+        found = shell.run(*sweep)
+        assert found.returncode == 10, found.stderr
+        (line,) = [line for line in found.stdout.splitlines() if record.jti in line]
+        assert "bears a name of ours" in line
+        shell.run(*sweep, "--fix")
+        assert issuer.probe(record, made.secret).life is Life.DEAD
+    finally:
+        issuer.close()
 
 
 def test_a_certificate_of_somebody_else_is_an_integrity_failure(
