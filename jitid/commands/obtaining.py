@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.operations import AbandonRenewal, Issue, Revoke
-from jitid.authority.target_operations import Attach
+from jitid.authority.operations import AbandonRenewal, Issue
+from jitid.authority.target_operations import Attach, Settle
+from jitid.commands.confirming import AT_ONCE
 from jitid.commands.requesting import hand_out, stated_request
 from jitid.environment import open_authority, open_for_issue
-from jitid.errors import NotFoundError
+from jitid.errors import JitidError, NotFoundError, OutputError
 from jitid.request import AttachRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitid.authority.operations import Operation
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
 
@@ -99,37 +100,37 @@ def obtain(
 
 
 def hand_over(given: Globals, issued: Issued, show: Callable[[], None]) -> None:
-    """Show what was obtained; if that fails, it is ended. Raises as `requesting.hand_out` does."""
-    hand_out(given, _Ending(given), [issued], show)
+    """Show what was obtained; if that fails, it is ended: alone where its identity has others.
+
+    Raises as `requesting.hand_out` does.
+    """
+    try:
+        show()
+    except BaseException as error:
+        (one,) = issued.credentials
+        if abandon(given, one.jti):
+            if isinstance(error, OutputError):
+                error.hint = error.hint or "the credential just made was ended"
+            raise
+        failure = error
+
+        def fail() -> None:
+            raise failure
+
+        hand_out(given, open_authority(given.config()), [issued], fail)
 
 
 def abandon(given: Globals, jti: str) -> bool:
     """End a credential that was attached to an identity, and nothing else of that; tell whether it was one."""
+    authority = open_authority(given.config())
     try:
-        open_authority(given.config()).perform(AbandonRenewal(jti=jti))
+        authority.perform(AbandonRenewal(jti=jti))
     except NotFoundError:
         return False
+    # What its target does not confirm now, the next sweep asks for again.
+    with suppress(JitidError):
+        authority.perform(Settle(ids=(jti,), waiting=True, limit=AT_ONCE))
     return True
-
-
-class _Ending:
-    """What ends a credential that could not be shown: alone where its identity has others, otherwise by its identity.
-
-    The authority is opened only then.
-    """
-
-    def __init__(self, given: Globals) -> None:
-        self._given = given
-
-    def perform(self, operation: Operation[Any]) -> Any:  # noqa: ANN401 - as the operation has it
-        assert isinstance(operation, Revoke)
-        (jti,) = operation.selection.ids
-        if not abandon(self._given, jti):
-            return open_authority(self._given.config()).perform(operation)
-        return None
-
-    def close(self) -> None:
-        pass
 
 
 def _told(given: Globals, issued: Issued) -> Issued:

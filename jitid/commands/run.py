@@ -132,12 +132,7 @@ def run(
             from jitid.commands import waiting
 
             authority, (issued,) = waiting.approved(given, authority, denial, operation, patience)
-        try:
-            hand_out(given, authority, [issued], lambda: started.start(issued, request))
-        except BaseException:
-            # The identity has ended by now, and what targets had made for it is not to wait for the next sweep.
-            started.settle()
-            raise
+        hand_out(given, authority, [issued], lambda: started.start(issued, request))
         # The authority is left open, though what comes later opens the ledger anew, since somebody may have replaced
         # it: the last one to close a ledger waits for a checkpoint.
         given.status = _watched(given, started, seconds, keep=on_exit == "keep")

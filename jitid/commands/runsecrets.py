@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.target_operations import Attach, Settle
+from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
 from jitid.credential import is_outside, parse_kind
 from jitid.environment import open_authority
@@ -24,14 +25,10 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.issuance import Issued
     from jitid.secret import Secret
-    from jitid.settling import Left
 
 _NEVER = float("inf")
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
 """Seconds from a renewal that could not be done to the next try."""
-
-_SETTLING = 30
-"""Seconds that each target has to end what a run had."""
 
 _LONGEST_NAME = 32
 
@@ -83,6 +80,8 @@ class Secrets:
         self._files = Files()
         self._ways: dict[type[Delivery], Delivery] = {}
         self._told: dict[str, str] = {}
+        self._renewed = False
+        """Whether a target has made more than one for a name."""
 
     def obtain(self, token: Secret, until: float) -> None:
         """Obtain all of them by the right of a token, for a command that may run until then.
@@ -128,25 +127,29 @@ class Secrets:
                 )
             else:
                 self._told.pop(name, None)
+                self._renewed |= is_outside(issued.kind)
         return min((each.due for each in self._held.values()), default=_NEVER)
 
     def settle(self, id_: str) -> None:
-        """See to it that nothing is left at targets of an identity that has ended; what may be left is said."""
-        if not any(is_outside(one.kind) for one in self._wanted):
+        """See to it that nothing is left at targets of what has been renewed, once the identity has ended.
+
+        Whoever ended that has seen to what was alive then.
+        """
+        if not self._renewed:
             return
         try:
             settled = open_authority(self._given.config()).perform(
-                Settle(ids=(id_,), waiting=True, limit=_SETTLING)
+                Settle(ids=(id_,), waiting=True, limit=AT_ONCE)
             )
         except Exception as error:  # noqa: BLE001 - the status of the command is what this process ends with
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
-            self._given.warn(
-                f"whether the secrets of {id_} are gone from their targets could not be seen: {reason}; the next "
-                f"sweep ends them: {self._given.command('jitid sweep')}"
-            )
+            self._given.warn(f"earlier secrets of {id_} may still work at their targets: {reason}")
             return
-        for left in settled.left:
-            self._given.warn(_told(left))
+        if settled.open:
+            self._given.warn(
+                f"{settled.open} of the secrets of {id_} may still work at their targets; the next sweep tries again: "
+                f"{self._given.command('jitid sweep')}"
+            )
 
     def close(self) -> None:
         """Take all of them away from where the command finds them."""
@@ -201,16 +204,6 @@ class Secrets:
             self._given.warn(
                 f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )
-
-
-def _told(left: Left) -> str:
-    if left.settlement == "unsupported":
-        until = "its end" if left.honoured_until is None else format_time(left.honoured_until)
-        return f"{left.jti} ({left.kind}) cannot be ended at {left.target}, which takes it until {until}: {left.seen}"
-    return (
-        f"{left.jti} ({left.kind}) may still work at {left.target}: {left.seen}; the next sweep tries again"
-        + ("" if left.next_at is None else f", from {format_time(left.next_at)} on")
-    )
 
 
 def _is_name(name: str) -> bool:

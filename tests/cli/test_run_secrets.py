@@ -13,6 +13,7 @@ import pytest
 
 from tests.programs import Shop
 from tests.real import Shell, command, until
+from tests.serving import serving
 
 RUN = ("run", "--task", "T1", "--delegator", "alice")
 
@@ -112,7 +113,7 @@ def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, sh
     shop.fail("down", "revoke")
     done = shell.run(*RUN, "--secret", "one=exec:shop", "--", "sh", "-c", "exit 7")
     assert done.returncode == 7
-    assert "may still work at shop" in done.stderr
+    assert "may still work at its target" in done.stderr
     assert len(shop.made) == 1
     shop.fail("")
     (identity,) = shell.good("list", "--task", "T1", "--field", "id", "--limit", "1").split()
@@ -168,6 +169,34 @@ def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop)
     (identity,) = shell.good("list", "--task", "T1", "--field", "id", "--limit", "1").split()
     shell.good("revoke", identity)
     assert not shop.made
+
+
+def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
+    shell: Shell, shop: Shop, tmp_path: Path
+) -> None:
+    """Whoever asks needs no role for what was issued to them."""
+    config = {"JITID_CONFIG": shell.environment["JITID_CONFIG"]}
+    with serving(shell.ledger, "--socket", str(tmp_path / "s"), more=config):
+        asking = Shell(tmp_path / "asking")
+        asking.home.mkdir()
+        asking.environment["JITID_REMOTE"] = f"unix://{tmp_path / 's'}"
+        del asking.environment["JITID_LEDGER"]
+        words = (
+            "run",
+            "--task",
+            "T2",
+            "--secret",
+            "key=exec:shop",
+            "--",
+            "sh",
+            "-c",
+            'cat "$JITID_SECRET_KEY"',
+        )
+        done = asking.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("shop-")
+        assert done.stderr == ""
+        assert not shop.made
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ another user's rights, which cannot be signalled either; the identity ends for a
 With --secret NAME=KIND[:TEMPLATE] the command has further credentials of its identity, each asked of the policy by its
 kind and template. NAME is the run's own word for it. All of them are made before the command starts, or it does not
 start, and what was made for it ends. Each is renewed with a third of its life left: its files then give the successor,
-and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 30
+and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 20
 seconds for each target; what a target does not confirm by then is said, and the next sweep goes on with it.
 
 JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is one
