@@ -18,13 +18,13 @@ from jitid.errors import (
     NewerSchemaError,
     StorageError,
 )
-from jitid.keyring import Keyring, rotating
+from jitid.keyring import Keyring
 from jitid.ledger.clock import jumped
 from jitid.ledger.folder import check_names
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Names, SigningKey
 from jitid.lifetime import format_duration, format_time
-from jitid.rotation import is_under_a_root, still_tells
+from jitid.rotation import replacing, still_tells
 
 OLD_KEY = 90 * 86_400
 """So many seconds a key may sign before it should be replaced."""
@@ -306,9 +306,7 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
     age = now - key.created_at
     which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
     if age > OLD_KEY:
-        return warning(
-            "keys", f"{which} {key.kid} is {age // _DAY} days old", rotating(key.use, key.algorithm)
-        )
+        return warning("keys", f"{which} {key.kid} is {age // _DAY} days old", replacing(key))
     if key.use == "x509":
         return _authority(key, now)
     kept = "" if signer.elsewhere is None else f", kept by {signer.elsewhere}"
@@ -323,8 +321,8 @@ def _authority(key: SigningKey, now: int) -> Check:
 
     until = ends_at(split(key.certificates))
     if until - now < ENDS_SOON:
-        repair = "jitid keys request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
-        return warning("keys", f"the certificate of x509 {key.kid} ends at {format_time(until)}", repair)
+        ends = f"the certificate of x509 {key.kid} ends at {format_time(until)}"
+        return warning("keys", ends, replacing(key))
     return ok("keys", f"x509 {key.kid} certifies until {format_time(until)}")
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jitid import jws, revocation
 from jitid.credential import State
 from jitid.errors import NotFoundError, UsageError
-from jitid.keyring import USES, Keyring, Signer
+from jitid.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, Radius, Selection, SigningKey
 from jitid.minting import new_key
@@ -138,6 +138,11 @@ def still_tells(snapshot: Snapshot, key: SigningKey) -> bool:
     if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
         return False
     return key.retired_at is None or (snapshot.last_expiry_signed_by(key.key) or 0) > snapshot.now
+
+
+def replacing(key: SigningKey) -> str:
+    """Return the command that puts another key in the place of one."""
+    return "jitid keys request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
 
 
 def is_under_a_root(key: SigningKey) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.local import LocalAuthority
 from jitid.authority.operations import Examine, RotateKey
 from jitid.errors import ExitStatus
@@ -16,6 +17,7 @@ from jitid.ledger import folder
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.ledger.untouched import look
 from tests.builders import DAY, World
+from tests.offlineroot import certified
 
 
 def examined(world: World, **stated: str) -> list[Check]:
@@ -299,3 +301,19 @@ def test_a_schema_that_is_no_text_is_damage(text: str, used: World) -> None:
     failures = told(examined(used), Status.FAILURE)
     assert {check.exit_status for check in failures} == {ExitStatus.INTEGRITY}
     assert failures[0].name == "integrity"
+
+
+def test_an_authority_is_told_of_until_its_certificate_ends(world: World) -> None:
+    world.issue(kind="x509-svid")
+    _, authority = [check for check in examined(world) if check.name == "keys"]
+    assert authority.status is Status.OK
+    assert "certifies until" in authority.detail
+    asked = world.authority.perform(RequestAuthority())
+    waiting = [check for check in examined(world) if check.name == "keys"][-1]
+    assert (waiting.status, waiting.repair) == (Status.WARNING, "jitid keys import CHAIN")
+    # A root signed it long ago: in twenty days its year is over.
+    chain = certified(asked.request, world.clock.now - 345 * DAY)
+    world.authority.perform(ImportAuthority(chain=chain))
+    ending = [check for check in examined(world) if check.name == "keys"][-1]
+    assert (ending.status, ending.repair) == (Status.WARNING, "jitid keys request")
+    assert "ends at" in ending.detail

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.keyring import rotating
 from jitid.lifetime import format_duration, format_time
+from jitid.rotation import replacing
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 
@@ -13,7 +13,7 @@ from jitid.sweep.rule import Group, Rule, Sight
 def _find(sight: Sight) -> Iterator[Finding]:
     limit = sight.limits.key_age
     for key in sight.snapshot.signing_keys():
-        if key.retired_at is None and sight.now - key.created_at > limit:
+        if key.signs and sight.now - key.created_at > limit:
             which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(
                 key.kid,
@@ -21,7 +21,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 f"{format_duration(limit)} is the limit",
                 since=key.created_at + limit,
                 evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit_seconds": limit},
-                remedy=rotating(key.use, key.algorithm),
+                remedy=replacing(key),
             )
 
 
