@@ -15,7 +15,7 @@ from tests.issuers.awsplace import SCOPES
 from tests.issuers.postgresplace import TEMPLATES, roles_server
 from tests.moto import Moto
 from tests.postgres import Postgres
-from tests.real import need
+from tests.real import Shell, need
 from tests.sshd import Sshd, sshd
 
 WRITTEN = Path(__file__).parent / "one_task.txt"
@@ -146,3 +146,31 @@ def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Pat
         written.splitlines(), answered.splitlines(), "as written", "as answered", lineterm=""
     )
     pytest.fail("\n".join(difference), pytrace=False)
+
+
+def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
+    """It connects as the successor, by the service that the run keeps; at the end neither role is there."""
+    need("psql")
+    script = """
+        first=$(psql -XAtc 'SELECT current_user')
+        until next=$(psql -XAtc 'SELECT current_user') && [ "$next" != "$first" ]; do sleep 0.05; done
+        psql -XAt service=db -c 'SELECT what FROM orders'
+    """
+    with roles_server() as database:
+        shell = Shell(tmp_path)
+        settings = tmp_path / "settings.toml"
+        settings.touch(0o600)
+        (grant,) = TEMPLATES["reader"]["grants"]
+        settings.write_text(
+            f'target.orders.kind = "postgres-role"\ntarget.orders.dsn = "{database.url()}"\n'
+            f'target.orders.template.reader.grants = ["{grant}"]\n'
+        )
+        done = shell.run(
+            "run",
+            *("--task", "T1", "--delegator", "alice", "--ttl", "4s", "--secret", "db=postgres-role:reader"),
+            *("--", "sh", "-c", script),
+            more={"JITID_CONFIG": str(settings), "PGUSER": "postgres", "PGPASSWORD": "x"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "tea\n"
+        assert not database.ask("SELECT 1 FROM pg_roles WHERE rolname LIKE 'jitid%'")

@@ -183,12 +183,23 @@ A line of --from-file is an object with the members `task`, `delegator`, `agent`
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
-sensitivity and deadline, kind, scopes, audiences, details, lifetime, parent, and the number of copies. Whatever
-differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
+sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
+Whatever differs is another request; the same one again, while it is open, has the same id. It is used once, within minutes
 (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
 holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
 --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
---allow-narrower nobody is asked as long as something is left.""",
+--allow-narrower nobody is asked as long as something is left.
+
+KIND is `jwt`, `opaque`, `jwt-svid`, `x509-svid` or `ssh-cert`, which are made here; or `aws-sts`, `postgres-role`,
+`openbao-lease` or `exec:NAME`, which a target of the configuration makes (jitid-targets(5)). KIND:TEMPLATE makes it
+from a template of a target. What is printed is what its users read: a token alone on a line; of an `x509-svid` the
+certificates and then the key, both PEM; of an `ssh-cert` the key and then the line of the certificate; of a
+`postgres-role` its URL; of an `aws-sts` what `credential_process` prints, on one line; of the others one JSON object
+with their parts by their names. With --out an `ssh-cert` is two files, FILE with the key and FILE-cert.pub. In JSON the
+parts are members of `secret`, and --field takes the name of a part.
+
+With --public-key the certificate is of a key that whoever asks has made, and no key is printed: a public key or a
+certificate request (PKCS#10) as PEM, or a line of OpenSSH.""",
     "run": """\
 Besides those two variables it gets JITID_PARENT_FILE, from which a `jitid` inside delegates, JITID_ID, its
 identity, JITID_TASK and JITID_LEDGER, or JITID_REMOTE in its place, and JITID_CONFIG and JITID_PROFILE where --config
