@@ -185,9 +185,9 @@ thousand credentials are one transaction: of the one that holds a bad line, noth
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
 sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
 Whatever differs is another request; the same one again, while it is open, has the same id. It is used once, within
-minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds without
-holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then. Of
---from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
+minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds
+without holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then.
+Of --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
 --allow-narrower nobody is asked as long as something is left.
 
 KIND is `jwt`, `opaque`, `jwt-svid`, `x509-svid` or `ssh-cert`, which are made here; or `aws-sts`, `postgres-role`,
