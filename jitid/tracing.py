@@ -65,6 +65,8 @@ class Match(NamedTuple):
     ended_event: Mapping[str, Any] | None
     offline_until: int | None
     """The last expiry of all self-contained credentials of its identity; none if they all have expired."""
+    at_target: bool = False
+    """Whether its target may take it: it lives, or nothing is known of its end there."""
 
     @property
     def endable(self) -> bool:
@@ -156,7 +158,7 @@ def honour(match: Match) -> tuple[str, int | None]:
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
         return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
-    if match.reason is None and is_outside(credential.kind):
+    if match.at_target:
         return "the target that made it", credential.superseded_at or credential.expires_at
     if match.reason is None:
         return "whoever asks this ledger", credential.superseded_at or credential.expires_at
@@ -357,6 +359,7 @@ class _Trace:
             for seq in {one.ended_event for one in found}
             if seq is not None
         }
+        outside = snapshot.outside.of([one.key for one in found if is_outside(one.kind)])
         matches = []
         for one in found:
             lineage, family, task = (
@@ -378,6 +381,7 @@ class _Trace:
                     family,
                     None if one.ended_event is None else events[one.ended_event],
                     offline.get(one.identity_key),
+                    one.key in outside and outside[one.key].taken,
                 )
             )
         return matches

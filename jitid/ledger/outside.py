@@ -36,6 +36,11 @@ class Outside(NamedTuple):
     event: int | None
     """The audit event that tells of that."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether the target may take it: it lives, or nothing is known of its end there, or it cannot be ended."""
+        return not self.dead or self.settled_at is None or self.settlement == "unsupported"
+
 
 class Name(NamedTuple):
     """What something of ours is called at a target."""
