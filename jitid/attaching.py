@@ -104,4 +104,5 @@ def attach(
         planned.decision,
         planned.notes,
         planned.maximum,
+        None if planned.chosen is None else planned.chosen.told,
     )

@@ -75,7 +75,7 @@ class Issued(NamedTuple):
     maximum: int
     """Until when it may be renewed at most, as far as policy and task go."""
     template: str | None = None
-    """What it was made from at its target."""
+    """What it was made from, as `TARGET/TEMPLATE`."""
 
 
 def preview(
@@ -378,5 +378,5 @@ def _issued(plan: Plan, request: IssueRequest, made: tuple[IssuedCredential, ...
         plan.decision,
         plan.notes,
         plan.maximum,
-        draft.template,
+        None if plan.chosen is None else plan.chosen.told,
     )

@@ -62,6 +62,19 @@ def test_a_part_is_shown_alone_and_all_of_them_by_their_names(shell: Shell) -> N
     assert shell.good("list", "--field", "jti") == before
 
 
+def test_what_it_is_made_from_is_told_as_the_policy_has_it(shell: Shell) -> None:
+    """With its target, also where the line names the template alone."""
+    settings = shell.home / "settings.toml"
+    settings.touch(0o600)
+    settings.write_text(
+        'target.web.kind = "x509-svid"\ntarget.web.template.front.dns_names = ["web.example"]\n'
+    )
+    shell.environment["JITID_CONFIG"] = str(settings)
+    told = json.loads(shell.good(*ISSUE, "--kind", "x509-svid:front", "--format", "json"))
+    assert (told["kind"], told["template"]) == ("x509-svid", "web/front")
+    assert shell.good("inspect", told["jti"], "--field", "template") == "web/front\n"
+
+
 def test_many_have_their_parts_in_their_lines(shell: Shell) -> None:
     """A line may ask for a kind of its own."""
     lines = '{"kind":"x509-svid"}\n{"kind":"jwt"}\n'

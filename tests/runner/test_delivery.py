@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jitid.errors import ConfigurationError, StorageError
+from jitid.errors import ConfigurationError, StorageError, UsageError
 from jitid.formats.secrettext import text_of
 from jitid.runner.delivery.aws import Profiles
 from jitid.runner.delivery.files import Files, variable
@@ -85,6 +85,16 @@ def test_a_file_has_all_of_it_and_one_each_of_its_parts(files: Files) -> None:
         "JITID_SECRET_MY_WEB_PASS": "p\nq\n",
     }
     assert variable("a.b-c") == "A_B_C"
+
+
+def test_two_that_one_variable_would_name_are_refused(files: Files) -> None:
+    """A part of one, and another one by its name: whoever reads it would not know which it is."""
+    files.put(delivered("db", "exec:a", {"user": "u", "url": "x"}))
+    with pytest.raises(UsageError, match="JITID_SECRET_DB_URL"):
+        files.put(delivered("db-url", "jwt", {"token": "t"}))
+    with pytest.raises(UsageError, match="two parts"):
+        files.put(delivered("other", "exec:a", {"a.b": "u", "a_b": "x"}))
+    assert found(files)["JITID_SECRET_DB_URL"] == "x\n"
 
 
 def test_a_token_is_one_file_that_gives_its_successor(files: Files) -> None:

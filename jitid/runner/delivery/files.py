@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jitid.errors import UsageError
 from jitid.runner.delivery.protocol import Delivered
 from jitid.runner.tokenplace import TokenPlace, open_place
+from jitid.text import quote
 
 PREFIX = "JITID_SECRET_"
 
@@ -16,14 +18,25 @@ class Files:
 
     def __init__(self) -> None:
         self._places: dict[str, TokenPlace] = {}
+        self._owners: dict[str, str] = {}
+        """By the variable: whose text it is."""
 
     def put(self, one: Delivered) -> None:
-        """Let each file give its text from now on."""
-        texts = {one.name: one.text}
+        """Let each file give its text from now on. Raises UsageError for two that one variable would name."""
+        texts = [(one.name, one.text)]
         if len(one.secret.names) > 1:
-            texts |= {f"{one.name}_{part}": one.secret.reveal(part) for part in one.secret.names}
-        for name, text in texts.items():
-            self.write(PREFIX + variable(name), text)
+            texts += [(f"{one.name}_{part}", one.secret.reveal(part)) for part in one.secret.names]
+        named = [(PREFIX + variable(name), text) for name, text in texts]
+        for name, _ in named:
+            if self._owners.setdefault(name, one.name) != one.name:
+                raise UsageError(
+                    f"{name} would be of the secrets {quote(self._owners[name])} and {quote(one.name)}",
+                    "name one of them differently",
+                )
+        if len(dict(named)) != len(named):
+            raise UsageError(f"two parts of the secret {quote(one.name)} would be named by one variable")
+        for name, text in named:
+            self.write(name, text)
 
     def write(self, name: str, text: str) -> str:
         """Let a file give a text, by whatever name it is called here, and return its path."""
