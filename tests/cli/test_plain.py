@@ -180,6 +180,10 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 """What costs as much as the rest of an issue; the first certificate, which makes an authority, needs it."""
 
 
+LISTING = ("jitid.statusplace", "jitid.statuslist", "jitid.ledger.statuses")
+"""What tokens need that name their place in a status list."""
+
+
 def _issue(kind: str, *unwanted: str) -> subprocess.CompletedProcess[str]:
     """Issue by a plain line; standard error says what was loaded of what is unwanted."""
     program = (
@@ -194,8 +198,17 @@ def _issue(kind: str, *unwanted: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_plain_issue_loads_nothing_that_it_does_not_need() -> None:
-    result = _issue("jwt", *UNWANTED.split(), *CERTIFYING.split(), "jitid.certificates", "jitid.der")
+    unwanted = (*UNWANTED.split(), *CERTIFYING.split(), *LISTING, "jitid.certificates", "jitid.der")
+    result = _issue("jwt", *unwanted)
     assert (result.returncode, result.stderr.strip()) == (0, "")
+
+
+def test_a_place_in_a_status_list_loads_no_more_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JITID_PUBLISH_URL", "https://tokens.example")
+    assert _issue("jwt").returncode == 0
+    result = _issue("jwt", *UNWANTED.split(), *CERTIFYING.split(), "jitid.publication", "jitid.rotation")
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+    assert _issue("jwt", *LISTING).stderr.split() == [*LISTING]
 
 
 @pytest.mark.parametrize("kind", ["jwt-svid", "x509-svid", "ssh-cert"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from jitid import jws
@@ -227,6 +230,31 @@ def test_any_web_server_can_serve_it(shell: Shell, tmp_path: Path) -> None:
             (fetched / path).write_text(body)
         line = ("--jwks", str(fetched / "jwks.json"), "--status-list", str(fetched / name), "--issuer", URL)
         shell.good("verify", "token", *line)
+
+
+def test_others_read_the_same_in_it(shell: Shell, tmp_path: Path) -> None:
+    """PyJWT with the published keys, and a few lines for the list: nothing of ours."""
+    (tmp_path / "ended").write_text(shell.good("-q", "issue", "--task", "T2", "--delegator", "alice"))
+    shell.good("retire", "T2")
+    published(shell)
+    keys = {
+        key["kid"]: jwt.PyJWK(key) for key in json.loads((tmp_path / "out/jwks.json").read_text())["keys"]
+    }
+
+    def read(text: str, **options: Any) -> dict[str, Any]:
+        key = keys[jwt.get_unverified_header(text)["kid"]]
+        found: dict[str, Any] = jwt.decode(text, key, algorithms=["EdDSA", "ES256"], **options)
+        return found
+
+    for name, state in (("token", 0), ("ended", 1)):
+        claims = read((tmp_path / name).read_text().strip(), audience=URL, issuer=URL)
+        place = claims["status"]["status_list"]
+        listed = read((tmp_path / "out" / place["uri"].removeprefix(f"{URL}/")).read_text())
+        assert listed["sub"] == place["uri"]
+        packed = listed["status_list"]["lst"]
+        data = zlib.decompress(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+        assert listed["status_list"]["bits"] == 1
+        assert data[place["idx"] // 8] >> place["idx"] % 8 & 1 == state
 
 
 def test_keys_stay_published_until_no_list_names_them(shell: Shell) -> None:

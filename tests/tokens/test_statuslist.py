@@ -5,6 +5,8 @@ import zlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jitid import statuslist
 from jitid.errors import InvalidCredentialError
@@ -99,6 +101,19 @@ def test_what_is_written_is_read_again() -> None:
         0,
         1,
     ]
+
+
+@given(bits=st.sampled_from([1, 2, 4, 8]), data=st.data())
+def test_whatever_is_packed_comes_out_again(bits: int, data: st.DataObject) -> None:
+    """The first state is in the lowest bits of the first byte (section 4.1)."""
+    states = data.draw(st.lists(st.integers(0, (1 << bits) - 1), max_size=64))
+    whole = sum(state << bits * at for at, state in enumerate(states)).to_bytes(
+        -(-len(states) * bits // 8), "little"
+    )
+    found = statuslist.decode(bits, packed(whole))
+    assert [found.at(at) for at in range(len(states))] == states
+    assert len(found) == len(whole) * 8 // bits
+    assert statuslist.decode(bits, statuslist.encode(whole)) == found
 
 
 def test_a_list_is_good_until_its_end() -> None:
