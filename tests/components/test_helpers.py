@@ -299,3 +299,27 @@ def test_kubectl_within_a_run_finds_its_cluster(shell: Shell, tmp_path: Path) ->
         assert json.loads(done.stdout)["minor"] == "32"
         told = json.loads(shell.run("inspect", "-", "--format", "json", stdin=server.shown[-1]).stdout)
         assert (told["template"], told["aud"], told["state"]) == ("prod/look", [server.address], "revoked")
+
+
+def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: Shell) -> None:
+    """What cannot be handed over ends alone: the run goes on."""
+    script = """
+        jitid helper kube --kind opaque > /dev/full; echo "$?"
+        jitid verify "$JITID_TOKEN_FILE"; echo "$?"
+        jitid helper kube --kind opaque > given.json
+        jitid list --task "$JITID_TASK" --format jsonl > all.jsonl
+        echo "$JITID_ID"
+    """
+    done = shell.run("run", *ASKING, "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    status, valid, identity = done.stdout.split()
+    assert (status, valid) == ("74", "0")
+    assert "the credential just made was ended" in done.stderr
+    listed = [json.loads(line) for line in (shell.home / "all.jsonl").read_text().splitlines()]
+    assert [(one["id"], one["kind"], one["state"]) for one in listed] == [
+        (identity, "opaque", "active"),
+        (identity, "opaque", "revoked"),
+        (identity, "jwt", "active"),
+    ]
+    given = json.loads((shell.home / "given.json").read_text())["status"]["token"]
+    assert shell.run("verify", "-", stdin=given).returncode == 8
