@@ -117,16 +117,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",
     ),
-    "helper git": ("helper.git:git", "Give git a token for a server, as its credential helper."),
+    "helper git": (
+        "helper.git:git",
+        "Give git a token for a server, as a credential helper that keeps nothing.",
+    ),
     "helper kube": ("helper.kube:kube", "Give kubectl a token or a certificate, as its exec plug-in."),
     "helper ssh": ("helper.ssh:ssh", "Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate."),
     "helper docker": (
         "helper.docker:docker",
-        "Give docker, podman or skopeo a token for a registry, as their credential helper.",
+        "Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.",
     ),
     "helper pgpass": (
         "helper.pgpass:pgpass",
-        "Give psql, and whatever else uses libpq, a role of its own.",
+        "Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.",
     ),
     "helper aws": (
         "helper.aws:aws",

@@ -707,10 +707,11 @@ echo '*/5 * * * * jitid publish -q tokens >/dev/null') | crontab -""",
 openssl x509 -req -in authority.csr -copy_extensions copy \\
     -CA root.pem -CAkey root.key -days 365 -out authority.pem
 cat authority.pem root.pem | jitid keys import""",
+            tried=False,
         ),
     ),
     "keys import": (
-        Example("The certificate, those above it, and the root:", "jitid keys import chain.pem"),
+        Example("The certificate, those above it, and the root:", "jitid keys import chain.pem", tried=False),
     ),
     "keys bundle": (
         Example("For federations, from a web server:", "jitid keys bundle --out bundle.json"),

@@ -167,6 +167,7 @@ $ jitid issue --agent crawler --audience https://api.example --out api.jwt; unse
 $ jitid audit export --out log.jsonl; jitid audit head --out head.jws; jitid config set agent agent
 $ cp planner.jwt build.log; printf '#!/bin/sh\\ntest -s "$JITID_TOKEN_FILE"\\n' > agent.sh; chmod +x agent.sh
 $ jitid -q issue --task OLD-1 --delegator alice --out old.jwt
+$ jitid -q issue --task OLD-1 --delegator alice --kind x509-svid --out old.pem
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
 $ jitid -q access grant bob --out bob.bearer; ACCESS=$(jitid access list --field id)
 $ id-token --keys | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["keys"][0]))' > launcher.jwk
