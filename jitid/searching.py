@@ -44,6 +44,8 @@ _SAMPLE = 64
 """Which part of a window shows how rare a letter is."""
 
 _CERTIFICATE = CERTIFICATE.encode()
+# Without the dashes at its end, which stand everywhere and would be looked at one by one.
+_BEGUN = _CERTIFICATE.rstrip(b"-")
 # Its lines may be of any length, and be broken as JSON or a quotation breaks them.
 PEM = re.compile(_CERTIFICATE + rb"([^-]{64,%d})-----END CERTIFICATE-----" % (MAX_TOKEN // 2))
 _BREAKS = re.compile(rb"\\[nrt]|[^0-9A-Za-z+/=]+")
@@ -174,7 +176,7 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
         _add_foreign(finds, window, at)
     for raw in _prints(window, first, last):
         _count(finds.prints, raw)
-    for at in _each(_CERTIFICATE, window, first, last):
+    for at in _each(_BEGUN, window, first, last):
         found = PEM.match(window, at)
         raw = print_of(found[1]) if found else b""
         if raw:

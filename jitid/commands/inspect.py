@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Inspect, Inspection
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
+from jitid.credential import Kind
 from jitid.environment import open_authority
 from jitid.formats.view import View
 
@@ -74,6 +75,10 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     given.show(View("jitid.inspect/1", shown, [row], one=True))
 
 
+_NO_BEARERS = (Kind.X509_SVID, Kind.SSH_CERT)
+"""Kinds of which showing the credential is not enough: its holder proves to have a key."""
+
+
 def _row(found: Inspection) -> dict[str, Any]:
     from jitid import strictjson
 
@@ -95,7 +100,7 @@ def _row(found: Inspection) -> dict[str, Any]:
         "nbf": credential.issued_at,
         "jti": credential.jti,
         "client_id": credential.agent,
-        "token_type": "Bearer",
+        "token_type": None if credential.kind in _NO_BEARERS else "Bearer",
         "txn": credential.task,
         "delegator_proof": credential.delegator_proof,
         "delegator_state": credential.delegator_state,
