@@ -38,6 +38,7 @@ class PublicFolder:
         self._patience = patience
         self._dry = dry
         self._root = -1
+        self._made = False
         self._folders: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -54,6 +55,10 @@ class PublicFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._close()
+        if kind is not None and self._made:
+            # Nothing may have come of it; what has something in it stays.
+            with suppress(OSError):
+                os.rmdir(self._path)
 
     def read(self, name: str, most: int) -> bytes | None:
         """Return the first `most` bytes of a file; None where there is none, or a link, or something else."""
@@ -114,13 +119,13 @@ class PublicFolder:
             os.unlink(base, dir_fd=self._at(folder))
 
     def _open(self) -> None:
-        made = not self._dry and _made(self._path)
+        self._made = not self._dry and _made(self._path)
         try:
             self._root = os.open(self._path, _FLAGS)
         except FileNotFoundError:
             if not self._dry:
                 raise
-        if made:
+        if self._made:
             os.fchmod(self._root, _OPEN)
 
     def _lock(self) -> None:
