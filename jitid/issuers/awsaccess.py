@@ -35,9 +35,11 @@ class Access:
         aws: Aws,
         issuer: str,
         signer: Callable[[], Signer] | None,
+        timeout: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take the target's table; `signer` gives the ledger's key. Raises ConfigurationError."""
+        self._timeout = timeout
         self._target = target
         self._aws = aws
         self._issuer = issuer
@@ -46,13 +48,18 @@ class Access:
         options = target.options
         self._file: str | None = options.get("credentials_file")
         self._profile = str(options.get("profile", "default"))
+        self._machine = bool(options.get("instance_role", False))
         self._iam_role: str | None = options.get("iam_role_arn")
         self.by_token = bool(options.get("web_identity", False))
         """Whether roles are assumed with JWTs."""
-        if self._file is None and not self.by_token:
+        if self._file is not None and self._machine:
             raise ConfigurationError(
-                f"the target {target.name} says neither credentials_file nor web_identity",
-                "jitid takes no keys of AWS from the environment, from ~/.aws or from the machine",
+                f"the target {target.name} says both credentials_file and instance_role", "leave one out"
+            )
+        if not (self._has_keys or self.by_token):
+            raise ConfigurationError(
+                f"the target {target.name} says neither credentials_file, instance_role nor web_identity",
+                "jitid takes no keys of AWS from the environment or from ~/.aws",
             )
         if self.by_token and not issuer.startswith("https://"):
             raise ConfigurationError(
@@ -68,7 +75,12 @@ class Access:
     @property
     def administers(self) -> bool:
         """Whether there is anything to ask IAM with."""
-        return self._iam_role is not None or self._file is not None
+        return self._iam_role is not None or self._has_keys
+
+    @property
+    def _has_keys(self) -> bool:
+        """Whether the target comes with keys, its own or the machine's."""
+        return self._file is not None or self._machine
 
     def is_own(self, access_key_id: str) -> bool:
         """Tell whether a key is that of the target itself, as far as it was read."""
@@ -110,18 +122,21 @@ class Access:
 
     def own(self) -> Keys:
         """Return what the target itself comes with."""
-        if self._base is None:
-            assert self._file is not None
+        if self._base is None and self._file is not None:
             self._base = read_keys(self._file, self._profile)
+        elif self._base is None:
+            from jitid.issuers.awsmachine import machine_keys
+
+            self._base = machine_keys(self._timeout)
         return self._base
 
     def administrator(self) -> Keys:
         """Return what may read and write role policies."""
         if self._iam_role is None:
-            if self._file is None:
+            if not self._has_keys:
                 raise RefusedError(
                     f"the target {self._target.name} has nothing to ask IAM with: its JWTs are for agents",
-                    "give it iam_role_arn, or credentials_file besides web_identity",
+                    "give it iam_role_arn, or keys besides web_identity: credentials_file or instance_role",
                 )
             return self.own()
         if self._taken is None:
@@ -131,7 +146,7 @@ class Access:
                 "RoleSessionName": name,
                 "DurationSeconds": LEAST_SECONDS,
             }
-            if self._file is None:
+            if not self._has_keys:
                 token = self.token(self._issuer, name, {})
                 answer = self._aws.call(
                     "sts", "assume_role_with_web_identity", WebIdentityToken=token, **members

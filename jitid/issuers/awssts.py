@@ -73,7 +73,7 @@ class AwsStsIssuer(OutsideIssuer):
         self._aws = Aws(
             target.name, str(options["region"]), options.get("endpoint_url"), options.get("ca_file")
         )
-        self._access = Access(target, self._aws, issuer, signer, clock)
+        self._access = Access(target, self._aws, issuer, signer, timeout, clock)
         self._denials = Denials(self._aws, self._access.administrator, issuer)
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - derived from the name

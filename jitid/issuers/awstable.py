@@ -17,6 +17,7 @@ OPTIONS: Mapping[str, Option] = {
     "region": Option("text", "the region whose STS is asked, such as eu-central-1", required=True),
     "credentials_file": Option("place", "a private file in AWS's form with the keys that assume the roles"),
     "profile": Option("text", "the profile in that file; `default` unless set"),
+    "instance_role": Option("flag", "assume the roles with the role of this machine of EC2, instead of keys"),
     "web_identity": Option(
         "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
     ),

@@ -1,0 +1,74 @@
+"""The role of the machine that jitid runs on, as EC2 tells it (instance metadata service, version 2)."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from jitid import strictjson
+from jitid.address import Address
+from jitid.channel import Channel, Words
+from jitid.errors import ConfigurationError, StorageError
+from jitid.issuers.awsclient import Keys
+
+METADATA = Address("http", "169.254.169.254", 80, "")
+"""A link-local address: nothing that is sent there leaves the machine's own host."""
+
+_ROLES = "/latest/meta-data/iam/security-credentials/"
+_ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+_MOST = 1 << 16
+_LASTING = "60"
+"""Seconds that what proves a request is valid."""
+_PATIENCE = 2.0
+"""Seconds: the service is on the machine's own host, and where there is none nobody ever answers."""
+_WORDS = Words(
+    "the instance metadata service",
+    "is this machine one of EC2?",
+    "nothing",
+    "is this machine one of EC2, and may its containers ask (hop limit 2)?",
+    "is this machine one of EC2?",
+    "is this machine one of EC2?",
+)
+
+
+def machine_keys(timeout: float) -> Keys:
+    """Return the keys that the machine's role has now.
+
+    Raises:
+        StorageError: nobody answers, or it is no such service.
+        ConfigurationError: the machine has no role.
+
+    """
+    end = time.monotonic() + min(timeout, _PATIENCE)
+    channel = Channel(METADATA, None, _WORDS)
+
+    def ask(method: str, path: str, header: str, value: str) -> str | None:
+        answer = channel.ask(method, path, None, {header: value}, seconds=max(end - time.monotonic(), 0.001))
+        text = answer.read(_MOST)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise StorageError(f"the instance metadata service answers with status {answer.status}")
+        return text.decode("utf-8", "replace")
+
+    try:
+        token = ask("PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds", _LASTING) or ""
+        if not token.isascii() or not token.isprintable():
+            raise StorageError("what answers as the instance metadata service is none")
+        bearer = "X-aws-ec2-metadata-token"
+        role = (ask("GET", _ROLES, bearer, token) or "").strip()
+        if not role:
+            raise ConfigurationError("this machine has no role", "give it one, or set credentials_file")
+        told = ask("GET", f"{_ROLES}{role}", bearer, token) if _ROLE.fullmatch(role) else None
+        found = strictjson.loads(told or "", "what the machine's role has")
+        keys = [found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
+        if not all(isinstance(one, str) and one for one in keys):
+            raise TypeError
+        return Keys(*keys)
+    except (KeyError, TypeError, strictjson.StrictJSONError):
+        raise StorageError(
+            "the instance metadata service gives no keys for the machine's role",
+            "may EC2 assume that role? see its trust policy",
+        ) from None
+    finally:
+        channel.close()
