@@ -89,26 +89,41 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         with self._bao.call() as call:
             leases = self._leases(call)
             given_up = Looking(call).reasons()
-            accessors = set(call.names("auth/token/accessors"))
-            tokens: set[str] = set()
-            for text in self._known:
-                known = Reference.parse(text)
-                if known is None:
-                    continue
-                if known.accessor in accessors:
-                    tokens.add(known.accessor)
-                if known.lease is None:
-                    if known.accessor in tokens:
-                        yield Existing(text, None, live=True, detail="a token")
-                elif leases.pop(known.lease, None) is not None:
-                    yield Existing(text, None, live=True, detail=_told("a lease", given_up.get(known.lease)))
-                elif known.accessor in tokens:
-                    yield Existing(text, None, live=False, detail="its lease is gone, and its token is not")
+            remembered = {lease: text for text in self._known if (lease := text.partition(_LEASE)[2])}
+            there = remembered.keys() & leases.keys()
+            for lease in there:
+                detail = _told("a lease", given_up.get(lease)) if given_up else "a lease"
+                yield Existing(remembered[lease], None, True, detail=detail)
             if not self._target.options.get("shared"):
-                for lease, template in leases.items():
-                    detail = _told(f"a lease of the template {template}", given_up.get(lease))
+                for lease in leases.keys() - there:
+                    detail = _told(f"a lease of the template {leases[lease]}", given_up.get(lease))
                     yield Existing(lease, None, live=True, detail=detail)
-            yield from self._unknown(call, accessors, tokens)
+            # A lease that the server has given up outlives its token.
+            leased = len(there - given_up.keys())
+            lost = [remembered[lease] for lease in remembered.keys() - there]
+            yield from self._tokens(call, leased, lost)
+
+    def _tokens(self, call: Call, leased: int, lost: Collection[str]) -> Iterator[Existing]:
+        """Yield the tokens that are ours: those that are the secret themselves, and what is left of others.
+
+        `leased` of them have a lease that was seen; of those in `lost` it is gone.
+        """
+        # The lease of a token tells nothing of its accessor; their number tells whether there are any to look for.
+        made = len(call.names(f"sys/leases/lookup/{self._maker}"))
+        alone = [text for text in self._known if _LEASE not in text and Reference.parse(text) is not None]
+        if made == leased and not alone:
+            return
+        # It costs the server more than all else: it reads every token for it.
+        accessors = set(call.names("auth/token/accessors"))
+        for text in (*alone, *lost):
+            accessor = text.partition(" ")[0]
+            if accessor in accessors:
+                live = _LEASE not in text
+                detail = "a token" if live else "its lease is gone, and its token is not"
+                yield Existing(text, None, live=live, detail=detail)
+                made -= 1
+        known = {text.partition(" ")[0] for text in self._known}
+        yield from self._unknown(call, accessors - known, made - leased)
 
     def close(self) -> None:
         """Give the login back."""
@@ -123,11 +138,9 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                 found.update(dict.fromkeys(_below(call, f"{path}/"), name))
         return found
 
-    def _unknown(self, call: Call, accessors: set[str], known: set[str]) -> Iterator[Existing]:
-        """Yield those tokens with a name of ours that the ledger knows nothing of."""
-        # The lease of a token tells nothing of its accessor; their number tells whether there are any to look for.
-        lacking = len(call.names(f"sys/leases/lookup/{self._maker}")) - len(known)
-        for accessor in accessors - known:
+    def _unknown(self, call: Call, accessors: Collection[str], lacking: int) -> Iterator[Existing]:
+        """Yield those tokens with a name of ours that the ledger knows nothing of: so many are still to be found."""
+        for accessor in accessors:
             if lacking <= 0:
                 break
             reply = call.ask("POST", "auth/token/lookup-accessor", {"accessor": accessor})
@@ -146,6 +159,10 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                     created_at=made if type(made) is int else None,
                     detail=f"a token of {quote(jti)}",
                 )
+
+
+_LEASE = " lease "
+"""What stands before the lease in a `Reference`."""
 
 
 def _told(what: str, reason: str | None) -> str:

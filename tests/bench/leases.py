@@ -8,18 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from jitid.authority.local import LocalAuthority
+from jitid.authority.operations import Sweep
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
+from jitid.request import IssueRequest
+from jitid.sweep.finding import Coverage, Finding
+from jitid.sweep.limits import Limits
 from jitid.target import Target
 from tests.bench import secretstore
-from tests.bench.ground import Ground
+from tests.bench.ground import Ground, authority, copies, issue
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
 from tests.bench.secretstore import Store
 
 _LEASES = 10_000
 _CLIENTS = 8
 _PATH = "ssh/creds/otp"
+_RULES = ("orphaned-untracked", "orphaned-ledger-only", "revoked-live")
 _LISTS = (f"sys/leases/lookup/{_PATH}/", "auth/token/accessors", "sys/leases/lookup/auth/token/create/jitid")
 
 
@@ -29,25 +35,70 @@ def rows(place: Ground) -> Iterator[Row]:
     with secretstore.in_memory(folder) as store:
         names = _made(store)
         issuer = _issuer(store, folder)
+        ledger = _recorded(folder, names, store.port)
 
         def ours() -> float:
-            issuer.expect(names)
             return seconds(lambda: _reconciled(issuer, names))
+
+        def swept() -> float:
+            return seconds(lambda: _swept(ledger))
 
         def bare() -> float:
             return seconds(lambda: [_listed(store.port, path) for path in _LISTS])
 
-        found = in_turns(place.rounds, {"ours": ours, "bare": bare})
+        found = in_turns(place.rounds, {"ours": ours, "swept": swept, "bare": bare})
         issuer.close()
-        yield Row(
-            "reconciling 10,000 leases of OpenBao and their tokens, in process",
-            Series("ours", found["ours"], duration),
-            Series("the bare LIST calls", found["bare"], duration),
-            at_most(1.2),
-        )
+        ledger.close()
+        for what, which in (
+            ("10,000 leases of OpenBao and their tokens, held against what is remembered of them", "ours"),
+            ("`sweep` of the same by the three rules that compare, ledger and all, in process", "swept"),
+        ):
+            yield Row(
+                what,
+                Series("ours", found[which], duration),
+                Series("the bare LIST calls", found["bare"], duration),
+                at_most(1.2),
+            )
+
+
+def _swept(ledger: LocalAuthority) -> None:
+    sweep = Sweep(rules=_RULES, limits=Limits(), targets=("store",), target_timeout=600)
+    found: list[object] = list(ledger.perform(cast("Any", sweep)))
+    assert not [one for one in found if isinstance(one, Finding)], found[0]
+    missed = [one.missed for one in found if isinstance(one, Coverage) and one.missed]
+    assert not missed, missed
+
+
+def _recorded(folder: Path, names: list[str], port: int) -> LocalAuthority:
+    """Return the authority over a ledger that has live credentials with those leases, as `mint` leaves them."""
+    configuration = folder / ".config/jitid/config.toml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        f'''[target.store]
+kind = "openbao-lease"
+address = "http://127.0.0.1:{port}"
+token_file = "{folder / "token"}"
+token_role = "jitid"
+[target.store.template.otp]
+path = "{_PATH}"
+policies = ["otp"]
+'''
+    )
+    found = authority(folder / "ledger")
+    request = IssueRequest(task="T1", delegator="user:alice", agent="bot", kind="opaque", ttl=3600)
+    left = iter(names)
+    for requests in copies(request, len(names)):
+        (issued,) = issue(found, requests)
+        jtis = [one.jti for one in issued.credentials]
+        with found._ledger.write() as transaction:
+            for one in transaction.find_given(jtis, ()):
+                transaction.outside.add(one.key, "store", one.jti)
+                transaction.outside.remember(one.key, next(left))
+    return found
 
 
 def _reconciled(issuer: OpenbaoLeaseIssuer, names: list[str]) -> None:
+    issuer.expect(names)
     there = {each.name for each in issuer.inventory() if each.live}
     assert there == set(names), len(there)
 
