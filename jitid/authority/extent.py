@@ -1,4 +1,4 @@
-"""Which operations may look at the whole ledger, and so take longer than others."""
+"""Which operations may look at the whole ledger or wait for targets, and so take longer than others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _LONG = (
     ops.ProveLeaks,
     ops.PolicyOperation,
     ops.PublicationOperation,
+    ops.TargetOperation,
 )
 
 
 def is_long(kind: type[ops.Operation[Any]]) -> bool:
-    """Tell whether such an operation may look at the whole ledger."""
+    """Tell whether such an operation may look at the whole ledger, or wait for targets."""
     return issubclass(kind, _LONG)
