@@ -33,6 +33,14 @@ def show(given: Globals, origin: options.Origin = False) -> None:
     given.expect(fields)
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(given.config())]
     given.show(View("jitid.config/1", fields, rows))
+    for stated in given.config().targets():
+        from jitid.targets import check
+
+        try:
+            check(stated)
+        except ConfigurationError as error:
+            # It is shown all the same: whoever looks may be about to repair it.
+            given.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
 
 def get(given: Globals, key: options.Key) -> None:
