@@ -166,8 +166,6 @@ def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop)
     assert len(shop.made) == 1
     shell.run("sweep", "--fix", "--yes")
     assert states(shell) == {"revoked"}
-    (identity,) = shell.good("list", "--task", "T1", "--field", "id", "--limit", "1").split()
-    shell.good("revoke", identity)
     assert not shop.made
 
 
