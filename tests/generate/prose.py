@@ -228,7 +228,8 @@ seconds for each target; what a target does not confirm by then is said, and the
 
 JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is one
 with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on. They are
-for the same user in the same PID namespace; --file is about the token alone. Besides, each kind is where its users look:
+for the same user in the same PID namespace; --file is about the token alone. Besides, each kind is where its users
+look:
 
 A `postgres-role` is a service of libpq: PGSERVICEFILE and PGPASSFILE are in memory; PGSERVICE, PGUSER, PGHOST, PGPORT
 and PGDATABASE say what the first one is; another one is `psql service=NAME`. A renewal is another role, which the
