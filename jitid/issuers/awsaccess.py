@@ -24,6 +24,7 @@ PARTS = ("access_key_id", "secret_access_key", "session_token")
 _LARGEST_FILE = 1 << 20
 _TOKEN_SECONDS = 300
 """For so long the JWT for AWS is valid."""
+_EARLY = 60
 
 
 class Access:
@@ -104,7 +105,8 @@ class Access:
             "aud": str(self._target.options.get("audience", AUDIENCE)),
             "exp": now + _TOKEN_SECONDS,
             "iat": now,
-            "nbf": now,
+            # A clock that is a little ahead makes it no token of the future.
+            "nbf": now - _EARLY,
             "jti": name,
             **claims,
         }

@@ -106,12 +106,18 @@ class Aws:
         self._authorities = authorities
         self._clients: dict[tuple[str, Keys | None], Any] = {}
         self._now = _Now()
+        self._opened: list[Channel] = []
         self.skew: int | None = None
         """By how many seconds AWS's clock was ahead of ours, as far as it is known."""
 
-    def begin(self, seconds: float) -> None:
-        """Give what this thread does from now on so many seconds."""
+    def begin(self, seconds: float) -> float:
+        """Give what this thread does from now on so many seconds; return when they are over (monotonic clock)."""
         self._now.end = time.monotonic() + seconds
+        return self._now.end
+
+    def share(self, end: float) -> None:
+        """Let this thread work for one that has until then."""
+        self._now.end = end
 
     def call(
         self, service: str, operation: str, keys: Keys | None = None, /, **members: object
@@ -186,9 +192,8 @@ class Aws:
 
     def close(self) -> None:
         """Let go of connections."""
-        for channel in self._now.channels.values():
-            channel.close()
-        self._now.channels.clear()
+        while self._opened:
+            self._opened.pop().close()
         self._clients.clear()
 
     def garbled(self, what: str) -> StorageError:
@@ -241,6 +246,7 @@ class Aws:
             except UsageError as error:
                 raise ConfigurationError(error.message, error.hint) from None
             channel = self._now.channels[place] = Channel(address, self._authorities, _words(self._name))
+            self._opened.append(channel)
         headers = {
             name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
             for name, value in request.headers.items()

@@ -33,6 +33,8 @@ from jitid.secret import Secret
 from jitid.target import Existing, Life, Made, Outcome, Probe, Record, Settlement, Target, jti_of
 from jitid.text import safe
 
+_AT_ONCE = 8
+"""So many calls about users are made at the same time."""
 _APART = 900
 """Seconds by which AWS's clock may differ from ours at most: beyond them it takes no request."""
 _LONGEST_SUBJECT = 255
@@ -184,7 +186,7 @@ class AwsStsIssuer(OutsideIssuer):
 
     def inventory(self) -> Iterator[Existing]:
         """Yield the sessions that are denied, and all access keys of IAM users, which never end by themselves."""
-        self._aws.begin(self._timeout)
+        end = self._aws.begin(self._timeout)
         roles = {template_of(self._target, name).role for name in self._target.templates}
         for role in sorted(roles):
             self._access.check_account(role)
@@ -196,11 +198,26 @@ class AwsStsIssuer(OutsideIssuer):
                     detail=f"denied by {denial.name} of the role {role.name} until {format_time(denial.until)}",
                 )
         keys = self._access.administrator()
-        for user in self._aws.pages("list_users", keys, "Users"):
-            for key in self._aws.pages(
-                "list_access_keys", keys, "AccessKeyMetadata", UserName=user["UserName"]
-            ):
-                yield self._standing(key, keys)
+        from concurrent.futures import ThreadPoolExecutor
+
+        def keys_of(user: Mapping[str, Any]) -> list[Existing]:
+            self._aws.share(end)
+            name = user.get("UserName")
+            if not isinstance(name, str):
+                raise self._aws.garbled("a user without a name")
+            try:
+                found = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
+                return [self._standing(key, keys) for key in found]
+            except AwsError as error:
+                # Deleted since it was listed.
+                if error.aws == "NoSuchEntity":
+                    return []
+                raise
+
+        # Each user and each key is a call, and an account may have a thousand.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for found in pool.map(keys_of, self._aws.pages("list_users", keys, "Users")):
+                yield from found
 
     def close(self) -> None:
         """Let go of connections and of keys."""

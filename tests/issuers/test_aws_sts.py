@@ -512,6 +512,20 @@ def test_standing_keys_are_found_with_their_last_use(
     assert (found[record.jti].jti, found[record.jti].live) == (record.jti, False)
 
 
+def test_a_user_who_is_deleted_meanwhile_is_no_failure(
+    aws_account: AwsPlace, through: AwsStsIssuer, asked: Between, tmp_path: Path
+) -> None:
+    for number in range(12):
+        limited(aws_account, tmp_path, f"one-of-many-{number}", "iam:*")
+    there = {one.detail for one in through.inventory()}
+    asked.answers["ListAccessKeys"] = [refused("NoSuchEntity", status=404)]
+    left = {one.detail for one in through.inventory()}
+    assert len(there - left) == 1
+    asked.always["ListAccessKeys"] = refused("AccessDenied", status=403)
+    with pytest.raises(AwsError, match="AccessDenied"):
+        list(through.inventory())
+
+
 def test_nothing_comes_from_the_environment(
     aws_account: AwsPlace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
