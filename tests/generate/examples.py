@@ -933,7 +933,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "helper pgpass": ("run", "issue"),
     "helper aws": ("run", "issue"),
     "schedule systemd": ("sweep", "schedule cron"),
-    "schedule cron": ("sweep", "schedule systemd"),
+    "schedule cron": ("sweep", "publish", "schedule systemd"),
     "config show": ("config get", "config set", "config path"),
     "config get": ("config show", "config set"),
     "config set": ("config unset", "config get", "config show", "config path"),
