@@ -853,8 +853,8 @@ The service sees the file system read-only but for the ledger and the folders th
 must exist. It has no network. It sees all processes, since the rule orphaned-process looks for them.""",
     "schedule cron": """\
 What cron can say are minutes that divide an hour, hours that divide a day, a day and a week. Others are
-refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell. What is published for verifiers
-has a line of its own: see jitid-publish(1).""",
+refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell. What is published for
+verifiers has a line of its own: see jitid-publish(1).""",
     "audit verify": """\
 The chain alone cannot tell a history that was rewritten from its beginning, or from some event on: for that a
 head is needed that was kept where the writer of the ledger cannot reach it. jitid-promises(7) tells what is
