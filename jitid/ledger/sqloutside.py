@@ -220,9 +220,7 @@ class SqlOutsideChanges(SqlOutside):
         seq = self._next_seq()
         final = []
         for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
-            if next_at is None:
-                final.append((parse_id(outside.record.jti)[1], outcome.settlement.value))
-            self._db.execute(
+            changed = self._db.execute(
                 """UPDATE outside SET settlement = :settlement, attempts = attempts + 1, tried_at = :now,
                           next_at = coalesce(:next_at, next_at), honoured_until = :until, proof = :proof, event = :seq,
                           settled_at = CASE WHEN CAST(:next_at AS BIGINT) IS NULL THEN CAST(:now AS BIGINT) END
@@ -237,6 +235,9 @@ class SqlOutsideChanges(SqlOutside):
                     "key": outside.key,
                 },
             )
+            # Somebody else may have settled it meanwhile, and then their event accounts for it.
+            if next_at is None and changed.rowcount == 1:
+                final.append((parse_id(outside.record.jti)[1], outcome.settlement.value))
         return settled_digest(final)
 
 

@@ -13,7 +13,8 @@ from jitid.errors import IntegrityError, JitidError, RefusedError, StorageError,
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
 from jitid.secret import Secret, fingerprint
-from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, backoff
+from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, _Tally, backoff
+from jitid.target import Outcome, Settlement
 from tests.builders import World, edit, request
 from tests.programs import Shop
 
@@ -97,7 +98,7 @@ def test_what_names_no_target_is_a_usage_error(world: World, kind: str, template
     assert pending(world) == []
 
 
-def test_revoking_and_settling_end_it_at_the_target(world: World, shop: Shop) -> None:
+def test_revoking_and_tallyend_it_at_the_target(world: World, shop: Shop) -> None:
     (made,) = issue(world).credentials
     ended = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None))
     assert ended.unsettled == 1
@@ -269,6 +270,18 @@ def test_an_edit_of_what_is_at_targets_is_found(world: World, change: str) -> No
     world.reopen()
     with pytest.raises(IntegrityError):
         world.authority.perform(VerifyLog())
+
+
+def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop: Shop) -> None:
+    (made,) = issue(world).credentials
+    world.authority.perform(Retire(task="T1"))
+    with world.ledger.read() as snapshot:
+        (outside,) = snapshot.outside.find([made.jti])
+    tally = _Tally(world.ledger, over=False)
+    for _ in range(2):
+        # Both have read that it is still to be ended.
+        tally.record("shop", [(outside, Outcome(Settlement.DONE, "the shelf is empty"))])
+    world.check()
 
 
 def test_tries_come_further_and_further_apart() -> None:
