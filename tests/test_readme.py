@@ -20,6 +20,7 @@ CHAPTERS = (
     "For the responder",
     "For whoever governs",
     FLEET,
+    "For other systems",
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.target_operations import Attach, Settle
 from jitid.commands.confirming import AT_ONCE
 from jitid.commands.obtaining import abandon
-from jitid.credential import is_outside, parse_kind
+from jitid.credential import Kind, is_outside, parse_kind
 from jitid.environment import open_authority
 from jitid.errors import JitidError, UsageError
 from jitid.formats.secrettext import text_of, usable_until
@@ -178,12 +178,24 @@ class Secrets:
             self._given.note(f"secret {quote(one.name)}: {note}")
         return issued
 
+    def _beside(self, kind: str) -> dict[str, str]:
+        """Return what the user of a secret of that kind needs to know whom to trust."""
+        if kind != Kind.X509_SVID:
+            return {}
+        from jitid.authority.certificate_operations import PublishBundle
+        from jitid.der import to_pem
+
+        found = open_authority(self._given.config()).perform(PublishBundle())
+        return {"bundle": "".join(map(to_pem, found.roots))}
+
     def _take(self, one: Wanted, issued: Issued, until: float) -> None:
         """Deliver a secret that was made."""
         (made,) = issued.credentials
         ends_at = usable_until(issued.expires_at, made.facts)
         text = text_of(issued.kind, made.secret, ends_at)
-        delivered = Delivered(one.name, issued.kind, made.secret, made.facts, ends_at, text)
+        delivered = Delivered(
+            one.name, issued.kind, made.secret, made.facts, ends_at, text, self._beside(issued.kind)
+        )
         kind = own_way(issued.kind, made.facts)
         if kind is not None:
             if kind not in self._ways:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import Shop
-from tests.real import Shell, command, until
+from tests.real import Shell, command, need, until
 from tests.serving import serving
 
 RUN = ("run", "--task", "T1", "--delegator", "alice")
@@ -71,6 +71,15 @@ def test_the_command_reads_each_from_a_file_and_nothing_is_left(shell: Shell, sh
     assert states(shell) == {"revoked"}
     (identity,) = set(shell.good("list", "--task", "T1", "--field", "id").split())
     assert identity.startswith("jid_")
+
+
+def test_a_certificate_comes_with_those_that_its_peers_are_checked_by(shell: Shell) -> None:
+    """As openssl checks one; the bundle is no secret."""
+    need("openssl")
+    script = 'openssl verify -CAfile "$JITID_SECRET_WEB_BUNDLE" "$JITID_SECRET_WEB_CERTIFICATE"'
+    done = shell.run(*RUN, "--secret", "web=x509-svid", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(": OK\n")
 
 
 def test_what_is_in_a_variable_of_the_user_is_asked_for_once(shell: Shell, shop: Shop) -> None:

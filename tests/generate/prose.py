@@ -226,10 +226,10 @@ start, and what was made for it ends. Each is renewed with a third of its life l
 and the earlier one works until its own expiry. At the end of the command all end, at their targets too, within 20
 seconds for each target; what a target does not confirm by then is said, and the next sweep goes on with it.
 
-JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is one
-with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on. They are
-for the same user in the same PID namespace; --file is about the token alone. Besides, each kind is where its users
-look:
+JITID_SECRET_NAME is a file in memory with the whole secret, as jitid-issue(1) prints it; JITID_SECRET_NAME_PART is
+one with a part of it, where it has several: `certificate` and `key`, `username`, `password` and `url`, and so on;
+beside an `x509-svid` JITID_SECRET_NAME_BUNDLE has the certificates by which its peers are checked. They are for the
+same user in the same PID namespace; --file is about the token alone. Besides, each kind is where its users look:
 
 A `postgres-role` is a service of libpq: PGSERVICEFILE and PGPASSFILE are in memory; PGSERVICE, PGUSER, PGHOST, PGPORT
 and PGDATABASE say what the first one is; another one is `psql service=NAME`. A renewal is another role, which the

@@ -26,6 +26,7 @@ class Files:
         texts = [(one.name, one.text)]
         if len(one.secret.names) > 1:
             texts += [(f"{one.name}_{part}", one.secret.reveal(part)) for part in one.secret.names]
+        texts += [(f"{one.name}_{name}", text) for name, text in one.beside.items()]
         named = [(PREFIX + variable(name), text) for name, text in texts]
         for name, _ in named:
             if self._owners.setdefault(name, one.name) != one.name:

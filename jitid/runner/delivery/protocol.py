@@ -20,6 +20,8 @@ class Delivered(NamedTuple):
     """Seconds since the epoch."""
     text: str
     """All of it as its user reads it from one file, as `jitid issue` prints it."""
+    beside: Mapping[str, str] = {}
+    """What its user needs besides, and is no secret: whom to trust."""
 
 
 class Delivery(Protocol):
