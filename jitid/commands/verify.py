@@ -97,6 +97,12 @@ def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ..
         issuer = index.issuer
         keys_at = os.path.join(place.folder, publication.KEYS)
         list_at = os.path.join(place.folder, index.place_of(offline.named_list(token)))
+        if not os.path.lexists(list_at):
+            raise InvalidCredentialError(
+                f"the status list that the token names is not in {quote(place.folder, 200)}, so that nobody can tell "
+                "whether it was ended",
+                "lists are written by: jitid publish DIR",
+            )
     else:
         keys_at, list_at = place.jwks, place.status_list
     if issuer is None:

@@ -204,6 +204,10 @@ def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
         done = shell.run("verify", token, *files)
         assert done.returncode == 8, (token, files, done.stderr)
         assert what in done.stderr
+    (tmp_path / "out" / name).unlink()
+    done = shell.run("verify", "token", "--published", "out")
+    assert done.returncode == 8
+    assert "is not in `out`" in done.stderr
     shell.good("config", "set", "publish_lifetime", "1s")
     shutil.rmtree(tmp_path / "out")
     published(shell)
