@@ -174,6 +174,8 @@ def test_a_sweep_finds_the_keys_that_never_end_and_no_session_of_ours(user: User
     own = found[f"cloud/{user.moto.key[0]}"]
     assert (own["rule"], own["evidence"]["jti"]) == ("orphaned-untracked", None)
     assert "the key of this target itself" in own["evidence"]["detail"]
+    # Whoever made it must end it.
+    assert own["remedy"] is None
     assert "AWS lists no sessions" in json.dumps(swept)
 
 

@@ -20,12 +20,13 @@ def _find(sight: Sight) -> Iterator[Finding]:
     sight.look_abroad()
     for target, name, jti, created_at, used_at, detail in sight.ask(_QUESTION):
         ours = "bears a name of ours" if jti is not None else "is none of ours"
+        told = f" ({safe(detail)})" if detail else ""
         used = "" if used_at is None else f", last used at {format_time(used_at)}"
         yield RULE.finding(
             f"{target}/{name}",
-            f"target {safe(target)} takes {quote(name)}, which {ours}, and the ledger knows nothing of it{used}",
+            f"target {safe(target)} takes {quote(name)}{told}, which {ours}, and the ledger knows nothing of it{used}",
             since=None if created_at is None else min(created_at, sight.now),
-            credentials=1,
+            credentials=int(jti is not None),
             # Of what somebody else has made only they can tell whether it is needed.
             severity=Severity.HIGH if jti is not None else Severity.MEDIUM,
             evidence={
@@ -36,7 +37,8 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 "used_at": used_at,
                 "detail": detail,
             },
-            remedy=f"jitid sweep --rule orphaned-untracked --target {target} --fix",
+            # Of what bears no name of ours nothing is ended here: whoever made it must.
+            remedy=None if jti is None else f"jitid sweep --rule orphaned-untracked --target {target} --fix",
         )
 
 
