@@ -55,6 +55,7 @@ def systemd(
         work.writes,
         reaches_homes=installed.in_homes(work.needs),
         reaches_temporary=installed.in_temporary(work.needs),
+        reaches_network=is_database(given.config()) or bool(given.config().targets()),
     )
     files = {f"{name}.service": unit.service(job), f"{name}.timer": unit.timer(_ABOUT, name, seconds)}
     if out is None:

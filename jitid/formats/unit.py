@@ -23,6 +23,8 @@ class Job(NamedTuple):
     """Something that it needs lies in somebody's home."""
     reaches_temporary: bool
     """Something that it needs lies in a folder for temporary files."""
+    reaches_network: bool = False
+    """Something that it asks is on the network: a ledger in a database, or a target outside."""
 
 
 def service(job: Job) -> str:
@@ -42,7 +44,7 @@ TimeoutStartSec=1h
 Nice=10
 UMask=0077
 
-{_confined(job, _ALONE)}"""
+{_confined(job, _REACHABLE if job.reaches_network else _ALONE)}"""
 
 
 def server(job: Job, runtime: str | None, descriptors: int, stop: int) -> str:

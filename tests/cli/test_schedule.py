@@ -193,6 +193,17 @@ def test_where_the_ledger_lies_decides_what_is_hidden(shell: Shell) -> None:
     assert values(seen, "ProtectHome") == ["read-only"]
 
 
+def test_what_asks_targets_has_a_network(shell: Shell, tmp_path: Path) -> None:
+    assert values(shell.good("schedule", "systemd"), "PrivateNetwork") == ["yes"]
+    path = tmp_path / "targets.toml"
+    path.touch(0o600)
+    path.write_text('[target.db]\nkind = "postgres-role"\ndsn = "postgresql:///orders"\n')
+    text = shell.good("--config", str(path), "schedule", "systemd")
+    assert (values(text, "PrivateNetwork"), values(text, "IPAddressDeny")) == ([], [])
+    files = units(shell, tmp_path / "units", "--every", "1h")
+    assert verified(*files) == ""
+
+
 # Crontabs.
 
 

@@ -850,7 +850,8 @@ The units name the jitid that runs, the ledger and the configuration by absolute
 of the sweep become absolute too. Variables that are set here are not set there, and are warned of.
 
 The service sees the file system read-only but for the ledger and the folders that the sweep writes to, which
-must exist. It has no network. It sees all processes, since the rule orphaned-process looks for them.""",
+must exist. It has no network, unless the ledger is in a database or the configuration has targets. It sees all
+processes, since the rule orphaned-process looks for them.""",
     "schedule cron": """\
 What cron can say are minutes that divide an hour, hours that divide a day, a day and a week. Others are
 refused, with the nearest that it can. The line is quoted for any cron and a POSIX shell. What is published for
