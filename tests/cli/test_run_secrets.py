@@ -117,6 +117,20 @@ def test_a_target_that_refuses_lets_nothing_start(shell: Shell, shop: Shop) -> N
     assert states(shell) == {"revoked"}
 
 
+def test_an_end_while_a_target_is_asked_leaves_nothing(shell: Shell, shop: Shop) -> None:
+    """What was recorded ends, and the target is asked to end what there may be."""
+    shop.fail("hang", "mint")
+    running = shell.start(*RUN, "--secret", "one=exec:shop", "--", "touch", "started")
+    until(lambda: bool(shop.asked("mint")), "the target is not asked")
+    shop.fail("")
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert shop.asked("mint")["credential"]["jti"] == shop.asked("revoke")["credentials"][0]["jti"]
+    assert not (shell.home / "started").exists()
+    assert states(shell) == {"revoked"}
+
+
 def test_what_a_target_does_not_confirm_is_said_and_ended_later(shell: Shell, shop: Shop) -> None:
     """The status stays the command's own."""
     shop.fail("down", "revoke")
