@@ -10,6 +10,7 @@ from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
@@ -170,6 +171,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """
         try:
             yield from self._db.execute(question, {"now": self._now, **values})
+        except FAULTS as error:
+            raise translated(error) from error
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Put rows into a temporary table, however many there are. Raises as `ask`."""
+        try:
+            dialect_of(self._db).insert(self._db, table, columns, rows)
         except FAULTS as error:
             raise translated(error) from error
 

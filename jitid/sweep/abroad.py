@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jitid.identifier import parse_id
@@ -20,7 +18,6 @@ _TABLES = {
     "expected": "target TEXT, name TEXT, credential BIGINT, PRIMARY KEY (target, name, credential)",
     "matched": "existing BIGINT, credential BIGINT, PRIMARY KEY (existing, credential)",
 }
-_AT_ONCE = 100
 # A name that the issuer has told; the name of a row whose credential is long over; and the id that stands in a name.
 _MATCH = """INSERT INTO matched
     SELECT e.id, x.credential FROM existing e JOIN expected x ON x.target = e.target AND x.name = e.name
@@ -36,18 +33,20 @@ def load(sight: Sight, observed: Observed) -> None:
     for table, columns in _TABLES.items():
         _do(sight, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
         _do(sight, f"DELETE FROM {table}")
-    _insert(sight, "asked_target", [(one.target, one.asked_at, one.unseen is None) for one in observed.seen])
-    everything = [(one.target, each) for one in observed.seen for each in one.existing]
-    _insert(
-        sight,
+    fill = sight.snapshot.fill
+    asked = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
+    fill("asked_target", ("target", "asked_at", "lists"), asked)
+    everything = ((one.target, each) for one in observed.seen for each in one.existing)
+    fill(
         "existing",
+        ("id", "target", "name", "jti", "live", "created_at", "used_at", "detail"),
         (
             (
                 number,
                 target,
                 each.name,
                 None if each.jti is None else parse_id(each.jti)[1],
-                each.live,
+                int(each.live),
                 each.created_at,
                 each.used_at,
                 each.detail,
@@ -55,7 +54,8 @@ def load(sight: Sight, observed: Observed) -> None:
             for number, (target, each) in enumerate(everything)
         ),
     )
-    _insert(sight, "expected", ((one.target, *each) for one in observed.seen for each in one.names))
+    names = ((one.target, name, key) for one in observed.seen for name, key in one.names)
+    fill("expected", ("target", "name", "credential"), names)
     _do(sight, _MATCH)
 
 
@@ -70,21 +70,6 @@ def told(sight: Sight, observed: Observed) -> None:
     unseen = [f"{one.target}: {one.unseen}" for one in observed.seen if one.unseen is not None]
     if unseen:
         sight.not_known("; ".join(unseen))
-
-
-def _insert(sight: Sight, table: str, rows: Iterator[Sequence[Any]] | list[Any]) -> None:
-    left = iter(rows)
-    while batch := list(islice(left, _AT_ONCE)):
-        values = {
-            f"v{number}x{place}": int(value) if isinstance(value, bool) else value
-            for number, row in enumerate(batch)
-            for place, value in enumerate(row)
-        }
-        groups = ", ".join(
-            f"({', '.join(f':v{number}x{place}' for place in range(len(row)))})"
-            for number, row in enumerate(batch)
-        )
-        _do(sight, f"INSERT INTO {table} VALUES {groups}", **values)
 
 
 def _do(sight: Sight, statement: str, **values: Any) -> None:  # noqa: ANN401 - whatever a driver takes
