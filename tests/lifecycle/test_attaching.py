@@ -25,7 +25,7 @@ when { context.kind == "opaque" };
 """
 
 
-pytestmark = pytest.mark.usefixtures("kept_in")
+both_ledgers = pytest.mark.usefixtures("kept_in")
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def attach(world: World, token: str, kind: str = "exec:shop", **fields: Any) -> 
     return world.authority.perform(Attach(request=AttachRequest(Secret.single(token), kind, **fields)))
 
 
+@both_ledgers
 def test_it_is_of_the_same_identity_and_replaces_nothing(world: World, shop: Shop) -> None:
     held = world.issue(scopes=("db:read", "db:write"), ttl=600)
     issued = attach(world, held.token)
@@ -57,6 +58,7 @@ def test_it_is_of_the_same_identity_and_replaces_nothing(world: World, shop: Sho
     world.check()
 
 
+@both_ledgers
 def test_all_of_it_ends_with_the_identity(world: World, shop: Shop) -> None:
     held = world.issue()
     opaque = attach(world, held.token, "opaque").credentials[0].secret

@@ -18,7 +18,7 @@ from jitid.target import Outcome, Settlement
 from tests.builders import World, edit, request
 from tests.programs import Shop
 
-pytestmark = pytest.mark.usefixtures("kept_in")
+both_ledgers = pytest.mark.usefixtures("kept_in")
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def pending(world: World) -> list[str]:
         return [one.jti for one in found if one.state_at(snapshot.now) in ("pending", "active")]
 
 
+@both_ledgers
 def test_what_is_handed_out_is_what_the_target_made(world: World, shop: Shop) -> None:
     (made,) = issue(world, scopes=("db:read",)).credentials
     name = f"jitid_{made.jti.removeprefix('jti_')}"
@@ -66,6 +67,7 @@ def test_what_is_handed_out_is_what_the_target_made(world: World, shop: Shop) ->
     assert world.authority.perform(VerifyLog()).members == 2
 
 
+@both_ledgers
 def test_each_part_of_a_secret_is_known_by_its_fingerprint(world: World) -> None:
     (made,) = issue(world, template="parts").credentials
     assert made.secret.names == ("user", "password")
@@ -98,7 +100,8 @@ def test_what_names_no_target_is_a_usage_error(world: World, kind: str, template
     assert pending(world) == []
 
 
-def test_revoking_and_tallyend_it_at_the_target(world: World, shop: Shop) -> None:
+@both_ledgers
+def test_revoking_and_settling_end_it_at_the_target(world: World, shop: Shop) -> None:
     (made,) = issue(world).credentials
     ended = world.authority.perform(Revoke(selection=Selection(ids=(made.jti,)), most=None))
     assert ended.unsettled == 1
@@ -115,6 +118,7 @@ def test_revoking_and_tallyend_it_at_the_target(world: World, shop: Shop) -> Non
     assert world.authority.perform(Settle()).done == 0
 
 
+@both_ledgers
 def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> None:
     """Expiry, the end of the task, the end of what it descends from."""
     parent = world.issue(task="P")
@@ -130,7 +134,6 @@ def test_whatever_ends_it_puts_it_into_the_queue(world: World, shop: Shop) -> No
     world.check()
 
 
-@pytest.mark.of_files
 @pytest.mark.parametrize("mode", ["down", "garbage", "lost", "hang", "flood", "lack"])
 def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str) -> None:
     shop.fail(mode, "mint")
@@ -152,6 +155,7 @@ def test_a_refusal_is_one(world: World, shop: Shop) -> None:
     assert pending(world) == []
 
 
+@both_ledgers
 def test_what_was_made_while_its_answer_was_lost_is_ended_once_the_target_is_back(
     world: World, shop: Shop
 ) -> None:
@@ -205,7 +209,6 @@ def test_what_cannot_be_ended_says_until_when_it_is_honoured(world: World, shop:
     world.check()
 
 
-@pytest.mark.of_files
 def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, shop: Shop) -> None:
     other = Shop(tmp_path / "other")
     with World(tmp_path / "ledger", targets=[shop.target(), other.target("other")]) as world:
@@ -246,6 +249,7 @@ def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, 
     assert world.authority.perform(Settle()).done == 1
 
 
+@both_ledgers
 @pytest.mark.parametrize(
     "change",
     [
@@ -272,6 +276,7 @@ def test_an_edit_of_what_is_at_targets_is_found(world: World, change: str) -> No
         world.authority.perform(VerifyLog())
 
 
+@both_ledgers
 def test_two_who_settle_the_same_at_once_both_account_for_it(world: World, shop: Shop) -> None:
     (made,) = issue(world).credentials
     world.authority.perform(Retire(task="T1"))
