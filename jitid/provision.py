@@ -52,11 +52,15 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
     issuer = targets.open(targets.get(outside.record.target))
     try:
         made = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
+        if not change(ledger, _confirmation(outside, made)):
+            # Somebody who was quicker than the target may have settled it already, and then nothing waits in the queue.
+            (outcome,) = issuer.revoke([outside.record._replace(reference=made.reference)])
+            raise InvalidCredentialError(
+                f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
+            )
     finally:
         with suppress(JitidError):
             issuer.close()
-    if not change(ledger, _confirmation(outside, made)):
-        raise InvalidCredentialError(f"{credential.jti} ended while it was made")
     return credential._replace(secret=made.secret, facts=made.facts)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jitid.credential import Kind, is_outside, is_target_name, sort_of
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.opening import COMMON, open_issuer, options_of
+from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
 from jitid.keyring import Signer
 from jitid.lifetime import parse_duration
@@ -190,6 +190,8 @@ def check(stated: StatedTarget) -> Target:
     table = {name: value for name, value in stated.table.items() if name != "template"}
     checked = _checked(table, {**COMMON, **options}, stated.folder, where)
     checked.pop("kind", None)
+    if checked.get("timeout", 0) > LONGEST:
+        raise ConfigurationError(f"{where}, option `timeout`: it is {LONGEST} seconds at most")
     templates = {}
     for name, entries in _tables(stated.table.get("template")).items():
         within = f"{where[:-1]}.template.{safe(name)}`"

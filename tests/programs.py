@@ -37,6 +37,9 @@ if what == "lack":
     sys.exit(2)
 if what == "hang":
     time.sleep(600)
+if what == "wait":
+    while not (shop / "go").exists():
+        time.sleep(0.01)
 if what == "garbage":
     print("{{]")
     sys.exit(0)

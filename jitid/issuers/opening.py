@@ -14,16 +14,19 @@ from jitid.ledger.database import must_be_installed
 from jitid.target import Target
 from jitid.text import quote
 
+TIMEOUT = 10
+"""Seconds that one call of a target may take unless it is said."""
+LONGEST = 60
+"""Seconds that it may take at most: whoever records a credential has then made it long before it is settled."""
+
 COMMON: Mapping[str, Option] = {
     "kind": Option("text", "the kind of the credentials that are made there", required=True),
-    "timeout": Option("duration", "how long one call of it may take"),
+    "timeout": Option("duration", f"how long one call of it may take, {LONGEST} seconds at most"),
     "canary": Option(
         "text", "the template of the credentials that `sweep --canary` makes; without it they have none"
     ),
 }
 """The options of every target."""
-TIMEOUT = 10
-"""Seconds that one call of a target may take unless it is said."""
 
 
 def open_issuer(

@@ -110,6 +110,7 @@ def test_what_is_no_table_of_targets_is_refused_at_once(text: str) -> None:
         ({**EXEC, "environment": "A=1"}, "option `environment`"),
         ({**EXEC, "timeout": "soon"}, "option `timeout`"),
         ({**EXEC, "timeout": True}, "option `timeout`"),
+        ({**EXEC, "timeout": "61s"}, "60 seconds at most"),
         ({**EXEC, "template": {"t": {"optoins": {}}}}, "template.t` has no option"),
         ({**EXEC, "template": {"t/u": {}}}, "name of a template"),
     ],

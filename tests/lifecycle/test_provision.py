@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from jitid.authority.operations import Inspect, Inspection, Issue, Retire, Revoke, VerifyLog
 from jitid.authority.target_operations import Settle
-from jitid.errors import IntegrityError, JitidError, RefusedError, StorageError, UsageError
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
 from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
 from jitid.secret import Secret, fingerprint
@@ -17,6 +25,7 @@ from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, _Tally, backoff
 from jitid.target import Outcome, Settlement
 from tests.builders import World, edit, request
 from tests.programs import Shop
+from tests.real import until
 
 both_ledgers = pytest.mark.usefixtures("kept_in")
 
@@ -231,6 +240,32 @@ def test_a_target_that_is_no_longer_configured_is_not_forgotten(world: World, sh
     assert "no target `shop`" in settled.left[0].seen
     world.targets = [shop.target()]
     assert world.authority.perform(Settle(waiting=True)).done == 1
+
+
+def test_what_is_made_after_it_was_settled_is_ended_by_whoever_made_it(
+    world: World, shop: Shop, tmp_path: Path
+) -> None:
+    """The program that answers late finds its credential revoked, and the queue done with it."""
+    shop.fail("wait", "mint")
+
+    def slow() -> Issued:
+        with World(tmp_path / "ledger", targets=[shop.target()], now=world.clock.now) as other:
+            return issue(other)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slow)
+        until(lambda: bool(shop.asked("mint")), "the program was not asked")
+        jti = shop.asked("mint")["credential"]["jti"]
+        world.authority.perform(Revoke(selection=Selection(ids=(jti,)), most=None))
+        world.clock.now += MINTING
+        assert world.authority.perform(Settle()).done == 1
+        (shop.folder / "go").touch()
+        with pytest.raises(
+            InvalidCredentialError, match="ended while it was made; at the target: the shelf is empty"
+        ):
+            answer.result(timeout=60)
+    assert shop.asked("revoke")["credentials"][0]["jti"] == jti
+    assert shop.made == {}
 
 
 def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, shop: Shop) -> None:
