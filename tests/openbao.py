@@ -182,6 +182,7 @@ class OpenBaoServer:
         for mount in ("database", "pki", "transit", "ssh"):
             ask("POST", f"sys/mounts/{mount}", {"type": mount})
         ask("POST", "sys/auth/approle", {"type": "approle"})
+        ask("POST", "sys/auth/jwt", {"type": "jwt"})
         ask("PUT", "sys/policies/acl/jitid", {"policy": POLICY})
         ask(
             "POST",

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, RefusedError, StorageError
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
@@ -350,6 +353,68 @@ def test_a_token_of_a_file_is_enough(openbao: OpenBaoPlace, tmp_path: Path) -> N
     assert settled(issuer, record)[0] is Settlement.DONE
     issuer.close()
     assert openbao.server.status("GET", "auth/token/lookup-self") == 200
+
+
+def test_a_login_by_a_jwt_is_enough(openbao: OpenBaoPlace, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    openbao.server.ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [public]})
+    openbao.server.ask(
+        "POST",
+        "auth/jwt/role/runner",
+        {
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_audiences": ["vault"],
+            "token_policies": ["jitid"],
+            "token_ttl": "20m",
+        },
+    )
+    claims = {"sub": "runner", "aud": "vault", "iat": int(time.time()), "exp": int(time.time()) + 300}
+    # As a service account's token lies there: for every process of the container to read.
+    (tmp_path / "jwt").write_text(jwt.encode(claims, key, "EdDSA"))
+    (tmp_path / "jwt").chmod(0o644)
+    issuer = openbao.open(
+        login_role="runner",
+        jwt_file=str(tmp_path / "jwt"),
+        login_mount="jwt",
+        without=("role_id", "secret_id_file"),
+    )
+    record, _ = make(issuer, openbao.record())
+    assert settled(issuer, record)[0] is Settlement.DONE
+    issuer.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"without": ("secret_id_file",)},
+        {"without": ("role_id", "secret_id_file")},
+        {"token_file": "/etc/token"},
+        {"address": "ftp://127.0.0.1"},
+        {"address": "http://vault.example:8200"},
+        {"token_role": "../root"},
+        {"namespace": "a b"},
+        {
+            "login_mount": "x?y",
+            "login_role": "x",
+            "jwt_file": "/dev/null",
+            "without": ("role_id", "secret_id_file"),
+        },
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused(openbao: OpenBaoPlace, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        try_and_raise(openbao, options)
+
+
+def try_and_raise(openbao: OpenBaoPlace, options: dict[str, Any]) -> None:
+    """Open an issuer with these options, and make something, unless that is refused before."""
+    issuer = openbao.open(**options)
+    try:
+        issuer.mint(openbao.record(), lambda _: None)
+    finally:
+        issuer.close()
 
 
 def test_what_the_login_may_not_do_is_named(openbao: OpenBaoPlace) -> None:
