@@ -461,6 +461,7 @@ complete -c jitid -n '__jitid_at "list" --agent' -l agent -r -fka '(__jitid_ask 
 complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Of this kind'
 complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate' -d 'pending, active, expired, revoked, retired or superseded'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
+complete -c jitid -n '__jitid_at "list" --unsettled' -l unsettled -d 'Only what has ended, and is still to be ended at its target'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Of this sensitivity'
 complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof credential\\tproof parent\\tproof oidc\\tproof' -d 'Delegator proved so: asserted, os-user, credential, parent or oidc'
 complete -c jitid -n '__jitid_at "list" --scope' -l scope -x -d 'Holding exactly this scope'

@@ -188,6 +188,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--kind": ("kind", "text", ""),
         "--state": ("state", "text", ""),
         "--live": ("live", "flag", ""),
+        "--unsettled": ("unsettled", "flag", ""),
         "--sensitivity": ("sensitivity", "text", ""),
         "--proof": ("proof", "text", ""),
         "--scope": ("scope", "text", ""),

@@ -77,7 +77,7 @@ def must_be_confirmed(ended: Ended) -> None:
             told += f"; and {number - _SHOWN} more"
     raise PartialError(
         f"{what}: {told}",
-        "what is not confirmed is tried again by each `jitid sweep`, and told by `jitid inspect`"
+        "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
         if ended.unsettled
         else "the target cannot end it before its time",
     )

@@ -195,6 +195,8 @@ class Filter(NamedTuple):
     live: bool = False
     bound: bool = False
     """Given to a process, and to end with it."""
+    unsettled: bool = False
+    """Dead here, and not known to have ended at its target."""
     issued_since: int | None = None
     issued_until: int | None = None
     expires_before: int | None = None

@@ -267,6 +267,9 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
         where.append(f"{LIVE} AND c.fingerprint IS NOT NULL")
     if chosen.bound:
         where.append("c.identity IN (SELECT identity FROM process)")
+    if chosen.unsettled:
+        # Few are, however many there ever were: the index on those that are not settled finds them.
+        where.append(f"NOT ({LIVE}) AND c.id IN (SELECT credential FROM outside WHERE settled_at IS NULL)")
     if chosen.state == "pending":
         where.append(f"{LIVE} AND c.fingerprint IS NULL")
     elif chosen.state == "expired":
@@ -282,6 +285,7 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
         or chosen.id
         or chosen.parent
         or chosen.bound
+        or chosen.unsettled
         or (chosen.delegator and chosen.live)
     )
     return where, values, selective

@@ -425,7 +425,10 @@ is recorded; so is each whose action could not be. A ledger that is busy or full
 lines. A policy that was changed is read anew within a second; other settings are those of the start. Answers
 that nobody reads end it.""",
     "list": """\
-The field `left`, how long it still lives, is shown on a terminal, and wherever --field asks for it.""",
+The field `left`, how long it still lives, is shown on a terminal, and wherever --field asks for it.
+
+--unsettled lists what is dead in the ledger and may still work at its target (jitid-targets(5)); jitid-inspect(1) tells
+of each what was seen there.""",
     "revoke": """\
 A jti or an id ends its whole identity. At a terminal, more than --max is asked about instead of refused. An
 empty value or an empty list is an error and never means everything. Verifiers that do not ask the ledger

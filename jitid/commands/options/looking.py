@@ -94,6 +94,10 @@ ExpectedAudiences = Annotated[
     list[str] | None, option("--audience", metavar="AUD", text="Accept tokens meant for AUD; repeatable.")
 ]
 Live = Annotated[bool, option("--live", metavar=None, text="Only what is alive.")]
+Unsettled = Annotated[
+    bool,
+    option("--unsettled", metavar=None, text="Only what has ended, and is still to be ended at its target."),
+]
 Sort = Annotated[
     str | None, option("--sort", metavar="FIELD", text="Sort by FIELD; -FIELD turns it round (-issued_at).")
 ]
