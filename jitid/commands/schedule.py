@@ -161,6 +161,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     if (field := values.get("--field")) is not None and field not in findings.FIELDS:
         raise no_such_field(field, findings.FIELDS)
     sweep.checked(*(values.get(name) for name in ("--rule", "--skip", "--fail-on", "--since", "--head-out")))
+    sweep.target_limit(values.get("--target-timeout"))
     sweep.check_flags(
         fix=bool(values.get("--fix")),
         dry_run=bool(values.get("--dry-run")),

@@ -72,9 +72,7 @@ def sweep(
     """
     own = given.own_format(OWN_FORMATS)
     chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
-    limit = LIMIT if target_timeout is None else parse_duration(target_timeout)
-    if limit > MOST_LIMIT:
-        raise UsageError("--target-timeout is an hour at most")
+    limit = target_limit(target_timeout)
     if list_rules:
         _explain(given, chosen if rule or skip else NAMES)
         return
@@ -119,6 +117,14 @@ def sweep(
         work.settle()
     kept = _keep_head(given, telling, head_out)
     _conclude(given, telling, kept=kept, undone=work.undone)
+
+
+def target_limit(text: str | None) -> int:
+    """Return how many seconds each target has. Raises UsageError."""
+    limit = LIMIT if text is None else parse_duration(text)
+    if limit > MOST_LIMIT:
+        raise UsageError("--target-timeout is an hour at most; nothing was asked")
+    return limit
 
 
 def checked(

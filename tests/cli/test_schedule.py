@@ -193,6 +193,12 @@ def test_where_the_ledger_lies_decides_what_is_hidden(shell: Shell) -> None:
     assert values(seen, "ProtectHome") == ["read-only"]
 
 
+def test_a_limit_that_a_sweep_would_refuse_is_told_now(shell: Shell) -> None:
+    for value in ("soon", "2h"):
+        done = shell.run("schedule", "cron", "--", "--target-timeout", value)
+        assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_what_asks_targets_has_a_network(shell: Shell, tmp_path: Path) -> None:
     assert values(shell.good("schedule", "systemd"), "PrivateNetwork") == ["yes"]
     path = tmp_path / "targets.toml"

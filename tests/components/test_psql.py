@@ -6,6 +6,7 @@ import json
 import shlex
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,20 @@ def test_a_server_that_is_away_leaves_what_the_sweep_ends(user: User) -> None:
     assert (found.returncode, found.stdout.split()) in ((10, [made["jti"]]), (0, []))
     user.good("sweep", "--rule", "revoked-live", "--fix")
     assert user.roles() == []
+
+
+def test_without_the_driver_the_extra_is_named(user: User) -> None:
+    code = "import sys; sys.modules['psycopg'] = None; from jitid.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "issue", "--kind", "postgres-role:reader", *ASKED],
+        capture_output=True,
+        text=True,
+        env=user.environment,
+        cwd=user.home,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'jitid[postgres]'" in done.stderr
 
 
 def test_a_role_that_nobody_knows_is_found_and_never_dropped_without_its_comment(user: User) -> None:
