@@ -124,6 +124,24 @@ def test_a_server_that_is_away_leaves_what_the_sweep_ends(user: User) -> None:
     assert user.roles() == []
 
 
+def test_a_role_that_the_ledger_has_lost_is_found_and_dropped(user: User) -> None:
+    """As after an old ledger was put back: the comment says that it was this one's."""
+    made = json.loads(user.good("issue", *ASKED, "--format", "json"))
+    issuer = user.good("inspect", made["jti"], "--field", "iss").strip()
+    name = f"jitid_{'0' * 26}"
+    comment = json.dumps({"iss": issuer, "jti": f"jti_{'0' * 26}", "task": "T0", "agent": "bot"})
+    user.server.execute(f"CREATE ROLE {name} LOGIN", f"COMMENT ON ROLE {name} IS 'jitid {comment}'")
+    rows = user.good("sweep", "--fix", "--format", "jsonl").splitlines()
+    (ended,) = [row for line in rows if (row := json.loads(line)).get("state") == "ended"]
+    assert (ended["rule"], ended["subject"]) == ("orphaned-untracked", f"db/{name}")
+    assert user.roles() == []
+    (event,) = map(
+        json.loads, user.good("audit", "log", "--operation", "clear", "--format", "jsonl").splitlines()
+    )
+    assert event["cleared"] == 1
+    user.good("audit", "verify")
+
+
 def test_without_the_driver_the_extra_is_named(user: User) -> None:
     code = "import sys; sys.modules['psycopg'] = None; from jitid.__main__ import main; main()"
     done = subprocess.run(
