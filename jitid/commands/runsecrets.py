@@ -30,6 +30,9 @@ _NEVER = float("inf")
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
 """Seconds from a renewal that could not be done to the next try."""
 
+_PAUSE = 1.0
+"""Seconds between two renewals of one secret at least."""
+
 _LONGEST_NAME = 32
 
 
@@ -119,15 +122,15 @@ class Secrets:
                     raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the command must not die of it
                 self._tell(held, error)
-                left = held.ends_at - now
-                # Again soon, and again and again while it works; what has expired is asked for all the same.
-                self._held[name] = held._replace(
-                    due=now + min(held.wait, max(left / 3, _FIRST_WAIT)),
-                    wait=min(held.wait * 2, _LONGEST_WAIT),
+                self._held[name] = _again(
+                    held, now, lasting=isinstance(error, JitidError) and not error.retryable
                 )
             else:
                 self._told.pop(name, None)
                 self._renewed |= is_outside(issued.kind)
+                after = self._held[name]
+                # One of a second's life is not made anew without a pause.
+                self._held[name] = after._replace(due=max(after.due, now + _PAUSE))
         return min((each.due for each in self._held.values()), default=_NEVER)
 
     def settle(self, id_: str) -> None:
@@ -216,6 +219,19 @@ class Secrets:
             self._given.warn(
                 f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
             )
+
+
+def _again(held: _Held, now: float, *, lasting: bool) -> _Held:
+    """Return a secret that could not be renewed with the time of the next try: sooner while it works.
+
+    What is refused (`lasting`) is asked for a few times more until it expires, and then no longer.
+    """
+    left = held.ends_at - now
+    soon = max(left / 3, _PAUSE)
+    if lasting:
+        return held._replace(due=now + soon if left > 0 else _NEVER)
+    wait = min(held.wait, soon) if left > 0 else held.wait
+    return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT))
 
 
 def _is_name(name: str) -> bool:
