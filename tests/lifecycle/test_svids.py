@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from jitid import jws
 from jitid.authority.access_operations import Authenticate
+from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.operations import (
     HandBack,
     Inspect,
@@ -40,6 +41,7 @@ from jitid.searching import Finds, search
 from jitid.secret import Secret
 from tests.builders import NAMES, Made, World, edit, request
 from tests.lifecycle.test_introspection import refused
+from tests.offlineroot import certified
 from tests.tokens.signed import encode
 
 KINDS = ("jwt-svid", "x509-svid")
@@ -404,3 +406,18 @@ def test_a_certificate_in_der_is_traced_and_a_foreign_one_is_not(world: World) -
     thief = Keyring(str(world.path)).create("ES256")
     foreign = to_pem(self_signed(thief, "a.test", world.clock.now)).encode()
     assert not world.authority.perform(Trace(finds=search_pasted(foreign))).matches
+
+
+def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> None:
+    asked = world.authority.perform(RequestAuthority())
+    with pytest.raises(IntegrityError, match="authority that signs now"):
+        world.issue(kind="x509-svid")
+    world.authority.perform(ImportAuthority(chain=certified(asked.request, world.clock.now)))
+    made = world.issue(kind="x509-svid")
+    assert world.verify(made.token).signed_by == asked.kid
+    # Its end is the operator's to act on: no root of our own takes its place.
+    change = world.authority.perform(RevokeKey(kid=asked.kid, most=None))
+    assert change.successor is None
+    with pytest.raises(IntegrityError, match="authority that signs now"):
+        world.issue(kind="x509-svid")
+    world.check()
