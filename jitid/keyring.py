@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid import jws
-from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
 from jitid.files import check_private, write_private
 
 if TYPE_CHECKING:
@@ -173,11 +173,16 @@ class Keyring:
 
     def create_beside(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
         """Make a key where another one is: at the same target, or here. Raises as `adopt` and `create` do."""
+        place = self.elsewhere(kid)
+        return self.create(algorithm) if place is None else self.adopt(place, algorithm, known)
+
+    def elsewhere(self, kid: str) -> str | None:
+        """Return the target that keeps a key, `TARGET/KEY`; None for one that is here, or missing."""
         try:
             where = Elsewhere.parse(self._read(kid))
-        except (OSError, IntegrityError):
-            where = None
-        return self.create(algorithm) if where is None else self.adopt(where.place, algorithm, known)
+        except (OSError, JitidError):
+            return None
+        return None if where is None else where.place
 
     def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
         """Return what signs with a key that the ledger knows.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jitid import jws, revocation
 from jitid.credential import State
-from jitid.errors import NotFoundError, UsageError
+from jitid.errors import JitidError, NotFoundError, UsageError
 from jitid.keyring import USES, Keyring, Signer, rotating
 from jitid.ledger.protocol import Snapshot, Transaction
 from jitid.ledger.records import Names, Radius, Selection, SigningKey
@@ -109,15 +109,21 @@ def revoke(
     successor = None
     if key.signs and keyring.holds(key.kid) and not is_under_a_root(key):
         kids = {each.kid for each in transaction.signing_keys()}
-        successor, facts = new_key(
-            transaction,
-            names,
-            keyring,
-            key.algorithm,
-            key.use,
-            lambda: keyring.create_beside(key.kid, key.algorithm, kids),
-        )
-        transaction.append("key-create", facts)
+        try:
+            successor, facts = new_key(
+                transaction,
+                names,
+                keyring,
+                key.algorithm,
+                key.use,
+                lambda: keyring.create_beside(key.kid, key.algorithm, kids),
+            )
+        except JitidError:
+            # That its target is out of reach must not keep a leaked key alive: what it signed ends all the same.
+            if keyring.elsewhere(key.kid) is None:
+                raise
+        else:
+            transaction.append("key-create", facts)
     return KeyChange(kid, successor.kid if successor else None, (kid,), radius, event.seq)
 
 

@@ -126,6 +126,23 @@ def test_without_its_key_nothing_is_issued_and_nothing_recorded(openbao: OpenBao
     issue(shell)
 
 
+def test_a_leaked_key_is_revoked_though_its_server_is_away(openbao: OpenBaoPlace, shell: Shell) -> None:
+    issue(shell)
+    kid = shell.good("keys", "rotate", "--transit", "vault/leaked").strip()
+    token = issue(shell)
+    openbao.server.seal()
+    try:
+        shell.good("keys", "revoke", kid, "--yes")
+        assert shell.run("verify", stdin=token).returncode == 8
+        refused = shell.run("keys", "rotate", "--transit", "vault/leaked")
+        assert (refused.returncode, "is sealed" in refused.stderr) == (5, True)
+    finally:
+        openbao.server.unseal()
+    shell.good("keys", "rotate", "--transit", "vault/leaked")
+    issue(shell)
+    shell.good("audit", "verify")
+
+
 def test_a_target_that_is_gone_from_the_configuration_is_named(openbao: OpenBaoPlace, shell: Shell) -> None:
     issue(shell)
     shell.good("keys", "rotate", "--transit", "vault/gone")
