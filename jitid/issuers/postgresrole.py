@@ -170,9 +170,8 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def inventory(self) -> Iterator[Existing]:
         """Yield the roles that bear this ledger's comment, and those with a name of ours and no comment of anybody."""
-        ours = _COMMENT + strictjson.dumps({"iss": self._issuer})[:-1]
         with self._server.call().connected() as db:
-            rows = db.execute(_INVENTORY, [self._prefix, ours]).fetchall()
+            rows = db.execute(_INVENTORY, [self._prefix, f"{_COMMENT}{{"]).fetchall()
         for name, comment, live in rows:
             jti = self._stands_for(comment)
             if jti is None and comment is not None:

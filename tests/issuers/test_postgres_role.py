@@ -287,6 +287,17 @@ def test_the_roles_of_another_ledger_are_not_ours(roles: PostgresPlace, issuer: 
     roles.server.execute(f"DROP ROLE {bare.name}", "DROP ROLE jitid_is_not_an_id")
 
 
+def test_roles_of_another_prefix_are_known_by_their_comment(
+    roles: PostgresPlace, issuer: PostgresRoleIssuer
+) -> None:
+    """The option may have been changed since."""
+    record, _ = make(issuer, roles.record())
+    changed = roles.open(prefix="agents_")
+    assert record.name in {each.name for each in changed.inventory()}
+    assert ended(changed, record).settlement is Settlement.DONE
+    changed.close()
+
+
 @pytest.mark.parametrize(
     "grant",
     [
