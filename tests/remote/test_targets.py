@@ -1,0 +1,67 @@
+"""Targets of an authority elsewhere: only it knows them, makes what is asked for there, and ends it there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.programs import Shop
+from tests.real import Shell
+from tests.remote.conftest import EVERYTHING
+from tests.serving import serving
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def asking(tmp_path: Path, shop: Shop) -> Iterator[Shell]:
+    """Return a command line that asks an authority with a shop."""
+    config = tmp_path / "authority.toml"
+    config.write_text(
+        f'{EVERYTHING}\n[target.shop]\nkind = "exec"\nprogram = "{shop.program}"\n'
+        f'options = {{ shop = "{shop.folder}" }}\ntemplate.parts.options = {{ parts = "yes" }}\n'
+    )
+    socket = tmp_path / "s"
+    with serving(
+        tmp_path / "authority", "--socket", str(socket), more={"JITID_CONFIG": str(config)}
+    ) as served:
+        shell = Shell(tmp_path / "client")
+        shell.home.mkdir()
+        del shell.environment["JITID_LEDGER"]
+        shell.environment["JITID_REMOTE"] = f"unix://{served.socket}"
+        yield shell
+
+
+def test_what_is_made_there_is_handed_out_here_and_ended_there(asking: Shell, shop: Shop) -> None:
+    told = json.loads(asking.good("issue", "--task", "T1", "--kind", "exec:shop:parts", "--format", "json"))
+    (made,) = shop.made.values()
+    assert made["password"] in json.dumps(told)
+    seen = json.loads(asking.good("inspect", told["jti"], "--field", "at_target"))
+    assert (seen["target"], seen["settled_at"]) == ("shop", None)
+    shop.fail("down", "revoke")
+    left = asking.run("revoke", told["jti"])
+    assert left.returncode == 9, left.stderr
+    assert told["jti"] in left.stderr
+    assert asking.good("list", "--unsettled", "--field", "jti").split() == [told["jti"]]
+    shop.fail("")
+    # Asked again, it is done again until it is confirmed.
+    asking.good("revoke", told["jti"], "--wait", "30s")
+    assert shop.made == {}
+    assert asking.good("list", "--unsettled", "--field", "jti") == ""
+    asking.good("audit", "verify")
+
+
+def test_a_target_of_ones_own_is_nothing_to_an_authority_elsewhere(asking: Shell, shop: Shop) -> None:
+    config = asking.home / "config.toml"
+    config.write_text(f'[target.mine]\nkind = "exec"\nprogram = "{shop.program}"\n')
+    config.chmod(0o600)
+    done = asking.run("--config", str(config), "issue", "--task", "T1", "--kind", "exec:mine")
+    assert done.returncode == 2, done.stderr
+    assert "exec:mine" in done.stderr
+    assert shop.made == {}
