@@ -17,16 +17,26 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from jitid.der import from_pem
+from jitid.der import INTEGER, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
-from jitid.issuers.x509svid import TOLERANCE
+from jitid.issuers.x509svid import SIGNATURE, TOLERANCE, VERSION_3
 from jitid.keyring import Signer
 from jitid.text import quote
 from jitid.tokenform import MAX_TOKEN
 
 AUTHORITY_YEARS = 10
 """How long an authority's own certificate is valid: its end is its rotation, and not its date."""
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises of a certificate that it cannot read."""
 
 _JTI_BYTES = 16
 
@@ -56,12 +66,13 @@ def parse(text: str) -> Presented:
         raise InvalidCredentialError(f"the certificate is longer than {MAX_TOKEN} bytes, or no text of one")
     try:
         der = from_pem(text)[0]
+        _must_look_like_ours(der)
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         algorithm = certificate.signature_algorithm_oid
         serial = certificate.serial_number
-    except (ValueError, x509.ExtensionNotFound, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise InvalidCredentialError("the certificate is damaged, or none that jitid makes") from None
     if (
         len(uris) != 1
@@ -78,6 +89,17 @@ def parse(text: str) -> Presented:
         certificate.tbs_certificate_bytes,
         certificate.signature,
     )
+
+
+def _must_look_like_ours(der: bytes) -> None:
+    """Refuse what the library would read with a warning, or in a way of its own. Raises ValueError."""
+    ((_, body, _),) = parts(der)
+    (_, signed, _), (_, _, algorithm), _ = parts(body)
+    (_, _, version), (sort, serial, _), (_, _, inner), *_ = parts(signed)
+    if version != VERSION_3 or inner != SIGNATURE or algorithm != SIGNATURE:
+        raise ValueError("not ours")
+    if sort != INTEGER or not serial or serial[0] & 0x80:
+        raise ValueError("not positive")
 
 
 def is_signed_by(presented: Presented, public: bytes) -> bool:
@@ -169,7 +191,7 @@ def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
     """
     try:
         certificates = [x509.load_der_x509_certificate(der) for der in chain]
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
     first = certificates[0].public_key()
     if (
@@ -183,7 +205,7 @@ def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
     for below, above in zip(certificates, [*certificates[1:], certificates[-1]], strict=True):
         try:
             below.verify_directly_issued_by(above)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*UNREADABLE, TypeError, InvalidSignature):
             raise UsageError(
                 f"the certificate of {_subject(below)} is not signed by the one that follows it; nothing was changed",
                 "append those above it, up to the root",
@@ -203,7 +225,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
     try:
         extensions = certificate.extensions
         basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.ExtensionNotFound):
+    except UNREADABLE:
         raise _no_authority(name) from None
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from jitid import jws, rotation
-from jitid.certificates import check_chain, ends_at, request
+from jitid.certificates import UNREADABLE, check_chain, ends_at, request
 from jitid.der import from_pem, split
 from jitid.errors import NotFoundError, UsageError
 from jitid.keyring import Keyring
@@ -145,7 +145,7 @@ def _waits(key: SigningKey) -> bool:
 def _is_for(der: bytes, key: SigningKey) -> bool:
     try:
         public = x509.load_der_x509_certificate(der).public_key()
-    except ValueError:
+    except UNREADABLE:
         raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
     return (
         isinstance(public, ec.EllipticCurvePublicKey)

@@ -46,8 +46,8 @@ _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _MAX_NAMES = 64
 
 _TRUE = b"\x01\x01\xff"
-_VERSION_3 = tlv(0xA0, integer(2))
-_SIGNATURE = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
+VERSION_3 = tlv(0xA0, integer(2))
+SIGNATURE = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))  # ecdsa-with-SHA256
 _P256 = tlv(SEQUENCE, oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
 _ALTERNATIVE_NAME = oid("2.5.29.17")
 _DNS, _URI = 0x82, 0x86
@@ -128,7 +128,7 @@ class X509SvidIssuer:
             )
         theirs = None if draft.public_key is None else callers_key(draft.public_key)
         names = [tlv(_DNS, name.encode()) for name in _dns_names(draft.options.get("dns_names", ()))]
-        issued = _SIGNATURE + self._authority.name + _validity(draft.issued_at, draft.expires_at)
+        issued = SIGNATURE + self._authority.name + _validity(draft.issued_at, draft.expires_at)
         curve, scheme, sign = ec.SECP256R1(), ec.ECDSA(SHA256()), self._private.sign
 
         def make(ids: Ids) -> Minted:
@@ -143,14 +143,14 @@ class X509SvidIssuer:
             alternative = tlv(SEQUENCE, _ALTERNATIVE_NAME, tlv(OCTETS, tlv(SEQUENCE, uri, *names)))
             signed = tlv(
                 SEQUENCE,
-                _VERSION_3,
+                VERSION_3,
                 integer(serial_of(ids.jti)),
                 issued,
                 _SUBJECT + ids.jti.encode(),
                 key,
                 tlv(0xA3, tlv(SEQUENCE, self._common, alternative)),
             )
-            der = tlv(SEQUENCE, signed, _SIGNATURE, tlv(BITS, b"\0", sign(signed, scheme)))
+            der = tlv(SEQUENCE, signed, SIGNATURE, tlv(BITS, b"\0", sign(signed, scheme)))
             secret = {"certificate": to_pem(der) + self._above}
             if own is not None:
                 secret["key"] = own
@@ -235,7 +235,10 @@ def _proved(text: str) -> object:
     der, *more = from_pem(text, "CERTIFICATE REQUEST")
     if more:
         raise ValueError("more than one")
-    asked = x509.load_der_x509_csr(der)
+    try:
+        asked = x509.load_der_x509_csr(der)
+    except x509.InvalidVersion:
+        raise ValueError("version") from None
     if not asked.is_signature_valid:
         raise UsageError(
             "the certificate request is not signed by the key that it is for",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jitid import jws
 from jitid.authority.access_operations import Authenticate
@@ -421,3 +424,31 @@ def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> 
     with pytest.raises(IntegrityError, match="authority that signs now"):
         world.issue(kind="x509-svid")
     world.check()
+
+
+@pytest.mark.filterwarnings("error")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(
+    at=st.floats(0, 1, exclude_max=True),
+    gone=st.integers(0, 4),
+    put=st.binary(max_size=3),
+)
+def test_whatever_was_changed_in_a_certificate_is_refused_in_one_way(
+    world: World, at: float, gone: int, put: bytes
+) -> None:
+    """The library has errors and warnings of several sorts for what it cannot read."""
+    der = from_pem(_kept(world))[0]
+    start = int(at * len(der))
+    changed = der[:start] + put + der[start + gone :]
+    if changed != der:
+        refused(world, to_pem(changed))
+
+
+def _kept(world: World) -> str:
+    """Return the certificate of this world, made when it is first asked for."""
+    if world.path not in _KEPT:
+        _KEPT[world.path] = world.issue(kind="x509-svid").token
+    return _KEPT[world.path]
+
+
+_KEPT: dict[Path, str] = {}
