@@ -17,7 +17,8 @@ from tests.sweep.cases import shop
 
 ABROAD = ("revoked-live", "revocation-stuck", "orphaned-untracked", "orphaned-ledger-only")
 
-pytestmark = [pytest.mark.usefixtures("kept_in"), pytest.mark.of_files("database-clock")]
+BOTH = pytest.mark.usefixtures("kept_in")
+"""In a file, and in a database, where what is asked is other SQL."""
 
 
 def looked(
@@ -47,6 +48,7 @@ def two_shops(world: World, path: Path) -> tuple[Shop, Shop]:
     return shops
 
 
+@BOTH
 def test_what_was_confirmed_and_lives_is_critical_and_ended_again(world: World) -> None:
     place = shop(world)
     made = world.issue(kind="exec:shop")
@@ -159,6 +161,7 @@ def test_whatever_a_target_calls_it_does_no_harm(world: World) -> None:
     assert "\x1b" not in finding.summary
 
 
+@BOTH
 def test_many_are_compared_at_once(world: World) -> None:
     place = shop(world)
     issued = world.issue(kind="exec:shop")
