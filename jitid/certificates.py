@@ -5,6 +5,7 @@ It costs start-up, and issuing does without it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,6 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from jitid.der import INTEGER, from_pem, parts
@@ -30,6 +32,7 @@ AUTHORITY_YEARS = 10
 
 UNREADABLE = (
     ValueError,
+    CryptographyDeprecationWarning,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.ExtensionNotFound,
@@ -190,9 +193,16 @@ def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
 
     """
     try:
-        certificates = [x509.load_der_x509_certificate(der) for der in chain]
+        with warnings.catch_warnings():
+            # What the library will not read for ever is no authority's either.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            _check_chain([x509.load_der_x509_certificate(der) for der in chain], public, now)
     except UNREADABLE:
+        # The library reads some of it when it is asked for.
         raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
+
+
+def _check_chain(certificates: Sequence[x509.Certificate], public: bytes, now: int) -> None:
     first = certificates[0].public_key()
     if (
         not isinstance(first, ec.EllipticCurvePublicKey)

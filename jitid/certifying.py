@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 
 from jitid import jws, rotation
 from jitid.certificates import UNREADABLE, check_chain, ends_at, request
@@ -144,7 +146,9 @@ def _waits(key: SigningKey) -> bool:
 
 def _is_for(der: bytes, key: SigningKey) -> bool:
     try:
-        public = x509.load_der_x509_certificate(der).public_key()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            public = x509.load_der_x509_certificate(der).public_key()
     except UNREADABLE:
         raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
     return (

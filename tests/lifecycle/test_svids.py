@@ -31,7 +31,13 @@ from jitid.authority.operations import (
 from jitid.authority.token_operations import Exchange, Introspect
 from jitid.certificates import self_signed
 from jitid.der import from_pem, split, to_pem
-from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, UsageError
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    NotFoundError,
+    UsageError,
+)
 from jitid.identifier import credential_id
 from jitid.issuers.protocol import Ids, Order
 from jitid.issuers.x509svid import X509SvidIssuer
@@ -452,3 +458,25 @@ def _kept(world: World) -> str:
 
 
 _KEPT: dict[Path, str] = {}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(
+    which=st.sampled_from(["own", "root"]),
+    at=st.floats(0, 1, exclude_max=True),
+    gone=st.integers(0, 4),
+    put=st.binary(max_size=3),
+)
+def test_whatever_was_changed_in_a_chain_makes_no_authority(
+    world: World, which: str, at: float, gone: int, put: bytes
+) -> None:
+    asked = world.authority.perform(RequestAuthority())
+    own, root = from_pem(certified(asked.request, world.clock.now))
+    der = own if which == "own" else root
+    start = int(at * len(der))
+    changed = der[:start] + put + der[start + gone :]
+    if changed == der:
+        return
+    pair = (changed, root) if which == "own" else (own, changed)
+    with pytest.raises((UsageError, NotFoundError)):
+        world.authority.perform(ImportAuthority(chain="".join(map(to_pem, pair))))
