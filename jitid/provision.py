@@ -49,6 +49,9 @@ def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> lis
 
 def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> IssuedCredential:
     outside = _find(ledger, credential.jti)
+    if outside.dead:
+        # Those before it in a batch may have taken long; what is dead may be settled by the time that it was made.
+        raise InvalidCredentialError(f"{credential.jti} ended before it was made")
     issuer = targets.open(targets.get(outside.record.target))
     try:
         made = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))

@@ -21,7 +21,8 @@ from jitid.text import safe
 FIRST_AFTER, LAST_AFTER = 10, 3_600
 """Seconds after which a target that was out of reach is tried again: twice as long each time, up to an hour."""
 MINTING = 120
-"""Seconds in which whoever recorded a credential may still be making it: nothing that is not confirmed is settled."""
+"""Seconds for which whoever recorded a credential may still be making it after its end, since targets are asked to make
+only what lives: until then nothing that is not confirmed is settled."""
 LIMIT = 60
 """Seconds that a target may take for all that is due there, unless it is said."""
 _AT_ONCE = 200
@@ -224,7 +225,7 @@ class _Tally:
         outcome = outcome._replace(proof=safe(outcome.proof)[:500])
         match outcome.settlement:
             case Settlement.DONE | Settlement.UNSUPPORTED:
-                certain = outside.record.issued_at + MINTING
+                certain = outside.died_at + MINTING
                 if outside.confirmed or self._over or now >= certain:
                     return outside, outcome, None
                 proof = f"{outcome.proof}; whoever was making it may not be done"

@@ -21,6 +21,8 @@ class Outside(NamedTuple):
     """Whether its secret is known to have been made: there is a fingerprint of it."""
     dead: bool
     """Whether it has ended, recorded or not: then nothing of it is to be left at the target."""
+    ended_at: int | None
+    """When its end was recorded."""
     settlement: str | None
     """What came of ending it there, the last time that was tried."""
     attempts: int
@@ -35,6 +37,12 @@ class Outside(NamedTuple):
     """What was seen there, the last time that was tried."""
     event: int | None
     """The audit event that tells of that."""
+
+    @property
+    def died_at(self) -> int:
+        """When it ended, or will at the latest."""
+        expires_at = self.record.expires_at
+        return expires_at if self.ended_at is None else min(self.ended_at, expires_at)
 
     @property
     def taken(self) -> bool:

@@ -268,6 +268,57 @@ def test_what_is_made_after_it_was_settled_is_ended_by_whoever_made_it(
     assert shop.made == {}
 
 
+def test_what_died_while_those_before_it_were_made_is_not_made(
+    world: World, shop: Shop, tmp_path: Path
+) -> None:
+    """A long batch: by the time that the second one's turn has come, the queue may be done with it."""
+    shop.fail("wait", "mint")
+
+    def slow() -> list[Issued]:
+        with World(tmp_path / "ledger", targets=[shop.target()], now=world.clock.now) as other:
+            two = (request(kind="exec:shop"), request(kind="exec:shop"))
+            return other.authority.perform(Issue(requests=two))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slow)
+        until(lambda: bool(shop.asked("mint")), "the program was not asked")
+        first = shop.asked("mint")["credential"]["jti"]
+        (second,) = set(pending(world)) - {first}
+        world.authority.perform(Revoke(selection=Selection(ids=(second,)), most=None))
+        (shop.folder / "go").touch()
+        with pytest.raises(InvalidCredentialError, match=f"{second} ended before it was made"):
+            answer.result(timeout=60)
+    assert shop.asked("mint")["credential"]["jti"] == first
+    assert shop.made == {}
+
+
+def test_nothing_is_settled_while_a_later_one_of_a_batch_is_made(
+    world: World, shop: Shop, tmp_path: Path
+) -> None:
+    """Its turn came long after it was recorded, and it died meanwhile: its target has to be asked again."""
+    shop.fail("wait", "mint")
+
+    def slow() -> Issued:
+        with World(tmp_path / "ledger", targets=[shop.target()], now=world.clock.now) as other:
+            return issue(other)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slow)
+        until(lambda: bool(shop.asked("mint")), "the program was not asked")
+        world.clock.now += 2 * MINTING
+        world.authority.perform(Retire(task="T1"))
+        assert world.authority.perform(Settle(waiting=True)).open == 1
+        shop.fail("down", "revoke")
+        (shop.folder / "go").touch()
+        with pytest.raises(InvalidCredentialError, match="ended while it was made"):
+            answer.result(timeout=60)
+    assert len(shop.made) == 1
+    shop.fail("")
+    world.clock.now += MINTING
+    assert world.authority.perform(Settle(waiting=True)).done == 1
+    assert shop.made == {}
+
+
 def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, shop: Shop) -> None:
     """A row that was recorded by whoever was killed then: what it was to make may come to be a little later."""
     with world.ledger.read() as snapshot:
