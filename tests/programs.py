@@ -75,7 +75,8 @@ elif operation == "revoke":
 elif operation == "probe":
     path = shop / (request["credential"]["name"] + ".made")
     live = what != "deny" and path.exists() and request["secret"] in (None, json.loads(path.read_text()))
-    answer(life="live" if live else "dead", seen=f"looked for {{path.name}}")
+    shown = f" with {{list(request['secret'].values())}}" if what == "echo" else ""
+    answer(life="live" if live else "dead", seen=f"looked for {{path.name}}{{shown}}")
 elif operation == "inventory":
     answer(existing=[{{"name": path.stem, "live": True, "created_at": int(path.stat().st_mtime)}} for path in made()])
 else:

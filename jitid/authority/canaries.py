@@ -162,14 +162,15 @@ class _Flight:
             with self._ledger.read() as snapshot:
                 return self._presented(snapshot, secret)
         except JitidError as error:
-            return Probe(Life.UNKNOWN, error.message)
+            return Probe(Life.UNKNOWN, _without(secret, error.message))
 
     def _look_outside(self, jti: str, secret: Secret) -> Probe:
         with self._ledger.read() as snapshot:
             (outside,) = snapshot.outside.find([jti])
         issuer = self._targets.open(self._targets.get(self._place))
         try:
-            return issuer.probe(outside.record, secret)
+            seen = issuer.probe(outside.record, secret)
+            return seen._replace(seen=_without(secret, seen.seen, outside.record.name))
         finally:
             issuer.close()
 
@@ -211,6 +212,17 @@ def _judged(alive: Probe, dead: Probe, left: str | None) -> tuple[Fate, str]:
     if left is not None:
         return Fate.UNPROVED, f"{dead.seen}, but the target has not confirmed its end: {left}"
     return Fate.PROVED, dead.seen
+
+
+def _without(secret: Secret, text: str, name: str = "") -> str:
+    """Return what a target says of a secret that it was shown, without that: the audit log keeps it.
+
+    A part that is the credential's name is no secret.
+    """
+    for part in secret.names:
+        if secret.reveal(part) != name:
+            text = text.replace(secret.reveal(part), "****")
+    return text
 
 
 def _since(began: float) -> int:

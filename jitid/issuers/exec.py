@@ -106,7 +106,12 @@ class ExecIssuer:
         life = answer.get("life")
         if life not in tuple(Life):
             raise self._unclear("an answer without `life`")
-        return Probe(Life(life), _shown(answer.get("seen")) or f"the program says {life}")
+        seen = answer.get("seen")
+        if isinstance(seen, str):
+            # What it was shown it may repeat, and what was seen is kept.
+            for part in (parts or {}).values():
+                seen = seen if part == record.name else seen.replace(part, "****")
+        return Probe(Life(life), _shown(seen) or f"the program says {life}")
 
     def names_of(self, record: Record) -> tuple[str, ...]:
         """Return the name of a credential."""

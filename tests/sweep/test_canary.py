@@ -125,6 +125,16 @@ def test_a_probe_that_cannot_tell_proves_nothing(world: World, shop: Shop) -> No
     assert "before it was ended" in canary.why
 
 
+def test_a_secret_that_a_probe_repeats_is_not_kept(tmp_path: Path, shop: Shop) -> None:
+    shop.fail("echo", "probe")
+    with World(tmp_path / "ledger", targets=[shop.target(canary="parts")]) as world:
+        canary = fly(world, "shop")["shop"]
+        assert canary.fate is Fate.PROVED
+        (event,) = events(world)
+    name = f"jitid_{str(canary.jti).removeprefix('jti_')}"
+    assert canary.why == event["why"] == f"looked for {name}.made with ['****', '{name}']"
+
+
 def test_what_the_policy_refuses_is_not_flown(tmp_path: Path, shop: Shop) -> None:
     policy = [("p.cedar", '@id("p") permit(principal, action, resource) when { context.kind == "jwt" };')]
     with World(tmp_path / "ledger", policy=policy, targets=[shop.target()]) as world:
