@@ -14,7 +14,7 @@ from tests.cli.transcripts import answers, parse, placeholders
 from tests.issuers.awsplace import SCOPES
 from tests.issuers.postgresplace import TEMPLATES, roles_server
 from tests.moto import Moto
-from tests.postgres import Postgres
+from tests.postgres import Postgres, program
 from tests.real import Shell, need
 from tests.sshd import Sshd, sshd
 
@@ -56,6 +56,7 @@ def tools(folder: Path, story: Path, database: Postgres, cloud: Moto, host: Sshd
     stolen = " ".join(f"'{word}'" for word in host.command(options=key))
     scripts = {
         "aws": f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws "$@"\n',
+        "psql": f'#!/bin/sh\nexec {program("psql")} "$@"\n',
         "on-host": f'#!/bin/sh\nexec {within} "$@"\n',
         "with-key": f'#!/bin/sh\nchmod 600 key\nexec {stolen} "$@"\n',
         "as-administrator": f'#!/bin/sh\nexec psql -XAtc "$1" "{database.url()}"\n',
@@ -106,7 +107,6 @@ for name in client.list_role_policies(RoleName=sys.argv[1])["PolicyNames"]:
 
 def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Path) -> None:
     """`JITID_UPDATE_TRANSCRIPTS=1` writes what is answered today into the file."""
-    need("psql")
     if not (Path(sys.executable).parent / "aws").exists():
         need("aws")
     story = tmp_path / "story"
@@ -150,7 +150,6 @@ def test_one_task_uses_three_systems_and_leaves_nothing_that_works(tmp_path: Pat
 
 def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
     """It connects as the successor, by the service that the run keeps; at the end neither role is there."""
-    need("psql")
     script = """
         first=$(psql -XAtc 'SELECT current_user')
         until next=$(psql -XAtc 'SELECT current_user') && [ "$next" != "$first" ]; do sleep 0.05; done
@@ -169,7 +168,12 @@ def test_psql_follows_a_role_that_is_renewed(tmp_path: Path) -> None:
             "run",
             *("--task", "T1", "--delegator", "alice", "--ttl", "4s", "--secret", "db=postgres-role:reader"),
             *("--", "sh", "-c", script),
-            more={"JITID_CONFIG": str(settings), "PGUSER": "postgres", "PGPASSWORD": "x"},
+            more={
+                "JITID_CONFIG": str(settings),
+                "PATH": f"{Path(program('psql')).parent}:{os.environ['PATH']}",
+                "PGUSER": "postgres",
+                "PGPASSWORD": "x",
+            },
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout == "tea\n"
