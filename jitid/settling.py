@@ -146,27 +146,39 @@ def _end_all(targets: Targets, name: str, some: Sequence[Outside], answers: Queu
 
 def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_Batch]:
     try:
-        issuer = targets.open(targets.get(name))
-    except JitidError as error:
-        # It may be back in the configuration later.
-        why = Outcome(Settlement.UNAVAILABLE, safe(error.message))
-        yield _Batch(name, [(outside, why) for outside in some])
+        target = targets.get(name)
+        issuer = targets.open(target)
+    except Exception as error:  # noqa: BLE001 - as below; it may be back in the configuration later
+        yield _Batch(name, _unavailable(some, _words(error)))
         return
+    # Where another sort of place has got the name, that nothing is there proves nothing.
+    others = [outside for outside in some if outside.record.kind != target.kind]
+    if others:
+        yield _Batch(
+            name, _unavailable(others, f"the target makes credentials of the kind {target.kind} now")
+        )
+    ours = [outside for outside in some if outside.record.kind == target.kind]
     try:
-        for first in range(0, len(some), _AT_ONCE):
-            batch = some[first : first + _AT_ONCE]
+        for first in range(0, len(ours), _AT_ONCE):
+            batch = ours[first : first + _AT_ONCE]
             try:
                 outcomes = issuer.revoke([outside.record for outside in batch])
-            except JitidError as error:
-                outcomes = [Outcome(Settlement.UNAVAILABLE, safe(error.message))] * len(batch)
+                tried = list(zip(batch, outcomes, strict=True))
             except Exception as error:  # noqa: BLE001 - one kind's fault must not keep others from being ended
-                outcomes = [Outcome(Settlement.UNAVAILABLE, f"internal error: {type(error).__name__}")] * len(
-                    batch
-                )
-            yield _Batch(name, list(zip(batch, outcomes, strict=True)))
+                tried = _unavailable(batch, _words(error))
+            yield _Batch(name, tried)
     finally:
         with suppress(Exception):
             issuer.close()
+
+
+def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, Outcome]]:
+    return [(outside, Outcome(Settlement.UNAVAILABLE, why)) for outside in some]
+
+
+def _words(error: Exception) -> str:
+    # The words of a fault that is none of ours may repeat a secret.
+    return safe(error.message) if isinstance(error, JitidError) else f"internal error: {type(error).__name__}"
 
 
 class _Tally:

@@ -22,7 +22,7 @@ from jitid.issuance import Issued
 from jitid.ledger.records import Filter, Selection
 from jitid.secret import Secret, fingerprint
 from jitid.settling import FIRST_AFTER, LAST_AFTER, MINTING, _Tally, backoff
-from jitid.target import Outcome, Settlement
+from jitid.target import Outcome, Settlement, StatedTarget
 from tests.builders import World, edit, request
 from tests.programs import Shop
 from tests.real import until
@@ -317,6 +317,21 @@ def test_nothing_is_settled_while_a_later_one_of_a_batch_is_made(
     world.clock.now += MINTING
     assert world.authority.perform(Settle(waiting=True)).done == 1
     assert shop.made == {}
+
+
+def test_another_place_of_the_same_name_proves_nothing(world: World, shop: Shop) -> None:
+    issue(world)
+    world.authority.perform(Retire(task="T1"))
+    world.targets = [StatedTarget("shop", {"kind": "ssh-cert"}, "/", "user test")]
+    settled = world.authority.perform(Settle())
+    assert (settled.done, settled.open) == (0, 1)
+    edit(world.path, "UPDATE credential SET kind = 'exec:other' WHERE kind = 'exec:shop'")
+    world.targets = [shop.target()]
+    world.reopen()
+    settled = world.authority.perform(Settle(waiting=True))
+    assert (settled.done, settled.open) == (0, 1)
+    assert "exec:shop now" in settled.left[0].seen
+    assert len(shop.made) == 1
 
 
 def test_nothing_is_settled_while_somebody_may_still_be_making_it(world: World, shop: Shop) -> None:
