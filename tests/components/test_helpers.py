@@ -169,6 +169,15 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
         ("protocol=https\n\n", "which server"),
         ("protocol=ssh\nhost=git.example\n\n", "no address"),
         ("host\n\n", "without `=`"),
+        # What git hands on of `https://x%0bhost=git.example@evil.example`, whose user it has decoded.
+        ("protocol=https\nhost=evil.example\nusername=x\vhost=git.example\n\n", "a character"),
+        ("protocol=https\nhost=evil.example\nusername=x\x85host=git.example\n\n", "a character"),
+        ("protocol=https\nhost=evil.example\nusername=x\u2028host=git.example\n\n", "a character"),
+        ("protocol=https\nhost=evil.example\nusername=x\rhost=git.example\n\n", "a character"),
+        ("protocol=https\nhost=git.example/.evil.example\n\n", "no host"),
+        ("protocol=https\nhost=git.example#.evil.example\n\n", "no host"),
+        ("protocol=https\nhost=evil.example@git.example\n\n", "no address"),
+        ("protocol=https\nhost=git.example\\.evil.example\n\n", "no address"),
     ],
 )
 def test_a_server_that_a_token_must_not_reach_gets_none(shell: Shell, said: str, why: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,11 +16,23 @@ if TYPE_CHECKING:
 _MOST = 65_536
 """Bytes that a program says at most: what git and docker say has a thousandth of it."""
 
+_NEVER = ("Cc", "Cf", "Zl", "Zp", "Cs")
+"""Control and format characters, and separators of lines and paragraphs (Unicode, table 4-4)."""
+
+_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+"""Host and port, and nothing that one parser takes for the host and another for something else."""
+
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 def said(what: str) -> str:
-    """Return what a program says on standard input. Raises UsageError for what is no text, or too much of it."""
+    """Return what a program says on standard input, which has no control characters but line feeds.
+
+    Parts of it are a stranger's, such as the user in an address that somebody was asked to clone: what ends a line for
+    us and not for the program would let it name another server than the one that gets the token.
+
+    Raises UsageError for what is no such text, or too much of it.
+    """
     from jitid.commands import reading
 
     data = reading.read("-", _MOST, what)
@@ -28,8 +42,11 @@ def said(what: str) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         raise UsageError(f"{what} is not UTF-8") from None
-    if "\0" in text:
-        raise UsageError(f"{what} has a NUL")
+    if any(unicodedata.category(each) in _NEVER and each != "\n" for each in text):
+        raise UsageError(
+            f"{what} has a character that no address has; no credential was made",
+            "somebody may want the token of one server to reach another: look at the address",
+        )
     return text
 
 
@@ -43,7 +60,7 @@ def origin(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host, port, parts = "", None, urlsplit("")
-    if not host or parts.scheme not in ("https", "http"):
+    if not host or parts.scheme not in ("https", "http") or not _AUTHORITY.fullmatch(parts.netloc):
         raise UsageError(f"{quote(url, 200)} is no address with a host", "such as https://git.example")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise UsageError(

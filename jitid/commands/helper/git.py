@@ -79,13 +79,15 @@ def _url(stated: dict[str, list[str]]) -> str:
     protocol, host = (stated.get(name, [""])[-1] for name in ("protocol", "host"))
     if not protocol or not host:
         raise UsageError("git does not say for which server it wants a credential: protocol and host")
+    if any(each in "/?#" for each in host):
+        raise UsageError("git names a server that is no host; no credential was made", "look at the address")
     return f"{protocol}://{host}"
 
 
 def _attributes(text: str) -> dict[str, list[str]]:
     """Return what git says, by name; only what ends in `[]` has several values. Raises UsageError."""
     found: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if not line:
             break
         name, equals, value = line.partition("=")
