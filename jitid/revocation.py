@@ -33,9 +33,9 @@ class Ended(NamedTuple):
     task: str | None = None
     """The task that was retired."""
     unsettled: int = 0
-    """Of so many that it ended it is still to be confirmed that nothing is left of them at their targets."""
+    """Of so many that have ended it is still to be confirmed that nothing is left of them at their targets."""
     earlier: tuple[str, ...] = ()
-    """Where it ended nothing, the ids of what had ended before, and is still to be confirmed."""
+    """Their ids, where some of them had ended before."""
     confirmed: int = 0
     """Of so many that is confirmed by now."""
     unsupported: int = 0

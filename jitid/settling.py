@@ -255,6 +255,14 @@ def backoff(attempts: int) -> int:
     return max(1, round(uniform(longest / 2, longest)))  # noqa: S311
 
 
+def left_by_now(outside: Outside) -> Left:
+    """Return what is not confirmed, as it was seen the last time that its target was asked."""
+    settled = outside.settled_at is not None
+    settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
+    outcome = Outcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
+    return _left(outside, outcome, None if settled else outside.next_at)
+
+
 def _left(outside: Outside, outcome: Outcome, next_at: int | None) -> Left:
     record = outside.record
     until = outcome.honoured_until

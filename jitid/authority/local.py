@@ -485,7 +485,7 @@ class LocalAuthority:
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             selection = self._selection(transaction, operation)
             ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
-            ended = _with_unsettled(transaction, ended, selection.ids)
+            ended = _with_unsettled(transaction, ended, selection)
         return ended._replace(unproved=self._prove())
 
     def _selection(self, snapshot: Snapshot, operation: ops.Revoke) -> Selection:
@@ -526,7 +526,7 @@ class LocalAuthority:
                 return revocation.preview_retire(snapshot, operation.task)
         with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
             ended = revocation.retire(transaction, operation.task, operation.reason)
-            ended = _with_unsettled(transaction, ended)
+            ended = _with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
         return ended._replace(unproved=self._prove())
 
     def _prove(self) -> str | None:
@@ -581,15 +581,27 @@ class LocalAuthority:
         return change
 
 
-def _with_unsettled(transaction: Transaction, ended: Ended, ids: tuple[str, ...] = ()) -> Ended:
+def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:
     """Return what ended with the number of those that are still to be ended at their targets.
 
-    Of `ids` those that had ended before count where nothing else ended: whoever asks twice wants to see it done.
+    Of a selection what had ended before counts too: whoever asks twice wants to see it done.
     """
-    if ended.event is None:
-        left = transaction.outside.open_count(ids=ids) if ids else 0
-        return ended._replace(unsettled=left, earlier=ids) if left else ended
-    return ended._replace(unsettled=transaction.outside.open_count(event=ended.event))
+    left = [] if selection is None else transaction.outside.left_of(selection, _MOST_LEFT)
+    waiting = tuple(one.record.jti for one in left if one.settled_at is None)
+    unsettled = 0 if ended.event is None else transaction.outside.open_count(event=ended.event)
+    ended = ended._replace(unsettled=max(unsettled, len(waiting)))
+    if len(waiting) > unsettled:
+        ended = ended._replace(earlier=waiting)
+    if len(waiting) < len(left):
+        from jitid.settling import left_by_now
+
+        honoured = tuple(left_by_now(one) for one in left if one.settled_at is not None)
+        ended = ended._replace(unsupported=len(honoured), left=honoured)
+    return ended
+
+
+_MOST_LEFT = 1_000
+"""So many that had ended before are asked for again by whoever ends the rest."""
 
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:

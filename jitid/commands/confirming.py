@@ -29,20 +29,21 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
     """
     if not ended.unsettled or (ended.event is None and not ended.earlier):
         return ended
+    # Of more than are named here nobody asks now.
+    more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
+    event = None if ended.earlier else ended.event
     deadline = monotonic() + (wait or 0)
     tries = 0
     while True:
         rest = max(int(deadline - monotonic()), 0)
         limit = AT_ONCE if wait is None else min(max(rest, 1), _LONGEST)
         try:
-            settled = authority.perform(
-                Settle(event=ended.event, ids=ended.earlier, waiting=True, limit=limit)
-            )
+            settled = authority.perform(Settle(event=event, ids=ended.earlier, waiting=True, limit=limit))
         except JitidError as error:
             return ended._replace(unsaid=error.message)
         ended = ended._replace(
             confirmed=ended.confirmed + settled.done,
-            unsettled=settled.open,
+            unsettled=settled.open + more,
             unsupported=ended.unsupported + settled.unsupported,
             left=(*(one for one in ended.left if one.settlement == "unsupported"), *settled.left),
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from jitid.ledger.records import Selection
 from jitid.target import Outcome, Record
 
 
@@ -97,6 +98,12 @@ class OutsideSnapshot(Protocol):
 
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""
+
+    def left_of(self, selection: Selection, limit: int) -> list[Outside]:
+        """Return what is dead of a selection and all below it, and may be taken at its target all the same.
+
+        That is what is not settled there, and what the target cannot end before its time. The oldest come first.
+        """
 
     def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
         """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""

@@ -11,8 +11,9 @@ from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
 from jitid.ledger.outside import Name, Outside, confirmed_digest, fingerprint_of, settled_digest
+from jitid.ledger.records import Selection
 from jitid.lifetime import check_times
-from jitid.target import Outcome, Record
+from jitid.target import Outcome, Record, Settlement
 
 _DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
@@ -112,6 +113,20 @@ class SqlOutside:
             values,
         ).fetchone()
         return int(count)
+
+    def left_of(self, selection: Selection, limit: int) -> list[Outside]:
+        """Return what is dead of a selection and all below it, and may be taken at its target all the same."""
+        if self._db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is None:
+            return []
+        selecting.select(self._db, selection)
+        rows = self._db.execute(
+            f"""{_OUTSIDE} WHERE c.identity IN (SELECT identity FROM doomed) AND {_DEAD}
+                  AND (o.settled_at IS NULL
+                       OR (o.settlement = :unsupported AND coalesce(o.honoured_until, c.expires_at) > :now))
+                ORDER BY o.credential LIMIT :limit""",
+            {"now": self._now, "unsupported": Settlement.UNSUPPORTED.value, "limit": limit},
+        )
+        return [_outside(row) for row in rows]
 
     def parts_of(self, fingerprints: Iterable[bytes]) -> list[tuple[bytes, str, int]]:
         """Return which of these are parts of secrets: fingerprint, name of the part, credential's own number."""

@@ -231,6 +231,45 @@ def test_a_target_that_hangs_holds_nobody_up(tmp_path: Path, shop: Shop) -> None
         world.check()
 
 
+@both_ledgers
+def test_whoever_ends_it_once_more_is_told_what_is_left_of_it(world: World, shop: Shop) -> None:
+    """By whatever it is selected, and whether or not something else of it was alive."""
+    first = issue(world).credentials[0]
+    shop.fail("down", "revoke")
+    task = Selection(tasks=("T1",))
+    ended = world.authority.perform(Revoke(selection=task, most=None))
+    assert (ended.unsettled, ended.earlier) == (1, ())
+    assert world.authority.perform(Settle(event=ended.event)).open == 1
+    for again in (Revoke(selection=task, most=None), Retire(task="T1"), Retire(task="T1")):
+        ended = world.authority.perform(again)
+        assert (ended.credentials, ended.unsettled, ended.earlier) == (0, 1, (first.jti,))
+    assert world.authority.perform(Settle(ids=ended.earlier, waiting=True)).open == 1
+    shop.fail("")
+    assert world.authority.perform(Settle(ids=ended.earlier, waiting=True)).done == 1
+    assert world.authority.perform(Retire(task="T1")).unsettled == 0
+
+
+@both_ledgers
+def test_what_had_ended_before_counts_beside_what_ends_now(world: World, shop: Shop) -> None:
+    first, second = issue(world).credentials[0], issue(world).credentials[0]
+    world.authority.perform(Revoke(selection=Selection(ids=(first.jti,)), most=None))
+    ended = world.authority.perform(Retire(task="T1"))
+    assert (ended.credentials, ended.unsettled, set(ended.earlier)) == (1, 2, {first.jti, second.jti})
+
+
+@both_ledgers
+def test_what_its_target_cannot_end_is_told_until_its_time_is_over(world: World, shop: Shop) -> None:
+    issued = issue(world)
+    shop.fail("unsupported", "revoke")
+    world.authority.perform(Settle(event=world.authority.perform(Retire(task="T1")).event))
+    ended = world.authority.perform(Retire(task="T1"))
+    (left,) = ended.left
+    assert (ended.unsettled, ended.unsupported, left.settlement) == (0, 1, "unsupported")
+    assert (left.honoured_until, left.next_at) == (issued.expires_at, None)
+    world.clock.now = issued.expires_at
+    assert world.authority.perform(Retire(task="T1")).unsupported == 0
+
+
 def test_a_target_that_is_no_longer_configured_is_not_forgotten(world: World, shop: Shop) -> None:
     issue(world)
     world.authority.perform(Retire(task="T1"))
