@@ -257,4 +257,8 @@ def _no_authority(name: str) -> UsageError:
 
 
 def _subject(certificate: x509.Certificate) -> str:
-    return quote(certificate.subject.rfc4514_string(), 200)
+    try:
+        return quote(certificate.subject.rfc4514_string(), 200)
+    except TypeError as error:
+        # A name in bits, as the library has one sort of them alone.
+        raise ValueError("a name that cannot be written") from error

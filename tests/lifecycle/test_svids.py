@@ -433,6 +433,17 @@ def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> 
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_name_that_cannot_be_written_makes_no_authority(world: World) -> None:
+    """A name of bits is an error of a sort of its own to the library."""
+    asked = world.authority.perform(RequestAuthority())
+    own, root = from_pem(certified(asked.request, world.clock.now))
+    name = b"\x05jitid"
+    changed = own.replace(b"\x0c" + name, b"\x03" + name)
+    assert changed != own
+    with pytest.raises(UsageError, match="cannot be read"):
+        world.authority.perform(ImportAuthority(chain="".join(map(to_pem, (changed, root)))))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(
     at=st.floats(0, 1, exclude_max=True),
