@@ -69,8 +69,12 @@ class PublicFolder:
             )
         except OSError:
             return None
+        # A folder is opened as well, and cannot become a file to Python.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
         with open(descriptor, "rb") as file:
-            return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+            return file.read(most)
 
     def has(self, name: str) -> bool:
         """Tell whether something lies under that name, whatever it is."""

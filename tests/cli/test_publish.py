@@ -345,6 +345,18 @@ def test_whoever_cannot_federate_is_told(tmp_path: Path) -> None:
     assert "has to be served at https://id.example/jitid/.well-known/openid-configuration" in done.stderr
 
 
+def test_a_folder_in_the_place_of_a_file_is_told(shell: Shell, tmp_path: Path) -> None:
+    """It is nobody's file; and the folder is in order again when it is gone."""
+    published(shell)
+    (tmp_path / "out" / "jwks.json").unlink()
+    (tmp_path / "out" / "jwks.json").mkdir()
+    done = shell.run("publish", "out")
+    assert done.returncode == 74
+    assert "could not be written: is a directory" in done.stderr
+    (tmp_path / "out" / "jwks.json").rmdir()
+    assert published(shell)["jwks.json"] == "written"
+
+
 def test_no_link_in_the_folder_is_followed(shell: Shell, tmp_path: Path) -> None:
     """A link in the place of a file is replaced; one in the place of a folder is refused."""
     published(shell)
