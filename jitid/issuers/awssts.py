@@ -393,6 +393,7 @@ def _refused(role: Role, error: AwsError) -> tuple[Settlement, str]:
             f"the role {role.name} has no room for another denial (10,240 characters of inline policies); "
             "AWS could only end all sessions of the role: see jitid-aws(7)"
         )
-    if error.aws in ("AccessDenied", "UnmodifiableEntity"):
+    if error.aws == "UnmodifiableEntity":
         return Settlement.UNSUPPORTED, error.message
+    # Also what our own keys may not do: as soon as they may, it is done.
     return Settlement.STUCK, error.message

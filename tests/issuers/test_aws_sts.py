@@ -247,14 +247,14 @@ def limited(place: AwsPlace, folder: Path, name: str, *actions: str) -> str:
     )
 
 
-def test_without_leave_to_write_policies_a_session_is_honoured_until_it_is_over(
+def test_without_leave_to_write_policies_a_session_is_stuck_until_somebody_gives_it(
     aws_account: AwsPlace, tmp_path: Path
 ) -> None:
     file = limited(aws_account, tmp_path, "reader", "sts:*", "iam:ListRolePolicies")
     issuer = aws_account.open(credentials_file=file, profile="it")
     record = aws_account.known()
     (outcome,) = issuer.revoke([record])
-    assert outcome.settlement is Settlement.UNSUPPORTED
+    assert outcome.settlement is Settlement.STUCK
     assert outcome.honoured_until == record.expires_at
     assert "AccessDenied" in outcome.proof
     issuer.close()
