@@ -55,9 +55,17 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
     issuer = targets.open(targets.get(outside.record.target))
     try:
         made = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
-        if not change(ledger, _confirmation(outside, made)):
+        there = outside.record._replace(reference=made.reference or outside.record.reference)
+        try:
+            confirmed = change(ledger, _confirmation(outside, made))
+        except BaseException:
+            # A ledger that cannot be written now cannot be told either that it has ended.
+            with suppress(Exception):
+                issuer.revoke([there])
+            raise
+        if not confirmed:
             # Somebody who was quicker than the target may have settled it already, and then nothing waits in the queue.
-            (outcome,) = issuer.revoke([outside.record._replace(reference=made.reference)])
+            (outcome,) = issuer.revoke([there])
             raise InvalidCredentialError(
                 f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
             )

@@ -99,3 +99,24 @@ def test_a_secret_that_is_made_after_the_death_of_whoever_asked_is_ended_too(tmp
     assert done.returncode == -signal.SIGKILL
     until(lambda: len(shop.made) == 1, "nothing was made")
     check(shell, shop, done.stdout)
+
+
+def test_what_a_ledger_that_is_full_cannot_confirm_is_ended_at_its_target(tmp_path: Path) -> None:
+    """Though the ledger cannot be told of that: there it is pending, and ended once more later."""
+    shell, shop = Shell(tmp_path), Shop(tmp_path / "shop")
+    configure(shell, shop)
+    issue = ("--config", str(tmp_path / "config.toml"), "issue", "--delegator", "alice", "--task")
+    shell.good(*issue, "T0")
+    strace = [need("strace"), "-qq", "-o", os.devnull, "-e", "trace=pwrite64"]
+    for when in range(1, 200, 3):
+        full = [*strace, "-e", f"inject=pwrite64:error=ENOSPC:when={when}+"]
+        done = shell.run(*issue, "T1", "--kind", "exec:shop", before=full)
+        if (shop.folder / "asked-mint").exists():
+            break
+    else:
+        raise AssertionError("nothing was ever made")
+    assert done.returncode == 5
+    assert "what was recorded could not be ended" in done.stderr
+    assert shop.asked("revoke")["credentials"][0]["jti"] == shop.asked("mint")["credential"]["jti"]
+    check(shell, shop, done.stdout)
+    assert shop.made == {}
