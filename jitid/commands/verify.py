@@ -123,7 +123,7 @@ def _offline(given: Globals, token: str, place: _Place, audiences: tuple[str, ..
 
 
 def _read(path: str, most: int) -> bytes:
-    data = reading.read(path, most, quote(path, 200))
+    data = reading.read(path, most, "what was published")
     if len(data) > most:
         raise InvalidCredentialError(f"{quote(path, 200)} is longer than {most} bytes")
     return data

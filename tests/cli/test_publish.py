@@ -493,4 +493,7 @@ def test_what_is_unclear_in_an_index_is_refused(shell: Shell, tmp_path: Path) ->
     assert shell.run("verify", "token", "--published", "out").returncode == 8
     index.write_text("{")
     assert shell.run("verify", "token", "--published", "out").returncode == 2
+    done = shell.run("verify", "token", "--published", "elsewhere")
+    assert done.returncode == 2
+    assert "what was published cannot be read from `elsewhere/jitid.json`" in done.stderr
     assert shell.run("publish", "out").returncode == 2
