@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from jitid import sshagent
-from jitid.errors import StorageError, UsageError
+from jitid.errors import NotRunError, StorageError, UsageError
 from jitid.runner import child
 
 _SOCKET = "agent"
@@ -29,9 +29,8 @@ class SshAgent:
         """Start it; the folder is one that only this user can enter.
 
         Raises:
-            NotRunError: there is no ssh-agent.
             StorageError: it does not start.
-            UsageError: the folder's path is too long for a socket.
+            UsageError: there is no ssh-agent, or the folder's path is too long for a socket.
 
         """
         import subprocess  # for this kind alone
@@ -43,7 +42,14 @@ class SshAgent:
                 f"the path of the ssh-agent's socket would have more than {_LONGEST_PATH} bytes",
                 "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
             )
-        program = child.find("ssh-agent", os.environ.get("PATH", os.defpath))
+        try:
+            program = child.find("ssh-agent", os.environ.get("PATH", os.defpath))
+        except NotRunError:
+            # It would have the status of a command that is not there, and the command is.
+            raise UsageError(
+                "there is no ssh-agent in PATH, which would keep the key of a certificate for hosts",
+                "install OpenSSH's client, which has it",
+            ) from None
         self._held: dict[str, bytes] = {}
         # Nothing else of the environment: whatever it holds is none of an agent's business.
         self._process = subprocess.Popen(  # noqa: S603 - no shell but the line above

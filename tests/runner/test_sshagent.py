@@ -227,3 +227,13 @@ def test_no_key_goes_to_another_users_agent() -> None:
 def test_a_path_without_an_agent_is_out_of_reach(path: str) -> None:
     with pytest.raises(StorageError), sshagent.connected(path, 10):
         pass
+
+
+def test_a_machine_without_an_agent_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not the command of the run that is missing."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no ssh-agent in PATH") as raised:
+        SshAgent(str(tmp_path))
+    assert raised.value.hint == "install OpenSSH's client, which has it"
