@@ -42,6 +42,8 @@ _LARGE = 1 << 20
 """Bytes of any other answer."""
 _PARTING = 2.0
 """Seconds that giving a login back may take."""
+_SENT = ("secret_id", "jwt")
+"""What a login sends that nobody else is to see."""
 _ABSENT = ("no handler for route", "No secret engine mount", "unknown role", "unsupported path")
 
 
@@ -212,7 +214,8 @@ class Call:
         if left <= 0:
             raise LostError(f"{self._bao.address} did not answer in time", self._bao.words.slow, sent=False)
         answer = self._channel.ask(method, place, data, headers, seconds=left)
-        return openbaoreply.read(self.target, answer.status, answer.read(most))
+        secrets = (token, *(str(body[name]) for name in _SENT if body is not None and name in body))
+        return openbaoreply.read(self.target, answer.status, answer.read(most), secrets)
 
     def _is_alive(self, login: Login) -> bool:
         return self.bare("GET", "auth/token/lookup-self", None, login.token).good

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import strictjson
@@ -50,8 +50,8 @@ class Reply(NamedTuple):
         return quote(text, 200)
 
 
-def read(target: Target, status: int, text: bytes) -> Reply:
-    """Return what an answer says.
+def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None] = ()) -> Reply:
+    """Return what an answer says, without the secrets of the request, which what it tells of a failure may repeat.
 
     Raises StorageError for one that says nothing clear: no JSON, sealed, overloaded, a failure of the server.
     """
@@ -65,6 +65,9 @@ def read(target: Target, status: int, text: bytes) -> Reply:
         raise unclear(target, "the answer is no JSON object")
     told = body.get("errors")
     errors = tuple(each for each in told if type(each) is str) if type(told) is list else ()
+    for secret in secrets:
+        if secret:
+            errors = tuple(each.replace(secret, "****") for each in errors)
     reply = Reply(status, body, errors)
     if status == 503 and reply.says("sealed"):
         raise StorageError(f"the target {target.name} is sealed", "unseal it, then try again")

@@ -142,3 +142,19 @@ def test_what_the_server_says_is_told_without_the_token(opened: Callable[[str], 
         issuer.close()
     assert TOKEN not in outcome.proof
     assert outcome.proof.isprintable()
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 502])
+@pytest.mark.parametrize("secret", [TOKEN, "s.child"])
+def test_a_failure_that_repeats_a_token_is_told_without_it(
+    opened: Callable[[str], OpenbaoLeaseIssuer], status: int, secret: str
+) -> None:
+    """Whatever a server or a proxy before it writes into its error; the audit log keeps why making one failed."""
+    failed = http(status, {"errors": [f"X-Vault-Token: {secret} has failed"]})
+    replies = [child(), LASTING, failed, failed, failed] if secret == "s.child" else [failed, failed, failed]
+    with answering(*replies) as peer:
+        issuer = opened(peer.url)
+        with pytest.raises(JitidError, match=r"Token: \*{4} has failed") as caught:
+            issuer.mint(record(), lambda _: None)
+        issuer.close()
+    assert secret not in f"{caught.value.message} {caught.value.hint}"
