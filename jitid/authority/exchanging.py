@@ -157,6 +157,17 @@ def _revoke(inside: Inside, operation: ops.RevokeToken) -> Ended | None:
     return ended._replace(unproved=prove(ledger))
 
 
+def is_own(snapshot: Snapshot, caller: Caller, found: Credential) -> bool:
+    """Tell whether a caller holds a credential, had it issued, or is whom it acts for."""
+    if caller.agent is not None:
+        # Agents of one name are many; what counts is the credential that the caller came with.
+        return caller.credential is not None and _holds(snapshot, caller.credential, found)
+    event = snapshot.event(found.event)
+    if event is not None and event.document().get("by") == caller.name:
+        return True
+    return caller.delegator is not None and caller.delegator == found.delegator
+
+
 def must_be_own(snapshot: Snapshot, caller: Caller | None, found: Credential) -> None:
     """Refuse a caller who may not end a credential.
 
@@ -164,18 +175,13 @@ def must_be_own(snapshot: Snapshot, caller: Caller | None, found: Credential) ->
         RefusedError: they neither hold it nor had it issued, nor does it act for them; and are no responder.
 
     """
-    if caller is None or caller.roles is None or "responder" in caller.roles:
+    if (
+        caller is None
+        or caller.roles is None
+        or "responder" in caller.roles
+        or is_own(snapshot, caller, found)
+    ):
         return
-    if caller.agent is not None:
-        # Agents of one name are many; what counts is the credential that the caller came with.
-        if caller.credential is not None and _holds(snapshot, caller.credential, found):
-            return
-    else:
-        event = snapshot.event(found.event)
-        if event is not None and event.document().get("by") == caller.name:
-            return
-        if caller.delegator is not None and caller.delegator == found.delegator:
-            return
     raise RefusedError(
         f"{caller.name} may not end {found.id}: it neither holds it nor had it issued, nor does it act for it; "
         "nothing was changed",

@@ -80,8 +80,8 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.ShowTask: _for("responder", "auditor", reads=True),
     ops.Revoke: _for("responder", own=True),
     ops.Retire: _for("responder", own=True),
-    # By the right of the token that it carries, as a renewal.
-    targets.Attach: _for("issuer", anybody=True),
+    # By the right of a token: not of one that was shown to the caller since it is meant for them.
+    targets.Attach: _for("issuer", own=True),
     targets.Settle: _for("responder", "sweeper", "admin", own=True),
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
@@ -211,6 +211,8 @@ def _is_own(snapshot: Snapshot, ours: Names, caller: Caller, operation: ops.Oper
             return all(_was_issued(snapshot, caller, id_) for id_ in selection.ids) and all(
                 _may_end(snapshot, ours, caller, token) for token in tokens
             )
+        case targets.Attach(request=request):
+            return _may_attach(snapshot, ours, caller, request.token)
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # Whoever has ended something may see to it that it has ended everywhere.
             return (event is None or _asked_by(snapshot, caller, event)) and all(
@@ -257,6 +259,22 @@ def _may_end(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) ->
     except RefusedError:
         return False
     return True
+
+
+def _may_attach(snapshot: Snapshot, names: Names, caller: Caller, token: Secret) -> bool:
+    """Tell whether a token that the caller has gives them further credentials of its identity.
+
+    A service gets to see tokens that are meant for it, and must not come by a host or a database with them.
+    """
+    from jitid import introspection
+    from jitid.authority.exchanging import is_own
+
+    try:
+        found = introspection.recognise(snapshot, names, token.reveal())
+    except InvalidCredentialError:
+        # What is wrong with it, the operation itself says.
+        return True
+    return not set(names.issuers).isdisjoint(found.audiences) or is_own(snapshot, caller, found)
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:

@@ -16,6 +16,8 @@ from jitid.authority import target_operations as targets
 from jitid.caller import ROLES
 from jitid.errors import RefusedError
 from jitid.ledger.records import Filter, Selection
+from jitid.request import AttachRequest
+from jitid.secret import Secret
 from tests.authority.callers import ask, caller
 from tests.builders import World, request
 from tests.programs import Shop
@@ -104,6 +106,22 @@ def test_who_has_no_role_reads_nothing(world: World) -> None:
         with pytest.raises(RefusedError):
             ask(world, caller(), operation)
     assert ask(world, caller(), ops.PublishKeys())["keys"]
+
+
+@pytest.mark.parametrize("kind", ["jwt", "jwt-svid"])
+def test_who_was_merely_shown_a_token_gets_nothing_more_by_it(world: World, kind: str) -> None:
+    """A service that verifies tokens which are meant for it would come by a host of the agent's."""
+    shown = world.issue(kind=kind, audiences=("https://orders.example",))
+
+    def attach(name: str, *roles: str, token: str = shown.token) -> object:
+        wanted = AttachRequest(Secret.single(token), "ssh-cert")
+        return ask(world, caller(name, *roles), targets.Attach(request=wanted))
+
+    for roles in ((), ("verifier",), ("responder",)):
+        with pytest.raises(RefusedError, match="needs the role issuer"):
+            attach("system:orders", *roles)
+    assert attach("system:deploy", "issuer")
+    assert attach("system:orders", token=world.issue(kind=kind).token)
 
 
 def test_who_has_ended_something_may_see_to_its_end_at_its_target(tmp_path: Path) -> None:
