@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid import revocation
 from jitid.authority.operations import ListKeys, PublishKeys, Revoke, RevokeKey, RotateKey
-from jitid.commands import rows
+from jitid.commands import confirming, rows
 from jitid.commands.globals import Globals
 from jitid.commands.revoke import FIELDS as FORESEEN
 from jitid.commands.revoke import check_reason, most_of, tell, unproved
@@ -133,6 +133,8 @@ def revoke(
     )
     if change.unproved is not None:
         given.warn(unproved(change.unproved))
+    # Whoever held a token of that key may hold more, made at targets.
+    confirming.settle_event(given, authority, change.event)
     if given.field is None and given.format_name() is None:
         output.write(_sentence(change))
         return

@@ -82,6 +82,9 @@ class Work:
                 return
             if done.done or done.unsupported or done.left:
                 self._given.note(_settled(done))
+            if done.left and self.ended:
+                # What was to end may work at its target all the same.
+                self.undone = True
 
     def sweep(
         self, heads: tuple[tuple[str, str], ...], *, reread: bool, canary: bool = False

@@ -187,9 +187,26 @@ def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=60)
     assert len(shop.made) == 1
-    shell.run("sweep", "--fix", "--yes")
+    shop.fail("down", "revoke")
+    done = shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
+    # Nothing is left that the rule would find, and the target takes one of them all the same.
+    assert (done.returncode, len(shop.made)) == (9, 1)
+    assert "1 are still to be ended there" in done.stderr
+    shop.fail("")
+    shell.good("revoke", *shell.good("list", "--task", "T1", "--field", "id").split(), "--yes")
     assert states(shell) == {"revoked"}
     assert not shop.made
+
+
+def test_whoever_revokes_a_key_ends_what_its_holders_have_at_targets(shell: Shell, shop: Shop) -> None:
+    running = shell.start(*RUN, "--secret", "key=exec:shop", "--", "sh", "-c", "touch ready; exec sleep 600")
+    until(lambda: (shell.home / "ready").exists(), "the command does not start")
+    assert len(shop.made) == 1
+    (kid,) = shell.good("keys", "list", "--field", "kid").split()
+    shell.good("keys", "revoke", kid, "--yes")
+    assert not shop.made
+    running.terminate()
+    running.communicate(timeout=60)
 
 
 def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
