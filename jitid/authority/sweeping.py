@@ -124,9 +124,9 @@ def _mend(inside: Inside, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator
     from jitid.authority.provisioning import targets_of
     from jitid.sweep.mending import mend
 
-    mended = [rule for rule in rules if rule.mended]
-    observed = _observed(inside, operation, mended)
-    for rule in mended:
+    clearing = [rule for rule in rules if rule.clears]
+    observed = _observed(inside, operation, clearing)
+    for rule in clearing:
         with inside.ledger.read() as snapshot:
             sight = _look(
                 inside.ledger,

@@ -301,6 +301,8 @@ class Rule(NamedTuple):
     """For `pick` all that lives has to be looked at."""
     mended: bool = False
     """`--fix` ends what it reports without being told the rule's name."""
+    clears: bool = False
+    """`--fix` has targets end what it reports."""
     abroad: bool = False
     """It is about targets outside, which are asked before the ledger is."""
     closes: bool = False

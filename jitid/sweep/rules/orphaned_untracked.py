@@ -42,6 +42,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         )
 
 
+# Not unasked: where several ledgers use one prefix at a target, what is unknown here may be another's.
 RULE = Rule(
     name="orphaned-untracked",
     severity=Severity.HIGH,
@@ -52,6 +53,6 @@ RULE = Rule(
     spares="what the ledger knows, dead or alive, and what the target takes no longer",
     examines="what exists at targets",
     find=_find,
-    mended=True,
+    clears=True,
     abroad=True,
 )

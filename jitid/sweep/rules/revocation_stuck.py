@@ -85,5 +85,6 @@ RULE = Rule(
     examines="what is to be ended at targets",
     find=_find,
     mended=True,
+    clears=True,
     abroad=True,
 )

@@ -69,5 +69,6 @@ RULE = Rule(
     examines="what exists at targets",
     find=_find,
     mended=True,
+    clears=True,
     abroad=True,
 )
