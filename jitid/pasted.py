@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
 from jitid import sshwire
@@ -57,12 +58,15 @@ def search_pasted(text: bytes) -> Finds:
     for each in broken:
         if each.decode("ascii") not in finds.ids:
             finds.guessed[each.decode("ascii")] = 1
-    finds.secrets = _secrets(whole)
+    finds.secrets = _secrets(whole, {id_.encode() for id_ in finds.ids})
     return finds
 
 
-def _secrets(text: bytes) -> dict[bytes, int]:
-    """Return the fingerprints of all that may be a secret: each word, what follows `=` or `:` in it, each PEM block."""
+def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
+    """Return the fingerprints of all that may be a secret: each word, what follows `=` or `:` in it, each PEM block.
+
+    What is an id is none.
+    """
     found: dict[bytes, int] = {}
     # As JSON and a shell's variable have line breaks.
     plain = text.replace(b"\\n", b"\n").replace(b"\r\n", b"\n")
@@ -75,7 +79,7 @@ def _secrets(text: bytes) -> dict[bytes, int]:
         spellings = {word, word.rstrip(b".:!?")}
         spellings |= {each.partition(mark)[2] for each in tuple(spellings) for mark in (b"=", b":")}
         for spelling in spellings:
-            if len(spelling) >= _SHORTEST:
+            if len(spelling) >= _SHORTEST and spelling not in ids:
                 print_ = sha256(spelling).digest()
                 found[print_] = found.get(print_, 0) + 1
     return found

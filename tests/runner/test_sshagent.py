@@ -208,6 +208,13 @@ def test_what_is_no_agent_is_told_apart(folder: str, answer: bytes) -> None:
             thread.join()
 
 
+def _listens(path: str) -> bool:
+    """Tell whether somebody takes connections there; between the two steps of making a socket nobody does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    return True
+
+
 def test_no_key_goes_to_another_users_agent() -> None:
     prefix = other_user()
     with reachable(Path(tempfile.gettempdir()) / "jitid-agent-") as place:
@@ -215,7 +222,7 @@ def test_no_key_goes_to_another_users_agent() -> None:
         path = str(place / "agent")
         theirs = subprocess.Popen([*prefix, need("ssh-agent"), "-D", "-a", path], stdout=subprocess.DEVNULL)
         try:
-            until((place / "agent").is_socket, "the agent does not listen")
+            until(lambda: _listens(path), "the agent does not listen")
             with pytest.raises(JitidError, match="another user's"), sshagent.connected(path, 10):
                 pass
         finally:
