@@ -180,10 +180,6 @@ class AwsStsIssuer(OutsideIssuer):
             )
         return Probe(Life.LIVE, f"no policy of the role {role.name} denies it")
 
-    def names_of(self, record: Record) -> tuple[str, ...]:
-        """Return the session's name: the jti as it is."""
-        return (record.jti,)
-
     def inventory(self) -> Iterator[Existing]:
         """Yield the sessions that are denied, and all access keys of IAM users, which never end by themselves."""
         end = self._aws.begin(self._timeout)

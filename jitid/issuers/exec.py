@@ -113,9 +113,9 @@ class ExecIssuer:
                 seen = seen if part == record.name else seen.replace(part, "****")
         return Probe(Life(life), _shown(seen) or f"the program says {life}")
 
-    def names_of(self, record: Record) -> tuple[str, ...]:
+    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - as the contract has it
         """Return the name of a credential."""
-        return (record.name,)
+        return (name,)
 
     def expect(self, names: Collection[str]) -> None:
         """Take no notice: the names tell all."""

@@ -72,9 +72,9 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                     return Probe(Life.LIVE, "the token looks itself up")
             return Looking(call).look(record)
 
-    def names_of(self, record: Record) -> tuple[str, ...]:
+    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:
         """Return what the ledger remembers: neither a lease nor an accessor bears a name of ours."""
-        return (record.reference or record.name,)
+        return (reference or name,)
 
     def expect(self, names: Collection[str]) -> None:
         """Take what the ledger remembers of all its credentials."""

@@ -51,9 +51,9 @@ class OutsideIssuer(Protocol):
     def probe(self, record: Record, secret: Secret | None = None) -> Probe:
         """Look whether the target takes a credential: with its secret as a holder would, without it from outside."""
 
-    def names_of(self, record: Record) -> tuple[str, ...]:
-        """Return the names that the inventory has for what is alive of a credential: its own, where it bears that."""
-        return (record.name,)
+    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - most go by the name
+        """Return the names that the inventory has for what is alive of a credential with that name and reference."""
+        return (name,)
 
     def expect(self, names: Collection[str]) -> None:  # noqa: ARG002 - most inventories tell by the names alone
         """Take the names that the ledger has (`names_of`) before `inventory` is asked.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from random import uniform
 from typing import Any, LiteralString
 
 import psycopg
@@ -15,6 +16,10 @@ from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.postgresserver import Database, meaning, said
 from jitid.target import Record
 from jitid.text import quote
+
+_MET = "tuple concurrently updated"
+"""What PostgreSQL says to the second of two that grant rights on the same thing at the same time (SQLSTATE XX000)."""
+_ATTEMPTS = 10
 
 CONNECTIONS = 10
 """So many sessions a role may have at the same time, unless its template says otherwise."""
@@ -36,21 +41,13 @@ def make(db: Database, record: Record, template: Mapping[str, Any], password: st
 
     """
     try:
-        with db.transaction():
-            # By this name a session is found that still makes a role whose answer was lost. What follows is sent
-            # once the server has told that it goes by it.
-            db.execute(SQL("SET LOCAL application_name = {}").format(Literal(record.name)))
-            ((now,),) = db.execute(_NOW).fetchall()
-            until = _until(now, record)
-            verifier = db.pgconn.encrypt_password(
-                password.encode(), record.name.encode(), b"scram-sha-256"
-            ).decode()
-            _refuse_superuser(db, template)
-            db.execute(SQL("; ").join(_statements(record, template, verifier, until, comment)))
-            # What a grant names without a schema.
-            db.execute("SET LOCAL search_path = public")
-            for statement in template.get("grants", ()):
-                _grant(db, statement, record.name)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return _make(db, record, template, password, comment)
+            except psycopg.errors.InternalError_ as error:
+                if _MET not in str(error) or attempt == _ATTEMPTS:
+                    raise
+                time.sleep(attempt * uniform(0.01, 0.03))  # noqa: S311 - that two do not come back together
     except psycopg.errors.DuplicateObject as error:
         raise RefusedError(f"the database refuses it: {said(error)}; it is as it was") from error
     except psycopg.Error as error:
@@ -61,6 +58,25 @@ def make(db: Database, record: Record, template: Mapping[str, Any], password: st
                 f"{template_of}target {record.target} cannot be used: {said(error)}; no role was made"
             ) from error
         raise found from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _make(db: Database, record: Record, template: Mapping[str, Any], password: str, comment: str) -> str:
+    with db.transaction():
+        # By this name a session is found that still makes a role whose answer was lost. What follows is sent
+        # once the server has told that it goes by it.
+        db.execute(SQL("SET LOCAL application_name = {}").format(Literal(record.name)))
+        ((now,),) = db.execute(_NOW).fetchall()
+        until = _until(now, record)
+        verifier = db.pgconn.encrypt_password(
+            password.encode(), record.name.encode(), b"scram-sha-256"
+        ).decode()
+        _refuse_superuser(db, template)
+        db.execute(SQL("; ").join(_statements(record, template, verifier, until, comment)))
+        # What a grant names without a schema.
+        db.execute("SET LOCAL search_path = public")
+        for statement in template.get("grants", ()):
+            _grant(db, statement, record.name)
     return until
 
 

@@ -93,8 +93,8 @@ class OutsideSnapshot(Protocol):
     def targets_open(self) -> list[str]:
         """Return the targets at which something lives by the ledger, or is not settled."""
 
-    def open_at(self, target: str) -> list[Outside]:
-        """Return all that lives by the ledger at a target, or is not settled there."""
+    def open_at(self, target: str) -> list[tuple[int, str, str | None]]:
+        """Return key, name and reference of all that lives by the ledger at a target, or is not settled there."""
 
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""

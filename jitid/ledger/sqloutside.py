@@ -98,11 +98,14 @@ class SqlOutside:
         )
         return [target for (target,) in rows]
 
-    def open_at(self, target: str) -> list[Outside]:
-        """Return all that lives by the ledger at a target, or is not settled there."""
-        values = {"target": target, "now": self._now}
-        rows = self._db.execute(f"{_OUTSIDE} WHERE o.settled_at IS NULL AND o.target = :target", values)
-        return [_outside(row) for row in rows]
+    def open_at(self, target: str) -> list[tuple[int, str, str | None]]:
+        """Return key, name and reference of all that lives by the ledger at a target, or is not settled there."""
+        # Not as whole rows: there may be very many, and they are only put beside the target's own names.
+        rows: list[tuple[int, str, str | None]] = self._db.execute(
+            "SELECT credential, name, reference FROM outside WHERE settled_at IS NULL AND target = :target",
+            {"target": target},
+        ).fetchall()
+        return rows
 
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return of how many that are dead in the ledger it is not settled that nothing is left at their target."""

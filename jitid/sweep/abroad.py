@@ -15,17 +15,16 @@ _TABLES = {
     "asked_target": "target TEXT PRIMARY KEY, asked_at BIGINT NOT NULL, lists INTEGER NOT NULL",
     "existing": """id BIGINT PRIMARY KEY, target TEXT NOT NULL, name TEXT NOT NULL, jti BLOB, live INTEGER NOT NULL,
         created_at BIGINT, used_at BIGINT, detail TEXT NOT NULL""",
-    "expected": "target TEXT, name TEXT, credential BIGINT, PRIMARY KEY (target, name, credential)",
     "matched": "existing BIGINT, credential BIGINT, PRIMARY KEY (existing, credential)",
 }
-# A name that the issuer has told; the name of a row whose credential is long over; and the id that stands in a name.
+# The name of a row whose credential is long over; and the id that stands in a name.
 _MATCH = """INSERT INTO matched
-    SELECT e.id, x.credential FROM existing e JOIN expected x ON x.target = e.target AND x.name = e.name
-     UNION
-    SELECT e.id, o.credential FROM existing e JOIN outside o ON o.target = e.target AND o.name = e.name
+    SELECT e.id, o.credential FROM (SELECT * FROM existing WHERE id NOT IN (SELECT existing FROM matched)) e
+      JOIN outside o ON o.target = e.target AND o.name = e.name
      UNION
     SELECT e.id, o.credential FROM existing e JOIN credential c ON c.jti = e.jti
-      JOIN outside o ON o.credential = c.id AND o.target = e.target"""
+      JOIN outside o ON o.credential = c.id AND o.target = e.target
+        ON CONFLICT (existing, credential) DO NOTHING"""
 
 
 def load(sight: Sight, observed: Observed) -> None:
@@ -36,7 +35,7 @@ def load(sight: Sight, observed: Observed) -> None:
     fill = sight.snapshot.fill
     asked = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
     fill("asked_target", ("target", "asked_at", "lists"), asked)
-    everything = ((one.target, each) for one in observed.seen for each in one.existing)
+    everything = [(one.target, each) for one in observed.seen for each in one.existing]
     fill(
         "existing",
         ("id", "target", "name", "jti", "live", "created_at", "used_at", "detail"),
@@ -54,8 +53,17 @@ def load(sight: Sight, observed: Observed) -> None:
             for number, (target, each) in enumerate(everything)
         ),
     )
-    names = ((one.target, name, key) for one in observed.seen for name, key in one.names)
-    fill("expected", ("target", "name", "credential"), names)
+    # A name that the issuer has told is looked up here: a table of them all would take longer than the rest.
+    expected: dict[tuple[str, str], list[int]] = {}
+    for one in observed.seen:
+        for name, key in one.names:
+            expected.setdefault((one.target, name), []).append(key)
+    matched = {
+        (number, key)
+        for number, (target, each) in enumerate(everything)
+        for key in expected.get((target, each.name), ())
+    }
+    fill("matched", ("existing", "credential"), sorted(matched))
     _do(sight, _MATCH)
 
 

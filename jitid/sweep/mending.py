@@ -95,7 +95,7 @@ def _unknown(finding: Finding, targets: Targets) -> Record | None:
     )
     issuer = targets.open(target)
     try:
-        return record if issuer.names_of(record) == (record.name,) else None
+        return record if issuer.names_of(record.name, record.reference) == (record.name,) else None
     finally:
         with suppress(JitidError):
             issuer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
@@ -10,7 +10,6 @@ from time import monotonic
 from typing import NamedTuple
 
 from jitid.errors import JitidError
-from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Ledger
 from jitid.sweep.seen import Observed, Seen
 from jitid.targets import Targets
@@ -68,7 +67,9 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
     )
 
 
-def _ask(targets: Targets, name: str, there: Iterable[Outside], now: int, answers: Queue[_Told]) -> None:
+def _ask(
+    targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int, answers: Queue[_Told]
+) -> None:
     """Ask one target; whatever goes wrong is an answer."""
     try:
         answers.put(_Told(name, _seen(targets, name, there, now), None))
@@ -78,10 +79,10 @@ def _ask(targets: Targets, name: str, there: Iterable[Outside], now: int, answer
         answers.put(_Told(name, None, f"internal error: {type(error).__name__}"))
 
 
-def _seen(targets: Targets, name: str, there: Iterable[Outside], now: int) -> Seen:
+def _seen(targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int) -> Seen:
     issuer = targets.open(targets.get(name))
     try:
-        names = [(each, outside.key) for outside in there for each in issuer.names_of(outside.record)]
+        names = [(each, key) for key, name, reference in there for each in issuer.names_of(name, reference)]
         issuer.expect([each for each, _ in names])
         return Seen(name, now, tuple(issuer.inventory()), names, issuer.unseen)
     finally:

@@ -218,7 +218,7 @@ def test_a_lease_that_the_server_has_given_up_is_stuck(
         assert settlement is Settlement.STUCK
         assert "consumed all retry attempts" in proof
         assert issuer.probe(record).life is Life.LIVE
-        issuer.expect(issuer.names_of(record))
+        issuer.expect(issuer.names_of(record.name, record.reference))
         (there,) = [each for each in issuer.inventory() if each.name == record.reference]
         assert there.live
         assert "irrevocable: `lease has consumed" in there.detail
@@ -248,7 +248,7 @@ def test_the_inventory_tells_what_the_ledger_does_not_know(
     known, _ = make(issuer, openbao.record())
     unknown, _ = make(issuer, openbao.record())
     token, _ = make(issuer, openbao.record(template=None))
-    issuer.expect(issuer.names_of(known))
+    issuer.expect(issuer.names_of(known.name, known.reference))
     found = {each.name: each for each in issuer.inventory()}
     assert found[str(known.reference)].live
     assert lease_of(known) not in found
@@ -256,7 +256,7 @@ def test_the_inventory_tells_what_the_ledger_does_not_know(
     assert {each.jti for each in found.values()} >= {unknown.jti, token.jti}
     assert known.jti not in {each.jti for each in found.values()}
     shared = openbao.open(shared=True)
-    shared.expect(issuer.names_of(known))
+    shared.expect(issuer.names_of(known.name, known.reference))
     assert lease_of(unknown) not in {each.name for each in shared.inventory()}
     # Somebody ends the lease by hand: the token alone is no credential.
     openbao.server.ask("PUT", "sys/leases/revoke", {"lease_id": lease_of(known), "sync": True})

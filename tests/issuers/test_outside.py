@@ -49,7 +49,7 @@ def test_what_is_made_works_and_is_listed(place: Place, issuer: OutsideIssuer) -
         assert issuer.probe(record, made.secret).life is Life.LIVE
         assert issuer.probe(record).life is not Life.DEAD
         assert place.exists(record)
-        names = issuer.names_of(record)
+        names = issuer.names_of(record.name, record.reference)
         assert issuer.unseen is not None or set(names) & live_names(issuer, names)
     finally:
         end(issuer, record)
@@ -63,7 +63,7 @@ def test_what_is_ended_is_dead_and_listed_no_more(place: Place, issuer: OutsideI
     assert issuer.probe(record, made.secret).life is Life.DEAD
     assert issuer.probe(record).life is Life.DEAD
     assert not place.exists(record)
-    names = issuer.names_of(record)
+    names = issuer.names_of(record.name, record.reference)
     assert not set(names) & live_names(issuer, names)
 
 
