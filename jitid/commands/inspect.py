@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import Inspect, Inspection
 from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
-from jitid.credential import Kind
+from jitid.credential import Kind, State, sort_of
 from jitid.environment import open_authority
 from jitid.formats.view import View
 
@@ -51,6 +51,7 @@ FIELDS = (
     "process",
     "template",
     "at_target",
+    "revocation_list",
 )
 
 
@@ -145,6 +146,33 @@ def _row(found: Inspection) -> dict[str, Any]:
         "process": _process(found),
         "template": credential.template,
         "at_target": _at_target(found),
+        "revocation_list": _revocation_list(found),
+    }
+
+
+def _revocation_list(found: Inspection) -> dict[str, Any] | None:
+    """Return on which list a certificate stands that ended before its expiry, and under what; None if on none."""
+    credential = found.credential
+    if credential.ended_as in (None, State.EXPIRED):
+        return None
+    match sort_of(credential.kind):
+        case Kind.SSH_CERT:
+            from jitid.issuers import sshcert
+
+            verb, serial = "keys krl", sshcert.serial_of(credential.jti)
+        case Kind.X509_SVID:
+            from jitid.issuers import x509svid
+
+            verb, serial = "keys crl", x509svid.serial_of(credential.jti)
+        case _:
+            return None
+    return {
+        "verb": verb,
+        # As text, since it is wider than the numbers that every reader of JSON tells apart (RFC 8259, section 6).
+        "serial": str(serial),
+        "ended_at": rows.time(credential.ended_at),
+        "event": credential.ended_event,
+        "honoured_until": rows.time(credential.expires_at),
     }
 
 

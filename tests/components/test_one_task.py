@@ -90,6 +90,9 @@ at = told["at_target"]
 if at:
     proof = re.sub("jitid-denied-[^ ]+", "NAME", at["proof"])
     print(f"  at {at['target']}: {at['name']} {at['settlement']}: {proof}")
+listed = told["revocation_list"]
+if listed:
+    print("  on the list of", listed["verb"], "by event", listed["event"])
 """
 
 _DENIED = """\
