@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -86,3 +87,9 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moto.Moto]
 def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     """Return node with the OAuth clients of others."""
     return Node(tmp_path_factory.mktemp("node"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected to itself: many thousand tests are looked at by no further garbage collection."""
+    gc.collect()
+    gc.freeze()
