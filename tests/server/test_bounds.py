@@ -6,6 +6,7 @@ import json
 import resource
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic
