@@ -93,12 +93,13 @@ class Listener:
                     connection.send(_FULL)
             connection.close()
             return
+        # Now, and not once the task runs: several are taken before any of their tasks has its turn.
+        self._count(peer, 1)
         task = self._loop.create_task(self._hand_over(connection, peer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _hand_over(self, connection: socket.socket, peer: Peer | None) -> None:
-        self._count(peer, 1)
         protocol = self._make(peer, lambda: self._count(peer, -1))
         try:
             if self._context is None:

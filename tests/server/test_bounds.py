@@ -247,7 +247,8 @@ def test_more_connections_than_there_may_be_are_turned_away_at_once(served: Serv
             if select.select([connection], [], [], 0.2 if not turned_away else 0)[0]:
                 answer = _all(connection)
                 turned_away += answer.startswith(b"HTTP/1.1 503") and b"retry-after: 1" in answer
-        assert turned_away >= 30
+        # All but the sixty that it has room for.
+        assert turned_away >= 40
 
 
 def test_ten_thousand_connections_do_it_no_harm(served: Served) -> None:
