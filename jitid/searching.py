@@ -70,7 +70,7 @@ _Key = TypeVar("_Key", bytes, str)
 class Finds:
     """The distinct strings that were found, and how often each was met."""
 
-    __slots__ = ("cut", "foreign", "guessed", "ids", "mistyped", "opaque", "prints", "secrets", "signed")
+    __slots__ = ("cut", "foreign", "guessed", "ids", "keys", "mistyped", "opaque", "prints", "secrets", "signed")
 
     def __init__(self) -> None:
         self.opaque: dict[bytes, int] = {}
@@ -88,6 +88,8 @@ class Finds:
         """Ids put together from pieces, which may be none."""
         self.secrets: dict[bytes, int] = {}
         """Fingerprints of words that may be the secrets of credentials at targets, and mostly are none."""
+        self.keys: dict[bytes, int] = {}
+        """SHA-256 of the public keys (SubjectPublicKeyInfo) of private keys, which themselves are not kept."""
         self.mistyped = 0
         """How many strings look like opaque tokens, and are cut or mistyped."""
 
@@ -108,6 +110,7 @@ class Finds:
             self.prints,
             self.guessed,
             self.secrets,
+            self.keys,
         )
 
     def text_size(self) -> int:
@@ -136,7 +139,7 @@ class Finds:
 
     @staticmethod
     def _names() -> tuple[str, ...]:
-        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets"
+        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys"
 
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""

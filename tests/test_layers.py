@@ -123,6 +123,7 @@ LAYERS = (
         "statuslist",
         "searching",
         "pasted",
+        "sighting",
     },
     {"errors"},
 )

@@ -143,6 +143,18 @@ _SECOND = (
     "CREATE UNIQUE INDEX status_credential ON status (credential)",
 )
 
+_THIRD = (
+    "ALTER TABLE credential ADD COLUMN public BYTEA",
+    "CREATE INDEX credential_public ON credential (substr(public, 1, 8)) WHERE public IS NOT NULL",
+    """CREATE TABLE adopted (
+           credential BIGINT PRIMARY KEY, place {text} NOT NULL, prefix {text}, length BIGINT, probed_at BIGINT,
+           probe {text})""",
+    """CREATE TABLE sighting (
+           id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text} NOT NULL, line BIGINT, revision {text},
+           found_at BIGINT, finder {text}, event BIGINT NOT NULL)""",
+    "CREATE INDEX sighting_leak ON sighting (leak)",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND)
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD)
 )

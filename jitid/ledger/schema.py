@@ -178,6 +178,21 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                PRIMARY KEY (list, place))""",
         "CREATE UNIQUE INDEX status_credential ON status (credential)",
     ),
+    (
+        # SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo): by it the private key alone is known again.
+        "ALTER TABLE credential ADD COLUMN public BLOB",
+        "CREATE INDEX credential_public ON credential (substr(public, 1, 8)) WHERE public IS NOT NULL",
+        # A standing secret that was there before, and whose fingerprint alone is here. How it begins and how long it
+        # is, where that is known and no secret, tells whoever searches what to look at.
+        """CREATE TABLE adopted (
+               credential INTEGER PRIMARY KEY REFERENCES credential, place TEXT NOT NULL, prefix TEXT, length INTEGER,
+               probed_at INTEGER, probe TEXT)""",
+        # Where what leaked was seen: of one leak there may be many.
+        """CREATE TABLE sighting (
+               id INTEGER PRIMARY KEY, leak INTEGER NOT NULL REFERENCES leak, place TEXT NOT NULL, line INTEGER,
+               revision TEXT, found_at INTEGER, finder TEXT, event INTEGER NOT NULL)""",
+        "CREATE INDEX sighting_leak ON sighting (leak)",
+    ),
 )
 
 LIVE_INDEXES = {
