@@ -70,7 +70,18 @@ _Key = TypeVar("_Key", bytes, str)
 class Finds:
     """The distinct strings that were found, and how often each was met."""
 
-    __slots__ = ("cut", "foreign", "guessed", "ids", "keys", "mistyped", "opaque", "prints", "secrets", "signed")
+    __slots__ = (
+        "cut",
+        "foreign",
+        "guessed",
+        "ids",
+        "keys",
+        "mistyped",
+        "opaque",
+        "prints",
+        "secrets",
+        "signed",
+    )
 
     def __init__(self) -> None:
         self.opaque: dict[bytes, int] = {}

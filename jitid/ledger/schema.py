@@ -179,7 +179,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX status_credential ON status (credential)",
     ),
     (
-        # SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo): by it the private key alone is known again.
+        # SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo): by it the private key alone is known.
         "ALTER TABLE credential ADD COLUMN public BLOB",
         "CREATE INDEX credential_public ON credential (substr(public, 1, 8)) WHERE public IS NOT NULL",
         # A standing secret that was there before, and whose fingerprint alone is here. How it begins and how long it
