@@ -66,6 +66,22 @@ _PAIR = 16
 
 _Key = TypeVar("_Key", bytes, str)
 
+SORTS = ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys")
+"""The sorts of strings that there are: the names of the maps of `Finds`, in their order."""
+
+_MARK_LENGTH = 16
+
+
+def mark(sort: str, key: bytes | str) -> bytes:
+    """Return what stands for a found string of a sort (one of `SORTS`) where the string itself must not: 16 bytes.
+
+    Of equal strings it is equal; it tells nothing of a token, of which it is a hash.
+    """
+    from hashlib import sha256  # what hashes takes its time to load, and most texts hold none
+
+    raw = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
+    return sha256(b"%b\0%b" % (sort.encode("ascii"), raw)).digest()[:_MARK_LENGTH]
+
 
 class Finds:
     """The distinct strings that were found, and how often each was met."""
@@ -124,6 +140,12 @@ class Finds:
             self.keys,
         )
 
+    def strings(self) -> Iterator[tuple[str, bytes | str, int]]:
+        """Yield the sort of each string, what is kept of it, and how often it was met."""
+        for sort, counts in zip(SORTS, self._maps(), strict=True):
+            for key, count in counts.items():
+                yield sort, key, count
+
     def text_size(self) -> int:
         """Return how many characters of tokens it holds; what else it holds is short."""
         return sum(map(len, self.signed)) + sum(map(len, self.foreign))
@@ -138,7 +160,7 @@ class Finds:
     def parts(self, size: int) -> Iterator[Finds]:
         """Yield it in parts whose strings come to about `size` characters each at most; all of it, if it is small."""
         part, room = Finds(), size
-        for mine, name in zip(self._maps(), self._names(), strict=True):
+        for mine, name in zip(self._maps(), SORTS, strict=True):
             for key, count in mine.items():
                 if room <= 0:
                     yield part
@@ -148,10 +170,6 @@ class Finds:
         part.mistyped = self.mistyped
         yield part
 
-    @staticmethod
-    def _names() -> tuple[str, ...]:
-        return "opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys"
-
     def pack(self) -> tuple[Any, ...]:
         """Return it as plain values, for another process."""
         return (*self._maps(), self.mistyped)
@@ -160,7 +178,7 @@ class Finds:
     def unpack(cls, values: tuple[Any, ...]) -> Finds:
         """Return what `pack` packed."""
         found = cls()
-        for name, value in zip((*cls._names(), "mistyped"), values, strict=True):
+        for name, value in zip((*SORTS, "mistyped"), values, strict=True):
             setattr(found, name, value)
         return found
 

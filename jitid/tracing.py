@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Family, Names, SigningKey
-from jitid.searching import Finds, jti_of_token
+from jitid.searching import Finds, jti_of_token, mark
 from jitid.secret import fingerprint
 from jitid.task import Task
 
@@ -36,6 +36,8 @@ _PUBLIC = frozenset(
     }
 )
 """Parts of a secret that are none by themselves: who knows one may have it from a log."""
+_String = tuple[str, bytes | str]
+"""The sort of a string, and what is kept of it."""
 _SHOWN = 20
 """So many strings that the ledger does not know are told one by one."""
 
@@ -67,6 +69,8 @@ class Match(NamedTuple):
     """The last expiry of all self-contained credentials of its identity; none if they all have expired."""
     at_target: bool = False
     """Whether its target may take it: it lives, or nothing is known of its end there."""
+    marks: tuple[bytes, ...] = ()
+    """Of which strings it was seen, as `searching.mark` has it: whoever knows where those stood knows where it did."""
 
     @property
     def endable(self) -> bool:
@@ -90,6 +94,13 @@ class Stray(NamedTuple):
     """Who was granted that."""
     state: str | None = None
     """What has become of it."""
+    marks: tuple[bytes, ...] = ()
+    """Of which strings it was seen, as a match has them."""
+
+    @property
+    def known(self) -> bool:
+        """Tell whether it is something all the same: what a key of ours signed, or somebody's bearer."""
+        return self.signed_by is not None or self.access is not None
 
     @property
     def mistyped(self) -> bool:
@@ -108,6 +119,8 @@ class Traced(NamedTuple):
     words: list[Stray]
     """The first words that could be fingerprints and are none here; many texts hold some, of other things."""
     now: int
+    others: tuple[bytes, ...] = ()
+    """The marks of those strays that are not told one by one."""
 
 
 class Recognised(NamedTuple):
@@ -120,6 +133,8 @@ class Recognised(NamedTuple):
     unknown_words: int
     """How many of those there are in all."""
     now: int
+    strings: Mapping[int, Sequence[tuple[str, bytes | str]]]
+    """Of each credential, by its key, the strings of it: their sorts, and what is kept of them."""
 
 
 def recognise(snapshot: Snapshot, names: Names, finds: Finds) -> Recognised:
@@ -137,17 +152,21 @@ def together(parts: Iterable[Traced]) -> Traced:
     matches: dict[int, Match] = {}
     strays: list[Stray] = []
     words: list[Stray] = []
+    others: dict[bytes, None] = {}
     unknown = now = 0
     for part in parts:
         for match in part.matches:
             before = matches.get(match.credential.key)
             evidence = match.evidence if before is None else _joined(before.evidence, match.evidence)
-            matches[match.credential.key] = match._replace(evidence=evidence)
-        strays = first_of([*strays, *part.strays])
+            marks = match.marks if before is None else tuple(dict.fromkeys((*before.marks, *match.marks)))
+            matches[match.credential.key] = match._replace(evidence=evidence, marks=marks)
+        strays, more = _parted([*strays, *part.strays])
+        others.update(dict.fromkeys(mark for stray in more for mark in stray.marks))
+        others.update(dict.fromkeys(part.others))
         words = [*words, *part.words][:_SHOWN]
         unknown += part.unknown
         now = part.now
-    return Traced(list(matches.values()), strays, unknown, words, now)
+    return Traced(list(matches.values()), strays, unknown, words, now, tuple(others))
 
 
 def honour(match: Match) -> tuple[str, int | None]:
@@ -174,7 +193,15 @@ def _joined(one: Evidence, other: Evidence) -> Evidence:
 
 def first_of(strays: list[Stray]) -> list[Stray]:
     """Return those that are told one by one: what a key of ours signed, and what is known, before the others."""
-    return sorted(strays, key=lambda stray: stray.signed_by is None and stray.access is None)[:_SHOWN]
+    return sorted(strays, key=lambda stray: not stray.known)[:_SHOWN]
+
+
+def _parted(strays: list[Stray]) -> tuple[list[Stray], list[Stray]]:
+    """Return those that are told one by one, which are all that are known and the first of the others, and the rest."""
+    known = [stray for stray in strays if stray.known]
+    others = [stray for stray in strays if not stray.known]
+    room = max(0, _SHOWN - len(known))
+    return [*known, *others[:room]], others[room:]
 
 
 class _Trace:
@@ -185,6 +212,10 @@ class _Trace:
         self._names = names
         self._finds = finds
         self._evidence: dict[int, Evidence] = {}
+        self._strings: dict[int, list[_String]] = {}
+        """Of each credential, by its key, what was found of it."""
+        self._here: _String = ("", "")
+        """The string that is looked at."""
         self._strays: list[Stray] = []
         self._keys = {key.kid: key for key in snapshot.signing_keys()}
         ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
@@ -204,41 +235,51 @@ class _Trace:
 
     def traced(self) -> Traced:
         """Return what was found, with all that the ledger tells of it."""
-        _, strays, unknown, words, _, now = self.recognised()
-        return Traced(self._matches(), strays, unknown, words, now)
+        seen = self.recognised()
+        told, rest = _parted(self._strays)
+        others = tuple(mark for stray in rest for mark in stray.marks)
+        return Traced(self._matches(), told, seen.unknown, seen.words, seen.now, others)
 
     def recognised(self) -> Recognised:
         """Return what was found."""
         finds, words = self._finds, []
         for raw, count in finds.opaque.items():
+            self._here = "opaque", raw
             if not self._take("opaque", "fingerprint", self._by_print.get(raw), count):
-                self._strays.append(
-                    self._bearer("opaque", raw, count) or Stray("opaque", None, _UNKNOWN, count)
-                )
+                self._astray(self._bearer("opaque", raw, count) or Stray("opaque", None, _UNKNOWN, count))
         for raw, count in finds.prints.items():
+            self._here = "prints", raw
             if not self._take("fingerprint", "fingerprint", self._by_print.get(raw), count):
                 bearer = self._bearer("fingerprint", raw, count)
                 if bearer is not None:
-                    self._strays.append(bearer)
+                    self._astray(bearer)
                     continue
                 reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
         for raw, count in finds.secrets.items():
+            self._here = "secrets", raw
             self._take_secret(raw, count)
         for token, count in finds.signed.items():
+            self._here = "signed", token
             self._take_signed(token, count)
         ours = len(self._strays)
         for token, count in finds.foreign.items():
+            self._here = "foreign", token
             self._take_foreign(token, count)
         told = {stray.name for stray in self._strays[ours:]}
         # Of an identity's credentials an id means the one that was found beside it: hence ids come last.
-        for match, counts in (("truncated-jwt", finds.cut), ("id", finds.ids), ("id", finds.guessed)):
+        for match, sort, counts in (
+            ("truncated-jwt", "cut", finds.cut),
+            ("id", "ids", finds.ids),
+            ("id", "guessed", finds.guessed),
+        ):
             for text, count in counts.items():
+                self._here = sort, text
                 if self._take(match, None, self._named(text), count) or counts is finds.guessed:
                     continue
                 # Behind a header that is not as ours are, the payload alone was found too.
                 if counts is not finds.cut or text not in told:
-                    self._strays.append(Stray(match, text, _UNKNOWN, count))
+                    self._astray(Stray(match, text, _UNKNOWN, count))
         unknown = sum(stray.access is None for stray in self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, _MISTYPED, finds.mistyped))
@@ -249,6 +290,7 @@ class _Trace:
             words[:_SHOWN],
             len(words),
             self._snapshot.now,
+            self._strings,
         )
 
     def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
@@ -269,7 +311,12 @@ class _Trace:
         evidence = Evidence(match, proof, 1, count)
         before = self._evidence.get(credential.key)
         self._evidence[credential.key] = evidence if before is None else _joined(before, evidence)
+        self._strings.setdefault(credential.key, []).append(self._here)
         return True
+
+    def _astray(self, stray: Stray) -> None:
+        """Keep what the string is that is looked at, which is no credential's."""
+        self._strays.append(stray._replace(marks=(mark(*self._here),)))
 
     def _take_secret(self, raw: bytes, count: int) -> None:
         """Keep a word if it is the secret of a credential, or a part of it; most words are not."""
@@ -291,7 +338,7 @@ class _Trace:
             key, parsed = self._verified(token)
         except InvalidCredentialError as error:
             if not self._take("forged-jwt", None, credential, count):
-                self._strays.append(Stray("jwt", jti, error.message, count))
+                self._astray(Stray("jwt", jti, error.message, count))
             return
         if credential is not None and credential.claims_hash == sha256(parsed.payload).digest():
             # Another signature over the same claims, as ES256 has.
@@ -303,7 +350,7 @@ class _Trace:
         claims = "other claims than its jti has" if known else "claims that the ledger does not know"
         reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
         leaked = None if key.revoked_at is not None else key.kid
-        self._strays.append(Stray("jwt", jti, reason, count, leaked))
+        self._astray(Stray("jwt", jti, reason, count, leaked))
 
     def _take_foreign(self, token: str, count: int) -> None:
         """Tell of a token in which not all is as we write it, if a key of ours or our issuer stands in it."""
@@ -324,7 +371,7 @@ class _Trace:
             # A thief may write any algorithm; the key has but one.
             jws.verify_signature(parsed._replace(alg=key.algorithm), key.algorithm, key.public)
         except InvalidCredentialError as error:
-            self._strays.append(Stray("jwt", name, error.message, count))
+            self._astray(Stray("jwt", name, error.message, count))
             return
         # We sign these too, and they may stand anywhere.
         if parsed.typ != HEAD_TYPE:
@@ -382,6 +429,7 @@ class _Trace:
                     None if one.ended_event is None else events[one.ended_event],
                     offline.get(one.identity_key),
                     one.key in outside and outside[one.key].taken,
+                    tuple(mark(*string) for string in self._strings[one.key]),
                 )
             )
         return matches

@@ -10,7 +10,7 @@ from jitid.credential import Credential, State
 from jitid.errors import NotFoundError
 from jitid.ledger.access import AccessState
 from jitid.lifetime import format_duration
-from jitid.tracing import honour
+from jitid.tracing import first_of, honour
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -56,7 +56,7 @@ EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
 def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
     """Yield a row for each credential, what lives most first, and after them what is unknown."""
     matches = sorted(traced.matches, key=lambda match: _deadness(match))
-    strays = traced.strays or ([] if matches else traced.words)
+    strays = first_of(traced.strays) or ([] if matches else traced.words)
     yield from (_match(match, traced.now) for match in matches)
     yield from map(_stray, strays)
 

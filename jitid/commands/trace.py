@@ -165,7 +165,10 @@ def _as_it_is_now(authority: Authority, traced: Traced) -> Traced:
     finds.ids.update({match.credential.jti: 1 for match in traced.matches})
     now = {match.credential.key: match for match in authority.perform(Trace(finds=finds)).matches}
     return traced._replace(
-        matches=[now[match.credential.key]._replace(evidence=match.evidence) for match in traced.matches]
+        matches=[
+            now[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
+            for match in traced.matches
+        ]
     )
 
 

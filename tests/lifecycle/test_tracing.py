@@ -13,8 +13,9 @@ from jitid.identifier import credential_id, identity_id
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
-from jitid.searching import Finds, search
+from jitid.searching import Finds, mark, search
 from jitid.secret import Secret, fingerprint
+from jitid.tokenform import checksum
 from jitid.tracing import Match, Traced, honour, together
 from tests.builders import NOW, World, edit
 from tests.lifecycle.test_introspection import P256_ORDER, parts, signed, stolen
@@ -345,3 +346,22 @@ def test_many_are_looked_up_with_no_more_questions_than_few(world: World) -> Non
 def test_the_operation_does_not_show_what_was_found(world: World) -> None:
     made = world.issue()
     assert made.token[-40:] not in repr(ops.Trace(finds=search_pasted(made.token.encode())))
+
+
+def test_what_was_found_knows_its_strings_again(world: World) -> None:
+    """Whoever noted where each string stood can say where a credential, or what is unknown, was seen."""
+    made = world.issue(kind="opaque")
+    other = "jitid_" + "0" * 32 + checksum(b"0" * 32)
+    finds = search_pasted(f"{made.token} {made.jti} {other}".encode())
+    found = world.authority.perform(ops.Trace(finds=finds))
+    assert set(found.matches[0].marks) == {mark("opaque", fingerprint(made.token)), mark("ids", made.jti)}
+    assert [stray.marks for stray in found.strays] == [(mark("opaque", fingerprint(other)),)]
+
+
+def test_strays_that_are_not_told_one_by_one_are_told_by_their_marks(world: World) -> None:
+    finds = Finds()
+    finds.ids.update((credential_id(number.to_bytes(16, "big")), 1) for number in range(50))
+    found = world.authority.perform(ops.Trace(finds=finds))
+    told = {one for stray in found.strays for one in stray.marks} | set(found.others)
+    assert len(found.strays) == 20
+    assert told == {mark("ids", text) for text in finds.ids}
