@@ -38,9 +38,9 @@ _TOKEN = re.compile(rb"[\w-]+\.([\w-]+)\.[\w-]{86}")
 _PREFIX = re.compile(rb"j(?:ti|id|itid)_")
 _PREFIXES = (b"jti_", b"jid_", b"jitid_")
 _NAME = re.compile(rb"jitid_[0-9A-Za-z]{16,38}|j(?:id|ti)_[0-9a-v]{26}(?![0-9A-Za-z])")
-_RARE = 550
+RARE = 550
 """Where a letter is rarer than one in so many, going from one to the next is cheaper than searching for more."""
-_SAMPLE = 64
+SAMPLE = 64
 """Which part of a window shows how rare a letter is."""
 
 _CERTIFICATE = CERTIFICATE.encode()
@@ -190,29 +190,32 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
     `first` and `AFTER` bytes after `last`, unless the text begins or ends there; then every cut into windows finds
     the same.
     """
-    sample = window[first : first + (last - first) // _SAMPLE]
-    most = len(sample) // _RARE
+    sample = window[first : first + (last - first) // SAMPLE]
+    most = len(sample) // RARE
     for text in _named(window, first, last, rare=sample.count(b"j") <= most):
         if text.startswith(OPAQUE_PREFIX):
             _add_opaque(finds, text)
         else:
             _count(finds.ids, text)
-    marks: Iterable[int]
-    headers: Iterable[int]
-    if sample.count(b"J") <= most:
-        marks, headers = _by_rare_letter(window, first, last)
-    else:
-        marks, headers = _each(_MARK, window, first, last), _each(_OUR_HEADER, window, first, last)
-    _add_signed(finds, window, marks)
+    marks, headers = signed_places(window, first, last, rare=sample.count(b"J") <= most)
+    for _, sort, text in signed_strings(window, marks):
+        _count(finds.signed if sort == "signed" else finds.cut, text)
     for at in headers:
-        _add_foreign(finds, window, at)
+        token = foreign_at(window, at)
+        if token:
+            _count(finds.foreign, token)
     for raw in _prints(window, first, last):
         _count(finds.prints, raw)
-    for at in _each(_BEGUN, window, first, last):
-        found = PEM.match(window, at)
-        raw = print_of(found[1]) if found else b""
+    for at in each(_BEGUN, window, first, last):
+        raw = certificate_at(window, at)
         if raw:
             _count(finds.prints, raw)
+
+
+def certificate_at(window: bytes | bytearray, at: int) -> bytes:
+    """Return the fingerprint of the certificate that begins there; nothing if it is none."""
+    found = PEM.match(window, at)
+    return print_of(found[1]) if found else b""
 
 
 def print_of(body: bytes) -> bytes:
@@ -265,7 +268,7 @@ def _add_opaque(finds: Finds, text: str) -> None:
         finds.mistyped += 1
 
 
-def _each(wanted: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
+def each(wanted: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
     """Yield where it stands."""
     end = last + len(wanted) - 1
     at = window.find(wanted, first, end)
@@ -274,11 +277,20 @@ def _each(wanted: bytes, window: bytes | bytearray, first: int, last: int) -> It
         at = window.find(wanted, at + 1, end)
 
 
+def signed_places(
+    window: bytes | bytearray, first: int, last: int, *, rare: bool
+) -> tuple[Iterable[int], Iterable[int]]:
+    """Return where payloads of ours and headers like ours begin; `rare` says whether the capital J is."""
+    if rare:
+        return _by_rare_letter(window, first, last)
+    return each(_MARK, window, first, last), each(_OUR_HEADER, window, first, last)
+
+
 def _by_rare_letter(window: bytes | bytearray, first: int, last: int) -> tuple[list[int], list[int]]:
     """Return where payloads of ours and headers like ours begin, by the capital J that both have."""
     offset = _MARK.index(b"J")
     marks, headers = [], []
-    for at in _each(b"J", window, first + offset, last + offset):
+    for at in each(b"J", window, first + offset, last + offset):
         if window.startswith(_MARK, at - offset):
             marks.append(at - offset)
         elif window.startswith(_OUR_HEADER, at - offset):
@@ -286,8 +298,8 @@ def _by_rare_letter(window: bytes | bytearray, first: int, last: int) -> tuple[l
     return marks, headers
 
 
-def _add_signed(finds: Finds, window: bytes | bytearray, marks: Iterable[int]) -> None:
-    """Add the signed tokens whose payloads begin at these marks."""
+def signed_strings(window: bytes | bytearray, marks: Iterable[int]) -> Iterator[tuple[int, str, str]]:
+    """Yield the signed tokens whose payloads begin at these marks: the mark, the sort, and what is kept of it."""
     end = -1
     for at in marks:
         begun = _JTI.match(window, at)
@@ -300,9 +312,9 @@ def _add_signed(finds: Finds, window: bytes | bytearray, marks: Iterable[int]) -
             end = at if run is None else run.end()
         token = _whole(window, at, end)
         if token:
-            _count(finds.signed, token.decode("ascii"))
+            yield at, "signed", token.decode("ascii")
         else:
-            _count(finds.cut, jti)
+            yield at, "cut", jti
 
 
 def _whole(window: bytes | bytearray, at: int, end: int) -> bytes:
@@ -314,15 +326,14 @@ def _whole(window: bytes | bytearray, at: int, end: int) -> bytes:
     return header + b"." + bytes(window[at : signature.end()])
 
 
-def _add_foreign(finds: Finds, window: bytes | bytearray, at: int) -> None:
-    """Add the token whose header begins there, unless its payload begins like ours."""
+def foreign_at(window: bytes | bytearray, at: int) -> str:
+    """Return the token whose header begins there; nothing if it is none, or its payload begins like ours."""
     dot = window.find(b".", at, at + BEFORE)
     # The last header before a dot is the one: so each payload is looked at once.
     if dot < 0 or window.rfind(_OUR_HEADER, at, dot) != at or window.startswith(_MARK, dot + 1):
-        return
+        return ""
     found = _TOKEN.match(window, at, at + MAX_TOKEN)
-    if found:
-        _count(finds.foreign, found[0].decode("ascii"))
+    return found[0].decode("ascii") if found else ""
 
 
 def jti_of(payload: bytes) -> str | None:

@@ -99,6 +99,7 @@ LAYERS = (
         "policyfiles",
         "processes",
         "runner",
+        "scan",
         "sshagent",
         "zones",
     },

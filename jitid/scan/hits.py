@@ -1,0 +1,304 @@
+"""Strings of ours with the places where they stand, in items of any size that are searched in one reused buffer."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from jitid.scan.source import Item, Tally
+from jitid.searching import (
+    AFTER,
+    BEFORE,
+    RARE,
+    SAMPLE,
+    Finds,
+    certificate_at,
+    each,
+    foreign_at,
+    mark,
+    signed_places,
+    signed_strings,
+)
+from jitid.tokenform import is_opaque
+
+CHUNK = 1 << 19
+"""How much is searched at once: what fits into the cache of one processor."""
+MOST_PLACES = 100
+"""So many places of one string are kept; the others are counted."""
+_MOST_STRINGS = 100_000
+_MOST_HITS = 200_000
+_MOST_TEXT = 1 << 24
+"""So many distinct strings, places and characters of tokens are held at a time."""
+
+SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "secrets"})
+"""The sorts of strings that a scan looks for: what is a secret, or vouches for one. Ids stand in every log."""
+JWT = frozenset({"signed", "foreign", "cut"})
+
+_OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
+_BEGIN = b"-----BEGIN "
+_END = 2 << 16
+"""How far from the beginning of a text its encoding shows."""
+
+
+class Hit(NamedTuple):
+    """One place of one string."""
+
+    mark: bytes
+    """What stands for the string (`searching.mark`)."""
+    sort: str
+    """The name of its map in `Finds`."""
+    place: str
+    """The path as it is shown; bytes that are no UTF-8 stand in it as surrogates."""
+    line: int | None
+    """Counted from 1."""
+    revision: str | None
+    """The commit that has it there."""
+    offset: int
+    """Where in the text it begins, in bytes; of UTF-16 without its NULs."""
+    inside: str | None
+    """Which member of the archive at that place it is in."""
+
+
+class Batch(NamedTuple):
+    """What was found since the batch before."""
+
+    hits: list[Hit]
+    """The first places of each string."""
+    finds: Finds
+    """The strings, and how often each was met."""
+    tally: Tally
+    """How much was searched for them."""
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return it as plain values, for another process."""
+        return [tuple(hit) for hit in self.hits], self.finds.pack(), self.tally.pack()
+
+    @classmethod
+    def unpack(cls, values: tuple[Any, ...]) -> Batch:
+        """Return what `pack` packed."""
+        hits, finds, tally = values
+        return cls([Hit(*hit) for hit in hits], Finds.unpack(finds), Tally.unpack(tally))
+
+
+class Found(NamedTuple):
+    """A string in a window."""
+
+    at: int
+    sort: str
+    key: bytes | str
+    """What is kept of it: of a token that is a secret by itself its fingerprint."""
+
+
+class Searcher:
+    """Searches items, and keeps what it found until it is taken.
+
+    An item that is long comes in pieces: `begin`, then `feed` as often as there is something, or `room` and `filled`
+    for whoever reads into the buffer itself, then `end`. Many short ones that stand in one buffer are searched
+    together by `whole`.
+    """
+
+    def __init__(self, sorts: frozenset[str] = SORTS) -> None:
+        """Args: `sorts` are those of the strings that are looked for."""
+        self._sorts = sorts
+        self.tally = Tally()
+        self._hits: list[Hit] = []
+        self._finds = Finds()
+        self._places: dict[bytes, int] = {}
+        """How many places of a string are kept."""
+        self._window = bytearray(BEFORE + CHUNK + AFTER)
+        self._item = Item("")
+        self._size = self._first = 0
+        """How much of the window is text, and from where on it is still to be searched."""
+        self._offset = 0
+        """Where in the item the window begins."""
+        self._line = 1
+        """In which line it does."""
+        self._wide: bool | None = None
+        """Whether the item is UTF-16, of which the NULs are left out; None until that is known."""
+
+    def begin(self, item: Item) -> None:
+        """Begin with an item that comes in pieces."""
+        self._item = item
+        self._size = self._first = self._offset = 0
+        self._line = 1
+        self._wide = None
+        self.tally.items += 1
+
+    def room(self) -> memoryview:
+        """Return where the next piece of the item may be read into; there is always some."""
+        if self._size == len(self._window):
+            self._advance()
+        return memoryview(self._window)[self._size :]
+
+    def filled(self, count: int) -> None:
+        """Take so many bytes that were read into the room."""
+        self.tally.bytes += count
+        end = self._size + count
+        if self._wide is None:
+            self._wide = is_wide(self._window[self._size : min(end, self._size + _END)])
+        self._size = self._narrow(self._size, end) if self._wide else end
+
+    def feed(self, piece: bytes | bytearray | memoryview) -> None:
+        """Take the next piece of the item, of any size."""
+        view = memoryview(piece)
+        while view:
+            room = self.room()
+            count = min(len(room), len(view))
+            room[:count] = view[:count]
+            self.filled(count)
+            view = view[count:]
+
+    def skip(self, count: int) -> None:
+        """Take so many bytes that are known to be NUL, as the holes of a file are."""
+        if count <= len(self._window):
+            self.feed(bytes(count))
+            return
+        # No string of ours goes on beyond a NUL.
+        self._search(self._size)
+        self._forget(self._size)
+        self._offset += count
+        self.tally.bytes += count
+
+    def end(self) -> None:
+        """Search what is left of the item."""
+        self._search(self._size)
+        self._size = self._first = 0
+
+    def whole(
+        self, window: bytearray, size: int, starts: Sequence[int], items: Sequence[Item | tuple[Any, ...]]
+    ) -> None:
+        """Search items that stand in `window[:size]` one after the other, each from its start to before the next one.
+
+        Between two of them stands a NUL or a line break at least. Items may be tuples of an item's values.
+        """
+        if size < len(window):
+            # What stood there before is no part of the last one.
+            window[size] = 0
+        self.tally.items += len(items)
+        self.tally.bytes += size
+        found = self._strings(window, 0, size)
+        if not found:
+            return
+        last, position, line = -1, 0, 1
+        for at, sort, key in found:
+            number = bisect_right(starts, at) - 1
+            if number < 0:
+                continue
+            if number != last:
+                last, position, line = number, starts[number], 1
+            line += window.count(b"\n", position, at)
+            position = at
+            self._keep(Item(*items[number]), at - starts[number], line, sort, key)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether what was found should be taken before more is searched."""
+        finds = self._finds
+        return len(self._hits) >= _MOST_HITS or len(finds) >= _MOST_STRINGS or finds.text_size() >= _MOST_TEXT
+
+    def take(self) -> Batch:
+        """Return what was found since the last time."""
+        batch = Batch(self._hits, self._finds, self.tally)
+        self._hits, self._finds, self.tally = [], Finds(), Tally()
+        self._places = {}
+        return batch
+
+    def _advance(self) -> None:
+        """Search all of the full window but its end, which only the next piece shows whole, and move that forward."""
+        last = self._size - AFTER
+        self._search(last)
+        self._first = last
+        self._forget(last - BEFORE)
+
+    def _forget(self, count: int) -> None:
+        """Leave so much of the window out at its beginning."""
+        window = self._window
+        self._line += window.count(b"\n", 0, count)
+        self._offset += count
+        left = self._size - count
+        window[:left] = bytes(memoryview(window)[count : self._size])
+        self._size = left
+        self._first = max(0, self._first - count)
+
+    def _search(self, last: int) -> None:
+        """Search for what begins before `last`."""
+        window = self._window
+        if self._size < len(window):
+            # A match must not go on into what stood there before.
+            window[self._size : self._size + AFTER] = bytes(min(AFTER, len(window) - self._size))
+        position, line = 0, self._line
+        for at, sort, key in self._strings(window, self._first, last):
+            line += window.count(b"\n", position, at)
+            position = at
+            self._keep(self._item, self._offset + at, line, sort, key)
+
+    def _narrow(self, start: int, end: int) -> int:
+        plain = bytes(memoryview(self._window)[start:end]).translate(None, b"\0")
+        self._window[start : start + len(plain)] = plain
+        return start + len(plain)
+
+    def _keep(self, item: Item, offset: int, line: int, sort: str, key: bytes | str) -> None:
+        counts: dict[Any, int] = getattr(self._finds, sort)
+        counts[key] = counts.get(key, 0) + 1
+        raw = mark(sort, key)
+        known = self._places.get(raw, 0)
+        if known < MOST_PLACES:
+            self._places[raw] = known + 1
+            self._hits.append(Hit(raw, sort, item.place, line, item.revision, offset, item.inside))
+
+    def _strings(self, window: bytearray, first: int, last: int) -> list[Found]:
+        """Return what begins in `window[first:last]`, in the order of the text."""
+        found = list(self._each_string(window, first, last))
+        found.sort(key=lambda one: one.at)
+        return found
+
+    def _each_string(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
+        sorts = self._sorts
+        if "opaque" in sorts:
+            yield from self._opaque(window, first, last)
+        if sorts & JWT:
+            yield from self._signed(window, first, last)
+        if "prints" in sorts:
+            for at in each(_BEGIN, window, first, last):
+                raw = certificate_at(window, at)
+                if raw:
+                    yield Found(at, "prints", raw)
+
+    def _opaque(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
+        for at in each(b"jitid_", window, first, last):
+            text = _OPAQUE.match(window, at)
+            if text is None:
+                continue
+            token = text[0].decode("ascii")
+            if is_opaque(token):
+                from jitid.secret import fingerprint  # what hashes takes its time to load
+
+                yield Found(at, "opaque", fingerprint(token))
+            else:
+                self._finds.mistyped += 1
+
+    def _signed(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
+        sample = window[first : first + (last - first) // SAMPLE]
+        rare = sample.count(b"J") <= len(sample) // RARE
+        marks, headers = signed_places(window, first, last, rare=rare)
+        for at, sort, text in signed_strings(window, marks):
+            if sort in self._sorts:
+                # A whole one begins with its header.
+                yield Found(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
+        if "foreign" in self._sorts:
+            for at in headers:
+                token = foreign_at(window, at)
+                if token:
+                    yield Found(at, "foreign", token)
+
+
+def is_wide(text: bytes | bytearray) -> bool:
+    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    if b"\0" not in text[:64]:
+        return False
+    few, many = sorted((text[::2].count(0), text[1::2].count(0)))
+    return few * 50 < len(text) and many * 5 > len(text) * 2

@@ -1,0 +1,88 @@
+"""What can be scanned: items, each a text with a place, and what yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from jitid.scan.hits import Searcher
+
+MOST_NAMED = 100
+"""So many of those that were not examined are named, for each reason; the others are counted."""
+
+
+class Item(NamedTuple):
+    """One text that is searched: a file, a member of an archive, a version of a file."""
+
+    place: str
+    """The path as it is shown; bytes that are no UTF-8 stand in it as surrogates (PEP 383)."""
+    revision: str | None = None
+    """The commit that has it."""
+    inside: str | None = None
+    """Which member of the archive at that place it is."""
+
+
+class Tally:
+    """How much was searched, and what was not."""
+
+    __slots__ = ("bytes", "items", "missed", "named", "passed")
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.bytes = 0
+        self.passed: dict[str, int] = {}
+        """What is not to be searched, and was passed over: reason -> how many."""
+        self.missed: dict[str, int] = {}
+        """What was to be searched and was not: reason -> how many."""
+        self.named: dict[str, list[str]] = {}
+        """The first places of those."""
+
+    def pass_over(self, reason: str, count: int = 1) -> None:
+        """Count what is not to be searched."""
+        self.passed[reason] = self.passed.get(reason, 0) + count
+
+    def miss(self, reason: str, place: str) -> None:
+        """Count what could not be searched, or not completely."""
+        self.missed[reason] = self.missed.get(reason, 0) + 1
+        named = self.named.setdefault(reason, [])
+        if len(named) < MOST_NAMED:
+            named.append(place)
+
+    def add(self, other: Tally) -> None:
+        """Add what was searched elsewhere."""
+        self.items += other.items
+        self.bytes += other.bytes
+        for mine, its in ((self.passed, other.passed), (self.missed, other.missed)):
+            for reason, count in its.items():
+                mine[reason] = mine.get(reason, 0) + count
+        for reason, places in other.named.items():
+            named = self.named.setdefault(reason, [])
+            named.extend(places[: MOST_NAMED - len(named)])
+
+    def pack(self) -> tuple[object, ...]:
+        """Return it as plain values, for another process."""
+        return self.items, self.bytes, self.passed, self.missed, self.named
+
+    @classmethod
+    def unpack(cls, values: tuple[object, ...]) -> Tally:
+        """Return what `pack` packed."""
+        tally = cls()
+        for name, value in zip(("items", "bytes", "passed", "missed", "named"), values, strict=True):
+            setattr(tally, name, value)
+        return tally
+
+
+class Source(Protocol):
+    """What yields items to a searcher; several processes may share it."""
+
+    def prepare(self, processes: int) -> None:
+        """Make what the processes share; it is called once, before they part. Raises UsageError."""
+
+    def search(self, searcher: Searcher) -> Iterator[None]:
+        """Search a share of the items; yield now and then, so that what was found can be taken.
+
+        Every process calls it once, and each item is searched by one of them. What cannot be read is told to the
+        searcher's tally, and no error.
+        """
+        ...

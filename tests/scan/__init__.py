@@ -1,0 +1,1 @@
+"""Scanning: files of every sort, and what stands in them."""
