@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.tokenform import MAX_TOKEN, names_token
+
+if TYPE_CHECKING:
+    import re
 
 LONGEST_PLACE = 1_000
 """How many characters a place has at most; of a longer one the end counts, which names the file."""
@@ -20,6 +25,25 @@ class Sighting(NamedTuple):
     revision: str | None = None
     """The commit that has it there."""
     found_at: int | None = None
-    """When the finder says that it saw it, in seconds since the epoch; None where it says nothing."""
+    """When it stood there, in seconds since the epoch: the time of the commit, or when the finder saw it; None where
+    it says nothing."""
     finder: str | None = None
     """Who found it, with the rule: `gitleaks jitid-token`."""
+
+
+def fit_place(text: str) -> str:
+    """Return a place as it may be kept: as much of it as there is room for, and no token of ours in it.
+
+    Paths and addresses are written by others, and some have the token in them.
+    """
+    # As much more of it as a token has room in: one that is cut in two would not be known again.
+    text = text[-LONGEST_PLACE - MAX_TOKEN :].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if names_token(text):
+        import re  # few places hold one
+
+        text = re.sub(r"(?:[\w.-]|%5[fF]){16,}", _concealed, text, flags=re.ASCII)
+    return text[-LONGEST_PLACE:]
+
+
+def _concealed(found: re.Match[str]) -> str:
+    return "****" if names_token(found[0]) else found[0]

@@ -103,7 +103,7 @@ LAYERS = (
         "sshagent",
         "zones",
     },
-    {"policy", "roster"},
+    {"policy", "roster", "scanreports"},
     {"credential", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
         "address",

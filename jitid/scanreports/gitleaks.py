@@ -1,0 +1,27 @@
+"""Findings of gitleaks 8 (`--report-format json`): a list of objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.scanreports.reported import Reported, reported, sighted
+
+
+def is_one(element: dict[str, Any]) -> bool:
+    """Tell whether an object is a finding of this format."""
+    return "RuleID" in element and ("Secret" in element or "Match" in element)
+
+
+def read(element: dict[str, Any]) -> Reported:
+    """Return what a finding says."""
+    return reported(
+        (element.get("Match"), element.get("Secret")),
+        sighted(
+            "gitleaks",
+            element["RuleID"],
+            element.get("File"),
+            line=element.get("StartLine"),
+            revision=element.get("Commit"),
+            found_at=element.get("Date"),
+        ),
+    )

@@ -1,0 +1,29 @@
+"""Findings of kingfisher (`--format json`, `jsonl`): objects in `findings`, or one a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.scanreports.reported import Reported, member, reported, sighted
+
+
+def is_one(element: dict[str, Any]) -> bool:
+    """Tell whether an object is a finding of this format."""
+    return isinstance(element.get("rule"), dict) and isinstance(element.get("finding"), dict)
+
+
+def read(element: dict[str, Any]) -> Reported:
+    """Return what a finding says. Its own fingerprint is not one of the string."""
+    finding = element["finding"]
+    git = finding.get("git_metadata")
+    return reported(
+        (finding.get("snippet"),),
+        sighted(
+            "kingfisher",
+            element["rule"].get("id"),
+            finding.get("path") or member(git, "file", "path"),
+            line=finding.get("line"),
+            revision=member(git, "commit", "id"),
+            found_at=member(git, "commit", "date"),
+        ),
+    )

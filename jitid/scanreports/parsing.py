@@ -1,0 +1,175 @@
+"""A report of a scanner, whichever it is: the format is told by what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from enum import StrEnum
+from typing import Any, assert_never
+
+from jitid.errors import UsageError
+from jitid.scanreports import betterleaks, gitleaks, kingfisher, sarif, trufflehog
+from jitid.scanreports.reading import Reading
+from jitid.scanreports.reported import Reported
+
+WHAT = "the report"
+REDACTED = "scan the place itself with jitid scan, or let the scanner report again without --redact"
+"""What to do with a report that does not show what was found."""
+
+
+class ReportFormat(StrEnum):
+    """Whose report it is."""
+
+    GITLEAKS = "gitleaks"
+    KINGFISHER = "kingfisher"
+    BETTERLEAKS = "betterleaks"
+    TRUFFLEHOG = "trufflehog"
+    SARIF = "sarif"
+
+
+_KNOWN = "known is JSON of gitleaks, kingfisher, betterleaks and trufflehog, and SARIF; for any text: jitid leak add"
+_READ = frozenset(
+    (
+        "RuleID",
+        "Secret",
+        "Match",
+        "File",
+        "StartLine",
+        "Commit",
+        "Date",
+        "rule",
+        "finding",
+        "rule_id",
+        "match",
+    )
+) | {"attributes", "location", "DetectorName", "SourceMetadata", "Raw", "RawV2", "Verified"}
+"""The members of findings that are read."""
+_OF_THE_WHOLE = frozenset({"audit", "scan"})
+"""What a line of kingfisher or betterleaks tells of the scan as a whole."""
+
+
+def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Iterator[Reported]:
+    """Yield each finding of a report, one place at a time; little more than one finding is held.
+
+    Args:
+        pieces: its bytes, cut anywhere.
+        format_: whose report it is; None to tell it by its content.
+
+    Raises:
+        UsageError: it is cut short, is no JSON, or of another format; it says after how many findings, which were
+            yielded before.
+
+    """
+    count = 0
+    try:
+        for one in _Report(pieces, format_).findings():
+            count += 1
+            yield one
+    except UsageError as error:
+        before = f", after {count} finding{'' if count == 1 else 's'}" if count else ""
+        raise UsageError(f"{error.message}{before}", error.hint) from error
+
+
+class _Report:
+    def __init__(self, pieces: Iterable[bytes], format_: ReportFormat | None) -> None:
+        self._reading = Reading(pieces, WHAT)
+        self._format = format_
+        self._seen = False
+        """Whether anything showed of which format it is."""
+
+    def findings(self) -> Iterator[Reported]:
+        reading = self._reading
+        first = reading.peek()
+        if first not in ("[", "{"):
+            raise UsageError(f"{WHAT} is {'empty' if not first else 'not JSON'}", _KNOWN)
+        while mark := reading.peek():
+            if mark == "[":
+                yield from self._list()
+            elif mark == "{":
+                yield from self._object()
+            else:
+                raise reading.broken("is not JSON")
+        if not self._seen:
+            raise UsageError(f"{WHAT} is of no scanner that is known", _KNOWN)
+
+    def _list(self) -> Iterator[Reported]:
+        # A list without findings is a report that nothing was found.
+        self._seen = True
+        for _ in self._reading.elements():
+            yield self._finding(self._reading.value())
+
+    def _object(self) -> Iterator[Reported]:
+        """Yield what an object lists, or what it tells as a line of its own."""
+        reading = self._reading
+        line = reading.glance()
+        if line is not None and "findings" not in line and "runs" not in line:
+            reading.pass_glanced()
+        else:
+            line = yield from self._walked()
+        if not _OF_THE_WHOLE.isdisjoint(line):
+            self._seen = True
+        elif line:
+            inner = line.get("finding")
+            yield self._finding(inner if "rule" not in line and isinstance(inner, dict) else line)
+            self._seen = True
+
+    def _walked(self) -> Generator[Reported, None, dict[str, Any]]:
+        """Yield what an object lists, which may be long; return what else a finding may tell."""
+        reading = self._reading
+        told: dict[str, Any] = {}
+        listed = False
+        for name in reading.members():
+            if name == "runs" and reading.peek() == "[":
+                self._must_be(ReportFormat.SARIF)
+                self._seen = listed = True
+                yield from sarif.read(reading)
+            elif name == "findings" and reading.peek() == "[":
+                listed = True
+                yield from self._list()
+            elif name in _READ and not listed:
+                told[name] = reading.value()
+            else:
+                if name in _OF_THE_WHOLE:
+                    told[name] = None
+                reading.skip()
+        return {} if listed else told
+
+    def _finding(self, element: object) -> Reported:
+        found = None if not isinstance(element, dict) else _format_of(element)
+        if found is None or not isinstance(element, dict):
+            raise UsageError(
+                f"{WHAT} has what is no finding of a scanner that is known, before {self._reading.place()}",
+                _KNOWN,
+            )
+        self._must_be(found)
+        match found:
+            case ReportFormat.GITLEAKS:
+                return gitleaks.read(element)
+            case ReportFormat.KINGFISHER:
+                return kingfisher.read(element)
+            case ReportFormat.BETTERLEAKS:
+                return betterleaks.read(element)
+            case ReportFormat.TRUFFLEHOG:
+                return trufflehog.read(element)
+            case ReportFormat.SARIF:
+                raise AssertionError("SARIF has no findings outside of runs")
+            case _:
+                assert_never(found)
+
+    def _must_be(self, found: ReportFormat) -> None:
+        if self._format is None:
+            self._format = found
+        elif self._format is not found:
+            raise UsageError(
+                f"{WHAT} is one of {found}, and not of {self._format}, at {self._reading.place()}",
+                "each report goes into a file of its own",
+            )
+
+
+def _format_of(element: dict[str, Any]) -> ReportFormat | None:
+    if gitleaks.is_one(element):
+        return ReportFormat.GITLEAKS
+    if kingfisher.is_one(element):
+        return ReportFormat.KINGFISHER
+    if betterleaks.is_one(element):
+        return ReportFormat.BETTERLEAKS
+    return ReportFormat.TRUFFLEHOG if trufflehog.is_one(element) else None

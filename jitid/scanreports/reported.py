@@ -1,0 +1,104 @@
+"""One finding of a report: the text that a scanner found, and where it was seen."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jitid.errors import UsageError
+from jitid.lifetime import parse_time
+from jitid.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
+
+_MOST_LINES = 1 << 31
+_REDACTED = ("REDACTED", "[REDACTED")
+"""How what gitleaks, betterleaks and kingfisher put in the place of a secret begins."""
+_CUT = "..."
+"""What gitleaks and betterleaks put behind the part of a secret that they show, with `--redact=50`."""
+
+
+class Reported(NamedTuple):
+    """What a scanner found in one place."""
+
+    text: bytes
+    """What may hold the string; nothing if the report shows nothing."""
+    sighting: Sighting
+    redacted: bool = False
+    """The report was made without the string or a part of it, and without its fingerprint."""
+
+    def __repr__(self) -> str:
+        # The secret stands in it.
+        return f"Reported({self.sighting!r}, redacted={self.redacted})"
+
+
+def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = None) -> Reported:
+    """Return a finding by the texts in which its string may stand.
+
+    `print_` is the SHA-256 of the string in hexadecimal digits, if the scanner tells it: it stands for a string that is
+    left out.
+    """
+    shown: list[str] = []
+    redacted = False
+    for text in texts:
+        if not isinstance(text, str) or not text:
+            continue
+        if _is_redacted(text):
+            redacted = True
+        elif not any(text in other for other in shown):
+            shown.append(text)
+    if redacted and isinstance(print_, str) and print_:
+        shown.append(print_)
+        redacted = False
+    return Reported("\n".join(shown).encode("utf-8", "replace"), sighting, redacted)
+
+
+def _is_redacted(text: str) -> bool:
+    return text.startswith(_REDACTED) or (text.endswith(_CUT) and not any(map(str.isspace, text)))
+
+
+def sighted(
+    finder: str,
+    rule: object,
+    place: object,
+    *,
+    line: object = None,
+    revision: object = None,
+    found_at: object = None,
+) -> Sighting:
+    """Return where something was seen by what a report says; what it does not say as it should is left out."""
+    name = f"{finder} {rule}" if isinstance(rule, str) and rule else finder
+    return Sighting(
+        fit_place(place if isinstance(place, str) else ""),
+        line if type(line) is int and 0 < line < _MOST_LINES else None,
+        _revision(revision),
+        _time(found_at),
+        fit_place(name)[:LONGEST_FINDER],
+    )
+
+
+def member(value: object, *names: str) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Return a member of a member of an object; None if there is none."""
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _revision(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_REVISION:
+        return None
+    return value if value.isascii() and value.isprintable() else None
+
+
+def _time(value: object) -> int | None:
+    if not isinstance(value, str):
+        return None
+    # Go's own spelling, which trufflehog uses: 2026-11-24 12:00:00 +0000.
+    text = value.strip()
+    if len(text) == 25 and text[10] == text[19] == " ":
+        text = f"{text[:10]}T{text[11:19]}{text[20:23]}:{text[23:]}"
+    elif len(text) == 10:
+        text += "T00:00:00Z"
+    try:
+        return parse_time(text)
+    except UsageError:
+        return None

@@ -1,0 +1,96 @@
+"""Results of any tool as SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from jitid.scanreports.reading import Reading
+from jitid.scanreports.reported import Reported, member, reported, sighted
+
+_HELD = 1_000
+"""So many results wait for the name of their tool, which stands behind them in what kingfisher writes."""
+_UNNAMED = "sarif"
+
+
+def read(reading: Reading) -> Iterator[Reported]:
+    """Yield what the results of each run say (section 3.14); it stands at the list `runs`. Raises UsageError."""
+    for _ in reading.elements():
+        yield from _run(reading)
+
+
+def _run(reading: Reading) -> Iterator[Reported]:
+    tool: str | None = None
+    held: list[dict[str, Any]] = []
+    for name in reading.members():
+        if name == "tool":
+            tool = _tool(reading)
+        elif name == "results" and reading.peek() == "[":
+            for _ in reading.elements():
+                result = reading.value()
+                if not isinstance(result, dict):
+                    raise reading.broken("has a result that is no object")
+                held.append(result)
+                if tool is not None or len(held) >= _HELD:
+                    yield from _told(held, tool)
+        else:
+            reading.skip()
+    yield from _told(held, tool)
+
+
+def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[Reported]:
+    for result in held:
+        yield from _result(result, tool or _UNNAMED)
+    held.clear()
+
+
+def _tool(reading: Reading) -> str | None:
+    """Return the name of the tool that a run is of (section 3.18), without all of its rules."""
+    found = None
+    if reading.peek() != "{":
+        reading.skip()
+        return None
+    for name in reading.members():
+        if name != "driver" or reading.peek() != "{":
+            reading.skip()
+            continue
+        for inner in reading.members():
+            if inner == "name":
+                found = reading.value()
+            else:
+                reading.skip()
+    return found if isinstance(found, str) and found else None
+
+
+def _result(result: dict[str, Any], tool: str) -> Iterator[Reported]:
+    rule = result.get("ruleId") or member(result, "rule", "id")
+    prints = result.get("partialFingerprints")
+    locations = result.get("locations")
+    said = member(result, "message", "text")
+    for location in (locations if isinstance(locations, list) else []) or [{}]:
+        physical = member(location, "physicalLocation")
+        region = member(physical, "region")
+        commit = member(location, "properties", "git_metadata", "commit")
+        around = member(physical, "contextRegion", "snippet", "text")
+        snippet = member(region, "snippet", "text")
+        yield reported(
+            # Some tools show what they found in their message alone.
+            (around, snippet) if around or snippet else (said,),
+            sighted(
+                tool,
+                rule,
+                _path(member(physical, "artifactLocation", "uri")),
+                line=member(region, "startLine"),
+                # Neither has a place of its own in SARIF: as gitleaks and kingfisher write it.
+                revision=member(prints, "commitSha") or member(commit, "id"),
+                found_at=member(prints, "date") or member(commit, "date"),
+            ),
+        )
+
+
+def _path(uri: object) -> str | None:
+    """Return the path that a URI reference stands for (section 3.4.3)."""
+    if not isinstance(uri, str):
+        return None
+    return unquote(uri.removeprefix("file://")) if "://" not in uri or uri.startswith("file://") else uri

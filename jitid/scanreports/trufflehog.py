@@ -1,0 +1,36 @@
+"""Findings of trufflehog 3 (`--json`): one object a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.scanreports.reported import Reported, member, reported, sighted
+
+_PLACES = ("file", "filename", "path", "link", "page", "issue", "repository", "bucket", "channel_name")
+"""What names the place in the metadata of a source, the nearest one first."""
+
+
+def is_one(element: dict[str, Any]) -> bool:
+    """Tell whether an object is a finding of this format."""
+    return "DetectorName" in element and "SourceMetadata" in element
+
+
+def read(element: dict[str, Any]) -> Reported:
+    """Return what a finding says."""
+    data = member(element, "SourceMetadata", "Data")
+    # One member, by the sort of the source: Git, Filesystem, Github, S3.
+    source = (
+        next((one for one in data.values() if isinstance(one, dict)), {}) if isinstance(data, dict) else {}
+    )
+    verified = " (verified)" if element.get("Verified") is True else ""
+    return reported(
+        (element.get("RawV2"), element.get("Raw")),
+        sighted(
+            "trufflehog",
+            f"{element['DetectorName']}{verified}",
+            next((source[name] for name in _PLACES if source.get(name)), None),
+            line=source.get("line"),
+            revision=source.get("commit"),
+            found_at=source.get("timestamp"),
+        ),
+    )
