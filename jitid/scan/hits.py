@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from jitid.scan.source import Item, Tally
 from jitid.searching import (
@@ -21,7 +21,7 @@ from jitid.searching import (
     signed_places,
     signed_strings,
 )
-from jitid.tokenform import is_opaque
+from jitid.tokenform import OPAQUE_PREFIX, is_opaque
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
@@ -36,8 +36,14 @@ SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "secr
 """The sorts of strings that a scan looks for: what is a secret, or vouches for one. Ids stand in every log."""
 JWT = frozenset({"signed", "foreign", "cut"})
 
+_Any = TypeVar("_Any")
+
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
-_BEGIN = b"-----BEGIN "
+_PREFIX = re.compile(OPAQUE_PREFIX.encode("ascii"))
+_SECOND = ord(OPAQUE_PREFIX[1])
+_DASHES = b"-----"
+# Without the dashes before it, of which there are many elsewhere.
+_CERTIFICATE = b"BEGIN CERTIFICATE-----"
 _END = 2 << 16
 """How far from the beginning of a text its encoding shows."""
 
@@ -167,11 +173,17 @@ class Searcher:
         self._size = self._first = 0
 
     def whole(
-        self, window: bytearray, size: int, starts: Sequence[int], items: Sequence[Item | tuple[Any, ...]]
+        self,
+        window: bytearray,
+        size: int,
+        starts: Sequence[int],
+        items: Sequence[_Any],
+        made: Callable[[_Any], Item],
     ) -> None:
         """Search items that stand in `window[:size]` one after the other, each from its start to before the next one.
 
-        Between two of them stands a NUL or a line break at least. Items may be tuples of an item's values.
+        Between two of them stands a NUL or a line break at least. Most hold nothing: what stands for an item is made
+        one by `made` only where something is found.
         """
         if size < len(window):
             # What stood there before is no part of the last one.
@@ -190,7 +202,7 @@ class Searcher:
                 last, position, line = number, starts[number], 1
             line += window.count(b"\n", position, at)
             position = at
-            self._keep(Item(*items[number]), at - starts[number], line, sort, key)
+            self._keep(made(items[number]), at - starts[number], line, sort, key)
 
     @property
     def full(self) -> bool:
@@ -261,13 +273,14 @@ class Searcher:
         if sorts & JWT:
             yield from self._signed(window, first, last)
         if "prints" in sorts:
-            for at in each(_BEGIN, window, first, last):
-                raw = certificate_at(window, at)
+            dashes = len(_DASHES)
+            for at in each(_CERTIFICATE, window, first + dashes, last + dashes):
+                raw = certificate_at(window, at - dashes)
                 if raw:
-                    yield Found(at, "prints", raw)
+                    yield Found(at - dashes, "prints", raw)
 
     def _opaque(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
-        for at in each(b"jitid_", window, first, last):
+        for at in _prefixes(window, first, last):
             text = _OPAQUE.match(window, at)
             if text is None:
                 continue
@@ -292,6 +305,23 @@ class Searcher:
                 token = foreign_at(window, at)
                 if token:
                     yield Found(at, "foreign", token)
+
+
+def _prefixes(window: bytearray, first: int, last: int) -> Iterator[int]:
+    """Yield where the prefix of opaque tokens stands."""
+    sample = window[first : first + (last - first) // SAMPLE]
+    if sample.count(b"j") > len(sample) // RARE:
+        for found in _PREFIX.finditer(window, first, last + len(OPAQUE_PREFIX) - 1):
+            yield found.start()
+        return
+    # From one j to the next at the speed of memory: twice as fast as a search for all of it.
+    find = window.find
+    end = min(last, len(window) - 1)
+    at = find(b"j", first, end)
+    while at >= 0:
+        if window[at + 1] == _SECOND and window.startswith(b"jitid_", at):
+            yield at
+        at = find(b"j", at + 1, end)
 
 
 def is_wide(text: bytes | bytearray) -> bool:

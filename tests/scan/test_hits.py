@@ -119,7 +119,7 @@ def test_items_in_one_buffer_are_told_apart() -> None:
         end += len(text) + 1
     window[end : end + 44] = opaque(9).encode()
     searcher = Searcher()
-    searcher.whole(window, end - 1, starts, [Item(str(number)) for number in range(4)])
+    searcher.whole(window, end - 1, starts, "0123", Item)
     batch = searcher.take()
     assert [(hit.place, hit.line, hit.offset) for hit in batch.hits] == [("1", 3, 2), ("2", 1, 0)]
     assert batch.tally.items == 4

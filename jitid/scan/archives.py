@@ -1,0 +1,281 @@
+"""What is compressed: gzip as a stream, the members of zip files; taken apart within bounds."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from jitid.scan.source import Item
+
+if TYPE_CHECKING:
+    import zipfile
+
+    from jitid.scan.hits import Searcher
+
+GZIP = b"\x1f\x8b"
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_BEGINNING = 64
+
+DEEPEST = 2
+"""So many archives inside one another are opened."""
+FREE = 1 << 28
+"""So many bytes come out of any archive, however small it is."""
+MOST_RATIO = 200
+"""More than this many bytes for each one that is compressed do not."""
+MOST_OUT = 1 << 36
+MOST_MEMBERS = 100_000
+_MOST_DIRECTORY = 1 << 25
+"""Bytes of a zip file's directory."""
+_MOST_HELD = 1 << 26
+"""Bytes of a zip file inside of something: it is held in memory."""
+_PIECE = 1 << 16
+_METHODS = (0, 8)
+"""Stored and deflated (APPNOTE 6.3.10, section 4.4.5): other methods may take any amount of memory."""
+
+BOMB = "archives that become too large when they are unpacked"
+DAMAGED = "archives that are damaged"
+DEEP = "archives inside of archives inside of archives"
+LOCKED = "members of archives that are encrypted, or compressed in another way"
+MANY = "archives of too many members"
+UNSEEKABLE = "zip files on standard input"
+
+Read = Callable[[int], bytes]
+"""Returns at most so many bytes, none at the end."""
+
+
+def is_archive(beginning: bytes) -> bool:
+    """Tell by its beginning whether something is an archive that is opened."""
+    return beginning.startswith((GZIP, *ZIP))
+
+
+def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
+    """Search an archive, of which the beginning was read already; what is not searched is told to the tally."""
+    allowance = _Allowance(searcher, item)
+    if beginning.startswith(GZIP):
+        read = _Behind(beginning, lambda size: os.read(descriptor, size))
+        yield from _gzip(searcher, read.read, item, allowance, 1)
+        return
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        searcher.tally.miss(UNSEEKABLE, item.place)
+        return
+    with open(descriptor, "rb", closefd=False) as file:
+        yield from _zip(searcher, file, item, allowance, 1)
+
+
+class _Allowance:
+    """How much may still come out of one archive, with all that is inside of it."""
+
+    def __init__(self, searcher: Searcher, item: Item) -> None:
+        self._searcher = searcher
+        self._item = item
+        self._in = self._out = 0
+        self.spent = False
+
+    def read(self, count: int) -> None:
+        """Count what was read of the archive."""
+        self._in += count
+
+    def take(self, count: int) -> bool:
+        """Count what came out; return False, and say so once, if that was too much."""
+        self._out += count
+        if self._out > min(max(FREE, MOST_RATIO * self._in), MOST_OUT) and not self.spent:
+            self.spent = True
+            self.miss(BOMB)
+        return not self.spent
+
+    def miss(self, reason: str, inside: str | None = None) -> None:
+        """Say that something was not searched."""
+        place = self._item.place if inside is None else f"{self._item.place} ({inside})"
+        self._searcher.tally.miss(reason, place)
+
+
+class _Behind:
+    """What was read already, and then the rest."""
+
+    def __init__(self, beginning: bytes, read: Read) -> None:
+        self._beginning = beginning
+        self._read = read
+
+    def read(self, size: int) -> bytes:
+        piece, self._beginning = self._beginning[:size], self._beginning[size:]
+        return piece or self._read(size)
+
+
+def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
+    """Search what came out of an archive: a text, or another archive."""
+    beginning = b""
+    while len(beginning) < _BEGINNING and (piece := read(_PIECE)):
+        beginning += piece
+    behind = _Behind(beginning, read)
+    if is_archive(beginning):
+        if depth >= DEEPEST:
+            allowance.miss(DEEP, item.inside)
+        elif beginning.startswith(GZIP):
+            yield from _gzip(searcher, behind.read, item, allowance, depth + 1)
+        else:
+            held = io.BytesIO()
+            while (piece := behind.read(_PIECE)) and held.tell() <= _MOST_HELD:
+                held.write(piece)
+                yield
+            if held.tell() > _MOST_HELD:
+                allowance.miss(BOMB, item.inside)
+            else:
+                held.seek(0)
+                yield from _zip(searcher, held, item, allowance, depth + 1)
+        return
+    searcher.begin(item)
+    try:
+        while piece := behind.read(_PIECE):
+            searcher.feed(piece)
+            yield
+    finally:
+        searcher.end()
+
+
+def _gzip(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
+    """Search a gzip file, which may have several members (RFC 1952, section 2.2)."""
+    # What came out of something else is no reason to let more come out.
+    stream = _Gzip(read, allowance, counts=depth == 1)
+    try:
+        yield from _text(searcher, stream.read, item, allowance, depth)
+    except (zlib.error, EOFError):
+        allowance.miss(DAMAGED, item.inside)
+
+
+class _Gzip:
+    """Takes a gzip file apart, piece by piece."""
+
+    def __init__(self, read: Read, allowance: _Allowance, *, counts: bool) -> None:
+        self._source = read
+        self._counts = counts
+        self._allowance = allowance
+        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._left = b""
+        self._begun = False
+
+    def read(self, size: int) -> bytes:
+        """Return some of what comes out; nothing at the end, or when it is too much.
+
+        Raises zlib.error or EOFError for damage.
+        """
+        while True:
+            if self._allowance.spent:
+                return b""
+            if not self._left:
+                self._left = self._source(_PIECE)
+                if self._counts:
+                    self._allowance.read(len(self._left))
+                if not self._left:
+                    if self._begun:
+                        raise EOFError
+                    return b""
+            if not self._begun:
+                # Between members, and after the last one, some writers leave zeros.
+                self._left = self._left.lstrip(b"\0")
+                if not self._left:
+                    continue
+                self._begun = True
+            piece = self._inflate.decompress(self._left, size)
+            self._left = self._inflate.unconsumed_tail
+            if self._inflate.eof:
+                self._left = self._inflate.unused_data
+                self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                self._begun = False
+            if piece:
+                return piece if self._allowance.take(len(piece)) else b""
+
+
+def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
+    import zipfile  # takes its time to load
+
+    try:
+        members, size = _directory(file)
+        if members > MOST_MEMBERS or size > _MOST_DIRECTORY:
+            allowance.miss(MANY, item.inside)
+            return
+        if depth == 1:
+            # Members may overlap: together they have no more bytes than the file.
+            allowance.read(file.seek(0, os.SEEK_END))
+        with zipfile.ZipFile(file) as archive:
+            for info in archive.infolist():
+                if info.is_dir():
+                    continue
+                yield from _member(searcher, archive, info, item, allowance, depth)
+                if allowance.spent:
+                    return
+    except _damage():
+        allowance.miss(DAMAGED, item.inside)
+
+
+def _member(
+    searcher: Searcher,
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    item: Item,
+    allowance: _Allowance,
+    depth: int,
+) -> Iterator[None]:
+    inside = info.filename if item.inside is None else f"{item.inside}/{info.filename}"
+    if info.compress_type not in _METHODS:
+        allowance.miss(LOCKED, inside)
+        return
+    try:
+        opened = archive.open(info)
+    except (RuntimeError, NotImplementedError):
+        allowance.miss(LOCKED, inside)
+        return
+
+    def read(size: int) -> bytes:
+        piece = opened.read(size)
+        return piece if allowance.take(len(piece)) else b""
+
+    with opened:
+        try:
+            yield from _text(searcher, read, item._replace(inside=inside), allowance, depth)
+        except _damage():
+            allowance.miss(DAMAGED, inside)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """Return what the standard library raises for zip files that are none, or not whole."""
+    import zipfile
+
+    return (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        struct.error,
+        NotImplementedError,
+        OverflowError,
+    )
+
+
+def _directory(file: BinaryIO) -> tuple[int, int]:
+    """Return how many members a zip file says that it has, and the size of its directory: 0 if it says nothing.
+
+    APPNOTE 6.3.10, sections 4.3.14 to 4.3.16: it stands at the end, before a comment of up to 64 KiB.
+    """
+    end = file.seek(0, os.SEEK_END)
+    start = max(0, end - (1 << 16) - 22 - 20)
+    file.seek(start)
+    tail = file.read(end - start)
+    file.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        return 0, 0
+    members, size = struct.unpack_from("<HI", tail, at + 10)
+    locator = tail[max(0, at - 20) : at]
+    if locator.startswith(b"PK\x06\x07"):
+        file.seek(struct.unpack_from("<Q", locator, 8)[0])
+        record = file.read(56)
+        file.seek(0)
+        if record.startswith(b"PK\x06\x06") and len(record) == 56:
+            members, size = struct.unpack_from("<QQ", record, 32)
+    return members, size

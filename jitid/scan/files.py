@@ -1,0 +1,309 @@
+"""Files and folders as a source: each file is opened once, read into one buffer with others, and closed again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from jitid.errors import UsageError
+from jitid.scan import archives
+from jitid.scan.hits import Searcher, is_wide
+from jitid.scan.ignoring import NOTHING, Rules, rules_above, rules_in
+from jitid.scan.sharing import Sharing
+from jitid.scan.source import Item
+from jitid.scan.walking import Tree
+from jitid.text import quote
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_WINDOW = 1 << 20
+"""So many bytes of small files are searched together."""
+_ROOM = 1 << 17
+"""So much of the buffer is free when a file is read into it."""
+_BEGINNING = 64
+"""By so many bytes of a text its encoding is told."""
+_MOST_RULES = 1_000
+"""So many folders' rules are remembered."""
+_MOST_NAMES = 256
+"""So many files of one folder are one piece of work."""
+
+STDIN = "-"
+LINKS = "links"
+SPECIAL = "FIFOs, sockets and devices"
+IGNORED = "files and folders that .gitignore names"
+OWN = "the ledger's own folder"
+REPOSITORY = ".git"
+
+
+class FileSource:
+    """The files that paths mean, and those below the folders among them."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        ignore: bool = True,
+        one_file_system: bool = False,
+        spared: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
+        """Args are the paths, whether git's rules of what is ignored count, and whether other file systems do not.
+
+        `spared` are folders that are passed over, by device and inode.
+        """
+        self._paths = paths
+        self._ignore = ignore
+        self._one = one_file_system
+        self._spared = spared
+        self._sharing = Sharing(1)
+        self._trees: dict[int, Tree] = {}
+        self._rules: dict[tuple[int, tuple[str, ...]], Rules] = {}
+        """What is ignored in folders that were met."""
+
+    def prepare(self, processes: int) -> None:
+        """Make what the processes share, and look whether everything is there. Raises UsageError."""
+        self._sharing.close()
+        self._sharing = Sharing(processes)
+        for number, path in enumerate(self._paths):
+            is_folder = path != STDIN and is_readable_folder(path)
+            self._sharing.work.append((number, (), None) if is_folder else (number, None, None))
+        # The last one is done first.
+        self._sharing.work.reverse()
+
+    def search(self, searcher: Searcher) -> Iterator[None]:
+        """Search a share of the files."""
+        reading = _Reading(searcher)
+        for piece in self._sharing.pieces():
+            if piece is None:
+                # Whoever waits should not sit on what it has read.
+                reading.flush()
+                yield
+                continue
+            number, names, files = piece
+            path = self._paths[number]
+            if names is None:
+                yield from reading.root(path)
+                continue
+            yield from self._folder(reading, number, path, names, files)
+        reading.flush()
+        for tree in self._trees.values():
+            tree.close()
+        self._sharing.close()
+
+    def _folder(
+        self, reading: _Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
+    ) -> Iterator[None]:
+        tally = reading.searcher.tally
+        shown = _prefix(path) + "".join(f"{name}/" for name in names)
+        try:
+            tree = self._tree(number, path)
+            descriptor = tree.enter(names)
+            if files is None:
+                reason = tree.beyond(descriptor) or self._sparing(descriptor)
+                if reason is not None:
+                    tally.pass_over(reason)
+                    return
+                files = self._listed(reading, tree, number, names, descriptor)
+        except OSError as error:
+            tally.miss(why(error), shown or path)
+            return
+        while len(files) > _MOST_NAMES:
+            # Somebody else may want a part of them.
+            self._sharing.work.append((number, names, files[-_MOST_NAMES:]))
+            del files[-_MOST_NAMES:]
+        self._sharing.share()
+        yield from reading.files(descriptor, shown, files)
+
+    def _tree(self, number: int, path: str) -> Tree:
+        if number not in self._trees:
+            for tree in self._trees.values():
+                tree.close()
+            self._trees = {number: Tree(path, one_file_system=self._one)}
+        return self._trees[number]
+
+    def _sparing(self, descriptor: int) -> str | None:
+        if not self._spared:
+            return None
+        found = os.fstat(descriptor)
+        return OWN if (found.st_dev, found.st_ino) in self._spared else None
+
+    def _listed(
+        self, reading: _Reading, tree: Tree, number: int, names: tuple[str, ...], descriptor: int
+    ) -> list[str]:
+        """Return the files of a folder, and note its folders as work."""
+        tally = reading.searcher.tally
+        files, work = [], self._sharing.work
+        rules = self._rules_in(tree, number, names, descriptor) if self._ignore else NOTHING
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                name = entry.name
+                if entry.is_file(follow_symlinks=False):
+                    if rules and rules.ignores(name, is_folder=False):
+                        tally.pass_over(IGNORED)
+                    else:
+                        files.append(name)
+                elif entry.is_dir(follow_symlinks=False):
+                    if name == REPOSITORY and self._ignore:
+                        tally.pass_over("folders of git")
+                    elif rules and rules.ignores(name, is_folder=True):
+                        tally.pass_over(IGNORED)
+                    else:
+                        work.append((number, (*names, name), None))
+                else:
+                    tally.pass_over(LINKS if entry.is_symlink() else SPECIAL)
+        return files
+
+    def _rules_in(self, tree: Tree, number: int, names: tuple[str, ...], descriptor: int) -> Rules:
+        """Return what is ignored in a folder; most often that of the folder above it is known."""
+        known = self._rules
+        above: Rules | None = known.get((number, names[:-1])) if names else None
+        if above is None and names:
+            above = self._rules_in(tree, number, names[:-1], tree.enter(names[:-1]))
+            descriptor = tree.enter(names)
+        rules = rules_above(self._paths[number]) if above is None else above.below(names[-1])
+        rules = rules_in(descriptor, rules)
+        if len(known) >= _MOST_RULES:
+            known.clear()
+        known[number, names] = rules
+        return rules
+
+
+def why(error: OSError) -> str:
+    """Return why something could not be read, in a few words."""
+    return (error.strerror or "it cannot be read").lower()
+
+
+class _Reading:
+    """Reads files into one buffer, and has them searched when it is full."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self._window = bytearray(_WINDOW + 1)
+        self._view = memoryview(self._window)
+        self._end = 0
+        self._starts: list[int] = []
+        self._items: list[tuple[str, str]] = []
+
+    def flush(self) -> None:
+        """Search what was read."""
+        if self._items:
+            self.searcher.whole(self._window, self._end, self._starts, self._items, _item)
+            # Between two of them stands a NUL that is none of theirs.
+            self.searcher.tally.bytes -= len(self._items)
+        self._end = 0
+        self._starts.clear()
+        self._items.clear()
+
+    def root(self, path: str) -> Iterator[None]:
+        """Search a file that was named, whatever sort of file it is."""
+        place = "stdin" if path == STDIN else path
+        descriptor = -1
+        try:
+            # Whoever names a FIFO waits for who writes into it.
+            descriptor = 0 if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            beginning = b""
+            while len(beginning) < _BEGINNING and (piece := os.read(descriptor, _ROOM)):
+                beginning += piece
+            yield from self._long(descriptor, Item(place), beginning)
+        except OSError as error:
+            self.searcher.tally.miss(why(error), place)
+        finally:
+            if descriptor > 0:
+                os.close(descriptor)
+
+    def files(self, folder: int, shown: str, names: list[str]) -> Iterator[None]:
+        """Search files of a folder."""
+        window, view, tally = self._window, self._view, self.searcher.tally
+        for name in names:
+            if _WINDOW - self._end < _ROOM:
+                self.flush()
+                yield
+                tally = self.searcher.tally
+            start = self._end
+            descriptor = -1
+            try:
+                descriptor = os.open(name, _FILE, dir_fd=folder)
+                count = os.readv(descriptor, [view[start:_WINDOW]])
+                beginning = bytes(view[start : start + min(count, _BEGINNING)])
+                if count < _WINDOW - start and not _is_special(beginning):
+                    self._starts.append(start)
+                    self._items.append((shown, name))
+                    window[start + count] = 0
+                    self._end = start + count + 1
+                    continue
+                # Nobody else may have put something else there meanwhile.
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    tally.pass_over(SPECIAL)
+                    continue
+                yield from self._long(descriptor, Item(shown + name), bytes(view[start : start + count]))
+                tally = self.searcher.tally
+            except OSError as error:
+                tally.miss(why(error), shown + name)
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def _long(self, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
+        """Search a file that is long, compressed or no plain text, of which some was read already."""
+        if archives.is_archive(beginning):
+            yield from archives.search(self.searcher, descriptor, item, beginning)
+            return
+        searcher = self.searcher
+        searcher.begin(item)
+        try:
+            searcher.feed(beginning)
+            hole = _hole_after if _is_sparse(descriptor) else None
+            while True:
+                if hole is not None:
+                    searcher.skip(hole(descriptor))
+                count = os.readv(descriptor, [searcher.room()])
+                if not count:
+                    return
+                searcher.filled(count)
+                yield
+        finally:
+            searcher.end()
+
+
+def _is_sparse(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < found.st_size
+
+
+def _hole_after(descriptor: int) -> int:
+    """Go on to where the file has something again, and return over how many bytes that was."""
+    here = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        return os.lseek(descriptor, here, os.SEEK_DATA) - here
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # There is nothing but a hole up to the end.
+        return os.lseek(descriptor, 0, os.SEEK_END) - here
+
+
+def _prefix(path: str) -> str:
+    """Return what stands before the names of what is below a folder."""
+    if path == ".":
+        return ""
+    return path if path.endswith("/") else f"{path}/"
+
+
+def is_readable_folder(path: str) -> bool:
+    """Tell whether a path means a folder. Raises UsageError for what cannot be read."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}") from error
+    return stat.S_ISDIR(mode)
+
+
+def _item(names: tuple[str, str]) -> Item:
+    return Item("".join(names))
+
+
+def _is_special(beginning: bytes) -> bool:
+    """Tell by its beginning whether a file is compressed or UTF-16."""
+    return archives.is_archive(beginning) or is_wide(beginning)

@@ -1,0 +1,163 @@
+"""A source that is searched by several processes: what each of them finds, batch by batch."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+import struct
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from jitid.errors import StorageError
+from jitid.scan.hits import SORTS, Batch, Searcher
+from jitid.scan.source import Source
+
+MOST_PROCESSES = 4
+# What is sent between processes of ours has no common type.
+# ruff: noqa: ANN401
+
+_LENGTH = struct.Struct("=Q")
+_OFTEN = 0.1
+"""Seconds after which a helper tells how far it is, found or not."""
+
+
+class Search:
+    """Searches a source from the moment on that it is entered, so that other work is done meanwhile."""
+
+    def __init__(self, source: Source, sorts: frozenset[str] = SORTS, processes: int | None = None) -> None:
+        """Args: the source, the sorts of strings that are looked for, and how many processes are to search."""
+        self._source = source
+        self._sorts = sorts
+        self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
+        self._parent = os.getpid()
+        self._helpers: dict[int, int] = {}
+        """Who searches as well: by the descriptor of what it tells, the process."""
+
+    def __enter__(self) -> Self:
+        """Let the others begin. Raises UsageError."""
+        self._source.prepare(self._processes)
+        try:
+            for _ in range(1, self._processes):
+                self._start()
+        except OSError:
+            # There may be no more processes: then one does it all.
+            self.close()
+            self._source.prepare(1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop whoever still searches."""
+        for descriptor, pid in self._helpers.items():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(descriptor)
+        self._helpers.clear()
+
+    def batches(self) -> Iterator[Batch]:
+        """Search with the others, and yield what was found; some batches tell only how far it is.
+
+        Raises:
+            StorageError: a process that searched a part was ended from outside.
+
+        """
+        searcher = Searcher(self._sorts)
+        told = time.monotonic()
+        for _ in self._source.search(searcher):
+            now = time.monotonic()
+            if searcher.full or now - told >= _OFTEN:
+                told = now
+                yield searcher.take()
+                yield from self._told(0)
+        yield searcher.take()
+        while self._helpers:
+            yield from self._told(None)
+
+    def _told(self, patience: float | None) -> Iterator[Batch]:
+        """Yield what the others have told by now, or a bit later."""
+        if not self._helpers:
+            return
+        for descriptor in select.select(list(self._helpers), [], [], patience)[0]:
+            told = _received(descriptor)
+            if told is not None:
+                yield Batch.unpack(told)
+                continue
+            os.waitpid(self._helpers.pop(descriptor), 0)
+            os.close(descriptor)
+
+    def _start(self) -> None:
+        told, tell = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(told)
+            os.close(tell)
+            raise
+        if pid == 0:
+            self._help(tell)
+        os.close(tell)
+        self._helpers[told] = pid
+
+    def _help(self, tell: int) -> NoReturn:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            for descriptor in self._helpers:
+                os.close(descriptor)
+            self._search(tell)
+        finally:
+            # Whatever happened: the parent's work is not done twice.
+            os._exit(0)
+
+    def _search(self, tell: int) -> None:
+        searcher = Searcher(self._sorts)
+        told = time.monotonic()
+        for _ in self._source.search(searcher):
+            if os.getppid() != self._parent:
+                # The parent was killed, and nobody wants to know.
+                return
+            now = time.monotonic()
+            if searcher.full or now - told >= _OFTEN:
+                told = now
+                _send(tell, searcher.take().pack())
+        _send(tell, searcher.take().pack())
+        _send(tell, None)
+
+
+def _send(descriptor: int, value: Any) -> None:
+    text = memoryview(marshal.dumps(value))
+    text = memoryview(_LENGTH.pack(len(text)) + bytes(text))
+    while text:
+        text = text[os.write(descriptor, text) :]
+
+
+def _received(descriptor: int) -> Any:
+    """Return what a helper sent. Raises StorageError if it was ended."""
+    (length,) = _LENGTH.unpack(_read(descriptor, _LENGTH.size))
+    return marshal.loads(_read(descriptor, length))  # noqa: S302 - from a child of this process
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    pieces = []
+    while size:
+        piece = os.read(descriptor, size)
+        if not piece:
+            raise StorageError("a process that searched a part was ended", "nothing was changed: scan again")
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _processors() -> int:
+    """Return on how many processors processes of ours can share work."""
+    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
+        return 1
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,104 @@
+"""Folders that are walked from their root down and never left: no link is followed, no long path is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_MOST_OPEN = 64
+"""So many folders above the current one stay open; whoever comes back to others opens them again."""
+
+KERNEL = frozenset(
+    {
+        "autofs",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "efivarfs",
+        "fusectl",
+        "mqueue",
+        "nsfs",
+        "proc",
+        "pstore",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "sysfs",
+        "tracefs",
+    }
+)
+"""File systems that hold no files: what they show is made when it is read, and may have no end."""
+
+
+class Tree:
+    """Opens folders below a root, each by one step from the one above it."""
+
+    def __init__(self, root: str, *, one_file_system: bool) -> None:
+        """Open the root, which may be reached by links. Raises OSError."""
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._device = os.fstat(self._root).st_dev
+        self._one = one_file_system
+        self._kernel: frozenset[int] | None = None
+        self._open: list[tuple[str, int]] = []
+        """The folders on the way to the current one, that are open: the last `_MOST_OPEN` of them."""
+        self._path: list[str] = []
+        """The steps to the current one."""
+
+    def close(self) -> None:
+        """Close all folders."""
+        for _, descriptor in self._open:
+            os.close(descriptor)
+        self._open.clear()
+        if self._root >= 0:
+            os.close(self._root)
+        self._root = -1
+
+    def enter(self, names: tuple[str, ...]) -> int:
+        """Return a descriptor of a folder, which stays the tree's own. Raises OSError where it is none any more."""
+        path = self._path
+        common = 0
+        for mine, wanted in zip(path, names, strict=False):
+            if mine != wanted:
+                break
+            common += 1
+        while len(path) > common:
+            path.pop()
+            if self._open:
+                os.close(self._open.pop()[1])
+        if path and not self._open:
+            # Too far up: from the root again.
+            path.clear()
+        for name in names[len(path) :]:
+            above = self._open[-1][1] if self._open else self._root
+            self._open.append((name, os.open(name, _FOLDER, dir_fd=above)))
+            path.append(name)
+            if len(self._open) > _MOST_OPEN:
+                os.close(self._open.pop(0)[1])
+        return self._open[-1][1] if self._open else self._root
+
+    def beyond(self, descriptor: int) -> str | None:
+        """Return why a folder is not to be walked, since it is on another file system; None if it is."""
+        device = os.fstat(descriptor).st_dev
+        if device == self._device:
+            return None
+        if self._one:
+            return "folders of other file systems"
+        if self._kernel is None:
+            self._kernel = frozenset(_kernel_devices())
+        return "folders of the kernel" if device in self._kernel else None
+
+
+def _kernel_devices() -> Iterator[int]:
+    """Yield the devices of mounted file systems that hold no files (proc_pid_mountinfo(5))."""
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            major, _, minor = before.split()[2].partition(b":")
+            if after.split()[0].decode("ascii", "replace") in KERNEL:
+                yield os.makedev(int(major), int(minor))
