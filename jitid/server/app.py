@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward, health, native, oauth, statuslists
+from jitid.server import authzen, discovery, forward, health, native, oauth, statuslists, tokenstatus
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.pace import Pace
 from jitid.server.record import KEY, Record
@@ -43,6 +43,7 @@ _OPEN = frozenset(
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
         "/status/{name}",
+        tokenstatus.PLACE,
     )
 )
 """What needs no credential and costs something."""
@@ -60,6 +61,7 @@ def routes(service: Service) -> list[BaseRoute]:
         *oauth.routes(service),
         *authzen.routes(service),
         *forward.routes(service),
+        *tokenstatus.routes(service),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from jitid.authority.access_operations import RevokeAccess
 from jitid.authority.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.secret import Secret
@@ -67,7 +68,12 @@ def routes(service: Service) -> list[BaseRoute]:
 
         def work(authority: Authority, caller: Caller) -> None:
             client.must_be_named(form, caller)
-            authority.perform(operation)
+            if (
+                authority.perform(operation) is None
+                and caller.agent is None
+                and caller.credential is not None
+            ):
+                _end_access(authority, caller.credential, request, operation)
 
         await client.call(service, request, form, work)
         return Response(headers=KEPT_NOWHERE)
@@ -77,6 +83,13 @@ def routes(service: Service) -> list[BaseRoute]:
         Route(INTROSPECT, _endpoint(service, introspect, refused=403), methods=["POST"]),
         Route(REVOKE, _endpoint(service, revoke, refused=403), methods=["POST"]),
     ]
+
+
+def _end_access(authority: Authority, held: str, request: Request, operation: RevokeToken) -> None:
+    """End the access that the caller came with, if that is the token: whoever holds it may end it."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and shown.strip(" ") == operation.token.reveal():
+        authority.perform(RevokeAccess(ids=(held,), reason=operation.reason))
 
 
 def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:

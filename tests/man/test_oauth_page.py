@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid import assertion, keysets
-from jitid.server import app, authzen, forward, granting, oauth
+from jitid.server import app, authzen, forward, granting, oauth, tokenstatus
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
 from tests.server.asking import Asked, asking
@@ -42,6 +42,7 @@ def test_every_parameter_of_ours_is_told() -> None:
         authzen.EVALUATION,
         authzen.EVALUATIONS,
         forward.PLACE,
+        tokenstatus.PLACE,
         "/jwks",
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",

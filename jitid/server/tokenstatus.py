@@ -1,0 +1,63 @@
+"""Whether a token still works, told to whoever shows it: what a scanner asks about a string that it found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jitid.authority.access_operations import Authenticate
+from jitid.authority.token_operations import Introspect
+from jitid.caller import Caller
+from jitid.errors import InvalidCredentialError, UnauthenticatedError
+from jitid.secret import Secret
+from jitid.server.answers import CHALLENGE
+from jitid.server.oautherror import KEPT_NOWHERE, document
+from jitid.tokenform import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jitid.authority.local import LocalAuthority
+    from jitid.server.service import Service
+
+PLACE = "/token-status"
+
+_ANYBODY = Caller("system:token-status", frozenset({"verifier"}))
+"""As whom it is counted. Nobody needs a credential besides the token: whoever holds it could try it, and learns no
+more than that."""
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """Return the route of the question."""
+
+    async def ask(request: Request) -> Response:
+        token = _bearer(request)
+        if token is None:
+            name, challenge = CHALLENGE
+            return Response(status_code=401, headers={**KEPT_NOWHERE, name.decode(): challenge.decode()})
+        return document({"active": await service.within(lambda authority: _works(authority, token))})
+
+    return [Route(PLACE, ask, methods=["GET"])]
+
+
+def _works(authority: LocalAuthority, token: Secret) -> bool:
+    """Tell whether a token works anywhere: where it is meant to be shown, or as access to this authority."""
+    try:
+        authority.serving(_ANYBODY).perform(Introspect(token=token))
+    except InvalidCredentialError:
+        try:
+            authority.perform(Authenticate(bearer=token))
+        except UnauthenticatedError:
+            return False
+    return True
+
+
+def _bearer(request: Request) -> Secret | None:
+    found = request.headers.getlist("authorization")
+    if len(found) != 1:
+        return None
+    scheme, _, token = found[0].partition(" ")
+    token = token.strip(" ")
+    return Secret.single(token) if scheme.lower() == "bearer" and 0 < len(token) <= MAX_TOKEN else None
