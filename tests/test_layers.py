@@ -103,7 +103,7 @@ LAYERS = (
         "sshagent",
         "zones",
     },
-    {"policy", "roster", "scanreports"},
+    {"policy", "roster", "scanreports", "scanrules"},
     {"credential", "task", "agent", "audit", "chains", "delegator", "process", "target"},
     {
         "address",

@@ -1,0 +1,1 @@
+"""Rules by which scanners for secrets find tokens of ours; one scanner a file."""

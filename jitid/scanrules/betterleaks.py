@@ -1,0 +1,62 @@
+"""Rules for betterleaks 2: https://github.com/betterleaks/betterleaks/blob/main/docs/config.md."""
+
+from __future__ import annotations
+
+from jitid.scanrules.pattern import PATTERNS, Pattern
+from jitid.scanrules.place import REVOKE, STATUS
+
+_HEADING = """\
+# What jitid issues, for betterleaks 2:
+#
+#   betterleaks git --config THIS --output found.json .
+#   jitid leak add --from found.json
+#
+# These are the only rules. With those of betterleaks besides, add:  [extend]  useDefault = true
+# Private keys have no form of their own: jitid scan knows those that it issued for.
+"""
+_ASKING = """\
+# Each token is its own credential at {place}, and no other one is needed:
+#
+#   betterleaks git --config THIS --validate .
+#   betterleaks revoke --config THIS --rule {name} < TOKEN-FILE
+"""
+_TITLE = """
+title = "jitid"
+"""
+
+# Expr: https://expr-lang.org/docs/language-definition. A token has no character that a form would have to escape.
+_BEARER = '{{"Authorization": "Bearer " + finding["secret"]}}'
+_ASKED = f"""\
+validate = '''
+let r = http.get("{{place}}{STATUS}", {_BEARER});
+r.status == 200 && r.json?.active == true ? {{{{"result": "valid"}}}}
+  : r.status == 200 && r.json?.active == false ? {{{{"result": "invalid"}}}}
+  : validate.unknown(r)
+'''
+revoke = '''
+let r = http.post("{{place}}{REVOKE}", {{{{
+  "Authorization": "Bearer " + finding["secret"],
+  "Content-Type": "application/x-www-form-urlencoded"
+}}}}, "token=" + finding["secret"]);
+let s = http.get("{{place}}{STATUS}", {_BEARER});
+s.status == 200 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revoke.unknown(r)
+'''
+"""
+
+
+def rules(place: str | None) -> str:
+    """Return the file, in TOML. `place` is where an authority is asked, None for nowhere."""
+    asking = "" if place is None else f"#\n{_ASKING.format(place=place, name=PATTERNS[0].name)}"
+    return "\n".join([f"{_HEADING}{asking}{_TITLE}", *(_rule(pattern, place) for pattern in PATTERNS)])
+
+
+def _rule(pattern: Pattern, place: str | None) -> str:
+    asked = "" if place is None else _ASKED.format(place=place)
+    return f"""\
+[[rules]]
+id = "{pattern.name}"
+description = "{pattern.description}"
+confidence = "high"
+regex = '''{pattern.regex}'''
+keywords = ["{pattern.keyword}"]
+{asked}"""

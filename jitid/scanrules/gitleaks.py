@@ -1,0 +1,32 @@
+"""Rules for gitleaks 8: https://github.com/gitleaks/gitleaks#configuration."""
+
+from __future__ import annotations
+
+from jitid.scanrules.pattern import PATTERNS, Pattern
+
+_HEADING = """\
+# What jitid issues, for gitleaks 8:
+#
+#   gitleaks git --config THIS --report-format json --report-path found.json .
+#   jitid leak add --from found.json
+#
+# These are the only rules. With those of gitleaks besides, add:  [extend]  useDefault = true
+# Private keys have no form of their own: jitid scan knows those that it issued for.
+
+title = "jitid"
+"""
+
+
+def rules() -> str:
+    """Return the file, in TOML."""
+    return "\n".join([_HEADING, *map(_rule, PATTERNS)])
+
+
+def _rule(pattern: Pattern) -> str:
+    return f"""\
+[[rules]]
+id = "{pattern.name}"
+description = "{pattern.description}"
+regex = '''{pattern.regex}'''
+keywords = ["{pattern.keyword}"]
+"""

@@ -1,0 +1,102 @@
+"""Rules for kingfisher 2: https://github.com/mongodb/kingfisher/blob/main/docs/RULES.md."""
+
+from __future__ import annotations
+
+from jitid.scanrules.pattern import CHECKSUM_LENGTH, PATTERNS, TOKEN, Pattern
+from jitid.scanrules.place import REVOKE, STATUS
+from jitid.tokenform import OPAQUE_PREFIX, RANDOM_LENGTH
+
+_NAMESPACE = "custom."
+_HEADING = """\
+# What jitid issues, for kingfisher 2:
+#
+#   kingfisher scan --rules-path THIS --load-builtins=false --format json --output found.json .
+#   jitid leak add --from found.json
+#
+# Without --load-builtins=false its own rules are there too. It tells one place of each token; --no-dedup tells all.
+# Private keys have no form of their own: jitid scan knows those that it issued for.
+"""
+_ASKING = """\
+#
+# Each token is its own credential at {place}, and no other one is needed:
+#
+#   kingfisher revoke --rules-path THIS --rule {name} - < TOKEN-FILE
+#
+# To ask there, kingfisher needs --allow-internal-ips if that is an address of your own network. The commands that it
+# suggests have the token on the line, where others see it: let it come from a file as here.
+"""
+
+_EXPECTED = f'replace: "{OPAQUE_PREFIX}", "" | prefix: {RANDOM_LENGTH} | crc32 | base62: {CHECKSUM_LENGTH}'
+# What Liquid or YAML have a meaning for stands between single quotes everywhere.
+_CHECKSUM = f"""\
+    pattern_requirements:
+      checksum:
+        actual:
+          template: '{{{{ MATCH | suffix: {CHECKSUM_LENGTH} }}}}'
+        expected: '{{{{ MATCH | {_EXPECTED} }}}}'
+        skip_if_missing: false
+"""
+
+
+def rules(place: str | None) -> str:
+    """Return the file, in YAML. `place` is where an authority is asked, None for nowhere."""
+    asking = "" if place is None else _ASKING.format(place=place, name=_id(TOKEN))
+    return f"{_HEADING}{asking}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in PATTERNS)
+
+
+def _id(pattern: Pattern) -> str:
+    return _NAMESPACE + pattern.name
+
+
+def _rule(pattern: Pattern, place: str | None) -> str:
+    return f"""\
+  - name: '{pattern.description}'
+    id: {_id(pattern)}
+    pattern: '({pattern.regex})'
+    min_entropy: 0.0
+    confidence: high
+{_CHECKSUM if pattern is TOKEN else ""}{"" if place is None else _asked(place)}"""
+
+
+def _asked(place: str) -> str:
+    """Return how a token is asked about and ended; ended is what is then told to work no longer."""
+    status = f"""\
+method: GET
+url: '{place}{STATUS}'
+headers:
+  Authorization: 'Bearer {{{{ TOKEN }}}}'
+response_matcher:
+  - type: StatusMatch
+    status: [200]
+  - type: WordMatch
+    words: ['"active":%s']
+"""
+    revoke = f"""\
+method: POST
+url: '{place}{REVOKE}'
+headers:
+  Authorization: 'Bearer {{{{ TOKEN }}}}'
+  Content-Type: application/x-www-form-urlencoded
+body: 'token={{{{ TOKEN }}}}'
+response_matcher:
+  - type: StatusMatch
+    status: [200, 401]
+"""
+    return f"""\
+    validation:
+      type: Http
+      content:
+        request:
+{_indented(status % "true", 10)}    revocation:
+      type: HttpMultiStep
+      content:
+        steps:
+          - name: end it
+            request:
+{_indented(revoke, 14)}          - name: see that it works no longer
+            request:
+{_indented(status % "false", 14)}"""
+
+
+def _indented(text: str, spaces: int) -> str:
+    return "".join(f"{' ' * spaces}{line}\n" for line in text.splitlines())

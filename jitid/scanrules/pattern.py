@@ -1,0 +1,42 @@
+"""What tells tokens of ours in a text, as regular expressions that RE2, Go, Rust and Vectorscan read alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jitid.tokenform import OPAQUE_PREFIX, RANDOM_LENGTH, SIGNED_MARK
+
+CHECKSUM_LENGTH = 6
+_BASE62 = "[0-9A-Za-z]"
+_BASE64URL = "[0-9A-Za-z_-]"
+_HEADER = "eyJhbGciOiJF"
+"""`{"alg":"E` in base64url: of EdDSA and ES256."""
+_SIGNATURE_LENGTH = 86
+"""Of both algorithms: 64 bytes (RFC 7515, appendix A.3, and RFC 8037)."""
+
+
+class Pattern(NamedTuple):
+    """One sort of token."""
+
+    name: str
+    description: str
+    regex: str
+    """Without word boundaries: tokens stand in addresses, behind `%3D`, and beside letters. What they are made of is
+    rare enough."""
+    keyword: str
+    """What stands in each of them, for scanners that look for that first."""
+
+
+TOKEN = Pattern(
+    "jitid-token",
+    "opaque token of jitid: a credential of an agent, or access to an authority",
+    f"{OPAQUE_PREFIX}{_BASE62}{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}",
+    OPAQUE_PREFIX,
+)
+SIGNED = Pattern(
+    "jitid-signed-token",
+    "signed token (JWT) of jitid: a credential of an agent",
+    rf"{_HEADER}{_BASE64URL}+\.{SIGNED_MARK}{_BASE64URL}+\.{_BASE64URL}{{{_SIGNATURE_LENGTH}}}",
+    SIGNED_MARK,
+)
+PATTERNS = (TOKEN, SIGNED)

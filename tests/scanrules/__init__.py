@@ -1,0 +1,1 @@
+"""Rules for scanners, held to account by the scanners."""
