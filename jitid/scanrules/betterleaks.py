@@ -30,7 +30,7 @@ _ASKED = f"""\
 validate = '''
 let r = http.get("{{place}}{STATUS}", {_BEARER});
 r.status == 200 && r.json?.active == true ? {{{{"result": "valid"}}}}
-  : r.status == 200 && r.json?.active == false ? {{{{"result": "invalid"}}}}
+  : r.status == 401 && r.json?.active == false ? {{{{"result": "invalid"}}}}
   : validate.unknown(r)
 '''
 revoke = '''
@@ -39,7 +39,7 @@ let r = http.post("{{place}}{REVOKE}", {{{{
   "Content-Type": "application/x-www-form-urlencoded"
 }}}}, "token=" + finding["secret"]);
 let s = http.get("{{place}}{STATUS}", {_BEARER});
-s.status == 200 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revoke.unknown(r)
+s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revoke.unknown(r)
 '''
 """
 

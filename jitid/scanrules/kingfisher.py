@@ -67,7 +67,7 @@ headers:
   Authorization: 'Bearer {{{{ TOKEN }}}}'
 response_matcher:
   - type: StatusMatch
-    status: [200]
+    status: [%d]
   - type: WordMatch
     words: ['"active":%s']
 """
@@ -87,7 +87,7 @@ response_matcher:
       type: Http
       content:
         request:
-{_indented(status % "true", 10)}    revocation:
+{_indented(status % (200, "true"), 10)}    revocation:
       type: HttpMultiStep
       content:
         steps:
@@ -95,7 +95,7 @@ response_matcher:
             request:
 {_indented(revoke, 14)}          - name: see that it works no longer
             request:
-{_indented(status % "false", 14)}"""
+{_indented(status % (401, "false"), 14)}"""
 
 
 def _indented(text: str, spaces: int) -> str:

@@ -12,7 +12,6 @@ from jitid.authority.token_operations import Introspect
 from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.secret import Secret
-from jitid.server.answers import CHALLENGE
 from jitid.server.oautherror import KEPT_NOWHERE, document
 from jitid.tokenform import MAX_TOKEN
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from jitid.server.service import Service
 
 PLACE = "/token-status"
+
+_REALM = 'Bearer realm="jitid"'
 
 _ANYBODY = Caller("system:token-status", frozenset({"verifier"}))
 """As whom it is counted. Nobody needs a credential besides the token: whoever holds it could try it, and learns no
@@ -35,9 +36,11 @@ def routes(service: Service) -> list[BaseRoute]:
     async def ask(request: Request) -> Response:
         token = _bearer(request)
         if token is None:
-            name, challenge = CHALLENGE
-            return Response(status_code=401, headers={**KEPT_NOWHERE, name.decode(): challenge.decode()})
-        return document({"active": await service.within(lambda authority: _works(authority, token))})
+            return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
+        if await service.within(lambda authority: _works(authority, token)):
+            return document({"active": True})
+        # Scanners take this status for the answer that it is (RFC 6750, section 3.1), and the body says whose it is.
+        return document({"active": False}, 401, {"www-authenticate": f'{_REALM}, error="invalid_token"'})
 
     return [Route(PLACE, ask, methods=["GET"])]
 

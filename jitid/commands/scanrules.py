@@ -1,0 +1,54 @@
+"""`jitid scan --rules`: a file of rules for a scanner of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.scanrules.place import check_place
+from jitid.scanrules.writing import RuleFormat, rules
+from jitid.text import quote
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
+
+
+def print_rules(given: Globals, scanner: str, authority: str | None) -> None:
+    """Print the rules for a scanner; those that can ask an authority ask the one that is named or configured.
+
+    Raises:
+        UsageError: there is no such scanner, or it cannot ask there.
+
+    """
+    given.expect_own_form()
+    try:
+        format_ = RuleFormat(scanner)
+    except ValueError:
+        raise UsageError(
+            f"there are no rules for {quote(scanner)}", f"there are: {', '.join(RuleFormat)}"
+        ) from None
+    place = _place(given, format_, authority)
+    output.write(rules(format_, place))
+    if place is None and format_.asks:
+        given.note(
+            f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
+        )
+
+
+def _place(given: Globals, format_: RuleFormat, authority: str | None) -> str | None:
+    if authority is not None:
+        if not format_.asks:
+            raise UsageError(
+                f"{format_} asks nobody about what it finds",
+                "leave --authority out, or write rules for kingfisher",
+            )
+        return check_place(authority)
+    remote = given.config().remote
+    if remote is None or not format_.asks:
+        return None
+    try:
+        return check_place(str(remote))
+    except UsageError as error:
+        given.note(f"{error.message}: {error.hint}")
+        return None
