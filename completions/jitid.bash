@@ -88,14 +88,14 @@ __jitid_table() {
         arguments='ids/files'
         ;;
     'leak add')
-        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until $everywhere"
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
         arguments='files'
         ;;
     'leak list')
-        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until $everywhere"
+        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
         ;;
     'leak show')
-        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke $everywhere"
+        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='ids'
         ;;
     'leak close')

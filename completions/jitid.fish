@@ -376,7 +376,7 @@ complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Why; kept
 complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
-complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
 
 # jitid leak list
@@ -387,10 +387,10 @@ complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_a
 complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield' -d 'Print this field only, one value a line'
 
 # jitid leak show
-complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask ids)'
 
 # jitid leak close

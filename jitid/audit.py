@@ -82,6 +82,17 @@ def ended_digest(members: Iterable[bytes]) -> str:
     return sha256(b"".join(members)).hexdigest()
 
 
+def sighted_digest(rows: Iterable[Sequence[object]]) -> str:
+    """Return the digest of sightings in their order: SHA-256 over a line for each, as hex.
+
+    A line is a canonical JSON array and a newline. It has leak, place, line, revision, found_at, finder and more.
+    """
+    digest = sha256()
+    for row in rows:
+        digest.update(strictjson.dumps(list(row)).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def used_digest(members: Iterable[Sequence[object]]) -> str:
     """Return the digest of actions in their order: SHA-256 over a canonical JSON array with an array for each, as hex.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitid import introspection
 from jitid.credential import Credential, State
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.ledger.leak import Leak, LeakFilter
+from jitid.ledger.leak import Leak, LeakFilter, Places, Seen
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor
 
@@ -25,6 +25,8 @@ class Leaked(NamedTuple):
     reason: str | None
     """Why what verifies by the ledger refuses the credential; none if it takes it."""
     now: int
+    places: Places | None = None
+    """Where it was seen, in short; none if nobody said."""
 
     @property
     def state(self) -> str:
@@ -58,6 +60,8 @@ class LeakDetails(NamedTuple):
 
     leaked: Leaked
     lineage: list[Ancestor]
+    seen: list[Seen]
+    """The places where it was seen, as far as they are kept."""
     event: Mapping[str, Any]
     """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""
     closed_event: Mapping[str, Any]
@@ -82,6 +86,7 @@ def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
     """
     told = described(snapshot, find(snapshot, chosen))
     lineages = snapshot.lineages({one.credential.identity_key for one in told})
+    seen = snapshot.sightings(one.leak.key for one in told)
 
     def event(seq: int | None) -> Mapping[str, Any]:
         found = None if seq is None else snapshot.event(seq)
@@ -91,6 +96,7 @@ def details(snapshot: Snapshot, chosen: LeakFilter) -> list[LeakDetails]:
         LeakDetails(
             one,
             lineages.get(one.credential.identity_key, []),
+            seen.get(one.leak.key, []),
             event(one.leak.event),
             event(one.leak.closed_event),
             event(one.credential.ended_event),
@@ -127,6 +133,7 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
     alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
     lineages = snapshot.lineages({one.identity_key for one in alive if one.parent_key is not None})
     tasks = {name: snapshot.find_task(name) for name in {one.task for one in credentials.values()}}
+    places = snapshot.places(leak.key for leak in found)
     told = []
     for leak in found:
         one = credentials[leak.jti]
@@ -136,7 +143,7 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
                 f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
             )
         reason = introspection.objection(one, task, lineages.get(one.identity_key, []), snapshot.now)
-        told.append(Leaked(leak, one, reason, snapshot.now))
+        told.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
     return told
 
 

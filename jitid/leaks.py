@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid import exposure, introspection, tracing
@@ -9,11 +11,13 @@ from jitid.audit import ended_digest
 from jitid.credential import Credential
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
-from jitid.ledger.leak import LeakFilter
+from jitid.ledger.leak import LeakFilter, NewPlaces, Noted
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.lifetime import format_time
-from jitid.searching import Finds
+from jitid.searching import Finds, mark
+from jitid.sighting import MOST_PLACES, Sighting
 from jitid.text import check_text
+from jitid.whereabouts import distinct
 
 LONGEST_SOURCE = 200
 """How many characters a source has at most."""
@@ -22,6 +26,10 @@ PAGE = 5_000
 """So many leaks are proved together, at most."""
 
 _ALL = 1 << 62
+_NOWHERE = NewPlaces({}, {})
+_NOTHING = Noted(0, "")
+_MOST_MET = 1_000_000_000
+"""Above it nobody counts how often something was met."""
 _NAMED = 20
 """So many credentials are named in an event; the rows that point to it name them all."""
 
@@ -57,6 +65,8 @@ class Reported(NamedTuple):
     """How many strings of ours the ledger does not know."""
     strays: list[tracing.Stray]
     """The first of them."""
+    places: int = 0
+    """How many places are new where credentials were seen, of what is new and of what was known."""
 
 
 class Closed(NamedTuple):
@@ -86,9 +96,18 @@ def check_source(text: str) -> str:
 
 
 def add(
-    ledger: Ledger, finds: Finds, report: LeakReport, *, dry_run: bool = False, accept_clock: bool = False
+    ledger: Ledger,
+    finds: Finds,
+    report: LeakReport,
+    sightings: Mapping[str, Sequence[Sighting]] = MappingProxyType({}),
+    *,
+    dry_run: bool = False,
+    accept_clock: bool = False,
 ) -> Reported:
     """Record that what was found has leaked: credentials of this ledger, and nothing of the strings themselves.
+
+    `sightings` are the places where strings were seen, by their marks in hexadecimal. Where what had been reported
+    from there before was seen in more places, those are added to it.
 
     Raises:
         UsageError: the report is of the future, or its source is none; nothing was recorded.
@@ -105,6 +124,7 @@ def add(
         unknown = seen.unknown + seen.unknown_words
         chosen = LeakFilter(credentials=tuple(sure), source=source, open=True)
         known = snapshot.leaks(chosen, _ALL) if sure else []
+        places = _places_of(seen, sure, sightings) if sightings else _NOWHERE
     before = {leak.jti for leak in known}
     came = Reported(
         sure,
@@ -122,9 +142,14 @@ def add(
     with ledger.write(accept_clock=accept_clock) as transaction:
         at = _check_time(report, transaction.now)
         recorded = transaction.add_leaks(sure, source, at)
+        noted = transaction.add_places(source, places) if places.sightings else _NOTHING
         new = {key for key, _ in recorded.new}
-        came = came._replace(new=new, moved=recorded.moved, later=recorded.later)
+        came = came._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.rows)
+        seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
         if not recorded.new:
+            if seen_there:
+                event = transaction.append("leak-sighting", {"source": source, **seen_there})
+                came = came._replace(event=event.seq)
             return came
         jtis = [jti for _, jti in recorded.new]
         believed = len(new & weak.keys())
@@ -138,9 +163,27 @@ def add(
                 "leaked": ended_digest(jtis),
                 "unproved": believed or None,
                 "unknown": unknown or None,
+                **seen_there,
             },
         )
         return came._replace(event=event.seq)
+
+
+def _places_of(
+    seen: tracing.Recognised, sure: Mapping[int, str], sightings: Mapping[str, Sequence[Sighting]]
+) -> NewPlaces:
+    """Return where each of these credentials was seen, by the strings that were found of it."""
+    told: dict[int, list[Sighting]] = {}
+    met: dict[int, int] = {}
+    for one, evidence in seen.found:
+        if one.key not in sure:
+            continue
+        signs = {mark(*string).hex() for string in seen.strings[one.key]}
+        places = distinct([each for sign in signs & sightings.keys() for each in sightings[sign]])
+        if places:
+            told[one.key] = places[:MOST_PLACES]
+            met[one.key] = min(evidence.occurrences, _MOST_MET)
+    return NewPlaces(told, met)
 
 
 def close(

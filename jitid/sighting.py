@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     import re
 
 LONGEST_PLACE = 1_000
-"""How many characters a place has at most; of a longer one the end counts, which names the file."""
+"""How many bytes a place has at most, as UTF-8; of a longer one the end counts, which names the file."""
 LONGEST_FINDER = 100
 LONGEST_REVISION = 64
+MOST_PLACES = 100
+"""So many places of a leak are kept; of more it is counted how many there were."""
 
 
 class Sighting(NamedTuple):

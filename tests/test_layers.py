@@ -125,6 +125,7 @@ LAYERS = (
         "searching",
         "pasted",
         "sighting",
+        "whereabouts",
     },
     {"errors"},
 )

@@ -99,6 +99,21 @@ def pattern(shape: str, what: str) -> Form:
     return Form(check, {"pattern": f"^{shape}$"})
 
 
+def seen_text(most: int) -> Form:
+    """Return the form of a text of a sighting, of at most so many bytes."""
+
+    def check(value: str) -> str:
+        from jitid.whereabouts import is_kept
+
+        if not is_kept(value, most):
+            raise UsageError(
+                f"at most {most} bytes of UTF-8 are wanted, and neither a NUL nor a token among them"
+            )
+        return value
+
+    return Form(check, {"minLength": 1, "maxLength": most})
+
+
 def _rule(value: str) -> str:
     from jitid.sweep.rules import NAMES
 

@@ -47,6 +47,7 @@ from jitid.authority.form import (
     kept_text,
     number,
     pattern,
+    seen_text,
     text,
 )
 from jitid.caller import ROLES
@@ -55,10 +56,11 @@ from jitid.issuers.protocol import MAX_CHAIN
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.oidc import MAX_KEY
+from jitid.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES
 from jitid.task import MAX_PURPOSE, SENSITIVITIES
 
 if TYPE_CHECKING:
-    from jitid.authority.operations import ReadLog
+    from jitid.authority.operations import AddLeaks, ReadLog
     from jitid.delegators import Amendment, Edit
     from jitid.request import IssueRequest
     from jitid.roster.stated import Stated as PersonStated
@@ -166,6 +168,11 @@ BY_FIELD: Mapping[str, Form] = {
     "RenewRequest.ttl": DURATION,
     "LeakReport.source": kept_text(LONG, "the source"),
     "LeakReport.reported_at": TIME,
+    "Sighting.place": seen_text(LONGEST_PLACE),
+    "Sighting.line": POSITIVE,
+    "Sighting.revision": seen_text(LONGEST_REVISION),
+    "Sighting.found_at": TIME,
+    "Sighting.finder": seen_text(LONGEST_FINDER),
     "ListCredentials.sort": text(32, "the order"),
     "Inspect.id": ID,
     "HandBack.id": ID,
@@ -255,6 +262,7 @@ BY_FIELD: Mapping[str, Form] = {
 """The forms of the others, by their record or operation; with its module where two records are called alike."""
 
 MOST: Mapping[str, int] = {
+    "AddLeaks.sightings": MOST_PLACES,
     "Issue.requests": MOST_ITEMS,
     "Selection.ids": 100_000,
     "Roster.people": 1_000_000,
@@ -311,7 +319,15 @@ def _log(value: ReadLog) -> ReadLog:
     return value
 
 
+def _leaks(value: AddLeaks) -> AddLeaks:
+    for sign in value.sightings:
+        if len(sign) != 32 or sign.strip("0123456789abcdef"):
+            raise UsageError("a mark of 32 hexadecimal digits is wanted")
+    return value
+
+
 WHOLE: Mapping[str, Form] = {
+    "operations.AddLeaks": Form(_leaks, {}),
     "operations.ReadLog": Form(_log, {}),
     "request.IssueRequest": Form(_request, {}),
     "stated.Stated": Form(_person_stated, {}),

@@ -540,8 +540,8 @@ class LocalAuthority:
 
         ledger, accept_clock = self._ledger, operation.accept_clock
         match operation:
-            case ops.AddLeaks(finds=finds, report=report, dry_run=dry_run):
-                return leaks.add(ledger, finds, report, dry_run=dry_run, accept_clock=accept_clock)
+            case ops.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
+                return leaks.add(ledger, finds, report, seen, dry_run=dry_run, accept_clock=accept_clock)
             case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
                 chosen = LeakFilter(numbers, jtis)
                 return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)

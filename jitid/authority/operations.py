@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
+    from jitid.sighting import Sighting
     from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.canary import Canary
     from jitid.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
@@ -173,6 +175,8 @@ class AddLeaks(Operation["Reported"]):
 
     finds: Finds
     report: LeakReport
+    sightings: Mapping[str, tuple[Sighting, ...]] = MappingProxyType({})
+    """Where strings were seen, by their marks (`searching.mark`) in hexadecimal: as `whereabouts.parts` makes it."""
     dry_run: bool = False
     accept_clock: bool = False
 

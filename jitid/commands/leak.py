@@ -120,6 +120,8 @@ def show(given: Globals, leak: options.LeakId) -> None:
     for number, row in enumerate(told):
         if number:
             output.write("\n")
+        row["places"] = row["places"] or None
+        row["sightings"] = leakrows.some_sightings(row["sightings"])
         seen = {name: value for name, value in row.items() if value not in (None, "", [])}
         given.show(View("jitid.leak/1", tuple(seen), [seen], one=True))
 

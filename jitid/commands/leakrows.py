@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.exposure import LeakDetails, Leaked
     from jitid.leaks import Closed
-    from jitid.ledger.leak import LeakFilter
+    from jitid.ledger.leak import LeakFilter, Seen
+    from jitid.sighting import Sighting
 
 FIELDS = (
     "leak",
@@ -37,6 +38,8 @@ FIELDS = (
     "successors",
     "delegated",
     "lives_until",
+    "places",
+    "place",
 )
 BRIEF = ("leak", "jti", "agent", "source", "state", "exposure")
 """What fits on a terminal of 80 columns, with a short source."""
@@ -56,9 +59,13 @@ DETAILS = (
     "closed_reason",
     "closed_event",
     "revoke",
+    "sightings",
 )
 CLOSED = ("closed", "already", "valid", "living", "event")
 _PAGE = 5_000
+_SHOWN = 10
+_SHORT_REVISION = 12
+"""So much of a commit tells it from the others of a repository, as git itself shortens it in a large one."""
 
 
 def pages(
@@ -100,7 +107,45 @@ def leak(one: Leaked) -> dict[str, Any]:
         "successors": 0 if leak.kin is None else leak.kin.successors,
         "delegated": 0 if leak.kin is None else leak.kin.delegated,
         "lives_until": None if leak.kin is None else rows.time(leak.kin.until),
+        "places": 0 if one.places is None else one.places.total,
+        "place": None if one.places is None else spot(one.places.first.sighting),
     }
+
+
+def spot(seen: Sighting) -> str:
+    """Return a place as people write it: with its line."""
+    return seen.place if seen.line is None else f"{seen.place}:{seen.line}"
+
+
+def sighting(seen: Seen) -> dict[str, Any]:
+    """Return a place as a document tells it."""
+    one = seen.sighting
+    return {
+        "place": one.place,
+        "line": one.line,
+        "revision": one.revision,
+        "found_at": rows.time(one.found_at),
+        "finder": one.finder,
+        "event": seen.event,
+    }
+
+
+def sighting_text(row: Mapping[str, Any]) -> str:
+    """Return a place for somebody who reads, of what `sighting` returns."""
+    text = str(row["place"]) if row["line"] is None else f"{row['place']}:{row['line']}"
+    if row["revision"] is not None:
+        text += f" at {row['revision'][:_SHORT_REVISION]}"
+    told = [row["finder"]] if row["finder"] is not None else []
+    if row["found_at"] is not None:
+        told.append(row["found_at"])
+    return f"{text} ({', '.join(told)})" if told else text
+
+
+def some_sightings(told: list[dict[str, Any]]) -> str:
+    """Return the first of the places for somebody who reads, and how many more are kept."""
+    shown = [sighting_text(each) for each in told[:_SHOWN]]
+    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+    return "; ".join([*shown, *more])
 
 
 def lives_on(row: Mapping[str, Any]) -> bool:
@@ -132,6 +177,7 @@ def details(one: LeakDetails) -> dict[str, Any]:
         "closed_reason": one.closed_event.get("reason"),
         "closed_event": one.leaked.leak.closed_event,
         "revoke": None if one.leaked.leak.kin is None else f"jitid revoke {credential.jti}",
+        "sightings": [sighting(each) for each in one.seen],
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from jitid.sighting import Sighting
 
 _LAST = (1 << 63) - 1
 
@@ -82,6 +85,43 @@ class Recorded(NamedTuple):
     """How many are in an open report, as of later than this time; that stands."""
 
 
+class Seen(NamedTuple):
+    """Where what leaked was seen, as the ledger has it."""
+
+    sighting: Sighting
+    event: int
+    """The audit event that tells of it."""
+
+
+class Places(NamedTuple):
+    """Where what leaked was seen, in short."""
+
+    first: Seen
+    """The one that was reported first."""
+    total: int
+    """In how many places it was seen."""
+    kept: int
+    """Of so many of them is known which they are."""
+
+
+class NewPlaces(NamedTuple):
+    """Where credentials were seen, to be recorded."""
+
+    sightings: Mapping[int, Sequence[Sighting]]
+    """By the ledger's number of each credential; each place once."""
+    met: Mapping[int, int]
+    """How often each was met there in all."""
+
+
+class Noted(NamedTuple):
+    """What recording places came to."""
+
+    rows: int
+    """How many are new."""
+    digest: str
+    """Of those."""
+
+
 class LeakRow(NamedTuple):
     """A leak as the check of the audit log compares it."""
 
@@ -111,6 +151,15 @@ class LeakSnapshot(Protocol):
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""
 
+    def places(self, numbers: Iterable[int]) -> dict[int, Places]:
+        """Return in short where each of these leaks was seen that was seen anywhere."""
+
+    def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
+        """Return the places where each of these leaks was seen, in the order in which they were reported."""
+
+    def sighting_rows(self) -> Iterator[tuple[int, tuple[object, ...]]]:
+        """Yield the event of every sighting and what its digest is over, in order."""
+
     def leak_rows(self) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
 
@@ -126,6 +175,12 @@ class LeakTransaction(Protocol):
 
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
         """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
+
+    def add_places(self, source: str, places: NewPlaces) -> Noted:
+        """Record where credentials in open reports from that source were seen, pointing to the next event.
+
+        What is known of a leak is not recorded again.
+        """
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from jitid.audit import ended_digest
+from jitid.audit import ended_digest, sighted_digest
 from jitid.errors import IntegrityError
 from jitid.ledger.leak import LeakSnapshot, bounds
 
@@ -21,6 +21,7 @@ class LeakMembers:
         self._snapshot = snapshot
         self._added = snapshot.leak_rows()
         self._closed = snapshot.closed_leaks()
+        self._sightings = snapshot.sighting_rows()
         self._proofs: list[_Proof] = []
         """They wait for the end: a leak remembers when it was proved, and not by which event."""
 
@@ -34,6 +35,9 @@ class LeakMembers:
         match event["op"]:
             case "leak":
                 self._check_added(seq, event)
+                self._check_seen(seq, event)
+            case "leak-sighting":
+                self._check_seen(seq, event)
             case "leak-close":
                 self._check_closed(seq, event)
             case "leak-proof":
@@ -51,6 +55,8 @@ class LeakMembers:
         """
         for row in self._added:
             raise IntegrityError(f"the ledger has a leak {row.key} that no event tells of")
+        for number, _ in self._sightings:
+            raise IntegrityError(f"the ledger has a sighting that event {number} does not tell of")
         if next(self._closed, None) is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
         proved = self._snapshot.proved_leaks()
@@ -71,6 +77,16 @@ class LeakMembers:
                 raise IntegrityError(f"a leak that event {seq} tells of was changed in the ledger")
         if len(rows) != event["count"] or ended_digest(_jtis([row.jti for row in rows])) != event["leaked"]:
             raise IntegrityError(f"the leaks that event {seq} tells of are not in the ledger as it says")
+
+    def _check_seen(self, seq: int, event: Mapping[str, Any]) -> None:
+        rows = _take(self._sightings, event.get("sightings", 0))
+        try:
+            digest = sighted_digest(row for _, row in rows) if rows else None
+        except ValueError:
+            digest = "holds what no ledger writes"
+        told = event.get("sightings", 0), event.get("sighted")
+        if (len(rows), digest) != told or any(number != seq for number, _ in rows):
+            raise IntegrityError(f"the sightings that event {seq} tells of are not in the ledger as it says")
 
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = _take(self._closed, event["count"])

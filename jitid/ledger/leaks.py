@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Recorded, bounds
+from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Places, Recorded, Seen, bounds
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -28,6 +28,7 @@ _OF_CREDENTIALS = (
 _MEMBERS = {
     "leak": "l.event = :seq",
     "leak-close": "l.closed_event = :seq",
+    "leak-sighting": "l.id IN (SELECT s.leak FROM sighting s WHERE s.event = :seq)",
     "leak-proof": "l.proved_at = :at AND l.id BETWEEN :first AND :last",
 }
 """By the operation of an event, which leaks it tells of."""
@@ -112,6 +113,24 @@ class SqlLeaks:
             {"seq": event["seq"], "at": event["at"], **bounds(event)},
         )
         return [credential_id(jti) for (jti,) in rows]
+
+    def places(self, numbers: Iterable[int]) -> dict[int, Places]:
+        """Return in short where each of these leaks was seen that was seen anywhere."""
+        from jitid.ledger import sightings
+
+        return sightings.places(self._db, numbers)
+
+    def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
+        """Return the places where each of these leaks was seen, in the order in which they were reported."""
+        from jitid.ledger import sightings
+
+        return sightings.all_of(self._db, numbers)
+
+    def sighting_rows(self) -> Iterator[tuple[int, tuple[object, ...]]]:
+        """Yield the event of every sighting and what its digest is over, in order."""
+        from jitid.ledger import sightings
+
+        return sightings.rows(self._db)
 
     def leak_rows(self) -> Iterator[LeakRow]:
         """Yield every leak, in order."""

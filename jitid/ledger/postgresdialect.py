@@ -376,6 +376,8 @@ class PostgresDialect(Dialect):
     ) -> None:
         """Insert rows, however many there are."""
         given = list(rows)
+        if table in self.made:
+            self.filled.add(table)
         if len(given) < _COPIED:
             super().insert(db, table, columns, given)
             return

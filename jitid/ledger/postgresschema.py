@@ -150,8 +150,8 @@ _THIRD = (
            credential BIGINT PRIMARY KEY, place {text} NOT NULL, prefix {text}, length BIGINT, probed_at BIGINT,
            probe {text})""",
     """CREATE TABLE sighting (
-           id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text} NOT NULL, line BIGINT, revision {text},
-           found_at BIGINT, finder {text}, event BIGINT NOT NULL)""",
+           id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text}, line BIGINT, revision {text},
+           found_at BIGINT, finder {text}, more BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX sighting_leak ON sighting (leak)",
 )
 

@@ -417,7 +417,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
     alone = _must_be_alone
 
     end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
-    add_key = certify_key = add_leaks = prove_leaks = close_leaks = _must_be_alone
+    add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
     put_delegators = put_agents = disable = _must_be_alone
 
 

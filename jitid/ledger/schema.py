@@ -187,10 +187,10 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE adopted (
                credential INTEGER PRIMARY KEY REFERENCES credential, place TEXT NOT NULL, prefix TEXT, length INTEGER,
                probed_at INTEGER, probe TEXT)""",
-        # Where what leaked was seen: of one leak there may be many.
+        # Where what leaked was seen; a row without a place says in how many more places than are kept.
         """CREATE TABLE sighting (
-               id INTEGER PRIMARY KEY, leak INTEGER NOT NULL REFERENCES leak, place TEXT NOT NULL, line INTEGER,
-               revision TEXT, found_at INTEGER, finder TEXT, event INTEGER NOT NULL)""",
+               id INTEGER PRIMARY KEY, leak INTEGER NOT NULL REFERENCES leak, place TEXT, line INTEGER,
+               revision TEXT, found_at INTEGER, finder TEXT, more INTEGER NOT NULL, event INTEGER NOT NULL)""",
         "CREATE INDEX sighting_leak ON sighting (leak)",
     ),
 )

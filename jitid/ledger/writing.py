@@ -16,7 +16,7 @@ from jitid.delegator import Delegator
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
-from jitid.ledger.leak import Recorded
+from jitid.ledger.leak import NewPlaces, Noted, Recorded
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
@@ -285,6 +285,12 @@ class SqlTransaction(SqlSnapshot):
     def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> Recorded:
         """Record that these credentials leaked, pointing to the next event; open reports from that source stay."""
         return leaks.add(self._db, credentials, source, reported_at, now=self._now, event=self.next_seq())
+
+    def add_places(self, source: str, places: NewPlaces) -> Noted:
+        """Record where credentials in open reports from that source were seen, pointing to the next event."""
+        from jitid.ledger import sightings
+
+        return sightings.add(self._db, source, places, event=self.next_seq())
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Record now as the time of the proof where there is none yet; return number and jti of each that got it."""

@@ -149,10 +149,13 @@ def _fits(form: common.Form, text: str) -> bool:
 @lru_cache(maxsize=512)
 def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
     kept_back = forms.KEPT_BACK.get(forms.owned(kind), frozenset()) if request else frozenset()
-    fields = {
+    fields: dict[str, st.SearchStrategy[Any]] = {
         name: st.none() if name in kept_back else _of(each, request=request, owner=kind, field=name)
         for name, each in fields_of(kind).items()
     }
+    if kind.__name__ == "AddLeaks":
+        marks = st.binary(min_size=16, max_size=16).map(bytes.hex)
+        fields["sightings"] = st.dictionaries(marks, fields["sightings"].map(_first_value), max_size=2)
     found = st.builds(kind, **fields)
     if kind.__name__ == "IssueRequest":
         return found.filter(lambda one: one.deadline is None or one.deadline_after is None)
@@ -164,6 +167,10 @@ def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
             lambda one: (one.manager is None or not one.no_manager) and _are_people(one.aliases)
         )
     return found
+
+
+def _first_value(table: dict[str, Any]) -> Any:
+    return next(iter(table.values()), ())
 
 
 def _are_people(amendment: Any) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.ledger.leak import Kin, LeakFilter
+from jitid.audit import sighted_digest
+from jitid.ledger.leak import Kin, LeakFilter, NewPlaces, Noted, Places
 from jitid.ledger.protocol import Transaction
+from jitid.sighting import MOST_PLACES, Sighting
 from tests.builders import NOW, put, put_chain
 from tests.ledger.places import Place
 
@@ -109,3 +111,59 @@ def test_a_leak_is_told_with_what_lives_by_it(place: Place) -> None:
         assert [leak.kin for leak in found] == [*[Kin(0, 1, NOW + 900)] * 3, Kin(0, 0, NOW + 900), None]
         assert [leak.lives_on for leak in found] == [True, True, True, False, False]
         assert [leak.kin for leak in snapshot.unproved_leaks(0, 9)] == [*[Kin(0, 1, NOW + 900)] * 3, None]
+
+
+def see(transaction: Transaction, key: int, *seen: Sighting, met: int = 0, source: str = "wiki") -> Noted:
+    """Record where a credential was seen; return how many rows are new, and their digest."""
+    noted = transaction.add_places(source, NewPlaces({key: seen}, {key: met}))
+    transaction.append("leak-sighting", {"sightings": noted.rows})
+    return noted
+
+
+def test_each_place_is_kept_once(place: Place) -> None:
+    """By whomever it is found; of one line in two commits there are two."""
+    first = Sighting("a.py", 3, "abc", NOW - 9, "gitleaks token")
+    with place.ledger.write() as transaction:
+        one, other = put(transaction).key, put(transaction).key
+        report(transaction, one, other)
+        seq = transaction.next_seq()
+        rows, digest = see(transaction, one, first, Sighting("a.py", 3), Sighting("b.py"))
+        assert rows == 3
+        assert (
+            see(transaction, one, first._replace(finder="kingfisher", found_at=None), Sighting("b.py")).rows
+            == 0
+        )
+        assert see(transaction, one, Sighting("a.py", 3, "def"), Sighting("a.py", 4)).rows == 2
+        assert see(transaction, other, Sighting("c.py")).rows == 1
+        assert see(transaction, one, Sighting("z.py"), source="elsewhere").rows == 0
+        assert see(transaction, 99, Sighting("z.py")).rows == 0
+    with place.again().read() as snapshot:
+        seen = snapshot.sightings([1, 2, 3])
+        assert [one.sighting for one in seen[1]][:4] == [
+            first,
+            Sighting("a.py", 3),
+            Sighting("b.py"),
+            Sighting("a.py", 3, "def"),
+        ]
+        assert (seen[1][0].event, [each.sighting for each in seen[2]]) == (seq, [Sighting("c.py")])
+        short = snapshot.places([1, 2])
+        assert short[1] == Places(seen[1][0], 5, 5)
+        assert (short[2].total, snapshot.places([])) == (1, {})
+        told = [row for event, row in snapshot.sighting_rows() if event == seq]
+        assert (sighted_digest(told), told[0]) == (digest, (1, *first, 0))
+
+
+def test_of_many_places_the_first_are_kept_and_the_others_counted_once(place: Place) -> None:
+    with place.ledger.write() as transaction:
+        key = put(transaction).key
+        report(transaction, key)
+        seen = [Sighting(f"{number}.py") for number in range(MOST_PLACES + 20)]
+        assert see(transaction, key, *seen[:90]).rows == 90
+        for rows in (11, 0):  # ten places, and that there are more
+            assert see(transaction, key, *seen[10:], met=300).rows == rows
+        (short,) = transaction.places([1]).values()
+        # There is room for ten of thirty new ones, and 190 are not told: 310 in all, with the ten from before.
+        assert (short.kept, short.total) == (100, 310)
+        assert see(transaction, key, *seen[10:], met=301).rows == 1
+        assert see(transaction, key, Sighting("new.py")).rows == 0
+        assert [each.sighting for each in transaction.sightings([1])[1]] == seen[:100]

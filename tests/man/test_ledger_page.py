@@ -66,8 +66,10 @@ from jitid.policy.decision import Standing
 from jitid.process import Process
 from jitid.request import AttachRequest, RenewRequest
 from jitid.scope import Scope
+from jitid.searching import mark
 from jitid.secret import Secret
 from jitid.settings import zone
+from jitid.sighting import Sighting
 from jitid.strictjson import dumps, loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, make_database, policed, request
@@ -198,7 +200,11 @@ def _eventful(world: World) -> None:
         world.issue(parent="x.y.z")
     leaked = search_pasted(f"{parent.token} {bytes(32).hex()} {low.token[:200]}".encode())
     report = LeakReport("wiki", None, unproved=True)
+    seen = {mark(sort, key).hex(): (Sighting("a.py", 1),) for sort, key, _ in leaked.strings()}
     world.authority.perform(AddLeaks(finds=leaked, report=report))
+    for source in ("wiki", "git"):
+        named = report._replace(source=source)
+        world.authority.perform(AddLeaks(finds=leaked, report=named, sightings=seen))
     world.clock.now += 30
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
     asked = Asked(Secret.single(parent.token), Scope("repo:read"), "acme")

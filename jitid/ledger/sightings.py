@@ -1,0 +1,115 @@
+"""Where what leaked was seen: questions and changes in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jitid.audit import sighted_digest
+from jitid.ledger import selecting
+from jitid.ledger.dialect import dialect_of
+from jitid.ledger.leak import NewPlaces, Noted, Places, Seen
+from jitid.sighting import MOST_PLACES, Sighting
+
+_GIVEN = (
+    "credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT"
+)
+_TEMPORARY = {"given_place": _GIVEN, "given_met": "credential INTEGER PRIMARY KEY, met INTEGER"}
+_COLUMNS = ("credential", "nth", "place", "line", "revision", "found_at", "finder")
+
+_OPEN = "l.credential = g.credential AND l.source = :source AND l.closed_at IS NULL"
+_SAME = """s.leak = l.id AND s.place = g.place AND coalesce(s.line, 0) = coalesce(g.line, 0)
+    AND coalesce(s.revision, '') = coalesce(g.revision, '')"""
+_DIGESTED = "s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.more"
+
+
+def places(db: Any, numbers: Iterable[int]) -> dict[int, Places]:
+    """Return in short where each of these leaks was seen that was seen anywhere."""
+    selecting.give(db, (), (), leaks=numbers)
+    rows = db.execute(
+        """SELECT n.leak, n.places, n.kept, f.place, f.line, f.revision, f.found_at, f.finder, f.event
+             FROM (SELECT s.leak AS leak, count(s.place) + sum(s.more) AS places, count(s.place) AS kept,
+                          min(CASE WHEN s.place IS NOT NULL THEN s.id END) AS first
+                     FROM given_leak g CROSS JOIN sighting s WHERE s.leak = g.leak GROUP BY s.leak) AS n
+             CROSS JOIN sighting f WHERE f.id = n.first"""
+    )
+    return {
+        leak: Places(Seen(Sighting(*told), event), count, kept)
+        for leak, count, kept, *told, event in rows.fetchall()
+    }
+
+
+def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[Seen]]:
+    """Return the places where each of these leaks was seen, in the order in which they were reported."""
+    selecting.give(db, (), (), leaks=numbers)
+    found: dict[int, list[Seen]] = {}
+    for leak, *told, event in db.execute(
+        """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event
+             FROM given_leak g CROSS JOIN sighting s
+            WHERE s.leak = g.leak AND s.place IS NOT NULL ORDER BY s.id"""
+    ).fetchall():
+        found.setdefault(leak, []).append(Seen(Sighting(*told), event))
+    return found
+
+
+def rows(db: Any) -> Iterator[tuple[int, tuple[object, ...]]]:
+    """Yield the event of every sighting and what its digest is over, in order."""
+    found = dialect_of(db).stream(db, f"SELECT s.event, {_DIGESTED} FROM sighting s ORDER BY s.id")
+    return ((event, tuple(told)) for event, *told in found)
+
+
+def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
+    """Record where credentials in open reports from a source were seen, as far as there is room for more places.
+
+    Of those for which there is none it is counted how many they are, once however often they are reported.
+    """
+    dialect = dialect_of(db)
+    dialect.temporaries(db, _TEMPORARY)
+    dialect.insert(
+        db,
+        "given_place",
+        _COLUMNS,
+        (
+            (credential, nth, one.place, one.line, one.revision, one.found_at, one.finder)
+            for credential, seen in given.sightings.items()
+            for nth, one in enumerate(seen)
+        ),
+    )
+    dialect.insert(
+        db, "given_met", ("credential", "met"), ((key, given.met.get(key, 0)) for key in given.sightings)
+    )
+    for table in _TEMPORARY:
+        dialect.counted(db, table)
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
+    told = {"source": source, "event": event, "most": MOST_PLACES}
+    db.execute(
+        f"""INSERT INTO sighting (id, leak, place, line, revision, found_at, finder, more, event)
+            SELECT :last + row_number() OVER (ORDER BY leak, nth), leak, place, line, revision, found_at, finder, 0,
+                   :event
+              FROM (SELECT l.id AS leak, g.*, (SELECT count(k.place) FROM sighting k WHERE k.leak = l.id)
+                           + row_number() OVER (PARTITION BY l.id ORDER BY g.nth) AS number
+                      FROM given_place g CROSS JOIN leak l
+                     WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM sighting s WHERE {_SAME})) AS fresh
+             WHERE number <= :most ORDER BY leak, nth""",
+        {**told, "last": last},
+    )
+    (placed,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
+    # What was met is more than the places that are told only where those are as many as can be told.
+    db.execute(
+        f"""INSERT INTO sighting (id, leak, more, event)
+            SELECT :placed + row_number() OVER (ORDER BY leak), leak, beyond - before, :event
+              FROM (SELECT leak, before,
+                           told - known + CASE WHEN told >= :most AND met > told THEN met - told ELSE 0 END AS beyond
+                      FROM (SELECT l.id AS leak, g.met AS met,
+                                   (SELECT coalesce(sum(k.more), 0) FROM sighting k WHERE k.leak = l.id) AS before,
+                                   (SELECT count(*) FROM given_place p WHERE p.credential = g.credential) AS told,
+                                   (SELECT count(*) FROM given_place g CROSS JOIN sighting s
+                                     WHERE g.credential = l.credential AND {_SAME}) AS known
+                              FROM given_met g CROSS JOIN leak l WHERE {_OPEN}) AS met_leak) AS full_leak
+             WHERE beyond > before ORDER BY leak""",
+        {**told, "placed": placed},
+    )
+    new = db.execute(
+        f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last}
+    ).fetchall()
+    return Noted(len(new), sighted_digest(new))
