@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.searching import Finds, mark
 from jitid.sighting import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES, Sighting
-from jitid.tokenform import names_token
+from jitid.tokenform import MAX_TOKEN, names_token
 
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 _LAST_LINE = 1 << 53
@@ -82,6 +82,9 @@ def _size(seen: Sighting) -> int:
 # One file is named by all that was found in it.
 @lru_cache(maxsize=1024)
 def _text(text: str, most: int, *, at_end: bool = False) -> str:
+    # As much more of it as a token has room in: one that is cut in two would not be known again.
+    room = most + MAX_TOKEN
+    text = text[-room:] if at_end else text[:room]
     if not (text.isascii() and text.isprintable()):
         try:
             raw = text.encode("utf-8", "surrogateescape")

@@ -56,6 +56,12 @@ _UNDONE = {
         "ALTER TABLE signing_key DROP COLUMN certificates",
         "ALTER TABLE signing_key DROP COLUMN use",
     ),
+    7: (
+        "DROP TABLE sighting",
+        "DROP TABLE adopted",
+        "DROP INDEX credential_public",
+        "ALTER TABLE credential DROP COLUMN public",
+    ),
 }
 
 
@@ -107,7 +113,7 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         with world.ledger.read() as snapshot:
             before = list(snapshot.ask("SELECT * FROM honoured", {}))
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
-    edit(path, *_UNDONE[6], *_UNDONE[5], *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
+    edit(path, *_UNDONE[7], *_UNDONE[6], *_UNDONE[5], *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
 
