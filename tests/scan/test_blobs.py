@@ -1,0 +1,218 @@
+"""Each object of a git repository is searched once, whatever leads to it and whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from jitid.scan import provenance
+from jitid.scan.blobs import DAMAGED, Blobs
+from jitid.scan.git import Repository
+from jitid.scan.history import BROKEN_REF, MISSING, SHALLOW, SUBMODULES, Selection
+from jitid.scan.hits import CHUNK, Searcher
+from jitid.scan.provenance import MESSAGE
+from tests.scan.gitrepo import WHEN, Made, Searched, opaque
+
+
+def test_a_string_that_was_committed_and_removed_is_found_where_it_came_in(tmp_path: Path) -> None:
+    """Path, line, the oldest commit that has it, when that was, and whether the tip still does."""
+    made = Made(tmp_path / "with a space")
+    made.commit({"a": "nothing\n"})
+    first = made.commit({"deploy/env": f"\n\nTOKEN={opaque(1)}\n", "b": f"x{opaque(2)}"})
+    made.commit({"deploy/env": "TOKEN=\n", "copy": f"x{opaque(2)}"})
+    made.commit({"deploy/env": f"\n\nTOKEN={opaque(1)}\n"}, "once more")
+    made.commit({"deploy/env": ""})
+    found = Searched(made.path)
+    assert found.places == [("b", 1, first), ("deploy/env", 3, first)]
+    assert {one.place: one.in_head for one in found.where.values()} == {"b": True, "deploy/env": False}
+    assert {one.time for one in found.where.values()} == {WHEN + 60}
+    assert not found.batch.tally.missed
+
+
+def test_what_any_ref_leads_to_is_searched(tmp_path: Path) -> None:
+    """Branches, tags and their texts, notes, each stash, worktrees with a detached head, what is staged."""
+    made = Made(tmp_path / "repo")
+    first = made.commit({"a": ""}, f"message {opaque(1)}")
+    made.git("tag", "-a", "v1", "-m", f"see {opaque(2)}")
+    made.git("notes", "add", "-m", f"note {opaque(3)}")
+    made.git("checkout", "-q", "-b", "side")
+    made.commit({"side": opaque(4)})
+    made.git("checkout", "-q", "main")
+    for number in (5, 6):
+        made.write("a", opaque(number))
+        made.git("stash")
+    made.git("worktree", "add", "-q", "--detach", str(tmp_path / "tree"))
+    made.write("../tree/b", opaque(7))
+    made.git("add", "b", folder=tmp_path / "tree")
+    made.git("commit", "-q", "-m", "detached", folder=tmp_path / "tree")
+    made.write("staged", opaque(8))
+    made.git("add", "staged")
+    found = Searched(made.path)
+    assert len(found.batch.finds.opaque) == 8
+    assert (MESSAGE, 5, first) in found.places
+    assert ("(annotation of a tag v1)", 6, made.git("rev-parse", "v1")) in found.places
+    assert ("staged", 1, None) in found.places
+    # From within any folder of it, and any of its worktrees, it is the same repository.
+    (made.path / "deep").mkdir()
+    for other in (made.path / "deep", made.path / ".git", tmp_path / "tree"):
+        assert len(Searched(other).batch.finds.opaque) == 8
+
+
+def test_a_range_is_what_it_adds(tmp_path: Path) -> None:
+    """As CI asks for what a branch brings."""
+    made = Made(tmp_path / "repo")
+    made.commit({"old": opaque(1)})
+    made.git("checkout", "-q", "-b", "topic")
+    mine = made.commit({"new": opaque(2), "dir/other": opaque(2)})
+    made.commit({"new": "", "dir/other": ""})
+    assert Searched(made.path, "main..topic").places == [("dir/other", 1, mine)]
+    (one,) = Searched(made.path, "main..").where.values()
+    assert (one.others, one.in_head) == (1, False)
+    assert Searched(made.path, "main...topic").places == [("dir/other", 1, mine)]
+    assert Searched(made.path, "topic", "^main").places == [("dir/other", 1, mine)]
+    assert not Searched(made.path, "topic..main").hits
+
+
+def test_a_merge_that_brings_a_string_itself_is_named(tmp_path: Path) -> None:
+    """What neither parent has came in by the merge; what one has, by that."""
+    made = Made(tmp_path / "repo")
+    made.commit({"a": ""})
+    made.git("checkout", "-q", "-b", "side")
+    side = made.commit({"b": opaque(1)})
+    made.git("checkout", "-q", "main")
+    made.commit({"c": ""})
+    made.git("merge", "-q", "--no-commit", "side")
+    merge = made.commit({"evil": opaque(2)}, "merge")
+    assert Searched(made.path).places == [("b", 1, side), ("evil", 1, merge)]
+
+
+def test_what_nothing_leads_to_is_found_if_it_is_asked_for(tmp_path: Path) -> None:
+    """Whoever amends a commit has it still."""
+    made = Made(tmp_path / "repo")
+    made.commit({"a": opaque(1)})
+    made.write("a", "clean")
+    made.git("commit", "-q", "--all", "--amend", "-m", "amended")
+    assert not Searched(made.path).hits
+    (hit,) = Searched(made.path, unreachable=True).hits
+    assert hit.place.startswith("(object ")
+    assert hit.revision is None
+
+
+@pytest.mark.parametrize("options", [["--object-format=sha256"], ["--bare"]], ids=" ".join)
+def test_each_sort_of_repository_is_read(tmp_path: Path, options: list[str]) -> None:
+    """Ids of SHA-256 are no fingerprints."""
+    made = Made(tmp_path / "repo", *options)
+    stream = (
+        f"commit refs/heads/main\ncommitter C <c@example.com> {WHEN} +0000\ndata 1\nm\nM 644 inline a/ä\n"
+    )
+    text = f"\n{opaque(1)}\n"
+    made.git("fast-import", "--quiet", given=f"{stream}data {len(text)}\n{text}\n".encode())
+    found = Searched(made.path)
+    assert found.places == [("a/ä", 2, made.git("rev-parse", "main"))]
+    assert len(found.batch.finds) == 1
+    assert found.batch.tally.items == 2
+
+
+def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
+    """Many in one window, one over many windows, and UTF-16 among them."""
+    made = Made(tmp_path / "repo")
+    files: dict[str, str | bytes] = {f"{number:04}": f"{number}\n{opaque(number)}" for number in range(300)}
+    for number, size in enumerate([CHUNK // 4 - 50, CHUNK // 4, 2 * CHUNK - 20, 3 * CHUNK]):
+        files[f"long{number}"] = b"\n" * size + opaque(1000 + number).encode() + b"\n" * size
+    files["wide"] = opaque(2000).encode("utf-16")
+    files["zeros"] = b"\0" * 300 + opaque(3000).encode() + b"\0" * 2 * CHUNK
+    commit = made.commit(files)
+    found = Searched(made.path)
+    assert len(found.hits) == len(files)
+    assert {hit.place for hit in found.hits} == files.keys()
+    assert {hit.line for hit in found.hits if hit.place == "long3"} == {3 * CHUNK + 1}
+    assert {hit.revision for hit in found.hits} == {commit}
+    assert found.batch.tally.items == len(files) + 1
+
+
+def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: Path) -> None:
+    """Of an object that is gone, of one whose file is not what it was, and of a ref that leads nowhere."""
+    made = Made(tmp_path / "repo")
+    made.commit({f"f{number}": opaque(number) for number in range(5)})
+    gone, damaged = (made.git("rev-parse", f"HEAD:f{number}") for number in (1, 3))
+    made.loose(gone).unlink()
+    made.loose(damaged).chmod(0o600)
+    made.loose(damaged).write_bytes(made.loose(damaged).read_bytes()[:-8] + b"damaged!")
+    (made.path / ".git" / "refs" / "heads" / "nowhere").write_text("no id\n")
+    found = Searched(made.path)
+    assert found.batch.tally.named == {MISSING: [gone], DAMAGED: [damaged], BROKEN_REF: ["0" * 40]}
+    assert {"f0", "f2", "f4"} <= {hit.place for hit in found.hits}
+
+
+def test_a_missing_tree_or_commit_is_named(tmp_path: Path) -> None:
+    """What hangs below it cannot be seen, and that is told."""
+    made = Made(tmp_path / "repo")
+    first = made.commit({"a/b": opaque(1)})
+    made.commit({"c": opaque(2)})
+    tree = made.git("rev-parse", "HEAD:a")
+    made.loose(tree).unlink()
+    made.loose(first).unlink()
+    (made.path / ".git" / "index").unlink()
+    found = Searched(made.path)
+    assert sorted(found.batch.tally.named[MISSING]) == sorted([tree, first])
+    assert [hit.place for hit in found.hits] == ["c"]
+
+
+def test_a_shallow_clone_and_submodules_are_told(tmp_path: Path) -> None:
+    """What is not here is not clean."""
+    inner = Made(tmp_path / "inner")
+    inner.commit({"a": opaque(1)})
+    made = Made(tmp_path / "repo")
+    made.commit({"a": opaque(2)})
+    made.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.path), "sub")
+    last = made.commit({"a": ""})
+    made.git("clone", "-q", "--depth=1", f"file://{made.path}", str(tmp_path / "clone"))
+    found = Searched(tmp_path / "clone")
+    assert found.batch.tally.named == {SHALLOW: [last]}
+    assert SUBMODULES in found.batch.tally.passed
+    assert not found.hits
+
+
+def test_a_git_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    """Where memory is short, the kernel chooses one."""
+    made = Made(tmp_path / "repo")
+    made.commit({f"f{number}": opaque(number) + "\n" * 3 * CHUNK for number in range(3)})
+    searcher = Searcher()
+    killed = False
+    with closing(Blobs(Repository(str(made.path)), Selection())) as blobs:
+        blobs.prepare(1)
+        for _ in blobs.search(searcher):
+            if not killed:
+                killed = True
+                for child in _children():
+                    os.kill(child, signal.SIGKILL)
+    batch = searcher.take()
+    assert killed
+    assert len(batch.finds.opaque) == 3
+    assert not batch.tally.missed
+
+
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def test_a_tree_without_an_end_is_searched_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten folders, each of which holds the next one ten times, spell ten milliards of paths."""
+    made = Made(tmp_path / "repo")
+    blob = made.git("hash-object", "-w", "--stdin", given=opaque(1).encode())
+    entry = f"100644 blob {blob}\tf"
+    for _ in range(10):
+        tree = made.git("mktree", given=f"{entry}\n".encode())
+        entry = "\n".join(f"040000 tree {tree}\td{number}" for number in range(10))
+    made.git("update-ref", "refs/heads/main", made.git("commit-tree", "-m", "bomb", tree))
+    monkeypatch.setattr(provenance, "_MOST_RECORDS", 10_000)
+    monkeypatch.setattr(provenance, "_MOST_MEMORY", 16 << 20)
+    found = Searched(made.path)
+    assert found.places == [("d0/" * 9 + "f", 1, made.git("rev-parse", "main"))]
+    assert [one.in_head for one in found.where.values()] == [None]
