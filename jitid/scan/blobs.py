@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from subprocess import Popen
-from typing import overload
 
+from jitid.scan import archives
 from jitid.scan.git import Repository
 from jitid.scan.history import MISSING, Listing, Selection, Share, list_objects
 from jitid.scan.hits import CHUNK, Hit, Searcher, is_wide
@@ -18,6 +19,8 @@ from jitid.scan.source import Item, Tally
 _LONG = CHUNK // 4
 """From how many bytes on an object is searched by itself."""
 _LONGEST_HEADER = 256
+_BEGINNING = 64
+"""By so many bytes of an object its encoding is told."""
 _MOST_ENDS = 1_000
 """So often git is started again over a share of the objects, when one that is damaged has ended it."""
 _PIPE = 1 << 20
@@ -45,6 +48,8 @@ class Blobs:
     def prepare(self, processes: int) -> None:
         """List the objects. Raises StorageError if git cannot."""
         del processes  # there are shares enough, and each is searched by whoever comes for it
+        self.close()
+        self.tally = Tally()
         self._listing = list_objects(self._repository, self._selection, self.tally)
         self._turns, turn = os.pipe()
         # Whoever takes a byte out of the pipe has that share; there are less of them than any pipe holds.
@@ -89,6 +94,9 @@ class _Reading:
         """How many objects were answered."""
         self._window = bytearray(2 * CHUNK)
         self._size = 0
+        self._starts: list[int] = []
+        self._numbers: list[int] = []
+        """Which objects stand whole in the window, and where."""
 
     def all(self) -> Iterator[None]:
         """Search all of them, and yield now and then."""
@@ -124,6 +132,8 @@ class _Reading:
         with suppress(OSError, AttributeError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
         self._size = 0
+        self._starts.clear()
+        self._numbers.clear()
         while self._done < self._count:
             more = self._fill(pipe)
             at = yield from self._parse(pipe)
@@ -147,8 +157,7 @@ class _Reading:
 
     def _parse(self, pipe: int) -> Generator[None, None, int]:
         """Search what the window shows whole; return where it ends, or -1 if git ended within an object."""
-        window = self._window
-        items = _Items(self._id)
+        window, view = self._window, memoryview(self._window)
         at = 0
         while self._done < self._count:
             eol = window.find(b"\n", at, min(self._size, at + _LONGEST_HEADER))
@@ -160,44 +169,62 @@ class _Reading:
                 self._done += 1
                 at = eol + 1
                 continue
-            begin = eol + 1
-            # With the line break behind it.
-            length = int(rest[0]) + 1
+            begin, length = eol + 1, int(rest[0])
+            # Behind an object stands a line break.
+            end = begin + length + 1
             if length <= _LONG:
-                end = begin + length
                 if end > self._size:
                     break
-                if window.find(b"\0", begin, min(end, begin + 64)) >= 0 and is_wide(window[begin:end]):
-                    self._alone(memoryview(window)[begin:end])
-                    window[begin:end] = bytes(length)
-                else:
-                    items.add(begin, self._done)
-                self._done += 1
-                at = end
-                continue
-            items.search(self._searcher, window, at)
-            items = _Items(self._id)
+                if not _is_special(bytes(window[begin : min(end - 1, begin + _BEGINNING)])):
+                    self._starts.append(begin)
+                    self._numbers.append(self._done)
+                    self._done += 1
+                    at = end
+                    continue
+            self._search(at)
             yield
-            held = min(length, self._size - begin)
-            if not (yield from self._long(pipe, memoryview(window)[begin : begin + held], length)):
+            held = view[begin : min(end, self._size)]
+            if not (yield from self._alone(pipe, held, length)):
                 return -1
             self._done += 1
-            at = begin + held
-        items.search(self._searcher, window, at)
+            at = begin + len(held)
+        self._search(at)
         yield
         return at
 
-    def _alone(self, text: memoryview) -> None:
-        self._searcher.begin(Item("", self._id(self._done)))
-        self._searcher.feed(text)
-        self._searcher.end()
+    def _search(self, end: int) -> None:
+        """Search the objects that stand whole in the window, up to there."""
+        if self._numbers:
+            behind = self._window[end : end + 1]
+            self._searcher.whole(self._window, end, self._starts, self._numbers, self._item)
+            self._window[end : end + 1] = behind
+        self._starts.clear()
+        self._numbers.clear()
 
-    def _long(self, pipe: int, held: memoryview, length: int) -> Generator[None, None, bool]:
-        """Search a long object, of which the window holds the beginning; return whether git gave all of it."""
+    def _alone(self, pipe: int, held: memoryview, length: int) -> Generator[None, None, bool]:
+        """Search an object that is long, compressed or no plain text; return whether git gave all of it.
+
+        The window holds its beginning, and the line break behind it if that is all.
+        """
+        item = self._item(self._done)
+        beginning = bytes(held[: min(length, _BEGINNING)])
+        if archives.is_archive(beginning):
+            with tempfile.TemporaryFile() as file:
+                file.write(held)
+                for piece in _pieces(pipe, length + 1 - len(held)):
+                    file.write(piece)
+                    yield
+                file.flush()
+                if file.tell() <= length:
+                    return False
+                os.ftruncate(file.fileno(), length)
+                os.lseek(file.fileno(), len(beginning), os.SEEK_SET)
+                yield from archives.search(self._searcher, file.fileno(), item, beginning)
+            return True
         searcher = self._searcher
-        searcher.begin(Item("", self._id(self._done)))
+        searcher.begin(item)
         searcher.feed(held)
-        left = length - len(held)
+        left = length + 1 - len(held)
         while left:
             count = os.readv(pipe, [searcher.room()[:left]])
             if not count:
@@ -208,36 +235,24 @@ class _Reading:
         searcher.end()
         return not left
 
+    def _item(self, number: int) -> Item:
+        oid = self._id(number)
+        return Item(f"(object {oid})", oid)
+
     def _id(self, number: int) -> str:
         return os.pread(self._ids, self._step - 1, number * self._step).decode("ascii", "replace")
 
 
-class _Items(Sequence[tuple[str, str]]):
-    """The objects that stand whole in a window; their ids are read when something was found in them."""
+def _pieces(pipe: int, left: int) -> Iterator[bytes]:
+    """Yield what a pipe has, up to so many bytes."""
+    while left:
+        piece = os.read(pipe, min(left, _PIPE))
+        if not piece:
+            return
+        left -= len(piece)
+        yield piece
 
-    def __init__(self, name: Callable[[int], str]) -> None:
-        self._name = name
-        self._starts: list[int] = []
-        self._numbers: list[int] = []
 
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[str, str]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[tuple[str, str]]: ...
-    def __getitem__(self, index: int | slice) -> tuple[str, str] | Sequence[tuple[str, str]]:
-        if isinstance(index, slice):
-            return [("", self._name(number)) for number in self._numbers[index]]
-        return "", self._name(self._numbers[index])
-
-    def add(self, start: int, number: int) -> None:
-        """Take the one that is the next in the window."""
-        self._starts.append(start)
-        self._numbers.append(number)
-
-    def search(self, searcher: Searcher, window: bytearray, end: int) -> None:
-        """Search all of them."""
-        if self._numbers:
-            searcher.whole(window, end, self._starts, self)
+def _is_special(beginning: bytes) -> bool:
+    """Tell by its beginning whether an object is compressed or UTF-16."""
+    return archives.is_archive(beginning) or is_wide(beginning)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import random
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -124,11 +126,14 @@ def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
     for number, size in enumerate([CHUNK // 4 - 50, CHUNK // 4, 2 * CHUNK - 20, 3 * CHUNK]):
         files[f"long{number}"] = b"\n" * size + opaque(1000 + number).encode() + b"\n" * size
     files["wide"] = opaque(2000).encode("utf-16")
+    files["packed.gz"] = gzip.compress(opaque(4000).encode())
+    files["large.gz"] = gzip.compress(random.Random(1).randbytes(CHUNK) + opaque(5000).encode())
     files["zeros"] = b"\0" * 300 + opaque(3000).encode() + b"\0" * 2 * CHUNK
     commit = made.commit(files)
     found = Searched(made.path)
     assert len(found.hits) == len(files)
     assert {hit.place for hit in found.hits} == files.keys()
+    assert not found.batch.tally.missed
     assert {hit.line for hit in found.hits if hit.place == "long3"} == {3 * CHUNK + 1}
     assert {hit.revision for hit in found.hits} == {commit}
     assert found.batch.tally.items == len(files) + 1
