@@ -45,6 +45,16 @@ def open_authority(config: Config, *, patience: float | None = None) -> Authorit
     return _remote(config, patience) or open_local(config, patience=patience)
 
 
+def open_if_there(config: Config) -> Authority | None:
+    """Return the authority that the configuration names; None if it names none, and there is no ledger either.
+
+    Raises as `open_authority` does where it names one.
+    """
+    if config.remote is None and config.origin("ledger") == "default" and not folder.exists(config.ledger):
+        return None
+    return open_authority(config)
+
+
 def open_local(config: Config, *, patience: float | None = None) -> LocalAuthority:
     """Return the authority over a ledger that exists.
 

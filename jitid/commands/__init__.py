@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "inspect": ("inspect:inspect", "Tell everything about a token or an id."),
     "trace": ("trace:trace", "Tell where a leaked string comes from, and end it with --revoke."),
+    "scan": ("scan:scan", "Find our own secrets in files, and end them with --revoke."),
     "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),

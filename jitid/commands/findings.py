@@ -256,11 +256,11 @@ def lines(records: SweptRows) -> Iterator[str]:
         yield f"{dumps({'broken_off': True})}\n"
 
 
-def document(records: SweptRows) -> Iterator[str]:
+def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]:
     """Yield one JSON document: the findings, the coverage of each rule, the summary; without that, it broke off."""
     from jitid.formats.json import dumps
 
-    yield '{"schema": "jitid.sweep/1", "findings": ['
+    yield f'{{"schema": "{schema}", "findings": ['
     between = ""
     coverage: list[Any] = []
     summary: Any = None

@@ -140,7 +140,7 @@ def checked(
     chosen = _chosen(rule, skip, canary=canary)
     if head_out is not None and "audit-gap" not in chosen:
         raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
-    return chosen, _severity(fail_on), None if since is None else parse_time(since)
+    return chosen, severity_of(fail_on), None if since is None else parse_time(since)
 
 
 def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool) -> tuple[str, ...]:
@@ -158,7 +158,8 @@ def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool)
     return chosen
 
 
-def _severity(text: str | None) -> Severity:
+def severity_of(text: str | None) -> Severity:
+    """Return the severity that fails, by its name; `high` unless one is named. Raises UsageError."""
     if text is None:
         return Severity.HIGH
     if text not in SEVERITIES:

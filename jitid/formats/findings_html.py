@@ -10,7 +10,17 @@ from jitid.formats.grouped import Closing, Group, grouped
 from jitid.formats.page import CLOSING, opening, prose
 from jitid.formats.page import text as _shown
 from jitid.formats.page_style import BASE
-from jitid.formats.swept import Command, FindingRow, RuleInfo, Summary, SweptRows, as_it_is, covered
+from jitid.formats.swept import (
+    SWEEP,
+    Command,
+    FindingRow,
+    RuleInfo,
+    Summary,
+    SweptRows,
+    Wording,
+    as_it_is,
+    covered,
+)
 from jitid.lifetime import format_duration
 
 MOST = 200
@@ -42,14 +52,16 @@ tbody th { width: 12rem; }
 )
 
 
-def text(rows: SweptRows, rules: Sequence[RuleInfo], command: Command = as_it_is) -> Iterator[str]:
+def text(
+    rows: SweptRows, rules: Sequence[RuleInfo], command: Command = as_it_is, wording: Wording = SWEEP
+) -> Iterator[str]:
     """Yield the page; `command` gives commands the flags they need."""
-    yield opening("jitid sweep", STYLE) + "<main>\n<h1>What should not be alive</h1>\n"
+    yield opening(f"jitid {wording.verb}", STYLE) + f"<main>\n<h1>{_shown(wording.title)}</h1>\n"
     known = {rule.name: rule for rule in rules}
     # What it comes to is read first, and known last; no more of it is kept than is shown.
-    *groups, closing = grouped(rows, MOST)
+    *groups, closing = grouped(rows, MOST, wording)
     assert isinstance(closing, Closing)
-    yield from _result(closing.summary)
+    yield from _result(closing.summary, wording)
     for number, group in enumerate(groups, start=1):
         assert isinstance(group, Group)
         yield from _group(group, f"group-{number}", known.get(group.rule), command)
@@ -125,9 +137,9 @@ def _examined(closing: Closing) -> Iterator[str]:
     yield "</tbody>\n</table>\n</section>\n"
 
 
-def _result(summary: Summary | None) -> Iterator[str]:
+def _result(summary: Summary | None, wording: Wording) -> Iterator[str]:
     if summary is None:
-        yield '<p class="high">The sweep broke off: this is not all.</p>\n'
+        yield f'<p class="high">{_shown(_sentence(wording.broken))}</p>\n'
         return
     worst = summary["worst"]
     found = counted(summary["open"], "finding") if summary["open"] else "nothing found"
@@ -135,7 +147,7 @@ def _result(summary: Summary | None) -> Iterator[str]:
     yield f"<p>{found}{gravest}; {summary['known']:,} in the baseline; {summary['ended']:,} ended.</p>\n"
     if not summary["complete"]:
         yield '<p class="high">Incomplete: not everything was examined.</p>\n'
-    yield f'<p class="soft">Sweep {_shown(summary["sweep"])}, {_shown(summary["at"])}</p>\n'
+    yield f'<p class="soft">{wording.verb.capitalize()} {_shown(summary["sweep"])}, {_shown(summary["at"])}</p>\n'
 
 
 def _command(command: str) -> str:

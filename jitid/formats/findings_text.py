@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from jitid.formats.cell import cell
 from jitid.formats.figures import counted
 from jitid.formats.grouped import Closing, Group, grouped
-from jitid.formats.swept import Command, FindingRow, RuleInfo, SweptRows, as_it_is, covered
+from jitid.formats.swept import SWEEP, Command, FindingRow, RuleInfo, SweptRows, Wording, as_it_is, covered
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -28,15 +28,16 @@ def text(
     command: Command = as_it_is,
     *,
     verbose: bool = False,
+    wording: Wording = SWEEP,
 ) -> Iterator[str]:
     """Yield the result, a rule as soon as its last finding is known; `command` gives commands the flags they need.
 
     What was examined is told of each rule if it is to be `verbose`, and otherwise where it was not all.
     """
-    page = _Page(colour, command, verbose=verbose)
+    page = _Page(colour, command, wording, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
     between = ""
-    for part in grouped(rows, MOST):
+    for part in grouped(rows, MOST, wording):
         yield between
         if isinstance(part, Group):
             yield "".join(page.group(part, titles.get(part.rule, "")))
@@ -46,7 +47,8 @@ def text(
 
 
 class _Page:
-    def __init__(self, colour: bool, command: Command, *, verbose: bool) -> None:
+    def __init__(self, colour: bool, command: Command, wording: Wording, *, verbose: bool) -> None:
+        self._wording = wording
         self._colour = colour
         self._with_flags = command
         self._verbose = verbose
@@ -74,7 +76,10 @@ class _Page:
             yield self._command(self._with_flags(group.listing))
 
     def closing(self, closing: Closing) -> Iterator[str]:
-        if self._verbose:
+        if self._wording is not SWEEP:
+            for each in closing.coverage:
+                yield from self._wrapped(covered(each), 0, hang=2)
+        elif self._verbose:
             for each in closing.coverage:
                 yield from self._wrapped(f"examined for {each['rule']}: {covered(each)}", 0, hang=2)
         elif closing.coverage:
@@ -90,11 +95,12 @@ class _Page:
                 yield from self._wrapped(f"not known for {', '.join(names)}: {what}", 0, hang=2)
         for each in closing.coverage:
             for reason in each["missed"]:
-                lines = list(self._wrapped(f"not examined for {each['rule']}: {reason}", 0, hang=2))
+                what = f"not examined for {each['rule']}" if self._wording is SWEEP else "not searched"
+                lines = list(self._wrapped(f"{what}: {reason}", 0, hang=2))
                 yield from (self._in(_FAILURE, line.removesuffix("\n")) + "\n" for line in lines)
         summary = closing.summary
         if summary is None:
-            yield self._in(_FAILURE, "the sweep broke off: this is not all") + "\n"
+            yield self._in(_FAILURE, self._wording.broken) + "\n"
             return
         found = counted(summary["open"], "finding") if summary["open"] else "nothing found"
         if summary["worst"] is not None:
@@ -105,7 +111,9 @@ class _Page:
             found += f"; {summary['ended']:,} ended"
         if not summary["complete"]:
             found += "; incomplete: not everything was examined"
-        yield from self._wrapped(f"{found} (sweep {summary['sweep']}, {summary['at']})", 0, hang=2)
+        yield from self._wrapped(
+            f"{found} ({self._wording.verb} {summary['sweep']}, {summary['at']})", 0, hang=2
+        )
 
     def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
         plain = f"{word} {cell(rule)}: {count}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jitid.formats.swept import Examined, FindingRow, Summary, SweptRow, SweptRows
+from jitid.formats.swept import SWEEP, Examined, FindingRow, Summary, SweptRow, SweptRows, Wording
 from jitid.sweep.finding import Severity
 
 
 class Group:
     """The findings of one rule: those that are shown, and how many there are."""
 
-    def __init__(self, rule: str, most: int, *, ended: bool) -> None:
+    def __init__(self, rule: str, most: int, *, ended: bool, wording: Wording = SWEEP) -> None:
+        self._wording = wording
         self.rule = rule
         self.ended = ended
         """They are those that the sweep has ended."""
@@ -64,7 +65,7 @@ class Group:
     def listing(self) -> str:
         """The command that lists them all."""
         if not self.ended:
-            return f"jitid sweep --rule {self.rule} --format tsv"
+            return self._wording.listing.format(rule=self.rule)
         if len(self._events) == 1:
             return f"jitid audit log --members --event {next(iter(self._events))}"
         return f"jitid audit log --members --sweep {self._sweep or 'ID'}"
@@ -77,7 +78,7 @@ class Closing(NamedTuple):
     summary: Summary | None
 
 
-def grouped(rows: SweptRows, most: int) -> Iterator[Group | Closing]:
+def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[Group | Closing]:
     """Yield a group as soon as another begins, with the first `most` findings of it, and at the end the closing."""
     coverage: list[Examined] = []
     summary: Summary | None = None
@@ -88,7 +89,7 @@ def grouped(rows: SweptRows, most: int) -> Iterator[Group | Closing]:
             group = None
         if "state" in row:
             if group is None:
-                group = Group(row["rule"], most, ended=row["state"] == "ended")
+                group = Group(row["rule"], most, ended=row["state"] == "ended", wording=wording)
             group.add(row)
         elif "coverage" in row:
             coverage.append(row["coverage"])

@@ -106,6 +106,14 @@ def say(text: str) -> None:
         return
 
 
+def tell_now(text: str) -> None:
+    """Write `text` to standard error as it is, without a newline: a line of progress, or what takes it back."""
+    try:
+        _write_all(TALK, text)
+    except OSError:
+        return
+
+
 def wait(seconds: float) -> None:
     """Wait; raise OutputError if standard output is closed, and as soon as nobody can read on from it."""
     import select

@@ -8,7 +8,17 @@ from urllib.parse import quote
 
 from jitid import __version__
 from jitid.formats.json import dumps
-from jitid.formats.swept import Examined, FindingRow, RuleInfo, Summary, SweptRows, covered
+from jitid.formats.swept import (
+    SCAN,
+    SWEEP,
+    Examined,
+    FindingRow,
+    RuleInfo,
+    Summary,
+    SweptRows,
+    Wording,
+    covered,
+)
 from jitid.text import safe
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -16,18 +26,17 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 _LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
 # What GitHub shows as critical begins above 9.0, high at 7.0, medium at 4.0.
 _SCORES = {"info": "0.0", "low": "2.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
-_BASE = "JITID-LEDGER"
 
 
-def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
+def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
     """Yield the document; results are written as they come, and what needs the end of them follows them."""
     places = {rule.name: place for place, rule in enumerate(rules)}
     driver = {
         "name": "jitid",
         "version": __version__,
-        "rules": [_rule(rule) for rule in rules],
+        "rules": [_rule(rule, wording) for rule in rules],
     }
-    bases = {_BASE: {"description": _message("The names and ids of the ledger, which are no files.")}}
+    bases = {wording.base: {"description": _message(wording.about)}}
     yield (
         f'{{"$schema": {dumps(SCHEMA)}, "version": "2.1.0", "runs": [{{"tool": {dumps({"driver": driver})}, '
         f'"originalUriBaseIds": {dumps(bases)}, "results": ['
@@ -37,7 +46,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     summary: Summary | None = None
     for row in rows:
         if "state" in row:
-            yield between + dumps(_result(row, places))
+            yield between + dumps(_result(row, places, wording))
             between = ",\n"
         elif "coverage" in row:
             coverage.append(row["coverage"])
@@ -46,12 +55,12 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     yield f'], "invocations": {dumps([_invocation(coverage, summary, places)])}'
     if summary is not None:
         # Section 3.17: what stands after the last slash tells one run from the others.
-        details = {"id": f"jitid sweep/{summary['sweep']}"}
+        details = {"id": f"jitid {wording.verb}/{summary['sweep']}"}
         yield f', "automationDetails": {dumps(details)}'
     yield "}]}\n"
 
 
-def _rule(rule: RuleInfo) -> dict[str, Any]:
+def _rule(rule: RuleInfo, wording: Wording) -> dict[str, Any]:
     return {
         "id": rule.name,
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
@@ -59,7 +68,7 @@ def _rule(rule: RuleInfo) -> dict[str, Any]:
         "fullDescription": _message(f"{_sentence(rule.reports)} Not reported: {_sentence(rule.spares)}"),
         "help": _message(
             f"{_sentence(rule.reports)} Not reported: {_sentence(rule.spares)} Examined: {_sentence(rule.examines)} "
-            f"Remedy: the command at the end of each result; `jitid sweep --rule {rule.name}` lists them all."
+            f"Remedy: the command at the end of each result; `{wording.listing.format(rule=rule.name)}` lists them all."
         ),
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {
@@ -69,7 +78,7 @@ def _rule(rule: RuleInfo) -> dict[str, Any]:
     }
 
 
-def _result(row: FindingRow, places: Mapping[str, int]) -> dict[str, Any]:
+def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dict[str, Any]:
     ended = row["state"] == "ended"
     said = row["summary"]
     if ended:
@@ -89,7 +98,7 @@ def _result(row: FindingRow, places: Mapping[str, int]) -> dict[str, Any]:
         "kind": "pass" if ended else "fail",
         "level": "none" if ended else _LEVELS[row["severity"]],
         "message": _message(said),
-        "locations": [_location(row)],
+        "locations": [_location(row, wording)],
         "partialFingerprints": {"jitid/v1": row["fingerprint"]},
         # Section 3.27.23: if one result of a run has it, all have.
         "suppressions": known if row["state"] == "known" else [],
@@ -100,13 +109,30 @@ def _result(row: FindingRow, places: Mapping[str, int]) -> dict[str, Any]:
     return result
 
 
-def _location(row: FindingRow) -> dict[str, Any]:
+def _location(row: FindingRow, wording: Wording) -> dict[str, Any]:
+    path = row["evidence"].get("path") if wording is not SWEEP else None
+    if path is not None:
+        return _place(str(path), row)
     # The equals sign keeps a subject such as `..` from being a step in a path, and a colon from ending a scheme.
     uri = f"{quote(row['rule'], safe='')}={quote(row['subject'], safe='')}"
     return {
         "logicalLocations": [{"name": row["subject"], "fullyQualifiedName": row["subject"]}],
         # A viewer that lists results by their file shows none that has no file.
-        "physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": _BASE}},
+        "physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": wording.base}},
+    }
+
+
+def _place(path: str, row: FindingRow) -> dict[str, Any]:
+    """Return where in a file something stands; bytes of its name that are no UTF-8 are percent-encoded as they are."""
+    uri = quote(path.encode("utf-8", "surrogateescape"), safe="/")
+    # A colon in the first step of a relative path would end a scheme (RFC 3986, section 4.2): it is encoded.
+    below = {"uri": uri, "uriBaseId": SCAN.base}
+    place: dict[str, Any] = {"artifactLocation": {"uri": f"file://{uri}"} if path[:1] == "/" else below}
+    if row["evidence"].get("line") is not None:
+        place["region"] = {"startLine": row["evidence"]["line"]}
+    return {
+        "logicalLocations": [{"name": safe(row["subject"]), "fullyQualifiedName": safe(row["subject"])}],
+        "physicalLocation": place,
     }
 
 
@@ -117,8 +143,11 @@ def _invocation(
         {
             "level": "error",
             "message": _message(f"not examined: {reason}"),
-            "associatedRule": {"id": each["rule"]}
-            | ({"index": places[each["rule"]]} if each["rule"] in places else {}),
+            **(
+                {"associatedRule": {"id": each["rule"], "index": places[each["rule"]]}}
+                if each["rule"] in places
+                else {}
+            ),
         }
         for each in coverage
         for reason in each["missed"]

@@ -118,6 +118,40 @@ class RuleInfo(NamedTuple):
     """What it looks at."""
 
 
+class Wording(NamedTuple):
+    """How a verb that finds something speaks of itself."""
+
+    verb: str
+    """The verb, and what one run of it is called."""
+    title: str
+    """What the page says at its top."""
+    listing: str
+    """The command that lists all findings of a rule, with `{rule}` in it."""
+    broken: str
+    """What is said where the rows break off."""
+    base: str
+    """What the subjects are, as SARIF calls the base of their addresses."""
+    about: str
+    """The same in a sentence."""
+
+
+SWEEP = Wording(
+    "sweep",
+    "What should not be alive",
+    "jitid sweep --rule {rule} --format tsv",
+    "the sweep broke off: this is not all",
+    "JITID-LEDGER",
+    "The names and ids of the ledger, which are no files.",
+)
+SCAN = Wording(
+    "scan",
+    "Secrets of ours that were found",
+    "jitid scan PATH --format tsv",
+    "the scan broke off: this is not all",
+    "SCANROOT",
+    "The folder that the scan was run in.",
+)
+
 Command = Callable[[str], str]
 """From a command of jitid to the same with the flags by which this one found its ledger."""
 

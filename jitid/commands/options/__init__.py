@@ -11,4 +11,5 @@ from jitid.commands.options.issuing import *  # noqa: F403 - as above
 from jitid.commands.options.keeping import *  # noqa: F403 - as above
 from jitid.commands.options.looking import *  # noqa: F403 - as above
 from jitid.commands.options.moving import *  # noqa: F403 - as above
+from jitid.commands.options.scanning import *  # noqa: F403 - as above
 from jitid.commands.options.serving import *  # noqa: F403 - as above

@@ -1,0 +1,84 @@
+"""`jitid scan`: find our own secrets in files, and say of each whose it is and whether it lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.errors import UsageError
+from jitid.text import quote
+
+# What tells of the ledger is loaded while other processes search already.
+if TYPE_CHECKING:
+    from jitid.commands import options
+    from jitid.commands.globals import Globals
+    from jitid.scan.source import Source
+
+OWN_FORMATS = ("sarif", "html")
+"""Formats that this verb has besides those of all."""
+
+FORMS: dict[str, frozenset[str]] = {
+    "opaque": frozenset({"opaque"}),
+    "jwt": frozenset({"signed", "foreign", "cut"}),
+    "certificate": frozenset({"prints"}),
+    "private-key": frozenset({"keys"}),
+    "adopted": frozenset({"secrets"}),
+}
+"""What can be looked for, by its name on the line: the sorts of strings of it."""
+
+
+def scan(
+    given: Globals,
+    paths: options.ScanPaths = None,
+    only: options.ScanOnly = None,
+    no_ignore: options.NoIgnore = False,
+    one_file_system: options.OneFileSystem = False,
+    fail_on: options.FailOn = None,
+    report: options.ReportFound = False,
+    source: options.ScanSource = None,
+    revoke: options.EndProved = False,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    max_: options.Max = None,
+    yes: options.YesProved = False,
+    out: options.ScanOut = None,
+) -> None:
+    """Find our own secrets in files, and end them with --revoke.
+
+    Looks through files, folders, gzip and zip files, and standard input for tokens, certificates, private keys and
+    adopted secrets of the ledger, and says of each place whose that is and whether it lives; without a ledger it
+    goes by their form alone. What .gitignore names is passed over, and no link is followed. The findings come in the
+    formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that not all
+    was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
+    """
+    from jitid.commands import scanwork
+
+    own = given.own_format(OWN_FORMATS)
+    sorts = _sorts(only)
+    asked = scanwork.asked(given, own, fail_on, out)
+    action = scanwork.action(
+        given, paths or (), source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
+    )
+    scanwork.run(given, asked, action, _source(given, paths, no_ignore, one_file_system), sorts)
+
+
+def _sorts(only: list[str] | None) -> frozenset[str]:
+    for name in only or ():
+        if name not in FORMS:
+            raise UsageError(f"there is no form {quote(name)}", f"choose one of: {', '.join(FORMS)}")
+    return frozenset[str]().union(*(FORMS[name] for name in only or FORMS))
+
+
+def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
+    """Return what is searched. Raises UsageError."""
+    from jitid.commands.reading import check_one_stdin
+    from jitid.commands.scanwork import own_folder
+    from jitid.scan.files import FileSource
+
+    if not paths:
+        raise UsageError(
+            "nothing is named to be scanned", "name files or folders, `.` for this one; `-`: stdin"
+        )
+    check_one_stdin(*paths)
+    return FileSource(
+        paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(given.config())
+    )

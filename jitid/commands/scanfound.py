@@ -1,0 +1,229 @@
+"""What a scan found, as findings: each place with what the ledger says of the string that stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid.formats.swept import RuleInfo
+from jitid.ledger.access import AccessState
+from jitid.lifetime import format_time
+from jitid.sweep.finding import Finding, Severity
+from jitid.tracing import honour
+
+if TYPE_CHECKING:
+    from jitid.scan.hits import Hit
+    from jitid.tracing import Match, Stray, Traced
+
+_SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
+
+RULES = (
+    RuleInfo(
+        "secret-live",
+        Severity.CRITICAL,
+        ("NHI2:2025",),
+        "Secrets of ours that work",
+        "a token, a private key or another secret of a credential that lives, or whose identity or what descends "
+        "from it does, or that somebody still honours",
+        "one that is dead everywhere: that is secret-dead",
+        "each place of each string that the ledger knows",
+    ),
+    RuleInfo(
+        "signing-key",
+        Severity.CRITICAL,
+        ("NHI2:2025",),
+        "Signing keys that somebody else has",
+        "a private key that signs for the ledger, or a token that one signed and the ledger never issued",
+        "public keys, which are for everybody",
+        "each signed token whose key is ours, and each private key",
+    ),
+    RuleInfo(
+        "access-live",
+        Severity.CRITICAL,
+        ("NHI2:2025",),
+        "Bearers by which somebody asks the authority",
+        "the bearer of an access credential that counts",
+        "one that was revoked or has expired: that is secret-dead",
+        "each place of each string that the ledger knows as a bearer",
+    ),
+    RuleInfo(
+        "standing-secret",
+        Severity.HIGH,
+        ("NHI2:2025", "NHI7:2025"),
+        "Standing secrets that were adopted and live",
+        "a secret that was adopted and has not ended",
+        "one that has ended: that is secret-dead",
+        "each place of each string that was adopted",
+    ),
+    RuleInfo(
+        "secret-unknown",
+        Severity.MEDIUM,
+        ("NHI2:2025",),
+        "Secrets of ours by their form, that this ledger does not know",
+        "a token that has our form and checksum and is another ledger's, or, where no ledger was asked, anybody's",
+        _SPARED,
+        "each place of each string of our forms",
+    ),
+    RuleInfo(
+        "secret-dead",
+        Severity.LOW,
+        ("NHI2:2025",),
+        "Secrets of ours that are dead everywhere",
+        "a token or another secret of a credential that has ended, with its identity and all below it",
+        "one that anything still honours: that is secret-live",
+        "each place of each string that the ledger knows",
+    ),
+)
+ORDER = {rule.name: number for number, rule in enumerate(RULES)}
+_SEVERITY = {rule.name: rule.severity for rule in RULES}
+
+_FORMS = {
+    "opaque": "an opaque token",
+    "signed": "a signed token",
+    "foreign": "a signed token",
+    "cut": "a part of a signed token",
+    "prints": "a certificate",
+    "keys": "a private key",
+    "secrets": "a secret",
+}
+_MATCHES = {
+    "opaque": ("opaque", "fingerprint"),
+    "cut": ("truncated-jwt", None),
+    "prints": ("certificate", "fingerprint"),
+    "keys": ("private-key", "fingerprint"),
+    "secrets": ("secret", "fingerprint"),
+}
+NOTHING_ASKED = "no ledger was asked"
+_UNKNOWN = "this ledger does not know it"
+_OF_OURS = frozenset({"opaque", "signed", "cut"})
+"""What is ours by its form alone."""
+
+
+def place_of(hit: Hit) -> str:
+    """Return where a hit stands, for people: `PATH:LINE`, with the member of an archive and the commit."""
+    text = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
+    text = text if hit.line is None else f"{text}:{hit.line}"
+    return text if hit.revision is None else f"{text}@{hit.revision[:12]}"
+
+
+def offline(hits: list[Hit]) -> Iterator[Finding]:
+    """Yield the findings of hits of which no ledger can tell anything."""
+    for hit in hits:
+        if hit.sort in _OF_OURS:
+            yield _unknown(hit, NOTHING_ASKED)
+
+
+def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
+    """Yield the findings of hits, by what the ledger says of the strings."""
+    matches = {mark: match for match in traced.matches for mark in match.marks}
+    strays = {mark: stray for stray in traced.strays for mark in stray.marks}
+    others = frozenset(traced.others)
+    for hit in hits:
+        match = matches.get(hit.mark)
+        if match is not None:
+            yield of_match(hit, match, traced.now)
+            continue
+        stray = strays.get(hit.mark)
+        if stray is not None:
+            yield _stray(hit, stray)
+        elif hit.mark in others:
+            yield _unknown(hit, _UNKNOWN)
+
+
+def of_match(hit: Hit, match: Match, now: int) -> Finding:
+    """Return the finding of a place where a string of a credential stands."""
+    credential = match.credential
+    rule, what = _state(match)
+    name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
+    chain = [credential.delegator, *(one.agent for one in reversed(match.lineage)), credential.agent]
+    state = credential.state_at(now).value
+    evidence = {
+        **_where(hit),
+        "match": name,
+        "proof": proof,
+        "jti": credential.jti,
+        "id": credential.id,
+        "kind": credential.kind,
+        "state": "invalid" if state == "active" and match.reason is not None else state,
+        "agent": credential.agent,
+        "task": credential.task,
+        "task_state": match.task.state_at(now),
+        "purpose": credential.purpose,
+        "delegator": credential.delegator,
+        "chain": chain,
+        "live_descendants": match.family.live_below,
+        "issued_at": credential.issued_at,
+        "expires_at": credential.expires_at,
+        "ended_at": credential.ended_at,
+    }
+    form = "a forged token" if name == "forged-jwt" else _FORMS[hit.sort]
+    return Finding(
+        rule,
+        _graded(rule, hit.sort, proof),
+        place_of(hit),
+        f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: {what}",
+        None,
+        1,
+        evidence,
+        f"jitid revoke {credential.jti}" if match.endable else None,
+        revokes=match.family.live_below + 1 if match.endable else 0,
+    )
+
+
+def _state(match: Match) -> tuple[str, str]:
+    """Return the rule for a credential that was found, and what is to be said of its life."""
+    credential, (by, until) = match.credential, honour(match)
+    standing = credential.kind == "adopted"
+    if match.reason is None:
+        end = "" if until is None or standing else f" until {format_time(until)}"
+        return ("standing-secret" if standing else "secret-live"), f"it lives{end}"
+    if match.endable:
+        below = match.family.live_below
+        what = f"its identity and {below} below it live" if below else "its identity lives"
+        return "secret-live", f"{match.reason}, and {what} on"
+    if until is not None:
+        return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"
+    return "secret-dead", match.reason
+
+
+def _graded(rule: str, sort: str, proof: str | None) -> Severity:
+    severity = _SEVERITY[rule]
+    if sort == "prints":
+        # A certificate is for everybody to see.
+        return Severity.INFO
+    if proof is None:
+        # Anybody could have written that.
+        return min(severity, Severity.MEDIUM, key=lambda each: each.rank)
+    return severity
+
+
+def _stray(hit: Hit, stray: Stray) -> Finding:
+    if stray.signed_by is not None:
+        return _plain(hit, "signing-key", stray.reason, f"jitid keys revoke {stray.signed_by}")
+    if stray.access is not None:
+        alive = stray.state == AccessState.ACTIVE
+        rule = "access-live" if alive else "secret-dead"
+        return _plain(hit, rule, stray.reason, f"jitid access revoke {stray.access}" if alive else None)
+    return _unknown(hit, stray.reason)
+
+
+def _unknown(hit: Hit, reason: str) -> Finding:
+    severity = Severity.LOW if hit.sort == "cut" else Severity.MEDIUM
+    found = _plain(hit, "secret-unknown", f"{_FORMS[hit.sort]}: {reason}", None)
+    return found._replace(severity=severity)
+
+
+def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
+    name = _MATCHES.get(hit.sort, ("jwt", None))[0]
+    evidence = {**_where(hit), "match": name}
+    return Finding(rule, _SEVERITY[rule], place_of(hit), summary, None, 0, evidence, remedy)
+
+
+def _where(hit: Hit) -> Mapping[str, Any]:
+    return {
+        "path": hit.place,
+        "line": hit.line,
+        "commit": hit.revision,
+        "inside": hit.inside,
+        "offset": hit.offset,
+    }

@@ -1,0 +1,171 @@
+"""What a scan found, as rows for a format."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from jitid.commands.findings import Telling, Whole, document, lines
+from jitid.commands.scanfound import RULES
+from jitid.formats import output
+from jitid.formats.figures import counted
+from jitid.formats.swept import SCAN, SweptRows, covered
+from jitid.sweep.finding import Coverage, Finding, Swept
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
+    from jitid.commands.scanwork import Asked
+    from jitid.scan.source import Tally
+
+SCHEMA = "jitid.scan/1"
+FIELDS = (
+    "state",
+    "severity",
+    "rule",
+    "subject",
+    "summary",
+    "remedy",
+    "path",
+    "line",
+    "commit",
+    "inside",
+    "match",
+    "proof",
+    "jti",
+    "id",
+    "kind",
+    "agent",
+    "task",
+    "delegator",
+    "chain",
+    "life",
+    "fingerprint",
+)
+"""The fields of a finding; what was searched is a row too, whose state is `examined` or `missed`."""
+_OF_EVIDENCE = frozenset(
+    {
+        "path",
+        "line",
+        "commit",
+        "inside",
+        "match",
+        "proof",
+        "jti",
+        "id",
+        "kind",
+        "agent",
+        "task",
+        "delegator",
+        "chain",
+    }
+)
+_NAMED = 5
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_STEP = 1000
+
+
+def write(given: Globals, asked: Asked, found: Iterable[Finding | Coverage | Swept]) -> Telling:
+    """Write what was found to standard output, or to a file that is whole or as it was; return what came of it.
+
+    Raises OutputError.
+    """
+    telling = Telling(given, _name(), asked.fail_on, (), None, lambda _: None)
+    records = Whole(telling.records((), found))
+    # What is refused is refused before anything is written.
+    first = next(records, None)
+    records.check()
+    assert first is not None
+    output.put(_text(given, asked, chain([first], records)), asked.out)
+    records.check()
+    return telling
+
+
+def _name() -> str:
+    from uuid import UUID
+
+    from jitid.identifier import new_uuid7
+
+    return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+
+
+def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
+    from jitid.formats.show import pieces
+    from jitid.formats.view import Format, View
+
+    if given.field is not None:
+        told = _flat(records, coverage=False)
+        return pieces(View(SCHEMA, FIELDS, told), Format.TSV, given.field, colour=False)
+    to_screen = asked.out is None and output.is_terminal()
+    match asked.own or given.format_name() or ("table" if to_screen else "tsv"):
+        case "sarif":
+            from jitid.formats import sarif
+
+            return sarif.text(records, RULES, SCAN)
+        case "html":
+            from jitid.formats import findings_html
+
+            return findings_html.text(records, RULES, given.command, SCAN)
+        case "table":
+            from jitid.formats import findings_text
+
+            return findings_text.text(
+                records, RULES, given.coloured(asked.out), given.command, verbose=given.verbose, wording=SCAN
+            )
+        case "json":
+            return document(records, SCHEMA)
+        case "jsonl":
+            return lines(records)
+        case other:
+            told = _flat(records, coverage=True, quiet=given.quiet)
+            return pieces(View(SCHEMA, FIELDS, told), Format(other), None, colour=False)
+
+
+def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield records as rows of one shape; with `coverage` for formats that have no other place for it."""
+    whole = False
+    for record in records:
+        if "state" in record:
+            row = {name: record.get(name) for name in FIELDS}
+            evidence = record["evidence"]
+            yield row | {name: evidence.get(name) for name in _OF_EVIDENCE} | {"life": evidence.get("state")}
+        elif "summary" in record:
+            whole = True
+        elif coverage:
+            told = record["coverage"]
+            if not quiet:
+                yield {"state": "examined", "summary": covered(told)}
+            for why in told["missed"]:
+                yield {"state": "missed", "summary": why}
+    if coverage and not whole:
+        yield {"state": "missed", "summary": SCAN.broken}
+
+
+def coverage(rule: str, tally: Tally, mistyped: int, *, asked: bool) -> Coverage:
+    """Return what was searched, and what was not."""
+    searched = f"searched {counted(tally.items, 'file')}, {size(tally.bytes)}"
+    if tally.passed:
+        passed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.passed.items()))
+        searched += f"; passed over: {passed}"
+    if mistyped:
+        searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"
+    unknown = None if asked else "whether what was found lives, for there is no ledger here"
+    return Coverage(rule, searched, tuple(_missed(tally)), unknown)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    number, unit = float(count), 0
+    while number >= _STEP and unit < len(_UNITS) - 1:
+        number, unit = number / _STEP, unit + 1
+    return f"{count} {_UNITS[0]}" if unit == 0 else f"{number:.3g} {_UNITS[unit]}"
+
+
+def _missed(tally: Tally) -> Iterator[str]:
+    for reason, count in sorted(tally.missed.items()):
+        named = sorted(tally.named[reason])
+        shown = ", ".join(named[:_NAMED])
+        more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+        yield f"{reason}: {shown}{more}"

@@ -1,0 +1,309 @@
+"""What one scan does: it searches, asks the ledger, records and ends what is wanted, and tells what is there then."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.errors import ExitStatus, JitidError, UsageError
+from jitid.scan.processes import Search
+from jitid.scan.source import Tally
+from jitid.searching import Finds
+
+if TYPE_CHECKING:
+    from jitid.authority.protocol import Authority
+    from jitid.commands.globals import Globals
+    from jitid.config import Config
+    from jitid.leaks import LeakReport
+    from jitid.revocation import Ended
+    from jitid.scan.hits import Batch, Hit
+    from jitid.scan.source import Source
+    from jitid.sweep.finding import Coverage, Finding, Severity, Swept
+    from jitid.tracing import Traced
+
+FINDER = "jitid scan"
+_NO_SECRETS = frozenset({"prints", "cut"})
+"""A certificate is for everybody, and of a token that is cut the signature is missing."""
+RULE = "scan"
+"""What the coverage of a scan is of: all its rules look at the same."""
+
+
+class Asked(NamedTuple):
+    """How the result is told."""
+
+    own: str | None
+    """A format of its own, if one is asked for."""
+    fail_on: Severity
+    out: str | None
+
+
+class Action(NamedTuple):
+    """What is to become of what is proved to be ours."""
+
+    report: LeakReport | None
+    """None to record nothing."""
+    revoke: bool
+    reason: str | None
+    most: int | None
+    dry_run: bool
+
+
+def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> Asked:
+    """Return how the result is to be told. Raises UsageError."""
+    from jitid.commands.scanrows import FIELDS
+    from jitid.commands.sweep import severity_of
+
+    given.expect(FIELDS)
+    return Asked(own, severity_of(fail_on), out)
+
+
+def action(
+    given: Globals,
+    paths: Sequence[str],
+    source: str | None,
+    reason: str | None,
+    max_: int | None,
+    *,
+    report: bool,
+    revoke: bool,
+    dry_run: bool,
+    yes: bool,
+) -> Action | None:
+    """Return what is to become of what is found; None for nothing. Raises UsageError for guards without a deed."""
+    from jitid.leaks import LONGEST_SOURCE, LeakReport, check_source
+
+    if yes and max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if not revoke and (reason is not None or max_ is not None or yes):
+        raise UsageError("--reason, --max and --yes go with --revoke", "add --revoke, or leave them out")
+    if not report and source is not None:
+        raise UsageError("--source goes with --report", "add --report, or leave it out")
+    if not (report or revoke):
+        if dry_run:
+            raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
+        return None
+    most: int | None = None
+    if revoke:
+        from jitid.commands.revoke import check_reason, most_of
+
+        check_reason(reason)
+        most = None if yes else most_of(given, max_)
+    named = " ".join("stdin" if path == "-" else path for path in paths)
+    said = source if source is not None else named[:LONGEST_SOURCE]
+    return Action(LeakReport(check_source(said), None) if report else None, revoke, reason, most, dry_run)
+
+
+def own_folder(config: Config) -> frozenset[tuple[int, int]]:
+    """Return the folder of the ledger and its keys, by device and inode: what stands there is where it belongs."""
+    from jitid.environment import home_path
+
+    if config.remote is not None:
+        return frozenset()
+    try:
+        found = os.stat(home_path(config))
+    except (OSError, JitidError):
+        return frozenset()
+    return frozenset({(found.st_dev, found.st_ino)})
+
+
+def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
+    """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
+    with Search(source, sorts) as search:
+        work = _Work(given, action)
+        work.ask(search.batches())
+    work.act()
+    try:
+        work.show(asked)
+    finally:
+        # What was recorded and what ended is said even where nobody takes the rows.
+        work.tell()
+    work.conclude()
+
+
+class _Work:
+    def __init__(self, given: Globals, action: Action | None) -> None:
+        from jitid.commands.scanstore import Store
+        from jitid.environment import open_if_there, room
+
+        self._given = given
+        self._action = action
+        self._store = Store()
+        self._tally = Tally()
+        self._hits = 0
+        self._mistyped = 0
+        self._authority: Authority | None = open_if_there(given.config())
+        if self._authority is None and action is not None:
+            raise UsageError(
+                "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
+            )
+        self._room = room(given.config())
+        self._now = int(time.time())
+        self._held: list[tuple[list[Hit], Traced]] = []
+        """What waits for what is to be done about it."""
+        self._ended: Ended | None = None
+        self._recorded: dict[int, None] = {}
+        self._events: list[int] = []
+        self._failure: JitidError | None = None
+
+    def ask(self, batches: Iterator[Batch]) -> None:
+        """Ask the ledger about each batch."""
+        from jitid.commands.progress import Progress
+
+        with Progress(self._given) as progress:
+            for batch in batches:
+                self._tally.add(batch.tally)
+                self._hits += len(batch.hits)
+                self._mistyped += batch.finds.mistyped
+                if batch.hits:
+                    self._ask(batch)
+                progress.show(self._tally, self._hits)
+
+    def _ask(self, batch: Batch) -> None:
+        from jitid.commands import scanfound
+
+        if self._authority is None:
+            self._store.extend(scanfound.offline(batch.hits))
+            return
+        from jitid.authority.operations import Trace
+        from jitid.tracing import together
+
+        parts = [batch.finds] if self._room is None else list(batch.finds.parts(self._room))
+        traced = together(self._authority.perform(Trace(finds=part)) for part in parts)
+        self._now = traced.now
+        if self._action is None:
+            self._store.extend(scanfound.findings(batch.hits, traced))
+            return
+        self._held.append((batch.hits, traced))
+        if self._action.report is not None:
+            self._record(self._authority, self._action.report, parts)
+
+    def _record(self, authority: Authority, report: LeakReport, parts: Sequence[Finds]) -> None:
+        from jitid.authority.operations import AddLeaks
+
+        assert self._action is not None
+        for part in parts:
+            # A certificate is no secret.
+            part.prints.clear()
+            came = authority.perform(
+                AddLeaks(
+                    finds=part,
+                    report=report,
+                    dry_run=self._action.dry_run,
+                    accept_clock=self._given.accept_clock,
+                )
+            )
+            self._recorded.update(dict.fromkeys(came.new))
+            if came.event is not None:
+                self._events.append(came.event)
+
+    def act(self) -> None:
+        """End what is to end, and make the findings of what is there then."""
+        from jitid.commands import scanfound
+
+        action, authority = self._action, self._authority
+        if action is None or authority is None:
+            return
+        if action.revoke:
+            try:
+                self._end(authority, action)
+            except JitidError as error:
+                # What was found is told all the same.
+                self._failure = error
+        for hits, traced in self._held:
+            now = self._as_it_is_now(authority, traced)
+            self._store.extend(scanfound.findings(hits, now))
+        self._held.clear()
+
+    def _end(self, authority: Authority, action: Action) -> None:
+        from jitid.authority.operations import Revoke
+        from jitid.commands.revoke import perform
+        from jitid.ledger.records import Selection
+
+        sure: dict[str, None] = {}
+        for hits, traced in self._held:
+            secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
+            for match in traced.matches:
+                if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
+                    sure[match.credential.jti] = None
+        if not sure:
+            return
+        self._ended = perform(
+            self._given,
+            authority,
+            Revoke(
+                selection=Selection(ids=tuple(sure)),
+                reason=action.reason,
+                most=action.most,
+                dry_run=action.dry_run,
+                accept_clock=self._given.accept_clock,
+            ),
+        )
+
+    def _as_it_is_now(self, authority: Authority, traced: Traced) -> Traced:
+        """Return what was found with what the ledger says of it after something was done."""
+        from jitid.authority.operations import Trace
+        from jitid.tracing import together
+
+        finds = Finds()
+        finds.ids.update({match.credential.jti: 1 for match in traced.matches})
+        parts = [finds] if self._room is None else finds.parts(self._room)
+        again = together(authority.perform(Trace(finds=part)) for part in parts)
+        now = {match.credential.key: match for match in again.matches}
+        return traced._replace(
+            matches=[
+                now[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
+                for match in traced.matches
+            ],
+            now=again.now,
+        )
+
+    def show(self, asked: Asked) -> None:
+        """Write the findings and what was searched. Raises OutputError."""
+        from jitid.commands import scanrows
+
+        self._telling = scanrows.write(self._given, asked, self._found())
+
+    def _found(self) -> Iterator[Finding | Coverage | Swept]:
+        from jitid.commands.scanrows import coverage
+        from jitid.sweep.finding import Swept
+
+        yield from self._store
+        asked = self._authority is not None
+        yield coverage(RULE, self._tally, self._mistyped, asked=asked)
+        yield Swept(self._now, self._store.live, None, None)
+
+    def tell(self) -> None:
+        """Say on standard error what was done."""
+        given, action = self._given, self._action
+        if self._authority is None:
+            given.note("there is no ledger here: what was found is told by its form alone")
+        if action is None:
+            return
+        from jitid.commands.found import number
+        from jitid.formats import output
+
+        if action.report is not None:
+            would = "would record" if action.dry_run else "recorded"
+            events = f" (audit event {' '.join(map(str, self._events))})" if self._events else ""
+            given.note(f"{would} {number(len(self._recorded), 'leak')}{events}")
+        if self._ended is not None:
+            from jitid.commands.revoke import sentence
+
+            output.say(f"jitid: {sentence(self._ended, dry_run=action.dry_run)}")
+        elif action.revoke and self._failure is None:
+            output.say("jitid: nothing that is proved to be ours was live: nothing was ended")
+
+    def conclude(self) -> None:
+        """Set the status, or raise what went wrong."""
+        if self._failure is not None:
+            raise self._failure
+        if self._ended is not None:
+            from jitid.commands.confirming import must_be_confirmed
+
+            must_be_confirmed(self._ended)
+        if self._telling.incomplete:
+            self._given.status = ExitStatus.INCOMPLETE
+        elif self._telling.failed:
+            self._given.status = ExitStatus.FINDINGS
