@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace scan leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -86,6 +86,10 @@ __jitid_table() {
     'trace')
         options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
+        ;;
+    'scan')
+        options="--only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --format=:table,tsv,json,jsonl,csv,sarif,html --field=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
+        arguments='files+'
         ;;
     'leak add')
         options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"

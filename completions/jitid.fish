@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --target --target-timeout --fail-on --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --to --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --only --fail-on --source --at --since --until --limit --group --for --role --key --name --overlap --state --proof --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --as --tree --ids-file --rule --skip --target --target-timeout --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --owner --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --to --template --service --every --shell
     set -l groups '' 'task' 'leak' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -146,6 +146,7 @@ complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid:
 complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
+complete -c jitid -n '__jitid_at ""' -a scan -d 'Find our own secrets in files, and end them with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
 complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
 complete -c jitid -n '__jitid_at ""' -a access -d 'Let people and services ask an authority, and end that'
@@ -367,6 +368,23 @@ complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more
 complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
 complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid scan
+complete -c jitid -n '__jitid_at "scan"' -l only -r -fka 'opaque\\tonly jwt\\tonly certificate\\tonly private-key\\tonly adopted\\tonly' -d 'Look for this alone: opaque, jwt, certificate …; repeatable'
+complete -c jitid -n '__jitid_at "scan" --no-ignore' -l no-ignore -d 'Also what .gitignore names, and folders of git'
+complete -c jitid -n '__jitid_at "scan" --one-file-system' -l one-file-system -d 'Enter no other file system than each PATH\'s'
+complete -c jitid -n '__jitid_at "scan" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
+complete -c jitid -n '__jitid_at "scan" --report' -l report -d 'Record as leaks what is proved, with its places'
+complete -c jitid -n '__jitid_at "scan" --source' -l source -x -d 'With --report: where that was (default: the paths)'
+complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'End what is proved to be ours, and all below it'
+complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600)'
+complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "scan" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "scan"' -F
 
 # jitid leak add
 complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: the file\'s name, or stdin)'

@@ -159,7 +159,7 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
     form = "a forged token" if name == "forged-jwt" else _FORMS[hit.sort]
     return Finding(
         rule,
-        _graded(rule, hit.sort, proof),
+        _graded(rule, hit.sort, proof, alive=match.reason is None or match.endable),
         place_of(hit),
         f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: {what}",
         None,
@@ -182,12 +182,15 @@ def _state(match: Match) -> tuple[str, str]:
         what = f"its identity and {below} below it live" if below else "its identity lives"
         return "secret-live", f"{match.reason}, and {what} on"
     if until is not None:
+        # The ledger has done what it can.
         return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"
     return "secret-dead", match.reason
 
 
-def _graded(rule: str, sort: str, proof: str | None) -> Severity:
+def _graded(rule: str, sort: str, proof: str | None, *, alive: bool) -> Severity:
     severity = _SEVERITY[rule]
+    if rule == "secret-live" and not alive:
+        severity = Severity.HIGH
     if sort == "prints":
         # A certificate is for everybody to see.
         return Severity.INFO

@@ -147,7 +147,7 @@ def coverage(rule: str, tally: Tally, mistyped: int, *, asked: bool) -> Coverage
     """Return what was searched, and what was not."""
     searched = f"searched {counted(tally.items, 'file')}, {size(tally.bytes)}"
     if tally.passed:
-        passed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.passed.items()))
+        passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
         searched += f"; passed over: {passed}"
     if mistyped:
         searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"

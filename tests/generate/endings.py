@@ -93,6 +93,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         9: "What is proved has ended; something else that is alive and not proved was left alone, without --yes.",
         74: "The output could not be written; what was to end has ended.",
     },
+    "scan": {
+        0: "All was searched, and nothing was found at or above --fail-on; what --revoke was to end has ended.",
+        2: "The line cannot be meant, or more than --max would end; nothing was changed.",
+        **_CHANGED,
+        9: "What ended is not proved, or a target has not confirmed it; the output says which.",
+        10: "Something was found at or above --fail-on.",
+        11: "Something was not searched, whatever else was found; the output says what, and why.",
+        74: "The output could not be written; what was to end has ended.",
+    },
     "leak add": {
         0: "Something that this ledger issued leaked, and is recorded, now or before; with --revoke it has ended too.",
         2: "The line cannot be meant, or nothing is proved to have leaked; nothing was changed.",

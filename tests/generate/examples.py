@@ -215,6 +215,14 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         Example("Which credentials stand in a log:", "jitid trace < build.log"),
         Example("End them:", "jitid trace --revoke < build.log"),
     ),
+    "scan": (
+        Example("What of ours stands in this folder, and lives:", "jitid scan . || [ $? -eq 10 ]"),
+        Example("The unknown counts too, as before a release:", "jitid scan --fail-on medium src build.log"),
+        Example(
+            "Record what was found, and end it:",
+            "jitid scan --report --revoke --reason 'in the build' build.log",
+        ),
+    ),
     "leak add": (
         Example(
             "A scanner has found tokens in a repository; record it, and end them:",
@@ -875,7 +883,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "mcp": ("issue", "run", "renew", "revoke", "list"),
     "serve": ("issue", "keys jwks", "schedule systemd", "doctor"),
     "renew": ("issue", "run", "inspect"),
-    "trace": ("leak add", "inspect", "revoke", "keys revoke"),
+    "trace": ("scan", "leak add", "inspect", "revoke", "keys revoke"),
+    "scan": ("trace", "leak add", "revoke", "sweep"),
     "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
     "leak list": ("leak add", "leak show", "leak close"),
     "leak show": ("leak list", "leak close", "inspect"),

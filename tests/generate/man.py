@@ -221,7 +221,11 @@ def _variable(option: Option) -> tuple[str, list[str]]:
 
 def _statuses(verbs: set[str]) -> list[tuple[str, list[str]]]:
     sweeping = (ExitStatus.FINDINGS, ExitStatus.INCOMPLETE)
-    rows = {number: text for number, text in STATUSES.items() if "sweep" in verbs or number not in sweeping}
+    rows = {
+        number: text
+        for number, text in STATUSES.items()
+        if verbs & {"scan", "sweep"} or number not in sweeping
+    }
     if "run" in verbs:
         rows |= {number: f"Of jitid-run(1): {text[:1].lower()}{text[1:]}" for number, text in OF_RUN.items()}
     return [

@@ -495,6 +495,29 @@ until that expires.
 
 A claim that a key of ours signed and the ledger does not know means that somebody else has the key: then a
 warning names it, and `jitid keys revoke` ends it.""",
+    "scan": """\
+What is looked for, and by which --only means it alone: `opaque` and `jwt`, tokens of ours whole or cut; `certificate`,
+those that the ledger issued, which are no secrets and are told as `info`; `private-key`, those of its certificates and
+its own; `adopted`, what `jitid adopt` knows. Ids are no secrets, and are passed over. A token must stand in one piece:
+what is broken over lines or inside of base64 jitid-trace(1) finds.
+
+Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What
+comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,
+encrypted or cannot be read is told as not searched, and the status is 11. A name is told as it is; bytes of it that are
+no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
+
+Links, FIFOs, sockets and devices are passed over unless they are named on the line; so is the ledger's own folder. A
+folder is never left: whoever swaps a part of it for a link meanwhile leads nowhere. File systems of the kernel such as
+`/proc` are not entered, others are, unless --one-file-system says no.
+
+In a git repository `.gitignore` in each folder and `.git/info/exclude` say what is passed over, as gitignore(5) has it,
+also of what is tracked all the same; outside of one nothing is ignored. The folder `.git` is left out too. --no-ignore
+searches all of that.
+
+The rules are `secret-live` (critical; high where only verifiers that do not ask this ledger honour it),
+`signing-key` and `access-live` (critical), `standing-secret` (high), `secret-unknown` (medium) and `secret-dead`
+(low). What neither a signature nor a fingerprint proves is at most medium, and neither ended nor recorded. Of one
+string the first hundred places are told.""",
     "leak add": """\
 The text is searched as jitid-trace(1) tells. What cannot be told from the outside, a part of a signed token or
 one that no key of ours signed, anybody could have written who knows its jti; it is recorded with --yes only.
