@@ -7,7 +7,7 @@ from jitid.credential import sort_of
 from jitid.identifier import credential_id, parse_id
 from jitid.issuance import Issued, IssuedCredential, record_at_target
 from jitid.issuers import cluster
-from jitid.issuers.protocol import Order
+from jitid.issuers.protocol import Minted, Order
 from jitid.keyring import Keyring
 from jitid.ledger.protocol import Transaction
 from jitid.ledger.records import CredentialRow, Names
@@ -43,9 +43,9 @@ def attach(
     ((_, jti),) = new_ids(1)
     raw = [(parse_id(held.id)[1], jti)]
     (ids,) = names_of(transaction, mint, request.kind, draft.expires_at, raw, terms.publish_url, set())
-    secret, print_, claims_hash = Secret.unmade(), None, None
+    minted = Minted(Secret.unmade(), None, None)
     if mint.issuer is not None:
-        ((secret, print_, claims_hash),) = mint.issuer.mint([Order(draft, [ids])])
+        (minted,) = mint.issuer.mint([Order(draft, [ids])])
     number = transaction.next_keys()[1]
     transaction.add(
         [],
@@ -60,14 +60,15 @@ def attach(
                 draft.details,
                 draft.issued_at,
                 draft.expires_at,
-                print_,
-                claims_hash,
+                minted.fingerprint,
+                minted.claims_hash,
                 key and key.key,
                 transaction.next_seq(),
                 task.key,
                 transaction.term(draft.delegator),
                 planned.recurring,
                 None if planned.chosen is None else planned.chosen.told,
+                minted.public,
             )
         ],
     )
@@ -83,11 +84,12 @@ def attach(
             **planned.facts,
             "jti": ids.jti,
             "by_right_of": found.jti,
-            "issued": audit.issued_digest([(jti, print_)]),
+            "issued": audit.issued_digest([(jti, minted.fingerprint)]),
+            "certified": audit.certified_digest([minted.public]),
         },
     )
     return Issued(
-        (IssuedCredential(ids.id, ids.jti, secret, cluster.facts_of(draft.options)),),
+        (IssuedCredential(ids.id, ids.jti, minted.secret, cluster.facts_of(draft.options)),),
         draft.task,
         draft.agent,
         draft.delegator,

@@ -77,6 +77,15 @@ def issued_digest(members: Iterable[tuple[bytes, bytes | None]]) -> str:
     return sha256(b"".join(filter(None, chain.from_iterable(members)))).hexdigest()
 
 
+def certified_digest(prints: Iterable[bytes | None]) -> str | None:
+    """Return the digest of the keys that certificates are for: SHA-256 over their SHA-256, in their order, as hex.
+
+    None if there are none.
+    """
+    joined = b"".join(filter(None, prints))
+    return sha256(joined).hexdigest() if joined else None
+
+
 def ended_digest(members: Iterable[bytes]) -> str:
     """Return the digest of the credentials that an event ended, in their order: SHA-256 over the raw `jti`s, as hex."""
     return sha256(b"".join(members)).hexdigest()

@@ -167,7 +167,7 @@ def issue(
             tuple(
                 [
                     IssuedCredential(id_, jti, secret)
-                    for (id_, jti, _), (secret, _, _) in zip(one.names, made, strict=True)
+                    for (id_, jti, _), (secret, *_) in zip(one.names, made, strict=True)
                 ]
             ),
         )
@@ -282,7 +282,7 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
         parent = one.plan.parent.identity_key if one.plan.parent else None
         signed_by = one.mint.key.key if one.mint.key else None
         places += placed(one.names, credential_key + len(credentials))
-        for (uid, jti), (_, print_, claims_hash) in zip(one.raw, made, strict=True):
+        for (uid, jti), (_, print_, claims_hash, public) in zip(one.raw, made, strict=True):
             identity = identity_key + len(identities)
             if one.request.process is not None:
                 process = one.request.process
@@ -320,14 +320,16 @@ def _record(transaction: Transaction, settled: Sequence[Settled], minted: Sequen
                     delegator,
                     one.plan.recurring,
                     None if one.plan.chosen is None else one.plan.chosen.told,
+                    public,
                 )
             )
             if one.mint.issuer is None:
                 at_targets.append((credentials[-1].key, jti, one))
         digest = audit.issued_digest(
-            [(jti, print_) for (_, jti), (_, print_, _) in zip(one.raw, made, strict=True)]
+            [(jti, each.fingerprint) for (_, jti), each in zip(one.raw, made, strict=True)]
         )
-        events.append({**one.plan.facts, **_members(one.raw, digest)})
+        certified = audit.certified_digest(each.public for each in made)
+        events.append({**one.plan.facts, **_members(one.raw, digest), "certified": certified})
     transaction.add(identities, credentials)
     if places:
         transaction.statuses.add(places)

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
 from jitid import sshwire
+from jitid.privatekeys import SEED, bare_key, of_seed
 from jitid.searching import PEM, Finds, jti_of_token, print_of, search
 from jitid.tokenform import MAX_TOKEN
 
@@ -19,6 +20,9 @@ _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _FOREIGN = re.compile(rb"[^0-9A-Za-z_.-]+").sub
 _BROKEN_ID = re.compile(rb"j(?:id|ti)_(?:[\s>|]*[0-9a-v]){26}(?![0-9A-Za-z])")
 _WORD = re.compile(rb"[0-9A-Za-z_+/-]{24,}")
+_BREAK = re.compile(rb"[\r\n]+[\t >|]*")
+_WIDE = re.compile(rb"[0-9A-Za-z+/]{60}[\r\n]")
+"""A line of base64 as programs break it."""
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _INNER = re.compile(rb"j(?:id|ti)_[0-9a-v]{26}(?![0-9a-v])")
 # Of any header, since a thief of a key writes it as he likes.
@@ -49,11 +53,17 @@ def search_pasted(text: bytes) -> Finds:
     finds.add(named)
     if text.startswith(_DER):
         finds.prints.setdefault(sha256(text).digest(), 1)
+    _add_bare(finds, text)
+    for raw in tuple(finds.prints):
+        _add_bare(finds, raw)
     plain = _ENCODED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), text)
     joined = _FOREIGN(b"", plain)
     for other in dict.fromkeys((plain, joined)):
         _adopt(finds, _searched(other))
         _adopt(finds, _decoded(other))
+    if _WIDE.search(plain):
+        # Without what is no digit, two digits of base64 among it.
+        _adopt(finds, _decoded(_BREAK.sub(b"", plain)))
     broken = (bytes(found[0]).translate(None, b" \t\r\n\v\f>|") for found in _BROKEN_ID.finditer(plain))
     for each in broken:
         if each.decode("ascii") not in finds.ids:
@@ -139,6 +149,9 @@ def _adopt(finds: Finds, more: Finds) -> None:
         finds.foreign.setdefault(token, count)
     for raw, count in more.prints.items():
         finds.prints.setdefault(raw, count)
+    for mine, its in ((finds.keys, more.keys), (finds.locked, more.locked)):
+        for raw, count in its.items():
+            mine.setdefault(raw, count)
     for text in more.ids:
         if text not in finds.ids:
             finds.guessed[text] = 1
@@ -154,6 +167,8 @@ def _decoded(text: bytes, depth: int = _DEPTH) -> Finds:
             # What was UTF-16 has a NUL at every other byte.
             inner = _from_base64(b"A" * lost + word).translate(None, b"\0")
             more = _searched(inner)
+            if not lost and depth == _DEPTH:
+                _add_bare(more, _from_base64(word))
             more.ids.clear()
             first = _INNER.search(inner)
             if first is not None:
@@ -162,6 +177,17 @@ def _decoded(text: bytes, depth: int = _DEPTH) -> Finds:
             if depth > 1:
                 _adopt(finds, _decoded(inner, depth - 1))
     return finds
+
+
+def _add_bare(finds: Finds, raw: bytes) -> None:
+    """Add the private key that these bytes are: in DER, or as a keyring has it."""
+    if len(raw) == SEED:
+        for public in of_seed(raw):
+            finds.keys.setdefault(public, 1)
+    elif raw.startswith(b"0"):
+        key = bare_key(raw)
+        if key is not None:
+            finds.keys.setdefault(key.public, 1)
 
 
 def _from_base64(word: bytes) -> bytes:

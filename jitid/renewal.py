@@ -68,7 +68,7 @@ def renew(
     (ids,) = names_of(transaction, mint, predecessor.kind, draft.expires_at, raw, terms.publish_url, set())
     # What a target makes is no token that could be presented for its renewal.
     assert mint.issuer is not None
-    ((secret, print_, claims_hash),) = mint.issuer.mint([Order(draft, [ids])])
+    (minted,) = mint.issuer.mint([Order(draft, [ids])])
     replaced = transaction.supersede(
         predecessor.identity_key, predecessor.kind, draft.issued_at + terms.overlap
     )
@@ -87,14 +87,15 @@ def renew(
                 draft.details,
                 draft.issued_at,
                 draft.expires_at,
-                print_,
-                claims_hash,
+                minted.fingerprint,
+                minted.claims_hash,
                 key and key.key,
                 transaction.next_seq(),
                 task.key,
                 transaction.term(draft.delegator),
                 renewal.recurring,
                 predecessor.template,
+                minted.public,
             )
         ],
     )
@@ -107,13 +108,14 @@ def renew(
         {
             **renewal.facts,
             "jti": ids.jti,
-            "issued": audit.issued_digest([(jti, print_)]),
+            "issued": audit.issued_digest([(jti, minted.fingerprint)]),
+            "certified": audit.certified_digest([minted.public]),
             "replaced": {credential_id(raw): at for raw, at, _ in replaced},
             "before": before or None,
         },
     )
     return Issued(
-        (IssuedCredential(ids.id, ids.jti, secret),),
+        (IssuedCredential(ids.id, ids.jti, minted.secret),),
         draft.task,
         draft.agent,
         draft.delegator,

@@ -44,11 +44,11 @@ SAMPLE = 64
 """Which part of a window shows how rare a letter is."""
 
 _CERTIFICATE = CERTIFICATE.encode()
-# Without the dashes at its end, which stand everywhere and would be looked at one by one.
-_BEGUN = _CERTIFICATE.rstrip(b"-")
+PEM_BEGUN = b"-----BEGIN"
+"""How certificates and keys begin. A needle with a blank or dashes at its end would be slower, for these are many."""
 # Its lines may be of any length, and be broken as JSON or a quotation breaks them.
 PEM = re.compile(_CERTIFICATE + rb"([^-]{64,%d})-----END CERTIFICATE-----" % (MAX_TOKEN // 2))
-_BREAKS = re.compile(rb"\\[nrt]|[^0-9A-Za-z+/=]+")
+_BREAKS = re.compile(rb"\\+[nrt]?|[^0-9A-Za-z+/=\\]+")
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
@@ -59,6 +59,8 @@ _STEP = 7
 _IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
 _IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
 
+_LABEL = 56
+"""Within so many bytes the first line of a private key says that it is one."""
 
 _PAIR = 16
 """So many characters a string takes with the number beside it, besides its own."""
@@ -66,7 +68,7 @@ _PAIR = 16
 
 _Key = TypeVar("_Key", bytes, str)
 
-SORTS = ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys")
+SORTS = ("opaque", "signed", "foreign", "cut", "ids", "prints", "guessed", "secrets", "keys", "locked")
 """The sorts of strings that there are: the names of the maps of `Finds`, in their order."""
 
 _MARK_LENGTH = 16
@@ -92,6 +94,7 @@ class Finds:
         "guessed",
         "ids",
         "keys",
+        "locked",
         "mistyped",
         "opaque",
         "prints",
@@ -117,6 +120,8 @@ class Finds:
         """Fingerprints of words that may be the secrets of credentials at targets, and mostly are none."""
         self.keys: dict[bytes, int] = {}
         """SHA-256 of the public keys (SubjectPublicKeyInfo) of private keys, which themselves are not kept."""
+        self.locked: dict[bytes, int] = {}
+        """The same of private keys behind a passphrase: what their files show, or `privatekeys.UNREADABLE`."""
         self.mistyped = 0
         """How many strings look like opaque tokens, and are cut or mistyped."""
 
@@ -138,6 +143,7 @@ class Finds:
             self.guessed,
             self.secrets,
             self.keys,
+            self.locked,
         )
 
     def strings(self) -> Iterator[tuple[str, bytes | str, int]]:
@@ -206,16 +212,26 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
             _count(finds.foreign, token)
     for raw in _prints(window, first, last):
         _count(finds.prints, raw)
-    for at in each(_BEGUN, window, first, last):
-        raw = certificate_at(window, at)
-        if raw:
-            _count(finds.prints, raw)
+    for at in each(PEM_BEGUN, window, first, last):
+        pem = pem_at(window, at)
+        if pem is not None:
+            sort, raw = pem
+            counts: dict[bytes, int] = getattr(finds, sort)
+            _count(counts, raw)
 
 
-def certificate_at(window: bytes | bytearray, at: int) -> bytes:
-    """Return the fingerprint of the certificate that begins there; nothing if it is none."""
+def pem_at(window: bytes | bytearray, at: int) -> tuple[str, bytes] | None:
+    """Return the sort and the fingerprint of the certificate or private key that begins there; None if it is none."""
     found = PEM.match(window, at)
-    return print_of(found[1]) if found else b""
+    if found:
+        raw = print_of(found[1])
+        return ("prints", raw) if raw else None
+    if b"PRIVATE KEY-----" not in window[at : at + _LABEL]:
+        return None
+    from jitid.privatekeys import key_at  # what parses them takes its time to load
+
+    key = key_at(window, at)
+    return None if key is None else ("keys" if key.proved else "locked", key.public)
 
 
 def print_of(body: bytes) -> bytes:

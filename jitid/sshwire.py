@@ -260,6 +260,26 @@ def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
     return "\n".join([_BEGIN, *lines, _END, ""])
 
 
+def shown_public(raw: bytes) -> tuple[str, PublicKey]:
+    """Return of a private key's file, out of its base64, the cipher and the public key that it shows in clear.
+
+    Nothing says that the private half is that key's. Raises ValueError for what is no such file of one key.
+    """
+    reader = Reader(raw)
+    if reader.take(len(_MAGIC)) != _MAGIC:
+        raise ValueError("no private key")
+    cipher = reader.text()
+    reader.string()  # how the passphrase becomes a key
+    reader.string()
+    if reader.number(4) != 1:
+        raise ValueError("not one key")
+    blob = reader.string()
+    type_ = Reader(blob).text()
+    if type_ not in _FIELDS:
+        raise ValueError("no public key that can be certified")
+    return cipher, _public(type_, blob)
+
+
 def parse_private(text: str) -> tuple[bytes, bytes]:
     """Return the seed and the public key out of a file that `private_file` writes. Raise ValueError for another."""
     lines = text.split("\n")

@@ -12,16 +12,19 @@ from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Family, Names, SigningKey
+from jitid.privatekeys import UNREADABLE
+from jitid.publickey import public_print
 from jitid.searching import Finds, jti_of_token, mark
 from jitid.secret import fingerprint
 from jitid.task import Task
 
-MATCHES = ("opaque", "jwt", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
+MATCHES = ("opaque", "jwt", "private-key", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """What a string can be, the best evidence first; a forged one is whole, and no key of ours signed it."""
 
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
 _UNKNOWN = "the ledger does not know this credential"
 _UNKNOWN_KEY = "the token is signed by a key that the ledger does not know"
+_LOCKED = "a private key behind a passphrase, in a form that does not show whose it is"
 _MISTYPED = "cut or mistyped: the checksum does not fit"
 _PUBLIC = frozenset(
     {
@@ -36,6 +39,9 @@ _PUBLIC = frozenset(
     }
 )
 """Parts of a secret that are none by themselves: who knows one may have it from a log."""
+_KEY_PART = "key"
+"""The part of a secret that is the private key of a certificate."""
+_SIGNED = {"jws": "tokens", "x509": "certificates", "ssh": "SSH certificates"}
 _String = tuple[str, bytes | str]
 """The sort of a string, and what is kept of it."""
 _SHOWN = 20
@@ -101,6 +107,11 @@ class Stray(NamedTuple):
     def known(self) -> bool:
         """Tell whether it is something all the same: what a key of ours signed, or somebody's bearer."""
         return self.signed_by is not None or self.access is not None
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether the ledger knows it: somebody's bearer, or a key that signs."""
+        return self.access is not None or self.match == "private-key"
 
     @property
     def mistyped(self) -> bool:
@@ -224,6 +235,17 @@ class _Trace:
         self._by_key = {one.key: one for one in found}
         self._by_jti = {one.jti: one for one in found}
         self._by_print = {one.fingerprint: one for one in found}
+        self._signing: dict[bytes, SigningKey] = {}
+        """The ledger's own keys by their fingerprints, where any key was found."""
+        self._by_public: dict[bytes, list[Credential]] = {}
+        self._keyed: set[int] = set()
+        """The credentials whose private keys were found."""
+        publics = {*finds.keys, *finds.locked}
+        if publics:
+            self._signing = {public_print(key.algorithm, key.public): key for key in self._keys.values()}
+            for raw, one in snapshot.find_public(publics):
+                self._by_public.setdefault(raw, []).append(one)
+                self._by_key.setdefault(one.key, one)
         self._parts: dict[bytes, str] = {}
         """The names of those parts of secrets that were found."""
         for raw, name, key in snapshot.outside.parts_of(prints) if prints else ():
@@ -256,6 +278,15 @@ class _Trace:
                     continue
                 reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
+        for raw, count in finds.keys.items():
+            self._here = "keys", raw
+            self._take_key(raw, count)
+        for raw, count in finds.locked.items():
+            self._here = "locked", raw
+            if raw == UNREADABLE:
+                words.append(Stray("private-key", None, _LOCKED, count))
+            for one in self._by_public.get(raw, ()):
+                self._take("private-key", None, one, count)
         for raw, count in finds.secrets.items():
             self._here = "secrets", raw
             self._take_secret(raw, count)
@@ -280,7 +311,7 @@ class _Trace:
                 # Behind a header that is not as ours are, the payload alone was found too.
                 if counts is not finds.cut or text not in told:
                     self._astray(Stray(match, text, _UNKNOWN, count))
-        unknown = sum(stray.access is None for stray in self._strays) + finds.mistyped
+        unknown = sum(not stray.ours for stray in self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, _MISTYPED, finds.mistyped))
         return Recognised(
@@ -318,11 +349,28 @@ class _Trace:
         """Keep what the string is that is looked at, which is no credential's."""
         self._strays.append(stray._replace(marks=(mark(*self._here),)))
 
+    def _take_key(self, raw: bytes, count: int) -> None:
+        """Keep a private key of a certificate, or of this ledger itself; most keys are neither."""
+        for one in self._by_public.get(raw, ()):
+            self._take("private-key", "fingerprint", one, count)
+            self._keyed.add(one.key)
+        key = self._signing.get(raw)
+        if key is None:
+            return
+        what = f"the private half of our key {key.kid}, which signs {_SIGNED[key.use]}"
+        if key.revoked_at is not None:
+            self._astray(Stray("private-key", None, f"{what}, and was revoked", count))
+            return
+        self._astray(Stray("private-key", None, f"{what}: whoever has it makes any", count, key.kid))
+
     def _take_secret(self, raw: bytes, count: int) -> None:
         """Keep a word if it is the secret of a credential, or a part of it; most words are not."""
         credential = self._by_print.get(raw)
         # Our own tokens are found by what they look like.
         if credential is None or credential.kind in _OF_A_FORM:
+            return
+        if credential.key in self._keyed and self._parts.get(raw) == _KEY_PART:
+            # The same string, which is known already for what it is.
             return
         public = self._parts.get(raw) in _PUBLIC
         self._take("id" if public else "secret", None if public else "fingerprint", credential, count)

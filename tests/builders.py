@@ -92,6 +92,7 @@ def put(
     ttl: int = 900,
     signed_by: SigningKey | None = None,
     pending: bool = False,
+    public: bytes | None = None,
 ) -> Row:
     """Record a new identity with one credential and the event that issued it."""
     number = next(_numbers)
@@ -136,11 +137,14 @@ def put(
                 event,
                 found.key,
                 by,
+                public=public,
             )
         ],
     )
     digest = audit.issued_digest([(jti, None if pending else print_)])
-    transaction.append("issue", {"jti": credential_id(jti), "issued": digest})
+    transaction.append(
+        "issue", {"jti": credential_id(jti), "issued": digest, "certified": audit.certified_digest([public])}
+    )
     return Row(key, identity, identity_id(uid), credential_id(jti), print_, event, depth)
 
 

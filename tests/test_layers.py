@@ -126,6 +126,8 @@ LAYERS = (
         "pasted",
         "sighting",
         "whereabouts",
+        "publickey",
+        "privatekeys",
     },
     {"errors"},
 )

@@ -134,7 +134,7 @@ class Tagged:
 class FindsShape:
     """What was found in a text: how often each string was met, in a list for each sort of them."""
 
-    _PRINTS = ("opaque", "prints", "secrets", "keys")
+    _PRINTS = ("opaque", "prints", "secrets", "keys", "locked")
     _TEXTS = ("signed", "foreign", "cut", "ids", "guessed")
 
     def encode(self, value: Finds) -> dict[str, Any]:

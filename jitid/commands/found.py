@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.commands import rows
@@ -68,6 +68,9 @@ def summary(traced: Traced) -> str:
     alive = sum(match.reason is None for match in matches)
     unknown = traced.unknown or (0 if matches else len(traced.words))
     bearers = sum(stray.access is not None for stray in traced.strays)
+    keys = sum(stray.match == "private-key" for stray in traced.strays)
+    if keys and not matches and not unknown:
+        return f"found {number(keys, 'key')} by which the ledger itself signs"
     if bearers and not matches and not unknown:
         return f"found {number(bearers, 'bearer')} by which somebody asks the authority"
     if not matches:
@@ -81,24 +84,28 @@ def some(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def warn_of_thieves(given: Globals, strays: Iterable[Stray]) -> None:
-    """Say which keys of ours somebody else has, since tokens were found that we never signed, and whose bearers."""
+def warn_of_thieves(given: Globals, strays: Collection[Stray]) -> None:
+    """Say which keys of ours somebody else has, since they or tokens that we never signed were found, and bearers."""
     for one in strays:
         if one.access is not None and one.state == AccessState.ACTIVE:
             cure = given.command(f"jitid access revoke {one.access}")
             given.warn(f"whoever has what was found asks the authority as {one.whose}: {cure}")
+    shown = {stray.signed_by for stray in strays if stray.match == "private-key"}
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
         cure = given.command(f"jitid keys revoke {kid}")
-        given.warn(f"somebody else has our key {kid}, and signs with it: {cure}")
+        signs = "can sign" if kid in shown else "signs"
+        given.warn(f"somebody else has our key {kid}, and {signs} with it: {cure}")
 
 
 def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
     """Return the error for a text in which there was nothing that this ledger issued."""
-    leaked = next((stray.signed_by for stray in strays if stray.signed_by is not None), None)
+    leaked = next((stray for stray in strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
-            "the ledger knows nothing of what was found, and a key of ours signed it",
-            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked}')}",
+            "what was found is no credential: it is the private half of a key by which the ledger signs"
+            if leaked.match == "private-key"
+            else "the ledger knows nothing of what was found, and a key of ours signed it",
+            f"end the key with all that it signed: {given.command(f'jitid keys revoke {leaked.signed_by}')}",
         )
     whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
     if strays and all(stray.mistyped for stray in strays):
@@ -108,7 +115,8 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
         )
     return NotFoundError(
-        "nothing of ours was found: no token or part of one, no id, no fingerprint", caveat or whole
+        "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
+        caveat or whole,
     )
 
 
@@ -200,7 +208,7 @@ def _stray(stray: Stray) -> dict[str, Any]:
     name = stray.name or ""
     row |= {
         "match": stray.match,
-        "proof": None if stray.signed_by is None else "signature",
+        "proof": "fingerprint" if stray.match == "private-key" else stray.signed_by and "signature",
         "id": stray.name if name.startswith("jid_") else None,
         "jti": stray.name if name.startswith("jti_") else None,
         "state": "unknown",

@@ -81,6 +81,8 @@ class Minted(NamedTuple):
     """SHA-256 of the canonical text; None for what a target is still to make."""
     claims_hash: bytes | None
     """SHA-256 of the signed claims as bytes; none for what is not signed."""
+    public: bytes | None = None
+    """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER); none for what is no certificate."""
 
 
 class Issuer(Protocol):

@@ -13,6 +13,7 @@ from jitid.identifier import parse_id
 from jitid.issuers.outside import Option
 from jitid.issuers.protocol import MAX_PUBLIC_KEY, Draft, Ids, Minted, Order
 from jitid.keyring import Signer
+from jitid.publickey import public_print, ssh_print
 from jitid.secret import Secret
 from jitid.sshwire import PublicKey, options, string, strings
 
@@ -88,13 +89,15 @@ class SshCertIssuer:
             ]
         )
         given = None if draft.public_key is None else callers_key(draft.public_key)
+        theirs = None if given is None else ssh_print(given)
 
         def make(ids: Ids) -> Minted:
             if given is not None:
-                return self._certified(given, ids, rest, None)
+                return self._certified(given, ids, rest, None)._replace(public=theirs)
             seed, public = _new_pair()
             own = PublicKey(sshwire.ED25519, sshwire.public_blob(public))
-            return self._certified(own, ids, rest, sshwire.private_file(seed, public, os.urandom(4), ids.jti))
+            private = sshwire.private_file(seed, public, os.urandom(4), ids.jti)
+            return self._certified(own, ids, rest, private)._replace(public=public_print("EdDSA", public))
 
         return make
 

@@ -154,7 +154,7 @@ class X509SvidIssuer:
             secret = {"certificate": to_pem(der) + self._above}
             if own is not None:
                 secret["key"] = own
-            return Minted(Secret(secret), sha256(der).digest(), sha256(signed).digest())
+            return Minted(Secret(secret), sha256(der).digest(), sha256(signed).digest(), sha256(key).digest())
 
         return make
 

@@ -114,6 +114,21 @@ class SqlAuditLog:
         count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
         return count
 
+    def publics(self, first: int, last: int, event: int) -> list[bytes]:
+        """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
+        rows = self._db.execute(
+            """SELECT public FROM credential
+                WHERE id BETWEEN ? AND ? AND event = ? AND public IS NOT NULL ORDER BY id""",
+            (first, last, event),
+        )
+        return [public for (public,) in rows]
+
+    def count_publics(self) -> int:
+        """Return how many credentials say which key they are for."""
+        (count,) = self._one("SELECT count(*) FROM credential WHERE public IS NOT NULL")
+        found: int = count
+        return found
+
     def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
         """Return how many credentials with keys from `first` to `last` an event issued to identities of these facts."""
         # Left to itself the planner begins with all that the agent ever had.

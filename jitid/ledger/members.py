@@ -62,6 +62,8 @@ class Members:
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
+        self._publics = 0
+        """Of how many credentials an event vouches for the key that they are for."""
         self.count = 0
         """How many rows were compared."""
 
@@ -131,6 +133,8 @@ class Members:
         self._uses.must_be_done()
         self._at_targets().must_be_done()
         self.count += self._at_targets().count
+        if self._snapshot.count_publics() != self._publics:
+            raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -173,6 +177,13 @@ class Members:
             rows
         ):
             raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
+        if rows and "certified" in event:
+            publics = self._snapshot.publics(rows[0][0], rows[-1][0], seq)
+            if audit.certified_digest(publics) != event["certified"]:
+                raise IntegrityError(
+                    f"the key of a certificate that event {seq} issued was changed in the ledger"
+                )
+            self._publics += len(publics)
         if "replaced" in event:
             self._check_replaced(seq, event["replaced"])
         if "approval" in event:

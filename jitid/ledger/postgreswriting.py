@@ -64,6 +64,7 @@ _CREDENTIAL = (
     "delegator",
     "recurring",
     "template",
+    "public",
 )
 
 
@@ -71,7 +72,7 @@ _INT, _BYTES, _TEXT = "int8", "bytea", "text"
 _IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT)
 _CREDENTIAL_TYPES = (
     *(_INT, _BYTES, _INT, _TEXT, _TEXT, _INT, _TEXT, _INT, _INT, _BYTES, _BYTES),
-    *(_INT, _INT, _INT, _INT, _INT, _TEXT),
+    *(_INT, _INT, _INT, _INT, _INT, _TEXT, _BYTES),
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(_CREDENTIAL)}) VALUES ({', '.join('?' * len(_CREDENTIAL))})"

@@ -103,6 +103,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def unknown_of(self, ids: Iterable[str]) -> str | None:
         """Return the first of these ids that nothing was ever issued under; none if there is no such."""
 
+    def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
+        """Return the credentials that are for these keys, each with the hash of its key (SubjectPublicKeyInfo).
+
+        They are those that have not run out, ended or not, and of each key the latest one. Oldest first.
+        """
+
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
 
@@ -185,6 +191,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
 
         The terms are kind, scopes, time of issue and expiry; None for whatever they are.
         """
+
+    def publics(self, first: int, last: int, event: int) -> list[bytes]:
+        """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
+
+    def count_publics(self) -> int:
+        """Return how many credentials say which key they are for."""
 
     def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
         """Return how many credentials with keys from `first` to `last` an event issued to identities of certain facts.

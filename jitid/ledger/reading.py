@@ -282,6 +282,16 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         rows = self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({selecting.GIVEN}) ORDER BY c.id")
         return [_credential(row) for row in rows]
 
+    def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
+        """Return the credentials that are for these keys, each with the hash of its key (SubjectPublicKeyInfo).
+
+        They are those that have not run out, ended or not, and of each key the latest one. Oldest first.
+        """
+        selecting.give(self._db, (), (), publics=publics)
+        rows = self._db.execute(selecting.BY_PUBLIC, {"now": self._now}).fetchall()
+        found = self.credentials_numbered(key for _, key in rows)
+        return [(public, found[key]) for public, key in rows]
+
     def lineage(self, identity: int, now: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
         return walking.lineage(self._db, identity, now)

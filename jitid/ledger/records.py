@@ -72,6 +72,8 @@ class CredentialRow(NamedTuple):
     """The record of a registered agent."""
     template: str | None = None
     """What it is made from: `TARGET/TEMPLATE`."""
+    public: bytes | None = None
+    """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER)."""
 
 
 class SigningKey(NamedTuple):

@@ -23,6 +23,7 @@ _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
     "given_jti": "jti BLOB PRIMARY KEY",
     "given_print": "fingerprint BLOB PRIMARY KEY",
+    "given_public": "public BLOB PRIMARY KEY",
     "given_tree": "uid BLOB PRIMARY KEY",
     "given_identity": "identity INTEGER PRIMARY KEY",
     "given_credential": "credential INTEGER PRIMARY KEY",
@@ -47,6 +48,13 @@ GIVEN = """SELECT c.id FROM given_jti g CROSS JOIN credential c ON c.jti = g.jti
     UNION SELECT (SELECT max(c.id) FROM credential c WHERE c.identity = i.id)
             FROM given_uid g CROSS JOIN identity i ON i.uid = g.uid"""
 """The credentials that were given by jti or fingerprint, also by that of a part, and the latest of each identity."""
+BY_PUBLIC = """SELECT g.public, c.id FROM given_public g CROSS JOIN credential c
+    WHERE substr(c.public, 1, 8) = substr(g.public, 1, 8) AND c.public = g.public
+      AND (c.expires_at > :now OR c.id = (
+          SELECT max(l.id) FROM credential l WHERE substr(l.public, 1, 8) = substr(g.public, 1, 8)
+             AND l.public = g.public))
+    ORDER BY c.id"""
+"""Which credentials are for the keys that were given: those that have not run out, and of each key the latest one."""
 _BY_TREE = """SELECT id FROM (
     WITH RECURSIVE above (id, parent) AS (
         SELECT i.id, i.parent FROM given_tree g JOIN identity i ON i.uid = g.uid
@@ -139,6 +147,7 @@ def give(
     leaks: Iterable[int] = (),
     names: Iterable[str] = (),
     delegators: Iterable[int] = (),
+    publics: Iterable[bytes] = (),
 ) -> None:
     """Fill the temporary tables of what is asked about, and empty the others."""
     dialect = dialect_of(db)
@@ -148,6 +157,7 @@ def give(
         ("given_uid", [raw for sort, raw in parsed if sort == "jid"]),
         ("given_jti", [raw for sort, raw in parsed if sort == "jti"]),
         ("given_print", fingerprints),
+        ("given_public", publics),
         ("given_identity", identities),
         ("given_credential", credentials),
         ("given_leak", leaks),

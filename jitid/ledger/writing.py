@@ -143,8 +143,9 @@ class SqlTransaction(SqlSnapshot):
         self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
         self._db.executemany(
             """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, details, issued_at, expires_at,
-                                       fingerprint, claims_hash, signed_by, event, task, delegator, recurring, template)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                       fingerprint, claims_hash, signed_by, event, task, delegator, recurring, template,
+                                       public)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             credentials,
         )
 

@@ -11,13 +11,14 @@ from jitid.scan.source import Item, Tally
 from jitid.searching import (
     AFTER,
     BEFORE,
+    PEM_BEGUN,
     RARE,
     SAMPLE,
     Finds,
-    certificate_at,
     each,
     foreign_at,
     mark,
+    pem_at,
     signed_places,
     signed_strings,
 )
@@ -32,18 +33,16 @@ _MOST_HITS = 200_000
 _MOST_TEXT = 1 << 24
 """So many distinct strings, places and characters of tokens are held at a time."""
 
-SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "secrets"})
+SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "locked", "secrets"})
 """The sorts of strings that a scan looks for: what is a secret, or vouches for one. Ids stand in every log."""
 JWT = frozenset({"signed", "foreign", "cut"})
+PEM = frozenset({"prints", "keys", "locked"})
 
 _Any = TypeVar("_Any")
 
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
 _PREFIX = re.compile(OPAQUE_PREFIX.encode("ascii"))
 _SECOND = ord(OPAQUE_PREFIX[1])
-_DASHES = b"-----"
-# Without the dashes before it, of which there are many elsewhere.
-_CERTIFICATE = b"BEGIN CERTIFICATE-----"
 _END = 2 << 16
 """How far from the beginning of a text its encoding shows."""
 
@@ -272,12 +271,11 @@ class Searcher:
             yield from self._opaque(window, first, last)
         if sorts & JWT:
             yield from self._signed(window, first, last)
-        if "prints" in sorts:
-            dashes = len(_DASHES)
-            for at in each(_CERTIFICATE, window, first + dashes, last + dashes):
-                raw = certificate_at(window, at - dashes)
-                if raw:
-                    yield Found(at - dashes, "prints", raw)
+        if sorts & PEM:
+            for at in each(PEM_BEGUN, window, first, last):
+                pem = pem_at(window, at)
+                if pem is not None and pem[0] in sorts:
+                    yield Found(at, *pem)
 
     def _opaque(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
         for at in _prefixes(window, first, last):

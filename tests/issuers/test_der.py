@@ -99,7 +99,7 @@ def test_a_certificate_is_the_one_that_the_library_makes(
     )  # fmt: skip
     ids = Ids(identity_id(b"\1" * 16), credential_id(jti))
     SERIALS[ids.jti] = jti.hex()
-    ((secret, _, _),) = issuer.mint([Order(draft, [ids])])
+    ((secret, *_),) = issuer.mint([Order(draft, [ids])])
     made = x509.load_pem_x509_certificate(secret.reveal("certificate").encode())
     assert made.tbs_certificate_bytes == by_the_library(
         signer, authority, draft, ids, made.public_key(), names

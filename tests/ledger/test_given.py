@@ -40,6 +40,21 @@ def test_what_is_given_is_found_by_any_of_its_names(place: Place, rows: list[Row
         assert snapshot.find_given([], []) == []
 
 
+def test_who_has_a_key_is_found_by_it(place: Place) -> None:
+    """All that can still be used, and of what has run out the latest."""
+    used, old, own = (bytes([number]) * 32 for number in range(3))
+    with place.ledger.write() as transaction:
+        wanted = [put(transaction, public=used, ttl=ttl) for ttl in (60, 900, 900)]
+        gone = [put(transaction, public=old, ttl=60) for _ in range(3)]
+        put(transaction, public=own)
+        put(transaction)
+    place.clock.now += 100
+    with place.ledger.read() as snapshot:
+        found = [(public, one.jti) for public, one in snapshot.find_public([old, used, bytes(31)])]
+        assert found == [(used, row.jti) for row in wanted[1:]] + [(old, gone[-1].jti)]
+        assert snapshot.find_public([]) == []
+
+
 def test_the_first_id_that_nothing_was_issued_under_is_told(place: Place, rows: list[Row]) -> None:
     unknown = [identity_id(bytes(16)), credential_id(bytes(16))]
     with place.ledger.read() as snapshot:

@@ -270,7 +270,7 @@ def forged(world: World, signer: Signer, certificates: bytes, made: Made, **chan
 
     with world.ledger.read() as snapshot:
         draft = plan(snapshot, NAMES, request(kind="x509-svid"), world.terms).draft
-    ((secret, _, _),) = X509SvidIssuer(signer, certificates).mint(
+    ((secret, *_),) = X509SvidIssuer(signer, certificates).mint(
         [Order(draft._replace(**changes), [Ids(made.id, made.jti)])]
     )
     return secret.reveal("certificate")

@@ -169,6 +169,7 @@ def _eventful(world: World) -> None:
     world.issue(parent=parent.token, agent="coder", scopes=("repo:x",))
     world.authority.perform(Issue(requests=(request(task="T5", copies=2),)))
     world.issue(audiences=("urn:es256",))
+    world.issue(kind="ssh-cert")
     with pytest.raises(PolicyDeniedError):
         world.issue(task="T2", sensitivity="high")
     strict = {

@@ -24,9 +24,10 @@ PRINT_OF_OPAQUE = {"opaque": {fingerprint(OPAQUE): 1}}
 
 
 def found(text: str | bytes) -> dict[str, Any]:
-    """Return what is found in a pasted text, without what is empty, and without words that may be any secret."""
+    """Return what is found in a pasted text, without what is empty, and without words that may be any secret or key."""
     finds = search_pasted(text.encode() if isinstance(text, str) else text)
     finds.secrets.clear()
+    finds.keys.clear()
     return content(finds)
 
 

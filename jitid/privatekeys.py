@@ -1,0 +1,186 @@
+"""Private keys in a text: whose they are, by the fingerprint of their public half; they themselves are not kept.
+
+They come as PEM (RFC 7468): PKCS#8 (RFC 5958), SEC 1 (RFC 5915), PKCS#1 (RFC 8017) and OpenSSH's own form
+(PROTOCOL.key); and as the 32 bytes that a keyring has.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from binascii import a2b_base64, b2a_base64
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid import sshwire
+from jitid.publickey import public_print, ssh_print
+from jitid.tokenform import MAX_TOKEN
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+UNREADABLE = bytes(32)
+"""Stands for the fingerprint of a key that is encrypted, and in whose file its public half is not."""
+
+SEED = 32
+"""How many bytes a private key has in a keyring."""
+
+_LONGEST = MAX_TOKEN
+_BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]{2,12} ){0,2})PRIVATE KEY-----")
+_DASHES = b"-----"
+_END = b"-----END "
+_OPENSSH = b"OPENSSH "
+_ENCRYPTED = b"ENCRYPTED"
+_HEADERS = 256
+"""Within so many bytes an old form says that it is encrypted (RFC 1421, section 4.6.1.1)."""
+_ESCAPED = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
+_JOINED = re.compile(rb"[\"'`]\s*\+\s*[\"'`]")
+_BREAKS = re.compile(rb"\\+[nrt]?|[^0-9A-Za-z+/=\\]+")
+_SEQUENCE = 0x30
+_SHORTEST = 40
+# What stands near the beginning of a private key that is not written as text: the names of Ed25519, of elliptic curves
+# and of RSA; or the form of SEC 1 itself.
+_SORTS = (
+    bytes.fromhex("06032b6570"),
+    bytes.fromhex("06072a8648ce3d0201"),
+    bytes.fromhex("06092a864886f70d010101"),
+    bytes.fromhex("0201010420"),
+)
+_NEAR = 40
+
+
+class Key(NamedTuple):
+    """What is known of a private key that was found."""
+
+    public: bytes
+    """SHA-256 of its public half (SubjectPublicKeyInfo), or `UNREADABLE`."""
+    proved: bool
+    """Whether the private half is there. Beside an encrypted one anybody may have written any public one."""
+
+
+def key_at(window: bytes | bytearray, at: int) -> Key | None:
+    """Return the key whose PEM begins there; None if that is none, or a part of it is missing.
+
+    Its lines may be of any length, and be broken as JSON, a quotation, the source of a program or a diff breaks them.
+    """
+    begun = _BEGIN.match(window, at)
+    if begun is None:
+        return None
+    start = begun.end()
+    # Wherever the next dashes are, the next key begins there at the earliest: no byte is looked at twice.
+    stop = window.find(_DASHES, start, start + _LONGEST)
+    if stop < 0:
+        return None
+    while window.startswith(b"-", stop + len(_DASHES)):
+        stop += 1
+    if not window.startswith(_END, stop):
+        return None
+    body = bytes(window[start:stop])
+    if b"\0" in body:
+        # Where one text ends and the next one begins in the same window.
+        return None
+    if _ENCRYPTED in begun[1] or _ENCRYPTED in body[:_HEADERS]:
+        return Key(UNREADABLE, proved=False)
+    try:
+        raw = a2b_base64(_plain(body, bytes(window[max(0, at - 1) : at])))
+        return _openssh(raw) if begun[1] == _OPENSSH else key_of(raw)
+    except ValueError:
+        return None
+
+
+def bare_key(raw: bytes) -> Key | None:
+    """Return the key that these bytes are (DER), with whatever follows it; None if they do not look like one."""
+    looks = len(raw) >= _SHORTEST and raw[0] == _SEQUENCE and any(sort in raw[:_NEAR] for sort in _SORTS)
+    return key_of(raw) if looks else None
+
+
+def key_of(raw: bytes) -> Key | None:
+    """Return the key that these bytes are (DER), with whatever follows it; None if they are none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # What the check is for is found out below, for a thousandth of its price.
+            return _known(load_der_private_key(_first(raw), None, unsafe_skip_rsa_key_validation=True))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def of_seed(seed: bytes) -> tuple[bytes, ...]:
+    """Return the fingerprints of the public keys that 32 bytes are the private half of, for each algorithm we have."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    edwards = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+    prints = [public_print("EdDSA", edwards.public_key().public_bytes_raw())]
+    try:
+        found = _known(ec.derive_private_key(int.from_bytes(seed, "big"), ec.SECP256R1()))
+    except ValueError:  # not every 32 bytes are a scalar
+        found = None
+    return tuple(prints if found is None else [*prints, found.public])
+
+
+def _first(raw: bytes) -> bytes:
+    """Return the first value, without what follows it."""
+    start, size = 2, raw[1] if len(raw) > 1 else 0
+    if size & 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(raw[2:start], "big")
+    return raw[: start + size]
+
+
+def _plain(body: bytes, before: bytes) -> bytes:
+    """Return the base64 alone; `before` is the character before the first line."""
+    if b"\\u00" in body:
+        body = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), body)
+    if before in (b"+", b"-") and body.count(b"\n" + before) == body.count(b"\n"):
+        # A diff has it before each line; and a plus is a digit of base64 as well.
+        body = body.replace(b"\n" + before, b"\n")
+    return _BREAKS.sub(b"", _JOINED.sub(b"", body))
+
+
+def _openssh(raw: bytes) -> Key | None:
+    """Return the key of a file of OpenSSH. Raises ValueError for what is none."""
+    cipher, key = sshwire.shown_public(raw)
+    if cipher != "none":
+        public = ssh_print(key)
+        return None if public is None else Key(public, proved=False)
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+    lines = b2a_base64(raw)
+    text = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + lines + b"-----END OPENSSH PRIVATE KEY-----\n"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _known(load_ssh_private_key(text, None, unsafe_skip_rsa_key_validation=True))
+    except (TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _known(private: PrivateKeyTypes) -> Key | None:
+    """Return what is known of a private key; None if it is not what its file says, or of a sort never certified.
+
+    The public half is worked out anew: a file may have any beside it, and whoever writes one must not be believed to
+    have the private half.
+    """
+    from hashlib import sha256
+
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return Key(public_print("EdDSA", private.public_key().public_bytes_raw()), proved=True)
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        scalar = private.private_numbers().private_value
+        public = ec.derive_private_key(scalar, private.curve).public_key()
+    elif isinstance(private, rsa.RSAPrivateKey):
+        numbers = private.private_numbers()
+        if numbers.p * numbers.q != numbers.public_numbers.n or min(numbers.p, numbers.q) < 2:
+            return None
+        public = private.public_key()
+    else:
+        return None
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Key(sha256(der).digest(), proved=True)
