@@ -11,7 +11,7 @@ _HEADING = """\
 #   betterleaks git --config THIS --output found.json .
 #   jitid leak add --from found.json
 #
-# These are the only rules. With those of betterleaks besides, add:  [extend]  useDefault = true
+# These are the only rules. Two lines below the title add those of betterleaks:  [extend]  and  useDefault = true
 # Private keys have no form of their own: jitid scan knows those that it issued for.
 """
 _ASKING = """\

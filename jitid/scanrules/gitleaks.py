@@ -10,7 +10,7 @@ _HEADING = """\
 #   gitleaks git --config THIS --report-format json --report-path found.json .
 #   jitid leak add --from found.json
 #
-# These are the only rules. With those of gitleaks besides, add:  [extend]  useDefault = true
+# These are the only rules. Two lines below the title add those of gitleaks:  [extend]  and  useDefault = true
 # Private keys have no form of their own: jitid scan knows those that it issued for.
 
 title = "jitid"
