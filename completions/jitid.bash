@@ -92,7 +92,7 @@ __jitid_table() {
         arguments='files+'
         ;;
     'leak add')
-        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place $everywhere"
         arguments='files'
         ;;
     'leak list')

@@ -67,6 +67,8 @@ class Reported(NamedTuple):
     """The first of them."""
     places: int = 0
     """How many places are new where credentials were seen, of what is new and of what was known."""
+    marks: tuple[str, ...] = ()
+    """Of those strings whose places were told, the marks of those that are of credentials, proved or not."""
 
 
 class Closed(NamedTuple):
@@ -125,6 +127,7 @@ def add(
         chosen = LeakFilter(credentials=tuple(sure), source=source, open=True)
         known = snapshot.leaks(chosen, _ALL) if sure else []
         places = _places_of(seen, sure, sightings) if sightings else _NOWHERE
+        marks = _marks_of(seen) & sightings.keys() if sightings else ()
     before = {leak.jti for leak in known}
     came = Reported(
         sure,
@@ -136,6 +139,7 @@ def add(
         len(finds.ids) + len(finds.guessed),
         unknown,
         seen.strays,
+        marks=tuple(marks),
     )
     if dry_run or not sure:
         return came
@@ -167,6 +171,10 @@ def add(
             },
         )
         return came._replace(event=event.seq)
+
+
+def _marks_of(seen: tracing.Recognised) -> set[str]:
+    return {mark(*string).hex() for strings in seen.strings.values() for string in strings}
 
 
 def _places_of(

@@ -139,6 +139,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--dry-run": ("dry_run", "flag", ""),
         "--max": ("max_", "number", ""),
         "--yes": ("yes", "flag", ""),
+        "--from": ("from_", "text", ""),
+        "--report-format": ("report_format", "text", ""),
     }, (("file", "text", False),)),
     "leak list": ({
         "--open": ("open_", "flag", ""),

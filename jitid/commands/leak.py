@@ -15,6 +15,7 @@ from jitid.name import check_name
 
 if TYPE_CHECKING:
     from jitid.commands import options
+    from jitid.scanreports.parsing import ReportFormat
 
 _LONGEST_NUMBER = 18
 """So many digits fit into every ledger's numbers."""
@@ -30,19 +31,28 @@ def add(
     dry_run: options.DryRun = False,
     max_: options.Max = None,
     yes: options.YesLeaked = False,
+    from_: options.FromReport = None,
+    report_format: options.OfScanner = None,
 ) -> None:
     """Report that tokens of ours leaked, and end them with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens and fingerprints; nothing of it is kept
     but which credentials were there. What neither a signature nor a fingerprint proves is recorded with --yes
     only, and an id proves nothing. The same from the same source again is no new leak while that one is open.
+    --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
     """
     from jitid.commands import leaking
+    from jitid.commands.leaksources import ReportSearch, TextSearch
 
+    if file is not None and from_ is not None:
+        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
+    if report_format is not None and from_ is None:
+        raise UsageError("--report-format goes with --from")
+    named = file or "-" if from_ is None else from_
     leaking.add(
         given,
-        file or "-",
-        source,
+        TextSearch(named) if from_ is None else ReportSearch(named, _format_of(report_format)),
+        ("stdin" if named == "-" else named) if source is None else source,
         None if at is None else parse_time(at),
         leaking.Ending(revoke, reason, max_, dry_run=dry_run, yes=yes),
     )
@@ -160,6 +170,21 @@ def close(
         given.show(View("jitid.leak-close/1", leakrows.CLOSED, [leakrows.closed(done)], one=True))
     else:
         output.write(leakrows.sentence(done) + "\n")
+
+
+def _format_of(text: str | None) -> ReportFormat | None:
+    """Return whose report it is. Raises UsageError for a scanner that is not known."""
+    from jitid.scanreports.parsing import ReportFormat
+
+    if text is None:
+        return None
+    try:
+        return ReportFormat(text)
+    except ValueError:
+        raise UsageError(
+            "there is no such format of reports",
+            f"there are: {', '.join(each.value for each in ReportFormat)}",
+        ) from None
 
 
 def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:

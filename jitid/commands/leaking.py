@@ -10,9 +10,8 @@ from jitid.authority.operations import AddLeaks, Revoke
 from jitid.commands import leakrows, rows
 from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
-from jitid.commands.reading import check_text_file
+from jitid.commands.leaksources import ReportSearch, TextSearch
 from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
-from jitid.commands.stream import StreamSearch
 from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats import output
@@ -51,13 +50,14 @@ class _Total:
         self.strays: list[Stray] = []
         self.events: list[int] = []
         self.new: set[int] = set()
-        self.moved = self.later = self.ids = self.unknown = 0
+        self.moved = self.later = self.ids = self.unknown = self.places = 0
         self.alive = self.living_on = 0
 
     def add(self, came: Reported) -> None:
         """Add what came of one batch."""
         if came.event is not None:
             self.events.append(came.event)
+        self.places += came.places
         self.new |= came.new
         self.later += came.later
         self.moved += came.moved
@@ -83,8 +83,14 @@ class _Total:
         return [jti for key, jti in self.unproved.items() if key not in self.credentials]
 
 
-def add(given: Globals, file: str, source: str | None, at: int | None, ending: Ending) -> None:
-    """Report what stands in a text, and end it if that is wanted.
+def add(
+    given: Globals,
+    searched: TextSearch | ReportSearch,
+    source: str,
+    at: int | None,
+    ending: Ending,
+) -> None:
+    """Report what stands in a text or in a scanner's report, and end it if that is wanted.
 
     Raises:
         UsageError: the line cannot be meant, or nothing is proved to have leaked; nothing was changed.
@@ -93,19 +99,23 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
 
     """
     most = _most(given, ending)
-    check_text_file(file)
-    named = "stdin" if file == "-" else file
-    report = LeakReport(check_source(named if source is None else source), at, ending.yes)
+    report = LeakReport(check_source(source), at, ending.yes)
     given.expect(leakrows.FIELDS)
     total = _Total()
-    with StreamSearch(file, "the text", command="jitid leak add") as search:
+    with searched as search:
         authority = open_authority(given.config())
         try:
-            for finds in search.finds(room(given.config())):
+            for finds, sightings in search.batches(room(given.config())):
                 operation = AddLeaks(
-                    finds=finds, report=report, dry_run=ending.dry_run, accept_clock=given.accept_clock
+                    finds=finds,
+                    report=report,
+                    sightings=sightings,
+                    dry_run=ending.dry_run,
+                    accept_clock=given.accept_clock,
                 )
-                total.add(authority.perform(operation))
+                came = authority.perform(operation)
+                search.answered(came.marks)
+                total.add(came)
         except JitidError as error:
             if not total.events:
                 raise
@@ -113,8 +123,7 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
                 f"{error.message}; {number(len(total.new), 'leak')} from what stood before it are recorded",
                 "report it again: what is recorded is recorded once",
             ) from error
-        caveat = search.caveat
-    failure = _left(total)
+    failure = _left(total) or search.shortcoming()
     ended: Ended | None = None
     if ending.revoke and total.credentials:
         try:
@@ -124,16 +133,16 @@ def add(given: Globals, file: str, source: str | None, at: int | None, ending: E
         else:
             failure = failure or _unproved(ended)
     try:
-        _show(given, authority, total, report, ending, ended)
+        _show(given, authority, total, report, ending, ended, search)
     finally:
         # What was recorded and what ended is said even where nobody takes the rows.
-        _tell(given, total, ending, ended, failed=failure is not None)
+        _tell(given, total, ending, ended, search.sentence(), failed=failure is not None)
     if failure is not None:
         raise failure
     if ended is not None:
         must_be_confirmed(ended)
     if not total.credentials:
-        raise _nothing(given, total, caveat)
+        raise _nothing(given, total, search)
 
 
 def _most(given: Globals, ending: Ending) -> int | None:
@@ -193,6 +202,7 @@ def _show(
     report: LeakReport,
     ending: Ending,
     ended: Ended | None,
+    search: TextSearch | ReportSearch,
 ) -> None:
     shown = rows.columns(given, leakrows.FIELDS, leakrows.BRIEF)
     told = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
@@ -203,6 +213,9 @@ def _show(
             "source": report.source,
             "recorded": len(total.new),
             "already": total.already,
+            "places": total.places,
+            "findings": search.findings if isinstance(search, ReportSearch) else None,
+            "findings_ours": search.ours if isinstance(search, ReportSearch) else None,
             "unproved": len(total.left),
             "unknown": total.unknown,
             "ids": total.ids,
@@ -224,8 +237,12 @@ def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str
             yield one
 
 
-def _tell(given: Globals, total: _Total, ending: Ending, ended: Ended | None, *, failed: bool) -> None:
+def _tell(
+    given: Globals, total: _Total, ending: Ending, ended: Ended | None, report: str | None, *, failed: bool
+) -> None:
     warn_of_thieves(given, total.strays)
+    if report is not None:
+        given.note(report)
     for text in _notes(total, dry_run=ending.dry_run):
         given.note(text)
     if total.later:
@@ -245,10 +262,12 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
         parts = []
         if total.new:
             parts.append(f"{'would record' if dry_run else 'recorded'} {number(len(total.new), 'leak')}")
-        if total.events:
-            parts[0] += f" (audit event {' '.join(map(str, total.events))})"
         if total.already:
             parts.append(f"{number(total.already, 'leak')} had been recorded already")
+        if total.places:
+            parts.append(f"{number(total.places, 'place')} {'is' if total.places == 1 else 'are'} new")
+        if total.events:
+            parts[0 if total.new else -1] += f" (audit event {' '.join(map(str, total.events))})"
         text = "; ".join(parts)
         if total.unknown:
             text += f"; and {number(total.unknown, 'string')} that the ledger does not know"
@@ -273,7 +292,7 @@ def _left_alive(total: _Total) -> Iterator[str]:
         yield f"{what} had ended already; {lives} on: --revoke ends {it} too"
 
 
-def _nothing(given: Globals, total: _Total, caveat: str | None) -> NotFoundError:
+def _nothing(given: Globals, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
     if total.ids and not total.unknown:
         return NotFoundError(
             "there are ids alone, and an id is no secret: nothing was recorded",
@@ -283,4 +302,11 @@ def _nothing(given: Globals, total: _Total, caveat: str | None) -> NotFoundError
         return NotFoundError(
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"
         )
-    return nothing(given, total.strays, [], caveat)
+    if isinstance(search, ReportSearch):
+        if not search.findings:
+            return NotFoundError("the report has no findings; nothing was recorded")
+        return NotFoundError(
+            "nothing in the report is ours: no token or part of one, no fingerprint, no secret",
+            "whatever a scanner has no rule for it does not report: jitid scan finds our own",
+        )
+    return nothing(given, total.strays, [], search.caveat)

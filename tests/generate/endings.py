@@ -107,8 +107,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         2: "The line cannot be meant, or nothing is proved to have leaked; nothing was changed.",
         3: "Nothing that this ledger issued is there.",
         **_CHANGED,
-        9: "Something is recorded; something else is not proved, what ended is not, or more than --max would end, and "
-        "nothing did.",
+        9: "Something is recorded; something else is not proved or not shown by the report, what ended is not, or more "
+        "than --max would end, and nothing did.",
         74: "It is recorded, what was to end has ended, and the output could not be written.",
     },
     "leak list": _LOOKS,

@@ -230,6 +230,12 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     --reason 'in a public repository'""",
         ),
         Example(
+            "The report of a scanner as it is, with all places:",
+            """gitleaks git -f json -r found.json .
+jitid leak add --from found.json --source 'git:acme/web' --revoke""",
+            tried=False,
+        ),
+        Example(
             "By its fingerprint, where the token itself may not be passed on:",
             """tr -d '\\n' < planner.jwt | sha256sum |
     jitid leak add --source 'support case 1093'""",

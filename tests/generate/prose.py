@@ -526,6 +526,11 @@ Of what leaked the ledger keeps which credential it was, where it was found and 
 string. Strings that look like ours and words like fingerprints that the ledger does not know are counted, and
 nothing more.
 
+--from reads what gitleaks, kingfisher, betterleaks or trufflehog have written as JSON, or SARIF of any scanner; see
+jitid-scanners(7). Of each finding of ours the path, line, commit, time and rule are kept beside the leak, up to a
+hundred places of each; beyond that they are counted. The same report again, or that of another scanner, adds the places
+that are new. A report that was made with the secrets left out shows nothing that could be looked up.
+
 A report may be older than the ledger's knowledge of it: --at says when it was made. It is not in the future, and
 what was issued only later counts from its issue on. What was recorded from a source once stays as it was
 recorded, its time and its being closed too.

@@ -49,6 +49,7 @@ from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.ledger.protocol import SORTS
 from jitid.process import Liveness
+from jitid.scanreports.parsing import ReportFormat
 from jitid.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
 from jitid.shipped import SHELLS
 from jitid.sweep.finding import SEVERITIES
@@ -204,6 +205,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("policy test", "--policy"): FILES,
     ("keys bundle", "--format"): _words(*certificates.BUNDLES),
     ("keys crl", "--format"): _words(*certificates.LISTS),
+    ("leak add", "--report-format"): _words(*(each.value for each in ReportFormat)),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
     ("scan", "--format"): _words(*FORMATS, *scan.OWN_FORMATS),
     ("scan", "--only"): _words(*scan.FORMS),

@@ -32,6 +32,14 @@ LeakedText = Annotated[
         show_default=False,
     ),
 ]
+FromReport = Annotated[
+    str | None,
+    option("--from", metavar="FILE", text="What a scanner reported (`-`: standard input), with its places."),
+]
+OfScanner = Annotated[
+    str | None,
+    option("--report-format", metavar="FORMAT", text="Whose report that is (default: told by its content)."),
+]
 Source = Annotated[
     str | None,
     option("--source", metavar="TEXT", text="Where it was found (default: the file's name, or stdin)."),

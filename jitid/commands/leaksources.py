@@ -1,0 +1,196 @@
+"""What is searched for leaks: a text of any sort, or the report of a scanner, finding by finding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from jitid.commands import reading
+from jitid.commands.stream import StreamSearch
+from jitid.errors import JitidError, PartialError, UsageError
+from jitid.pasted import LONGEST, search_pasted
+from jitid.scanreports.parsing import REDACTED, WHAT, ReportFormat, parse
+from jitid.scanreports.reported import Reported
+from jitid.searching import Finds, mark, search
+from jitid.sighting import MOST_PLACES, Sighting
+from jitid.whereabouts import kept, parts
+
+_PIECE = 1 << 18
+_AS_TEXT = "any text can be searched, without places: jitid leak add FILE"
+_BATCH = 50_000
+"""So many findings are looked up together; no more of them are held at a time."""
+_BATCH_TEXT = 1 << 24
+"""So many characters of tokens are, and of places."""
+
+
+class Batch(NamedTuple):
+    """What is to be asked about at once."""
+
+    finds: Finds
+    sightings: Mapping[str, tuple[Sighting, ...]]
+    """Where each string was seen, by its mark in hexadecimal."""
+
+
+class TextSearch:
+    """Searches a text of any sort, which tells of no places."""
+
+    def __init__(self, path: str) -> None:
+        """Take the file, `-` for standard input. Raises UsageError if there is none."""
+        reading.check_text_file(path)
+        self._text = StreamSearch(path, "the text", command="jitid leak add")
+
+    def __enter__(self) -> Self:
+        """Read its beginning. Raises UsageError."""
+        self._text.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._text.close()
+
+    @property
+    def caveat(self) -> str | None:
+        """Why something may be there though nothing was found, as a hint."""
+        return self._text.caveat
+
+    def batches(self, room: int | None = None) -> Iterator[Batch]:
+        """Search it, and yield what is to be asked about at once. Raises UsageError, StorageError."""
+        return (Batch(finds, {}) for finds in self._text.finds(room))
+
+    def answered(self, marks: Iterable[str]) -> None:
+        """Nobody asked which strings are known."""
+
+    def shortcoming(self) -> JitidError | None:
+        """Return None: all of it was searched."""
+
+    def sentence(self) -> str | None:
+        """Return None: a text is no list."""
+
+
+class ReportSearch:
+    """Searches a scanner's report, and counts what stood in it."""
+
+    caveat: str | None = None
+    """Why something may be there though nothing was found, as a hint."""
+
+    def __init__(self, path: str, format_: ReportFormat | None = None) -> None:
+        """Args are the file, `-` for standard input, and whose report it is, None to tell that by its content."""
+        self._path = path
+        self._format = format_
+        self._descriptor = -1
+        self.findings = 0
+        """How many findings it has."""
+        self.ours = 0
+        """How many of them name what the ledger issued."""
+        self.redacted = 0
+        """How many of them do not say what was found."""
+        self._asked: list[tuple[str, ...]] = []
+        """Of each finding that was yielded last and holds strings of ours, their marks."""
+
+    def __enter__(self) -> Self:
+        """Open it. Raises UsageError."""
+        self._descriptor = reading.opened(self._path, WHAT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor > 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def batches(self, room: int | None = None) -> Iterator[Batch]:
+        """Search it, and yield what is to be asked about at once; `answered` is to be told which of it is known.
+
+        `room` is how many characters whoever is asked about a batch takes at once; None for any number.
+
+        Raises:
+            UsageError: it cannot be read, is none, or shows nothing of what was found.
+
+        """
+        finds, places, size = Finds(), dict[bytes, dict[_Place, Sighting]](), 0
+        for one in self._reported():
+            self.findings += 1
+            self.redacted += one.redacted
+            signs = []
+            seen = kept(one.sighting)
+            found = _found(one)
+            finds.mistyped += found.mistyped
+            for sort, key, count in found.strings():
+                counts = getattr(finds, sort)
+                # A finding is one place, however often the string stands in it.
+                counts[key] = counts.get(key, 0) + min(count, 1)
+                sign = mark(sort, key)
+                signs.append(sign.hex())
+                known = places.setdefault(sign, {})
+                if len(known) < MOST_PLACES:
+                    known.setdefault((seen.place, seen.line, seen.revision), seen)
+                size += 2 * len(key) + len(seen.place)
+            if signs:
+                self._asked.append(tuple(signs))
+            if len(self._asked) >= _BATCH or size >= _BATCH_TEXT:
+                yield from self._yielded(finds, places, room)
+                finds, places, size = Finds(), {}, 0
+        if self.redacted == self.findings and self.findings:
+            raise UsageError(
+                f"{WHAT} does not show what was found: it is redacted; nothing was recorded", REDACTED
+            )
+        yield from self._yielded(finds, places, room)
+
+    def answered(self, marks: Iterable[str]) -> None:
+        """Take the marks of those strings of the batch that was yielded last which are of credentials."""
+        known = frozenset(marks)
+        left = [signs for signs in self._asked if known.isdisjoint(signs)]
+        self.ours += len(self._asked) - len(left)
+        self._asked = left
+
+    def shortcoming(self) -> JitidError | None:
+        """Return the error for findings that show nothing; none if all do."""
+        if not self.redacted:
+            return None
+        what = "finding does" if self.redacted == 1 else "findings do"
+        return PartialError(
+            f"{self.redacted} {what} not show what was found, and could not be looked up", REDACTED
+        )
+
+    def sentence(self) -> str:
+        """Return how many findings are of what the ledger issued."""
+        are = "is" if self.ours == 1 else "are"
+        return f"{self.ours} of {self.findings} finding{'' if self.findings == 1 else 's'} {are} ours"
+
+    def _yielded(
+        self, finds: Finds, places: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
+    ) -> Iterator[Batch]:
+        told = {sign: tuple(seen.values()) for sign, seen in places.items()}
+        for part, sightings in parts(finds, told, room):
+            yield Batch(part, sightings)
+        self._asked.clear()
+
+    def _reported(self) -> Iterator[Reported]:
+        try:
+            yield from parse(self._pieces(), self._format)
+        except UsageError as error:
+            raise UsageError(error.message, _AS_TEXT) from error
+
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            while piece := os.read(self._descriptor, _PIECE):
+                yield piece
+        except OSError as error:
+            raise reading.unreadable(self._path, WHAT, error) from error
+
+
+_Place = tuple[str, int | None, str | None]
+
+
+def _found(one: Reported) -> Finds:
+    """Return the strings of ours in what a scanner found."""
+    finds = Finds()
+    search(one.text, 0, len(one.text), finds)
+    if finds.opaque or finds.signed or len(one.text) > LONGEST:
+        return finds
+    # It may be cut, encoded, or a secret that has no form of ours.
+    return search_pasted(one.text)

@@ -1,0 +1,129 @@
+"""`leak add --from`: what a scanner reported is looked up finding by finding, and its places are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.authority import operations as ops
+from jitid.commands.leaksources import ReportSearch
+from jitid.errors import PartialError, UsageError
+from jitid.leaks import LeakReport, Reported
+from jitid.ledger.leak import LeakFilter
+from jitid.sighting import MOST_PLACES, Sighting
+from tests.builders import World
+from tests.real import Shell
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def finding(secret: str, file: str = "src/app.py", line: int = 1, **more: Any) -> dict[str, Any]:
+    """Return a finding as gitleaks reports it."""
+    told = {"RuleID": "token", "Secret": secret, "Match": secret, "File": file, "StartLine": line}
+    return {**told, "Commit": REVISION, "Date": "2026-11-24T12:00:00Z", **more}
+
+
+def written(path: Path, findings: Iterable[dict[str, Any]]) -> str:
+    """Write a report of gitleaks; return its path."""
+    path.write_text(json.dumps(list(findings)))
+    return str(path)
+
+
+def add(world: World, search: ReportSearch, room: int | None = None) -> list[Reported]:
+    """Report what a search finds, as the verb does."""
+    came = []
+    with search:
+        for finds, sightings in search.batches(room):
+            operation = ops.AddLeaks(finds=finds, report=LeakReport("git", None), sightings=sightings)
+            came.append(world.authority.perform(operation))
+            search.answered(came[-1].marks)
+    return came
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a new ledger."""
+    return World(tmp_path / "ledger")
+
+
+def test_each_finding_of_ours_is_told_by_its_place(world: World, tmp_path: Path) -> None:
+    one, other = world.issue(kind="opaque"), world.issue()
+    path = written(
+        tmp_path / "found.json",
+        [
+            finding(one.token, line=3),
+            finding(f"Bearer {one.token}", "b.py", Commit="", Date=""),
+            finding(other.token, "c.py"),
+            finding("AKIAIOSFODNN7EXAMPLE", "d.py"),
+        ],
+    )
+    search = ReportSearch(path)
+    (came,) = add(world, search)
+    assert (len(came.new), came.places, search.findings, search.ours) == (2, 3, 4, 3)
+    leaks = world.authority.perform(ops.ShowLeaks(jtis=(one.jti,)))
+    assert [each.sighting for each in leaks[0].seen] == [
+        Sighting("src/app.py", 3, REVISION, 1_795_521_600, "gitleaks token"),
+        Sighting("b.py", 1, None, None, "gitleaks token"),
+    ]
+    assert search.sentence() == "3 of 4 findings are ours"
+    assert search.shortcoming() is None
+
+
+@pytest.mark.parametrize("room", [None, 4_000])
+def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
+    world: World, tmp_path: Path, room: int | None
+) -> None:
+    """However small the requests are; and of each finding it is known whether it is ours."""
+    one, other = world.issue(kind="opaque"), world.issue(kind="opaque")
+    findings = [finding(one.token, f"{number}.py") for number in range(1_000)]
+    path = written(tmp_path / "found.json", [*findings, finding(other.token), finding("jitid_" + "x" * 38)])
+    search = ReportSearch(path)
+    came = add(world, search, room)
+    assert len(came) == 1 if room is None else len(came) > 1
+    assert (search.findings, search.ours) == (1_002, 1_001)
+    (leak,) = world.authority.perform(ops.ShowLeaks(jtis=(one.jti,)))
+    assert leak.leaked.places is not None
+    assert (len(leak.seen), leak.leaked.places.total) == (MOST_PLACES, 1_000)
+    world.check()
+
+
+def test_a_report_without_the_secrets_is_told_to_be_so(world: World, tmp_path: Path) -> None:
+    hidden = finding("REDACTED", "a.py")
+    with pytest.raises(UsageError, match="redacted; nothing was recorded"):
+        add(world, ReportSearch(written(tmp_path / "all.json", [hidden, hidden])))
+    search = ReportSearch(written(tmp_path / "one.json", [hidden, finding(world.issue().token)]))
+    assert len(add(world, search)[0].new) == 1
+    failure = search.shortcoming()
+    assert isinstance(failure, PartialError)
+    assert "1 finding does not show" in failure.message
+
+
+def test_of_a_report_that_is_cut_short_nothing_is_recorded(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps([finding(world.issue().token)] * 3)[:-20])
+    with pytest.raises(UsageError, match=r"cut short.*after 2 findings"):
+        add(world, ReportSearch(str(path)))
+    assert not world.authority.perform(ops.ListLeaks(chosen=LeakFilter(), limit=9)).leaks
+
+
+def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
+    """Recorded, ended and proved by one line, and its places are told; what is none of ours is counted."""
+    shell = Shell(tmp_path)
+    token = shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--kind", "opaque").strip()
+    path = written(tmp_path / "found.json", [finding(token), finding("AKIAIOSFODNN7EXAMPLE")])
+    told = json.loads(shell.good("leak", "add", "--from", path, "--revoke", "--format", "json"))
+    assert (told["source"], told["findings"], told["findings_ours"], told["places"]) == (path, 2, 1, 1)
+    (item,) = told["items"]
+    assert (item["place"], item["valid"], item["proved_at"] is not None) == ("src/app.py:1", False, True)
+    for arguments in (
+        ("text", "--from", path),
+        ("--report-format", "gitleaks"),
+        ("--from", path, "--report-format", "x"),
+    ):
+        assert shell.run("leak", "add", *arguments).returncode == 2
+    done = shell.run("leak", "add", "--from", "-", stdin="[]")
+    assert (done.returncode, "no findings" in done.stderr) == (3, True)
