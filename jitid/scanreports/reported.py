@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
@@ -9,6 +10,8 @@ from jitid.lifetime import parse_time
 from jitid.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
 
 _MOST_LINES = 1 << 31
+_LONGEST_TIME = 40
+"""Characters: with a fraction of a second and an offset a time has 35."""
 _REDACTED = ("REDACTED", "[REDACTED")
 """How what gitleaks, betterleaks and kingfisher put in the place of a secret begins."""
 _CUT = "..."
@@ -42,7 +45,7 @@ def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = Non
             continue
         if _is_redacted(text):
             redacted = True
-        elif not any(text in other for other in shown):
+        elif not shown or text not in shown[0]:
             shown.append(text)
     if redacted and isinstance(print_, str) and print_:
         shown.append(print_)
@@ -64,13 +67,12 @@ def sighted(
     found_at: object = None,
 ) -> Sighting:
     """Return where something was seen by what a report says; what it does not say as it should is left out."""
-    name = f"{finder} {rule}" if isinstance(rule, str) and rule else finder
     return Sighting(
         fit_place(place if isinstance(place, str) else ""),
         line if type(line) is int and 0 < line < _MOST_LINES else None,
         _revision(revision),
-        _time(found_at),
-        fit_place(name)[:LONGEST_FINDER],
+        _time(found_at) if isinstance(found_at, str) and len(found_at) <= _LONGEST_TIME else None,
+        _finder(finder[:LONGEST_FINDER], rule[:LONGEST_FINDER] if isinstance(rule, str) else ""),
     )
 
 
@@ -89,11 +91,16 @@ def _revision(value: object) -> str | None:
     return value if value.isascii() and value.isprintable() else None
 
 
-def _time(value: object) -> int | None:
-    if not isinstance(value, str):
-        return None
+# The same few scanners, rules and commits stand in most findings of a report.
+@lru_cache(maxsize=1_024)
+def _finder(finder: str, rule: str) -> str:
+    return fit_place(f"{finder} {rule}".rstrip())[:LONGEST_FINDER]
+
+
+@lru_cache(maxsize=1_024)
+def _time(text: str) -> int | None:
     # Go's own spelling, which trufflehog uses: 2026-11-24 12:00:00 +0000.
-    text = value.strip()
+    text = text.strip()
     if len(text) == 25 and text[10] == text[19] == " ":
         text = f"{text[:10]}T{text[11:19]}{text[20:23]}:{text[23:]}"
     elif len(text) == 10:
