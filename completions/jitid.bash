@@ -20,6 +20,9 @@ __jitid_table() {
     'leak')
         verbs='add list show close'
         ;;
+    'adopt')
+        verbs='add list show probe ended'
+        ;;
     'delegator')
         verbs='add change disable enable show list import'
         ;;
@@ -106,6 +109,25 @@ __jitid_table() {
         options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
         arguments='ids+'
         ;;
+    'adopt add')
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=ids --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
+        arguments='nothing'
+        ;;
+    'adopt list')
+        options="--owner=delegators --live --limit=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        ;;
+    'adopt show')
+        options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        arguments='nothing'
+        ;;
+    'adopt probe')
+        options="--field=:name,life,seen $everywhere"
+        arguments='nothing+'
+        ;;
+    'adopt ended')
+        options="--proof=nothing --field=:ended,already,revoked,event $everywhere"
+        arguments='nothing+'
+        ;;
     'approve list')
         options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until $everywhere"
         ;;
@@ -140,7 +162,7 @@ __jitid_table() {
         arguments='files'
         ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
         ;;
     'tree')
         options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"
@@ -316,7 +338,7 @@ __jitid_table() {
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper ssh')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"

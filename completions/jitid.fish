@@ -148,6 +148,7 @@ complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a toke
 complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
 complete -c jitid -n '__jitid_at ""' -a scan -d 'Find our own secrets in files, and end them with --revoke'
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
+complete -c jitid -n '__jitid_at ""' -a adopt -d 'Record standing secrets that exist already, look at them, and see what can take their place'
 complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
 complete -c jitid -n '__jitid_at ""' -a access -d 'Let people and services ask an authority, and end that'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
@@ -181,6 +182,13 @@ complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours l
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
+
+# jitid adopt
+complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
+complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
+complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
+complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
+complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
 
 # jitid delegator
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add somebody who may delegate'
@@ -419,6 +427,41 @@ complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what 
 complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
 
+# jitid adopt add
+complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt add" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
+complete -c jitid -n '__jitid_at "adopt add" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "adopt add" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
+complete -c jitid -n '__jitid_at "adopt add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
+complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt add" --target' -l target -x -d 'The target of the configuration that can end it'
+complete -c jitid -n '__jitid_at "adopt add" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
+complete -c jitid -n '__jitid_at "adopt add" --prefix' -l prefix -x -d 'How it begins, as far as that is no secret, as ghp_'
+complete -c jitid -n '__jitid_at "adopt add" --access-key-id' -l access-key-id -r -fka '(__jitid_ask ids)' -d 'Of a key of AWS: the part that is no secret'
+complete -c jitid -n '__jitid_at "adopt add" --file' -l file -r -F -d 'A file with the secret; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "adopt add" --fingerprint' -l fingerprint -x -d 'SHA-256 of the secret, instead of the secret'
+complete -c jitid -n '__jitid_at "adopt add" --public-key' -l public-key -r -F -d 'A public key or a certificate, instead of a secret'
+complete -c jitid -n '__jitid_at "adopt add" --from-file' -l from-file -r -F -d 'Adopt all that FILE names; `-`: standard input'
+complete -c jitid -n '__jitid_at "adopt add" --as' -l as -r -fka 'csv\\tas jsonl\\tas' -d 'csv or jsonl (default: by how FILE\'s name ends)'
+complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "adopt add" --field' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt list
+complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only what may still work where it is kept'
+complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt show
+complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt probe
+complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt ended
+complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'
+complete -c jitid -n '__jitid_at "adopt ended" --field' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
 # jitid approve list
 complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
 complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
@@ -478,7 +521,7 @@ complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
 complete -c jitid -n '__jitid_at "list" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Of this root delegator, or delegated by agent:NAME'
 complete -c jitid -n '__jitid_at "list" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Of this agent'
-complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Of this kind'
+complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'Of this kind'
 complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate' -d 'pending, active, expired, revoked, retired or superseded'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
 complete -c jitid -n '__jitid_at "list" --unsettled' -l unsettled -d 'Only what has ended, and is still to be ended at its target'
@@ -852,7 +895,7 @@ complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r 
 complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'

@@ -23,7 +23,12 @@ class Kind(StrEnum):
     OPENBAO_LEASE = "openbao-lease"
     EXEC = "exec"
     """Made by a program of the user's: a kind is `exec:NAME`, of the target that says which one."""
+    ADOPTED = "adopted"
+    """A standing secret that was there before: recorded, and made by nobody here."""
 
+
+MADE = tuple(kind for kind in Kind if kind is not Kind.ADOPTED)
+"""Those that can be asked for."""
 
 OUTSIDE = frozenset({Kind.POSTGRES_ROLE, Kind.OPENBAO_LEASE, Kind.AWS_STS, Kind.EXEC})
 """Those that a target outside makes, and must end."""
@@ -44,22 +49,38 @@ class KindWanted(NamedTuple):
 def sort_of(kind: str) -> Kind:
     """Return the sort of a kind as the ledger keeps it. Raise UsageError for what is none."""
     text, colon, name = kind.partition(":")
-    if (
-        text not in _SORTS
-        or (colon == ":") is not (text == Kind.EXEC)
-        or (colon and not is_target_name(name))
-    ):
+    if text not in _ALL or (colon == ":") is not (text == Kind.EXEC) or (colon and not is_target_name(name)):
         raise UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(_WRITTEN)}")
     return Kind(text)
 
 
-_SORTS = frozenset(kind.value for kind in Kind)
+_ALL = frozenset(kind.value for kind in Kind)
 _WRITTEN = tuple("exec:NAME" if kind is Kind.EXEC else kind.value for kind in Kind)
+
+
+def check_made(kind: str) -> str:
+    """Return a kind that can be asked for. Raises UsageError for one that is none, and for adopted secrets."""
+    if sort_of(kind) is Kind.ADOPTED:
+        raise never_made()
+    return kind
+
+
+def never_made() -> UsageError:
+    """Return the error for asking for an adopted secret."""
+    return UsageError(
+        "an adopted secret is one that exists already, and nothing of that kind is issued",
+        "record one: jitid adopt add; see what can take its place: jitid adopt suggest",
+    )
 
 
 def is_outside(kind: str) -> bool:
     """Tell whether credentials of a kind, as the ledger keeps it, are made by a target outside."""
     return kind.partition(":")[0] in OUTSIDE
+
+
+def is_taken_elsewhere(kind: str) -> bool:
+    """Tell whether something else than this ledger decides for how long a credential of a kind works."""
+    return kind == Kind.ADOPTED or is_outside(kind)
 
 
 def parse_kind(text: str) -> KindWanted:
@@ -72,7 +93,7 @@ def parse_kind(text: str) -> KindWanted:
     if sort == Kind.EXEC:
         name, _, template = rest.partition(":")
         kind = f"{sort}:{name}"
-    sort_of(kind)
+    check_made(kind)
     if text.count(":") == kind.count(":"):
         return KindWanted(kind, None)
     target, slash, own = template.rpartition("/")

@@ -9,7 +9,7 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple, assert_never
 
-from jitid.credential import Kind
+from jitid.credential import Kind, never_made
 from jitid.errors import IntegrityError, JitidError
 from jitid.identifier import credential_id, identity_id, new_uuid7s
 from jitid.issuers.protocol import Ids, Issuer, Minted, Order
@@ -99,6 +99,8 @@ def mint_of(kind: Kind, keyring: Keyring, key: SigningKey | None) -> Mint:
             return Mint(SshCertIssuer(keyring.load(key.kid, key.algorithm, key.public)), key)
         case Kind.AWS_STS | Kind.POSTGRES_ROLE | Kind.OPENBAO_LEASE | Kind.EXEC:
             return Mint(None, None)
+        case Kind.ADOPTED:
+            raise never_made()
         case _:
             assert_never(kind)
 

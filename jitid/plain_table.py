@@ -157,6 +157,36 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--reason": ("reason", "text", ""),
         "--yes": ("yes", "flag", ""),
     }, (("leaks", "texts", True),)),
+    "adopt add": ({
+        "--owner": ("owner", "text", ""),
+        "--place": ("place", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--agent": ("agent", "text", ""),
+        "--sensitivity": ("sensitivity", "text", ""),
+        "--expires": ("expires", "text", ""),
+        "--target": ("target", "text", ""),
+        "--reference": ("reference", "text", ""),
+        "--prefix": ("prefix", "text", ""),
+        "--access-key-id": ("access_key_id", "text", ""),
+        "--file": ("file", "text", ""),
+        "--fingerprint": ("fingerprint", "text", ""),
+        "--public-key": ("public_key", "text", ""),
+        "--from-file": ("from_file", "text", ""),
+        "--as": ("as_", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+    }, (("name", "text", False),)),
+    "adopt list": ({
+        "--owner": ("owner", "text", ""),
+        "--live": ("live", "flag", ""),
+        "--limit": ("limit", "number", ""),
+    }, ()),
+    "adopt show": ({
+    }, (("name", "text", True),)),
+    "adopt probe": ({
+    }, (("names", "texts", True),)),
+    "adopt ended": ({
+        "--proof": ("proof", "text", ""),
+    }, (("names", "texts", True),)),
     "approve list": ({
         "--open": ("open_", "flag", ""),
         "--all": ("all_", "flag", ""),

@@ -10,11 +10,13 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid.credential import Kind
 from jitid.errors import JitidError
 from jitid.ledger.changing import change
 from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Ledger, Transaction
-from jitid.target import Outcome, Settlement
+from jitid.standing import FOR_EVER
+from jitid.target import BY_HAND, Outcome, Settlement
 from jitid.targets import Targets
 from jitid.text import safe
 
@@ -128,7 +130,12 @@ def settle(
             waited[answer.target].pop(outside.key, None)
     with ledger.read() as snapshot:
         open_ = snapshot.outside.open_count(event=event, ids=ids)
-    return tally.settled(open_, late)
+        by_hand: list[Outside] = []
+        if target is None and (event is not None or ids):
+            by_hand = snapshot.outside.due(
+                None, now, _SHOWN, event=event, ids=ids, waiting=True, by_hand=True
+            )
+    return tally.settled(open_, late, by_hand)
 
 
 _MOST = 10_000
@@ -152,12 +159,12 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
         yield _Batch(name, _unavailable(some, _words(error)))
         return
     # Where another sort of place has got the name, that nothing is there proves nothing.
-    others = [outside for outside in some if outside.record.kind != target.kind]
+    others = [outside for outside in some if _sort_of(outside) != target.kind]
     if others:
         yield _Batch(
             name, _unavailable(others, f"the target makes credentials of the kind {target.kind} now")
         )
-    ours = [outside for outside in some if outside.record.kind == target.kind]
+    ours = [outside for outside in some if _sort_of(outside) == target.kind]
     try:
         for first in range(0, len(ours), _AT_ONCE):
             batch = ours[first : first + _AT_ONCE]
@@ -170,6 +177,12 @@ def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_
     finally:
         with suppress(Exception):
             issuer.close()
+
+
+def _sort_of(outside: Outside) -> str:
+    """Return the kind of the target that a credential is at: of an adopted one it is told with it."""
+    kind = outside.record.kind
+    return str(outside.facts.get("kind")) if kind == Kind.ADOPTED else kind
 
 
 def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, Outcome]]:
@@ -221,13 +234,13 @@ class _Tally:
             if outcome.settlement is not Settlement.DONE and len(self._left) < _SHOWN:
                 self._left.append(_left(outside, outcome, next_at))
 
-    def settled(self, open_: int, late: Sequence[str]) -> Settled:
-        """Return what came of all."""
+    def settled(self, open_: int, late: Sequence[str], by_hand: Sequence[Outside]) -> Settled:
+        """Return what came of all; some may only be ended by somebody."""
         return Settled(
             self._counts[Settlement.DONE],
             self._counts[Settlement.UNSUPPORTED],
             open_,
-            tuple(self._left),
+            (*self._left, *map(left_by_now, by_hand)),
             tuple(self._events),
             tuple(late),
         )
@@ -260,12 +273,15 @@ def left_by_now(outside: Outside) -> Left:
     settled = outside.settled_at is not None
     settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
     outcome = Outcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
-    return _left(outside, outcome, None if settled else outside.next_at)
+    waits = settled or outside.record.target == BY_HAND
+    return _left(outside, outcome, None if waits else outside.next_at)
 
 
 def _left(outside: Outside, outcome: Outcome, next_at: int | None) -> Left:
     record = outside.record
     until = outcome.honoured_until
+    if until is None and record.expires_at < FOR_EVER:
+        until = record.expires_at
     return Left(
         record.jti,
         record.id,
@@ -275,5 +291,5 @@ def _left(outside: Outside, outcome: Outcome, next_at: int | None) -> Left:
         outcome.settlement.value,
         outcome.proof,
         next_at,
-        record.expires_at if until is None else until,
+        until,
     )

@@ -58,6 +58,9 @@ def prefix_of(target: Target) -> str:
 
 _OWN = "jti_"
 
+BY_HAND = "-"
+"""The name that stands for a target where none ends a secret, so that somebody has to; no target is called so."""
+
 
 class Record(NamedTuple):
     """What the ledger has of a credential at a target: enough to find it there and to end it, without its secret.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any, NamedTuple
 
-from jitid.credential import Kind, is_outside, is_target_name, sort_of
+from jitid.credential import MADE, Kind, is_outside, is_target_name, sort_of
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.opening import COMMON, LONGEST, open_issuer, options_of
 from jitid.issuers.outside import Option, OutsideIssuer
@@ -179,11 +179,11 @@ def check(stated: StatedTarget) -> Target:
     where = f"{safe(stated.origin)}: {quote(f'target.{stated.name}', 200)}"
     kind = kind_of(stated)
     if kind is None:
-        raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(Kind)}")
-    if stated.table["kind"] not in tuple(Kind):
+        raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(MADE)}")
+    if stated.table["kind"] not in MADE:
         raise ConfigurationError(
             f"{where}: {quote(stated.table['kind'])} is no kind of credential",
-            f"kinds are: {', '.join(Kind)}",
+            f"kinds are: {', '.join(MADE)}",
         )
     sort = sort_of(kind)
     options, template_options = options_of(sort)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid import introspection, jws
-from jitid.credential import Credential, is_outside
+from jitid.credential import Credential, is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
@@ -454,7 +454,7 @@ class _Trace:
             for seq in {one.ended_event for one in found}
             if seq is not None
         }
-        outside = snapshot.outside.of([one.key for one in found if is_outside(one.kind)])
+        outside = snapshot.outside.of([one.key for one in found if is_taken_elsewhere(one.kind)])
         matches = []
         for one in found:
             lineage, family, task = (

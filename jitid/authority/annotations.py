@@ -14,6 +14,7 @@ from jitid.authority.operations import Operation
 _MODULES = (
     "operations",
     "access_operations",
+    "adopt_operations",
     "agent_operations",
     "approval_operations",
     "certificate_operations",

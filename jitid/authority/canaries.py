@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from jitid import introspection, issuance, provision, revocation, settling
-from jitid.credential import Kind, is_outside
+from jitid.credential import MADE, is_outside
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.ledger.changing import change
 from jitid.ledger.records import Selection
@@ -61,7 +61,7 @@ def _made_here(inside: Inside) -> list[str]:
         keys = {(key.use, key.algorithm) for key in snapshot.signing_keys() if key.retired_at is None}
     return [
         kind.value
-        for kind in Kind
+        for kind in MADE
         if not is_outside(kind.value) and (kind not in _KEYS or _KEYS[kind] in keys)
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jitid import strictjson
-from jitid.credential import Kind, sort_of
+from jitid.credential import MADE, Kind, check_made
 from jitid.errors import UsageError
 from jitid.identifier import parse_access_id, parse_id
 from jitid.issuers.protocol import MAX_PUBLIC_KEY
@@ -166,13 +166,18 @@ def _id(value: str) -> str:
 
 
 def _kind(value: str) -> str:
-    sort_of(value)
-    return value
+    return check_made(value)
 
 
 def _access(value: str) -> str:
     parse_access_id(value)
     return value
+
+
+def _adopted(value: str) -> str:
+    from jitid.standing import check_own_name
+
+    return check_own_name(value)
 
 
 def _person(value: str) -> str:
@@ -205,7 +210,7 @@ KIND = Form(
     _kind,
     {
         "maxLength": 69,
-        "pattern": f"^({'|'.join(one for one in Kind if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
+        "pattern": f"^({'|'.join(one for one in MADE if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
     },
 )
 DELEGATOR = Form(check_delegator, _NAMED)
@@ -213,6 +218,7 @@ PERSON, ALIAS, GROUP = Form(_person, _NAMED), Form(_alias, {"minLength": 1}), Fo
 EXTERNAL = Form(_external, {"minLength": 1, "maxLength": 255})
 AUDIENCE = Form(check_audience, {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"})
 SCOPE = Form(parse_scope, {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"})
+ADOPTED = Form(_adopted, {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"})
 ID = Form(_id, {"pattern": "^(jid|jti)_[0-9a-v]{26}$"})
 ACCESS = Form(_access, {"pattern": "^acc_[0-9a-v]{26}$"})
 TEMPLATE = name("template")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from jitid import standing
 from jitid.authority.form import (
     ACCESS,
     ACTION,
+    ADOPTED,
     AGENT,
     ALIAS,
     AUDIENCE,
@@ -52,6 +54,7 @@ from jitid.authority.form import (
 )
 from jitid.caller import ROLES
 from jitid.errors import UsageError
+from jitid.issuers.adopted import ACCESS_KEY
 from jitid.issuers.protocol import MAX_CHAIN
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
@@ -191,6 +194,26 @@ BY_FIELD: Mapping[str, Form] = {
     "AttachRequest.ttl": DURATION,
     "ImportAuthority.chain": text(MAX_CHAIN, "the certificates"),
     "PublishRevocations.lifetime": DURATION,
+    "Adopt.content": pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal"),
+    "StandingSecret.line": COUNT,
+    "StandingSecret.name": ADOPTED,
+    "StandingSecret.owner": PERSON,
+    "StandingSecret.place": kept_text(standing.LONGEST_PLACE, "the place"),
+    "StandingSecret.purpose": kept_text(MAX_PURPOSE, "the purpose"),
+    "StandingSecret.expires_at": TIME,
+    "StandingSecret.target": text(64, "the target"),
+    "StandingSecret.reference": kept_text(standing.LONGEST_REFERENCE, "the reference"),
+    "StandingSecret.prefix": kept_text(standing.LONGEST_PREFIX, "the prefix"),
+    "StandingSecret.length": number(standing.LEAST_SECRET, standing.MOST_SECRET),
+    "StandingSecret.fingerprint": FINGERPRINT,
+    "StandingSecret.public": FINGERPRINT,
+    "StandingSecret.access_key_id": pattern(ACCESS_KEY.pattern, "the id of an access key"),
+    "EndAdopted.names": ADOPTED,
+    "EndAdopted.proof": REASON,
+    "ListAdopted.names": ADOPTED,
+    "ListAdopted.owner": FILTER,
+    "ListAdopted.after": COUNT,
+    "ProbeAdopted.names": ADOPTED,
     "Settle.event": COUNT,
     "Settle.target": text(64, "the target"),
     "Settle.limit": number(1, 3_600),
@@ -266,6 +289,8 @@ MOST: Mapping[str, int] = {
     "Issue.requests": MOST_ITEMS,
     "Selection.ids": 100_000,
     "Roster.people": 1_000_000,
+    "Adopt.secrets": standing.MOST_SECRETS,
+    "ProbeAdopted.names": 100,
     "Roster.notes": 1_000_000,
     "Authorize.asked": 10_000,
     "ReplayDecisions.old": 10_000,
@@ -274,7 +299,13 @@ MOST: Mapping[str, int] = {
 """How many values lists have at most, where it is not `MOST_ITEMS`."""
 
 
-LEAST: Mapping[str, int] = {"Issue.requests": 1, "Authorize.asked": 1}
+LEAST: Mapping[str, int] = {
+    "Issue.requests": 1,
+    "Authorize.asked": 1,
+    "Adopt.secrets": 1,
+    "EndAdopted.names": 1,
+    "ProbeAdopted.names": 1,
+}
 """How many values lists have at least, where it is not none."""
 
 

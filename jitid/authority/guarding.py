@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.access import BOOTSTRAP
 from jitid.authority import access_operations as access
+from jitid.authority import adopt_operations as adoptions
 from jitid.authority import agent_operations as agents
 from jitid.authority import approval_operations as approvals
 from jitid.authority import certificate_operations as certificates
@@ -86,6 +87,13 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     targets.ExamineTargets: _for("auditor", "admin", reads=True),
     # What it makes may do nothing, and is ended at once.
     targets.FlyCanaries: _for("sweeper", "admin"),
+    # Who adopts says who answers for something, and what ends it.
+    adoptions.Adopt: _for("admin"),
+    # What counts as ended from then on is looked for no longer.
+    adoptions.EndAdopted: _for("responder", "admin"),
+    adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),
+    adoptions.ProbeAdopted: _for("responder", "auditor", "admin", reads=True),
+    adoptions.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
     uses.ListUses: _for("responder", "auditor", reads=True),
     ops.Sweep: _for("sweeper", "auditor", reads=True),
     ops.ForeseeFix: _for("sweeper", reads=True),

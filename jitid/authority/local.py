@@ -234,6 +234,10 @@ class LocalAuthority:
                 from jitid.authority import provisioning
 
                 return provisioning.perform(self._inside, operation)
+            case ops.AdoptionOperation():
+                from jitid.authority import adopting
+
+                return adopting.perform(self._inside, operation)
             case ops.TokenOperation():
                 from jitid.authority import exchanging
 

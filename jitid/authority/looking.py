@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid import auditexport, auditing, introspection
 from jitid.audit import Event
 from jitid.authority import operations as ops
-from jitid.credential import is_outside
+from jitid.credential import is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.keyring import Keyring, Signer
 from jitid.ledger.leak import LeakFilter
@@ -52,7 +52,9 @@ def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Ins
         _document(snapshot.event(credential.event)),
         None if credential.ended_event is None else _document(snapshot.event(credential.ended_event)),
         snapshot.used_by([credential.identity_key]).get(credential.identity_key, ()),
-        snapshot.outside.of([credential.key]).get(credential.key) if is_outside(credential.kind) else None,
+        snapshot.outside.of([credential.key]).get(credential.key)
+        if is_taken_elsewhere(credential.kind)
+        else None,
     )
 
 

@@ -92,6 +92,10 @@ class TargetOperation(Operation[Result]):
     """One on targets outside; they are in `target_operations.py`, and `provisioning.py` performs them."""
 
 
+class AdoptionOperation(Operation[Result]):
+    """One on adopted secrets; they are in `adopt_operations.py`, and `adopting.py` performs them."""
+
+
 class CertificateOperation(Operation[Result]):
     """One on the X.509 authority; they are in `certificate_operations.py`, and `certifying.py` performs them."""
 
@@ -489,4 +493,5 @@ AnyOperation = (
     | TargetOperation[Any]
     | CertificateOperation[Any]
     | AccessOperation[Any]
+    | AdoptionOperation[Any]
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid import provision, settling
 from jitid.authority import target_operations as ops
+from jitid.authority.proving import prove
 from jitid.credential import is_outside
 from jitid.errors import InvalidCredentialError, JitidError, PolicyDeniedError
 from jitid.ledger.changing import change
@@ -30,7 +31,7 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
         case ops.Attach():
             return _attach(inside, operation)
         case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
-            return settling.settle(
+            settled = settling.settle(
                 inside.ledger,
                 targets_of(inside),
                 target=target,
@@ -39,6 +40,10 @@ def perform(inside: Inside, operation: TargetOperation[Any]) -> object:
                 waiting=waiting,
                 limit=limit,
             )
+            if settled.done:
+                # What leaked of it is dead only now. Where that cannot be recorded, the next end or sweep does it.
+                prove(inside.ledger)
+            return settled
         case ops.ExamineTargets():
             from jitid.authority import visiting
 

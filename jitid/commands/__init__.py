@@ -29,6 +29,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),
     "leak close": ("leak:close", "Close leaks: somebody is done with them."),
+    "adopt add": (
+        "adopt:add",
+        "Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.",
+    ),
+    "adopt list": ("adopt:list_", "List adopted secrets, the oldest first."),
+    "adopt show": ("adopt:show", "Tell everything about an adopted secret."),
+    "adopt probe": ("adopt:probe", "Ask targets whether adopted secrets work there."),
+    "adopt ended": (
+        "adopt:ended",
+        "Say that adopted secrets work no longer where they are kept: somebody has seen to it.",
+    ),
     "approve list": ("approve:list_", "List requests for approval."),
     "approve show": ("approve:show", "Tell all that an approver has to know about a request."),
     "approve grant": ("approve:grant", "Grant a request: what it asks for can be issued once."),
@@ -164,6 +175,7 @@ A module is imported when its verb is used, never for a list of verbs.
 GROUPS: dict[str, str] = {
     "task": "Look at tasks.",
     "leak": "Report what leaked, see whether it still works, and be done with it.",
+    "adopt": "Record standing secrets that exist already, look at them, and see what can take their place.",
     "delegator": "Keep the directory of those who may delegate.",
     "approve": "See who asks for an approval, and grant or deny it.",
     "access": "Let people and services ask an authority, and end that.",

@@ -9,7 +9,7 @@ from jitid.commands import agentrows, revoke, rows
 from jitid.commands.confirming import settle_event
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
-from jitid.credential import sort_of
+from jitid.credential import check_made
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
@@ -295,7 +295,7 @@ def _stated(
         raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
     kinds = None if kind is None else tuple(dict.fromkeys(kind))
     for text in kinds or ():
-        sort_of(text)
+        check_made(text)
     return Stated(
         None if owner is None else _delegator(owner),
         purpose,

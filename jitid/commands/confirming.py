@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.target_operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.lifetime import format_time
+from jitid.target import BY_HAND
 from jitid.text import safe
 
 if TYPE_CHECKING:
@@ -69,19 +70,23 @@ def must_be_confirmed(ended: Ended) -> None:
     number = ended.unsettled + ended.unsupported
     if not number:
         return
-    what = f"{number} of what has ended may still work at {'its target' if number == 1 else 'their targets'}"
+    where = "its target" if number == 1 else "their targets"
+    if ended.left and all(one.target == BY_HAND for one in ended.left):
+        where = "its place" if number == 1 else "their places"
+    what = f"{number} of what has ended may still work at {where}"
     if ended.unsaid is not None:
         told = ended.unsaid
     else:
         told = "; ".join(_told(one) for one in ended.left[:_SHOWN])
         if len(ended.left) > _SHOWN:
             told += f"; and {number - _SHOWN} more"
-    raise PartialError(
-        f"{what}: {told}",
-        "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
-        if ended.unsettled
-        else "the target cannot end it before its time",
-    )
+    if not ended.unsettled:
+        hint = "the target cannot end it before its time"
+    elif ended.left and all(one.target == BY_HAND for one in ended.left):
+        hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
+    else:
+        hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
+    raise PartialError(f"{what}: {told}", hint)
 
 
 _SHOWN = 5
@@ -89,6 +94,8 @@ _SHOWN = 5
 
 def _told(left: Left) -> str:
     until = "" if left.honoured_until is None else f", until {format_time(left.honoured_until)} at most"
+    if left.target == BY_HAND:
+        return f"{left.jti} ({safe(left.seen)}{until})"
     again = "" if left.next_at is None else f", tried again from {format_time(left.next_at)} on"
     return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
 

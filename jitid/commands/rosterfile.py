@@ -48,14 +48,14 @@ def read(path: str, form: str) -> tuple[Roster, Source]:
     descriptor = reading.opened(path, _WHAT)
     try:
         with open(descriptor, "rb", closefd=descriptor != 0) as file:
-            content = _Content(file)
+            content = Content(file)
             roster = _roster(content, form)
             return roster, Source(form, content.digest())
     except OSError as error:
         raise reading.unreadable(path, _WHAT, error) from error
 
 
-def _roster(content: _Content, form: str) -> Roster:
+def _roster(content: Content, form: str) -> Roster:
     match form:
         case "csv":
             from jitid.roster import csv
@@ -71,7 +71,7 @@ def _roster(content: _Content, form: str) -> Roster:
             return scim.read(content.text())
 
 
-class _Content:
+class Content:
     """Reads a file, and remembers the digest of what it has read."""
 
     def __init__(self, file: IO[bytes]) -> None:

@@ -67,7 +67,7 @@ def open_issuer(
             from jitid.issuers.exec import ExecIssuer
 
             return ExecIssuer(target, timeout=timeout, issuer=issuer)
-        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.SSH_CERT:
+        case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID | Kind.X509_SVID | Kind.SSH_CERT | Kind.ADOPTED:
             raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
         case _:
             assert_never(kind)
@@ -103,5 +103,7 @@ def options_of(kind: Kind) -> tuple[Mapping[str, Option], Mapping[str, Option]]:
             return sshcert.OPTIONS, sshcert.TEMPLATE_OPTIONS
         case Kind.JWT | Kind.OPAQUE | Kind.JWT_SVID:
             return {}, cluster.TEMPLATE_OPTIONS
+        case Kind.ADOPTED:
+            return {}, {}
         case _:
             assert_never(kind)

@@ -84,9 +84,15 @@ class SqlLeaks:
         return self._leaks(rows.fetchall())
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
-        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""
+        """Return those with numbers above `after` whose credential is dead, with no proof yet, in order.
+
+        One that may work at its target, or where it was kept before it was adopted, is not dead.
+        """
         rows = self._db.execute(
             f"""{_LEAK} AND l.proved_at IS NULL AND l.id > :after AND NOT ({selecting.LIVE})
+                AND NOT EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
+                                   AND (o.settled_at IS NULL OR o.settlement = 'unsupported'
+                                        AND coalesce(o.honoured_until, c.expires_at) > :now))
                 ORDER BY l.id LIMIT :limit""",
             {"after": after, "now": self._now, "limit": limit},
         )

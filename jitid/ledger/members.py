@@ -59,6 +59,8 @@ class Members:
         self._certified: dict[str, str] = {}
         """The digest of the certificates of each that has any."""
         self._outside: OutsideMembers | None = None
+        self._adopted: dict[int, str] = {}
+        """The digests of what events have adopted."""
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
@@ -135,6 +137,7 @@ class Members:
         self.count += self._at_targets().count
         if self._snapshot.count_publics() != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
+        self._must_be_adopted()
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -158,7 +161,10 @@ class Members:
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._issued.take(seq, event.get("count", 1))
         printed: Iterable[tuple[bytes, bytes | None]] = map(_PRINTED, rows)
-        if "target" in event:
+        if event["op"] == "adopt":
+            self._adopted[seq] = event["adopted"]
+            self._at_targets().adopted(map(_JTI, rows))
+        elif "target" in event:
             # What a target makes has no fingerprint before it is confirmed.
             self._at_targets().made(map(_JTI, rows))
             printed = [(row[1], None) for row in rows]
@@ -189,6 +195,12 @@ class Members:
         if "approval" in event:
             self._approvals.use(seq, event)
         self.count += len(rows)
+
+    def _must_be_adopted(self) -> None:
+        found = self._snapshot.adopted.digests()
+        for seq in self._adopted.keys() | found.keys():
+            if self._adopted.get(seq) != found.get(seq):
+                raise IntegrityError(f"what event {seq} adopted is not in the ledger as it says")
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
         # The last event that tells of a credential is the one that counts: another renewal may bring its end forward,

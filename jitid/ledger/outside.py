@@ -80,11 +80,12 @@ class OutsideSnapshot(Protocol):
         event: int | None = None,
         ids: Sequence[str] = (),
         waiting: bool = False,
+        by_hand: bool = False,
     ) -> list[Outside]:
         """Return what is dead in the ledger, not settled at its target, and to be tried by now; the oldest try first.
 
         `event`: only what that event ended; `ids`: only what these credentials and identities are; `waiting`: also
-        what is to be tried later.
+        what is to be tried later; `by_hand`: what no target ends instead, but somebody has to.
         """
 
     def targets_due(self, now: int | None) -> list[str]:

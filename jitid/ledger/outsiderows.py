@@ -16,6 +16,7 @@ class OutsideMembers:
     def __init__(self, outside: OutsideSnapshot) -> None:
         self._outside = outside
         self._made: set[bytes] = set()
+        self._adopted: set[bytes] = set()
         self._confirmed: dict[bytes, str] = {}
         self._settled: dict[int, str] = {}
         self.count = 0
@@ -23,6 +24,10 @@ class OutsideMembers:
     def made(self, jtis: Iterable[bytes]) -> None:
         """Take the credentials that an event issued at a target."""
         self._made.update(jtis)
+
+    def adopted(self, jtis: Iterable[bytes]) -> None:
+        """Take the standing secrets that an event adopted: it tells all of them by its own digest."""
+        self._adopted.update(jtis)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event that confirms a credential, or settles some."""
@@ -51,6 +56,11 @@ class OutsideMembers:
             event,
             parts,
         ) in self._outside.rows():
+            if settled_at is not None:
+                final.setdefault(event, []).append((jti, settlement))
+            self.count += 1
+            if jti in self._adopted:
+                continue
             if jti not in self._made:
                 raise IntegrityError(
                     "the ledger has a credential at a target that no event says was made there"
@@ -62,9 +72,6 @@ class OutsideMembers:
                     raise _edited(jti)
             elif told != confirmed_digest(jti, target, name, reference, facts, fingerprint, parts):
                 raise _edited(jti)
-            if settled_at is not None:
-                final.setdefault(event, []).append((jti, settlement))
-            self.count += 1
         missing = next(iter(self._made or self._confirmed), None)
         if missing is not None:
             raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")

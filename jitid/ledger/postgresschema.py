@@ -147,8 +147,7 @@ _THIRD = (
     "ALTER TABLE credential ADD COLUMN public BYTEA",
     "CREATE INDEX credential_public ON credential (substr(public, 1, 8)) WHERE public IS NOT NULL",
     """CREATE TABLE adopted (
-           credential BIGINT PRIMARY KEY, place {text} NOT NULL, prefix {text}, length BIGINT, probed_at BIGINT,
-           probe {text})""",
+           credential BIGINT PRIMARY KEY, place {text} NOT NULL, prefix {text}, length BIGINT)""",
     """CREATE TABLE sighting (
            id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text}, line BIGINT, revision {text},
            found_at BIGINT, finder {text}, more BIGINT NOT NULL, event BIGINT NOT NULL)""",

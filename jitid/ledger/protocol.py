@@ -32,6 +32,7 @@ from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot, AccessTransaction
+    from jitid.ledger.adopted import AdoptedSnapshot, AdoptedTransaction
     from jitid.ledger.approval import ApprovalSnapshot, ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
@@ -66,6 +67,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def outside(self) -> OutsideSnapshot:
         """The credentials at targets outside."""
+
+    @property
+    def adopted(self) -> AdoptedSnapshot:
+        """The standing secrets that were adopted."""
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there."""
@@ -247,6 +252,10 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def outside(self) -> OutsideTransaction:
         """The credentials at targets outside, and what becomes of them there."""
+
+    @property
+    def adopted(self) -> AdoptedTransaction:
+        """The standing secrets that were adopted, and what becomes of them."""
 
     @property
     def idempotency(self) -> SqlIdempotency:

@@ -24,6 +24,7 @@ from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.ledger.access import AccessSnapshot
+    from jitid.ledger.adopted import AdoptedSnapshot
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
@@ -160,6 +161,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.sqloutside import SqlOutside
 
         return SqlOutside(self._db, self._now)
+
+    @property
+    def adopted(self) -> AdoptedSnapshot:
+        """The standing secrets that were adopted."""
+        from jitid.ledger.sqladopted import SqlAdopted
+
+        return SqlAdopted(self._db, self._now)
 
     def ask(self, question: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows that answer a question in portable SQL, which has its values by `:name`; `:now` is there.

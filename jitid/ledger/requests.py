@@ -43,7 +43,7 @@ class Decided(Protocol):
         """Return the zone, if it is not UTC, that the policy was asked in lately."""
 
     def living(self, apart: Apart, zone: str | None) -> list[Alike]:
-        """Return what is alive, by its credential; what was approved of is left out.
+        """Return what is alive, by its credential; what was approved of is left out, and what was only adopted.
 
         `zone` is that in which a policy's hours are told, of the time of issue.
         """

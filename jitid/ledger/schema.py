@@ -185,8 +185,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # A standing secret that was there before, and whose fingerprint alone is here. How it begins and how long it
         # is, where that is known and no secret, tells whoever searches what to look at.
         """CREATE TABLE adopted (
-               credential INTEGER PRIMARY KEY REFERENCES credential, place TEXT NOT NULL, prefix TEXT, length INTEGER,
-               probed_at INTEGER, probe TEXT)""",
+               credential INTEGER PRIMARY KEY REFERENCES credential, place TEXT NOT NULL, prefix TEXT,
+               length INTEGER)""",
         # Where what leaked was seen; a row without a place says in how many more places than are kept.
         """CREATE TABLE sighting (
                id INTEGER PRIMARY KEY, leak INTEGER NOT NULL REFERENCES leak, place TEXT, line INTEGER,

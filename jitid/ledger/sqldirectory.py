@@ -84,7 +84,7 @@ class SqlDirectory(SqlDelegators, SqlLeaving):
         row = self._db.execute(
             f"""SELECT t.text FROM credential c CROSS JOIN identity i CROSS JOIN term t
                   LEFT JOIN agent r ON r.name = t.text
-                 WHERE {selecting.LIVE} AND i.id = c.identity AND t.id = i.agent
+                 WHERE {selecting.LIVE} AND i.id = c.identity AND t.id = i.agent AND c.kind <> 'adopted'
                    AND coalesce(c.recurring, 0) <> coalesce(r.id, 0) LIMIT 1""",
             {"now": self._now},
         ).fetchone()

@@ -13,7 +13,7 @@ from jitid.ledger import selecting
 from jitid.ledger.outside import Name, Outside, confirmed_digest, fingerprint_of, settled_digest
 from jitid.ledger.records import Selection
 from jitid.lifetime import check_times
-from jitid.target import Outcome, Record, Settlement
+from jitid.target import BY_HAND, Outcome, Record, Settlement
 
 _DEAD = "(c.ended_at IS NOT NULL OR c.expires_at <= :now OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))"
 _FROM = """FROM outside o JOIN credential c ON c.id = o.credential JOIN identity i ON i.id = c.identity
@@ -67,12 +67,16 @@ class SqlOutside:
         event: int | None = None,
         ids: Sequence[str] = (),
         waiting: bool = False,
+        by_hand: bool = False,
     ) -> list[Outside]:
         """Return what is dead in the ledger, not settled at its target, and to be tried by now."""
         where, values = self._open(event, ids)
         if target is not None:
             where += " AND o.target = :target"
             values["target"] = target
+        # What somebody has to end there, nothing here can.
+        where += f" AND o.target {'=' if by_hand else '<>'} :by_hand"
+        values["by_hand"] = BY_HAND
         if not waiting:
             where += " AND o.next_at <= :by"
             values["by"] = now
@@ -86,15 +90,17 @@ class SqlOutside:
         """Return the targets at which something is to be ended by then; None: whenever that is to be tried."""
         rows = self._db.execute(
             f"""SELECT DISTINCT o.target FROM outside o JOIN credential c ON c.id = o.credential
-                 WHERE o.settled_at IS NULL AND o.next_at <= :by AND {_DEAD} ORDER BY o.target""",
-            {"by": _EVER if now is None else now, "now": self._now},
+                 WHERE o.settled_at IS NULL AND o.next_at <= :by AND o.target <> :by_hand AND {_DEAD}
+                 ORDER BY o.target""",
+            {"by_hand": BY_HAND, "by": _EVER if now is None else now, "now": self._now},
         )
         return [target for (target,) in rows]
 
     def targets_open(self) -> list[str]:
         """Return the targets at which something lives by the ledger, or is not settled."""
         rows = self._db.execute(
-            "SELECT DISTINCT target FROM outside WHERE settled_at IS NULL ORDER BY target"
+            "SELECT DISTINCT target FROM outside WHERE settled_at IS NULL AND target <> ? ORDER BY target",
+            (BY_HAND,),
         )
         return [target for (target,) in rows]
 

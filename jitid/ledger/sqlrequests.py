@@ -235,10 +235,10 @@ def _kept(dialect: Dialect, name: str, told: Names | None, apart: Apart, values:
 
 
 def _living(apart: Apart) -> str:
-    """Return the tables and the condition for what is alive, without what was approved of."""
+    """Return the tables and the condition for what is alive, without what was approved of or nobody decided on."""
     approved = f"AND c.event NOT IN ({_APPROVED})" if apart.looks.approvals else ""
     return f"""credential c CROSS JOIN identity i CROSS JOIN task t {_directory(apart)}
-                WHERE i.id = c.identity AND t.id = i.task AND {selecting.LIVE} {approved}"""
+                WHERE i.id = c.identity AND t.id = i.task AND {selecting.LIVE} {approved} AND c.kind <> 'adopted'"""
 
 
 def _directory(apart: Apart) -> str:

@@ -26,6 +26,7 @@ from jitid.task import Task
 
 if TYPE_CHECKING:
     from jitid.ledger.access import AccessTransaction
+    from jitid.ledger.adopted import AdoptedTransaction
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideTransaction
@@ -89,6 +90,13 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.sqloutside import SqlOutsideChanges
 
         return SqlOutsideChanges(self._db, self._now, self.next_seq)
+
+    @property
+    def adopted(self) -> AdoptedTransaction:
+        """The standing secrets that were adopted, and what becomes of them."""
+        from jitid.ledger.sqladopted import SqlAdoptedChanges
+
+        return SqlAdoptedChanges(self._db, self._now)
 
     @property
     def idempotency(self) -> SqlIdempotency:

@@ -12,14 +12,14 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from jitid.credential import Kind
+from jitid.credential import MADE, Kind
 from jitid.policy.classes import KINDS
 from jitid.policy.decision import PROOFS, SENSITIVITIES
 from jitid.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
 _PROGRAM = "exec:NAME"
-_KINDS = tuple(_PROGRAM if kind is Kind.EXEC else kind.value for kind in Kind)
+_KINDS = tuple(_PROGRAM if kind is Kind.EXEC else kind.value for kind in MADE)
 WORDS: Mapping[str, tuple[str, ...]] = {
     "context.sensitivity": SENSITIVITIES,
     "resource.sensitivity": SENSITIVITIES,

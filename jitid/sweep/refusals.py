@@ -22,7 +22,7 @@ OTHERS = ("delegator-disabled", "agent-overdue")
 _OF_DELEGATORS = f"""
       FROM delegator r CROSS JOIN delegator_name n CROSS JOIN term d CROSS JOIN credential c CROSS JOIN identity i
      WHERE (r.sensitivity <> 'critical' OR r.scopes IS NOT NULL) AND n.delegator = r.id AND d.text = n.name
-       AND c.delegator = d.id AND {LIVE} AND i.id = c.identity"""
+       AND c.delegator = d.id AND {LIVE} AND c.kind <> 'adopted' AND i.id = c.identity"""
 _OF_AGENTS = f"""
       FROM agent r CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term au
      WHERE c.recurring = r.id AND {LIVE} AND i.id = c.identity AND au.id = c.audiences"""

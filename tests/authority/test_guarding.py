@@ -32,6 +32,7 @@ ABSTRACT = {
     ops.TargetOperation,
     ops.CertificateOperation,
     ops.AccessOperation,
+    ops.AdoptionOperation,
 }
 BESIDE_THE_LEDGER = {
     access.BootstrapAccess,
@@ -73,7 +74,16 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
         ("verifier", {"Verify", "Authorize", "Introspect", "MakePublication", "MakeStatusList"}),
         (
             "sweeper",
-            {"Sweep", "ForeseeFix", "Fix", "MakeReport", "ProveLeaks", "Settle", "FlyCanaries"},
+            {
+                "Sweep",
+                "ForeseeFix",
+                "Fix",
+                "MakeReport",
+                "ProveLeaks",
+                "Settle",
+                "FlyCanaries",
+                "AdoptedShapes",
+            },
         ),
         ("issuer", {"Attach", "Issue", "Renew", "Exchange"}),
     ],

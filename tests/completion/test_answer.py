@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jitid import completing, name
 from jitid.completingkinds import KINDS
-from jitid.credential import Kind
+from jitid.credential import MADE
 from jitid.identifier import approval_id, credential_id, identity_id, parse_approval_id
 from jitid.ledger.schema import APPLICATION_ID
 from tests.builders import World, edit, make_folder, put
@@ -225,4 +225,4 @@ def test_kinds_come_also_where_the_configuration_cannot_be_read(tmp_path: Path) 
 
 
 def test_the_kinds_are_those_that_there_are() -> None:
-    assert {*KINDS, "exec"} == set(Kind)
+    assert {*KINDS, "exec"} == set(MADE)

@@ -111,6 +111,23 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         "than --max would end, and nothing did.",
         74: "It is recorded, what was to end has ended, and the output could not be written.",
     },
+    "adopt add": {
+        0: "They are adopted, now or before.",
+        2: "The line or the file cannot be meant, a secret could be guessed, or is adopted otherwise; nothing was "
+        "changed.",
+        **_CHANGED,
+        74: "They are adopted, and the output could not be written.",
+    },
+    "adopt list": _LOOKS,
+    "adopt show": {**_LOOKS, 3: "Nothing is adopted under that name."},
+    "adopt probe": {**_LOOKS, 3: "Nothing is adopted under one of the names."},
+    "adopt ended": {
+        0: "They are known to have ended, now or before.",
+        2: "The line cannot be meant, or nothing says what was done; nothing was changed.",
+        3: "Nothing is adopted under one of the names; nothing was changed.",
+        **_CHANGED,
+        74: "It is recorded, and the output could not be written.",
+    },
     "leak list": _LOOKS,
     "leak show": {**_LOOKS, 3: "There is no such leak."},
     "leak close": {

@@ -223,6 +223,40 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
             "jitid scan --report --revoke --reason 'in the build' build.log",
         ),
     ),
+    "adopt add": (
+        Example(
+            "A token of GitHub that a build uses:",
+            """jitid adopt add github-ci --owner alice \\
+    --place 'vault kv/prod/github' --purpose 'releases' < github.token""",
+        ),
+        Example(
+            "A role of a database that a target of the configuration can end:",
+            """jitid adopt add report-db --owner alice --place 'vault kv/prod/db' \\
+    --purpose 'the monthly report' --file db.password \\
+    --target db --reference report""",
+            tried=False,
+        ),
+        Example(
+            "A key, by its public half:",
+            """jitid adopt add deploy-key --owner bob --place 'the build server' \\
+    --purpose 'deploys to web1' --public-key id_ed25519.pub""",
+        ),
+        Example("Thousands, all or none:", "jitid adopt add --from-file secrets.csv --owner ops"),
+    ),
+    "adopt list": (
+        Example("What may still work where it is kept:", "jitid adopt list --live"),
+        Example(
+            "All of one owner, for a spreadsheet:", "jitid adopt list --owner alice --format csv > alice.csv"
+        ),
+    ),
+    "adopt show": (Example("All about one:", "jitid adopt show github-ci"),),
+    "adopt probe": (Example("Ask its target whether it works:", "jitid adopt probe github-ci"),),
+    "adopt ended": (
+        Example(
+            "It was deleted at GitHub:",
+            """jitid adopt ended github-ci --proof 'deleted at GitHub, ticket 4711'""",
+        ),
+    ),
     "leak add": (
         Example(
             "A scanner has found tokens in a repository; record it, and end them:",
@@ -874,6 +908,11 @@ _DELEGATORS = (
 )
 
 RELATED: Mapping[str, tuple[str, ...]] = {
+    "adopt add": ("adopt list", "adopt show", "adopt ended", "trace", "sweep"),
+    "adopt list": ("adopt add", "adopt show", "list"),
+    "adopt show": ("adopt list", "adopt probe", "adopt ended"),
+    "adopt probe": ("adopt show", "adopt ended", "sweep"),
+    "adopt ended": ("adopt show", "revoke", "leak close"),
     "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
     "agent change": ("agent register", "agent show", "agent review"),
     "agent show": ("agent list", "agent review", "list"),

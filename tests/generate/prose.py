@@ -545,6 +545,36 @@ Whenever --revoke, jitid-revoke(1), jitid-retire(1), `jitid keys revoke` or `jit
 is proved of whatever leaked and is dead that the ledger refuses it, as jitid-verify(1) would, in a new look at what was
 committed. `proved_at` says when. Verifiers that do not ask the
 ledger honour a signed token until `offline_until`.""",
+    "adopt add": """\
+A standing secret is one that somebody made before and that works until somebody ends it. What is adopted is a
+credential of the ledger, of kind `adopted`, on a task `adopted/NAME` of its own: jitid-trace(1) and `jitid leak add`
+know it again, jitid-sweep(1) reports it as `standing`, and as `orphaned-delegator` once its owner is disabled, and
+jitid-revoke(1) ends it. It is no token: nothing verifies it, and no policy is asked, since it exists already.
+
+The secret comes from standard input or from --file; a line end behind it is no part of it. The ledger keeps SHA-256
+of it, how long it is, and how it begins where that is told with --prefix or known of a widely used service. Whoever
+reads a ledger could try likely secrets until one has the fingerprint; so one of fewer than 16 characters, or of the
+same few over and over, is refused. With --fingerprint that is for you to see to. Of a private key its public half is
+kept too, of a public key or a certificate only that.
+
+With --target, a target of the configuration ends it when it is revoked: `postgres-role` locks the role whose name is
+--reference, ends its sessions and leaves what it owns alone; `aws-sts` makes the access key inactive;
+`openbao-lease` revokes the token of that accessor; `exec` asks the program. Without --target somebody has to end it
+where it is kept. Then revoking it ends with status 9, and it is found as `revocation-stuck`, until
+jitid-adopt-ended(1) says that it is done.
+
+A file of --from-file is CSV with a header, or has a JSON object a line. Its columns are those of the options,
+`name`, `owner`, `place`, `purpose`, `agent`, `sensitivity`, `expires`, `target`, `reference`, `prefix` and
+`access_key_id`, and one of `secret`, `fingerprint` and `public_key`; options on the line hold where it says nothing.
+All of it is adopted in one transaction with one audit event, 100,000 at most, or nothing. What is adopted just so
+already stays as it is.""",
+    "adopt probe": """\
+A target is asked about what the secret is called there, so that no secret is needed. Without a target nobody can be
+asked. What is seen changes nothing: what is gone there and lives here is found by jitid-sweep(1).""",
+    "adopt ended": """\
+A secret that no target ends is not dead because it was revoked here. Somebody deletes it where it is kept, and says
+so. What is said is believed, and stands in the audit log with who said it: then it is dead, and what leaked of it
+counts as proved dead.""",
     "leak list": """\
 `dead_at` is when the credential ended, for whatever reason, recorded or not; `exposure` goes from the report to
 that, or until now where it is still alive. What had ended before the report was not exposed.

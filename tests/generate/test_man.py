@@ -101,6 +101,9 @@ ARGUMENTS = {
         f"agent {verb}": ["x"]
         for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")
     },
+    "adopt show": ["x"],
+    "adopt probe": ["x"],
+    "adopt ended": ["x"],
     "inspect": ["x"],
     "access grant": ["x"],
     "access rotate": ["x"],
@@ -171,6 +174,9 @@ $ jitid -q issue --task OLD-1 --delegator alice --kind x509-svid --out old.pem
 $ jitid -q leak add old.jwt --source wiki --revoke > leaked
 $ jitid -q access grant bob --out bob.bearer; ACCESS=$(jitid access list --field id)
 $ id-token --keys | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["keys"][0]))' > launcher.jwk
+$ head -c 30 /dev/urandom | base64 > github.token; ssh-keygen -q -t ed25519 -N '' -f id_ed25519
+$ printf 'name,place,purpose,secret\\na,b,c,%s\\n' "$(head -c 30 /dev/urandom | base64)" > secrets.csv
+$ jitid -q adopt add github-ci --owner alice --place 'vault kv/prod/github' --purpose releases < github.token > adopted
 $ known user:alice; jitid agent register crawler --owner alice --purpose crawling > registered
 """
 

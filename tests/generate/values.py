@@ -8,6 +8,8 @@ from jitid.caller import ROLES
 from jitid.commands import (
     accessrows,
     actions,
+    adoptfile,
+    adoptrows,
     advising,
     agent,
     agentrows,
@@ -44,7 +46,7 @@ from jitid.commands import (
 )
 from jitid.commands import list as listing
 from jitid.commands.helper import docker, git
-from jitid.credential import Kind, State
+from jitid.credential import MADE, Kind, State
 from jitid.jws import ALGORITHMS
 from jitid.keyring import USES
 from jitid.ledger.protocol import SORTS
@@ -183,6 +185,11 @@ VERBS: dict[tuple[str, str], Value] = {
         (f"agent {verb}", "NAME"): RECORDS
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
+    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "probe", "ended")},
+    ("adopt add", "--as"): _words(*adoptfile.FORMS),
+    ("adopt add", "--target"): NOTHING,
+    ("adopt list", "--owner"): DELEGATORS,
+    **{(f"agent {verb}", "--kind"): _words(*MADE) for verb in ("register", "change")},
     **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
     ("access grant", "NAME"): DELEGATORS,
     ("access list", "--name"): DELEGATORS,
@@ -262,6 +269,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "policy diff": policydiff.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "adopt add": adoptrows.ADDED,
+    "adopt list": adoptrows.FIELDS,
+    "adopt show": adoptrows.FIELDS,
+    "adopt probe": adoptrows.PROBED,
+    "adopt ended": adoptrows.ENDED,
     "delegator add": delegatorrows.EDITED,
     "delegator change": delegatorrows.EDITED,
     "delegator disable": delegatorrows.DISABLED,

@@ -23,6 +23,7 @@ from jitid.authority.access_operations import (
     RevokeAccess,
     RotateAccess,
 )
+from jitid.authority.adopt_operations import Adopt, EndAdopted
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.delegator_operations import EnableDelegator
@@ -70,6 +71,7 @@ from jitid.searching import mark
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.sighting import Sighting
+from jitid.standing import StandingSecret
 from jitid.strictjson import dumps, loads
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, NAMES, NOW, World, make_database, policed, request
@@ -214,6 +216,7 @@ def _eventful(world: World) -> None:
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
     _use_targets(world)
+    _adopt(world)
     _serve(world)
     _keep_delegators(world)
     _keep_agents(world)
@@ -260,6 +263,36 @@ def _use_targets(world: World) -> None:
     fixing = Fix(rules=("orphaned-untracked",), limits=Limits(), sweep="the sweep", most=None)
     mended = world.authority.perform(fixing)
     assert list(mended)
+
+
+def _adopt(world: World) -> None:
+    end = world.clock.now + DAY
+    one = StandingSecret(
+        *(
+            0,
+            "one",
+            "user:tester",
+            "a wiki",
+            "why",
+            "bot",
+            "low",
+            end,
+            "shop",
+            "role",
+            None,
+            None,
+            bytes(32),
+            None,
+            None,
+        )
+    )
+    others = [
+        one._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
+        for n in (1, 2)
+    ]
+    world.authority.perform(Adopt(secrets=(one,)))
+    world.authority.perform(Adopt(secrets=tuple(others), content=bytes(32).hex()))
+    world.authority.perform(EndAdopted(names=("one", "n1"), proof="deleted"))
 
 
 def _serve(world: World) -> None:

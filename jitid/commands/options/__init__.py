@@ -5,7 +5,8 @@ import this package for type checking only, since it needs Typer, which a plain 
 A selector or a guard rail has no environment variable: what ends credentials stands on the line.
 """
 
-from jitid.commands.options.ending import *  # noqa: F403 - one namespace for all verbs
+from jitid.commands.options.adopting import *  # noqa: F403 - one namespace for all verbs
+from jitid.commands.options.ending import *  # noqa: F403 - as above
 from jitid.commands.options.governing import *  # noqa: F403 - as above
 from jitid.commands.options.issuing import *  # noqa: F403 - as above
 from jitid.commands.options.keeping import *  # noqa: F403 - as above

@@ -34,7 +34,7 @@ def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
             from jitid.runner.delivery.kube import Clusters
 
             return Clusters
-        case Kind.OPENBAO_LEASE | Kind.EXEC:
+        case Kind.OPENBAO_LEASE | Kind.EXEC | Kind.ADOPTED:
             return None
         case _:
             assert_never(sort)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.credential import Kind
 from jitid.identifier import credential_id
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.sweep.rules.revoked_live import DIED
-from jitid.target import Settlement
-from jitid.text import safe
+from jitid.target import BY_HAND, Settlement
+from jitid.text import operand, safe
 
 _LATE = 3_600
 """Seconds after which trying again is no longer enough."""
@@ -43,6 +44,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
         if asked is not None and target not in asked:
             continue
         credential = credential_id(jti)
+        if target == BY_HAND:
+            yield _by_hand(credential, name, agent, task, died_at, proof)
+            continue
         why = f": {safe(proof)}" if proof else ""
         tried = (
             "was never tried"
@@ -74,13 +78,26 @@ def _find(sight: Sight) -> Iterator[Finding]:
         )
 
 
+def _by_hand(credential: str, name: str, agent: str, task: str, died_at: int, proof: str | None) -> Finding:
+    return RULE.finding(
+        credential,
+        f"the adopted secret {name} is dead in the ledger since {format_time(died_at)}, and nobody has said that it is "
+        f"where it is kept: {safe(proof or '')}",
+        since=died_at,
+        credentials=1,
+        evidence={"agent": agent, "task": task, "kind": Kind.ADOPTED.value, "name": name, "died_at": died_at},
+        remedy=f"jitid adopt ended {operand(name)} --proof 'it was deleted there'",
+    )
+
+
 RULE = Rule(
     name="revocation-stuck",
     severity=Severity.HIGH,
     group=Group.VALID,
     owasp=("NHI1",),
     title="dead, and not ended at its target",
-    reports="a credential that has ended in the ledger and that its target refuses to end, or has not for an hour",
+    reports="a credential that has ended in the ledger and that its target refuses to end, or has not for an hour; "
+    "and an adopted secret that somebody has to end, until `jitid adopt ended` says so",
     spares="one that is to be tried again soon, and one whose end was confirmed",
     examines="what is to be ended at targets",
     find=_find,

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jitid.credential import Kind
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger.records import Selection
 from jitid.lifetime import format_duration, format_time
+from jitid.standing import BEFORE, FOR_EVER
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import SENSITIVITIES
+from jitid.text import safe
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
 _QUESTION = """
     SELECT c.jti, i.uid, i.sensitivity, c.kind, c.issued_at, coalesce(c.superseded_at, c.expires_at), a.text, t.name,
-           d.text
+           d.text, (SELECT x.place FROM adopted x WHERE x.credential = c.id)
       FROM suspect CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term d CROSS JOIN task t
      WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential AND i.id = suspect.identity
        AND a.id = i.agent AND d.id = i.delegator AND t.id = i.task"""
 
 
 def _find(sight: Sight) -> Iterator[Finding]:
-    for jti, uid, sensitivity, kind, issued_at, expires_at, agent, task, delegator in sight.suspects(
-        RULE, _QUESTION
-    ):
+    for (
+        jti,
+        uid,
+        sensitivity,
+        kind,
+        issued_at,
+        expires_at,
+        agent,
+        task,
+        delegator,
+        place,
+    ) in sight.suspects(RULE, _QUESTION):
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
         limit = sight.limits.standing(sensitivity)
+        lives = f"lives {format_duration(lifetime)}, until {format_time(expires_at)}"
+        what, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
+        if kind == Kind.ADOPTED:
+            name = task.removeprefix(BEFORE)
+            what = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
+            lives = "never ends" if expires_at == FOR_EVER else lives
         yield RULE.finding(
             credential,
-            f"the {kind} of {agent} on {task} lives {format_duration(lifetime)}, until {format_time(expires_at)}; for "
-            f"sensitivity {sensitivity} {format_duration(limit)} is the limit",
+            f"{what} {lives}; for sensitivity {sensitivity} {format_duration(limit)} is the limit",
             since=issued_at,
             credentials=1,
             evidence={
@@ -43,8 +60,9 @@ def _find(sight: Sight) -> Iterator[Finding]:
                 "limit_seconds": limit,
                 "issued_at": issued_at,
                 "expires_at": expires_at,
+                **({} if place is None else {"place": place}),
             },
-            remedy=f"jitid revoke {credential}",
+            remedy=remedy,
             ends=Selection(ids=(credential,)),
         )
 
@@ -55,7 +73,8 @@ RULE = Rule(
     group=Group.SPRAWL,
     owasp=("NHI7",),
     title="a standing credential",
-    reports="a live credential whose lifetime is over the limit of its sensitivity (sweep_standing_low, …_critical)",
+    reports="a live credential whose lifetime is over the limit of its sensitivity (sweep_standing_low, …_critical), "
+    "as that of an adopted secret mostly is",
     spares="one that lives just as long as its sensitivity permits, or that a successor soon replaces",
     examines="live credentials",
     find=_find,

@@ -1,0 +1,72 @@
+"""Operations on standing secrets that were adopted: each with the type of its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.authority.operations import AdoptionOperation
+
+if TYPE_CHECKING:
+    from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.standing import StandingSecret
+    from jitid.target import Probe
+
+
+class Adopt(AdoptionOperation["Adoption"]):
+    """Record standing secrets that exist already, all of them or none."""
+
+    secrets: tuple[StandingSecret, ...]
+    content: str | None = None
+    """SHA-256, as hex, of the file that they come from."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class EndAdopted(AdoptionOperation["Finished"]):
+    """Record that adopted secrets work no longer where they are kept, and end them here too."""
+
+    names: tuple[str, ...]
+    proof: str
+    """What was done, in words."""
+    accept_clock: bool = False
+
+
+class AdoptedPage(NamedTuple):
+    """Adopted secrets, and the time that their states are told for."""
+
+    secrets: list[AdoptedSecret]
+    now: int
+
+
+class ListAdopted(AdoptionOperation["AdoptedPage"]):
+    """List adopted secrets, the oldest first, a page at a time."""
+
+    names: tuple[str, ...] = ()
+    """Only these, the latest of each name."""
+    owner: str | None = None
+    """By any of their names."""
+    live: bool = False
+    """Only what may still work: alive here, or not known to have ended where it is kept."""
+    after: int = 0
+    """The ledger's number of the last one that was seen."""
+    limit: int
+
+
+class ProbeAdopted(AdoptionOperation["list[Probed]"]):
+    """Ask targets whether adopted secrets work there; nothing is changed."""
+
+    names: tuple[str, ...]
+
+
+class Probed(NamedTuple):
+    """What was seen of an adopted secret where it is kept."""
+
+    name: str
+    probe: Probe
+
+
+class AdoptedShapes(AdoptionOperation["list[tuple[str | None, int]]"]):
+    """Tell how adopted secrets look, for whoever searches for them: prefix and length, each pair once."""
+
+
+AnyAdoptionOperation = Adopt | EndAdopted | ListAdopted | ProbeAdopted | AdoptedShapes

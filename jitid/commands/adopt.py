@@ -1,0 +1,239 @@
+"""`jitid adopt`: standing secrets that exist already, recorded, looked at, and said to have ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jitid.authority import adopt_operations as ops
+from jitid.commands import adoptrows, reading, rows
+from jitid.commands.adoptstated import standing
+from jitid.commands.found import number, some
+from jitid.commands.globals import Globals
+from jitid.commands.list import limit_of
+from jitid.environment import open_authority, open_for_preview, open_or_create_authority
+from jitid.errors import UsageError
+from jitid.formats import output
+from jitid.formats.view import View
+from jitid.name import check_delegator
+from jitid.standing import MOST_SECRET, check_own_name
+from jitid.text import check_text
+
+if TYPE_CHECKING:
+    from jitid.adoption import Adoption
+    from jitid.authority.protocol import Authority
+    from jitid.commands import options
+    from jitid.standingkeys import Kept
+
+_PAGE = 1_000
+_ONE = ("name", "owner", "place", "purpose")
+
+
+def add(
+    given: Globals,
+    name: options.AdoptedName = None,
+    owner: options.SecretOwner = None,
+    place: options.SecretPlace = None,
+    purpose: options.SecretPurpose = None,
+    agent: options.SecretAgent = None,
+    sensitivity: options.SecretSensitivity = None,
+    expires: options.SecretEnd = None,
+    target: options.SecretTarget = None,
+    reference: options.SecretReference = None,
+    prefix: options.SecretPrefix = None,
+    access_key_id: options.AccessKeyId = None,
+    file: options.SecretFile = None,
+    fingerprint: options.SecretPrint = None,
+    public_key: options.PublicKeyFile = None,
+    from_file: options.SecretsFile = None,
+    as_: options.SecretsForm = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
+
+    The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
+    reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
+    """
+    given.expect(adoptrows.ADDED)
+    stated = {
+        "name": name,
+        "owner": owner,
+        "place": place,
+        "purpose": purpose,
+        "agent": agent,
+        "sensitivity": sensitivity,
+        "expires": expires,
+        "target": target,
+        "reference": reference,
+        "prefix": prefix,
+        "access_key_id": access_key_id,
+    }
+    content = None
+    if from_file is not None:
+        from jitid.commands import adoptfile
+
+        if file is not None or fingerprint is not None or public_key is not None or name is not None:
+            raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
+        secrets, content = adoptfile.read(
+            from_file, as_, {key: value for key, value in stated.items() if value}
+        )
+    else:
+        if as_ is not None:
+            raise UsageError("--as says which form the file of --from-file has")
+        missing = [each for each in _ONE if not stated[each]]
+        if missing:
+            raise UsageError(
+                f"a secret that is adopted needs {'a name' if missing[0] == 'name' else f'--{missing[0]}'}; "
+                "nothing was changed",
+                "say what it is called, who answers for it, where it is kept and what for: "
+                "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
+            )
+        secrets = (standing(0, stated, _kept(file, fingerprint, public_key, prefix)),)
+    operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=given.accept_clock)
+    config = given.config()
+    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
+    _tell(given, authority.perform(operation), name, dry_run=dry_run)
+
+
+def _kept(file: str | None, fingerprint: str | None, public_key: str | None, prefix: str | None) -> Kept:
+    """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
+    from jitid import standingkeys
+
+    if sum(way is not None for way in (file, fingerprint, public_key)) > 1:
+        raise UsageError(
+            "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
+        )
+    if fingerprint is not None:
+        return standingkeys.Kept(standingkeys.parse_fingerprint(fingerprint), None, prefix, None)
+    if public_key is not None:
+        return standingkeys.of_public(
+            reading.read(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
+        )
+    data = reading.read(file or "-", MOST_SECRET + 2, "the secret")
+    try:
+        return standingkeys.of_secret(data.decode("utf-8"), prefix)
+    except UnicodeDecodeError:
+        raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
+
+
+def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) -> None:
+    if given.field is not None or given.format_name() is not None:
+        row = adoptrows.added(done, name, dry_run=dry_run)
+        given.show(View("jitid.adopt-add/1", adoptrows.ADDED, [row], one=True))
+    else:
+        output.write(_sentence(done, name, dry_run=dry_run) + "\n")
+    if done.unverified:
+        given.note(
+            "the directory does not know the owner"
+            if done.unverified == done.new == 1
+            else f"of {done.unverified} the directory does not know the owner"
+        )
+
+
+def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
+    what = number(done.new, "secret") if name is None else name
+    if not done.new:
+        return (
+            f"{name} is adopted so already"
+            if name is not None
+            else f"{number(done.already, 'secret')} are adopted so already"
+        )
+    also = f"; {done.already} were so already" if done.already else ""
+    if dry_run:
+        return f"would adopt {what}{also}; nothing was changed"
+    which = f" as {done.taken[0].jti}" if done.new == 1 else ""
+    return f"adopted {what}{which} (audit event {done.event}){also}"
+
+
+def list_(
+    given: Globals,
+    owner: options.SecretOwner = None,
+    live: options.MayWork = False,
+    limit: options.Limit = None,
+) -> None:
+    """List adopted secrets, the oldest first.
+
+    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
+    here, and may work there all the same.
+    """
+    given.expect(adoptrows.FIELDS)
+    most = limit_of(limit)
+    authority = open_authority(given.config())
+    shown = rows.columns(given, adoptrows.FIELDS, adoptrows.BRIEF)
+    told = [
+        {field: row[field] for field in shown}
+        for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
+    ]
+    given.show(View("jitid.adopt-list/1", shown, told))
+    if limit is None and len(told) == most:
+        given.note(f"there may be more than {most}: say how many with --limit")
+
+
+def _pages(authority: Authority, owner: str | None, most: int, *, live: bool) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after = 0
+    while len(found) < most:
+        size = min(_PAGE, most - len(found))
+        page = authority.perform(ops.ListAdopted(owner=owner, live=live, after=after, limit=size))
+        found += [adoptrows.record(one, page.now) for one in page.secrets]
+        if len(page.secrets) < size:
+            break
+        after = page.secrets[-1].credential.key
+    return found
+
+
+def show(given: Globals, name: options.AdoptedOne) -> None:
+    """Tell everything about an adopted secret."""
+    given.expect(adoptrows.FIELDS)
+    page = open_authority(given.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
+    row = adoptrows.record(page.secrets[0], page.now)
+    if not rows.by_eye(given):
+        given.show(View("jitid.adopt-show/1", adoptrows.FIELDS, [row], one=True))
+        return
+    seen = {field: value for field, value in row.items() if value is not None}
+    given.show(View("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+
+
+def probe(given: Globals, names: options.AdoptedNames) -> None:
+    """Ask targets whether adopted secrets work there.
+
+    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
+    """
+    given.expect(adoptrows.PROBED)
+    found = open_authority(given.config()).perform(ops.ProbeAdopted(names=_named(names)))
+    told = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
+    given.show(View("jitid.adopt-probe/1", adoptrows.PROBED, told))
+
+
+def ended(given: Globals, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
+    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
+
+    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
+    """
+    given.expect(adoptrows.ENDED)
+    if proof is None or not proof.strip():
+        raise UsageError(
+            "what was done is not told; nothing was changed",
+            "say with --proof how it is known that they work no longer: the audit log keeps it",
+        )
+    if len(proof) > _PAGE:
+        raise UsageError(f"the proof is longer than {_PAGE:,} characters")
+    operation = ops.EndAdopted(
+        names=_named(names), proof=check_text(proof, "the proof"), accept_clock=given.accept_clock
+    )
+    done = open_authority(given.config()).perform(operation)
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.adopt-ended/1", adoptrows.ENDED, [adoptrows.ended(done)], one=True))
+    elif done.event is None:
+        output.write(f"{some(list(operation.names))} had ended already\n")
+    else:
+        output.write(
+            f"{some(list(operation.names))} ended where it is kept (audit event {done.event})\n"
+            if done.done == 1
+            else f"{done.done} secrets ended where they are kept (audit event {done.event})\n"
+        )
+    if done.unproved is not None:
+        given.warn(f"what leaked of it is not proved dead: {done.unproved}")
+
+
+def _named(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_own_name(name) for name in names))

@@ -1,0 +1,55 @@
+"""What is stated of a standing secret, on a command line or in a file, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jitid.errors import UsageError
+from jitid.issuers.adopted import ACCESS_KEY
+from jitid.lifetime import parse_time
+from jitid.name import check_name
+from jitid.roster.stated import check_person, check_sensitivity
+from jitid.standing import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
+from jitid.standingkeys import Kept
+from jitid.task import MAX_PURPOSE
+from jitid.text import check_text
+
+
+def standing(line: int, stated: Mapping[str, str | None], kept: Kept) -> StandingSecret:
+    """Return what is stated of one secret. Raises UsageError for what cannot be meant."""
+
+    def told(field: str, most: int) -> str:
+        text = stated.get(field) or ""
+        if not text.strip():
+            raise UsageError(f"the {field} is blank")
+        if len(text) > most:
+            raise UsageError(f"the {field} is longer than {most:,} characters")
+        return check_text(text, f"the {field}")
+
+    own = check_own_name(stated["name"] or "")
+    access_key_id, reference, target = (
+        stated.get("access_key_id"),
+        stated.get("reference"),
+        stated.get("target"),
+    )
+    if access_key_id is not None and ACCESS_KEY.fullmatch(access_key_id) is None:
+        raise UsageError("this is no id of an access key of AWS", "it begins with AKIA")
+    if reference is not None and target is None:
+        raise UsageError("--reference says what it is called at a target", "name that with --target")
+    return StandingSecret(
+        line,
+        own,
+        check_person(stated["owner"] or ""),
+        told("place", LONGEST_PLACE),
+        told("purpose", MAX_PURPOSE),
+        check_name(stated.get("agent") or own, "agent"),
+        check_sensitivity(stated.get("sensitivity") or "moderate"),
+        None if not stated.get("expires") else parse_time(str(stated["expires"])),
+        target,
+        None if reference is None else told("reference", LONGEST_REFERENCE),
+        kept.prefix,
+        kept.length,
+        kept.fingerprint,
+        kept.public,
+        access_key_id,
+    )

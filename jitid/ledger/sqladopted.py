@@ -1,0 +1,152 @@
+"""Adopted secrets, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from jitid import strictjson
+from jitid.ledger import selecting
+from jitid.ledger.adopted import Adopted, AdoptedRow, digest_of
+from jitid.ledger.dialect import dialect_of
+from jitid.target import BY_HAND, Settlement
+
+# Whatever is missing is told as missing: then it is not what the event says.
+_MEMBERS = """
+    SELECT c.event, x.credential, c.jti, i.uid, t.name, t.purpose, a.text, d.text, i.proof, i.sensitivity, i.depth,
+           c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.fingerprint, c.public, x.place, x.prefix,
+           x.length, o.target, o.name, o.reference, o.facts
+      FROM adopted x LEFT JOIN credential c ON c.id = x.credential LEFT JOIN identity i ON i.id = c.identity
+           LEFT JOIN task t ON t.id = i.task LEFT JOIN term a ON a.id = i.agent LEFT JOIN term d ON d.id = i.delegator
+           LEFT JOIN term au ON au.id = c.audiences LEFT JOIN outside o ON o.credential = x.credential"""
+_MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'done')"
+"""Whether nothing proves that a secret has ended where it is kept."""
+
+
+class SqlAdopted:
+    """What a view of a ledger that speaks SQL answers about adopted secrets."""
+
+    def __init__(self, db: Any, now: int) -> None:
+        self._db = db
+        self._now = now
+
+    def of(self, keys: Iterable[int]) -> dict[int, Adopted]:
+        """Return what there is of credentials, by the ledger's own numbers."""
+        rows = selecting.alike(
+            self._db,
+            "SELECT credential, place, prefix, length FROM adopted WHERE credential",
+            keys,
+        )
+        return {row[0]: Adopted._make(row) for row in rows}
+
+    def on_tasks(self, tasks: Iterable[str]) -> dict[str, int]:
+        """Return the latest adopted credential on each of these tasks that has any."""
+        found: dict[str, int] = {}
+        rows = selecting.alike(
+            self._db,
+            """SELECT t.name, c.id FROM adopted x JOIN credential c ON c.id = x.credential
+                 JOIN task t ON t.id = c.task WHERE t.name""",
+            tasks,
+        )
+        for name, key in rows:
+            found[name] = max(key, found.get(name, 0))
+        return found
+
+    def page(self, owners: Sequence[str], after: int, limit: int, *, live: bool, open_: bool) -> list[int]:
+        """Return numbers of adopted credentials above `after`, in order."""
+        values: dict[str, Any] = {"now": self._now, "after": after, "limit": limit}
+        where = "x.credential > :after"
+        if owners:
+            names = selecting.placeholders("owner", owners, values)
+            where += f" AND c.delegator IN (SELECT id FROM term WHERE text IN ({names}))"
+        if live:
+            where += f" AND {selecting.LIVE}" if not open_ else f" AND (({selecting.LIVE}) OR {_MAY_WORK})"
+        rows = self._db.execute(
+            f"""SELECT x.credential FROM adopted x JOIN credential c ON c.id = x.credential
+                  LEFT JOIN outside o ON o.credential = x.credential WHERE {where}
+                 ORDER BY x.credential LIMIT :limit""",
+            values,
+        )
+        return [key for (key,) in rows]
+
+    def shapes(self) -> list[tuple[str | None, int]]:
+        """Return how the secrets look that were ever adopted: what has ended may still be told by its look."""
+        rows = self._db.execute(
+            "SELECT DISTINCT prefix, length FROM adopted WHERE length IS NOT NULL"
+        ).fetchall()
+        return sorted(rows, key=lambda row: (row[0] is None, row))
+
+    def digest(self, event: int) -> str:
+        """Return the digest of what an event has adopted."""
+        rows = self._db.execute(f"{_MEMBERS} WHERE c.event = :event ORDER BY x.credential", {"event": event})
+        return digest_of(self._with_parts(rows.fetchall()))
+
+    def digests(self) -> dict[int, str]:
+        """Return that of each event that has adopted anything."""
+        rows = self._db.execute(f"{_MEMBERS} ORDER BY c.event, x.credential").fetchall()
+        return {
+            event: digest_of(self._with_parts(list(members)))
+            for event, members in groupby(rows, itemgetter(0))
+        }
+
+    def _with_parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        parts: dict[int, list[list[Any]]] = {}
+        keys = [row[1] for row in rows]
+        for key, name, print_ in selecting.alike(
+            self._db, "SELECT credential, name, fingerprint FROM part WHERE credential", keys
+        ):
+            parts.setdefault(key, []).append([name, bytes(print_).hex()])
+        for _, key, *rest in rows:
+            told = [bytes(each) if isinstance(each, (bytes, memoryview)) else each for each in rest]
+            yield [*told, sorted(parts.get(key, ()))]
+
+
+class SqlAdoptedChanges(SqlAdopted):
+    """Changes to that."""
+
+    def add(self, rows: Sequence[AdoptedRow]) -> None:
+        """Record what belongs to new credentials, whose rows are there already."""
+        dialect = dialect_of(self._db)
+        dialect.insert(
+            self._db,
+            "adopted",
+            ("credential", "place", "prefix", "length"),
+            [(row.credential, row.place, row.prefix, row.length) for row in rows],
+        )
+        dialect.insert(
+            self._db,
+            "outside",
+            (
+                "credential",
+                "target",
+                "name",
+                "reference",
+                "facts",
+                "settlement",
+                "attempts",
+                "next_at",
+                "proof",
+            ),
+            [
+                (
+                    row.credential,
+                    row.target,
+                    row.name,
+                    row.reference,
+                    strictjson.dumps(dict(row.facts)) if row.facts else None,
+                    Settlement.STUCK.value if row.target == BY_HAND else None,
+                    0,
+                    self._now,
+                    row.waits_for,
+                )
+                for row in rows
+            ],
+        )
+        dialect.insert(
+            self._db,
+            "part",
+            ("credential", "name", "fingerprint"),
+            [(row.credential, *part) for row in rows for part in row.parts.items()],
+        )

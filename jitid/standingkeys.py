@@ -1,0 +1,198 @@
+"""Standing secrets that are texts, keys or certificates: what is kept of each, and never the secret."""
+
+from __future__ import annotations
+
+import math
+from hashlib import sha256
+from typing import NamedTuple
+
+from jitid import sshwire
+from jitid.errors import UsageError
+from jitid.standing import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
+from jitid.text import quote
+from jitid.tokenform import CERTIFICATE, SIGNED_MARK, holds_token, is_ssh_certificate
+
+_BITS = 56
+"""So many bits a secret has at least, reckoned by its length and by how many different characters it has."""
+_PRIVATE = "PRIVATE KEY-----"
+_KNOWN = (
+    "github_pat_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "glpat-",
+    "gldt-",
+    "glrt-",
+    "xoxb-",
+    "xoxp-",
+    "xapp-",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "sk-ant-",
+    "sk-proj-",
+    "hvs.",
+    "hvb.",
+    "npm_",
+    "pypi-",
+    "dop_v1_",
+    "shpat_",
+    "AIza",
+    "SG.",
+    "hf_",
+    "lin_api_",
+    "dckr_pat_",
+)
+"""How the tokens of widely used services begin: that much of one tells what it is, and is no part of the secret."""
+
+
+class Kept(NamedTuple):
+    """What is kept of a secret."""
+
+    fingerprint: bytes
+    """SHA-256: of the text of a secret, of a certificate's DER, of the blob of an SSH key, of any other public key."""
+    public: bytes | None
+    """SHA-256 of the SubjectPublicKeyInfo of a key, or of what a certificate is for."""
+    prefix: str | None
+    length: int | None
+
+
+def of_secret(text: str, prefix: str | None) -> Kept:
+    """Return what is kept of a secret text; a line end after it is no part of it.
+
+    `prefix` is how it begins, as far as that is no secret; without it, what is known of widely used services.
+
+    Raises:
+        UsageError: it is empty, too long, could be guessed from its fingerprint, is no secret, or is one of our own.
+
+    """
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text.strip():
+        raise UsageError("the secret is empty")
+    if len(text.encode("utf-8", "surrogatepass")) > MOST_SECRET:
+        raise UsageError(f"the secret has more than {MOST_SECRET:,} bytes")
+    if (
+        text.lstrip().startswith(CERTIFICATE)
+        or is_ssh_certificate(text.lstrip())
+        or "PUBLIC KEY-----" in text
+    ):
+        raise UsageError("what was given is public, and no secret", "give it with --public-key FILE")
+    if _PRIVATE in text:
+        return Kept(_print(text), _public_of_private(text), None, None)
+    if SIGNED_MARK in text or ("jitid_" in text and holds_token(text)):
+        raise UsageError(
+            "this is a token of jitid, which its ledger knows already", "see what it is: jitid trace"
+        )
+    prefix = _checked_prefix(text, prefix)
+    rest = text.removeprefix(prefix or "")
+    if len(rest) < LEAST_SECRET or len(rest) * math.log2(max(len(set(rest)), 1)) < _BITS:
+        raise UsageError(
+            f"the secret could be guessed: whoever reads the ledger could try others until one has its fingerprint; it "
+            f"has to have {LEAST_SECRET} characters or more, and not the same over and over",
+            "let its place have a longer one, made at random",
+        )
+    return Kept(_print(text), None, prefix, len(text.encode("utf-8", "surrogatepass")))
+
+
+def of_public(text: str) -> Kept:
+    """Return what is kept of a public key or a certificate: PEM, or a line of OpenSSH.
+
+    Raises:
+        UsageError: it is neither.
+
+    """
+    text = text.strip()
+    if _PRIVATE in text:
+        raise UsageError("a private key was given, which stays where it is", "give its public key")
+    try:
+        if text.startswith(CERTIFICATE):
+            return _of_certificate(text)
+        if is_ssh_certificate(text):
+            found = sshwire.parse_certificate(text)
+            return Kept(sha256(found.blob).digest(), None, None, None)
+        if text.startswith("-----BEGIN"):
+            from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+            public = _spki(load_pem_public_key(text.encode("ascii")))
+            return Kept(public, public, None, None)
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+        key = load_ssh_public_key(text.encode("ascii"))
+        blob = sshwire.parse_public(text).blob if text.startswith("ssh-ed25519 ") else _blob(text)
+        return Kept(sha256(blob).digest(), _spki(key), None, None)
+    except UsageError:
+        raise
+    except Exception as error:
+        # Whatever the parsers make of it, it repeats nothing of what was given.
+        raise UsageError(
+            "this is no public key and no certificate", "write PEM, or a line of OpenSSH"
+        ) from error
+
+
+def parse_fingerprint(text: str) -> bytes:
+    """Return a fingerprint from 64 hexadecimal digits, also with `sha256:` before them. Raises UsageError."""
+    digits = text.strip().lower().removeprefix("sha256:")
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        raw = b""
+    if len(raw) != sha256().digest_size or len(digits) != 2 * len(raw):
+        raise UsageError(
+            f"{quote(text)} is no fingerprint" if len(text) > 64 else "this is no fingerprint",
+            'write SHA-256 of the secret as 64 hexadecimal digits: printf %s "$SECRET" | sha256sum',
+        )
+    return raw
+
+
+def _print(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _checked_prefix(text: str, prefix: str | None) -> str | None:
+    if prefix is None:
+        return next((known for known in _KNOWN if text.startswith(known)), None)
+    if (
+        not 0 < len(prefix) <= LONGEST_PREFIX
+        or not prefix.isascii()
+        or not prefix.isprintable()
+        or " " in prefix
+    ):
+        raise UsageError(f"a prefix has 1 to {LONGEST_PREFIX} printable characters and no blank")
+    if not text.startswith(prefix):
+        raise UsageError("the secret does not begin with the given prefix")
+    return prefix
+
+
+def _of_certificate(text: str) -> Kept:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    found = x509.load_pem_x509_certificate(text.encode("ascii"))
+    der = found.public_bytes(Encoding.DER)
+    return Kept(sha256(der).digest(), _spki(found.public_key()), None, None)
+
+
+def _public_of_private(text: str) -> bytes | None:
+    """Return SHA-256 of the public key of a private one; None where a passphrase or a form of its own hides it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key
+    try:
+        return _spki(load(text.strip().encode("ascii") + b"\n", password=None).public_key())
+    except Exception:  # noqa: BLE001 - whatever a parser makes of a secret, nobody is to read it
+        return None
+
+
+def _spki(key: object) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return sha256(der).digest()
+
+
+def _blob(line: str) -> bytes:
+    from binascii import a2b_base64
+
+    return a2b_base64(line.split()[1])
