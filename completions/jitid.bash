@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace scan leak approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace scan leak adopt approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')

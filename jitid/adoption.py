@@ -383,7 +383,6 @@ def _row(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
             one.name,
             None,
             {},
-            one.public,
             parts,
             ended[:500],
         )
@@ -399,7 +398,6 @@ def _row(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
         reference,
         reference,
         facts,
-        one.public,
         parts,
         None,
     )

@@ -268,23 +268,8 @@ def _use_targets(world: World) -> None:
 def _adopt(world: World) -> None:
     end = world.clock.now + DAY
     one = StandingSecret(
-        *(
-            0,
-            "one",
-            "user:tester",
-            "a wiki",
-            "why",
-            "bot",
-            "low",
-            end,
-            "shop",
-            "role",
-            None,
-            None,
-            bytes(32),
-            None,
-            None,
-        )
+        *(0, "one", "user:tester", "a wiki", "why", "bot", "low", end),
+        *("shop", "role", None, None, bytes(32), bytes(32), None),
     )
     others = [
         one._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
