@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from subprocess import Popen
 
@@ -14,7 +14,7 @@ from jitid.scan.git import Repository
 from jitid.scan.history import MISSING, Listing, Selection, Share, list_objects
 from jitid.scan.hits import CHUNK, Hit, Searcher, is_wide
 from jitid.scan.provenance import Appearance, locate
-from jitid.scan.source import Item, Tally
+from jitid.scan.source import Item, Origin, Tally
 
 _LONG = CHUNK // 4
 """From how many bytes on an object is searched by itself."""
@@ -30,6 +30,8 @@ DAMAGED = "objects that git cannot read"
 
 class Blobs:
     """What a repository has, as a source of items for `Searcher`."""
+
+    locates = True
 
     def __init__(self, repository: Repository, selection: Selection) -> None:
         """Nothing is listed before `prepare`."""
@@ -67,18 +69,31 @@ class Blobs:
         """Search a part of them, as `Source` has it."""
         assert self._listing is not None
         while turn := os.read(self._turns, 1):
+            if turn[0] == 0:
+                # There is one, even if nothing is in it.
+                searcher.tally.add(self.tally)
             yield from _Reading(self._repository, self._listing.shares[turn[0]], searcher).all()
 
-    def located(self, hits: Sequence[Hit]) -> tuple[list[Hit], Mapping[str, Appearance]]:
-        """Return hits with the path and the commit where each one's object stands, and more of that by object."""
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits with path, line and commit: of the versions of one file that have a string, the oldest."""
         assert self._listing is not None
         wanted = frozenset(hit.revision for hit in hits if hit.revision is not None)
         where = locate(self._repository, self._selection, self._listing, wanted) if wanted else {}
-        placed = []
+        placed: dict[tuple[bytes, str, str | None, str | None], list[tuple[Appearance, Hit]]] = {}
         for hit in hits:
-            one = where.get(hit.revision or "")
-            placed.append(hit if one is None else hit._replace(place=one.place, revision=one.commit))
-        return placed, where
+            one = where[hit.revision or ""]
+            # Each commit has one message.
+            message = one.commit if one.in_head is None else None
+            placed.setdefault((hit.mark, one.place, hit.inside, message), []).append((one, hit))
+        return [_oldest(versions) for versions in placed.values()]
+
+
+def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
+    one, hit = min(versions, key=lambda version: version[0].order)
+    heads = {version.in_head for version, _ in versions}
+    in_head = True if True in heads else one.in_head
+    origin = Origin(one.time, in_head, one.others, len({hit.revision for _, hit in versions}))
+    return hit._replace(place=one.place, revision=one.commit, origin=origin)
 
 
 class _Reading:

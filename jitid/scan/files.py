@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from jitid.errors import UsageError
 from jitid.scan import archives
-from jitid.scan.hits import Searcher, is_wide
+from jitid.scan.hits import Hit, Searcher, is_wide
 from jitid.scan.ignoring import NOTHING, Rules, rules_above, rules_in
 from jitid.scan.sharing import Sharing
 from jitid.scan.source import Item
@@ -38,6 +38,8 @@ REPOSITORY = ".git"
 
 class FileSource:
     """The files that paths mean, and those below the folders among them."""
+
+    locates = False
 
     def __init__(
         self,
@@ -88,6 +90,14 @@ class FileSource:
         reading.flush()
         for tree in self._trees.values():
             tree.close()
+        self._sharing.close()
+
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits as they are: files stand where they were met."""
+        return hits
+
+    def close(self) -> None:
+        """Let go of what the processes shared."""
         self._sharing.close()
 
     def _folder(

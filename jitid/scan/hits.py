@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from jitid.scan.source import Item, Tally
+from jitid.scan.source import Item, Origin, Tally
 from jitid.searching import (
     AFTER,
     BEFORE,
@@ -28,6 +28,8 @@ CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
 MOST_PLACES = 100
 """So many places of one string are kept; the others are counted."""
+MOST_VERSIONS = 20_000
+"""So many are of what stands in a history, where most are versions of one file."""
 _MOST_STRINGS = 100_000
 _MOST_HITS = 200_000
 _MOST_TEXT = 1 << 24
@@ -64,6 +66,8 @@ class Hit(NamedTuple):
     """Where in the text it begins, in bytes; of UTF-16 without its NULs."""
     inside: str | None
     """Which member of the archive at that place it is in."""
+    origin: Origin | None = None
+    """More of that for what stands in a history."""
 
 
 class Batch(NamedTuple):
@@ -255,7 +259,7 @@ class Searcher:
         counts[key] = counts.get(key, 0) + 1
         raw = mark(sort, key)
         known = self._places.get(raw, 0)
-        if known < MOST_PLACES:
+        if known < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
             self._places[raw] = known + 1
             self._hits.append(Hit(raw, sort, item.place, line, item.revision, offset, item.inside))
 

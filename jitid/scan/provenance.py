@@ -14,6 +14,8 @@ _MOST_RECORDS = 10_000_000
 _MOST_MEMORY = 256 << 20
 """How many bytes git may take for the changes of one commit, which are 600,000 files and more."""
 _MOST_PATHS = 1_000
+_LAST = 1 << 62
+"""The order of what no commit has brought."""
 _DIGITS = 12
 """A time of more digits is none that any calendar has."""
 
@@ -34,6 +36,8 @@ class Appearance(NamedTuple):
     """Whether the newest commit of the branch that is checked out still has it; None if that is not known."""
     others: int
     """How many other paths it has in that commit."""
+    order: int
+    """The older the commit, the less."""
 
 
 class _Change(NamedTuple):
@@ -42,6 +46,7 @@ class _Change(NamedTuple):
     commit: str | None
     path: str
     others: int
+    order: int
 
 
 def locate(
@@ -54,9 +59,9 @@ def locate(
         if kind == "blob":
             blobs[oid] = path
         elif kind == "commit":
-            found[oid] = Appearance(MESSAGE, oid, None, None, 0)
+            found[oid] = Appearance(MESSAGE, oid, None, None, 0, 0)
         else:
-            found[oid] = Appearance(f"{TAG[:-1]} {path})" if path else TAG, oid, None, None, 0)
+            found[oid] = Appearance(f"{TAG[:-1]} {path})" if path else TAG, oid, None, None, 0, 0)
     if blobs:
         heads = _in_head(repository, blobs.keys())
         left = set(blobs)
@@ -66,9 +71,9 @@ def locate(
             paths = dict.fromkeys(blobs[oid] for oid in sorted(left) if blobs[oid])
             brought |= _brought(repository, selection, left, tuple(paths)[:_MOST_PATHS])
         for oid, path in blobs.items():
-            change = brought.get(oid) or _Change(None, path or f"(object {oid})", 0)
+            change = brought.get(oid) or _Change(None, path or f"(object {oid})", 0, _LAST)
             in_head = None if heads is None else oid in heads
-            found[oid] = Appearance(change.path, change.commit, None, in_head, change.others)
+            found[oid] = Appearance(change.path, change.commit, None, in_head, change.others, change.order)
     times = _times(repository, {one.commit for one in found.values() if one.commit is not None})
     return {oid: one._replace(time=times.get(one.commit or "")) for oid, one in found.items()}
 
@@ -136,7 +141,7 @@ def _brought(
             _, path = next(changes, (0, b""))
             if oid in left:
                 left.discard(oid)
-                found[oid] = _Change(commit, os.fsdecode(path), 0)
+                found[oid] = _Change(commit, os.fsdecode(path), 0, number)
             elif oid in found and found[oid].commit == commit:
                 found[oid] = found[oid]._replace(others=found[oid].others + 1)
     return found

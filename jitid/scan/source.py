@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from jitid.scan.hits import Searcher
+    from jitid.scan.hits import Hit, Searcher
 
 MOST_NAMED = 100
 """So many of those that were not examined are named, for each reason; the others are counted."""
@@ -73,8 +73,24 @@ class Tally:
         return tally
 
 
+class Origin(NamedTuple):
+    """Where something in a history comes from, beyond its first place."""
+
+    time: int | None
+    """When the author made the commit that brought it, says the commit, in seconds since the epoch."""
+    in_head: bool | None
+    """Whether what is checked out still has it there; None if that is not known."""
+    others: int
+    """How many other paths of that commit have the same text."""
+    versions: int
+    """How many versions of the file have it."""
+
+
 class Source(Protocol):
     """What yields items to a searcher; several processes may share it."""
+
+    locates: bool
+    """Whether only `located` tells where something stands, when all that counts is known."""
 
     def prepare(self, processes: int) -> None:
         """Make what the processes share; it is called once, before they part. Raises UsageError."""
@@ -86,3 +102,10 @@ class Source(Protocol):
         searcher's tally, and no error.
         """
         ...
+
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits with where they stand, each place of a string once. Raises StorageError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the search needed."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from jitid.scan.blobs import Blobs
 from jitid.scan.git import Repository
 from jitid.scan.history import Selection
-from jitid.scan.hits import Batch, Hit, Searcher
-from jitid.scan.provenance import Appearance
+from jitid.scan.hits import Batch, Searcher
+from jitid.scan.source import Origin
 from jitid.tokenform import checksum
 from tests.real import need
 
@@ -90,10 +90,12 @@ class Searched:
             for _ in blobs.search(searcher):
                 pass
             self.batch: Batch = searcher.take()
-            self.batch.tally.add(blobs.tally)
-            self.hits: list[Hit]
-            self.hits, where = blobs.located(self.batch.hits)
-            self.where: dict[str, Appearance] = dict(where)
+            self.hits = blobs.located(self.batch.hits)
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where the hit at each place comes from."""
+        return {hit.place: hit.origin for hit in self.hits if hit.origin is not None}
 
     @property
     def places(self) -> list[tuple[str, int | None, str | None]]:

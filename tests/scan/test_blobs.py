@@ -15,8 +15,9 @@ from jitid.scan import provenance
 from jitid.scan.blobs import DAMAGED, Blobs
 from jitid.scan.git import Repository
 from jitid.scan.history import BROKEN_REF, MISSING, SHALLOW, SUBMODULES, Selection
-from jitid.scan.hits import CHUNK, Searcher
+from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
+from jitid.scan.source import Origin
 from tests.scan.gitrepo import WHEN, Made, Searched, opaque
 
 
@@ -30,8 +31,7 @@ def test_a_string_that_was_committed_and_removed_is_found_where_it_came_in(tmp_p
     made.commit({"deploy/env": ""})
     found = Searched(made.path)
     assert found.places == [("b", 1, first), ("deploy/env", 3, first)]
-    assert {one.place: one.in_head for one in found.where.values()} == {"b": True, "deploy/env": False}
-    assert {one.time for one in found.where.values()} == {WHEN + 60}
+    assert found.origins == {"b": Origin(WHEN + 60, True, 0, 1), "deploy/env": Origin(WHEN + 60, False, 0, 1)}
     assert not found.batch.tally.missed
 
 
@@ -72,11 +72,23 @@ def test_a_range_is_what_it_adds(tmp_path: Path) -> None:
     mine = made.commit({"new": opaque(2), "dir/other": opaque(2)})
     made.commit({"new": "", "dir/other": ""})
     assert Searched(made.path, "main..topic").places == [("dir/other", 1, mine)]
-    (one,) = Searched(made.path, "main..").where.values()
+    (one,) = Searched(made.path, "main..").origins.values()
     assert (one.others, one.in_head) == (1, False)
     assert Searched(made.path, "main...topic").places == [("dir/other", 1, mine)]
     assert Searched(made.path, "topic", "^main").places == [("dir/other", 1, mine)]
     assert not Searched(made.path, "topic..main").hits
+
+
+def test_of_many_versions_the_oldest_is_told(tmp_path: Path) -> None:
+    """A file goes on changing around a string that stands in it."""
+    made = Made(tmp_path / "repo")
+    made.commit({"log": ""})
+    first = made.commit({"log": f"a\n{opaque(1)}"})
+    for number in range(MOST_PLACES + 5):
+        made.commit({"log": "b\n" * number + f"{opaque(1)}\n"})
+    found = Searched(made.path)
+    assert found.places == [("log", 2, first)]
+    assert found.origins["log"] == Origin(WHEN + 60, True, 0, MOST_PLACES + 6)
 
 
 def test_a_merge_that_brings_a_string_itself_is_named(tmp_path: Path) -> None:
@@ -220,4 +232,4 @@ def test_a_tree_without_an_end_is_searched_all_the_same(
     monkeypatch.setattr(provenance, "_MOST_MEMORY", 16 << 20)
     found = Searched(made.path)
     assert found.places == [("d0/" * 9 + "f", 1, made.git("rev-parse", "main"))]
-    assert [one.in_head for one in found.where.values()] == [None]
+    assert [one.in_head for one in found.origins.values()] == [None]

@@ -183,7 +183,7 @@ def test_names_are_given_back_as_they_are(made: Made) -> None:
     made.git("update-ref", "refs/heads/main", made.git("commit-tree", "-m", "m", tree))
     found = Searched(made.path)
     assert {os.fsencode(hit.place) for hit in found.hits} == set(names)
-    assert {one.time for one in found.where.values()} == {WHEN}
+    assert {one.time for one in found.origins.values()} == {WHEN}
 
 
 def test_a_time_that_no_calendar_has_is_none(made: Made) -> None:
@@ -197,7 +197,7 @@ def test_a_time_that_no_calendar_has_is_none(made: Made) -> None:
         )
         commit = made.git("hash-object", "-w", "-t", "commit", "--literally", "--stdin", given=raw)
         (made.path / ".git" / "refs" / "heads" / "main").write_text(f"{commit}\n")
-        (one,) = Searched(made.path).where.values()
+        (one,) = Searched(made.path).origins.values()
         assert one.time in (None, 0)
 
 
