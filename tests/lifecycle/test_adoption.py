@@ -105,7 +105,7 @@ def test_one_that_ends_soon_is_not_standing(world: World) -> None:
 def test_no_rule_concludes_that_it_was_issued(lenient: World, sensitivity: str) -> None:
     """Nobody was asked for it, delegated it or bound it to a process, and it counts to no agent's record."""
     lenient.know("user:alice", sensitivity="low", entitlements=())
-    lenient.register("ci", owner="user:alice")
+    lenient.register("ci", owner="user:alice", scopes=())
     adopt(lenient, stated(sensitivity=sensitivity))
     lenient.clock.now += DAY
     assert {one.rule for one in found(lenient)} == {"standing"}
