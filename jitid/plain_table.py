@@ -130,6 +130,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--max": ("max_", "number", ""),
         "--yes": ("yes", "flag", ""),
         "--out": ("out", "text", ""),
+        "--rules": ("rules", "text", ""),
+        "--authority": ("authority", "text", ""),
     }, (("paths", "texts", False),)),
     "leak add": ({
         "--source": ("source", "text", ""),

@@ -41,6 +41,8 @@ def scan(
     max_: options.Max = None,
     yes: options.YesProved = False,
     out: options.ScanOut = None,
+    rules: options.ScanRules = None,
+    authority: options.RulesAuthority = None,
 ) -> None:
     """Find our own secrets in files, and end them with --revoke.
 
@@ -50,6 +52,26 @@ def scan(
     formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that not all
     was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
     """
+    if rules is not None or authority is not None:
+        from jitid.commands.scanrules import print_rules
+
+        searching = (
+            paths,
+            only,
+            no_ignore,
+            one_file_system,
+            fail_on,
+            report,
+            source,
+            revoke,
+            reason,
+            dry_run,
+            max_,
+            yes,
+            out,
+        )
+        print_rules(given, rules, authority, searches=any(one not in (None, False) for one in searching))
+        return
     from jitid.commands import scanwork
 
     own = given.own_format(OWN_FORMATS)

@@ -14,19 +14,33 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
 
 
-def print_rules(given: Globals, scanner: str, authority: str | None) -> None:
+SCANNERS = tuple(each.value for each in RuleFormat)
+
+
+def print_rules(given: Globals, scanner: str | None, authority: str | None, *, searches: bool) -> None:
     """Print the rules for a scanner; those that can ask an authority ask the one that is named or configured.
 
+    `searches` says whether the line has what is for searching.
+
     Raises:
-        UsageError: there is no such scanner, or it cannot ask there.
+        UsageError: no scanner is named, there are no rules for it, it cannot ask there, or something is to be searched.
 
     """
+    if scanner is None:
+        raise UsageError(
+            "--authority goes with --rules", "name a scanner with --rules, or leave --authority out"
+        )
+    if searches:
+        raise UsageError(
+            "with --rules nothing is searched, and nothing else stands on the line",
+            f"jitid scan --rules {scanner if scanner in SCANNERS else SCANNERS[0]} > FILE",
+        )
     given.expect_own_form()
     try:
         format_ = RuleFormat(scanner)
     except ValueError:
         raise UsageError(
-            f"there are no rules for {quote(scanner)}", f"there are: {', '.join(RuleFormat)}"
+            f"there are no rules for {quote(scanner)}", f"choose one of: {', '.join(SCANNERS)}"
         ) from None
     place = _place(given, format_, authority)
     output.write(rules(format_, place))

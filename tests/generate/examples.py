@@ -222,6 +222,7 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
             "Record what was found, and end it:",
             "jitid scan --report --revoke --reason 'in the build' build.log",
         ),
+        Example("Rules of ours for a scanner of others:", "jitid scan --rules gitleaks > gitleaks.toml"),
     ),
     "adopt add": (
         Example(

@@ -119,6 +119,8 @@ def _background(verb: str) -> list[str]:
     """Return the pages of other sections that a verb rests on."""
     if verb == "serve":
         return ["jitid-authority.7", "jitid-oauth.7", "jitid-policy.7"]
+    if verb in ("scan", "leak add"):
+        return ["jitid-scanners.7"]
     if verb == "helper aws":
         return ["jitid-aws.7"]
     if verb == "helper pgpass":

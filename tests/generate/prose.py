@@ -517,7 +517,12 @@ searches all of that.
 The rules are `secret-live` (critical; high where only verifiers that do not ask this ledger honour it),
 `signing-key` and `access-live` (critical), `standing-secret` (high), `secret-unknown` (medium) and `secret-dead`
 (low). What neither a signature nor a fingerprint proves is at most medium, and neither ended nor recorded. Of one
-string the first hundred places are told.""",
+string the first hundred places are told.
+
+For secrets of others there are other scanners, and --rules has them look for ours too: it prints rules for gitleaks,
+kingfisher or betterleaks. The latter two can ask an authority whether a token works, and end it, by the token itself:
+the one that --authority names, or the one that is configured. jitid-scanners(7) tells how, and how what they report
+comes back.""",
     "leak add": """\
 The text is searched as jitid-trace(1) tells. What cannot be told from the outside, a part of a signed token or
 one that no key of ours signed, anybody could have written who knows its jti; it is recorded with --yes only.

@@ -36,3 +36,19 @@ YesProved = Annotated[bool, option("--yes", metavar=None, text="End them without
 ScanOut = Annotated[
     str | None, option("--out", metavar="FILE", text="Write to FILE, whole or not at all (0600).")
 ]
+ScanRules = Annotated[
+    str | None,
+    option(
+        "--rules",
+        metavar="SCANNER",
+        text="Scan nothing: print rules for gitleaks, kingfisher or betterleaks.",
+    ),
+]
+RulesAuthority = Annotated[
+    str | None,
+    option(
+        "--authority",
+        metavar="URL",
+        text="With --rules: where the scanner asks about what it finds, and ends it.",
+    ),
+]
