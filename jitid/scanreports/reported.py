@@ -99,12 +99,11 @@ def _finder(finder: str, rule: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _time(text: str) -> int | None:
+    # A day alone, as kingfisher tells of a commit, is no time: it would begin before what was issued on that day.
     # Go's own spelling, which trufflehog uses: 2026-11-24 12:00:00 +0000.
     text = text.strip()
     if len(text) == 25 and text[10] == text[19] == " ":
         text = f"{text[:10]}T{text[11:19]}{text[20:23]}:{text[23:]}"
-    elif len(text) == 10:
-        text += "T00:00:00Z"
     try:
         return parse_time(text)
     except UsageError:

@@ -148,6 +148,22 @@ def test_kingfisher_finds_all_of_ours_and_nothing_else(tree: Tree) -> None:
         assert missed(found) == set()
 
 
+def test_what_a_scanner_reports_is_recorded_with_its_places(tree: Tree) -> None:
+    """All of it is ours but the mistyped token, which the ledger does not know."""
+    config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
+    words = ("-c", config, "--no-banner", "-f", "json", "-r", "recorded.json", "tree")
+    scanners.run(tree.folder, scanners.gitleaks(), "git", *words, statuses=FOUND)
+    findings = len(reports(tree.folder, "recorded.json"))
+    shown = tree.shell.run(
+        "leak", "add", "--from", "recorded.json", "--source", "git:tree", "--format", "json"
+    )
+    assert shown.returncode == 0
+    assert f"{findings - 1} of {findings} findings are ours" in shown.stderr
+    document = json.loads(shown.stdout)
+    assert document["recorded"] == len({one.token for one in tree.left})
+    assert {one["place"] for one in document["items"]} == {f"{one.place}:{one.line}" for one in tree.left}
+
+
 def test_a_redacted_report_is_known_for_one(tree: Tree) -> None:
     """That of betterleaks has fingerprints in the place of strings."""
     config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
