@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jitid.errors import IntegrityError
 from jitid.ledger.approval import Approval, ApprovalSnapshot, ApprovalState
+from jitid.ledger.pruned import PrunedMembers
 
 MARKS = (
     b'"op":"approval-',
@@ -67,8 +68,9 @@ class _Told:
 class ApprovalRows:
     """Takes the events about approvals one by one, and says which rows are not as they tell."""
 
-    def __init__(self, snapshot: ApprovalSnapshot, now: int) -> None:
+    def __init__(self, snapshot: ApprovalSnapshot, now: int, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
+        self._pruned = pruned
         self._told: dict[str, _Told] = {}
         self._latest = now
         """The latest time there ever was: a clock may have been set back."""
@@ -119,6 +121,7 @@ class ApprovalRows:
         """
         withdrawn: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
+            self._pruned.request(row)
             told = self._told.pop(row.id, None)
             if told is None:
                 raise IntegrityError(f"the ledger has a request {row.id} that no event tells of")
@@ -129,7 +132,10 @@ class ApprovalRows:
                 raise IntegrityError(f"request {row.id} has not ended as its events say")
             if not self._is_as_told(row, told):
                 raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
-        for id_ in self._told:
+        for id_, one in self._told.items():
+            # Of those that may be gone, the digest of what is left tells.
+            if one.request[-1] <= self._pruned.through:
+                continue
             raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
         if withdrawn != self._withdrawn:
             raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")

@@ -99,16 +99,29 @@ class SqlAuditLog:
         """Return the number up to which every event is there; a later one may still get company before it."""
         return settled(self.chains())
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (key, jti, fingerprint) of every credential, ordered by the event that issued it."""
-        rows: Iterator[tuple[int, bytes, bytes | None]] = self._stream(
-            f"SELECT id, jti, fingerprint FROM credential ORDER BY {by_event(self._db)}"
+    def issued_members(self, without: str = "") -> Iterator[tuple[int, bytes, bytes | None, int]]:
+        """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it."""
+        rows: Iterator[tuple[int, bytes, bytes | None, int]] = self._stream(
+            f"""SELECT c.id, c.jti, CASE WHEN o.credential IS NULL OR c.kind = 'adopted' THEN c.fingerprint END, c.event
+                  FROM credential c LEFT JOIN outside o ON o.credential = c.id
+                 WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
+            if without
+            else f"SELECT id, jti, fingerprint, event FROM credential ORDER BY {by_event(self._db)}"
         )
         return rows
 
-    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
+    def count_issued(
+        self,
+        first: int,
+        last: int,
+        event: int,
+        terms: tuple[str, str, int, int] | None,
+        without: str = "",
+    ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms."""
-        sql = "SELECT count(*) FROM credential WHERE id BETWEEN ? AND ? AND event = ?"
+        sql = (
+            f"SELECT count(*) FROM credential c WHERE id BETWEEN ? AND ? AND event = ? AND {spared(without)}"
+        )
         if terms is not None:
             sql += " AND expires_at = ? AND issued_at = ? AND scopes = ? AND kind = ?"
         count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
@@ -129,11 +142,13 @@ class SqlAuditLog:
         found: int = count
         return found
 
-    def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
+    def count_alike(
+        self, first: int, last: int, event: int, facts: Mapping[str, Any], without: str = ""
+    ) -> int:
         """Return how many credentials with keys from `first` to `last` an event issued to identities of these facts."""
         # Left to itself the planner begins with all that the agent ever had.
         (count,) = self._one(
-            """SELECT count(*)
+            f"""SELECT count(*)
                  FROM credential c CROSS JOIN identity i CROSS JOIN task t CROSS JOIN term a CROSS JOIN term d
                 CROSS JOIN term au LEFT JOIN identity p ON p.id = i.parent
                 WHERE c.id BETWEEN :first AND :last AND c.event = :event
@@ -141,7 +156,8 @@ class SqlAuditLog:
                   AND t.id = i.task AND t.name = :task AND a.id = i.agent AND a.text = :agent
                   AND d.id = i.delegator AND d.text = :delegator AND au.id = c.audiences AND au.text = :audiences
                   AND i.proof = :proof AND i.sensitivity = :sensitivity AND i.depth = :depth
-                  AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)""",
+                  AND (i.parent IS NULL) = (i.depth = 0) AND coalesce(p.uid, :none) = coalesce(:parent, :none)
+                  AND {spared(without)}""",
             first=first,
             last=last,
             event=event,
@@ -151,12 +167,13 @@ class SqlAuditLog:
         found: int = count
         return found
 
-    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
+    def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
         rows: Iterator[tuple[int, bytes, int, str]] = self._stream(
-            """SELECT ended_event, jti, ended_at, ended_as FROM credential
-                WHERE ended_at IS NOT NULL OR ended_event IS NOT NULL OR ended_as IS NOT NULL
-                ORDER BY ended_event, id"""
+            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as FROM credential c
+                 WHERE (c.ended_at IS NOT NULL OR c.ended_event IS NOT NULL OR c.ended_as IS NOT NULL)
+                   AND {spared(without)}
+                 ORDER BY c.ended_event, c.id"""
         )
         return rows
 
@@ -166,3 +183,10 @@ def by_event(db: Any, prefix: str = "") -> str:
     # With a single chain that is the order of their own numbers, in which they lie.
     (chains,) = db.execute("SELECT count(*) FROM chain").fetchone()
     return f"{prefix}id" if chains == 1 else f"{prefix}event, {prefix}id"
+
+
+def spared(without: str, identity: str = "c.identity") -> str:
+    """Return the condition that an identity does not stand in a table; without a table one that always holds."""
+    if not without:
+        return "1 = 1"
+    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, registered, userows
+from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, userows
+from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Columns of `issued_members` and `ended_members`; a million rows are compared, so that no loop of ours runs over them.
 _EVENT = itemgetter(0)
+_ISSUED_BY = itemgetter(3)
 _JTI = itemgetter(1)
 _PRINTED = itemgetter(1, 2)
 _STATE = itemgetter(3, 2)
@@ -46,14 +47,17 @@ class Members:
     def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
         self._issuer = issuer
-        self._issued = _Rows(snapshot.issued_members(), "issued")
-        self._ended = _Rows(snapshot.ended_members(), "ended")
+        self._pruned = pruned.PrunedMembers(snapshot.retention)
+        without, through = self._pruned.without, self._pruned.through
+        self._without = without
+        self._issued = _Rows(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
+        self._ended = _Rows(snapshot.ended_members(without), "ended", _EVENT, through)
         self._leaks = leakrows.LeakMembers(snapshot)
-        self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now)
+        self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
-        self._uses = userows.UseMembers(snapshot)
+        self._uses = userows.UseMembers(snapshot, self._pruned)
         self._keys: dict[str, str] = {}
         """What each is for."""
         self._certified: dict[str, str] = {}
@@ -112,6 +116,8 @@ class Members:
             self._leaks.check(seq, strictjson.loads(body, "audit event"))
         elif userows.MARK in body:
             self._uses.check(seq, strictjson.loads(body, "audit event"))
+        elif pruned.MARK in body:
+            self._pruned.tell(seq, strictjson.loads(body, "audit event"))
         elif b'"kid":"' in body:
             event = strictjson.loads(body, "audit event")
             self._keys.setdefault(event["kid"], event.get("use", "jws"))
@@ -134,6 +140,7 @@ class Members:
         self._delegators.must_be_done()
         self._uses.must_be_done()
         self._at_targets().must_be_done()
+        self._pruned.must_be_done()
         self.count += self._at_targets().count
         if self._snapshot.count_publics() != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
@@ -155,11 +162,12 @@ class Members:
         if self._outside is None:
             from jitid.ledger.outsiderows import OutsideMembers
 
-            self._outside = OutsideMembers(self._snapshot.outside)
+            self._outside = OutsideMembers(self._snapshot.outside, self._pruned)
         return self._outside
 
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = self._issued.take(seq, event.get("count", 1))
+        count = event.get("count", 1)
+        rows = self._issued.take(seq, count)
         printed: Iterable[tuple[bytes, bytes | None]] = map(_PRINTED, rows)
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
@@ -168,19 +176,22 @@ class Members:
             # What a target makes has no fingerprint before it is confirmed.
             self._at_targets().made(map(_JTI, rows))
             printed = [(row[1], None) for row in rows]
-        if audit.issued_digest(printed) != event["issued"]:
+        self._pruned.issued(seq, rows, at_target="target" in event)
+        if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
         if "lifetime" in event:
             at = event["at"]
             scopes = " ".join(event.get("granted", event.get("scopes", ())))
             terms = (event["kind"], scopes, at, at + event["lifetime"])
-        if rows and self._snapshot.count_issued(rows[0][0], rows[-1][0], seq, terms) != len(rows):
+        if rows and len(rows) != self._snapshot.count_issued(
+            rows[0][0], rows[-1][0], seq, terms, self._without
+        ):
             raise IntegrityError(f"a credential that event {seq} issued was changed in the ledger")
         # Copies of a root have nothing to escape from, and may be many; whatever has a parent is looked at.
         closely = terms is not None and rows and (len(rows) == 1 or "parent" in event)
-        if closely and self._snapshot.count_alike(rows[0][0], rows[-1][0], seq, self._told(event)) != len(
-            rows
+        if closely and len(rows) != self._snapshot.count_alike(
+            rows[0][0], rows[-1][0], seq, self._told(event), self._without
         ):
             raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
         if rows and "certified" in event:
@@ -208,7 +219,10 @@ class Members:
         told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
         found = dict(self._snapshot.supersessions([raw for raw, _, _ in told]))
         for raw, jti, at in told:
-            if found[raw] == at:
+            if raw not in found and seq <= self._pruned.through:
+                # It went with all of its identity, which what is left of the events is without.
+                self._lasting.pop(jti, None)
+            elif found[raw] == at:
                 self._lasting.pop(jti, None)
             else:
                 self._lasting[jti] = seq
@@ -224,10 +238,12 @@ class Members:
         }
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = self._ended.take(seq, event["count"])
+        count = event["count"]
+        rows = self._ended.take(seq, count)
+        self._pruned.ended(seq, rows)
         if rows and set(map(_EVENT, rows)) != {seq}:
             raise IntegrityError(_not_as_told(seq, "ended"))
-        if audit.ended_digest(map(_JTI, rows)) != event["ended"]:
+        if len(rows) == count and audit.ended_digest(map(_JTI, rows)) != event["ended"]:
             raise IntegrityError(_not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
         closing = event["op"] in _CLOSING
@@ -248,20 +264,28 @@ class Members:
 class _Rows:
     """Rows in the order of the events that they belong to."""
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]], what: str) -> None:
-        self._rows = iter(rows)
+    def __init__(
+        self,
+        rows: Iterator[tuple[Any, ...]],
+        what: str,
+        event: Callable[[tuple[Any, ...]], int],
+        through: int,
+    ) -> None:
+        """Args: `event` tells whose a row is; of events up to `through` rows may be gone."""
+        self._rows = EventRows(iter(rows), event, through)
         self._what = what
+        self._through = through
 
     def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
         """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
-        rows = list(islice(self._rows, count))
-        if len(rows) != count:
+        rows = self._rows.take(seq, count)
+        if len(rows) != count and seq > self._through:
             raise IntegrityError(_not_as_told(seq, self._what))
         return rows
 
     def must_be_done(self) -> None:
         """Raise IntegrityError if rows are left that no event accounts for."""
-        row = next(self._rows, None)
+        row = self._rows.next()
         if row is not None:
             raise IntegrityError(
                 f"the ledger has a credential {credential_id(row[1])} that no event says was {self._what}"

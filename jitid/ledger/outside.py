@@ -112,8 +112,8 @@ class OutsideSnapshot(Protocol):
     def names_at(self, target: str) -> list[Name]:
         """Return the names of all that is alive in the ledger at a target, or not settled there, or was settled."""
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield what audit events account for: see `OutsideMembers`."""
+    def rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
+        """Yield what audit events account for (see `OutsideMembers`), but for identities in the table `without`."""
 
 
 class OutsideTransaction(OutsideSnapshot, Protocol):

@@ -8,13 +8,15 @@ from typing import Any
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
 from jitid.ledger.outside import OutsideSnapshot, confirmed_digest, settled_digest
+from jitid.ledger.pruned import PrunedMembers
 
 
 class OutsideMembers:
     """Takes the events that confirm and settle, and says which rows are not as they tell."""
 
-    def __init__(self, outside: OutsideSnapshot) -> None:
+    def __init__(self, outside: OutsideSnapshot, pruned: PrunedMembers) -> None:
         self._outside = outside
+        self._pruned = pruned
         self._made: set[bytes] = set()
         self._adopted: set[bytes] = set()
         self._confirmed: dict[bytes, str] = {}
@@ -55,7 +57,7 @@ class OutsideMembers:
             settled_at,
             event,
             parts,
-        ) in self._outside.rows():
+        ) in self._outside.rows(self._pruned.without):
             if settled_at is not None:
                 final.setdefault(event, []).append((jti, settlement))
             self.count += 1
@@ -72,11 +74,14 @@ class OutsideMembers:
                     raise _edited(jti)
             elif told != confirmed_digest(jti, target, name, reference, facts, fingerprint, parts):
                 raise _edited(jti)
-        missing = next(iter(self._made or self._confirmed), None)
+        missing = next(iter(self._made or self._pruned.there(self._confirmed)), None)
         if missing is not None:
             raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")
-        for seq in final.keys() | self._settled.keys():
-            if self._settled.get(seq) != settled_digest(final.get(seq, ())):
+        for seq in sorted(final.keys() | self._settled.keys()):
+            told, found = self._settled.get(seq), settled_digest(final.get(seq, ()))
+            if seq <= self._pruned.through and told is not None:
+                self._pruned.settled(seq, final.get(seq, ()), found)
+            elif told != found:
                 raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")
 
 

@@ -152,6 +152,8 @@ _THIRD = (
            id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text}, line BIGINT, revision {text},
            found_at BIGINT, finder {text}, more BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX sighting_leak ON sighting (leak)",
+    "CREATE TABLE prune (event BIGINT PRIMARY KEY, before BIGINT NOT NULL, through BIGINT NOT NULL)",
+    "CREATE TABLE condemned (identity BIGINT PRIMARY KEY)",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

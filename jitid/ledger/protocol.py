@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
+    from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
@@ -63,6 +64,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def statuses(self) -> SqlStatuses:
         """The places of signed tokens in status lists."""
+
+    @property
+    def retention(self) -> SqlRetention:
+        """What may go, and what has gone."""
 
     @property
     def outside(self) -> OutsideSnapshot:
@@ -188,10 +193,21 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         Where writers do not wait for each other, an event may be committed after one with a higher number.
         """
 
-    def issued_members(self) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield (key, jti, fingerprint) of every credential, ordered by the event that issued it."""
+    def issued_members(self, without: str = "") -> Iterator[tuple[int, bytes, bytes | None, int]]:
+        """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it.
 
-    def count_issued(self, first: int, last: int, event: int, terms: tuple[str, str, int, int] | None) -> int:
+        What belongs to identities that stand in the table `without` is left out, here and below. Then what a target has
+        made is told without its fingerprint.
+        """
+
+    def count_issued(
+        self,
+        first: int,
+        last: int,
+        event: int,
+        terms: tuple[str, str, int, int] | None,
+        without: str = "",
+    ) -> int:
         """Return how many credentials with keys from `first` to `last` were issued by an event on certain terms.
 
         The terms are kind, scopes, time of issue and expiry; None for whatever they are.
@@ -203,13 +219,15 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def count_publics(self) -> int:
         """Return how many credentials say which key they are for."""
 
-    def count_alike(self, first: int, last: int, event: int, facts: Mapping[str, Any]) -> int:
+    def count_alike(
+        self, first: int, last: int, event: int, facts: Mapping[str, Any], without: str = ""
+    ) -> int:
         """Return how many credentials with keys from `first` to `last` an event issued to identities of certain facts.
 
         The facts are task, agent, delegator, proof, sensitivity, depth, parent (16 bytes or None) and audiences.
         """
 
-    def ended_members(self) -> Iterator[tuple[int, bytes, int, str]]:
+    def ended_members(self, without: str = "") -> Iterator[tuple[int, bytes, int, str]]:
         """Yield (event, jti, ended_at, ended_as) of every ended credential, ordered by the event that ended it."""
 
     def survey(self, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
@@ -256,6 +274,10 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def adopted(self) -> AdoptedTransaction:
         """The standing secrets that were adopted, and what becomes of them."""
+
+    @property
+    def retention(self) -> SqlRetentionChanges:
+        """What may go, and letting it go."""
 
     @property
     def idempotency(self) -> SqlIdempotency:

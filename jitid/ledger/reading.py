@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
+    from jitid.ledger.retention import SqlRetention
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
@@ -154,6 +155,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.statuses import SqlStatuses
 
         return SqlStatuses(self._db, self._now)
+
+    @property
+    def retention(self) -> SqlRetention:
+        """What may go, and what has gone; loaded where the log is checked, or the ledger pruned."""
+        from jitid.ledger.retention import SqlRetention
+
+        return SqlRetention(self._db, self._now, self)
 
     @property
     def outside(self) -> OutsideSnapshot:

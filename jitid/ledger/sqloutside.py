@@ -10,6 +10,7 @@ from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, identity_id, parse_id
 from jitid.ledger import selecting
+from jitid.ledger.auditlog import spared
 from jitid.ledger.outside import Name, Outside, confirmed_digest, fingerprint_of, settled_digest
 from jitid.ledger.records import Selection
 from jitid.lifetime import check_times
@@ -159,17 +160,19 @@ class SqlOutside:
             for name, jti, live, settled, reference in rows
         ]
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
+    def rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
         """Yield of each: jti, target, name, reference, facts, fingerprint, settlement, settled_at, event, parts."""
         parts: dict[int, list[tuple[str, bytes]]] = {}
         for key, name, print_ in self._db.execute(
-            "SELECT credential, name, fingerprint FROM part"
+            f"""SELECT p.credential, p.name, p.fingerprint FROM part p LEFT JOIN credential c ON c.id = p.credential
+                 WHERE {spared(without)}"""
         ).fetchall():
             parts.setdefault(key, []).append((name, print_))
         rows = self._db.execute(
-            """SELECT o.credential, c.jti, o.target, o.name, o.reference, o.facts, c.fingerprint, o.settlement,
-                      o.settled_at, o.event
-                 FROM outside o LEFT JOIN credential c ON c.id = o.credential ORDER BY o.credential"""
+            f"""SELECT o.credential, c.jti, o.target, o.name, o.reference, o.facts, c.fingerprint, o.settlement,
+                       o.settled_at, o.event
+                  FROM outside o LEFT JOIN credential c ON c.id = o.credential WHERE {spared(without)}
+                 ORDER BY o.credential"""
         ).fetchall()
         for key, *rest in rows:
             yield (*rest, parts.pop(key, []))

@@ -8,7 +8,7 @@ from typing import Any
 from jitid.audit import used_digest
 from jitid.identifier import credential_id, identity_id
 from jitid.ledger import selecting
-from jitid.ledger.auditlog import by_event
+from jitid.ledger.auditlog import by_event, spared
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.use import NewUse, Use, Used, UseFilter, UseRow
 from jitid.lifetime import check_times
@@ -103,13 +103,15 @@ class SqlUse:
         )
         return [credential_id(jti) for (jti,) in rows]
 
-    def use_rows(self) -> Iterator[UseRow]:
+    def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
         """Yield every action, ordered by the event that accounts for it."""
         rows = dialect_of(self._db).stream(
             self._db,
             f"""SELECT n.id, n.at, n.event, c.jti, n.action, n.resource, n.scope, n.allowed, n.rules, n.reason
                   FROM action n LEFT JOIN credential c ON c.id = n.credential
+                 WHERE {spared(without)} AND NOT (n.credential IS NULL AND n.at < :at AND n.event <= :event)
                  ORDER BY {by_event(self._db, "n.")}""",
+            dict(zip(("at", "event"), before, strict=True)),
         )
         for key, at, event, jti, action, resource, scope, allowed, rules, reason in rows:
             who = None if jti is None else credential_id(jti)

@@ -99,8 +99,11 @@ class UseSnapshot(Protocol):
     def use_members(self, seq: int) -> list[str]:
         """Return the ids of the credentials whose use an event accounts for, one for each action of ours."""
 
-    def use_rows(self) -> Iterator[UseRow]:
-        """Yield every action, in order."""
+    def use_rows(self, without: str = "", before: tuple[int, int] = (0, 0)) -> Iterator[UseRow]:
+        """Yield every action, in order, but those of identities that stand in the table `without`.
+
+        Also left out are those of no credential of ours before a time, and up to an event.
+        """
 
     def is_rolled_up(self) -> bool:
         """Tell whether what was used is, all together, as the actions say."""

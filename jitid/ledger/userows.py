@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from jitid.audit import used_digest
 from jitid.errors import IntegrityError
+from jitid.ledger.eventrows import EventRows
+from jitid.ledger.pruned import PrunedMembers
 from jitid.ledger.use import UseRow, UseSnapshot
 
 MARK = b'"op":"use"'
@@ -17,9 +19,11 @@ MARK = b'"op":"use"'
 class UseMembers:
     """Takes the actions that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: UseSnapshot) -> None:
+    def __init__(self, snapshot: UseSnapshot, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
-        self._rows = snapshot.use_rows()
+        self._pruned = pruned
+        rows = snapshot.use_rows(pruned.without, pruned.nobody)
+        self._rows = EventRows(rows, attrgetter("event"), pruned.through)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Compare the rows of one event.
@@ -29,15 +33,17 @@ class UseMembers:
 
         """
         try:
-            rows = list(islice(self._rows, event["count"]))
+            rows = self._rows.take(seq, event["count"])
             digest = used_digest([row.members for row in rows])
         except (TypeError, ValueError) as error:
             raise IntegrityError(f"an action of event {seq} holds what no ledger writes") from error
-        if len(rows) != event["count"] or digest != event["used"]:
+        self._pruned.used(seq, rows, digest)
+        gone = seq <= self._pruned.through and len(rows) < event["count"]
+        if not gone and (len(rows) != event["count"] or digest != event["used"]):
             raise IntegrityError(
                 f"the actions that event {seq} accounts for are not in the ledger as it says"
             )
-        if {(seq, event["at"])} != {(row.event, row.at) for row in rows}:
+        if rows and {(seq, event["at"])} != {(row.event, row.at) for row in rows}:
             raise IntegrityError(f"an action that event {seq} accounts for was changed in the ledger")
 
     def must_be_done(self) -> None:
@@ -48,7 +54,7 @@ class UseMembers:
 
         """
         try:
-            left: UseRow | None = next(self._rows, None)
+            left: UseRow | None = self._rows.next()
         except (TypeError, ValueError) as error:
             raise IntegrityError("an action in the ledger holds what no ledger writes") from error
         if left is not None:

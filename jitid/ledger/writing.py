@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideTransaction
+    from jitid.ledger.retention import SqlRetentionChanges
 
 _MANY = 50_000
 """From so many endings on, dropping the live indexes and building them again is cheaper than updating them."""
@@ -97,6 +98,13 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.sqladopted import SqlAdoptedChanges
 
         return SqlAdoptedChanges(self._db, self._now)
+
+    @property
+    def retention(self) -> SqlRetentionChanges:
+        """What may go, and letting it go."""
+        from jitid.ledger.retention import SqlRetentionChanges
+
+        return SqlRetentionChanges(self._db, self._now, self)
 
     @property
     def idempotency(self) -> SqlIdempotency:

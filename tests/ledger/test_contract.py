@@ -333,7 +333,7 @@ def test_the_members_of_an_event_are_named(place: Place) -> None:
     with place.ledger.read() as snapshot:
         assert snapshot.event_members(first.event) == ([first.jti], [])
         assert snapshot.event_members(event.seq) == ([], [first.jti, second.jti])
-        issued = [(key, jti) for key, jti, _ in snapshot.issued_members()]
+        issued = [(key, jti) for key, jti, *_ in snapshot.issued_members()]
         assert snapshot.count_issued(first.key, second.key, first.event, None) == 1
         assert snapshot.count_issued(first.key, second.key, first.event, ("opaque", "", NOW, NOW + 900)) == 1
         assert snapshot.count_issued(first.key, second.key, first.event, ("jwt", "", NOW, NOW + 900)) == 0

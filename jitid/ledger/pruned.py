@@ -1,0 +1,109 @@
+"""What the last pruning says is left of old events, compared with what is found to be left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid import strictjson
+from jitid.errors import IntegrityError
+from jitid.identifier import parse_approval_id
+from jitid.ledger.remains import Remains
+
+if TYPE_CHECKING:
+    from jitid.ledger.approval import Approval
+    from jitid.ledger.retention import SqlRetention
+
+MARK = b'"op":"prune"'
+"""What stands in each event about a pruning, and in no other: in a text the quotes would be escaped."""
+
+
+class PrunedMembers:
+    """Takes what is left of the events of which rows may be gone, and says whether it is what was left.
+
+    Nothing may be gone where nothing was pruned: then it takes nothing, and `through` is 0.
+    """
+
+    def __init__(self, retention: SqlRetention) -> None:
+        self._retention = retention
+        self._last = retention.last()
+        self.through = 0 if self._last is None else self._last.through
+        """The number of the last event of which rows may be gone."""
+        self.nobody = (0, 0) if self._last is None else (self._last.before, self._last.through)
+        """Before which time, and up to which event, actions of nobody we know may be gone."""
+        self.without = "" if self._last is None else "condemned"
+        """The table of identities that are gone, though rows of theirs may still be there."""
+        self._remains = Remains()
+        self._told: tuple[int, Mapping[str, Any]] | None = None
+
+    def tell(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take the event of a pruning; the last one counts."""
+        self._told = (seq, event)
+
+    def issued(self, seq: int, rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> None:
+        """Take what is left of what an event issued: rows of key, jti, fingerprint and event."""
+        if seq <= self.through:
+            self._remains.take("issues", seq, issued_parts(rows, at_target=at_target))
+
+    def ended(self, seq: int, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Take what is left of what an event ended: rows of event and jti, and more."""
+        if seq <= self.through:
+            self._remains.take("ends", seq, [row[1] for row in rows])
+
+    def used(self, seq: int, rows: Iterable[object], digest: str) -> None:
+        """Take what is left of the actions that an event accounts for."""
+        if seq <= self.through and any(True for _ in rows):
+            self._remains.take("uses", seq, [digest.encode()])
+
+    def settled(self, seq: int, rows: Iterable[object], digest: str) -> None:
+        """Take what is left of what an event settled at targets."""
+        if seq <= self.through and any(True for _ in rows):
+            self._remains.take("settlements", seq, [digest.encode()])
+
+    def request(self, row: Approval) -> None:
+        """Take a request for approval that is there."""
+        if row.event <= self.through:
+            self._remains.take("approvals", row.event, request_parts(row, self.through))
+
+    def there(self, jtis: Mapping[bytes, object]) -> list[bytes]:
+        """Return which of these credentials the ledger has, as far as they are not gone."""
+        return list(jtis) if self._last is None else self._retention.there(jtis)
+
+    def must_be_done(self) -> None:
+        """Compare what was told with what is left.
+
+        Raises:
+            IntegrityError: it is not that; or the ledger does not say that it was pruned, or says so without an event;
+                or something that lives is said to be gone.
+
+        """
+        seq, told = self._told or (0, {})
+        if self._last is None:
+            if self._told is not None:
+                raise IntegrityError(f"event {seq} pruned the ledger, and the ledger no longer says so")
+            return
+        if (seq, told.get("before"), told.get("through")) != tuple(self._last):
+            raise IntegrityError("the ledger says that it was pruned, and no event says so")
+        if told["left"] != self._remains.digests():
+            raise IntegrityError(f"what is left in the ledger is not what event {seq} left of it")
+        if self._retention.is_wrongly_gone():
+            raise IntegrityError(
+                "the ledger says of something that lived after it was pruned that it is gone"
+            )
+
+
+def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[bytes]:
+    """Return the parts of `Remains` for what was issued."""
+    parts: list[bytes] = []
+    for row in rows:
+        # What a target makes is confirmed later, and by an event of its own.
+        parts += (row[1], b"" if at_target else row[2] or b"")
+    return parts
+
+
+def request_parts(row: Approval, through: int) -> list[bytes]:
+    """Return the parts of `Remains` for a request."""
+    parts = [parse_approval_id(row.id)]
+    if row.ended_event is not None and row.ended_event <= through:
+        parts.append(strictjson.dumps([row.ended_as, row.ended_at, row.ended_event]).encode())
+    return parts

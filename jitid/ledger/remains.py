@@ -1,0 +1,45 @@
+"""What is left of the rows that old events account for, as digests that the event of a pruning tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import NamedTuple
+
+SIDES = ("issues", "ends", "settlements", "uses", "approvals")
+"""What rows an event may account for: those it issued, ended, settled at targets, says were used, or requests."""
+
+
+class Pruned(NamedTuple):
+    """What the last pruning left, as the ledger's own table has it; the audit event says whether that is so."""
+
+    event: int
+    """The audit event that tells of it."""
+    before: int
+    """What had ended, and had expired, before this time may be gone; seconds since the epoch."""
+    through: int
+    """The number of the last event of which rows may be gone."""
+
+
+class Remains:
+    """Takes what is left of the events up to a number, side by side and each in the order of the events."""
+
+    def __init__(self) -> None:
+        self._hashes = {side: sha256() for side in SIDES}
+
+    def take(self, side: str, event: int, parts: Iterable[bytes]) -> None:
+        """Take what is left of one event; nothing, where nothing is left."""
+        told = [len(part).to_bytes(4, "big") + part for part in parts]
+        if told:
+            start = event.to_bytes(8, "big") + len(told).to_bytes(4, "big")
+            self._hashes[side].update(start + b"".join(told))
+
+    def digests(self) -> Mapping[str, str]:
+        """Return SHA-256 of each side as hex, by its name.
+
+        Of each event of which something is left, in order: its number in eight bytes, in four how many parts follow,
+        and each part after its length in four. Parts are, as integers are big-endian, of what was issued jti and
+        fingerprint of each credential (empty at targets); of what was ended each jti; of what was settled or used the
+        digest of the rest as hex; of a request its id and, if it had ended by then, how and when as JSON.
+        """
+        return {side: found.hexdigest() for side, found in self._hashes.items()}

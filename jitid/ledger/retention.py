@@ -1,0 +1,345 @@
+"""Rows of the dead that need not be kept: which those are, and how they go, in SQL for SQLite and PostgreSQL.
+
+They go in two steps. One transaction with an audit event condemns identities: from then on the log accounts for what is
+left without them. After it their rows are deleted, some at a time and in no hurry; whoever is interrupted in that goes
+on with it the next time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.audit import used_digest
+from jitid.errors import ConflictError
+from jitid.ledger import selecting
+from jitid.ledger.access import ASSERTION_LEEWAY
+from jitid.ledger.auditlog import spared
+from jitid.ledger.dialect import dialect_of
+from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.outside import settled_digest
+from jitid.ledger.pruned import issued_parts, request_parts
+from jitid.ledger.remains import Pruned, Remains
+
+if TYPE_CHECKING:
+    from jitid.ledger.protocol import Snapshot
+
+_TEMPORARY = {
+    "needed": "identity INTEGER PRIMARY KEY",
+    "prunable": "identity INTEGER PRIMARY KEY",
+    "prunable_approval": "approval INTEGER PRIMARY KEY",
+}
+_BATCH = {"going": "identity INTEGER PRIMARY KEY", "staying": "identity INTEGER PRIMARY KEY"}
+
+# What an identity is needed for: a credential that lives, or has not been dead and expired for long enough, or is not
+# settled at its target; one that leaked, which is evidence; and the last number, so that none is given out twice.
+_NEEDED = (
+    """SELECT c.identity FROM credential c
+        WHERE c.ended_at IS NULL OR c.ended_at >= :before OR c.expires_at >= :before
+           OR c.event > :through OR c.ended_event IS NULL OR c.ended_event > :through""",
+    """SELECT c.identity FROM outside o CROSS JOIN credential c
+        WHERE c.id = o.credential AND (o.settled_at IS NULL OR o.settled_at >= :before
+              OR coalesce(o.honoured_until, 0) >= :before OR o.event > :through)""",
+    "SELECT c.identity FROM leak l CROSS JOIN credential c WHERE c.id = l.credential",
+    "SELECT c.identity FROM credential c WHERE c.id = (SELECT max(id) FROM credential)",
+    "SELECT max(id) FROM identity HAVING max(id) IS NOT NULL",
+)
+_ABOVE = """
+    WITH RECURSIVE above (id) AS (
+        SELECT i.parent FROM identity i WHERE i.parent IS NOT NULL AND i.id IN (SELECT identity FROM needed)
+        UNION
+        SELECT i.parent FROM above a CROSS JOIN identity i WHERE i.id = a.id AND i.parent IS NOT NULL)
+    SELECT id FROM above"""
+_APPROVALS = f"""
+    SELECT p.id FROM approval p
+     WHERE coalesce(p.ended_at, p.expires_at) < :before AND p.expires_at < :before AND p.event <= :through
+       AND (p.ended_event IS NULL OR p.ended_event <= :through)
+       AND coalesce(p.ended_as, '') <> 'withdrawn'
+       AND (p.ended_event IS NULL OR p.ended_event NOT IN (
+            SELECT c.event FROM credential c WHERE {spared("prunable")}))"""
+
+_OF_CREDENTIALS = ("outside", "part", "status", "adopted", "action")
+_OF_IDENTITIES = ("process", "used")
+_NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
+_OUTLIVED = {
+    "honoured": ("expires_at", "before"),
+    "idempotency": ("at", "known"),
+    "assertion": ("until", "past"),
+}
+"""Tables of what counts up to a time of its own: the column that has it, and the bound below which it is over."""
+
+
+class Chosen(NamedTuple):
+    """What is to go, by the ledger's own numbers. It outlives the view that it was found in."""
+
+    identities: array[int]
+    approvals: tuple[int, ...]
+
+
+class SqlRetention:
+    """What a view of a ledger that speaks SQL answers about what may go, and what has gone."""
+
+    def __init__(self, db: Any, now: int, snapshot: Snapshot) -> None:
+        self._db = db
+        self._now = now
+        self._snapshot = snapshot
+
+    def last(self) -> Pruned | None:
+        """Return what the last pruning left; None if there was none."""
+        row = self._db.execute(
+            "SELECT event, before, through FROM prune ORDER BY event DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else Pruned(*row)
+
+    def find(self, before: int, through: int) -> dict[str, int]:
+        """Fill temporary tables, for this view, with what may go; return how many rows those are, by their tables.
+
+        Args:
+            before: what has not both ended and expired before this time stays; seconds since the epoch.
+            through: the number of the last event of which rows may go.
+
+        """
+        values = {"before": before, "through": through}
+        dialect_of(self._db).temporaries(self._db, _TEMPORARY)
+        for needed in (*_NEEDED, _ABOVE):
+            self._run(f"INSERT INTO needed {_safely(needed)} ON CONFLICT DO NOTHING", values)
+        self._run(
+            f"""INSERT INTO prunable {_safely(f"SELECT i.id FROM identity i WHERE {spared('needed', 'i.id')}")}
+                ON CONFLICT DO NOTHING""",
+            values,
+        )
+        self._run(
+            f"INSERT INTO prunable {_safely('SELECT identity FROM condemned')} ON CONFLICT DO NOTHING", {}
+        )
+        if self._count("SELECT count(*) FROM approval", {}):
+            self._run(f"INSERT INTO prunable_approval {_APPROVALS}", values)
+        dialect_of(self._db).counted(self._db, "prunable")
+        return self._counts(before, through)
+
+    def _counts(self, before: int, through: int) -> dict[str, int]:
+        counts = {
+            "credentials": "SELECT count(*) FROM credential c WHERE c.identity IN (SELECT identity FROM prunable)",
+            "identities": "SELECT count(*) FROM prunable",
+            **{
+                table: f"""SELECT count(*) FROM {table} r CROSS JOIN credential c
+                            WHERE c.id = r.credential AND c.identity IN (SELECT identity FROM prunable)"""
+                for table in _OF_CREDENTIALS
+            },
+            **{
+                table: f"SELECT count(*) FROM {table} WHERE identity IN (SELECT identity FROM prunable)"
+                for table in _OF_IDENTITIES
+            },
+            "approval": "SELECT count(*) FROM prunable_approval",
+            "nobody": f"SELECT count(*) FROM action WHERE {_NOBODYS}",
+            **{
+                table: f"SELECT count(*) FROM {table} WHERE {column} < :{bound}"
+                for table, (column, bound) in _OUTLIVED.items()
+            },
+        }
+        values = self._bounds(before, through)
+        found = {name: self._count(query, values) for name, query in counts.items()}
+        found["action"] += found.pop("nobody")
+        return found
+
+    def chosen(self) -> Chosen:
+        """Return what `find` has found and was not chosen before."""
+        identities = dialect_of(self._db).stream(
+            self._db, f"SELECT p.identity FROM prunable p WHERE {spared('condemned', 'p.identity')}"
+        )
+        approvals = self._db.execute("SELECT approval FROM prunable_approval").fetchall()
+        return Chosen(array("q", chain.from_iterable(identities)), tuple(chain.from_iterable(approvals)))
+
+    def remains(self, before: int, through: int) -> Mapping[str, str]:
+        """Return the digests of what is left of old events without what `find` has found."""
+        snapshot, remains = self._snapshot, Remains()
+        for seq, rows in groupby(_until(snapshot.issued_members("prunable"), through, 3), itemgetter(3)):
+            remains.take("issues", seq, issued_parts(rows, at_target=False))
+        for seq, rows in groupby(_until(snapshot.ended_members("prunable"), through, 0), itemgetter(0)):
+            remains.take("ends", seq, [row[1] for row in rows])
+        used = snapshot.use_rows("prunable", (before, through))
+        for seq, actions in groupby((row for row in used if row.event <= through), attrgetter("event")):
+            remains.take("uses", seq, [used_digest([row.members for row in actions]).encode()])
+        settled: dict[int, list[tuple[bytes, str]]] = {}
+        for jti, *_, settlement, settled_at, event, _ in snapshot.outside.rows("prunable"):
+            if settled_at is not None and event <= through:
+                settled.setdefault(event, []).append((jti, settlement))
+        for seq in sorted(settled):
+            remains.take("settlements", seq, [settled_digest(settled[seq]).encode()])
+        gone = {key for (key,) in self._db.execute("SELECT approval FROM prunable_approval")}
+        for request in snapshot.approvals.all():
+            if request.key not in gone and request.event <= through:
+                remains.take("approvals", request.event, request_parts(request, through))
+        return remains.digests()
+
+    def gone(self) -> str:
+        """Return the digest of the credentials that `find` has found: SHA-256 over their jtis in the order of issue."""
+        rows = dialect_of(self._db).stream(
+            self._db,
+            "SELECT c.jti FROM credential c WHERE c.identity IN (SELECT identity FROM prunable) ORDER BY c.id",
+        )
+        told = sha256()
+        while found := b"".join(chain.from_iterable(_some(rows))):
+            told.update(found)
+        return told.hexdigest()
+
+    def there(self, jtis: Iterable[bytes]) -> list[bytes]:
+        """Return which of these credentials the ledger has and nobody condemned."""
+        rows = selecting.alike(
+            self._db, f"SELECT c.jti FROM credential c WHERE {spared('condemned')} AND c.jti", jtis
+        )
+        return [jti for (jti,) in rows]
+
+    def condemned(self) -> int:
+        """Return how many identities have gone whose rows are still there."""
+        return self._count("SELECT count(*) FROM condemned", {})
+
+    def is_wrongly_gone(self) -> bool:
+        """Tell whether something that is said to have gone was alive when that was said."""
+        # Whoever writes the file might hide something there, since what has gone is compared with no event.
+        found = self._db.execute(
+            """SELECT 1 FROM condemned x CROSS JOIN credential c
+                WHERE c.identity = x.identity
+                  AND (c.ended_at IS NULL OR c.ended_at >= (SELECT max(before) FROM prune)
+                       OR c.expires_at >= (SELECT max(before) FROM prune))
+                LIMIT 1"""
+        ).fetchone()
+        return found is not None
+
+    def _bounds(self, before: int, through: int) -> dict[str, int]:
+        return {
+            "before": before,
+            "through": through,
+            "known": self._now - REMEMBERED,
+            "past": self._now - ASSERTION_LEEWAY,
+        }
+
+    def _run(self, sql: str, values: Mapping[str, Any]) -> int:
+        changed: int = self._db.execute(sql, values).rowcount
+        return changed
+
+    def _count(self, sql: str, values: Mapping[str, Any]) -> int:
+        (count,) = self._db.execute(sql, values).fetchone()
+        return int(count)
+
+
+class SqlRetentionChanges(SqlRetention):
+    """Changes to that."""
+
+    def condemn(self, last: Pruned | None, now: Pruned, chosen: Chosen) -> None:
+        """Let go what was chosen when `last` was the last pruning; the next event is to tell of it.
+
+        Raises:
+            ConflictError: something happened since, so that it has to be chosen anew.
+
+        """
+        if self.last() != last or now.before >= self._now:
+            raise ConflictError("the ledger was pruned meanwhile; nothing was changed", "repeat the command")
+        dialect = dialect_of(self._db)
+        dialect.give(self._db, "condemned", chosen.identities)
+        leaked = """SELECT 1 FROM leak l CROSS JOIN credential c CROSS JOIN condemned x
+                     WHERE l.event > :through AND c.id = l.credential AND x.identity = c.identity LIMIT 1"""
+        if self._db.execute(leaked, {"through": now.through}).fetchone() is not None:
+            raise ConflictError(
+                "something was reported to have leaked meanwhile; nothing was changed", "repeat the command"
+            )
+        dialect.temporaries(self._db, {"prunable_approval": _TEMPORARY["prunable_approval"]})
+        dialect.give(self._db, "prunable_approval", chosen.approvals)
+        self._run("DELETE FROM approval_group WHERE approval IN (SELECT approval FROM prunable_approval)", {})
+        self._run("DELETE FROM approval WHERE id IN (SELECT approval FROM prunable_approval)", {})
+        self._db.execute("INSERT INTO prune VALUES (?, ?, ?)", now)
+
+    def remove(self, limit: int, after: int | None) -> tuple[int, int | None]:
+        """Delete the rows of some identities that were condemned.
+
+        Args:
+            limit: of how many at most.
+            after: what the last call returned; None for the first one.
+
+        Returns:
+            Of how many rows were deleted, and the number to go on after; None if it was the last.
+
+        """
+        dialect = dialect_of(self._db)
+        dialect.temporaries(self._db, _BATCH)
+        # From the latest down: what descends from another came after it.
+        self._run(
+            f"""INSERT INTO going SELECT identity FROM condemned
+                 WHERE {"1 = 1" if after is None else "identity < :after"}
+                 ORDER BY identity DESC LIMIT :limit""",
+            {"limit": limit} if after is None else {"limit": limit, "after": after},
+        )
+        (lowest, number) = self._db.execute("SELECT min(identity), count(*) FROM going").fetchone()
+        if not number:
+            return self._remove_others(limit), None
+        dialect.counted(self._db, "going")
+        self._spare()
+        gone = self._count("SELECT count(*) FROM going", {})
+        ours = "(SELECT c.id FROM going g CROSS JOIN credential c WHERE c.identity = g.identity)"
+        for table in _OF_CREDENTIALS:
+            if self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
+                self._run(f"DELETE FROM {table} WHERE credential IN {ours}", {})
+        for table, column in (
+            *((table, "identity") for table in _OF_IDENTITIES),
+            ("credential", "identity"),
+            ("identity", "id"),
+            ("condemned", "identity"),
+        ):
+            self._run(f"DELETE FROM {table} WHERE {column} IN (SELECT identity FROM going)", {})
+        return gone, lowest
+
+    def _spare(self) -> None:
+        """Leave those of the batch that leaked since they were condemned, and whatever something left hangs below."""
+        found = self._run(
+            f"""INSERT INTO staying {
+                _safely('''
+                SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN leak l
+                 WHERE c.identity = g.identity AND l.credential = c.id
+                UNION SELECT g.identity FROM going g CROSS JOIN identity i
+                 WHERE i.parent = g.identity AND NOT EXISTS (SELECT 1 FROM going o WHERE o.identity = i.id)''')
+            }
+                ON CONFLICT DO NOTHING""",
+            {},
+        )
+        while found:
+            self._run("DELETE FROM going WHERE identity IN (SELECT identity FROM staying)", {})
+            found = self._run(
+                f"""INSERT INTO staying {
+                    _safely('''
+                    SELECT i.parent FROM staying s CROSS JOIN identity i CROSS JOIN going g
+                     WHERE i.id = s.identity AND g.identity = i.parent''')
+                }
+                    ON CONFLICT DO NOTHING""",
+                {},
+            )
+
+    def _remove_others(self, limit: int) -> int:
+        """Delete what belongs to no identity and counts no longer."""
+        last = self.last()
+        bounds = self._bounds(0, 0) if last is None else self._bounds(last.before, last.through)
+        removed = self._run(
+            f"DELETE FROM action WHERE id IN (SELECT id FROM action WHERE {_NOBODYS} ORDER BY id LIMIT :limit)",
+            {**bounds, "limit": limit},
+        )
+        for table, (column, bound) in _OUTLIVED.items():
+            removed += self._run(f"DELETE FROM {table} WHERE {column} < :{bound}", bounds)
+        return removed
+
+
+def _safely(query: str) -> str:
+    """Return a query in a form in which SQLite does not take the `ON` of an upsert for that of a join."""
+    return f"SELECT * FROM ({query}) AS found WHERE 1 = 1"
+
+
+def _until(rows: Iterable[Any], through: int, column: int) -> Iterable[Any]:
+    """Return the rows of events up to a number."""
+    return (row for row in rows if row[column] is not None and row[column] <= through)
+
+
+def _some(rows: Any) -> list[Any]:
+    from itertools import islice
+
+    return list(islice(rows, 50_000))

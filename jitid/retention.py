@@ -1,0 +1,142 @@
+"""Letting go of what is over: rows of the dead that nobody can need any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jitid import auditing
+from jitid.errors import ConflictError, UsageError
+from jitid.ledger.protocol import Ledger
+from jitid.ledger.remains import Pruned
+from jitid.ledger.retention import Chosen
+from jitid.lifetime import format_duration
+
+LEAST = 3_600
+"""Seconds for which rows of the dead are kept at least: clocks differ, and what just ended is what is asked about."""
+
+_AT_ONCE = 2_000
+"""So many identities go in one transaction: other writers wait for no longer than it takes."""
+_TRIES = 3
+
+
+class Pruning(NamedTuple):
+    """What went, or would go."""
+
+    before: int
+    """What had ended, and had expired, before this time; seconds since the epoch."""
+    rows: Mapping[str, int]
+    """How many rows, by their tables."""
+    event: int | None
+    """The audit event that tells of it; None if nothing went."""
+    left: int
+    """Of how many identities that have gone the rows are still to be deleted."""
+
+
+class _Found(NamedTuple):
+    """What may go, as one view of the ledger has it."""
+
+    last: Pruned | None
+    before: int
+    through: int
+    rows: Mapping[str, int]
+    chosen: Chosen | None
+    """Those that have not gone yet; None if there are none, or nothing is to be changed."""
+    facts: Mapping[str, Any]
+    """What the audit event says."""
+
+
+def prune(
+    ledger: Ledger, *, rows_after: int, seconds: int, dry_run: bool, accept_clock: bool = False
+) -> Pruning:
+    """Let go of the rows of whatever has been dead and expired for long enough, with all that descends from it.
+
+    The log is checked before: what was changed behind the ledger's back must not go unseen because of this. What goes
+    is told by one audit event; its rows are deleted after that, a few at a time, for at most so many `seconds`. What is
+    left then goes with the next call.
+
+    Args:
+        ledger: what is pruned.
+        rows_after: for how many seconds rows of the dead are kept.
+        seconds: after how many seconds of deleting to return.
+        dry_run: to change nothing, and tell what would go.
+        accept_clock: as of a write transaction.
+
+    Raises:
+        IntegrityError: the log does not hold, or the rows are not as it says; nothing was changed.
+        UsageError: rows are to go too soon.
+
+    """
+    if rows_after < LEAST:
+        raise UsageError(
+            f"rows of the dead are kept for {format_duration(LEAST)} at least; nothing was changed",
+            "choose a longer time: --rows-after 30d",
+        )
+    for attempt in range(_TRIES):
+        found = _find(ledger, rows_after, dry_run=dry_run)
+        if found.chosen is None:
+            event = None
+            break
+        try:
+            event = _condemn(ledger, found, found.chosen, accept_clock=accept_clock)
+        except ConflictError:
+            if attempt + 1 == _TRIES:
+                raise
+        else:
+            break
+    left = 0 if dry_run else _delete(ledger, time.monotonic() + seconds)
+    return Pruning(found.before, found.rows, event, left)
+
+
+def _find(ledger: Ledger, rows_after: int, *, dry_run: bool) -> _Found:
+    """Find what may go."""
+    with ledger.read() as snapshot:
+        if not dry_run:
+            auditing.verify(snapshot, ledger.names, None)
+        snapshot = snapshot.afresh()
+        retention, through = snapshot.retention, snapshot.settled()
+        last = retention.last()
+        before = snapshot.now - rows_after
+        if last is not None:
+            # What has gone does not come back because rows are kept for longer now.
+            before, through = max(before, last.before), max(through, last.through)
+        rows = retention.find(before, through)
+        chosen = retention.chosen()
+        if dry_run or not (chosen.identities or chosen.approvals or rows["action"]):
+            return _Found(last, before, through, rows, None, {})
+        facts = {
+            "before": before,
+            "through": through,
+            "rows": {table: number for table, number in rows.items() if number},
+            "gone": retention.gone(),
+            "left": dict(retention.remains(before, through)),
+        }
+        return _Found(last, before, through, rows, chosen, facts)
+
+
+def _condemn(ledger: Ledger, found: _Found, chosen: Chosen, *, accept_clock: bool) -> int:
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        transaction.alone()
+        now = Pruned(transaction.next_seq(), found.before, found.through)
+        transaction.retention.condemn(found.last, now, chosen)
+        return transaction.append("prune", found.facts).seq
+
+
+def _delete(ledger: Ledger, until: float) -> int:
+    """Delete rows of what has gone until that time of the monotonic clock; return of how many they are left."""
+    removed, after = 0, None
+    while True:
+        with ledger.write() as transaction:
+            number, after = transaction.retention.remove(_AT_ONCE, after)
+        removed += number
+        if after is None:
+            with ledger.read() as snapshot:
+                left = snapshot.retention.condemned()
+            # Where others write side by side, what descends from something may have come before it.
+            if not left or not removed or time.monotonic() >= until:
+                return left
+            removed = 0
+        elif time.monotonic() >= until:
+            with ledger.read() as snapshot:
+                return snapshot.retention.condemned()
