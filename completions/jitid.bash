@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace scan leak adopt approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish ledger helper doctor schedule config completion'
+        verbs='issue run mcp serve renew verify authorize inspect trace scan leak adopt approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish prune ledger helper doctor schedule config completion'
         options="--version|-V $everywhere"
         ;;
     'task')
@@ -327,6 +327,9 @@ __jitid_table() {
     'keys crl')
         options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
         ;;
+    'prune')
+        options="--rows-after=nothing --dry-run --field=:before,identities,credentials,rows,event,left,dry_run $everywhere"
+        ;;
     'ledger copy')
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
@@ -366,13 +369,13 @@ __jitid_table() {
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,retain_rows,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
         ;;
     'config set')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color setting'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,retain_rows,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color setting'
         ;;
     'config unset')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,publish_url,publish_lifetime,retain_rows,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,format,color'
         ;;
     'config path')
         ;;

@@ -506,6 +506,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--lifetime": ("lifetime", "text", ""),
         "--out": ("out", "text", ""),
     }, ()),
+    "prune": ({
+        "--rows-after": ("rows_after", "text", ""),
+        "--dry-run": ("dry_run", "flag", ""),
+    }, ()),
     "ledger copy": ({
         "--to": ("to", "text", ""),
         "--issuer": ("issuer", "text", ""),

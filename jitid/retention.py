@@ -48,7 +48,7 @@ class _Found(NamedTuple):
 
 
 def prune(
-    ledger: Ledger, *, rows_after: int, seconds: int, dry_run: bool, accept_clock: bool = False
+    ledger: Ledger, *, rows_after: int | None, seconds: int, dry_run: bool, accept_clock: bool = False
 ) -> Pruning:
     """Let go of the rows of whatever has been dead and expired for long enough, with all that descends from it.
 
@@ -58,7 +58,7 @@ def prune(
 
     Args:
         ledger: what is pruned.
-        rows_after: for how many seconds rows of the dead are kept.
+        rows_after: for how many seconds rows of the dead are kept; None to go on with what has gone already.
         seconds: after how many seconds of deleting to return.
         dry_run: to change nothing, and tell what would go.
         accept_clock: as of a write transaction.
@@ -68,6 +68,8 @@ def prune(
         UsageError: rows are to go too soon.
 
     """
+    if rows_after is None:
+        return _go_on(ledger, seconds, accept_clock=accept_clock)
     if rows_after < LEAST:
         raise UsageError(
             f"rows of the dead are kept for {format_duration(LEAST)} at least; nothing was changed",
@@ -85,8 +87,15 @@ def prune(
                 raise
         else:
             break
-    left = 0 if dry_run else _delete(ledger, time.monotonic() + seconds)
+    left = 0 if dry_run else _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
     return Pruning(found.before, found.rows, event, left)
+
+
+def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
+    with ledger.read() as snapshot:
+        last = snapshot.retention.last()
+    left = _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
+    return Pruning(0 if last is None else last.before, {}, None, left)
 
 
 def _find(ledger: Ledger, rows_after: int, *, dry_run: bool) -> _Found:
@@ -123,11 +132,11 @@ def _condemn(ledger: Ledger, found: _Found, chosen: Chosen, *, accept_clock: boo
         return transaction.append("prune", found.facts).seq
 
 
-def _delete(ledger: Ledger, until: float) -> int:
+def _delete(ledger: Ledger, until: float, *, accept_clock: bool) -> int:
     """Delete rows of what has gone until that time of the monotonic clock; return of how many they are left."""
     removed, after = 0, None
     while True:
-        with ledger.write() as transaction:
+        with ledger.write(accept_clock=accept_clock) as transaction:
             number, after = transaction.retention.remove(_AT_ONCE, after)
         removed += number
         if after is None:

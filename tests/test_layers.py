@@ -57,6 +57,7 @@ LAYERS = (
         "storedpolicy",
         "revocation",
         "rotation",
+        "retention",
         "sshtrust",
         "sshrecognition",
         "certifying",

@@ -183,6 +183,8 @@ BY_FIELD: Mapping[str, Form] = {
     "ListTasks.state": among("open", "overdue", "ended"),
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
+    "Prune.rows_after": DURATION,
+    "Prune.seconds": number(1, 3_600),
     "MakeStatusList.number": number(0, 1 << 24),
     "MakeStatusList.algorithm": among(*sorted(ALGORITHMS)),
     "RotateKey.algorithm": among(*sorted(ALGORITHMS)),

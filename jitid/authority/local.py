@@ -194,6 +194,16 @@ class LocalAuthority:
                 return perform(self._inside, operation)
             case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
                 return self._change_leaks(operation)
+            case ops.Prune():
+                from jitid import retention
+
+                return retention.prune(
+                    self._ledger,
+                    rows_after=operation.rows_after,
+                    seconds=operation.seconds,
+                    dry_run=operation.dry_run,
+                    accept_clock=operation.accept_clock,
+                )
             case ops.ExportLog():
                 from jitid.authority.looking import export_log
 

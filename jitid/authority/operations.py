@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.oidc import Sort
     from jitid.report import Report
     from jitid.request import IssueRequest, RenewRequest
+    from jitid.retention import Pruning
     from jitid.revocation import Ended
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
@@ -335,6 +336,17 @@ class VerifyLog(Operation["Verification"]):
     expected_head: str | None = None
 
 
+class Prune(Operation["Pruning"]):
+    """Let go of the rows of what has been dead for long enough."""
+
+    rows_after: int | None
+    """Seconds for which rows of the dead are kept; None to go on with what has gone, and is not deleted yet."""
+    seconds: int = 20
+    """After how long of deleting to answer, with what is left to be deleted."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
 class ExportLog(Operation["Iterator[str]"]):
     """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
@@ -472,6 +484,7 @@ AnyOperation = (
     | FollowLog
     | SignHead
     | VerifyLog
+    | Prune
     | ExportLog
     | ListKeys
     | RotateKey

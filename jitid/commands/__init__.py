@@ -125,6 +125,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys import": ("certificates:import_", "Certify under a root, with the certificate that was asked for."),
     "keys bundle": ("certificates:bundle", "Print what verifiers of SVIDs trust."),
     "keys crl": ("certificates:crl", "Print which certificates are revoked."),
+    "prune": ("prune:prune", "Let go of what has been over for long enough."),
     "ledger copy": (
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",

@@ -12,6 +12,9 @@ from jitid.identifier import credential_id
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.records import Names
 
+_HERE = "o.credential IS NULL OR c.kind = 'adopted'"
+"""What no target made: its event tells all of it, and no later one confirms it."""
+
 
 class SqlAuditLog:
     """Reads the audit log within one consistent view."""
@@ -99,10 +102,11 @@ class SqlAuditLog:
         """Return the number up to which every event is there; a later one may still get company before it."""
         return settled(self.chains())
 
-    def issued_members(self, without: str = "") -> Iterator[tuple[int, bytes, bytes | None, int]]:
+    def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
         """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it."""
-        rows: Iterator[tuple[int, bytes, bytes | None, int]] = self._stream(
-            f"""SELECT c.id, c.jti, CASE WHEN o.credential IS NULL OR c.kind = 'adopted' THEN c.fingerprint END, c.event
+        rows: Iterator[tuple[Any, ...]] = self._stream(
+            f"""SELECT c.id, c.jti, CASE WHEN {_HERE} THEN c.fingerprint END, c.event,
+                       CASE WHEN {_HERE} THEN c.public END
                   FROM credential c LEFT JOIN outside o ON o.credential = c.id
                  WHERE {spared(without)} ORDER BY {by_event(self._db, "c.")}"""
             if without
@@ -127,18 +131,21 @@ class SqlAuditLog:
         count: int = self._db.execute(sql, (first, last, event, *reversed(terms or ()))).fetchone()[0]
         return count
 
-    def publics(self, first: int, last: int, event: int) -> list[bytes]:
+    def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
         """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
         rows = self._db.execute(
-            """SELECT public FROM credential
-                WHERE id BETWEEN ? AND ? AND event = ? AND public IS NOT NULL ORDER BY id""",
+            f"""SELECT c.public FROM credential c
+                 WHERE c.id BETWEEN ? AND ? AND c.event = ? AND c.public IS NOT NULL AND {spared(without)}
+                 ORDER BY c.id""",
             (first, last, event),
         )
         return [public for (public,) in rows]
 
-    def count_publics(self) -> int:
+    def count_publics(self, without: str = "") -> int:
         """Return how many credentials say which key they are for."""
-        (count,) = self._one("SELECT count(*) FROM credential WHERE public IS NOT NULL")
+        (count,) = self._one(
+            f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
+        )
         found: int = count
         return found
 

@@ -142,7 +142,7 @@ class Members:
         self._at_targets().must_be_done()
         self._pruned.must_be_done()
         self.count += self._at_targets().count
-        if self._snapshot.count_publics() != self._publics:
+        if self._snapshot.count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._must_be_adopted()
         if self._lasting:
@@ -195,8 +195,8 @@ class Members:
         ):
             raise IntegrityError(f"an identity that event {seq} made was changed in the ledger")
         if rows and "certified" in event:
-            publics = self._snapshot.publics(rows[0][0], rows[-1][0], seq)
-            if audit.certified_digest(publics) != event["certified"]:
+            publics = self._snapshot.publics(rows[0][0], rows[-1][0], seq, self._without)
+            if len(rows) == count and audit.certified_digest(publics) != event["certified"]:
                 raise IntegrityError(
                     f"the key of a certificate that event {seq} issued was changed in the ledger"
                 )
@@ -219,10 +219,8 @@ class Members:
         told = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
         found = dict(self._snapshot.supersessions([raw for raw, _, _ in told]))
         for raw, jti, at in told:
-            if raw not in found and seq <= self._pruned.through:
-                # It went with all of its identity, which what is left of the events is without.
-                self._lasting.pop(jti, None)
-            elif found[raw] == at:
+            # What is gone went with all of its identity, and what is left of the events is without it.
+            if found[raw] == at or (seq <= self._pruned.through and not self._pruned.there([raw])):
                 self._lasting.pop(jti, None)
             else:
                 self._lasting[jti] = seq

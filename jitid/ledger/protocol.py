@@ -193,11 +193,11 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         Where writers do not wait for each other, an event may be committed after one with a higher number.
         """
 
-    def issued_members(self, without: str = "") -> Iterator[tuple[int, bytes, bytes | None, int]]:
+    def issued_members(self, without: str = "") -> Iterator[tuple[Any, ...]]:
         """Yield (key, jti, fingerprint, event) of every credential, ordered by the event that issued it.
 
         What belongs to identities that stand in the table `without` is left out, here and below. Then what a target has
-        made is told without its fingerprint.
+        made is told without its fingerprint, and of others the hash of the key that a certificate is for besides.
         """
 
     def count_issued(
@@ -213,10 +213,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         The terms are kind, scopes, time of issue and expiry; None for whatever they are.
         """
 
-    def publics(self, first: int, last: int, event: int) -> list[bytes]:
+    def publics(self, first: int, last: int, event: int, without: str = "") -> list[bytes]:
         """Return the hashes of the keys that certificates are for, of an event's credentials from `first` to `last`."""
 
-    def count_publics(self) -> int:
+    def count_publics(self, without: str = "") -> int:
         """Return how many credentials say which key they are for."""
 
     def count_alike(

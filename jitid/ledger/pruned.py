@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid import strictjson
@@ -41,7 +41,7 @@ class PrunedMembers:
         self._told = (seq, event)
 
     def issued(self, seq: int, rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> None:
-        """Take what is left of what an event issued: rows of key, jti, fingerprint and event."""
+        """Take what is left of what an event issued: rows of key, jti, fingerprint, event and the key it is for."""
         if seq <= self.through:
             self._remains.take("issues", seq, issued_parts(rows, at_target=at_target))
 
@@ -65,7 +65,7 @@ class PrunedMembers:
         if row.event <= self.through:
             self._remains.take("approvals", row.event, request_parts(row, self.through))
 
-    def there(self, jtis: Mapping[bytes, object]) -> list[bytes]:
+    def there(self, jtis: Collection[bytes]) -> list[bytes]:
         """Return which of these credentials the ledger has, as far as they are not gone."""
         return list(jtis) if self._last is None else self._retention.there(jtis)
 
@@ -97,7 +97,7 @@ def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[by
     parts: list[bytes] = []
     for row in rows:
         # What a target makes is confirmed later, and by an event of its own.
-        parts += (row[1], b"" if at_target else row[2] or b"")
+        parts += (row[1], b"", b"") if at_target else (row[1], row[2] or b"", row[4] or b"")
     return parts
 
 

@@ -38,8 +38,9 @@ class Remains:
         """Return SHA-256 of each side as hex, by its name.
 
         Of each event of which something is left, in order: its number in eight bytes, in four how many parts follow,
-        and each part after its length in four. Parts are, as integers are big-endian, of what was issued jti and
-        fingerprint of each credential (empty at targets); of what was ended each jti; of what was settled or used the
-        digest of the rest as hex; of a request its id and, if it had ended by then, how and when as JSON.
+        and each part after its length in four. Parts are, as integers are big-endian, of what was issued jti,
+        fingerprint and hash of the key it is for of each credential (empty where there is none, and at targets); of
+        what was ended each jti; of what was settled or used the digest of the rest as hex; of a request its id and, if
+        it had ended by then, how and when as JSON.
         """
         return {side: found.hexdigest() for side, found in self._hashes.items()}

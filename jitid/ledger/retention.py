@@ -15,7 +15,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.audit import used_digest
-from jitid.errors import ConflictError
+from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.auditlog import spared
@@ -36,7 +36,8 @@ _TEMPORARY = {
 _BATCH = {"going": "identity INTEGER PRIMARY KEY", "staying": "identity INTEGER PRIMARY KEY"}
 
 # What an identity is needed for: a credential that lives, or has not been dead and expired for long enough, or is not
-# settled at its target; one that leaked, which is evidence; and the last number, so that none is given out twice.
+# settled at its target; one that leaked, which is evidence; one that was adopted, and may be found somewhere; and the
+# last number, so that none is given out twice.
 _NEEDED = (
     """SELECT c.identity FROM credential c
         WHERE c.ended_at IS NULL OR c.ended_at >= :before OR c.expires_at >= :before
@@ -45,6 +46,7 @@ _NEEDED = (
         WHERE c.id = o.credential AND (o.settled_at IS NULL OR o.settled_at >= :before
               OR coalesce(o.honoured_until, 0) >= :before OR o.event > :through)""",
     "SELECT c.identity FROM leak l CROSS JOIN credential c WHERE c.id = l.credential",
+    "SELECT c.identity FROM adopted a CROSS JOIN credential c WHERE c.id = a.credential",
     "SELECT c.identity FROM credential c WHERE c.id = (SELECT max(id) FROM credential)",
     "SELECT max(id) FROM identity HAVING max(id) IS NOT NULL",
 )
@@ -62,7 +64,7 @@ _APPROVALS = f"""
        AND (p.ended_event IS NULL OR p.ended_event NOT IN (
             SELECT c.event FROM credential c WHERE {spared("prunable")}))"""
 
-_OF_CREDENTIALS = ("outside", "part", "status", "adopted", "action")
+_OF_CREDENTIALS = ("outside", "part", "status", "action")
 _OF_IDENTITIES = ("process", "used")
 _NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
 _OUTLIVED = {
@@ -89,11 +91,11 @@ class SqlRetention:
         self._snapshot = snapshot
 
     def last(self) -> Pruned | None:
-        """Return what the last pruning left; None if there was none."""
-        row = self._db.execute(
-            "SELECT event, before, through FROM prune ORDER BY event DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else Pruned(*row)
+        """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
+        rows = self._db.execute("SELECT event, before, through FROM prune").fetchmany(2)
+        if len(rows) > 1:
+            raise IntegrityError("the ledger says of several prunings that they were the last")
+        return Pruned(*rows[0]) if rows else None
 
     def find(self, before: int, through: int) -> dict[str, int]:
         """Fill temporary tables, for this view, with what may go; return how many rows those are, by their tables.
@@ -250,6 +252,7 @@ class SqlRetentionChanges(SqlRetention):
         dialect.give(self._db, "prunable_approval", chosen.approvals)
         self._run("DELETE FROM approval_group WHERE approval IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM approval WHERE id IN (SELECT approval FROM prunable_approval)", {})
+        self._run("DELETE FROM prune", {})
         self._db.execute("INSERT INTO prune VALUES (?, ?, ?)", now)
 
     def remove(self, limit: int, after: int | None) -> tuple[int, int | None]:

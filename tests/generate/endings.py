@@ -423,6 +423,13 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "keys bundle": _LOOKS,
     "keys crl": _LOOKS,
+    "prune": {
+        0: "What was over is gone; or nothing was.",
+        2: "The line cannot be meant; nothing was changed.",
+        5: "The ledger is busy, full or out of reach; what had gone by then is told by the audit log.",
+        7: "The log does not hold, or the rows are not as it says; nothing was changed.",
+        74: "It is done, and the output could not be written.",
+    },
     "ledger copy": {
         0: "It is copied, and the copy is a ledger.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",

@@ -679,6 +679,10 @@ jitid policy diff current next""",
         Example("All keys:", "jitid keys list"),
         Example("How long verifiers need each:", "jitid keys list --format csv"),
     ),
+    "prune": (
+        Example("What would go:", "jitid prune --dry-run"),
+        Example("Every night, of what has been over for 90 days:", "jitid prune --rows-after 90d"),
+    ),
     "ledger copy": (
         Example(
             "To another folder, which is the ledger from then on:",
@@ -980,6 +984,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys import": ("keys request", "keys bundle", "keys list"),
     "keys bundle": ("keys jwks", "keys crl", "keys rotate"),
     "keys crl": ("keys bundle", "keys revoke", "revoke"),
+    "prune": ("audit verify", "audit log", "report", "config set"),
     "ledger copy": ("audit verify", "doctor", "config set"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),

@@ -889,6 +889,24 @@ As syslog (RFC 5424) an event has the facility 10 and the severity 4 if it is a 
 or changes what is believed, 6 otherwise; the time of the event; this host; the operation as MSGID; its number,
 its hash and who did what as structured data of `jitid@32473`; and its whole body as the message, JSON in ASCII.
 Only JSON lines can be verified.""",
+    "prune": """\
+What goes: identities of which every credential has ended and expired before that time, and all below them; what
+targets had of them, once it was settled there; their places in status lists, their processes, their actions; requests
+for approval that were over by then; and what the ledger keeps for a while only, such as keys of repeated requests.
+Until its expiry a credential may be honoured by whoever does not ask the ledger, and stands in status lists, CRLs and
+KRLs: so long it stays, whatever ended it.
+
+What stays: whatever leaked, with its identity and those above, since that is evidence, so that the percentages of
+jitid-report(1) about leaks do not change; the names of tasks; delegators, agents, keys and access; what was adopted;
+and the audit log, which tells of everything that went. A token that was pruned is refused as unknown.
+
+The log is verified first, as by jitid-audit-verify(1). Then one audit event tells how many rows go, the digest of the
+credentials among them, and the digests of what is left of the events so far; jitid-audit-verify(1) compares these.
+After that the rows are deleted, some thousands at a time, so that others hardly wait. If it is killed, the ledger is in
+order, and the next `jitid prune` deletes what is left.
+
+Of a time before that of the last pruning jitid-report(1) can no longer tell what lived. What is pruned can no longer
+be inspected or explained; its events are in the audit log: jitid-audit-log(1).""",
     "ledger copy": """\
 Every row is copied, and of each table the number and the SHA-256 digest of its rows are compared; then the audit log
 of the copy is verified as jitid-audit-verify(1) does it. A ledger that does not hold by itself is not copied.

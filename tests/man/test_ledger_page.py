@@ -36,6 +36,7 @@ from jitid.authority.operations import (
     HandBack,
     Issue,
     ProveLeaks,
+    Prune,
     PublishKeys,
     Renew,
     Retire,
@@ -376,6 +377,8 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     seen: dict[str, set[str]] = {}
     with World(tmp_path / "ledger") as world:
         _eventful(world)
+        world.clock.now += 60 * DAY
+        world.authority.perform(Prune(rows_after=30 * DAY, accept_clock=True))
         world.check()
         copied(world, tmp_path / "copy", issuer="urn:other", signs=lambda key: key.algorithm == "EdDSA")
         with World(tmp_path / "copy", now=world.clock.now) as other:

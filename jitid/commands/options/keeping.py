@@ -24,6 +24,13 @@ LogFile = Annotated[
 Kid = Annotated[str, typer.Argument(metavar="KID", help="The id of a key.", show_default=False)]
 
 
+# What is over.
+RowsAfter = Annotated[
+    str | None,
+    option("--rows-after", metavar="DURATION", text="How long rows of the dead are kept (default: 30d)."),
+]
+
+
 # Completions.
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[
