@@ -176,7 +176,7 @@ class Members:
             # What a target makes has no fingerprint before it is confirmed.
             self._at_targets().made(map(_JTI, rows))
             printed = [(row[1], None) for row in rows]
-        self._pruned.issued(seq, rows, at_target="target" in event)
+        self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
         if len(rows) == count and audit.issued_digest(printed) != event["issued"]:
             raise IntegrityError(_not_as_told(seq, "issued"))
         terms = None
