@@ -6,13 +6,15 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
 
 from jitid.errors import UsageError
 from jitid.scan import archives
 from jitid.scan.hits import Hit, Searcher, is_wide
-from jitid.scan.ignoring import NOTHING, Rules, rules_above, rules_in
+from jitid.scan.ignoring import NOTHING, REPOSITORY, Rules, rules_above, rules_in
 from jitid.scan.sharing import Sharing
-from jitid.scan.source import Item
+from jitid.scan.source import Item, Tally
 from jitid.scan.walking import Tree
 from jitid.text import quote
 
@@ -23,8 +25,12 @@ _ROOM = 1 << 17
 """So much of the buffer is free when a file is read into it."""
 _BEGINNING = 64
 """By so many bytes of a text its encoding is told."""
-_MOST_RULES = 1_000
+_MOST_RULES = 4_000
 """So many folders' rules are remembered."""
+_MOST_ENTRIES = 10_000
+"""So many entries of a folder are looked at together."""
+_MOST_WORK = 4_000
+"""So many pieces of work are noted; what comes on top is done at once."""
 _MOST_NAMES = 256
 """So many files of one folder are one piece of work."""
 
@@ -33,7 +39,6 @@ LINKS = "links"
 SPECIAL = "FIFOs, sockets and devices"
 IGNORED = "files and folders that .gitignore names"
 OWN = "the ledger's own folder"
-REPOSITORY = ".git"
 
 
 class FileSource:
@@ -75,22 +80,24 @@ class FileSource:
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search a share of the files."""
         reading = _Reading(searcher)
-        for piece in self._sharing.pieces():
-            if piece is None:
-                # Whoever waits should not sit on what it has read.
-                reading.flush()
-                yield
-                continue
-            number, names, files = piece
-            path = self._paths[number]
-            if names is None:
-                yield from reading.root(path)
-                continue
-            yield from self._folder(reading, number, path, names, files)
-        reading.flush()
-        for tree in self._trees.values():
-            tree.close()
-        self._sharing.close()
+        try:
+            for piece in self._sharing.pieces():
+                if piece is None:
+                    # Whoever waits should not sit on what it has read.
+                    reading.flush()
+                    yield
+                    continue
+                number, names, files = piece
+                path = self._paths[number]
+                if names is None:
+                    yield from reading.root(path)
+                else:
+                    yield from self._folder(reading, number, path, names, files)
+            reading.flush()
+        finally:
+            for tree in self._trees.values():
+                tree.close()
+            self._sharing.close()
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits as they are: files stand where they were met."""
@@ -103,26 +110,45 @@ class FileSource:
     def _folder(
         self, reading: _Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
     ) -> Iterator[None]:
-        tally = reading.searcher.tally
         shown = _prefix(path) + "".join(f"{name}/" for name in names)
         try:
             tree = self._tree(number, path)
             descriptor = tree.enter(names)
-            if files is None:
-                reason = tree.beyond(descriptor) or self._sparing(descriptor)
-                if reason is not None:
-                    tally.pass_over(reason)
-                    return
-                files = self._listed(reading, tree, number, names, descriptor)
+            if files is not None:
+                yield from reading.files(descriptor, shown, files)
+                return
+            reason = tree.beyond(descriptor) or self._sparing(descriptor)
+            if reason is not None:
+                reading.searcher.tally.pass_over(reason)
+                return
+            with os.scandir(descriptor) as listed:
+                yield from self._entries(reading, tree, number, names, shown, listed)
         except OSError as error:
-            tally.miss(why(error), shown or path)
-            return
-        while len(files) > _MOST_NAMES:
+            reading.searcher.tally.miss(why(error), shown or path)
+
+    def _entries(
+        self,
+        reading: _Reading,
+        tree: Tree,
+        number: int,
+        names: tuple[str, ...],
+        shown: str,
+        listed: Iterator[os.DirEntry[str]],
+    ) -> Iterator[None]:
+        """Search the files of a folder, and note its folders as work; a part of it at a time, for it may be large."""
+        rules: Rules | None = None if self._ignore else NOTHING
+        work = self._sharing.work
+        while entries := list(islice(listed, _MOST_ENTRIES)):
+            if rules is None:
+                known = {entry.name for entry in entries} if len(entries) < _MOST_ENTRIES else None
+                rules = self._rules_in(tree, number, names, known)
+            files = self._kept(reading.searcher.tally, rules, number, names, entries)
             # Somebody else may want a part of them.
-            self._sharing.work.append((number, names, files[-_MOST_NAMES:]))
-            del files[-_MOST_NAMES:]
-        self._sharing.share()
-        yield from reading.files(descriptor, shown, files)
+            while len(files) > _MOST_NAMES and len(work) < _MOST_WORK:
+                work.append((number, names, files[-_MOST_NAMES:]))
+                del files[-_MOST_NAMES:]
+            self._sharing.share()
+            yield from reading.files(tree.enter(names), shown, files)
 
     def _tree(self, number: int, path: str) -> Tree:
         if number not in self._trees:
@@ -137,44 +163,52 @@ class FileSource:
         found = os.fstat(descriptor)
         return OWN if (found.st_dev, found.st_ino) in self._spared else None
 
-    def _listed(
-        self, reading: _Reading, tree: Tree, number: int, names: tuple[str, ...], descriptor: int
+    def _kept(
+        self,
+        tally: Tally,
+        rules: Rules,
+        number: int,
+        names: tuple[str, ...],
+        entries: Sequence[os.DirEntry[str]],
     ) -> list[str]:
-        """Return the files of a folder, and note its folders as work."""
-        tally = reading.searcher.tally
+        """Return the files among these entries of a folder that are to be searched, and note the folders as work."""
         files, work = [], self._sharing.work
-        rules = self._rules_in(tree, number, names, descriptor) if self._ignore else NOTHING
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                name = entry.name
-                if entry.is_file(follow_symlinks=False):
-                    if rules and rules.ignores(name, is_folder=False):
-                        tally.pass_over(IGNORED)
-                    else:
-                        files.append(name)
-                elif entry.is_dir(follow_symlinks=False):
-                    if name == REPOSITORY and self._ignore:
-                        tally.pass_over("folders of git")
-                    elif rules and rules.ignores(name, is_folder=True):
-                        tally.pass_over(IGNORED)
-                    else:
-                        work.append((number, (*names, name), None))
+        for entry in entries:
+            name = entry.name
+            if entry.is_file(follow_symlinks=False):
+                if rules and rules.ignores(name, is_folder=False):
+                    tally.pass_over(IGNORED)
                 else:
-                    tally.pass_over(LINKS if entry.is_symlink() else SPECIAL)
+                    files.append(name)
+            elif entry.is_dir(follow_symlinks=False):
+                if name == REPOSITORY and self._ignore:
+                    tally.pass_over("folders of git")
+                elif rules and rules.ignores(name, is_folder=True):
+                    tally.pass_over(IGNORED)
+                else:
+                    work.append((number, (*names, name), None))
+            else:
+                tally.pass_over(LINKS if entry.is_symlink() else SPECIAL)
         return files
 
-    def _rules_in(self, tree: Tree, number: int, names: tuple[str, ...], descriptor: int) -> Rules:
-        """Return what is ignored in a folder; most often that of the folder above it is known."""
+    def _rules_in(
+        self, tree: Tree, number: int, names: tuple[str, ...], entries: AbstractSet[str] | None
+    ) -> Rules:
+        """Return what is ignored in a folder of these entries; most often that of the folder above it is known."""
         known = self._rules
-        above: Rules | None = known.get((number, names[:-1])) if names else None
-        if above is None and names:
-            above = self._rules_in(tree, number, names[:-1], tree.enter(names[:-1]))
-            descriptor = tree.enter(names)
-        rules = rules_above(self._paths[number]) if above is None else above.below(names[-1])
-        rules = rules_in(descriptor, rules)
+        depth = len(names)
+        rules: Rules | None = None
+        while depth and rules is None:
+            depth -= 1
+            rules = known.get((number, names[:depth]))
         if len(known) >= _MOST_RULES:
             known.clear()
-        known[number, names] = rules
+        if rules is None:
+            rules = known[number, ()] = rules_in(tree.enter(()), rules_above(self._paths[number]), None)
+        for below in range(depth + 1, len(names) + 1):
+            here = names[:below]
+            own = entries if below == len(names) else None
+            rules = known[number, here] = rules_in(tree.enter(here), rules.below(here[-1]), own)
         return rules
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 MOST_PATTERNS = 1 << 20
 """Bytes of a file of patterns that are read; git itself has no limit."""
 
 NAME = ".gitignore"
+REPOSITORY = ".git"
 
 
 class _Pattern(NamedTuple):
@@ -117,18 +118,18 @@ NOTHING = Rules()
 """Outside of a repository nothing is ignored."""
 
 
-def rules_in(descriptor: int, above: Rules) -> Rules:
+def rules_in(descriptor: int, above: Rules, entries: Container[str] | None) -> Rules:
     """Return what holds in a folder, given what the one above it hands down; a repository begins anew.
 
-    Raises OSError where its files cannot be read.
+    `entries` are the names in it, if they are known: then what is not there is not looked for.
     """
     rules = above
-    excluded = _exclude(descriptor)
+    excluded = _exclude(descriptor) if entries is None or REPOSITORY in entries else None
     if excluded is not None:
         rules = Rules(within=True).added(Patterns(excluded))
     if not rules.within:
         return NOTHING
-    text = _read(NAME, descriptor)
+    text = _read(NAME, descriptor) if entries is None or NAME in entries else None
     return rules if text is None else rules.added(Patterns(text))
 
 
@@ -156,22 +157,21 @@ def _rules_of(path: str, above: Rules) -> Rules:
     except OSError:
         return above
     try:
-        return rules_in(descriptor, above)
+        return rules_in(descriptor, above, None)
     finally:
         os.close(descriptor)
 
 
 def _is_top(path: str) -> bool:
-    return os.path.lexists(os.path.join(path, ".git"))
+    return os.path.lexists(os.path.join(path, REPOSITORY))
 
 
 def _exclude(descriptor: int) -> bytes | None:
     """Return what a repository that begins in a folder excludes for itself; None if none begins there."""
     try:
-        found = os.stat(".git", dir_fd=descriptor, follow_symlinks=False)
+        os.stat(REPOSITORY, dir_fd=descriptor, follow_symlinks=False)
     except OSError:
         return None
-    del found
     return _read(".git/info/exclude", descriptor) or b""
 
 
