@@ -22,10 +22,10 @@ def opaque(number: int) -> str:
     return f"jitid_{digits}{checksum(digits.encode())}"
 
 
-def searched(text: bytes, *sizes: int) -> Batch:
+def searched(text: bytes, *sizes: int, item: Item = ITEM) -> Batch:
     """Search a text that comes in pieces of these sizes, the last of them again and again."""
     searcher = Searcher()
-    searcher.begin(ITEM)
+    searcher.begin(item)
     rest = list(sizes) or [len(text)]
     while text:
         size = max(1, rest.pop(0) if len(rest) > 1 else rest[0])
@@ -126,7 +126,8 @@ def test_items_in_one_buffer_are_told_apart() -> None:
 
 
 def test_of_one_string_some_places_are_kept_and_all_are_counted() -> None:
-    batch = searched(b"\n".join([opaque(1).encode()] * (MOST_PLACES + 5)))
+    text = b"\n".join([opaque(1).encode()] * (MOST_PLACES + 5))
+    batch = searched(text, item=Item("a"))
     assert len(batch.hits) == MOST_PLACES
     assert list(batch.finds.opaque.values()) == [MOST_PLACES + 5]
 
