@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from jitid.errors import UsageError
+from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names
 from jitid.ledger.survey import DirectoryCounts, Survey
@@ -58,6 +58,13 @@ RECORDED_NOW = (
 """What a report of the past cannot tell of the directory."""
 
 
+ROWS_LEFT = (
+    "what had ended by then and is gone counts neither as issued nor as outliving its task, and the trend begins "
+    "after it"
+)
+"""What a report of a ledger that was pruned cannot tell."""
+
+
 class Excess(NamedTuple):
     """What a sweep finds to be more than is needed, or than may be handed out."""
 
@@ -89,6 +96,8 @@ class Report(NamedTuple):
     """What the directory has; None for the past, of which it does not tell."""
     excess: Excess | None
     """What is too much; None for the past, where no sweep can look."""
+    pruned_before: int | None = None
+    """What had ended before then may be gone; None where nothing was pruned."""
 
     @property
     def never_used(self) -> float | None:
@@ -147,6 +156,7 @@ def make(
         found: what a sweep finds now; not asked for in a report of the past.
 
     Raises:
+        NotFoundError: of what lived at `at`, some was pruned since.
         UsageError: `at` is in the future, or before the ledger's first event; too few or too many days.
 
     """
@@ -157,15 +167,35 @@ def make(
         _check_time(snapshot, at, now)
     then = now if at is None else at
     since = (then // _DAY - days + 1) * _DAY
+    pruned = snapshot.retention.last()
+    before = None if pruned is None else pruned.before
+    if before is not None:
+        if then < before:
+            raise NotFoundError(
+                f"what lived at {format_time(then)} is no longer all in the ledger, which was pruned of what had "
+                f"ended before {format_time(before)}",
+                "ask for a later time, or a backup from before",
+            )
+        # The day that it was pruned in the midst of is left out, unless it is the only one.
+        since = max(since, min(-(-before // _DAY), then // _DAY) * _DAY)
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
     survey = snapshot.survey(at, since, standing)
     if then < now:
-        return Report(then, True, names.uuid, standing, survey, None, (), None, None)
+        return Report(then, True, names.uuid, standing, survey, None, (), None, None, before)
     seen = _Seen()
     offenders = gravest(seen.findings(found))
     directory = snapshot.count_directory()
     return Report(
-        then, False, names.uuid, standing, survey, offenders, tuple(seen.missed), directory, seen.excess
+        then,
+        False,
+        names.uuid,
+        standing,
+        survey,
+        offenders,
+        tuple(seen.missed),
+        directory,
+        seen.excess,
+        before,
     )
 
 

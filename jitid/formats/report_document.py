@@ -12,6 +12,7 @@ from jitid.report import (
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
     RECORDED_NOW,
+    ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
     Published,
     Report,
@@ -68,6 +69,11 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "at": format_time(report.at),
         "past": report.past,
+        **(
+            {}
+            if report.pruned_before is None
+            else {"pruned_before": format_time(report.pruned_before), "pruned_note": ROWS_LEFT}
+        ),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
         "live_by": {name: _breakdown(found) for name, found in survey.live_by.items()},

@@ -18,6 +18,7 @@ from jitid.report import (
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
     RECORDED_NOW,
+    ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
@@ -278,5 +279,9 @@ def _footer(report: Report) -> str:
     ranks = "Percentiles are by nearest rank, days those of UTC. A leaked secret counts once, from its first report."
     offline = counted(report.survey.leaks.offline, "secret")
     judged = f"{JUDGED_BY_LEDGER.capitalize()}; so it is with {offline}."
-    told = (published, used, ranks, judged, *((f"{sentence(RECORDED_NOW)}.",) if report.past else ()))
+    told = [published, used, ranks, judged]
+    if report.pruned_before is not None:
+        told.append(f"Pruned of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}.")
+    if report.past:
+        told.append(f"{sentence(RECORDED_NOW)}.")
     return "<footer>" + "".join([f'<p class="small soft">{prose(each)}</p>' for each in told]) + "</footer>"

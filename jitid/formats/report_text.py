@@ -29,6 +29,7 @@ from jitid.report import (
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
     RECORDED_NOW,
+    ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
     Report,
 )
@@ -90,6 +91,8 @@ def _totals(report: Report) -> Figures:
     yield "of", f"{agents} for {counted(totals.delegators, 'delegator')}"
     overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
     yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
+    if report.pruned_before is not None:
+        yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}"
     if report.never_used is None:
         yield "no use on record", NOTHING_ALIVE
         return

@@ -13,17 +13,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import retention
-from jitid.authority.operations import AddLeaks, CloseLeaks, Inspect, Inspection, Issue, Prune, Renew
+from jitid.authority.operations import (
+    AddLeaks,
+    CloseLeaks,
+    Inspect,
+    Inspection,
+    Issue,
+    MakeReport,
+    Prune,
+    Renew,
+)
 from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
 from jitid.authorization import Asked
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
+from jitid.formats import report_html, report_text
+from jitid.formats.report_document import document
 from jitid.leaks import LeakReport
+from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
 from jitid.scope import Scope
 from jitid.secret import Secret
+from jitid.sweep.limits import Limits
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit, request
 from tests.lifecycle.office import PAY, Office
 from tests.programs import Shop
@@ -462,3 +475,23 @@ def test_whatever_happened_pruning_changes_no_verdict(tmp_path: Path, steps: lis
         world.check()
         wait(world, 9 * DAY)
         _prune(world, held, DAY)
+
+
+@in_both
+def test_a_report_tells_from_when_on_it_knows_all(world: World) -> None:
+    first = world.clock.now
+    world.issue()
+    wait(world, 2 * MONTH)
+    world.issue(task="T2")
+    assert world.authority.perform(MakeReport(at=first, days=30, limits=Limits())).pruned_before is None
+    done = prune(world)
+    now = world.authority.perform(MakeReport(days=60, limits=Limits()))
+    assert (now.pruned_before, len(now.survey.trend)) == (done.before, 30)
+    assert document(now)["pruned_before"] == format_time(done.before)
+    assert format_time(done.before) in "".join(report_text.text(now, colour=False))
+    assert format_time(done.before) in "".join(report_html.text(now))
+    assert (
+        world.authority.perform(MakeReport(at=done.before, days=3, limits=Limits())).survey.totals.live == 0
+    )
+    with pytest.raises(NotFoundError, match="no longer all in the ledger"):
+        world.authority.perform(MakeReport(at=done.before - 1, days=30, limits=Limits()))
