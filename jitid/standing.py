@@ -18,7 +18,8 @@ LONGEST_REFERENCE = 500
 LONGEST_PREFIX = 32
 LEAST_SECRET = 16
 """So many characters a secret has at least: of shorter ones the fingerprint could be tried until it fits."""
-MOST_SECRET = 65_536
+MOST_SECRET = 16_384
+"""Bytes: no longer one could be found in a text."""
 MOST_SECRETS = 100_000
 """So many are adopted at once at most."""
 

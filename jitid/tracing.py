@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from jitid import introspection, jws
-from jitid.credential import Credential, is_taken_elsewhere
+from jitid.credential import Credential, Kind, is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.identifier import parse_id
 from jitid.ledger.protocol import Snapshot
@@ -188,6 +188,8 @@ def honour(match: Match) -> tuple[str, int | None]:
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
         return "whoever verifies for its audiences", max(credential.expires_at, match.offline_until or 0)
+    if match.at_target and credential.kind == Kind.ADOPTED:
+        return "whoever takes it where it is kept", credential.expires_at
     if match.at_target:
         return "the target that made it", credential.superseded_at or credential.expires_at
     if match.reason is None:

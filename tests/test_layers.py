@@ -126,6 +126,7 @@ LAYERS = (
         "krl",
         "statuslist",
         "searching",
+        "looks",
         "pasted",
         "sighting",
         "whereabouts",

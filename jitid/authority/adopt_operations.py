@@ -8,6 +8,7 @@ from jitid.authority.operations import AdoptionOperation
 
 if TYPE_CHECKING:
     from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.looks import Shapes
     from jitid.standing import StandingSecret
     from jitid.target import Probe
 
@@ -65,8 +66,8 @@ class Probed(NamedTuple):
     probe: Probe
 
 
-class AdoptedShapes(AdoptionOperation["list[tuple[str | None, int]]"]):
-    """Tell how adopted secrets look, for whoever searches for them: prefix and length, each pair once."""
+class AdoptedShapes(AdoptionOperation["Shapes"]):
+    """Tell how adopted secrets look, for whoever searches for them."""
 
 
 AnyAdoptionOperation = Adopt | EndAdopted | ListAdopted | ProbeAdopted | AdoptedShapes

@@ -14,6 +14,7 @@ from jitid.authority.provisioning import targets_of
 from jitid.errors import JitidError, UsageError
 from jitid.issuers import adopted
 from jitid.ledger.changing import change
+from jitid.looks import PRINT, Shapes
 from jitid.target import BY_HAND, Life, Probe
 from jitid.text import quote, safe
 
@@ -40,7 +41,7 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
         case ops.AdoptedShapes():
             with inside.ledger.read() as snapshot:
-                return snapshot.adopted.shapes()
+                return Shapes(tuple(snapshot.adopted.shapes()), snapshot.adopted.prints(PRINT))
         case _:
             assert_never(one)
 

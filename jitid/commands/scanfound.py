@@ -181,6 +181,8 @@ def _state(match: Match) -> tuple[str, str]:
         below = match.family.live_below
         what = f"its identity and {below} below it live" if below else "its identity lives"
         return "secret-live", f"{match.reason}, and {what} on"
+    if until is not None and standing:
+        return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
     if until is not None:
         # The ledger has done what it can.
         return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.config import Config
     from jitid.leaks import LeakReport
+    from jitid.looks import Looks
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
@@ -110,7 +111,7 @@ def own_folder(config: Config) -> frozenset[tuple[int, int]]:
 
 def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
     """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
-    with Search(source, sorts) as search:
+    with Search(source, sorts, looks=_looks(given) if "secrets" in sorts else None) as search:
         work = _Work(given, action)
         work.ask(search.batches())
     work.act()
@@ -120,6 +121,26 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
         # What was recorded and what ended is said even where nobody takes the rows.
         work.tell()
     work.conclude()
+
+
+def _looks(given: Globals) -> Looks | None:
+    """Return what finds adopted secrets; None where there is no ledger, or it has none.
+
+    Each process that searches needs it, so that the ledger is opened before there are any, and closed again.
+    """
+    from jitid.environment import open_if_there
+
+    authority = open_if_there(given.config())
+    if authority is None:
+        return None
+    from jitid.authority.adopt_operations import AdoptedShapes
+    from jitid.looks import Looks
+
+    try:
+        found = authority.perform(AdoptedShapes())
+    finally:
+        authority.close()
+    return Looks(*found) if found.shapes else None
 
 
 class _Work:

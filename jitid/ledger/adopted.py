@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from jitid import strictjson
+from jitid.looks import Shape
 
 
 class AdoptedRow(NamedTuple):
@@ -58,8 +59,11 @@ class AdoptedSnapshot(Protocol):
         not known to have ended at its place.
         """
 
-    def shapes(self) -> list[tuple[str | None, int]]:
-        """Return how the secrets that may still work look: prefix and length, each pair once."""
+    def shapes(self) -> list[Shape]:
+        """Return how the secrets look that were ever adopted, each look once."""
+
+    def prints(self, size: int) -> bytes:
+        """Return the first `size` bytes of the fingerprint of each of those, one after the other."""
 
     def digest(self, event: int) -> str:
         """Return the digest of what an event has adopted."""

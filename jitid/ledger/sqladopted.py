@@ -11,6 +11,7 @@ from jitid import strictjson
 from jitid.ledger import selecting
 from jitid.ledger.adopted import Adopted, AdoptedRow, digest_of
 from jitid.ledger.dialect import dialect_of
+from jitid.looks import Shape
 from jitid.target import BY_HAND, Settlement
 
 # Whatever is missing is told as missing: then it is not what the event says.
@@ -71,12 +72,20 @@ class SqlAdopted:
         )
         return [key for (key,) in rows]
 
-    def shapes(self) -> list[tuple[str | None, int]]:
-        """Return how the secrets look that were ever adopted: what has ended may still be told by its look."""
+    def shapes(self) -> list[Shape]:
+        """Return how the secrets look that were ever adopted: of one that has ended it is to be known that it has."""
         rows = self._db.execute(
             "SELECT DISTINCT prefix, length FROM adopted WHERE length IS NOT NULL"
         ).fetchall()
-        return sorted(rows, key=lambda row: (row[0] is None, row))
+        return sorted((Shape(*row) for row in rows), key=lambda shape: (shape.prefix or "~~", shape.length))
+
+    def prints(self, size: int) -> bytes:
+        """Return the first `size` bytes of the fingerprint of each of those, one after the other."""
+        rows = self._db.execute(
+            """SELECT c.fingerprint FROM adopted x JOIN credential c ON c.id = x.credential
+                WHERE x.length IS NOT NULL AND c.fingerprint IS NOT NULL ORDER BY x.credential"""
+        )
+        return b"".join(bytes(print_)[:size] for (print_,) in rows)
 
     def digest(self, event: int) -> str:
         """Return the digest of what an event has adopted."""

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from jitid.looks import Looks
 from jitid.scan.source import Item, Origin, Tally
 from jitid.searching import (
     AFTER,
@@ -108,9 +109,10 @@ class Searcher:
     together by `whole`.
     """
 
-    def __init__(self, sorts: frozenset[str] = SORTS) -> None:
-        """Args: `sorts` are those of the strings that are looked for."""
+    def __init__(self, sorts: frozenset[str] = SORTS, looks: Looks | None = None) -> None:
+        """Args: `sorts` are those of the strings that are looked for; `looks` finds secrets that were adopted."""
         self._sorts = sorts
+        self._looks = looks if "secrets" in sorts else None
         self.tally = Tally()
         self._hits: list[Hit] = []
         self._finds = Finds()
@@ -280,6 +282,9 @@ class Searcher:
                 pem = pem_at(window, at)
                 if pem is not None and pem[0] in sorts:
                     yield Found(at, *pem)
+        if self._looks is not None:
+            for at, print_ in self._looks.search(window, first, last):
+                yield Found(at, "secrets", print_)
 
     def _opaque(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
         for at in _prefixes(window, first, last):

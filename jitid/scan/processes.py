@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from jitid.errors import StorageError
+from jitid.looks import Looks
 from jitid.scan.hits import SORTS, Batch, Searcher
 from jitid.scan.source import Source
 
@@ -28,10 +29,20 @@ _OFTEN = 0.1
 class Search:
     """Searches a source from the moment on that it is entered, so that other work is done meanwhile."""
 
-    def __init__(self, source: Source, sorts: frozenset[str] = SORTS, processes: int | None = None) -> None:
-        """Args: the source, the sorts of strings that are looked for, and how many processes are to search."""
+    def __init__(
+        self,
+        source: Source,
+        sorts: frozenset[str] = SORTS,
+        processes: int | None = None,
+        looks: Looks | None = None,
+    ) -> None:
+        """Args: the source, the sorts of strings that are looked for, and how many processes are to search.
+
+        `looks` finds secrets that were adopted.
+        """
         self._source = source
         self._sorts = sorts
+        self._looks = looks
         self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
@@ -69,7 +80,7 @@ class Search:
             StorageError: a process that searched a part was ended from outside.
 
         """
-        searcher = Searcher(self._sorts)
+        searcher = Searcher(self._sorts, self._looks)
         told = time.monotonic()
         for _ in self._source.search(searcher):
             now = time.monotonic()
@@ -118,7 +129,7 @@ class Search:
             os._exit(0)
 
     def _search(self, tell: int) -> None:
-        searcher = Searcher(self._sorts)
+        searcher = Searcher(self._sorts, self._looks)
         told = time.monotonic()
         for _ in self._source.search(searcher):
             if os.getppid() != self._parent:

@@ -13,6 +13,7 @@ from jitid.adoption import AdoptedSecret, Adoption
 from jitid.authority import adopt_operations as ops
 from jitid.authority.operations import Trace
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
+from jitid.looks import PRINT, Shape
 from jitid.pasted import search_pasted
 from jitid.secret import Secret, new_opaque
 from jitid.standing import FOR_EVER, StandingSecret
@@ -274,7 +275,9 @@ def test_where_nobody_can_be_asked_nothing_is_known(world: World) -> None:
 
 def test_the_looks_of_secrets_are_told_each_once(world: World) -> None:
     adopt(world, stated(), stated(OTHER, name="b"), stated("ghp_9rN8wq2KxVb7TmY4cJ9LdZ6sHf3", name="c"))
-    assert world.authority.perform(ops.AdoptedShapes()) == [("ghp_", len(SECRET)), (None, len(OTHER))]
+    found_ = world.authority.perform(ops.AdoptedShapes())
+    assert found_.shapes == (Shape("ghp_", len(SECRET)), Shape(None, len(OTHER)))
+    assert len(found_.prints) == 3 * PRINT
 
 
 @pytest.mark.parametrize(
