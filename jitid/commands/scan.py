@@ -20,7 +20,7 @@ FORMS: dict[str, frozenset[str]] = {
     "opaque": frozenset({"opaque"}),
     "jwt": frozenset({"signed", "foreign", "cut"}),
     "certificate": frozenset({"prints"}),
-    "private-key": frozenset({"keys"}),
+    "private-key": frozenset({"keys", "locked"}),
     "adopted": frozenset({"secrets"}),
 }
 """What can be looked for, by its name on the line: the sorts of strings of it."""

@@ -84,6 +84,7 @@ _FORMS = {
     "cut": "a part of a signed token",
     "prints": "a certificate",
     "keys": "a private key",
+    "locked": "a private key behind a passphrase",
     "secrets": "a secret",
 }
 _MATCHES = {
@@ -91,6 +92,7 @@ _MATCHES = {
     "cut": ("truncated-jwt", None),
     "prints": ("certificate", "fingerprint"),
     "keys": ("private-key", "fingerprint"),
+    "locked": ("private-key", None),
     "secrets": ("secret", "fingerprint"),
 }
 NOTHING_ASKED = "no ledger was asked"
@@ -135,6 +137,9 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
     credential = match.credential
     rule, what = _state(match)
     name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
+    if match.evidence.match == "id":
+        # A part of a secret that is none by itself, such as a user's name.
+        name, proof = "id", None
     chain = [credential.delegator, *(one.agent for one in reversed(match.lineage)), credential.agent]
     state = credential.state_at(now).value
     evidence = {
@@ -209,6 +214,8 @@ def _stray(hit: Hit, stray: Stray) -> Finding:
         alive = stray.state == AccessState.ACTIVE
         rule = "access-live" if alive else "secret-dead"
         return _plain(hit, rule, stray.reason, f"jitid access revoke {stray.access}" if alive else None)
+    if hit.sort == "keys":
+        return _plain(hit, "secret-dead", stray.reason, None)
     return _unknown(hit, stray.reason)
 
 
