@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='list rotate revoke jwks ssh krl request import bundle crl'
         ;;
     'ledger')
-        verbs='copy'
+        verbs='copy backup restore'
         ;;
     'helper')
         verbs='git kube ssh docker pgpass aws'
@@ -332,6 +332,14 @@ __jitid_table() {
         ;;
     'ledger copy')
         options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
+        ;;
+    'ledger backup')
+        options="--keys --no-verify --field=:backup,ledger,events,head,made_at,size,keys,verified $everywhere"
+        arguments='files'
+        ;;
+    'ledger restore')
+        options="--replace --keep-live --expect-head=files --field=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
+        arguments='files'
         ;;
     'helper git')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"

@@ -166,7 +166,7 @@ complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export 
 complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys, and those of the X.509 authority'
 complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
 complete -c jitid -n '__jitid_at ""' -a prune -d 'Let go of what has been over for long enough'
-complete -c jitid -n '__jitid_at ""' -a ledger -d 'Copy the ledger to another place'
+complete -c jitid -n '__jitid_at ""' -a ledger -d 'Back up, restore, check and move the ledger'
 complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and the targets of the configuration'
 complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
@@ -252,6 +252,8 @@ complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are
 
 # jitid ledger
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
+complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
+complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
 
 # jitid helper
 complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper that keeps nothing'
@@ -753,7 +755,7 @@ complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent
 complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent suspend
-complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
 complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
@@ -766,7 +768,7 @@ complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent
 complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent unregister
-complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
 complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
@@ -877,6 +879,19 @@ complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_comp
 complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
 complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
 complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only, one value a line'
+
+# jitid ledger backup
+complete -c jitid -n '__jitid_at "ledger backup" --keys' -l keys -d 'Put the private keys into it too'
+complete -c jitid -n '__jitid_at "ledger backup" --no-verify' -l no-verify -d 'Do not examine the copy; restoring it does in any case'
+complete -c jitid -n '__jitid_at "ledger backup" --field' -l field -r -fka 'backup\\tfield ledger\\tfield events\\tfield head\\tfield made_at\\tfield size\\tfield keys\\tfield verified\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger backup"; and test $__jitid_count = 0' -F
+
+# jitid ledger restore
+complete -c jitid -n '__jitid_at "ledger restore" --replace' -l replace -d 'Move the ledger that is there aside, and keep it'
+complete -c jitid -n '__jitid_at "ledger restore" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
+complete -c jitid -n '__jitid_at "ledger restore" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
+complete -c jitid -n '__jitid_at "ledger restore" --field' -l field -r -fka 'path\\tfield ledger\\tfield made_at\\tfield events\\tfield lost\\tfield kept\\tfield ended\\tfield tasks\\tfield access\\tfield revoked\\tfield retired\\tfield trusted\\tfield replaced\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' -F
 
 # jitid helper git
 complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'

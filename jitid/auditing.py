@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jitid import jws, strictjson
@@ -108,7 +109,13 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
 
 def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
     """Return the last link of the chain as a compact JWS: kept elsewhere, it shows a cut tail or an old copy."""
-    head = snapshot.head()
+    return sign_head(snapshot.head(), names, signer, snapshot.now)
+
+
+def sign_head(
+    head: Head, names: Names, signer: Signer, now: int, facts: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return a head as a compact JWS, signed at `now`; `facts` are what it vouches for besides."""
     ends = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
     header = strictjson.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
@@ -116,7 +123,8 @@ def signed_head(snapshot: Snapshot, names: Names, signer: Signer) -> str:
         "iss": names.issuer,
         "seq": head.seq,
         "hash": head.hash.hex(),
-        "iat": snapshot.now,
+        "iat": now,
+        **facts,
         **(ends if head.chains else {}),
     }
     signed = f"{jws.b64url(header.encode())}.{jws.b64url(strictjson.dumps(claims).encode())}"

@@ -490,7 +490,7 @@ def _stated(config: Config) -> dict[str, str | None]:
 
 
 def _over(config: Config, ledger: Ledger, path: str) -> LocalAuthority:
-    keyring = _keyring(config, path)
+    keyring = keyring_of(config, path)
     targets = _targets(config, ledger, keyring)
     return LocalAuthority(
         ledger,
@@ -526,7 +526,8 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
     return supply
 
 
-def _keyring(config: Config, path: str) -> Keyring:
+def keyring_of(config: Config, path: str) -> Keyring:
+    """Return the private keys of the ledger in the folder `path`, or of this machine for one in a database."""
     if not is_database(config):
         found = folder.keyring(path)
     else:

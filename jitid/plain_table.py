@@ -515,6 +515,15 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--issuer": ("issuer", "text", ""),
         "--keys": ("keys", "flag", ""),
     }, ()),
+    "ledger backup": ({
+        "--keys": ("keys", "flag", ""),
+        "--no-verify": ("no_verify", "flag", ""),
+    }, (("to", "text", True),)),
+    "ledger restore": ({
+        "--replace": ("replace", "flag", ""),
+        "--keep-live": ("keep_live", "flag", ""),
+        "--expect-head": ("expect_head", "text", ""),
+    }, (("from_", "text", True),)),
     "helper git": ({
         "--task": ("task", "text", "JITID_TASK"),
         "--delegator": ("delegator", "text", "JITID_DELEGATOR"),

@@ -130,6 +130,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ledger:copy",
         "Copy the ledger to another place, whole and verified, and leave it as it is.",
     ),
+    "ledger backup": (
+        "ledgerbackup:backup",
+        "Make a backup of the ledger as it is now, while others go on using it.",
+    ),
+    "ledger restore": ("ledgerbackup:restore", "Put the ledger of a backup back, and end what lived in it."),
     "helper git": (
         "helper.git:git",
         "Give git a token for a server, as a credential helper that keeps nothing.",
@@ -184,7 +189,7 @@ GROUPS: dict[str, str] = {
     "policy": "Check, try, show, begin and compare policies.",
     "audit": "Read, sign, verify and export the audit log.",
     "keys": "See, rotate, revoke and publish the signing keys, and those of the X.509 authority.",
-    "ledger": "Copy the ledger to another place.",
+    "ledger": "Back up, restore, check and move the ledger.",
     "helper": "Give programs credentials in the way that each asks for them.",
     "schedule": "Let systemd or cron run `jitid sweep`.",
     "config": "Read and change the settings.",

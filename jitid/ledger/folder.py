@@ -131,8 +131,8 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     parent, name = os.path.split(os.path.abspath(path))
     try:
         make_parents(parent)
-        _remove_abandoned(parent, name)
-        aside, held = _begin(parent, name)
+        remove_abandoned(parent, name)
+        aside, held = begin(parent, name)
     except OSError as error:
         raise _storage(path, error) from error
     try:
@@ -152,8 +152,8 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
             _remove(aside)
 
 
-def _begin(parent: str, name: str) -> tuple[str, int]:
-    """Make the folder that is filled aside; return it with its lock file, which is held."""
+def begin(parent: str, name: str) -> tuple[str, int]:
+    """Make the private folder that is filled aside for a name; return it with its lock file, which is held."""
     while True:
         aside = os.path.join(parent, f".{name}.{os.urandom(6).hex()}.new")
         os.mkdir(aside, 0o700)
@@ -230,8 +230,8 @@ def make_parents(parent: str) -> None:
         sync_folder(os.path.dirname(folder))
 
 
-def _remove_abandoned(parent: str, name: str) -> None:
-    """Remove what a first use that was killed left beside the ledger: a key that never signed anything."""
+def remove_abandoned(parent: str, name: str) -> None:
+    """Remove what was begun aside for a name by somebody who was killed: nobody uses it, and nothing of it counts."""
     for entry in os.listdir(parent):
         if not (entry.startswith(f".{name}.") and entry.endswith(".new") and len(entry) == len(name) + 18):
             continue

@@ -438,6 +438,23 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
+    "ledger backup": {
+        0: "The backup is complete.",
+        2: "There is something at the place already, the ledger is in a database, or the line cannot be meant.",
+        5: "Storage: there is no ledger, it is out of reach, or the target that keeps its key is.",
+        6: "The ledger or the place refuses this user.",
+        7: "The ledger does not hold by itself, or lacks a key that signs; there is no backup.",
+        74: "The backup could not be written, and nothing of it is there; or it is, and the output is not.",
+    },
+    "ledger restore": {
+        0: "It is restored, and what lived in it is ended unless the output says that it goes on.",
+        2: "There is something at the place already, or another ledger; or a newer jitid made the backup.",
+        5: "Storage: there is no room, others hold the ledger, or the backup cannot be read; nothing was restored.",
+        6: "The backup or the place refuses this user.",
+        7: "Integrity: the backup is damaged, cut short or open to others, its head is not that of the ledger in it, "
+        "or it is older than what is to be kept; nothing was restored.",
+        74: "It is restored, and the output could not be written.",
+    },
     "helper git": {0: "git has it, or wanted nothing that this helper does.", **_HELPS},
     "helper kube": {0: "kubectl has it.", **_HELPS},
     "helper ssh": {0: "The ssh-agent has a key with a certificate, now or from before.", **_HELPS},

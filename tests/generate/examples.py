@@ -699,6 +699,34 @@ jitid policy diff current next""",
             tried=False,
         ),
     ),
+    "ledger backup": (
+        Example(
+            "Into a folder of backups, each named by its time:",
+            "mkdir -m 700 backups && jitid ledger backup backups",
+        ),
+        Example("As one file, with the private keys:", "jitid ledger backup ledger.tar --keys"),
+        Example(
+            "To another machine, which keeps what comes:",
+            "jitid ledger backup - | ssh backup.example 'umask 077; cat > ledger.tar'",
+            tried=False,
+        ),
+    ),
+    "ledger restore": (
+        Example(
+            "Where there is no ledger any longer:",
+            "jitid ledger backup ledger.tar && jitid --ledger restored ledger restore ledger.tar",
+        ),
+        Example(
+            "In the place of one that is damaged, which is kept aside:",
+            "jitid ledger restore --replace backups/jitid-20261124T120000Z",
+            tried=False,
+        ),
+        Example(
+            "How many events it lacks, by a head that was kept elsewhere:",
+            "jitid ledger restore --expect-head head.jws --field lost ledger.tar",
+            tried=False,
+        ),
+    ),
     "keys rotate": (
         Example("A new key for tokens signed with Ed25519:", "jitid keys rotate"),
         Example("A new key for tokens signed with P-256:", "jitid keys rotate --algorithm ES256"),
@@ -986,6 +1014,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys crl": ("keys bundle", "keys revoke", "revoke"),
     "prune": ("audit verify", "audit log", "report", "config set"),
     "ledger copy": ("audit verify", "doctor", "config set"),
+    "ledger backup": ("ledger restore", "audit head", "ledger copy"),
+    "ledger restore": ("ledger backup", "audit verify", "doctor", "sweep"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),
     "helper ssh": ("run", "issue", "keys ssh", "keys krl"),

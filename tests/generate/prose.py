@@ -929,6 +929,48 @@ credentials that it knows it takes both names as `iss`, and both as the audience
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
 kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
 two that vouch for the same credentials.""",
+    "ledger backup": """\
+The copy is of one moment, and is made by SQLite page by page while others write; nobody waits for it. Then it is
+examined: the database, the audit chain, and every row against its event. A ledger that does not hold by itself has no
+backup, unless --no-verify says so. What is copied while the ledger's disk can only be read is whole as well.
+
+A backup has the members `ledger.sqlite`, `policy/`, with --keys `keys/`, `manifest.json`, and `audit.head`. The
+manifest tells the ledger's uuid and schema, the time, the last event, and of each other member size and SHA-256. The
+signed audit head vouches for the manifest by its member `backup`, and is a head as any other: jitid-audit-verify(1)
+takes it with --expect-head. A tar file has the same members, in this order.
+
+All of it is for its owner alone, whatever the umask says, and is put together beside its place, in a folder whose name
+begins with a dot (for standard output in that of TMPDIR). It gets its name at the end, when it is on the disk, and
+never the name of something that is there. A tar file needs twice the room while it is made. What somebody who was
+killed has left goes with the next backup there.
+
+Without --keys nothing in it is secret, though it tells who does what for whom. With --keys whoever reads it signs in
+the name of the ledger: keep it as a key. Keys that a target keeps stay there in any case.
+
+A ledger in a database is backed up with the database.""",
+    "ledger restore": """\
+Before anybody can use it, all of it is checked: sizes and digests by the manifest, the manifest by the signed head, the
+head by the ledger's keys, the database, the audit chain, and every row against its event. What is damaged, cut short,
+open to others, of a newer jitid or of another ledger is refused, and nothing is restored.
+
+A backup does not know what was ended after it was made: what was revoked since would live again. So unless it is known
+to be the newest state, everything that lived in it ends: each open task is retired with all that lives on it, access to
+an authority is revoked, and each key that signs tokens is revoked and replaced. Credentials at targets are ended there
+by the next jitid-sweep(1), as any others. What was adopted lives on: it lives whatever a ledger says. Authorities for
+SSH and X.509 certificates go on if their private keys are there, since their successors would have to be made known
+everywhere; if one was revoked since, revoke it again.
+
+It is known to be the newest state where the ledger that --replace moves aside holds by itself and ends with the same
+event. --keep-live says so where nobody else can; it is refused if something tells of later events: the ledger that is
+there, the head that a sweep has left beside it, or that of --expect-head. The output says how many are known to be
+lost, and the audit event `ledger-restore` keeps it.
+
+Private keys come from the backup, or from the ledger that is replaced; where there are none, new ones are made. The
+replaced folder stays beside the ledger, with its time in its name, and the two change places at once where the system
+can do that.
+
+Heads that were kept of events that are lost disagree with the restored ledger from then on, as they must: put them away
+once you have seen why.""",
     "schedule systemd": """\
 The units name the jitid that runs, the ledger and the configuration by absolute paths; paths among the options
 of the sweep become absolute too. Variables that are set here are not set there, and are warned of.

@@ -36,3 +36,32 @@ CopyKeys = Annotated[
         text="Copy the private keys too, for a database into the folder that `home` names (mode 0600).",
     ),
 ]
+
+
+# Backups.
+BackupPlace = Annotated[
+    str,
+    typer.Argument(
+        metavar="BACKUP",
+        help="A new folder, a new file *.tar, a folder for many of them, or `-`.",
+        show_default=False,
+    ),
+]
+BackupKeys = Annotated[bool, option("--keys", metavar=None, text="Put the private keys into it too.")]
+NoVerify = Annotated[
+    bool,
+    option("--no-verify", metavar=None, text="Do not examine the copy; restoring it does in any case."),
+]
+BackupToRestore = Annotated[
+    str,
+    typer.Argument(
+        metavar="BACKUP", help="The folder or the file; `-` is standard input.", show_default=False
+    ),
+]
+ReplaceLedger = Annotated[
+    bool, option("--replace", metavar=None, text="Move the ledger that is there aside, and keep it.")
+]
+KeepLive = Annotated[
+    bool,
+    option("--keep-live", metavar=None, text="End nothing: nothing was ended since the backup was made."),
+]

@@ -1,0 +1,196 @@
+"""A backup as it is stored: a folder for its owner alone, or one tar file with the same members."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Protocol, Self, cast
+
+from jitid.errors import IntegrityError, StorageError, UsageError
+from jitid.files import check_private
+from jitid.text import quote
+
+DATABASE = "ledger.sqlite"
+"""Not the name that it has in a ledger's folder, so that nobody takes a backup for a ledger and writes to it."""
+KEYS = "keys"
+POLICY = "policy"
+MANIFEST = "manifest.json"
+HEAD = "audit.head"
+"""Comes last, since it vouches for the manifest, which tells of the others."""
+
+MAX_MANIFEST = 1 << 20
+"""Bytes; that is some thousand members."""
+MAX_HEAD = 16_384
+"""Bytes, as of any token."""
+_MAX_KEY = 512
+_MAX_POLICY = 64 << 20
+_MOST = 2_000
+"""Members of one backup."""
+_LONGEST = 90
+"""Bytes of a name: so many fit a header of tar (POSIX.1-1988) together with the folder."""
+
+_PIECE = 1 << 20
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,89}")
+
+
+class Source(Protocol):
+    """What a member's bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or those that are left."""
+
+
+class Sink(Protocol):
+    """What a tar file is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write all of it."""
+
+
+def largest(name: str) -> int | None:
+    """Return how many bytes a member of that name may have; None for any number.
+
+    Raises:
+        IntegrityError: no backup has a member of that name.
+
+    """
+    if name == DATABASE:
+        return None
+    if name in (MANIFEST, HEAD):
+        return MAX_MANIFEST if name == MANIFEST else MAX_HEAD
+    folder, _, last = name.partition("/")
+    if folder == KEYS and _KEY.fullmatch(last):
+        return _MAX_KEY
+    if folder == POLICY and is_name(last):
+        return _MAX_POLICY
+    raise IntegrityError(f"the backup has a member {quote(name)}, and no backup has that")
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a policy file of that name can be in a backup: one part of a path, which can be read and shown."""
+    return (
+        name not in ("", ".", "..")
+        and "/" not in name
+        and name.isprintable()
+        and len(name.encode("utf-8", "surrogatepass")) <= _LONGEST
+    )
+
+
+def names_in(folder: str) -> list[str]:
+    """Return the names of a backup's members in the order in which they are stored. Raises OSError."""
+    found = [DATABASE]
+    for part in (KEYS, POLICY):
+        path = os.path.join(folder, part)
+        if os.path.lexists(path):
+            found += [f"{part}/{name}" for name in sorted(os.listdir(path))]
+    return [*found, MANIFEST, HEAD]
+
+
+def pack(folder: str, to: Sink, at: int) -> None:
+    """Write the members of a folder as one tar file, which says of each that it is of the time `at`. Raises OSError."""
+    # GNU's way to tell of files of more than 8 GiB; names that need a header of their own there are none.
+    with tarfile.open(
+        fileobj=cast("IO[bytes]", to), mode="w|", format=tarfile.GNU_FORMAT, bufsize=_PIECE
+    ) as tar:
+        for name in names_in(folder):
+            with open(os.path.join(folder, name), "rb") as file:
+                member = tarfile.TarInfo(name)
+                member.size = os.fstat(file.fileno()).st_size
+                member.mode, member.mtime = 0o600, at
+                tar.addfile(member, file)
+
+
+def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, Source]]:
+    """Yield name, size and content of each member of a backup: of a folder, a tar file, or one on standard input.
+
+    Raises:
+        IntegrityError: it is open to others, a link, cut short, or holds what no backup holds.
+        StorageError: it cannot be read.
+        UsageError: there is nothing.
+
+    """
+    if standard_input is not None:
+        yield from _unpacked(standard_input, "what comes on standard input")
+        return
+    try:
+        status = check_private(place, "the backup")
+        if stat.S_ISDIR(status.st_mode):
+            yield from _folder(place)
+        elif stat.S_ISREG(status.st_mode):
+            with _opened(place) as file:
+                yield from _unpacked(file, quote(place))
+        else:
+            raise UsageError(f"{quote(place)} is neither a file nor a folder")
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no backup at {quote(place)}") from error
+    except NotADirectoryError as error:
+        raise UsageError(f"there is no backup at {quote(place)}: a part of the path is no folder") from error
+    except OSError as error:
+        raise StorageError(f"{quote(place)} cannot be read: {(error.strerror or 'error').lower()}") from error
+
+
+def _folder(place: str) -> Iterator[tuple[str, int, Source]]:
+    if not os.path.lexists(os.path.join(place, MANIFEST)):
+        raise IntegrityError(
+            f"{quote(place)} is no backup, or one that was not completed: it has no {MANIFEST}"
+        )
+    for part in (KEYS, POLICY):
+        if os.path.lexists(os.path.join(place, part)):
+            check_private(os.path.join(place, part), "the backup's folder")
+    for count, name in enumerate(names_in(place)):
+        if count == _MOST:
+            raise IntegrityError(f"the backup has more than {_MOST} members")
+        path = os.path.join(place, name)
+        try:
+            check_private(path, "the backup's part")
+            with _opened(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                yield name, _checked(name, size), file
+        except FileNotFoundError as error:
+            raise IntegrityError(f"the backup lacks its {name}") from error
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    # A named pipe in its place would be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise IntegrityError(f"{quote(path)} is no plain file, as the parts of a backup are")
+        yield file
+
+
+class _Plain(tarfile.TarInfo):
+    """The header of a plain file; others would let whoever writes them say how much is to be kept in memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the header. Raises IntegrityError for one of anything else than a plain file."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or found.size < 0:
+            raise IntegrityError("the backup has a member that is no plain file")
+        return found
+
+
+def _unpacked(file: IO[bytes], what: str) -> Iterator[tuple[str, int, Source]]:
+    try:
+        with tarfile.open(fileobj=file, mode="r|", bufsize=_PIECE, tarinfo=_Plain, encoding="utf-8") as tar:
+            for count, member in enumerate(tar):
+                if count == _MOST:
+                    raise IntegrityError(f"the backup has more than {_MOST} members")
+                content = tar.extractfile(member)
+                assert content is not None
+                yield member.name, _checked(member.name, member.size), content
+    except tarfile.TarError as error:
+        raise IntegrityError(f"{what} is no backup, or one that was cut short") from error
+
+
+def _checked(name: str, size: int) -> int:
+    most = largest(name)
+    if most is not None and size > most:
+        raise IntegrityError(f"the member {name} of the backup has {size} bytes, and may have {most}")
+    return size

@@ -1,0 +1,94 @@
+"""A SQLite database duplicated as it is at one moment, while others go on reading and writing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+
+from jitid.errors import JitidError, OutputError
+from jitid.ledger import untouched
+from jitid.ledger.failure import FAULTS, translated
+from jitid.ledger.sqlite import SqliteLedger
+from jitid.text import quote
+
+_PAGES = 4096
+"""So many pages are copied between two reports of progress: 16 MiB."""
+
+
+def duplicate(
+    path: str, lock_path: str, to: str, *, timeout: float, progress: Callable[[int, int], None]
+) -> None:
+    """Copy the database in the file `path`, of which nothing is changed, into the new private file `to`, durably.
+
+    No writer waits for that: what they write meanwhile is kept in the write-ahead log, and is not in the copy.
+
+    Args:
+        path: the database.
+        lock_path: the ledger's lock file, which is not taken.
+        to: the file that is made, with mode 0600.
+        timeout: how many seconds to wait for others.
+        progress: is told how many pages have been copied, and how many there are.
+
+    Raises:
+        DamagedError: the database cannot be read.
+        IntegrityError: a file of it is a link or no plain file.
+        OutputError: the copy cannot be written.
+        StorageError: the database is missing, or out of reach.
+
+    """
+
+    def ask(ledger: SqliteLedger) -> None:
+        # A look may be repeated, where somebody came to write whom no lock kept away.
+        _make(to)
+        _copy(ledger, to, progress)
+
+    untouched.look(path, lock_path, ask, by="", timeout=timeout)
+    try:
+        with open(to, "rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _unwritten(to, error.strerror) from error
+
+
+def _make(path: str) -> None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            # Whatever the umask takes away; SQLite itself would make it for everybody to read.
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritten(path, error.strerror) from error
+
+
+def _copy(ledger: SqliteLedger, to: str, progress: Callable[[int, int], None]) -> None:
+    try:
+        target = sqlite3.connect(to, isolation_level=None)
+    except FAULTS as error:
+        raise _failure(error, to) from error
+    try:
+        # Until it is complete nobody reads it, and then all of it is synced once.
+        target.execute("PRAGMA journal_mode = OFF")
+        target.execute("PRAGMA synchronous = OFF")
+        ledger.duplicate(target, _PAGES, progress)
+    except FAULTS as error:
+        raise _failure(error, to) from error
+    finally:
+        target.close()
+
+
+def _failure(error: sqlite3.Error | UnicodeDecodeError, to: str) -> JitidError:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return _unwritten(to, "no space left on device")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY:
+            return _unwritten(to, str(error))
+        case _:
+            return translated(error)
+
+
+def _unwritten(path: str, why: str | None) -> OutputError:
+    return OutputError(f"{quote(path, 200)} could not be written: {(why or 'error').lower()}")

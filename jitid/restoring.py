@@ -1,0 +1,261 @@
+"""A ledger put back from a backup: checked before anybody can use it, and with nothing alive that may have been ended.
+
+A backup does not know what was ended after it was made. So what lived in it is ended, unless nothing can have been.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from tarfile import TarError
+from typing import Any, NamedTuple
+
+from jitid import access, auditing, backup, backupfile, revocation, rotation
+from jitid.audit import BrokenChainError, Head
+from jitid.backup import Told
+from jitid.chains import marks
+from jitid.errors import IntegrityError, StorageError
+from jitid.files import sync_folder
+from jitid.keyring import Keyring
+from jitid.ledger import folder
+from jitid.ledger.changing import change
+from jitid.ledger.protocol import Ledger, Snapshot, Transaction
+from jitid.ledger.records import Names, SigningKey
+from jitid.ledger.sqlite import SqliteLedger
+from jitid.minting import usable_key
+from jitid.text import quote
+
+REASON = "restored from a backup, which does not know what was ended since it was made"
+
+_AT_ONCE = 1_000
+
+
+class Unpacked(NamedTuple):
+    """A backup that was unpacked, each member as its manifest tells."""
+
+    told: Told
+    head: str
+    """The signed head that vouches for the manifest, and for the audit chain in it."""
+
+
+class Restored(NamedTuple):
+    """What became of a ledger that was put back."""
+
+    event: int
+    """The audit event that tells of it."""
+    kept: bool
+    """Whether what lived in the backup goes on living."""
+    credentials: int
+    """So many were ended."""
+    tasks: int
+    access: int
+    revoked: tuple[str, ...]
+    """The ids of the keys that nobody is to believe any longer."""
+    retired: tuple[str, ...]
+    """The ids of the keys whose private halves are gone."""
+    trusted: tuple[str, ...]
+    """The ids of the authorities for certificates that go on."""
+
+
+def unpack(members: Iterable[tuple[str, int, backupfile.Source]], aside: str) -> Unpacked:
+    """Put the members of a backup where those of a ledger are, into the folder `aside`; all of it durable.
+
+    Raises:
+        IntegrityError: a member is missing, or not as the manifest tells.
+        StorageError: there is no room, or the backup cannot be read to its end.
+
+    """
+    for part in (folder.KEYS, folder.POLICY):
+        _make_folder(os.path.join(aside, part))
+    small: dict[str, bytes] = {}
+    seen: dict[str, tuple[int, str]] = {}
+    try:
+        for name, size, content in members:
+            if name in seen or name in small:
+                raise IntegrityError(f"the backup has two members {quote(name)}")
+            if name in (backupfile.MANIFEST, backupfile.HEAD):
+                small[name] = content.read(size)
+                continue
+            seen[name] = _write(os.path.join(aside, _place(name)), size, content)
+    except TarError as error:
+        raise IntegrityError("the backup was cut short") from error
+    except OSError as error:
+        raise StorageError(
+            f"the backup could not be unpacked into {quote(aside, 200)}: {(error.strerror or 'error').lower()}",
+            "make room there, or name another place with --ledger",
+        ) from error
+    for name in (backupfile.MANIFEST, backupfile.HEAD):
+        if name not in small:
+            raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
+    told = backup.read_manifest(small[backupfile.MANIFEST])
+    for name in sorted(seen.keys() | told.files.keys()):
+        if seen.get(name) != told.files.get(name):
+            what = "is missing" if name not in seen else "is not the one that its manifest tells of"
+            raise IntegrityError(f"the member {quote(name)} of the backup {what}: the backup is damaged")
+    for part in (folder.KEYS, folder.POLICY, "."):
+        sync_folder(os.path.join(aside, part))
+    return Unpacked(told, small[backupfile.HEAD].decode("utf-8", "replace").strip())
+
+
+def _place(name: str) -> str:
+    # The folders are called alike.
+    return folder.DATABASE if name == backupfile.DATABASE else name
+
+
+def _write(path: str, size: int, content: backupfile.Source) -> tuple[int, str]:
+    room = os.statvfs(os.path.dirname(path))
+    if size > room.f_bavail * room.f_frsize:
+        raise StorageError(
+            f"there is no room for the backup in {quote(os.path.dirname(path), 200)}: it has {size} bytes",
+            "make room there, or name another place with --ledger",
+        )
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        written = backup.hashed(content, file.write)
+        file.flush()
+        os.fsync(file.fileno())
+    return written
+
+
+def _make_folder(path: str) -> None:
+    os.mkdir(path, 0o700)
+    os.chmod(path, 0o700)
+
+
+def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
+    """Check that a ledger is the one of which a backup tells, whole, at the head that it has signed.
+
+    Raises:
+        IntegrityError: it is not.
+
+    """
+    told = unpacked.told
+    names = ledger.names
+    if names.uuid != told.ledger:
+        raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
+    backup.must_hold(ledger)
+    with ledger.read() as snapshot:
+        head = auditing.read_head(unpacked.head, names, snapshot.signing_keys())
+        backup.must_be_sealed(told, unpacked.head)
+        auditing.verify(snapshot, names, head)
+        if snapshot.head() != head or (head.seq, head.hash.hex()) != (told.events, told.head):
+            raise IntegrityError("the ledger in the backup does not end where its signed head tells")
+
+
+def behind(snapshot: Snapshot, head: Head) -> int:
+    """Return how many events a remembered head tells of that a ledger does not have.
+
+    Raises:
+        IntegrityError: the ledger has another event in the place of one that it tells of.
+
+    """
+    try:
+        expected = marks(head, snapshot.chains())
+    except BrokenChainError:
+        # Chains that were opened since.
+        expected = {}
+    for seq, hash_ in expected.items():
+        event = snapshot.event(seq)
+        if event is not None and event.hash != hash_:
+            raise IntegrityError(
+                f"event {seq} of the backup is not the one that a remembered head tells of: "
+                "one of the two is of a history that was rewritten, or of another backup that was gone on with"
+            )
+    return max(head.seq - snapshot.head().seq, 0)
+
+
+def revive(
+    ledger: Ledger,
+    keyring: Keyring,
+    told: Told,
+    *,
+    keep: bool,
+    lost: int | None,
+    accept_clock: bool,
+) -> Restored:
+    """Record in a ledger from a backup that it was put back, and end what lived in it unless that is kept.
+
+    Args:
+        ledger: nobody else uses it yet.
+        keyring: the private keys that it has now.
+        told: what the backup's manifest tells.
+        keep: whether what lives in it goes on living.
+        lost: how many events it is known to have lost; None where nobody knows.
+        accept_clock: whether the clock is believed if it has jumped.
+
+    Raises:
+        ClockError: the clock is behind the backup's.
+        StorageError: it cannot be written.
+
+    """
+    names = ledger.names
+
+    def work(transaction: Transaction) -> Restored:
+        living = [key for key in transaction.signing_keys() if key.signs]
+        here = {key.kid for key in living if os.path.lexists(keyring.path(key.kid))}
+        gone = [key for key in living if key.kid not in here and (keep or key.use != "jws")]
+        for key in gone:
+            transaction.end_key(key.key, revoked=False)
+        retired = tuple([key.kid for key in gone])
+        event = transaction.append(
+            "ledger-restore",
+            {
+                "backup": told.digest,
+                "made_at": told.at,
+                "events": told.events,
+                "head": told.head,
+                "lost": lost,
+                "kept": keep,
+                "retired": list(retired) or None,
+            },
+        )
+        done = Restored(event.seq, keep, 0, 0, 0, (), retired, ())
+        if not keep:
+            done = _end(transaction, names, keyring, living, done)
+        usable_key(transaction, names, keyring, "EdDSA")
+        trusted = [key.kid for key in living if key.use != "jws" and key.kid in here]
+        return done._replace(trusted=tuple(trusted))
+
+    return change(ledger, work, accept_clock=accept_clock)
+
+
+def _end(
+    transaction: Transaction, names: Names, keyring: Keyring, living: Iterable[SigningKey], done: Restored
+) -> Restored:
+    credentials = 0
+    tasks = list(_open_tasks(transaction))
+    for name in tasks:
+        # Also what is to be issued no more: a task that was ended since would be open again.
+        credentials += revocation.retire(transaction, name, REASON).credentials
+    bearers = 0
+    while found := transaction.access.some(live=True, name=None, after=None, limit=_AT_ONCE):
+        bearers += len(access.revoke(transaction, [one.id for one in found], (), REASON).ids)
+    revoked = []
+    for key in living:
+        if key.use == "jws":
+            # One that was revoked since would be published again.
+            rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
+            revoked.append(key.kid)
+    return done._replace(credentials=credentials, tasks=len(tasks), access=bearers, revoked=tuple(revoked))
+
+
+def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the names of the tasks on which something lives, or may still be issued.
+
+    What was adopted lives whatever a ledger says, and is not ended by a backup's age.
+    """
+    rows: Iterator[Any] = snapshot.ask(
+        """SELECT t.name FROM task t
+            WHERE t.ended_at IS NULL
+              AND (t.deadline > :now
+                   OR EXISTS (SELECT 1 FROM credential c WHERE c.task = t.id AND c.ended_at IS NULL))
+              AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.task = t.id AND c.kind = 'adopted')
+            ORDER BY t.id""",
+        _NOTHING,
+    )
+    # All at once: what follows changes what is asked.
+    return iter([name for (name,) in list(rows)])
+
+
+_NOTHING: Mapping[str, Any] = {}

@@ -1,0 +1,479 @@
+"""A backup and its way back: of one moment, vouched for by the ledger's key, and with nothing dead alive again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from jitid import backupfile, backups
+from jitid.access import Wanted
+from jitid.authority.access_operations import GrantAccess
+from jitid.authority.operations import RotateKey, SignHead, VerifyLog
+from jitid.backup import Progress
+from jitid.backups import Back, Made
+from jitid.config import Config, load
+from jitid.errors import (
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    NewerSchemaError,
+    OutputError,
+    StorageError,
+    UsageError,
+)
+from jitid.ledger import folder
+from jitid.ledger.schema import SQLITE_STEPS
+from tests.builders import World, edit, modes, open_sqlite
+
+QUIET = Progress(lambda _done, _all: None, lambda _what: None)
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no configuration of anybody count."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "JITID_LEDGER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def config(path: Path) -> Config:
+    """Return a configuration that names a ledger."""
+    return load(file=None, profile=None, flags={"ledger": str(path), "timeout": "5s"})
+
+
+def back_up(world: World, to: Path, *, keys: bool = False, verify: bool = True) -> Made:
+    """Make a backup of a ledger."""
+    return backups.back_up(
+        config(world.path), str(to), keys=keys, verify=verify, progress=QUIET, write=lambda _data: None
+    )
+
+
+def restore(
+    place: Path,
+    to: Path,
+    *,
+    replace: bool = False,
+    keep: bool = False,
+    expect: str | None = None,
+    stream: bytes | None = None,
+) -> Back:
+    """Put a backup back."""
+    return backups.restore(
+        config(to),
+        "-" if stream is not None else str(place),
+        replace=replace,
+        keep=keep,
+        expect=expect,
+        accept_clock=False,
+        progress=lambda _what: None,
+        standard_input=None if stream is None else io.BytesIO(stream),
+    )
+
+
+def names(path: Path) -> list[str]:
+    """Return the names in a folder."""
+    return sorted(each.name for each in path.iterdir())
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Iterator[World]:
+    """Return a ledger for which the real clock is right."""
+    with World(tmp_path / "ledger", now=int(time.time())) as world:
+        world.chain(3, scopes=["db:read"])
+        for number in range(3):
+            world.issue(task=f"T{number + 5}", kind="opaque")
+        world.retire("T6")
+        yield world
+
+
+@pytest.mark.parametrize("name", ["backup", "backup.tar"])
+def test_what_is_restored_is_what_was_backed_up(used: World, tmp_path: Path, name: str) -> None:
+    alive, head = used.issue(), used.head()
+    made = back_up(used, tmp_path / name, keys=True)
+    assert (made.manifest.head, made.manifest.verified) == (head, True)
+    assert {
+        mode & 0o077 for mode in (*modes(tmp_path / name).values(), (tmp_path / name).stat().st_mode & 0o777)
+    } == {0}
+    back = restore(tmp_path / name, tmp_path / "again", keep=True)
+    assert (back.told.events, back.restored.kept, back.lost) == (head.seq, True, None)
+    with World(tmp_path / "again", now=int(used.clock())) as other:
+        assert other.verify(alive.token).jti == alive.jti
+        assert other.events()[: head.seq] == used.events()
+        assert other.check() == head.seq + 1
+        assert other.issue().jti
+        assert {mode & 0o077 for mode in modes(other.path).values()} == {0}
+    assert not [name for name in names(tmp_path) if name.startswith(".")]
+
+
+def test_as_a_stream(used: World, tmp_path: Path) -> None:
+    pieces: list[bytes] = []
+    backups.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
+    back = restore(tmp_path, tmp_path / "again", stream=b"".join(pieces))
+    assert back.told.events == used.head().seq
+
+
+def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_path: Path) -> None:
+    """Also not what was alive for all that anybody knows: nobody can tell."""
+    alive, dead = used.issue(task="A"), used.issue(task="B", kind="opaque")
+    used.authority.perform(GrantAccess(wanted=Wanted("user:eve", ("responder",))))
+    back_up(used, tmp_path / "backup", keys=True)
+    used.revoke(dead.id)
+    late = used.issue(task="C")
+    head = used.authority.perform(SignHead())
+    back = restore(tmp_path / "backup", tmp_path / "again", expect=head)
+    assert (back.lost, back.restored.kept, back.restored.access) == (2, False, 1)
+    with World(tmp_path / "again", now=int(used.clock())) as other:
+        for token in (alive.token, dead.token, late.token):
+            with pytest.raises(InvalidCredentialError):
+                other.verify(token)
+        with other.ledger.read() as snapshot:
+            assert not snapshot.access.some(live=True, name=None, after=None, limit=9)
+            assert [key.revoked_at is None for key in snapshot.signing_keys()] == [False, True]
+        # The name of a task that was ended since is not given again either.
+        with pytest.raises(JitidError, match="task-ended"):
+            other.issue(task="A")
+        assert other.verify(other.issue(task="NEW").token)
+        other.check()
+        with pytest.raises(IntegrityError, match=r"older copy|history was rewritten"):
+            other.authority.perform(VerifyLog(expected_head=head))
+
+
+def test_what_is_known_to_be_older_is_not_kept_alive(used: World, tmp_path: Path) -> None:
+    back_up(used, tmp_path / "backup")
+    used.issue()
+    head = used.authority.perform(SignHead())
+    with pytest.raises(IntegrityError, match="1 event"):
+        restore(tmp_path / "backup", tmp_path / "again", keep=True, expect=head)
+    used.close()
+    with pytest.raises(IntegrityError, match="1 event"):
+        restore(tmp_path / "backup", used.path, keep=True, replace=True)
+    assert not (tmp_path / "again").exists()
+    used.reopen()
+    used.check()
+
+
+def test_a_ledger_that_ends_where_the_backup_does_goes_on(used: World, tmp_path: Path) -> None:
+    """With its own private keys, which were not in the backup."""
+    alive = used.issue()
+    back_up(used, tmp_path / "backup")
+    used.close()
+    back = restore(tmp_path / "backup", used.path, replace=True)
+    assert (back.newest, back.restored.kept, back.restored.retired) == (True, True, ())
+    used.reopen()
+    assert used.verify(alive.token).jti == alive.jti
+    used.issue()
+    assert back.replaced is not None
+    assert folder.exists(back.replaced)
+
+
+def test_a_damaged_ledger_is_replaced_and_kept_aside(used: World, tmp_path: Path) -> None:
+    alive = used.issue()
+    back_up(used, tmp_path / "backup")
+    used.close()
+    database = used.path / folder.DATABASE
+    database.write_bytes(bytes(database.stat().st_size))
+    back = restore(tmp_path / "backup", used.path, replace=True)
+    assert (back.restored.kept, back.lost) == (False, None)
+    used.reopen()
+    used.check()
+    with pytest.raises(InvalidCredentialError):
+        used.verify(alive.token)
+    assert back.replaced is not None
+    assert not any((Path(back.replaced) / folder.DATABASE).read_bytes())
+
+
+def test_without_the_private_keys_new_ones_are_made(used: World, tmp_path: Path) -> None:
+    alive, kids = used.issue(), set(names(used.path / "keys"))
+    used.authority.perform(RotateKey(algorithm="EdDSA", use="ssh"))
+    back_up(used, tmp_path / "backup")
+    back = restore(tmp_path / "backup", tmp_path / "again", keep=True)
+    assert kids < set(back.restored.retired)
+    with World(tmp_path / "again", now=int(used.clock())) as other:
+        assert other.verify(alive.token).jti == alive.jti
+        assert len(names(other.path / "keys")) == 1
+        other.verify(other.issue().token)
+
+
+def test_a_backup_of_a_moment_while_others_write(used: World, tmp_path: Path) -> None:
+    stop, done = Event(), 0
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        with World(used.path, now=int(used.clock())) as other:
+            while not stop.is_set():
+                other.issue(task="BUSY")
+
+    def run() -> None:
+        try:
+            write()
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    writers = [Thread(target=run) for _ in range(3)]
+    for one in writers:
+        one.start()
+    try:
+        for number in range(4):
+            made = back_up(used, tmp_path / f"backup{number}")
+            assert made.manifest.head.seq >= done
+            done = made.manifest.head.seq
+    finally:
+        stop.set()
+        for one in writers:
+            one.join()
+    assert not failures
+    assert used.head().seq > done
+
+
+def test_nothing_of_the_ledger_is_changed_by_it(used: World, tmp_path: Path) -> None:
+    used.close()
+    before = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in used.path.rglob("*") if path.is_file()
+    }
+    back_up(used, tmp_path / "backup")
+    after = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in used.path.rglob("*") if path.is_file()
+    }
+    assert after == before
+
+
+def _in(place: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    path = place / name
+    path.write_bytes(change(path.read_bytes()))
+
+
+def _told(place: Path, **other: object) -> None:
+    _in(place, "manifest.json", lambda text: json.dumps({**json.loads(text), **other}).encode())
+
+
+def _put(path: Path) -> None:
+    path.parent.mkdir(0o700, exist_ok=True)
+    path.write_bytes(b"permit (principal, action, resource);")
+    path.chmod(0o600)
+
+
+def _be_a_link(path: Path) -> None:
+    path.rename(path.parent.parent / "real")
+    path.symlink_to(path.parent.parent / "real")
+
+
+def _be_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a bit of the database": (
+        lambda place: _in(
+            place, "ledger.sqlite", lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]
+        ),
+        "not the one that its manifest tells of",
+    ),
+    "the end of the database": (
+        lambda place: _in(place, "ledger.sqlite", lambda data: data[:-4096]),
+        "not the one that its manifest tells of",
+    ),
+    "another policy": (
+        lambda place: _in(place, "policy/default.cedar", lambda _: b"permit (principal, action, resource);"),
+        "not the one that its manifest tells of",
+    ),
+    "one more policy": (
+        lambda place: _put(place / "policy" / "more.cedar"),
+        "not the one that its manifest tells of",
+    ),
+    "no policy": (lambda place: (place / "policy" / "default.cedar").unlink(), "is missing"),
+    "no manifest": (lambda place: (place / "manifest.json").unlink(), "is no backup"),
+    "no head": (lambda place: (place / "audit.head").unlink(), "lacks its audit.head"),
+    "another manifest": (lambda place: _told(place, at=0), "not the one that was signed"),
+    "a manifest of nothing": (lambda place: _told(place, files=7), "does not tell"),
+    "no JSON": (lambda place: _in(place, "manifest.json", lambda _: b"{" * 9999), "does not tell"),
+    "another head": (lambda place: _in(place, "audit.head", lambda text: text[:-9]), "head"),
+    "a large manifest": (lambda place: _in(place, "manifest.json", lambda _: b" " * (2 << 20)), "may have"),
+    "a file of its own": (
+        lambda place: _put(place / "keys" / "a b"),
+        "no backup has",
+    ),
+    "a link": (
+        lambda place: _be_a_link(place / "audit.head"),
+        "symbolic link",
+    ),
+    "a pipe": (
+        lambda place: _be_a_pipe(place / "audit.head"),
+        "no plain file",
+    ),
+    "open to others": (lambda place: place.chmod(0o755), "open to others"),
+    "a part open to others": (lambda place: (place / "ledger.sqlite").chmod(0o644), "open to others"),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a backup that is in order."""
+    place = tmp_path_factory.mktemp("sound")
+    with World(place / "ledger", now=int(time.time())) as world:
+        world.issue()
+        made = backups.back_up(
+            config(world.path),
+            str(place / "backup"),
+            keys=False,
+            verify=True,
+            progress=QUIET,
+            write=lambda _: None,
+        )
+    return Path(made.place)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_changed_is_refused(sound: Path, tmp_path: Path, damage: str) -> None:
+    place = tmp_path / "backup"
+    shutil.copytree(sound, place)
+    change, why = DAMAGES[damage]
+    change(place)
+    with pytest.raises(IntegrityError, match=why):
+        restore(place, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    assert not [name for name in names(tmp_path) if name.startswith(".again")]
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = "") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size, member.linkname = kind, size, link
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "is no backup"),
+        (b"no tar file at all" * 100, "is no backup"),
+        (_member("../escape", size=3) + b"abc", "no backup has"),
+        (_member("/etc/passwd", size=3) + b"abc", "no backup has"),
+        (_member("policy/../../x", size=3) + b"abc", "no backup has"),
+        (_member("keys/" + "k" * 40, size=1 << 40), "may have"),
+        (_member("ledger.sqlite", tarfile.SYMTYPE, link="/etc/passwd"), "no plain file"),
+        (_member("ledger.sqlite", tarfile.LNKTYPE, link="/etc/passwd"), "no plain file"),
+        (_member("ledger.sqlite", tarfile.CHRTYPE), "no plain file"),
+        (_member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 33), "no plain file"),
+        (_member("pax", tarfile.XHDTYPE, size=1 << 33), "no plain file"),
+        (_member("ledger.sqlite", size=9) + b"cut", "cut short"),
+        (2 * (_member("audit.head", size=512) + bytes(512)), "two members"),
+    ],
+)
+def test_a_hostile_tar_file_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
+    with pytest.raises(IntegrityError, match=why):
+        restore(tmp_path, tmp_path / "again", stream=data)
+    assert names(tmp_path) == []
+
+
+def test_a_tar_file_of_many_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backupfile, "_MOST", 9)
+    data = b"".join(_member(f"policy/{number}") for number in range(10))
+    with pytest.raises(IntegrityError, match="more than 9"):
+        restore(tmp_path, tmp_path / "again", stream=data)
+
+
+def test_a_tar_file_that_was_cut_anywhere_is_refused(sound: Path, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    backupfile.pack(str(sound), whole, 0)
+    data = whole.getvalue()
+    end = data.rindex(b"audit.head") + 1024
+    for at in (*range(0, end, end // 40), end - 600, end - 512):
+        with pytest.raises(IntegrityError):
+            restore(tmp_path, tmp_path / "again", stream=data[:at])
+    assert names(tmp_path) == []
+    assert restore(tmp_path, tmp_path / "again", stream=data).told.events == 2
+
+
+def test_a_larger_database_than_there_is_room_for_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no room"):
+        restore(tmp_path, tmp_path / "again", stream=_member("ledger.sqlite", size=1 << 50))
+
+
+def test_a_backup_of_a_newer_jitid_is_refused(sound: Path, tmp_path: Path) -> None:
+    place = tmp_path / "backup"
+    shutil.copytree(sound, place)
+    for other in ({"ledger_schema": len(SQLITE_STEPS) + 1}, {"schema": "jitid.ledger-backup/2"}):
+        _told(place, **other)
+        with pytest.raises(NewerSchemaError):
+            restore(place, tmp_path / "again")
+
+
+def test_nothing_is_written_over_anything(used: World, sound: Path, tmp_path: Path) -> None:
+    for name in ("file", "folder.tar"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(UsageError, match="already"):
+            back_up(used, tmp_path / name)
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="already"):
+        back_up(used, tmp_path / "dangling")
+    with pytest.raises(UsageError, match="lost with it"):
+        back_up(used, used.path / "inside")
+    with pytest.raises(UsageError, match="already"):
+        restore(sound, used.path)
+    used.check()
+    edit(used.path, "UPDATE setting SET value = 'another' WHERE name = 'uuid'")
+    with pytest.raises(UsageError, match="is another"):
+        restore(sound, used.path, replace=True)
+
+
+def test_in_a_folder_that_is_there_it_is_named_by_its_time(used: World, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    made = back_up(used, tmp_path / "many")
+    assert Path(made.place).parent == tmp_path / "many"
+    assert names(tmp_path / "many") == [Path(made.place).name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credential SET scopes = 'db:*' WHERE id = 1",
+        "DELETE FROM audit_event WHERE seq = (SELECT max(seq) FROM audit_event)",
+    ],
+)
+def test_a_ledger_that_was_tampered_with_has_no_backup_unless_asked(
+    used: World, tmp_path: Path, change: str
+) -> None:
+    edit(used.path, change)
+    used.reopen()
+    with pytest.raises(IntegrityError) as caught:
+        back_up(used, tmp_path / "backup")
+    assert "no backup was made" in caught.value.message
+    assert not (tmp_path / "backup").exists()
+    made = back_up(used, tmp_path / "backup", verify=False)
+    assert not made.manifest.verified
+    with pytest.raises(IntegrityError):
+        restore(tmp_path / "backup", tmp_path / "again")
+
+
+def test_a_backup_is_no_ledger(used: World, tmp_path: Path) -> None:
+    back_up(used, tmp_path / "backup", keys=True)
+    for name in ("backup", "backup/keys"):
+        with pytest.raises(JitidError):
+            folder.exists(str(tmp_path / name))
+
+
+def test_an_unreachable_place_is_told(used: World, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        back_up(used, tmp_path / "not" / "there")
+    with pytest.raises(OutputError):
+        back_up(used, Path("/proc/backup"))
+
+
+def test_others_go_on_writing_in_the_same_process(used: World, tmp_path: Path) -> None:
+    """Nothing drops the locks of a connection that is open."""
+    ledger = open_sqlite(used.path, used.clock)
+    with ledger.write() as transaction:
+        back_up(used, tmp_path / "backup")
+        transaction.append("accept-clock", {"jump": 1})
+    ledger.close()
+    used.check()
