@@ -125,17 +125,19 @@ def back_up(
 def _place(to: str, ledger: str) -> str:
     if to == OUT:
         return OUT
-    place = os.path.abspath(to)
-    if os.path.isdir(place):
+    place = to.rstrip("/") or to
+    if os.path.isdir(to):
         name = time.strftime("jitid-%Y%m%dT%H%M%SZ", time.gmtime())
-        place = os.path.join(place, name)
+        place = os.path.join(to, name)
     if os.path.lexists(place):
         raise UsageError(
             f"{quote(place, 200)} is there already, and nothing is written over it", "name another place"
         )
-    parent = os.path.dirname(place)
+    parent = os.path.dirname(place) or "."
     if not os.path.isdir(parent):
-        raise UsageError(f"there is no folder {quote(parent, 200)} for the backup", f"mkdir -m 700 {parent}")
+        raise UsageError(
+            f"there is no folder {quote(parent, 200)} for the backup", "make it, or name another place"
+        )
     inside = os.path.realpath(ledger)
     if os.path.commonpath([inside, os.path.realpath(parent)]) == inside:
         raise UsageError(
@@ -157,7 +159,7 @@ def _aside(to: str, place: str) -> Iterator[str]:
 
         parent = tempfile.gettempdir()
     else:
-        parent = os.path.dirname(place)
+        parent = os.path.dirname(place) or "."
     try:
         folder.remove_abandoned(parent, _ASIDE)
         aside, held = folder.begin(parent, _ASIDE)
@@ -178,7 +180,7 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
     if to == OUT:
         backupfile.pack(aside, _Stream(write), manifest.made_at)
         return
-    parent = os.path.dirname(place)
+    parent = os.path.dirname(place) or "."
     if not place.endswith(_TAR):
         sync_folder(aside)
         if not folder.publish(aside, place, parent):
@@ -277,7 +279,8 @@ def restore(
             "a backup is put back into a folder; nothing was restored",
             "jitid --ledger DIR ledger restore BACKUP, then jitid --ledger DIR ledger copy --to URL",
         )
-    path = os.path.abspath(ledger_path(config))
+    shown = ledger_path(config)
+    path = os.path.abspath(shown)
     timeout = float(config.number("timeout"))
     present = folder.content(path)
     if present and not replace:
@@ -319,7 +322,7 @@ def restore(
                 ledger.close()
                 os.unlink(os.path.join(aside, _RESTORING))
                 replaced = _publish(aside, path, parent, present=bool(present))
-    return Back(path, unpacked.told, done, known.lost, known.newest, replaced)
+    return Back(shown, unpacked.told, done, known.lost, known.newest, replaced)
 
 
 @contextmanager

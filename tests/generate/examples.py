@@ -702,19 +702,19 @@ jitid policy diff current next""",
     "ledger backup": (
         Example(
             "Into a folder of backups, each named by its time:",
-            "mkdir -m 700 backups && jitid ledger backup backups",
+            "mkdir -m 700 backups; jitid ledger backup backups",
         ),
         Example("As one file, with the private keys:", "jitid ledger backup ledger.tar --keys"),
         Example(
             "To another machine, which keeps what comes:",
-            "jitid ledger backup - | ssh backup.example 'umask 077; cat > ledger.tar'",
+            "jitid ledger backup - | ssh safe.example 'umask 077; cat > ledger.tar'",
             tried=False,
         ),
     ),
     "ledger restore": (
         Example(
             "Where there is no ledger any longer:",
-            "jitid ledger backup ledger.tar && jitid --ledger restored ledger restore ledger.tar",
+            "jitid ledger backup ledger.tar; jitid --ledger back ledger restore ledger.tar",
         ),
         Example(
             "In the place of one that is damaged, which is kept aside:",

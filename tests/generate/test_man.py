@@ -123,6 +123,8 @@ ARGUMENTS = {
     "task show": ["x"],
     "keys revoke": ["x"],
     "config get": ["x"],
+    "ledger backup": ["x"],
+    "ledger restore": ["x"],
     "explain": ["x"],
     "policy diff": ["default", "default"],
 }
