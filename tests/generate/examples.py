@@ -707,14 +707,14 @@ jitid policy diff current next""",
         Example("As one file, with the private keys:", "jitid ledger backup ledger.tar --keys"),
         Example(
             "To another machine, which keeps what comes:",
-            "jitid ledger backup - | ssh safe.example 'umask 077; cat > ledger.tar'",
+            "jitid ledger backup - | ssh safe 'umask 077; cat > ledger.tar'",
             tried=False,
         ),
     ),
     "ledger restore": (
         Example(
             "Where there is no ledger any longer:",
-            "jitid ledger backup ledger.tar; jitid --ledger back ledger restore ledger.tar",
+            "jitid ledger backup b.tar; jitid --ledger back ledger restore b.tar",
         ),
         Example(
             "In the place of one that is damaged, which is kept aside:",
