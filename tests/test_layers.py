@@ -71,6 +71,7 @@ LAYERS = (
         "examination",
         "tracing",
         "exposure",
+        "timeline",
         "leaks",
         "delegators",
         "departing",

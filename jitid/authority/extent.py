@@ -14,6 +14,7 @@ _LONG = (
     ops.VerifyLog,
     ops.ExportLog,
     ops.ProveLeaks,
+    ops.RecountLeaks,
     ops.PolicyOperation,
     ops.PublicationOperation,
     ops.TargetOperation,

@@ -73,6 +73,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.AddLeaks: _for("responder"),
     ops.ListLeaks: _for("responder", "auditor", reads=True),
     ops.ShowLeaks: _for("responder", "auditor", reads=True),
+    ops.RecountLeaks: _for("responder", "auditor", reads=True),
     ops.CloseLeaks: _for("responder"),
     ops.ProveLeaks: _for("responder", "sweeper"),
     ops.ListCredentials: _for("responder", "auditor", reads=True),

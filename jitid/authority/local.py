@@ -260,6 +260,7 @@ class LocalAuthority:
         operation: ops.Inspect
         | ops.ListLeaks
         | ops.ShowLeaks
+        | ops.RecountLeaks
         | ops.ListCredentials
         | ops.ShowTree
         | ops.ListTasks
@@ -280,7 +281,7 @@ class LocalAuthority:
             match operation:
                 case ops.Inspect():
                     return looking.inspect(snapshot, names, operation)
-                case ops.ListLeaks() | ops.ShowLeaks():
+                case ops.ListLeaks() | ops.ShowLeaks() | ops.RecountLeaks():
                     return looking.look_at_leaks(snapshot, operation)
                 case ops.ListCredentials():
                     return looking.list_credentials(snapshot, operation)

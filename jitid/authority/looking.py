@@ -17,7 +17,7 @@ from jitid.ledger.records import Filter, Names
 from jitid.text import quote
 
 if TYPE_CHECKING:
-    from jitid import exposure
+    from jitid import exposure, timeline
 
 
 def inspect(snapshot: Snapshot, names: Names, operation: ops.Inspect) -> ops.Inspection:
@@ -75,11 +75,13 @@ def list_credentials(snapshot: Snapshot, operation: ops.ListCredentials) -> ops.
 
 
 def look_at_leaks(
-    snapshot: Snapshot, operation: ops.ListLeaks | ops.ShowLeaks
-) -> exposure.LeakPage | list[exposure.LeakDetails]:
-    """List leaks, or tell everything about some."""
-    from jitid import exposure
+    snapshot: Snapshot, operation: ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks
+) -> exposure.LeakPage | list[exposure.LeakDetails] | list[timeline.Account]:
+    """List leaks, or tell everything about some, or what became of them."""
+    from jitid import exposure, timeline
 
+    if isinstance(operation, ops.RecountLeaks):
+        return timeline.tell(snapshot, LeakFilter(operation.numbers, operation.jtis))
     if isinstance(operation, ops.ListLeaks):
         return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
     return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))

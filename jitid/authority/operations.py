@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jitid.sweep.limits import Limits
     from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
+    from jitid.timeline import Account
     from jitid.tracing import Traced
 
 Result = TypeVar("Result")
@@ -197,6 +198,13 @@ class ListLeaks(Operation["LeakPage"]):
 
 class ShowLeaks(Operation["list[LeakDetails]"]):
     """Tell everything about leaks, by their numbers or by what leaked."""
+
+    numbers: tuple[int, ...] = ()
+    jtis: tuple[str, ...] = ()
+
+
+class RecountLeaks(Operation["list[Account]"]):
+    """Tell what became of leaks, from the issue of what leaked to the close."""
 
     numbers: tuple[int, ...] = ()
     jtis: tuple[str, ...] = ()
@@ -471,6 +479,7 @@ AnyOperation = (
     | AddLeaks
     | ListLeaks
     | ShowLeaks
+    | RecountLeaks
     | CloseLeaks
     | ProveLeaks
     | ListCredentials

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leak add": ("leak:add", "Report that tokens of ours leaked, and end them with --revoke."),
     "leak list": ("leak:list_", "List what leaked, and whether it still works."),
     "leak show": ("leak:show", "Tell everything about a leak."),
+    "leak timeline": ("leak:timeline", "Tell what became of leaks, for the report of an incident."),
     "leak close": ("leak:close", "Close leaks: somebody is done with them."),
     "adopt add": (
         "adopt:add",

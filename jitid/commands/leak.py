@@ -136,6 +136,24 @@ def show(given: Globals, leak: options.LeakId) -> None:
         given.show(View("jitid.leak/1", tuple(seen), [seen], one=True))
 
 
+def timeline(given: Globals, leaks: options.LeakIds) -> None:
+    """Tell what became of leaks, for the report of an incident.
+
+    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
+    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
+    At a terminal and with --format markdown it is Markdown.
+    """
+    from jitid.authority.operations import RecountLeaks
+    from jitid.commands import leaktimeline, timelinerows
+    from jitid.environment import open_authority
+
+    own = given.own_format(leaktimeline.FORMATS)
+    given.expect(timelinerows.FIELDS)
+    numbers, jtis = _named(leaks)
+    accounts = open_authority(given.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    leaktimeline.show(given, own, accounts)
+
+
 def close(
     given: Globals, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
 ) -> None:

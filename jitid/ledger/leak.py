@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from jitid.ledger.aftermath import Aftermath
     from jitid.sighting import Sighting
 
 _LAST = (1 << 63) - 1
@@ -156,6 +157,12 @@ class LeakSnapshot(Protocol):
 
     def sightings(self, numbers: Iterable[int]) -> dict[int, list[Seen]]:
         """Return the places where each of these leaks was seen, in the order in which they were reported."""
+
+    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+        """Return what became of an identity by whose credential, which was reported at a time, and of all below it.
+
+        Of each sort at most `limit` are told, the earliest.
+        """
 
     def sighting_rows(self) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
 from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Places, Recorded, Seen, bounds
+
+if TYPE_CHECKING:
+    from jitid.ledger.aftermath import Aftermath
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -131,6 +134,12 @@ class SqlLeaks:
         from jitid.ledger import sightings
 
         return sightings.all_of(self._db, numbers)
+
+    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+        """Return what became of an identity by whose credential leaked, and of all below it."""
+        from jitid.ledger import sqlaftermath
+
+        return sqlaftermath.of(self._db, self._now, identity, credential, reported_at, limit)
 
     def sighting_rows(self) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""

@@ -1,0 +1,80 @@
+"""What became of what leaked, in SQL that SQLite and PostgreSQL both take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitid.identifier import credential_id, identity_id
+from jitid.ledger.aftermath import Acted, Aftermath, AtTarget, Made, Over
+from jitid.ledger.selecting import LIVE
+from jitid.lifetime import check_times
+
+# Depth bounds the walk: in a damaged ledger, edges may run in a circle.
+_BELOW = """
+    WITH RECURSIVE below (id, depth, hop) AS (
+        SELECT i.id, i.depth, 0 FROM identity i WHERE i.id = :identity
+        UNION ALL
+        SELECT i.id, i.depth, b.hop + 1 FROM below b CROSS JOIN identity i
+         WHERE i.parent = b.id AND i.depth > b.depth)"""
+
+_COUNTS = f"""{_BELOW}
+    SELECT (SELECT count(*) - 1 FROM below), count(*), sum(CASE WHEN c.issued_at > :reported THEN 1 ELSE 0 END),
+           sum(CASE WHEN {LIVE} THEN 1 ELSE 0 END)
+      FROM below b CROSS JOIN credential c WHERE c.identity = b.id"""
+
+_MADE = f"""{_BELOW}
+    SELECT c.jti, i.uid, a.text, c.kind, b.hop, c.issued_at, c.event
+      FROM below b CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a
+     WHERE c.identity = b.id AND i.id = b.id AND a.id = i.agent AND c.id <> :credential
+     ORDER BY c.id LIMIT :limit"""
+
+_ACTED = f"""{_BELOW}
+    SELECT a.text, n.action, n.resource, n.allowed, CASE WHEN n.at > :reported THEN 1 ELSE 0 END, count(*),
+           min(n.at), max(n.at), min(n.event), max(n.event)
+      FROM below b CROSS JOIN credential c CROSS JOIN action n CROSS JOIN identity i CROSS JOIN term a
+     WHERE c.identity = b.id AND n.credential = c.id AND i.id = b.id AND a.id = i.agent
+     GROUP BY 1, 2, 3, 4, 5 ORDER BY 7, 9, 1, 2, 3, 4, 5 LIMIT :limit"""
+
+_OVER = f"""{_BELOW}
+    SELECT c.ended_event, c.ended_as, count(*), count(DISTINCT c.identity),
+           max(CASE WHEN c.id = :credential THEN 1 ELSE 0 END), min(c.ended_at), max(c.ended_at)
+      FROM below b CROSS JOIN credential c WHERE c.identity = b.id AND c.ended_at IS NOT NULL
+     GROUP BY 1, 2 ORDER BY 6, 1 LIMIT :limit"""
+
+_AT_TARGETS = f"""{_BELOW}
+    SELECT o.target, count(*), o.settlement, max(o.settled_at), o.event
+      FROM below b CROSS JOIN credential c CROSS JOIN outside o
+     WHERE c.identity = b.id AND o.credential = c.id
+     GROUP BY o.target, o.settlement, o.event, CASE WHEN o.settled_at IS NULL THEN 0 ELSE 1 END
+     ORDER BY min(c.id) LIMIT :limit"""
+
+
+def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+    """Return what became of an identity by whose credential leaked, and of all below it."""
+    values = {
+        "identity": identity,
+        "credential": credential,
+        "reported": reported_at,
+        "now": now,
+        "limit": limit,
+    }
+
+    def asked(sql: str) -> list[Any]:
+        rows: list[Any] = db.execute(sql, values).fetchall()
+        return rows
+
+    ((identities, credentials, later, live),) = asked(_COUNTS)
+    made = [Made(credential_id(jti), identity_id(uid), *told) for jti, uid, *told in asked(_MADE)]
+    acted = [
+        Acted(agent, action, resource, allowed == 1, after == 1, *told)
+        for agent, action, resource, allowed, after, *told in asked(_ACTED)
+    ]
+    over = [
+        Over(event, state, count, holders, own == 1, first_at, last_at)
+        for event, state, count, holders, own, first_at, last_at in asked(_OVER)
+    ]
+    at_targets = [AtTarget(*row) for row in asked(_AT_TARGETS)]
+    check_times(
+        *(one.issued_at for one in made), *(one.first_at for one in acted), *(one.first_at for one in over)
+    )
+    return Aftermath(identities, credentials, later or 0, live or 0, made, acted, over, at_targets)

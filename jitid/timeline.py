@@ -1,0 +1,230 @@
+"""What became of a leak, from the issue of the credential to the close, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jitid import exposure
+from jitid.errors import IntegrityError, UsageError
+from jitid.exposure import LeakDetails
+from jitid.ledger.aftermath import Aftermath
+from jitid.ledger.leak import Leak, LeakFilter, bounds
+from jitid.ledger.protocol import Snapshot
+from jitid.task import Task
+
+MOST = 100
+"""So many leaks are told of at once."""
+SHOWN = 50
+"""So many of each sort are told one by one."""
+_BY_ITSELF = frozenset({"expired", "superseded"})
+"""How something ends without anybody: whoever came by then only recorded it."""
+_PATIENCE = 60
+"""Seconds by which the times of events may be out of order, where clocks differ."""
+
+
+class Step(NamedTuple):
+    """Something that happened, and how that is known."""
+
+    at: int
+    """Seconds since the epoch."""
+    what: str
+    """`issued`, `made`, `seen`, `used`, `refused`, `reported`, `recorded`, `ended`, `settled`, `proved` or `closed`."""
+    by: str | None
+    """Who did that; none where nobody did, or nobody knows."""
+    event: int | None
+    """The audit event that tells of it; none of what nothing has recorded yet."""
+    facts: Mapping[str, Any]
+    """What else is to be said, by name."""
+
+
+class Account(NamedTuple):
+    """All that is known of a leak."""
+
+    details: LeakDetails
+    task: Task
+    issue: Mapping[str, Any]
+    """The audit event that issued the credential."""
+    aftermath: Aftermath
+    steps: list[Step]
+    """In the order of time."""
+    proof: int | None
+    """The audit event that proved it dead."""
+
+    @property
+    def leak(self) -> Leak:
+        """The leak itself."""
+        return self.details.leaked.leak
+
+    @property
+    def exposure(self) -> int:
+        """For how many seconds it was not proved dead after the report; until now where it still is not."""
+        leaked = self.details.leaked
+        end = leaked.now if leaked.leak.proved_at is None else leaked.leak.proved_at
+        return max(end - leaked.leak.reported_at, 0)
+
+    @property
+    def first_seen_at(self) -> int | None:
+        """When a finder saw it first, as far as finders say; what a commit says cannot be before the issue."""
+        times = [one.sighting.found_at for one in self.details.seen]
+        first = min([at for at in times if at is not None], default=None)
+        return None if first is None else max(first, self.details.leaked.credential.issued_at)
+
+
+def tell(snapshot: Snapshot, chosen: LeakFilter) -> list[Account]:
+    """Tell what became of leaks that are named, in the order of their numbers.
+
+    Raises:
+        NotFoundError: there is no such leak.
+        UsageError: more than `MOST` of them are meant.
+
+    """
+    found = exposure.details(snapshot, chosen)
+    if len(found) > MOST:
+        raise UsageError(
+            f"these are {len(found)} leaks, more than {MOST} that are told of at once",
+            "name some of them by their numbers: jitid leak list",
+        )
+    proofs = _proofs(snapshot, [one.leaked.leak for one in found])
+    return [_account(snapshot, one, proofs) for one in reversed(found)]
+
+
+def _account(snapshot: Snapshot, details: LeakDetails, proofs: Mapping[int, Mapping[str, Any]]) -> Account:
+    leaked = details.leaked
+    leak, credential = leaked.leak, leaked.credential
+    task = snapshot.find_task(credential.task)
+    if task is None:
+        raise IntegrityError(
+            f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
+        )
+    aftermath = snapshot.aftermath(credential.identity_key, credential.key, leak.reported_at, SHOWN)
+    issue = _document(snapshot, credential.event)
+    proof = proofs.get(leak.key)
+    steps = [
+        *_beginning(details, issue),
+        *_seen(snapshot, details),
+        *_made(aftermath),
+        *_acted(aftermath),
+        *_over(snapshot, details, aftermath),
+        *_end(details, proof),
+    ]
+    # Of one second the order of the audit log; what has no event comes last.
+    steps.sort(key=lambda one: (one.at, one.event is None, one.event or 0))
+    return Account(details, task, issue, aftermath, steps, None if proof is None else proof["seq"])
+
+
+def _beginning(details: LeakDetails, issue: Mapping[str, Any]) -> Iterator[Step]:
+    leak, credential, by = details.leaked.leak, details.leaked.credential, details.event.get("by")
+    yield Step(credential.issued_at, "issued", issue.get("by"), credential.event, {"jti": credential.jti})
+    yield Step(leak.reported_at, "reported", by, leak.event, {"source": leak.source})
+    if leak.added_at != leak.reported_at:
+        yield Step(leak.added_at, "recorded", by, leak.event, {})
+
+
+def _seen(snapshot: Snapshot, details: LeakDetails) -> Iterator[Step]:
+    """Yield when it was seen first by each finder, and what was heard of it later."""
+    first: dict[str | None, Step] = {}
+    later: dict[int, int] = {}
+    for one in details.seen:
+        seen = one.sighting
+        if one.event != details.leaked.leak.event:
+            later[one.event] = later.get(one.event, 0) + 1
+        if seen.found_at is None:
+            continue
+        facts = {"place": seen.place, "line": seen.line, "revision": seen.revision}
+        step = Step(seen.found_at, "seen", seen.finder, one.event, facts)
+        if seen.finder not in first or step.at < first[seen.finder].at:
+            first[seen.finder] = step
+    yield from first.values()
+    for seq, count in list(later.items())[:SHOWN]:
+        event = _document(snapshot, seq)
+        if event:
+            yield Step(event["at"], "recorded", event.get("by"), seq, {"places": count})
+
+
+def _made(aftermath: Aftermath) -> Iterator[Step]:
+    for one in aftermath.made:
+        facts = {"jti": one.jti, "id": one.id, "agent": one.agent, "kind": one.kind, "depth": one.depth}
+        yield Step(one.issued_at, "made", None, one.event, facts)
+
+
+def _acted(aftermath: Aftermath) -> Iterator[Step]:
+    for one in aftermath.acted:
+        facts = {
+            "action": one.action,
+            "resource": one.resource,
+            "times": one.times,
+            "after": one.after,
+            "last_at": one.last_at,
+            "last_event": one.last_event,
+        }
+        yield Step(one.first_at, "used" if one.allowed else "refused", one.agent, one.first_event, facts)
+
+
+def _over(snapshot: Snapshot, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
+    leak = details.leaked.leak
+    if leak.dead_at is not None and details.leaked.credential.ended_event is None:
+        # Nobody has recorded yet what is so by the clock.
+        state = details.leaked.state
+        yield Step(
+            leak.dead_at,
+            "ended",
+            None,
+            None,
+            {"state": state, "credentials": 1, "identities": 1, "own": True},
+        )
+    for one in aftermath.over:
+        event = _document(snapshot, one.event)
+        facts = {
+            "state": one.state,
+            "credentials": one.credentials,
+            "identities": one.identities,
+            "own": one.own,
+            "reason": event.get("reason"),
+        }
+        by = None if one.state in _BY_ITSELF else event.get("by")
+        yield Step(one.first_at, "ended", by, one.event, facts)
+    for told in aftermath.at_targets:
+        if told.settled_at is not None:
+            facts = {"target": told.target, "credentials": told.credentials, "settlement": told.settlement}
+            yield Step(told.settled_at, "settled", None, told.event, facts)
+
+
+def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step]:
+    leak = details.leaked.leak
+    if leak.proved_at is not None:
+        by, seq = (None, None) if proof is None else (proof["by"], proof["seq"])
+        yield Step(leak.proved_at, "proved", by, seq, {})
+    if leak.closed_at is not None:
+        closed = details.closed_event
+        facts = {"reason": closed.get("reason")}
+        yield Step(leak.closed_at, "closed", closed.get("by"), leak.closed_event, facts)
+
+
+def _proofs(snapshot: Snapshot, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any]]:
+    """Return for each leak that is proved dead the event that tells of that, which its row does not name."""
+    wanted = {leak.key: leak for leak in leaks if leak.proved_at is not None}
+    if not wanted:
+        return {}
+    found: dict[int, Mapping[str, Any]] = {}
+    last = max(leak.proved_at or 0 for leak in wanted.values()) + _PATIENCE
+    for event in _after(snapshot, min(leak.event for leak in wanted.values())):
+        if event["op"] == "leak-proof":
+            span = bounds(event)
+            for key, leak in wanted.items():
+                if leak.proved_at == event["at"] and span["first"] <= key <= span["last"]:
+                    found.setdefault(key, event)
+        if len(found) == len(wanted) or event["at"] > last:
+            break
+    return found
+
+
+def _after(snapshot: Snapshot, seq: int) -> Iterable[Mapping[str, Any]]:
+    from jitid.auditing import LogFilter, log
+
+    return log(snapshot, LogFilter(after=seq), None)
+
+
+def _document(snapshot: Snapshot, seq: int | None) -> Mapping[str, Any]:
+    event = None if seq is None else snapshot.event(seq)
+    return {} if event is None else event.document()
