@@ -18,7 +18,7 @@ __jitid_table() {
         verbs='list show'
         ;;
     'leak')
-        verbs='add list show close'
+        verbs='add list show timeline close'
         ;;
     'adopt')
         verbs='add list show probe ended'
@@ -104,6 +104,10 @@ __jitid_table() {
     'leak show')
         options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='ids'
+        ;;
+    'leak timeline')
+        options="--format=:table,tsv,json,jsonl,csv,markdown --field=:at,leak,what,by,event,told $everywhere"
+        arguments='ids+'
         ;;
     'leak close')
         options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"

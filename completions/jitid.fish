@@ -182,6 +182,7 @@ complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
 complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
+complete -c jitid -n '__jitid_at "leak"' -a timeline -d 'Tell what became of leaks, for the report of an incident'
 complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
 
 # jitid adopt
@@ -425,6 +426,11 @@ complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tf
 # jitid leak show
 complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask ids)'
+
+# jitid leak timeline
+complete -c jitid -n '__jitid_at "leak timeline" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "leak timeline" --field' -l field -r -fka 'at\\tfield leak\\tfield what\\tfield by\\tfield event\\tfield told\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask ids)'
 
 # jitid leak close
 complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'

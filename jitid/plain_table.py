@@ -155,6 +155,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "leak show": ({
     }, (("leak", "text", True),)),
+    "leak timeline": ({
+    }, (("leaks", "texts", True),)),
     "leak close": ({
         "--reason": ("reason", "text", ""),
         "--yes": ("yes", "flag", ""),

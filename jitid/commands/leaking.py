@@ -118,7 +118,7 @@ def add(
                 total.add(came)
         except JitidError as error:
             if not total.events:
-                raise
+                raise search.nothing_recorded(error) from error
             raise PartialError(
                 f"{error.message}; {number(len(total.new), 'leak')} from what stood before it are recorded",
                 "report it again: what is recorded is recorded once",

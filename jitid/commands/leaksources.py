@@ -66,6 +66,10 @@ class TextSearch:
     def shortcoming(self) -> JitidError | None:
         """Return None: all of it was searched."""
 
+    def nothing_recorded(self, error: JitidError) -> JitidError:
+        """Return an error before which nothing was recorded, as it is."""
+        return error
+
     def sentence(self) -> str | None:
         """Return None: a text is no list."""
 
@@ -155,6 +159,12 @@ class ReportSearch:
         return PartialError(
             f"{self.redacted} {what} not show what was found, and could not be looked up", REDACTED
         )
+
+    def nothing_recorded(self, error: JitidError) -> JitidError:
+        """Return an error before which nothing was recorded, with that in its message."""
+        if self.findings and "nothing was" not in error.message:
+            error.message += "; nothing was recorded"
+        return error
 
     def sentence(self) -> str:
         """Return how many findings are of what the ledger issued."""

@@ -101,8 +101,8 @@ def words(step: Step) -> Words:
         case "seen":
             return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
         case "made":
-            how = "renewed as" if not facts["depth"] else f"delegated to {facts['agent']} as"
-            return [f"{how} {facts['kind']} ", Foreign(facts["jti"])]
+            how = ["delegated to ", Foreign(facts["agent"])] if facts["depth"] else ["renewed"]
+            return [*how, f" as {facts['kind']} ", Foreign(facts["jti"])]
         case "used" | "refused":
             return _use(step)
         case "reported":

@@ -130,6 +130,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "leak list": _LOOKS,
     "leak show": {**_LOOKS, 3: "There is no such leak."},
+    "leak timeline": {
+        **_LOOKS,
+        2: "More than 100 leaks are named, or the line cannot be meant.",
+        3: "There is no such leak.",
+    },
     "leak close": {
         0: "They are closed, now or before.",
         2: "One of them still works, or the line cannot be meant; nothing was changed.",

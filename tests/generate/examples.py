@@ -356,6 +356,9 @@ jitid delegator import people.csv""",
             tried=False,
         ),
     ),
+    "leak timeline": (
+        Example("For the report of an incident:", "jitid leak timeline 1 --format markdown > incident.md"),
+    ),
     "leak close": (
         Example(
             "End what leaked, and be done with it:",
@@ -963,9 +966,10 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "renew": ("issue", "run", "inspect"),
     "trace": ("scan", "leak add", "inspect", "revoke", "keys revoke"),
     "scan": ("trace", "leak add", "revoke", "sweep"),
-    "leak add": ("leak list", "leak show", "leak close", "trace", "revoke"),
+    "leak add": ("leak list", "leak show", "leak timeline", "leak close", "trace", "scan", "revoke"),
     "leak list": ("leak add", "leak show", "leak close"),
-    "leak show": ("leak list", "leak close", "inspect"),
+    "leak show": ("leak list", "leak timeline", "leak close", "inspect"),
+    "leak timeline": ("leak list", "leak show", "audit log", "tree", "report"),
     "leak close": ("leak add", "leak list", "leak show"),
     **{verb: tuple(other for other in _DELEGATORS if other != verb) for verb in _DELEGATORS},
     "access grant": ("access list", "access rotate", "access revoke", "serve"),

@@ -590,6 +590,16 @@ has those: where `valid` is false and `lives_until` stands, the leak is not over
 leaked, and does not show those.""",
     "leak show": """\
 `revoke` is the command that ends it with its identity and all below, where anything of that is alive.""",
+    "leak timeline": """\
+What it tells is what the ledger knows, and nothing else: each step names its audit event, by which
+`jitid audit log --event` shows it whole. Uses are those that enforcement points have asked about or reported; whoever
+never asks is not seen here. `seen` is when a finder says that it stood there, which for a commit is the time of the
+commit. Of what was made, done and ended the first fifty of each sort are told one by one; the numbers are of all.
+
+The exposure goes from the report to the proof that it is dead; apart from that it is told from the report, the first
+sighting and the issue to the end of the credential itself. Whatever others have written stands in Markdown as code, so
+that it does nothing wherever it is shown. JSON has the same and all fields of jitid-leak-show(1); other formats have a
+row for each step.""",
     "leak close": """\
 Closing says that somebody has looked at it, and why that was enough: that the report was wrong, or that you renewed
 the token yourself, and its identity may live on. It ends nothing. A closed leak stays closed, and part of the history

@@ -112,6 +112,7 @@ ARGUMENTS = {
     "approve grant": ["x"],
     "approve deny": ["x"],
     "leak show": ["1"],
+    "leak timeline": ["1"],
     "leak close": ["1"],
     "delegator add": ["x"],
     "delegator change": ["x"],
