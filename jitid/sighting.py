@@ -34,9 +34,10 @@ class Sighting(NamedTuple):
 
 
 def fit_place(text: str) -> str:
-    """Return a place as it may be kept: as much of it as there is room for, and no token of ours in it.
+    """Return a place as it may be kept: as much of it as there is room for, and no secret in it that can be told.
 
-    Paths and addresses are written by others, and some have the token in them.
+    Paths and addresses are written by others: some have a token of ours in them, some a user and a password
+    (RFC 3986, section 3.2.1).
     """
     # As much more of it as a token has room in: one that is cut in two would not be known again.
     text = text[-LONGEST_PLACE - MAX_TOKEN :].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
@@ -44,6 +45,10 @@ def fit_place(text: str) -> str:
         import re  # few places hold one
 
         text = re.sub(r"(?:[\w.-]|%5[fF]){16,}", _concealed, text, flags=re.ASCII)
+    if "://" in text and "@" in text:
+        import re
+
+        text = re.sub(r"(://)[^/?#\s@]*@", r"\1****@", text)
     return text[-LONGEST_PLACE:]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jitid.errors import UsageError
 from jitid.lifetime import parse_time
 from jitid.sighting import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
+from jitid.tokenform import names_token
 
 _MOST_LINES = 1 << 31
 _LONGEST_TIME = 40
@@ -88,7 +89,7 @@ def member(value: object, *names: str) -> Any:  # noqa: ANN401 - JSON may be any
 def _revision(value: object) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_REVISION:
         return None
-    return value if value.isascii() and value.isprintable() else None
+    return value if value.isascii() and value.isprintable() and not names_token(value) else None
 
 
 # The same few scanners, rules and commits stand in most findings of a report.

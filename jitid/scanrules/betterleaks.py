@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jitid.scanrules.pattern import PATTERNS, Pattern
+from collections.abc import Sequence
+
+from jitid.scanrules.pattern import Pattern
 from jitid.scanrules.place import REVOKE, STATUS
 
 _HEADING = """\
@@ -44,10 +46,10 @@ s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revok
 """
 
 
-def rules(place: str | None) -> str:
+def rules(patterns: Sequence[Pattern], place: str | None) -> str:
     """Return the file, in TOML. `place` is where an authority is asked, None for nowhere."""
-    asking = "" if place is None else f"#\n{_ASKING.format(place=place, name=PATTERNS[0].name)}"
-    return "\n".join([f"{_HEADING}{asking}{_TITLE}", *(_rule(pattern, place) for pattern in PATTERNS)])
+    asking = "" if place is None else f"#\n{_ASKING.format(place=place, name=patterns[0].name)}"
+    return "\n".join([f"{_HEADING}{asking}{_TITLE}", *(_rule(pattern, place) for pattern in patterns)])
 
 
 def _rule(pattern: Pattern, place: str | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jitid.scanrules.pattern import PATTERNS, Pattern
+from collections.abc import Sequence
+
+from jitid.scanrules.pattern import Pattern
 
 _HEADING = """\
 # What jitid issues, for gitleaks 8:
@@ -17,9 +19,9 @@ title = "jitid"
 """
 
 
-def rules() -> str:
+def rules(patterns: Sequence[Pattern]) -> str:
     """Return the file, in TOML."""
-    return "\n".join([_HEADING, *map(_rule, PATTERNS)])
+    return "\n".join([_HEADING, *map(_rule, patterns)])
 
 
 def _rule(pattern: Pattern) -> str:

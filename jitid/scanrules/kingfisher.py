@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jitid.scanrules.pattern import CHECKSUM_LENGTH, PATTERNS, TOKEN, Pattern
+from collections.abc import Sequence
+
+from jitid.scanrules.pattern import CHECKSUM_LENGTH, TOKEN, Pattern
 from jitid.scanrules.place import REVOKE, STATUS
 from jitid.tokenform import OPAQUE_PREFIX, RANDOM_LENGTH
 
@@ -38,10 +40,10 @@ _CHECKSUM = f"""\
 """
 
 
-def rules(place: str | None) -> str:
+def rules(patterns: Sequence[Pattern], place: str | None) -> str:
     """Return the file, in YAML. `place` is where an authority is asked, None for nowhere."""
-    asking = "" if place is None else _ASKING.format(place=place, name=_id(TOKEN))
-    return f"{_HEADING}{asking}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in PATTERNS)
+    asking = "" if place is None else _ASKING.format(place=place, name=_id(patterns[0]))
+    return f"{_HEADING}{asking}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in patterns)
 
 
 def _id(pattern: Pattern) -> str:

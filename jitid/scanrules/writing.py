@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import assert_never
 
 from jitid.scanrules import betterleaks, gitleaks, kingfisher
+from jitid.scanrules.pattern import PATTERNS, Pattern
 
 
 class RuleFormat(StrEnum):
@@ -21,14 +23,17 @@ class RuleFormat(StrEnum):
         return self is not RuleFormat.GITLEAKS
 
 
-def rules(format_: RuleFormat, place: str | None) -> str:
-    """Return the file of rules for a scanner. `place` is where an authority is asked, as `check_place` returns it."""
+def rules(format_: RuleFormat, place: str | None, patterns: Sequence[Pattern] = PATTERNS) -> str:
+    """Return the file of rules for a scanner, one for each pattern.
+
+    `place` is where an authority is asked, as `check_place` returns it; None for nowhere.
+    """
     match format_:
         case RuleFormat.GITLEAKS:
-            return gitleaks.rules()
+            return gitleaks.rules(patterns)
         case RuleFormat.KINGFISHER:
-            return kingfisher.rules(place)
+            return kingfisher.rules(patterns, place)
         case RuleFormat.BETTERLEAKS:
-            return betterleaks.rules(place)
+            return betterleaks.rules(patterns, place)
         case _:
             assert_never(format_)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jitid.errors import UsageError
 from jitid.scanreports.parsing import ReportFormat, parse
@@ -240,6 +242,10 @@ def test_no_token_is_kept_as_a_place() -> None:
     (found,) = read(json.dumps([GITLEAKS | {"File": f"{TOKEN}/{'x' * (LONGEST_PLACE - 30)}"}]))
     assert TOKEN[-10:] not in found.sighting.place
     assert TOKEN not in repr(found)
+    (found,) = read(
+        json.dumps([GITLEAKS | {"File": "https://a:b%40c@x.example/y@z", "Commit": TOKEN, "RuleID": TOKEN}])
+    )
+    assert found.sighting == Sighting("https://****@x.example/y@z", 2, None, 1795653524, "gitleaks ****")
 
 
 def test_a_tool_behind_many_results_is_not_waited_for() -> None:
@@ -302,3 +308,44 @@ def test_wide_is_not_deep() -> None:
         deep = [deep]
     with pytest.raises(UsageError, match="nested more than 64 levels deep"):
         read(json.dumps([GITLEAKS | {"Tags": deep}]))
+
+
+_PIECES = st.sampled_from(
+    [
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\\",
+        "null",
+        "1e999",
+        "NaN",
+        "\\ud800",
+        "\xff",
+        "-",
+        '"runs":[',
+        '"finding":{',
+    ]
+)
+
+
+@given(
+    whole=st.sampled_from(sorted(_WHOLES.values())),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), _PIECES), min_size=1, max_size=4),
+    step=st.sampled_from([1, 3, 50, 1 << 16]),
+)
+def test_whatever_is_done_to_a_report_it_is_read_or_refused(
+    whole: str, changes: list[tuple[float, int, str]], step: int
+) -> None:
+    """There is no third way, and none in which the string shows."""
+    for place, length, piece in changes:
+        at = int(place * len(whole))
+        whole = f"{whole[:at]}{piece}{whole[at + length :]}"
+    try:
+        for one in read(whole, step=step):
+            assert TOKEN not in repr(one)
+    except UsageError as refused:
+        assert TOKEN not in f"{refused.message}{refused.hint}"

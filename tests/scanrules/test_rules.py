@@ -46,6 +46,11 @@ def test_an_address_stands_in_rules_that_ask_and_in_no_others(format_: RuleForma
         assert not asking & one.keys()
 
 
+@pytest.mark.parametrize("format_", RuleFormat)
+def test_one_pattern_makes_one_rule(format_: RuleFormat) -> None:
+    assert rules(format_, None, PATTERNS[:1]) in rules(format_, None)
+
+
 def test_no_rule_holds_a_token_or_a_credential() -> None:
     """A file that is kept beside code would be found by itself."""
     for format_ in RuleFormat:
