@@ -118,6 +118,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--yes": ("yes", "flag", ""),
     }, (("subject", "text", False),)),
     "scan": ({
+        "--git": ("git", "flag", ""),
+        "--commits": ("commits", "texts", ""),
+        "--unreachable": ("unreachable", "flag", ""),
         "--only": ("only", "texts", ""),
         "--no-ignore": ("no_ignore", "flag", ""),
         "--one-file-system": ("one_file_system", "flag", ""),

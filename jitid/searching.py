@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from jitid.errors import UsageError
@@ -162,6 +163,15 @@ class Finds:
             for key, count in its.items():
                 mine[key] = mine.get(key, 0) + count
         self.mistyped += other.mistyped
+
+    def only(self, marks: AbstractSet[bytes]) -> Finds:
+        """Return those strings of it that have one of these marks."""
+        part = Finds()
+        if marks:
+            for sort, key, count in self.strings():
+                if mark(sort, key) in marks:
+                    getattr(part, sort)[key] = count
+        return part
 
     def parts(self, size: int) -> Iterator[Finds]:
         """Yield it in parts whose strings come to about `size` characters each at most; all of it, if it is small."""

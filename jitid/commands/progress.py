@@ -35,7 +35,7 @@ class Progress:
         if self._shown:
             self._write(_BACK)
 
-    def show(self, tally: Tally, hits: int) -> None:
+    def show(self, unit: str, tally: Tally, hits: int) -> None:
         """Say how much was searched, unless that was said a moment ago."""
         if not self._shows or time.monotonic() < self._next:
             return
@@ -43,7 +43,7 @@ class Progress:
 
         self._next = time.monotonic() + _OFTEN
         self._shown = True
-        self._write(f"{_BACK}searched {tally.items:,} files, {size(tally.bytes)}; {hits:,} found")
+        self._write(f"{_BACK}searched {tally.items:,} {unit}s, {size(tally.bytes)}; {hits:,} found")
 
     @staticmethod
     def _write(text: str) -> None:

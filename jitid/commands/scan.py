@@ -29,6 +29,9 @@ FORMS: dict[str, frozenset[str]] = {
 def scan(
     given: Globals,
     paths: options.ScanPaths = None,
+    git: options.ScanGit = False,
+    commits: options.ScanCommits = None,
+    unreachable: options.ScanUnreachable = False,
     only: options.ScanOnly = None,
     no_ignore: options.NoIgnore = False,
     one_file_system: options.OneFileSystem = False,
@@ -46,17 +49,21 @@ def scan(
 ) -> None:
     """Find our own secrets in files, and end them with --revoke.
 
-    Looks through files, folders, gzip and zip files, and standard input for tokens, certificates, private keys and
-    adopted secrets of the ledger, and says of each place whose that is and whether it lives; without a ledger it
-    goes by their form alone. What .gitignore names is passed over, and no link is followed. The findings come in the
-    formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that not all
-    was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
+    Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
+    for tokens, certificates, private keys and adopted secrets of the ledger, and says of each place whose that is and
+    whether it lives; without a ledger it goes by their form alone. What .gitignore names is passed over, and no link is
+    followed. The findings come in the formats and with the statuses of `sweep`: 10 says that something is there at or
+    above --fail-on, 11 that not all was searched. What --revoke ends and --report records is what a fingerprint or a
+    signature proves.
     """
     if rules is not None or authority is not None:
         from jitid.commands.scanrules import print_rules
 
         searching = (
             paths,
+            git,
+            commits,
+            unreachable,
             only,
             no_ignore,
             one_file_system,
@@ -72,15 +79,25 @@ def scan(
         )
         print_rules(given, rules, authority, searches=any(one not in (None, False) for one in searching))
         return
-    from jitid.commands import scanwork
+    from jitid.commands import scangit, scanwork
 
     own = given.own_format(OWN_FORMATS)
     sorts = _sorts(only)
     asked = scanwork.asked(given, own, fail_on, out)
+    if git and (no_ignore or one_file_system):
+        raise UsageError("--no-ignore and --one-file-system are for files", "leave them out, or --git")
+    if not git and (commits or unreachable):
+        raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
+    named = scangit.named(paths or ()) if git else paths or ()
     action = scanwork.action(
-        given, paths or (), source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
+        given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
-    scanwork.run(given, asked, action, _source(given, paths, no_ignore, one_file_system), sorts)
+    what = (
+        scangit.source(paths or (), commits, unreachable=unreachable)
+        if git
+        else _source(given, paths, no_ignore, one_file_system)
+    )
+    scanwork.run(given, asked, action, what, sorts)
 
 
 def _sorts(only: list[str] | None) -> frozenset[str]:

@@ -108,6 +108,16 @@ def place_of(hit: Hit) -> str:
     return text if hit.revision is None else f"{text}@{hit.revision[:12]}"
 
 
+def telling(hits: list[Hit], traced: Traced | None) -> list[Hit]:
+    """Return those hits of which something is to be told."""
+    if traced is None:
+        return [hit for hit in hits if hit.sort in _OF_OURS]
+    marks = {mark for match in traced.matches for mark in match.marks}
+    marks.update(mark for stray in traced.strays for mark in stray.marks)
+    marks.update(traced.others)
+    return [hit for hit in hits if hit.mark in marks]
+
+
 def offline(hits: list[Hit]) -> Iterator[Finding]:
     """Yield the findings of hits of which no ledger can tell anything."""
     for hit in hits:
@@ -166,7 +176,7 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
         rule,
         _graded(rule, hit.sort, proof, alive=match.reason is None or match.endable),
         place_of(hit),
-        f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: {what}",
+        f"{form} of {credential.agent} for task {credential.task}, by {credential.delegator}: {what}{_gone(hit)}",
         None,
         1,
         evidence,
@@ -228,14 +238,29 @@ def _unknown(hit: Hit, reason: str) -> Finding:
 def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
     name = _MATCHES.get(hit.sort, ("jwt", None))[0]
     evidence = {**_where(hit), "match": name}
-    return Finding(rule, _SEVERITY[rule], place_of(hit), summary, None, 0, evidence, remedy)
+    return Finding(rule, _SEVERITY[rule], place_of(hit), f"{summary}{_gone(hit)}", None, 0, evidence, remedy)
+
+
+def _gone(hit: Hit) -> str:
+    """Return what whoever looks at the files of a repository alone would not see."""
+    if hit.origin is None or hit.origin.in_head is not False:
+        return ""
+    return "; HEAD has it no more, the history does"
 
 
 def _where(hit: Hit) -> Mapping[str, Any]:
-    return {
+    where = {
         "path": hit.place,
         "line": hit.line,
         "commit": hit.revision,
         "inside": hit.inside,
         "offset": hit.offset,
+    }
+    if hit.origin is None:
+        return where
+    return where | {
+        "authored_at": hit.origin.time,
+        "in_head": hit.origin.in_head,
+        "other_paths": hit.origin.others,
+        "versions": hit.origin.versions,
     }

@@ -143,9 +143,9 @@ def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterato
         yield {"state": "missed", "summary": SCAN.broken}
 
 
-def coverage(rule: str, tally: Tally, mistyped: int, *, asked: bool) -> Coverage:
+def coverage(rule: str, unit: str, tally: Tally, mistyped: int, *, asked: bool) -> Coverage:
     """Return what was searched, and what was not."""
-    searched = f"searched {counted(tally.items, 'file')}, {size(tally.bytes)}"
+    searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
     if tally.passed:
         passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
         searched += f"; passed over: {passed}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import ExitStatus, JitidError, UsageError
+from jitid.scan.hits import MOST_VERSIONS
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.searching import Finds
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
+    from jitid.sighting import Sighting
     from jitid.sweep.finding import Coverage, Finding, Severity, Swept
     from jitid.tracing import Traced
 
@@ -111,9 +115,11 @@ def own_folder(config: Config) -> frozenset[tuple[int, int]]:
 
 def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
     """Scan, and tell what was found. Raises whatever the ledger does, and PartialError."""
-    with Search(source, sorts, looks=_looks(given) if "secrets" in sorts else None) as search:
-        work = _Work(given, action)
+    looks = _looks(given) if "secrets" in sorts else None
+    with closing(source), Search(source, sorts, source.processes, looks=looks) as search:
+        work = _Work(given, action, source)
         work.ask(search.batches())
+        work.locate()
     work.act()
     try:
         work.show(asked)
@@ -143,13 +149,31 @@ def _looks(given: Globals) -> Looks | None:
     return Looks(*found) if found.shapes else None
 
 
+def _sighting(hit: Hit) -> Sighting:
+    from jitid.sighting import Sighting
+
+    place = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
+    time = None if hit.origin is None else hit.origin.time
+    return Sighting(place, hit.line, hit.revision, time, FINDER)
+
+
+class _Held(NamedTuple):
+    """What was found together."""
+
+    hits: list[Hit]
+    finds: Finds
+    traced: Traced | None
+    """What the ledger says of it; None if there is none."""
+
+
 class _Work:
-    def __init__(self, given: Globals, action: Action | None) -> None:
+    def __init__(self, given: Globals, action: Action | None, source: Source) -> None:
         from jitid.commands.scanstore import Store
         from jitid.environment import open_if_there, room
 
         self._given = given
         self._action = action
+        self._source = source
         self._store = Store()
         self._tally = Tally()
         self._hits = 0
@@ -161,8 +185,10 @@ class _Work:
             )
         self._room = room(given.config())
         self._now = int(time.time())
-        self._held: list[tuple[list[Hit], Traced]] = []
+        self._held: list[_Held] = []
         """What waits for what is to be done about it."""
+        self._places: Counter[bytes] = Counter()
+        """How many places of a string wait to be located."""
         self._ended: Ended | None = None
         self._recorded: dict[int, None] = {}
         self._events: list[int] = []
@@ -179,38 +205,79 @@ class _Work:
                 self._mistyped += batch.finds.mistyped
                 if batch.hits:
                     self._ask(batch)
-                progress.show(self._tally, self._hits)
+                progress.show(self._source.unit, self._tally, self._hits)
 
     def _ask(self, batch: Batch) -> None:
+        traced: Traced | None = None
+        if self._authority is not None:
+            from jitid.authority.operations import Trace
+            from jitid.tracing import together
+
+            authority = self._authority
+            traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
+            self._now = traced.now
+        held = _Held(batch.hits, batch.finds, traced)
+        if self._source.locates:
+            self._wait(held)
+        else:
+            self._settle(held)
+
+    def _parts(self, finds: Finds) -> list[Finds]:
+        return [finds] if self._room is None else list(finds.parts(self._room))
+
+    def _wait(self, held: _Held) -> None:
+        """Keep what counts of something that is to be located, and what may be recorded."""
+        from jitid.commands.scanfound import telling
+
+        hits = [hit for hit in telling(held.hits, held.traced) if self._places[hit.mark] < MOST_VERSIONS]
+        self._places.update(hit.mark for hit in hits)
+        if hits:
+            reported = self._action is not None and self._action.report is not None
+            marks = {hit.mark for hit in hits} if reported else frozenset[bytes]()
+            self._held.append(held._replace(hits=hits, finds=held.finds.only(marks)))
+
+    def locate(self) -> None:
+        """Find out where things stand, where that is found out last."""
+        if not self._source.locates:
+            return
+        held, self._held = self._held, []
+        placed: dict[bytes, list[Hit]] = {}
+        for hit in self._source.located([hit for one in held for hit in one.hits]):
+            placed.setdefault(hit.mark, []).append(hit)
+        for one in held:
+            # A string that several have found is told with the first of them.
+            marks = dict.fromkeys(hit.mark for hit in one.hits)
+            self._settle(one._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
+
+    def _settle(self, held: _Held) -> None:
+        """Make findings of what was found, unless something is to be done about it first."""
         from jitid.commands import scanfound
 
-        if self._authority is None:
-            self._store.extend(scanfound.offline(batch.hits))
-            return
-        from jitid.authority.operations import Trace
-        from jitid.tracing import together
+        if held.traced is None:
+            self._store.extend(scanfound.offline(held.hits))
+        elif self._action is None:
+            self._store.extend(scanfound.findings(held.hits, held.traced))
+        else:
+            if self._authority is not None and self._action.report is not None:
+                self._record(self._authority, self._action.report, held)
+            self._held.append(held._replace(finds=Finds()))
 
-        parts = [batch.finds] if self._room is None else list(batch.finds.parts(self._room))
-        traced = together(self._authority.perform(Trace(finds=part)) for part in parts)
-        self._now = traced.now
-        if self._action is None:
-            self._store.extend(scanfound.findings(batch.hits, traced))
-            return
-        self._held.append((batch.hits, traced))
-        if self._action.report is not None:
-            self._record(self._authority, self._action.report, parts)
-
-    def _record(self, authority: Authority, report: LeakReport, parts: Sequence[Finds]) -> None:
+    def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
         from jitid.authority.operations import AddLeaks
+        from jitid.whereabouts import parts
 
         assert self._action is not None
-        for part in parts:
-            # A certificate is no secret.
-            part.prints.clear()
+        # A certificate is no secret.
+        held.finds.prints.clear()
+        places: dict[bytes, list[Sighting]] = {}
+        for hit in held.hits:
+            places.setdefault(hit.mark, []).append(_sighting(hit))
+        for part, seen in parts(held.finds, places, self._room):
             came = authority.perform(
                 AddLeaks(
                     finds=part,
                     report=report,
+                    sightings=seen,
                     dry_run=self._action.dry_run,
                     accept_clock=self._given.accept_clock,
                 )
@@ -232,9 +299,10 @@ class _Work:
             except JitidError as error:
                 # What was found is told all the same.
                 self._failure = error
-        for hits, traced in self._held:
-            now = self._as_it_is_now(authority, traced)
-            self._store.extend(scanfound.findings(hits, now))
+        for held in self._held:
+            if held.traced is not None:
+                now = self._as_it_is_now(authority, held.traced)
+                self._store.extend(scanfound.findings(held.hits, now))
         self._held.clear()
 
     def _end(self, authority: Authority, action: Action) -> None:
@@ -243,9 +311,9 @@ class _Work:
         from jitid.ledger.records import Selection
 
         sure: dict[str, None] = {}
-        for hits, traced in self._held:
-            secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
-            for match in traced.matches:
+        for held in self._held:
+            secret = {hit.mark for hit in held.hits if hit.sort not in _NO_SECRETS}
+            for match in () if held.traced is None else held.traced.matches:
                 if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
                     sure[match.credential.jti] = None
         if not sure:
@@ -269,8 +337,7 @@ class _Work:
 
         finds = Finds()
         finds.ids.update({match.credential.jti: 1 for match in traced.matches})
-        parts = [finds] if self._room is None else finds.parts(self._room)
-        again = together(authority.perform(Trace(finds=part)) for part in parts)
+        again = together(authority.perform(Trace(finds=part)) for part in self._parts(finds))
         now = {match.credential.key: match for match in again.matches}
         return traced._replace(
             matches=[
@@ -292,7 +359,7 @@ class _Work:
 
         yield from self._store
         asked = self._authority is not None
-        yield coverage(RULE, self._tally, self._mistyped, asked=asked)
+        yield coverage(RULE, self._source.unit, self._tally, self._mistyped, asked=asked)
         yield Swept(self._now, self._store.live, None, None)
 
     def tell(self) -> None:

@@ -32,6 +32,8 @@ class Blobs:
     """What a repository has, as a source of items for `Searcher`."""
 
     locates = True
+    unit = "object"
+    processes: int | None = None
 
     def __init__(self, repository: Repository, selection: Selection) -> None:
         """Nothing is listed before `prepare`."""

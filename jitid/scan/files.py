@@ -45,6 +45,8 @@ class FileSource:
     """The files that paths mean, and those below the folders among them."""
 
     locates = False
+    unit = "file"
+    processes: int | None = None
 
     def __init__(
         self,

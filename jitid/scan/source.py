@@ -91,6 +91,10 @@ class Source(Protocol):
 
     locates: bool
     """Whether only `located` tells where something stands, when all that counts is known."""
+    unit: str
+    """What an item is called."""
+    processes: int | None
+    """How many processes are worth it; None for as many as there are processors."""
 
     def prepare(self, processes: int) -> None:
         """Make what the processes share; it is called once, before they part. Raises UsageError."""

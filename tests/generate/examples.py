@@ -218,6 +218,12 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     "scan": (
         Example("What of ours stands in this folder, and lives:", "jitid scan . || [ $? -eq 10 ]"),
         Example("The unknown counts too, as before a release:", "jitid scan --fail-on medium src build.log"),
+        Example("What was ever committed, in any branch:", "jitid scan --git || [ $? -eq 10 ]", tried=False),
+        Example(
+            "In CI, what a branch brings, whoever's it is:",
+            "jitid scan --git --commits origin/main..HEAD --fail-on medium",
+            tried=False,
+        ),
         Example(
             "Record what was found, and end it:",
             "jitid scan --report --revoke --reason 'in the build' build.log",

@@ -514,6 +514,16 @@ In a git repository `.gitignore` in each folder and `.git/info/exclude` say what
 also of what is tracked all the same; outside of one nothing is ignored. The folder `.git` is left out too. --no-ignore
 searches all of that.
 
+--git searches the objects of a git repository instead, each once: what any branch, tag, note, stash, worktree or other
+ref leads to, messages of commits and tags too, and what is staged; --unreachable adds what only a reflog or nothing
+leads to. --commits narrows that to what a range brings (gitrevisions(7)), as `origin/main..HEAD` in CI, which needs the
+history for it. Of each string the path and the oldest commit that has it there are told, and in JSON `in_head`, whether
+what is checked out still does: to remove a secret from the newest commit does not end it, --revoke does. git is asked
+for plain objects only, and nothing that a repository configures is run: no hook, filter, textconv, fsmonitor,
+signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged or beyond
+the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object store that
+the repository shares (`objects/info/alternates`) is read as git does.
+
 The rules are `secret-live` (critical; high where only verifiers that do not ask this ledger honour it),
 `signing-key` and `access-live` (critical), `standing-secret` (high), `secret-unknown` (medium) and `secret-dead`
 (low). What neither a signature nor a fingerprint proves is at most medium, and neither ended nor recorded. Of one

@@ -222,6 +222,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("leak timeline", "--format"): _words(*FORMATS, *leaktimeline.FORMATS),
     ("report", "--format"): _words(*FORMATS, *report.FORMATS),
     ("scan", "--format"): _words(*FORMATS, *scan.OWN_FORMATS),
+    ("scan", "--commits"): NOTHING,
     ("scan", "--only"): _words(*scan.FORMS),
     ("scan", "--rules"): _words(*scanrules.SCANNERS),
     ("scan", "--authority"): NOTHING,

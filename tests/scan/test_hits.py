@@ -127,7 +127,9 @@ def test_items_in_one_buffer_are_told_apart() -> None:
 
 def test_of_one_string_some_places_are_kept_and_all_are_counted() -> None:
     text = b"\n".join([opaque(1).encode()] * (MOST_PLACES + 5))
-    batch = searched(text, item=Item("a"))
+    # Of what stands in a history most places are versions of one file, and the oldest counts.
+    assert len(searched(text).hits) == MOST_PLACES + 5
+    batch = searched(text, item=Item("a/b.txt"))
     assert len(batch.hits) == MOST_PLACES
     assert list(batch.finds.opaque.values()) == [MOST_PLACES + 5]
 

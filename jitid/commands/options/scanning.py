@@ -19,6 +19,16 @@ ScanOnly = Annotated[
 NoIgnore = Annotated[
     bool, option("--no-ignore", metavar=None, text="Also what .gitignore names, and folders of git.")
 ]
+ScanGit = Annotated[
+    bool, option("--git", metavar=None, text="The history of the git repository PATH, or of the one here.")
+]
+ScanCommits = Annotated[
+    list[str] | None,
+    option("--commits", metavar="RANGE", text="With --git: what these bring, as main..HEAD; repeatable."),
+]
+ScanUnreachable = Annotated[
+    bool, option("--unreachable", metavar=None, text="With --git: also what no ref leads to any more.")
+]
 OneFileSystem = Annotated[
     bool, option("--one-file-system", metavar=None, text="Enter no other file system than each PATH's.")
 ]
