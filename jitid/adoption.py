@@ -13,6 +13,7 @@ from jitid import audit, revocation
 from jitid.credential import Credential, Kind
 from jitid.errors import NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id
+from jitid.issuers.adopted import reference_of
 from jitid.ledger.adopted import Adopted, AdoptedRow
 from jitid.ledger.outside import Outside
 from jitid.ledger.protocol import Snapshot, Transaction
@@ -396,7 +397,7 @@ def _row(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
         one.length,
         one.target,
         reference,
-        reference,
+        reference_of(kinds[one.target], reference),
         facts,
         parts,
         None,

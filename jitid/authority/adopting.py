@@ -70,7 +70,7 @@ def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str
         try:
             if one.target not in kinds:
                 kinds[one.target] = targets.get(one.target).kind
-            adopted.check_reference(kinds[one.target], one.reference or one.access_key_id)
+            adopted.reference_of(kinds[one.target], one.reference or one.access_key_id)
         except JitidError as error:
             raise adoption.wrong(one, error.message, error.hint) from error
     return kinds

@@ -14,12 +14,12 @@ ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,124}")
 _LONGEST_ROLE = 63
 
 
-def check_reference(kind: str, reference: str | None) -> None:
-    """Check what a standing secret is called at a target that makes credentials of a kind.
+def reference_of(kind: str, reference: str | None) -> str:
+    """Return what is kept of what a standing secret is called at a target that makes credentials of a kind.
 
     Raises UsageError for what nothing there is called, and for a kind that ends nothing but what it has made.
     """
-    sort = sort_of(kind)
+    sort, kept = sort_of(kind), reference
     match sort:
         case Kind.POSTGRES_ROLE:
             wanted = "the name of the role"
@@ -30,9 +30,9 @@ def check_reference(kind: str, reference: str | None) -> None:
         case Kind.OPENBAO_LEASE:
             from jitid.issuers.openbaolooking import Reference
 
-            wanted = "the accessor of the token, or `ACCESSOR lease LEASE`"
-            parsed = None if reference is None else Reference.parse(reference)
-            fits = parsed is not None and parsed.certificate is None and not parsed.unleased
+            wanted = "the accessor of the token"
+            fits = reference is not None and " " not in reference
+            kept = Reference(reference or "", adopted=True).text
         case Kind.EXEC:
             wanted = "what the program calls it"
             fits = reference is not None
@@ -43,5 +43,6 @@ def check_reference(kind: str, reference: str | None) -> None:
             )
         case _:
             assert_never(sort)
-    if not fits:
+    if not fits or kept is None:
         raise UsageError(f"--reference is to say what it is called at the target: {wanted}")
+    return kept

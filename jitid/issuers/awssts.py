@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jitid import strictjson
+from jitid.credential import Kind
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.awsaccess import PARTS, Access
 from jitid.issuers.awsclient import SKEWED, Aws, AwsError, Keys
 from jitid.issuers.awsdenial import Denials, Role, role_of_session
+from jitid.issuers.awskeys import StandingKeys
 from jitid.issuers.awspolicy import (
     LEAST_SECONDS,
     grant,
@@ -127,7 +129,13 @@ class AwsStsIssuer(OutsideIssuer):
     def revoke(self, records: Sequence[Record]) -> list[Outcome]:
         """Deny each session among the policies of its role, those of one role together."""
         now = int(self._clock())
-        outcomes: list[Outcome | None] = [self._settled(record, now) for record in records]
+        self._aws.begin(self._timeout)
+        outcomes: list[Outcome | None] = [
+            self._standing_keys().end(record.name)
+            if record.kind == Kind.ADOPTED
+            else self._settled(record, now)
+            for record in records
+        ]
         waiting: dict[Role, list[int]] = {}
         for position, record in enumerate(records):
             role = role_of_session(record.reference or "")
@@ -137,7 +145,6 @@ class AwsStsIssuer(OutsideIssuer):
                 )
             elif outcomes[position] is None and role is not None:
                 waiting.setdefault(role, []).append(position)
-        self._aws.begin(self._timeout)
         for role, positions in waiting.items():
             for position, outcome in zip(
                 positions, self._deny(role, [records[position] for position in positions], now), strict=True
@@ -153,6 +160,8 @@ class AwsStsIssuer(OutsideIssuer):
         allowed.
         """
         self._aws.begin(self._timeout)
+        if record.kind == Kind.ADOPTED:
+            return self._standing_keys().probe(record.name)
         if secret is not None:
             answer = self._try(Keys(*(secret.reveal(part) for part in PARTS)))
             if answer is not None:
@@ -219,6 +228,9 @@ class AwsStsIssuer(OutsideIssuer):
         """Let go of connections and of keys."""
         self._aws.close()
         self._access.close()
+
+    def _standing_keys(self) -> StandingKeys:
+        return StandingKeys(self._aws, self._access)
 
     def _template(self, record: Record) -> Template:
         if record.template or record.scopes or not self._target.templates:

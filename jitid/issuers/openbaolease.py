@@ -121,7 +121,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
                 live = _LEASE not in text
                 detail = "a token" if live else "its lease is gone, and its token is not"
                 yield Existing(text, None, live=live, detail=detail)
-                made -= 1
+                made -= not text.endswith(_ADOPTED)
         known = {text.partition(" ")[0] for text in self._known}
         yield from self._unknown(call, accessors - known, made - leased)
 
@@ -163,6 +163,8 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
 
 _LEASE = " lease "
 """What stands before the lease in a `Reference`."""
+_ADOPTED = Reference("", adopted=True).text
+"""How that of a token ends which was there before."""
 
 
 def _told(what: str, reason: str | None) -> str:

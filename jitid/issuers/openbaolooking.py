@@ -23,6 +23,8 @@ class Reference(NamedTuple):
     """Mount and serial number of a certificate without a lease."""
     unleased: bool = False
     """Something was made that no revocation reaches."""
+    adopted: bool = False
+    """The token was there before: nobody here has made it."""
 
     @property
     def text(self) -> str:
@@ -31,6 +33,8 @@ class Reference(NamedTuple):
             return f"{self.accessor} lease {self.lease}"
         if self.certificate is not None:
             return f"{self.accessor} certificate {' '.join(self.certificate)}"
+        if self.adopted:
+            return f"{self.accessor} adopted"
         return f"{self.accessor} unleased" if self.unleased else self.accessor
 
     @classmethod
@@ -45,6 +49,8 @@ class Reference(NamedTuple):
                 return cls(accessor, certificate=(mount, serial))
             case [accessor, "unleased"]:
                 return cls(accessor, unleased=True)
+            case [accessor, "adopted"]:
+                return cls(accessor, adopted=True)
         return None
 
 

@@ -32,6 +32,7 @@ _HELD = """SELECT d.refobjid, coalesce(b.datname, ''), coalesce(b.datallowconn, 
      WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = ANY(%s::oid[]) GROUP BY 1, 2, 3"""
 _DEFINERS = "SELECT oid::regprocedure::text FROM pg_proc WHERE prosecdef AND proowner = ANY(%s::oid[])"
 _SUPERUSERS = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname = ANY(%s)"
+_SELF = "SELECT session_user"
 _AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
@@ -43,6 +44,8 @@ class Wanted(NamedTuple):
     """Whether a role of that name with that comment is the one that is meant."""
     heir: str | None
     """Who gets what it owns; without one that is dropped."""
+    kept: bool = False
+    """It was there before and may own what others need: nobody logs in with it any more, and it stays."""
 
 
 class _Role(NamedTuple):
@@ -50,6 +53,7 @@ class _Role(NamedTuple):
     oid: int
     heir: str | None
     locked: bool
+    kept: bool
 
 
 def end(call: Call, wanted: Sequence[Wanted]) -> list[Outcome]:
@@ -79,6 +83,7 @@ class _Ending:
             # From here on nobody logs in any more, whatever else fails.
             roles = self._each(db, roles, _lock)
             roles = self._throw_out(db, roles)
+            roles = self._keep(db, roles)
             roles = self._without_prepared(db, roles)
             roles = self._empty(db, roles)
             roles = self._each(db, roles, _drop)
@@ -92,6 +97,7 @@ class _Ending:
             self._pause()
 
     def _look(self, db: Database) -> list[_Role]:
+        ((own,),) = db.execute(_SELF).fetchall()
         found = {name: rest for name, *rest in db.execute(_ROLES, [[each.name for each in self._wanted]])}
         roles = []
         for each in self._wanted:
@@ -99,12 +105,16 @@ class _Ending:
                 self.outcomes[each.name] = Outcome(Settlement.DONE, f"there is no role {each.name}")
                 continue
             oid, comment, may_log_in = found[each.name]
+            if each.kept and each.name == own:
+                why = f"role {each.name} is the one that this target itself logs in with: it was left alone"
+                self.outcomes[each.name] = Outcome(Settlement.STUCK, why)
+                continue
             if not each.is_ours(comment):
                 whose = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
                 why = f"role {each.name} {whose}, so it is not the one that was made here: it was left alone"
                 self.outcomes[each.name] = Outcome(Settlement.STUCK, why)
                 continue
-            roles.append(_Role(each.name, oid, each.heir, not may_log_in))
+            roles.append(_Role(each.name, oid, each.heir, not may_log_in, each.kept))
         return roles
 
     def _each(
@@ -155,6 +165,17 @@ class _Ending:
                 why = f"role {role.name} is locked, and {left} not ended yet"
                 self.outcomes[role.name] = Outcome(Settlement.UNAVAILABLE, why)
         return [role for role in roles if role.oid not in stay]
+
+    def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Take those as done that are only to be locked, and return the others."""
+        kept = [role for role in roles if role.kept]
+        # For whoever was just logging in as they were locked.
+        for role in self._throw_out(db, kept) if kept else ():
+            number = self._thrown_out[role.oid]
+            ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
+            why = f"role {role.name} is locked and has no password{ended}; what it owns is left"
+            self.outcomes[role.name] = Outcome(Settlement.DONE, why)
+        return [role for role in roles if not role.kept]
 
     def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
         """Return the roles that have left no prepared transaction: of one somebody must say what becomes of it."""
@@ -241,7 +262,7 @@ def _names(roles: Iterable[_Role]) -> Composed:
 
 def _lock(db: Database, roles: Sequence[_Role]) -> None:
     change = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'")
-    statements = [change.format(Identifier(role.name)) for role in roles if not role.locked]
+    statements = [change.format(Identifier(role.name)) for role in roles if role.kept or not role.locked]
     if not db.execute(_AM_SUPERUSER).fetchall()[0][0]:
         # Whoever is no superuser ends sessions and takes away what is owned as a member of the role.
         statements.append(SQL("GRANT {} TO CURRENT_USER").format(_names(roles)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as percent
 
 import psycopg
 
 from jitid import strictjson
+from jitid.credential import Kind
 from jitid.errors import ConfigurationError
 from jitid.issuers import postgresending, postgresmaking
 from jitid.issuers.outside import Option, OutsideIssuer
@@ -64,6 +65,7 @@ _INVENTORY = """SELECT rolname, shobj_description(oid, 'pg_authid') AS comment,
            rolcanlogin AND coalesce(rolvaliduntil > clock_timestamp(), true)
            OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE usesysid = r.oid)
       FROM pg_roles r WHERE starts_with(rolname, %s) OR starts_with(shobj_description(oid, 'pg_authid'), %s)
+           OR rolname = ANY(%s)
      ORDER BY rolname"""
 
 
@@ -81,6 +83,8 @@ class PostgresRoleIssuer(OutsideIssuer):
         self._issuer = issuer
         self._prefix = _prefix(target)
         self._server = Server(target, timeout)
+        self._adopted: frozenset[str] = frozenset()
+        """The names of roles that were there before, and that the ledger has all the same."""
 
     def mint(self, record: Record, remember: Callable[[str], None]) -> Made:  # noqa: ARG002 - the name tells all
         """Make a role that may log in until the record's end, in one transaction with its rights.
@@ -120,6 +124,8 @@ class PostgresRoleIssuer(OutsideIssuer):
         return postgresending.end(self._server.call(), [self._wanted(record) for record in records])
 
     def _wanted(self, record: Record) -> Wanted:
+        if record.kind == Kind.ADOPTED:
+            return Wanted(record.name, lambda comment: self._stands_for(comment) is None, None, kept=True)
         template = self._target.templates.get(record.template or "", {})
         return Wanted(
             record.name,
@@ -140,7 +146,8 @@ class PostgresRoleIssuer(OutsideIssuer):
         if not rows:
             return Probe(Life.DEAD, f"there is no role {record.name}")
         comment, may_log_in, over, sessions = rows[0]
-        if self._stands_for(comment) != record.jti:
+        ours = self._stands_for(comment)
+        if ours is not None if record.kind == Kind.ADOPTED else ours != record.jti:
             return Probe(Life.UNKNOWN, f"role {record.name} is not the one that was made here")
         if sessions:
             return Probe(Life.LIVE, f"role {record.name} has {sessions} open session{'s' * (sessions > 1)}")
@@ -168,12 +175,19 @@ class PostgresRoleIssuer(OutsideIssuer):
             return said(error)
         return None
 
+    def expect(self, names: Collection[str]) -> None:
+        """Take the names that the ledger has: those that are none of ours are of roles that were there before."""
+        self._adopted = frozenset(name for name in names if jti_of(self._target, name) is None)
+
     def inventory(self) -> Iterator[Existing]:
         """Yield the roles that bear this ledger's comment, and those with a name of ours and no comment of anybody."""
         with self._server.call().connected() as db:
-            rows = db.execute(_INVENTORY, [self._prefix, f"{_COMMENT}{{"]).fetchall()
+            rows = db.execute(_INVENTORY, [self._prefix, f"{_COMMENT}{{", sorted(self._adopted)]).fetchall()
         for name, comment, live in rows:
             jti = self._stands_for(comment)
+            if jti is None and name in self._adopted:
+                yield Existing(name, None, live, detail="a role that was there before")
+                continue
             if jti is None and comment is not None:
                 continue
             if jti is None:

@@ -512,6 +512,40 @@ def test_standing_keys_are_found_with_their_last_use(
     assert (found[record.jti].jti, found[record.jti].live) == (record.jti, False)
 
 
+def test_a_key_that_was_there_before_is_made_inactive(
+    aws_account: AwsPlace, issuer: AwsStsIssuer, tmp_path: Path
+) -> None:
+    limited(aws_account, tmp_path, "adopted", "iam:*")
+    iam = aws_account.moto.client("iam")
+    (key,) = iam.list_access_keys(UserName="adopted")["AccessKeyMetadata"]
+    name = key["AccessKeyId"]
+    record = aws_account.record()._replace(name=name, reference=name, kind="adopted", template=None)
+    assert issuer.probe(record).life is Life.LIVE
+    (outcome,) = issuer.revoke([record])
+    assert (outcome.settlement, issuer.probe(record).life) == (Settlement.DONE, Life.DEAD)
+    (key,) = iam.list_access_keys(UserName="adopted")["AccessKeyMetadata"]
+    assert key["Status"] == "Inactive"
+    iam.delete_access_key(UserName="adopted", AccessKeyId=name)
+    assert issuer.revoke([record])[0].settlement is Settlement.DONE
+    own = aws_account.moto.key[0]
+    list(issuer.inventory())
+    (outcome,) = issuer.revoke([record._replace(name=own, reference=own)])
+    assert (outcome.settlement, "left alone" in outcome.proof) == (Settlement.STUCK, True)
+
+
+def test_what_aws_does_not_say_of_a_key_is_no_end_of_it(
+    aws_account: AwsPlace, through: AwsStsIssuer, asked: Between
+) -> None:
+    own = aws_account.moto.key[0]
+    record = aws_account.record()._replace(name=own, reference=own, kind="adopted", template=None)
+    for status, settlement in ((403, Settlement.STUCK), (503, Settlement.UNAVAILABLE)):
+        asked.always["GetAccessKeyLastUsed"] = refused(
+            "AccessDenied" if status == 403 else "Unavailable", status=status
+        )
+        assert through.probe(record).life is Life.UNKNOWN
+        assert through.revoke([record])[0].settlement is settlement
+
+
 def test_a_user_who_is_deleted_meanwhile_is_no_failure(
     aws_account: AwsPlace, through: AwsStsIssuer, asked: Between, tmp_path: Path
 ) -> None:

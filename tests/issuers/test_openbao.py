@@ -13,9 +13,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from jitid.errors import ConfigurationError, IntegrityError, JitidError, RefusedError, StorageError
+from jitid.errors import (
+    ConfigurationError,
+    IntegrityError,
+    JitidError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
+from jitid.issuers.adopted import reference_of
 from jitid.issuers.openbaolease import OpenbaoLeaseIssuer
 from jitid.issuers.openbaolooking import Reference
+from jitid.standing import FOR_EVER
 from jitid.target import Life, Record, Settlement
 from tests.issuers.openbaoplace import TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make
@@ -265,6 +274,24 @@ def test_the_inventory_tells_what_the_ledger_does_not_know(
     for each in (known, unknown, token):
         assert settled(issuer, each)[0] is Settlement.DONE
     shared.close()
+
+
+def test_a_token_that_was_there_before_is_ended_by_its_accessor(
+    openbao: OpenBaoPlace, issuer: OpenbaoLeaseIssuer
+) -> None:
+    made = openbao.server.ask("POST", "auth/token/create", {"policies": ["reader"], "ttl": "1h"})["auth"]
+    reference = reference_of("openbao-lease", made["accessor"])
+    record = openbao.record(template=None)._replace(
+        name=made["accessor"], reference=reference, kind="adopted", expires_at=FOR_EVER
+    )
+    issuer.expect(issuer.names_of(record.name, record.reference))
+    assert reference in {one.name for one in issuer.inventory() if one.live}
+    assert issuer.probe(record).life is Life.LIVE
+    assert settled(issuer, record)[0] is Settlement.DONE
+    assert issuer.probe(record).life is Life.DEAD
+    assert reference not in {one.name for one in issuer.inventory()}
+    with pytest.raises(UsageError):
+        reference_of("openbao-lease", "an accessor of blanks")
 
 
 def test_what_another_ledger_made_is_not_taken_for_ours(

@@ -271,6 +271,50 @@ def test_a_role_without_our_comment_is_never_touched(
     roles.server.execute(f"DROP ROLE {record.name}")
 
 
+def test_a_role_that_was_there_before_is_locked_and_keeps_what_it_owns(
+    roles: PostgresPlace, issuer: PostgresRoleIssuer
+) -> None:
+    """The tables of an application are not the secret that it logs in with."""
+    roles.server.execute(
+        "CREATE ROLE payroll LOGIN PASSWORD 'a word'",
+        "CREATE TABLE wages (id int)",
+        "ALTER TABLE wages OWNER TO payroll",
+    )
+    record = roles.record(template=None)._replace(name="payroll", reference="payroll", kind="adopted")
+    issuer.expect([record.name])
+    assert issuer.probe(record).life is Life.LIVE
+    assert [one.live for one in issuer.inventory() if one.name == "payroll"] == [True]
+    outcome = ended(issuer, record)
+    assert outcome == Outcome(
+        Settlement.DONE, "role payroll is locked and has no password; what it owns is left"
+    )
+    assert ended(issuer, record).settlement is Settlement.DONE
+    assert issuer.probe(record).life is Life.DEAD
+    assert [one.live for one in issuer.inventory() if one.name == "payroll"] == [False]
+    owner = roles.server.ask("SELECT tableowner FROM pg_tables WHERE tablename = 'wages'")
+    assert owner == [("payroll",)]
+    roles.server.execute("DROP TABLE wages", "DROP ROLE payroll")
+    assert ended(issuer, record) == Outcome(Settlement.DONE, "there is no role payroll")
+
+
+def test_the_role_of_the_target_itself_is_never_locked(
+    roles: PostgresPlace, issuer: PostgresRoleIssuer
+) -> None:
+    ((own,),) = roles.server.ask("SELECT session_user::text")
+    record = roles.record(template=None)._replace(name=own, reference=own, kind="adopted")
+    assert ended(issuer, record).settlement is Settlement.STUCK
+
+
+def test_a_role_that_was_made_here_is_not_one_that_was_there_before(
+    roles: PostgresPlace, issuer: PostgresRoleIssuer
+) -> None:
+    record, _ = make(issuer, roles.record(template=None))
+    adopted = roles.record(template=None)._replace(name=record.name, kind="adopted")
+    assert ended(issuer, adopted).settlement is Settlement.STUCK
+    assert issuer.probe(adopted).life is Life.UNKNOWN
+    assert ended(issuer, record).settlement is Settlement.DONE
+
+
 def test_the_roles_of_another_ledger_are_not_ours(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> None:
     theirs = roles.open(issuer="urn:jitid:another")
     record, _ = make(theirs, roles.record())

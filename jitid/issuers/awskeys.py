@@ -1,0 +1,97 @@
+"""Access keys of IAM users, which never end by themselves: looked at, and made inactive."""
+
+from __future__ import annotations
+
+from jitid.errors import JitidError, StorageError
+from jitid.issuers.awsaccess import Access
+from jitid.issuers.awsclient import Aws, AwsError
+from jitid.target import Life, Outcome, Probe, Settlement
+from jitid.text import safe
+
+_ACTIVE = "Active"
+
+
+class StandingKeys:
+    """Looks at access keys within the time of one call, with the keys that administer the account."""
+
+    def __init__(self, aws: Aws, access: Access) -> None:
+        self._aws = aws
+        self._access = access
+
+    def probe(self, key: str) -> Probe:
+        """Look whether a key is active."""
+        try:
+            user = self._user_of(key)
+            status = None if user is None else self._status(user, key)
+        except JitidError as error:
+            return Probe(Life.UNKNOWN, error.message)
+        if user is None or status is None:
+            return Probe(Life.DEAD, f"there is no access key {key}")
+        whose = f"access key {key} of the IAM user {safe(user)}"
+        return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{whose} is {status.lower()}")
+
+    def end(self, key: str) -> Outcome:
+        """Make a key inactive, and look whether it is: it can be made active again by whoever may do that."""
+        try:
+            return self._ended(key)
+        except AwsError as error:
+            return Outcome(Settlement.STUCK, error.message)
+        except StorageError as error:
+            return Outcome(Settlement.UNAVAILABLE, error.message)
+        except JitidError as error:
+            return Outcome(
+                Settlement.STUCK if self._access.administers else Settlement.UNSUPPORTED, error.message
+            )
+
+    def _ended(self, key: str) -> Outcome:
+        user = self._user_of(key)
+        if user is None or (status := self._status(user, key)) is None:
+            return Outcome(Settlement.DONE, f"there is no access key {key}")
+        whose = f"access key {key} of the IAM user {safe(user)}"
+        if self._access.is_own(key):
+            return Outcome(Settlement.STUCK, f"{whose} is that of the target itself: it was left alone")
+        if status == _ACTIVE:
+            self._aws.call(
+                "iam",
+                "update_access_key",
+                self._access.administrator(),
+                UserName=user,
+                AccessKeyId=key,
+                Status="Inactive",
+            )
+            status = self._status(user, key)
+        if status == _ACTIVE:
+            return Outcome(Settlement.UNAVAILABLE, f"{whose} is still active")
+        return Outcome(Settlement.DONE, f"{whose} is inactive")
+
+    def _user_of(self, key: str) -> str | None:
+        """Return the user whose key that is; None where there is no such key."""
+        try:
+            answer = self._aws.call(
+                "iam", "get_access_key_last_used", self._access.administrator(), AccessKeyId=key
+            )
+        except AwsError as error:
+            if error.aws == "NoSuchEntity":
+                return None
+            raise
+        user = answer.get("UserName")
+        if not isinstance(user, str) or not user:
+            raise self._aws.garbled("an access key of nobody")
+        return user
+
+    def _status(self, user: str, key: str) -> str | None:
+        """Return `Active` or `Inactive`; None where the user has no such key."""
+        try:
+            found = list(
+                self._aws.pages(
+                    "list_access_keys", self._access.administrator(), "AccessKeyMetadata", UserName=user
+                )
+            )
+        except AwsError as error:
+            if error.aws == "NoSuchEntity":
+                return None
+            raise
+        for each in found:
+            if each.get("AccessKeyId") == key:
+                return str(each.get("Status"))
+        return None
