@@ -22,7 +22,7 @@ from jitid.whereabouts import distinct
 LONGEST_SOURCE = 200
 """How many characters a source has at most."""
 
-PAGE = 5_000
+PAGE = 250_000
 """So many leaks are proved together, at most."""
 
 _ALL = 1 << 62
@@ -239,9 +239,9 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     """Prove of each leaked credential that is dead, and not proved so yet, that what verifies refuses it.
 
     As long as its identity lives on, or anything below that, it is not proved: whoever had the string may have renewed
-    it, or delegated from it. It is asked of the judge that `verify` asks, in a view of what has been committed; so
-    whoever ends something and then calls this has proof of what the disk says, not of what it meant to do. Doing it
-    twice proves nothing twice.
+    it, or delegated from it. It is asked what the judge asks that `verify` asks (`ledger.refusing` says why that is the
+    same), in a view of what has been committed; so whoever ends something and then calls this has proof of what the
+    disk says, not of what it meant to do. Doing it twice proves nothing twice.
     Page after page is proved, each with an event of its own; an error leaves those that came before it proved.
 
     Returns how many this call proved.
@@ -249,18 +249,22 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     count = after = 0
     while True:
         with ledger.read() as snapshot:
-            found = snapshot.unproved_leaks(after, PAGE)
-            credentials = exposure.credentials_of(snapshot, found)
-            refused = [
-                leak.key
-                for leak in found
-                if leak.kin is None and _is_refused(snapshot, credentials[leak.jti])
-            ]
+            found = snapshot.refused_leaks(after, PAGE)
+            refused = [*found.leaks, *_judged(snapshot, found.doubtful)]
         if refused:
             count += _prove_page(ledger, refused, accept_clock=accept_clock)
-        if len(found) < PAGE:
+        if found.last is None:
             return count
-        after = found[-1].key
+        after = found.last
+
+
+def _judged(snapshot: Snapshot, numbers: list[int]) -> list[int]:
+    """Return which of these leaks the judge refuses, who is asked about each."""
+    if not numbers:
+        return []
+    found = snapshot.leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
+    credentials = exposure.credentials_of(snapshot, found)
+    return [leak.key for leak in found if _is_refused(snapshot, credentials[leak.jti])]
 
 
 def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> int:

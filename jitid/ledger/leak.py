@@ -123,6 +123,17 @@ class Noted(NamedTuple):
     """Of those."""
 
 
+class Refused(NamedTuple):
+    """Leaks of which nothing lives any more, by their numbers, in order."""
+
+    leaks: list[int]
+    """Those whose credential is refused by whatever verifies."""
+    doubtful: list[int]
+    """Those of which only the judge can tell that."""
+    last: int | None
+    """The last one that was looked at; none if there are no more."""
+
+
 class LeakRow(NamedTuple):
     """A leak as the check of the audit log compares it."""
 
@@ -148,6 +159,9 @@ class LeakSnapshot(Protocol):
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
         """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""
+
+    def refused_leaks(self, after: int, limit: int) -> Refused:
+        """Return which of those, at most so many of them, are dead with all that came of them."""
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials that an event about leaks tells of."""

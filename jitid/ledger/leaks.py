@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Places, Recorded, Seen, bounds
+from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Places, Recorded, Refused, Seen, bounds
+from jitid.ledger.walking import LIVING, below
 
 if TYPE_CHECKING:
     from jitid.ledger.aftermath import Aftermath
@@ -36,23 +37,6 @@ _MEMBERS = {
 }
 """By the operation of an event, which leaks it tells of."""
 
-
-def below(identities: str) -> str:
-    """Return a common table `below`: each identity (`start`) that a query gives, with itself and all below it (`id`).
-
-    Through dead intermediates too: every parent edge is walked.
-    """
-    return f"""below (start, id) AS (
-        {identities}
-        UNION SELECT b.start, i.id FROM below b CROSS JOIN identity i WHERE i.parent = b.id)"""
-
-
-LIVING = f"""living (identity, own, delegated, until) AS (
-        SELECT b.start, sum(CASE WHEN b.id = b.start THEN 1 ELSE 0 END),
-               sum(CASE WHEN b.id = b.start THEN 0 ELSE 1 END), max(coalesce(c.superseded_at, c.expires_at))
-          FROM below b CROSS JOIN credential c
-         WHERE c.identity = b.id AND {selecting.LIVE} GROUP BY b.start)"""
-"""A common table after `below`: of each of those identities of which anything lives, how much and until when."""
 
 _KIN = f"""
     WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")},
@@ -100,6 +84,12 @@ class SqlLeaks:
             {"after": after, "now": self._now, "limit": limit},
         )
         return self._leaks(rows.fetchall())
+
+    def refused_leaks(self, after: int, limit: int) -> Refused:
+        """Return which of those, at most so many of them, are dead with all that came of them."""
+        from jitid.ledger import refusing
+
+        return refusing.refused(self._db, after, limit, self._now)
 
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         selecting.give(self._db, (), (), {identity for identity, *_ in rows})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.ledger.leaks import below
 from jitid.ledger.survey import Day, Leaks, Retirement, Spread
+from jitid.ledger.walking import below
 
 FIVE_DAYS = 5 * 86_400
 

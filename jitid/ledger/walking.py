@@ -44,6 +44,24 @@ _BELOW = f"""
       FROM lives GROUP BY start"""
 
 
+LIVING = f"""living (identity, own, delegated, until) AS (
+        SELECT b.start, sum(CASE WHEN b.id = b.start THEN 1 ELSE 0 END),
+               sum(CASE WHEN b.id = b.start THEN 0 ELSE 1 END), max(coalesce(c.superseded_at, c.expires_at))
+          FROM below b CROSS JOIN credential c
+         WHERE c.identity = b.id AND {LIVE} GROUP BY b.start)"""
+"""A common table after `below`: of each of those identities of which anything lives, how much and until when."""
+
+
+def below(identities: str) -> str:
+    """Return a common table `below`: each identity (`start`) that a query gives, with itself and all below it (`id`).
+
+    Through dead intermediates too: every parent edge is walked.
+    """
+    return f"""below (start, id) AS (
+        {identities}
+        UNION SELECT b.start, i.id FROM below b CROSS JOIN identity i WHERE i.parent = b.id)"""
+
+
 def lineage(db: Any, identity: int, now: int) -> list[Ancestor]:
     """Return the identities above one, the nearest first."""
     rows = db.execute(_ABOVE.format(which="= :identity"), {"identity": identity, "now": now})
