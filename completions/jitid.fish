@@ -385,6 +385,8 @@ complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__
 complete -c jitid -n '__jitid_at "scan" --git' -l git -d 'The history of the git repository PATH, or of the one here'
 complete -c jitid -n '__jitid_at "scan"' -l commits -x -d 'With --git: what these bring, as main..HEAD; repeatable'
 complete -c jitid -n '__jitid_at "scan" --unreachable' -l unreachable -d 'With --git: also what no ref leads to any more'
+complete -c jitid -n '__jitid_at "scan" --staged' -l staged -d 'What is about to be committed there and is new in it'
+complete -c jitid -n '__jitid_at "scan" --install-hook' -l install-hook -d 'Scan nothing: let git look before each commit there'
 complete -c jitid -n '__jitid_at "scan"' -l only -r -fka 'opaque\\tonly jwt\\tonly certificate\\tonly private-key\\tonly adopted\\tonly' -d 'Look for this alone: opaque, jwt, certificate …; repeatable'
 complete -c jitid -n '__jitid_at "scan" --no-ignore' -l no-ignore -d 'Also what .gitignore names, and folders of git'
 complete -c jitid -n '__jitid_at "scan" --one-file-system' -l one-file-system -d 'Enter no other file system than each PATH\'s'

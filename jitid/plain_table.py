@@ -121,6 +121,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--git": ("git", "flag", ""),
         "--commits": ("commits", "texts", ""),
         "--unreachable": ("unreachable", "flag", ""),
+        "--staged": ("staged", "flag", ""),
+        "--install-hook": ("install_hook", "flag", ""),
         "--only": ("only", "texts", ""),
         "--no-ignore": ("no_ignore", "flag", ""),
         "--one-file-system": ("one_file_system", "flag", ""),

@@ -32,6 +32,8 @@ def scan(
     git: options.ScanGit = False,
     commits: options.ScanCommits = None,
     unreachable: options.ScanUnreachable = False,
+    staged: options.ScanStaged = False,
+    install_hook: options.InstallHook = False,
     only: options.ScanOnly = None,
     no_ignore: options.NoIgnore = False,
     one_file_system: options.OneFileSystem = False,
@@ -56,47 +58,37 @@ def scan(
     above --fail-on, 11 that not all was searched. What --revoke ends and --report records is what a fingerprint or a
     signature proves.
     """
+    searching = (git, commits, unreachable, staged, only, no_ignore, one_file_system, fail_on)
+    doing = (report, source, revoke, reason, dry_run, max_, yes, out)
+    scans = any(one not in (None, False) for one in (*searching, *doing))
     if rules is not None or authority is not None:
         from jitid.commands.scanrules import print_rules
 
-        searching = (
-            paths,
-            git,
-            commits,
-            unreachable,
-            only,
-            no_ignore,
-            one_file_system,
-            fail_on,
-            report,
-            source,
-            revoke,
-            reason,
-            dry_run,
-            max_,
-            yes,
-            out,
-        )
-        print_rules(given, rules, authority, searches=any(one not in (None, False) for one in searching))
+        print_rules(given, rules, authority, searches=scans or install_hook or bool(paths))
         return
     from jitid.commands import scangit, scanwork
 
+    if install_hook:
+        if scans:
+            raise UsageError("--install-hook scans nothing", "leave the other options out")
+        scangit.install_hook(given, paths or ())
+        return
     own = given.own_format(OWN_FORMATS)
     sorts = _sorts(only)
     asked = scanwork.asked(given, own, fail_on, out)
-    if git and (no_ignore or one_file_system):
-        raise UsageError("--no-ignore and --one-file-system are for files", "leave them out, or --git")
-    if not git and (commits or unreachable):
-        raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
-    named = scangit.named(paths or ()) if git else paths or ()
+    scangit.check(
+        commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
+    )
+    named = scangit.named(paths or ()) if git or staged else paths or ()
     action = scanwork.action(
         given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
-    what = (
-        scangit.source(paths or (), commits, unreachable=unreachable)
-        if git
-        else _source(given, paths, no_ignore, one_file_system)
-    )
+    if staged:
+        what = scangit.staged(paths or ())
+    elif git:
+        what = scangit.history(paths or (), commits or (), unreachable=unreachable)
+    else:
+        what = _source(given, paths, no_ignore, one_file_system)
     scanwork.run(given, asked, action, what, sorts)
 
 

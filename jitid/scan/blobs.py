@@ -74,7 +74,7 @@ class Blobs:
             if turn[0] == 0:
                 # There is one, even if nothing is in it.
                 searcher.tally.add(self.tally)
-            yield from _Reading(self._repository, self._listing.shares[turn[0]], searcher).all()
+            yield from Reading(self._repository, self._listing.shares[turn[0]], searcher).all()
 
     def located(self, hits: list[Hit]) -> list[Hit]:
         """Return hits with path, line and commit: of the versions of one file that have a string, the oldest."""
@@ -98,8 +98,8 @@ def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
     return hit._replace(place=one.place, revision=one.commit, origin=origin)
 
 
-class _Reading:
-    """One share of the objects, read from one git after another, should one be ended."""
+class Reading:
+    """One share of the objects of a repository, read from one git after another, should one be ended."""
 
     def __init__(self, repository: Repository, share: Share, searcher: Searcher) -> None:
         self._repository = repository

@@ -111,14 +111,18 @@ class Repository:
         self.width = 64 if lines[4] == b"sha256" else 40
         """How many characters an id has."""
 
-    def ask(self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER) -> Answer:
-        """Return what git answers to a short question.
+    def ask(
+        self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
+    ) -> Answer:
+        """Return what git answers to a short question; `config` is as `running` has it.
 
         Raises:
             StorageError: it did not answer in time, or answered more than `most` bytes.
 
         """
-        with self.running(*arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with self.running(
+            *arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, config=config
+        ) as process:
             try:
                 output, error = process.communicate(given, _PATIENCE)
             except subprocess.TimeoutExpired:

@@ -29,6 +29,12 @@ ScanCommits = Annotated[
 ScanUnreachable = Annotated[
     bool, option("--unreachable", metavar=None, text="With --git: also what no ref leads to any more.")
 ]
+ScanStaged = Annotated[
+    bool, option("--staged", metavar=None, text="What is about to be committed there and is new in it.")
+]
+InstallHook = Annotated[
+    bool, option("--install-hook", metavar=None, text="Scan nothing: let git look before each commit there.")
+]
 OneFileSystem = Annotated[
     bool, option("--one-file-system", metavar=None, text="Enter no other file system than each PATH's.")
 ]

@@ -1,0 +1,159 @@
+"""The pre-commit hook of a git repository: where it belongs, what it says, and how it gets there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from jitid.errors import OutputError, UsageError
+from jitid.scan.git import Repository
+from jitid.text import quote
+
+NAME = "pre-commit"
+_SETTING = "core.hooksPath"
+_MARK = "# Made by `jitid scan --install-hook`, which writes it anew."
+_LONGEST = 1 << 16
+_OF_REPOSITORY = (b"local", b"worktree")
+"""The scopes of settings (git-config(1)) that whoever made the repository has written."""
+
+_TEXT = """\
+#!/bin/sh
+{mark}
+# Looks through what is about to be committed for secrets of jitid.
+jitid() {{
+    if [ -x {program} ]; then
+        {command} "$@"
+    else
+        command jitid "$@"
+    fi
+}}
+found=$(jitid scan --staged --fail-on medium --format table 2>&1)
+status=$?
+if [ "$status" -eq 0 ]; then
+    exit 0
+fi
+printf '%s\\n' "$found" >&2
+if [ "$status" -eq 10 ]; then
+    echo 'jitid: this commit would hold a secret, and was not made: take it out and stage that;' >&2
+    echo 'jitid: whoever has seen it may use it, so end it too (jitid scan --staged --revoke).' >&2
+else
+    echo "jitid: it cannot be told whether this commit holds a secret (status $status); it was not made." >&2
+fi
+echo 'jitid: `git commit --no-verify` makes it all the same.' >&2
+exit 1
+"""
+
+
+class Hooks(NamedTuple):
+    """Where git looks for hooks."""
+
+    folder: str
+    own: bool
+    """Whether they are of this repository alone, and not of others too."""
+
+
+class Installed(NamedTuple):
+    """What became of a hook."""
+
+    path: str
+    state: str
+    """`installed`, `updated` or `present`."""
+    hooks: Hooks
+
+
+def install(repository: Repository, program: Sequence[str]) -> Installed:
+    """Write the hook where git looks for it; `program` are the words that start jitid.
+
+    Raises:
+        UsageError: another hook is there, or hooks are wanted outside of the repository by itself; nothing was changed.
+        OutputError: it cannot be written.
+
+    """
+    hooks = hooks_of(repository)
+    path = os.path.join(hooks.folder, NAME)
+    text = text_of(program)
+    try:
+        before = _read(path)
+        if before == text:
+            return Installed(path, "present", hooks)
+        if os.path.lexists(path) and (before is None or _MARK not in before.split("\n")[1:2]):
+            raise UsageError(
+                f"there is another hook already, {quote(path, 200)}; nothing was changed",
+                "let it call ours: jitid scan --staged --fail-on medium || exit 1",
+            )
+        os.makedirs(hooks.folder, exist_ok=True)
+        _write(path, text, replaces=before is not None)
+    except OSError as error:
+        why = (error.strerror or "error").lower()
+        raise OutputError(f"the hook {quote(path, 200)} cannot be written: {why}") from error
+    return Installed(path, "installed" if before is None else "updated", hooks)
+
+
+def text_of(program: Sequence[str]) -> str:
+    """Return the hook for the words that start jitid."""
+    return _TEXT.format(mark=_MARK, program=shlex.quote(program[0]), command=shlex.join(program))
+
+
+def hooks_of(repository: Repository) -> Hooks:
+    """Return where git looks for the hooks of a repository.
+
+    Raises UsageError for a bare one, and for a setting of the repository that leads out of it.
+    """
+    if repository.bare:
+        raise UsageError(
+            f"the git repository {quote(repository.name, 200)} is bare, and no commit is made in it",
+            "install the hook where you commit; a server looks with: jitid scan --git --commits OLD..NEW",
+        )
+    top = os.fsdecode(repository.ask("rev-parse", "--show-toplevel").output.removesuffix(b"\n"))
+    answer = repository.ask(
+        "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, config=(_SETTING,)
+    )
+    if answer.status or not answer.output:
+        return Hooks(os.path.join(repository.common, "hooks"), own=True)
+    scope, _, value = answer.output.removesuffix(b"\0").partition(b"\0")
+    folder = os.path.join(top, os.fsdecode(value))
+    inside = any(
+        os.path.commonpath([os.path.realpath(one), os.path.realpath(folder)]) == os.path.realpath(one)
+        for one in (top, repository.common)
+    )
+    if scope in _OF_REPOSITORY and not inside:
+        raise UsageError(
+            f"the repository's own configuration wants its hooks in {quote(folder, 200)}, outside of it; "
+            "nothing was changed",
+            "if that is right, let the hook there call ours: jitid scan --staged --fail-on medium || exit 1",
+        )
+    return Hooks(folder, own=scope in _OF_REPOSITORY)
+
+
+def _read(path: str) -> str | None:
+    """Return what a regular file says; None if there is none, or it is no text."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, _LONGEST).decode("utf-8", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, text: str, *, replaces: bool) -> None:
+    """Write an executable file, whole or not at all; one that came there meanwhile stays."""
+    aside = f"{path}.{secrets.token_hex(8)}"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        if replaces:
+            os.rename(aside, path)
+        else:
+            os.link(aside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(aside)

@@ -1,0 +1,94 @@
+"""What is about to be committed: the staged versions of files, as a source of items."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+from jitid.errors import StorageError, UsageError
+from jitid.scan.blobs import Reading
+from jitid.scan.git import EMPTY_TREES, Repository
+from jitid.scan.history import Share
+from jitid.scan.hits import Hit, Searcher
+from jitid.text import quote, safe
+
+_MOST_NAMES = 1 << 28
+"""Bytes of the names of files that are staged at once."""
+_SUBMODULE = b"160000"
+
+
+class Staged:
+    """The staged versions of files, and what of them is new."""
+
+    locates = True
+    unit = "staged file"
+    processes: int | None = 1
+
+    def __init__(self, repository: Repository) -> None:
+        """Nothing is looked up before `prepare`. Raises UsageError for a repository without a work tree."""
+        if repository.bare:
+            raise UsageError(
+                f"the git repository {quote(repository.name, 200)} is bare, and nothing is staged in it",
+                "its history is scanned by: jitid scan --git",
+            )
+        self._repository = repository
+        self._paths: dict[str, list[str]] = {}
+        """By the id of what is staged, the paths that have it."""
+        self._before: dict[str, None] = {}
+        """The ids of what HEAD has in their place."""
+        self._searcher: Searcher | None = None
+
+    def prepare(self, processes: int) -> None:
+        """List what is staged. Raises StorageError if git cannot."""
+        del processes  # one has it
+        git = self._repository
+        head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        base = EMPTY_TREES[git.width] if head.status else head.output.decode("ascii").strip()
+        answer = git.ask(
+            *("diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules"),
+            *("--end-of-options", base, "--"),
+            most=_MOST_NAMES,
+        )
+        if answer.status:
+            raise StorageError(f"git cannot tell what is staged: {safe(answer.error.strip())[:300]}")
+        records = iter(answer.output.split(b"\0"))
+        for record in records:
+            if not record:
+                break
+            before, after, old, new, _ = record[1:].split(b" ")
+            path = next(records)
+            if old.strip(b"0") and before != _SUBMODULE:
+                self._before[old.decode("ascii")] = None
+            if new.strip(b"0") and after != _SUBMODULE:
+                name = path.decode("utf-8", "surrogateescape")
+                self._paths.setdefault(new.decode("ascii"), []).append(name)
+
+    def search(self, searcher: Searcher) -> Iterator[None]:
+        """Search what is staged."""
+        self._searcher = searcher
+        yield from self._read(searcher, self._paths)
+
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return hits with their paths, without what HEAD has already in one of the files that change."""
+        if not hits or self._searcher is None:
+            return []
+        for _ in self._read(self._searcher, self._before):
+            pass
+        known = {hit.mark for hit in self._searcher.take().hits}
+        return [
+            hit._replace(place=path, revision=None)
+            for hit in hits
+            if hit.mark not in known
+            for path in self._paths[hit.revision or ""]
+        ]
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _read(self, searcher: Searcher, ids: dict[str, list[str]] | dict[str, None]) -> Iterator[None]:
+        if not ids:
+            return
+        with tempfile.TemporaryFile() as file:
+            file.write("".join(f"{one}\n" for one in ids).encode("ascii"))
+            file.flush()
+            yield from Reading(self._repository, Share(file, len(ids)), searcher).all()
