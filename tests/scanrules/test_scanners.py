@@ -148,6 +148,19 @@ def test_kingfisher_finds_all_of_ours_and_nothing_else(tree: Tree) -> None:
         assert missed(found) == set()
 
 
+def test_our_own_scan_finds_the_same(tree: Tree) -> None:
+    """Of the files as they are now; of the decoys it tells the one that is a part of a token, which no scanner sees."""
+    done = tree.shell.run("scan", "tree", "--fail-on", "low", "--format", "json")
+    assert done.returncode == 10, done.stderr
+    found = [one["evidence"] | one for one in json.loads(done.stdout)["findings"]]
+    unknown = [(one["path"], one["match"]) for one in found if one["rule"] == "secret-unknown"]
+    assert unknown == [("tree/decoys.txt", "truncated-jwt")]
+    places = {(one["path"], one["line"]) for one in found if one["rule"] in ("secret-live", "secret-dead")}
+    left = {(f"tree/{one.place}", one.line) for one in tree.left if not one.gone}
+    assert left <= places
+    assert {path for path, _ in places} == {path for path, _ in left}
+
+
 def test_what_a_scanner_reports_is_recorded_with_its_places(tree: Tree) -> None:
     """All of it is ours but the mistyped token, which the ledger does not know."""
     config = tree.rules(RuleFormat.GITLEAKS, "gitleaks.toml")
