@@ -21,7 +21,7 @@ __jitid_table() {
         verbs='add list show timeline close'
         ;;
     'adopt')
-        verbs='add list show probe ended'
+        verbs='add list show probe suggest ended'
         ;;
     'delegator')
         verbs='add change disable enable show list import'
@@ -126,6 +126,10 @@ __jitid_table() {
         ;;
     'adopt probe')
         options="--field=:name,life,seen $everywhere"
+        arguments='nothing+'
+        ;;
+    'adopt suggest')
+        options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
         arguments='nothing+'
         ;;
     'adopt ended')

@@ -190,6 +190,7 @@ complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret tha
 complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
 complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
 complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
+complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
 complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
 
 # jitid delegator
@@ -473,6 +474,10 @@ complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\t
 
 # jitid adopt probe
 complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt suggest
+complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
+complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
 
 # jitid adopt ended
 complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'

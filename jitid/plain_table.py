@@ -193,6 +193,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("name", "text", True),)),
     "adopt probe": ({
     }, (("names", "texts", True),)),
+    "adopt suggest": ({
+        "--all": ("all_", "flag", ""),
+    }, (("names", "texts", False),)),
     "adopt ended": ({
         "--proof": ("proof", "text", ""),
     }, (("names", "texts", True),)),

@@ -15,7 +15,7 @@ LONGEST_NAME = MAX_NAME - len(BEFORE)
 LONGEST_PLACE = 500
 """Characters."""
 LONGEST_REFERENCE = 500
-LONGEST_PREFIX = 32
+LONGEST_PREFIX = 64
 LEAST_SECRET = 16
 """So many characters a secret has at least: of shorter ones the fingerprint could be tried until it fits."""
 MOST_SECRET = 16_384

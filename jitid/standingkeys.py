@@ -80,7 +80,7 @@ def of_secret(text: str, prefix: str | None) -> Kept:
     ):
         raise UsageError("what was given is public, and no secret", "give it with --public-key FILE")
     if _PRIVATE in text:
-        return Kept(_print(text), _public_of_private(text), None, None)
+        return Kept(_print(text), _public_of_private(text), _begins(text), None)
     if SIGNED_MARK in text or ("jitid_" in text and holds_token(text)):
         raise UsageError(
             "this is a token of jitid, which its ledger knows already", "see what it is: jitid trace"
@@ -111,17 +111,17 @@ def of_public(text: str) -> Kept:
             return _of_certificate(text)
         if is_ssh_certificate(text):
             found = sshwire.parse_certificate(text)
-            return Kept(sha256(found.blob).digest(), None, None, None)
+            return Kept(sha256(found.blob).digest(), None, _begins(text), None)
         if text.startswith("-----BEGIN"):
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
             public = _spki(load_pem_public_key(text.encode("ascii")))
-            return Kept(public, public, None, None)
+            return Kept(public, public, _begins(text), None)
         from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
         key = load_ssh_public_key(text.encode("ascii"))
         blob = sshwire.parse_public(text).blob if text.startswith("ssh-ed25519 ") else _blob(text)
-        return Kept(sha256(blob).digest(), _spki(key), None, None)
+        return Kept(sha256(blob).digest(), _spki(key), _begins(text), None)
     except UsageError:
         raise
     except Exception as error:
@@ -150,6 +150,13 @@ def _print(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+def _begins(text: str) -> str | None:
+    """Return what the first line of PEM, or the first word of a line of OpenSSH, says that it is."""
+    first = text.strip().partition("\n")[0].strip()
+    first = first if first.startswith("-----BEGIN ") else first.partition(" ")[0]
+    return first if 0 < len(first) <= LONGEST_PREFIX and first.isascii() and first.isprintable() else None
+
+
 def _checked_prefix(text: str, prefix: str | None) -> str | None:
     if prefix is None:
         return next((known for known in _KNOWN if text.startswith(known)), None)
@@ -171,7 +178,7 @@ def _of_certificate(text: str) -> Kept:
 
     found = x509.load_pem_x509_certificate(text.encode("ascii"))
     der = found.public_bytes(Encoding.DER)
-    return Kept(sha256(der).digest(), _spki(found.public_key()), None, None)
+    return Kept(sha256(der).digest(), _spki(found.public_key()), _begins(text), None)
 
 
 def _public_of_private(text: str) -> bytes | None:

@@ -53,6 +53,7 @@ LAYERS = (
         "narrowing",
         "request",
         "renewal",
+        "replacing",
         "explaining",
         "replaying",
         "storedpolicy",

@@ -9,6 +9,7 @@ from jitid.authority.operations import AdoptionOperation
 if TYPE_CHECKING:
     from jitid.adoption import AdoptedSecret, Adoption, Finished
     from jitid.looks import Shapes
+    from jitid.replacing import Replacement
     from jitid.standing import StandingSecret
     from jitid.target import Probe
 
@@ -66,8 +67,14 @@ class Probed(NamedTuple):
     probe: Probe
 
 
+class SuggestReplacements(AdoptionOperation["list[Replacement]"]):
+    """Tell what could take the place of adopted secrets, and what has to be set up for that."""
+
+    names: tuple[str, ...]
+
+
 class AdoptedShapes(AdoptionOperation["Shapes"]):
     """Tell how adopted secrets look, for whoever searches for them."""
 
 
-AnyAdoptionOperation = Adopt | EndAdopted | ListAdopted | ProbeAdopted | AdoptedShapes
+AnyAdoptionOperation = Adopt | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements | AdoptedShapes

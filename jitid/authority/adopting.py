@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import adoption
@@ -20,6 +21,7 @@ from jitid.text import quote, safe
 
 if TYPE_CHECKING:
     from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.replacing import Replacement
     from jitid.standing import StandingSecret
     from jitid.targets import Targets
 
@@ -39,6 +41,8 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
                 found = adoption.find(snapshot, names)
             targets = targets_of(inside)
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
+        case ops.SuggestReplacements(names=names):
+            return _suggest(inside, names)
         case ops.AdoptedShapes():
             with inside.ledger.read() as snapshot:
                 return Shapes(tuple(snapshot.adopted.shapes()), snapshot.adopted.prints(PRINT))
@@ -94,6 +98,19 @@ def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
             owners, operation.after, operation.limit, live=operation.live, open_=operation.live
         )
         return ops.AdoptedPage(adoption.described(snapshot, keys), snapshot.now)
+
+
+def _suggest(inside: Inside, names: Sequence[str]) -> list[Replacement]:
+    from jitid import replacing
+
+    with inside.ledger.read() as snapshot:
+        found = adoption.find(snapshot, names)
+    targets, kinds = targets_of(inside), {}
+    for name in targets.names():
+        # One whose table cannot be meant makes nothing.
+        with suppress(JitidError):
+            kinds[name] = targets.get(name).kind
+    return [replacing.suggest(one, kinds) for one in found]
 
 
 def _probe(targets: Targets, one: AdoptedSecret) -> Probe:

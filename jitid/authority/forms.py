@@ -216,6 +216,7 @@ BY_FIELD: Mapping[str, Form] = {
     "ListAdopted.owner": FILTER,
     "ListAdopted.after": COUNT,
     "ProbeAdopted.names": ADOPTED,
+    "SuggestReplacements.names": ADOPTED,
     "Settle.event": COUNT,
     "Settle.target": text(64, "the target"),
     "Settle.limit": number(1, 3_600),
@@ -293,6 +294,7 @@ MOST: Mapping[str, int] = {
     "Roster.people": 1_000_000,
     "Adopt.secrets": standing.MOST_SECRETS,
     "ProbeAdopted.names": 100,
+    "SuggestReplacements.names": 100,
     "Roster.notes": 1_000_000,
     "Authorize.asked": 10_000,
     "ReplayDecisions.old": 10_000,
@@ -307,6 +309,7 @@ LEAST: Mapping[str, int] = {
     "Adopt.secrets": 1,
     "EndAdopted.names": 1,
     "ProbeAdopted.names": 1,
+    "SuggestReplacements.names": 1,
 }
 """How many values lists have at least, where it is not none."""
 

@@ -94,6 +94,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     adoptions.EndAdopted: _for("responder", "admin"),
     adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),
     adoptions.ProbeAdopted: _for("responder", "auditor", "admin", reads=True),
+    adoptions.SuggestReplacements: _for("responder", "auditor", "admin", reads=True),
     adoptions.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
     uses.ListUses: _for("responder", "auditor", reads=True),
     ops.Sweep: _for("sweeper", "auditor", reads=True),

@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "adopt list": ("adopt:list_", "List adopted secrets, the oldest first."),
     "adopt show": ("adopt:show", "Tell everything about an adopted secret."),
     "adopt probe": ("adopt:probe", "Ask targets whether adopted secrets work there."),
+    "adopt suggest": (
+        "adoptsuggest:suggest",
+        "Tell what can take the place of adopted secrets, and write what it needs.",
+    ),
     "adopt ended": (
         "adopt:ended",
         "Say that adopted secrets work no longer where they are kept: somebody has seen to it.",

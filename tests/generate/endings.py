@@ -121,6 +121,10 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     "adopt list": _LOOKS,
     "adopt show": {**_LOOKS, 3: "Nothing is adopted under that name."},
     "adopt probe": {**_LOOKS, 3: "Nothing is adopted under one of the names."},
+    "adopt suggest": {
+        **_LOOKS,
+        3: "Nothing is adopted under one of the names, or nothing that may still work.",
+    },
     "adopt ended": {
         0: "They are known to have ended, now or before.",
         2: "The line cannot be meant, or nothing says what was done; nothing was changed.",

@@ -258,6 +258,10 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     ),
     "adopt show": (Example("All about one:", "jitid adopt show github-ci"),),
     "adopt probe": (Example("Ask its target whether it works:", "jitid adopt probe github-ci"),),
+    "adopt suggest": (
+        Example("What can take the place of one:", "jitid adopt suggest github-ci"),
+        Example("Of all that still work, what kinds:", "jitid adopt suggest --all --format csv > plan.csv"),
+    ),
     "adopt ended": (
         Example(
             "It was deleted at GitHub:",
@@ -954,7 +958,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "adopt list": ("adopt add", "adopt show", "list"),
     "adopt show": ("adopt list", "adopt probe", "adopt ended"),
     "adopt probe": ("adopt show", "adopt ended", "sweep"),
-    "adopt ended": ("adopt show", "revoke", "leak close"),
+    "adopt suggest": ("adopt list", "adopt ended", "run", "agent suggest"),
+    "adopt ended": ("adopt show", "adopt suggest", "revoke", "leak close"),
     "agent register": ("agent classify", "agent change", "agent review", "agent suspend", "agent unregister"),
     "agent change": ("agent register", "agent show", "agent review"),
     "agent show": ("agent list", "agent review", "list"),

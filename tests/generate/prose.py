@@ -586,6 +586,13 @@ already stays as it is.""",
     "adopt probe": """\
 A target is asked about what the secret is called there, so that no secret is needed. Without a target nobody can be
 asked. What is seen changes nothing: what is gone there and lives here is found by jitid-sweep(1).""",
+    "adopt suggest": """\
+It goes by the target that the secret is at, by how it begins, and by the words of its name, its place and its
+purpose; so look whether it is right. What only you know stands in capitals. A role of a PostgreSQL database stays
+when its secret is ended, without a login: the roles that take its place are its members and may what it may.
+
+Set up the target (jitid-targets(5)) and the policy (jitid-policy(7)), run the command once with the new secret, and
+only then end the old one: what uses it fails from then on.""",
     "adopt ended": """\
 A secret that no target ends is not dead because it was revoked here. Somebody deletes it where it is kept, and says
 so. What is said is believed, and stands in the audit log with who said it: then it is dead, and what leaked of it

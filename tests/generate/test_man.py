@@ -104,6 +104,7 @@ ARGUMENTS = {
     "adopt show": ["x"],
     "adopt probe": ["x"],
     "adopt ended": ["x"],
+    "adopt suggest": ["x"],
     "inspect": ["x"],
     "access grant": ["x"],
     "access rotate": ["x"],

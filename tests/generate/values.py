@@ -10,6 +10,7 @@ from jitid.commands import (
     actions,
     adoptfile,
     adoptrows,
+    adoptsuggest,
     advising,
     agent,
     agentrows,
@@ -191,7 +192,7 @@ VERBS: dict[tuple[str, str], Value] = {
         (f"agent {verb}", "NAME"): RECORDS
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
-    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "probe", "ended")},
+    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "probe", "suggest", "ended")},
     ("adopt add", "--as"): _words(*adoptfile.FORMS),
     ("adopt add", "--target"): NOTHING,
     ("adopt list", "--owner"): DELEGATORS,
@@ -284,6 +285,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "adopt list": adoptrows.FIELDS,
     "adopt show": adoptrows.FIELDS,
     "adopt probe": adoptrows.PROBED,
+    "adopt suggest": adoptsuggest.FIELDS,
     "adopt ended": adoptrows.ENDED,
     "delegator add": delegatorrows.EDITED,
     "delegator change": delegatorrows.EDITED,

@@ -16,6 +16,13 @@ AdoptedNames = Annotated[
     list[str],
     typer.Argument(metavar="NAME...", help="Names of adopted secrets.", show_default=False),
 ]
+ReplacedNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Names of adopted secrets.", show_default=False),
+]
+EveryStanding = Annotated[
+    bool, option("--all", metavar=None, text="All that may still work where they are kept.")
+]
 AdoptedOne = Annotated[
     str, typer.Argument(metavar="NAME", help="The name of an adopted secret.", show_default=False)
 ]

@@ -12,7 +12,7 @@ from jitid.standing import BEFORE, FOR_EVER
 from jitid.sweep.finding import Finding, Severity
 from jitid.sweep.rule import Group, Rule, Sight
 from jitid.task import SENSITIVITIES
-from jitid.text import safe
+from jitid.text import operand, safe
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
 _QUESTION = """
@@ -44,6 +44,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
         if kind == Kind.ADOPTED:
             name = task.removeprefix(BEFORE)
             what = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
+            remedy = f"jitid adopt suggest {operand(name)}"
             lives = "never ends" if expires_at == FOR_EVER else lives
         yield RULE.finding(
             credential,

@@ -1,0 +1,265 @@
+"""What can take the place of a standing secret: a kind that is made just in time, and what has to be set up for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from shlex import quote as word
+from typing import NamedTuple
+
+from jitid.adoption import AdoptedSecret
+from jitid.credential import Kind, is_target_name
+from jitid.lifetime import format_duration
+from jitid.policy.writing import entity, string
+from jitid.target import BY_HAND
+from jitid.text import operand, safe
+
+_TTL = {"low": 3_600, "moderate": 900, "high": 900, "critical": 300}
+"""Seconds that what takes its place lives at most, by the sensitivity of the secret."""
+_LEAST_OF_AWS = 900
+_NEW = {Kind.POSTGRES_ROLE: "db", Kind.AWS_STS: "aws", Kind.OPENBAO_LEASE: "bao"}
+"""What a target is called that is not there yet."""
+_LONGEST_NAME = 40
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class Replacement(NamedTuple):
+    """What can take the place of one secret."""
+
+    name: str
+    kind: str | None
+    """None where nothing that is made here can."""
+    why: str
+    """Why this kind, or why none, in sentences."""
+    table: str
+    """What the configuration needs, in TOML; empty for nothing."""
+    policy: str
+    """A policy that permits just that, in Cedar; empty without a kind."""
+    commands: tuple[str, ...]
+    """What is then used in its place, and what ends it."""
+
+
+class _Fit(NamedTuple):
+    kind: Kind | None
+    why: str
+    setup: tuple[str, ...] = ()
+    """Commands before the first use."""
+    target: str = "service"
+    """What a new target would be called."""
+
+
+_PROGRAM = (
+    "{service} makes such tokens for whoever proves to be an app, and they end by themselves: a program of your own "
+    "asks for one and ends it (jitid-exec(7))"
+)
+_BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
+    (
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        _Fit(Kind.EXEC, _PROGRAM.format(service="GitHub"), target="github"),
+    ),
+    (("glpat-", "gldt-", "glrt-"), _Fit(Kind.EXEC, _PROGRAM.format(service="GitLab"), target="gitlab")),
+    (
+        ("hvs.", "hvb."),
+        _Fit(
+            Kind.OPENBAO_LEASE,
+            "it is a token of OpenBao: tokens and leases of a task take its place",
+        ),
+    ),
+    (
+        ("ssh-", "ecdsa-sha2-", "sk-ssh-", "-----BEGIN OPENSSH"),
+        _Fit(
+            Kind.SSH_CERT,
+            "it is an SSH key: certificates that hosts take for minutes take its place (jitid-ssh(7))",
+            ("jitid keys ssh > jitid_ca.pub",),
+        ),
+    ),
+    (
+        ("-----BEGIN",),
+        _Fit(
+            Kind.X509_SVID,
+            "it is a key or a certificate: X.509 certificates with a SPIFFE id take its place where TLS shows who asks "
+            "(jitid-svid(7)); for SSH, ssh-cert does",
+            ("jitid keys bundle > trust.pem",),
+        ),
+    ),
+)
+_BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
+    (
+        ("postgres", "postgresql", "psql", "pgbouncer"),
+        _Fit(
+            Kind.POSTGRES_ROLE,
+            "it opens a PostgreSQL database: a role of its own for each task takes its place",
+        ),
+    ),
+    (
+        ("aws", "iam", "s3"),
+        _Fit(Kind.AWS_STS, "it is for AWS: sessions of a role take the place of a user's key"),
+    ),
+    (
+        ("openbao", "bao"),
+        _Fit(Kind.OPENBAO_LEASE, "it is for OpenBao: tokens and leases of a task take its place"),
+    ),
+    (
+        ("ssh", "sshd", "authorized_keys", "bastion"),
+        _Fit(
+            Kind.SSH_CERT,
+            "it opens hosts by SSH: certificates that hosts take for minutes take its place (jitid-ssh(7))",
+            ("jitid keys ssh > jitid_ca.pub",),
+        ),
+    ),
+    (("github",), _Fit(Kind.EXEC, _PROGRAM.format(service="GitHub"), target="github")),
+    (("gitlab",), _Fit(Kind.EXEC, _PROGRAM.format(service="GitLab"), target="gitlab")),
+)
+_BY_KIND: Mapping[str, _Fit] = {
+    Kind.POSTGRES_ROLE: _Fit(
+        Kind.POSTGRES_ROLE,
+        "its target makes roles for single tasks: members of this one, with its rights and no more",
+    ),
+    Kind.AWS_STS: _Fit(
+        Kind.AWS_STS, "its target makes sessions of roles: they take the place of a user's key"
+    ),
+    Kind.OPENBAO_LEASE: _Fit(Kind.OPENBAO_LEASE, "its target makes tokens and leases of single tasks"),
+}
+_NOTHING = _Fit(
+    None,
+    "nothing that is made here is known to be taken there. If the service can check tokens itself, a `jwt` does "
+    "(jitid-oauth(7)); if it has an interface that makes and ends credentials, a program of your own does "
+    "(jitid-exec(7)); otherwise give it an end (--expires), and change it by then",
+)
+
+
+def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> Replacement:
+    """Return what can take the place of a secret; `targets` are those of the configuration, with their kinds."""
+    fit, here = _fit(one), None
+    if fit.kind is not None:
+        here = _target(one, fit.kind, targets)
+    if fit.kind is None:
+        return Replacement(one.name, None, fit.why, "", "", tuple(_end(one, "what took its place")))
+    template = _plain(one.name)
+    target = here or _NEW.get(fit.kind, fit.target)
+    kind = f"{fit.kind}:{target}" if fit.kind is Kind.EXEC else fit.kind.value
+    made_from = f"{kind}:{template}" if fit.kind is Kind.EXEC else f"{kind}:{target}/{template}"
+    needs_target = fit.kind not in (Kind.SSH_CERT, Kind.X509_SVID)
+    wanted = made_from if needs_target else kind
+    return Replacement(
+        one.name,
+        wanted,
+        fit.why,
+        "".join(_table(one, fit.kind, target, template, known=here is not None)) if needs_target else "",
+        _policy(one, kind, f"{target}/{template}" if needs_target else None),
+        (*fit.setup, _run(one, wanted), *_end(one, wanted)),
+    )
+
+
+def _fit(one: AdoptedSecret) -> _Fit:
+    kind = str(one.outside.facts.get("kind", ""))
+    if one.outside.record.target != BY_HAND:
+        if kind.partition(":")[0] == Kind.EXEC:
+            return _Fit(Kind.EXEC, "its target is a program that makes such credentials for single tasks")
+        if kind in _BY_KIND:
+            return _BY_KIND[kind]
+    prefix = one.adopted.prefix or ""
+    for beginnings, fit in _BY_PREFIX:
+        if prefix.startswith(beginnings):
+            return fit
+    said = set(
+        re.findall(r"[a-z0-9_]+", f"{one.adopted.place} {one.credential.purpose or ''} {one.name}".lower())
+    )
+    for words, fit in _BY_WORD:
+        if not said.isdisjoint(words):
+            return fit
+    return _NOTHING
+
+
+def _target(one: AdoptedSecret, kind: Kind, targets: Mapping[str, str]) -> str | None:
+    """Return the target that is there already: its own, or the only one of the kind."""
+    own = one.outside.record.target
+    if own != BY_HAND:
+        return own
+    found = [name for name, there in targets.items() if there.partition(":")[0] == kind]
+    return found[0] if len(found) == 1 else None
+
+
+def _table(one: AdoptedSecret, kind: Kind, target: str, template: str, *, known: bool) -> Iterator[str]:
+    """Yield the lines of the configuration; what only its owner knows stands in it in capitals."""
+    if not known:
+        yield f"[target.{_key(target)}]\nkind = {_text(kind.value)}\n"
+        yield {
+            Kind.POSTGRES_ROLE: 'dsn = "postgresql://MAKER@HOST/DATABASE"\n'
+            'password_file = "/etc/jitid/MAKER.password"\n',
+            Kind.AWS_STS: 'region = "REGION"\ncredentials_file = "/etc/jitid/aws.credentials"\n',
+            Kind.OPENBAO_LEASE: 'address = "https://BAO:8200"\ntoken_file = "/etc/jitid/bao.token"\n',
+            Kind.EXEC: 'program = "/usr/local/libexec/PROGRAM"\n',
+        }[kind]
+        yield "\n"
+    yield f"[target.{_key(target)}.template.{_key(template)}]\n"
+    reference = None if one.outside.record.target == BY_HAND else one.outside.record.name
+    yield {
+        # A role that is locked keeps its rights, and gives them to its members.
+        Kind.POSTGRES_ROLE: f"member_of = [{_text(reference or 'ROLE')}]\n",
+        Kind.AWS_STS: f'role_arn = "arn:aws:iam::ACCOUNT:role/{template}"\n',
+        Kind.OPENBAO_LEASE: f"policies = [{_text(template)}]\n",
+        Kind.EXEC: f"options = {{ for = {_text(one.name)} }}\n",
+    }[kind]
+
+
+def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
+    credential = one.credential
+    lifetime = max(_TTL[credential.sensitivity], _LEAST_OF_AWS if kind == Kind.AWS_STS else 0)
+    conditions = [
+        f"context.delegator in [{entity('Delegator', credential.delegator)}]",
+        f"context.kind == {string(kind)}",
+        *([] if template is None else [f"context.template == {string(template)}"]),
+        "context.depth == 0",
+    ]
+    name = string(f"instead-of-{_plain(one.name)}")
+    head = (
+        f"principal == {entity('Agent', credential.agent)}, action == {entity('Action', 'issue')}, resource"
+    )
+    body = "\n  && ".join(conditions)
+    return f"@id({name}) @max_ttl({string(format_duration(lifetime))})\npermit ({head})\nwhen {{\n  {body}\n}};\n"
+
+
+def _run(one: AdoptedSecret, kind: str) -> str:
+    credential = one.credential
+    said = [
+        "jitid run --task TASK",
+        f"--delegator {word(credential.delegator)}",
+        f"--agent {word(credential.agent)}",
+        f"--sensitivity {credential.sensitivity}",
+        f"--purpose {word(safe(credential.purpose or ''))}",
+        f"--secret {_variable(one.name)}={kind}",
+        "-- COMMAND",
+    ]
+    return " ".join(said)
+
+
+def _end(one: AdoptedSecret, replacement: str) -> Iterator[str]:
+    task = one.credential.task
+    if one.credential.ended_as is None:
+        yield f"jitid revoke --task {word(task)} --reason {word(f'replaced by {replacement}')}"
+    if one.outside.record.target == BY_HAND and not one.confirmed:
+        yield f"jitid adopt ended --proof {word(f'deleted at {safe(one.adopted.place)}')} {operand(one.name)}"
+    yield f"jitid retire {operand(task)}"
+
+
+def _plain(name: str) -> str:
+    """Return a name as templates and rules may have it."""
+    plain = _UNFIT.sub("-", name).strip("-")[:_LONGEST_NAME] or "adopted"
+    return plain if is_target_name(plain) else f"t{plain}"
+
+
+def _variable(name: str) -> str:
+    """Return a name as `run` takes it for a secret: lower case letters, digits and underscores."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:32] or "secret"
+    return plain if plain[0].isalpha() else f"s{plain}"
+
+
+def _key(name: str) -> str:
+    return name if _UNFIT.search(name) is None else _text(name)
+
+
+def _text(text: str) -> str:
+    # The basic strings of TOML have the escapes of JSON.
+    return json.dumps(text)
