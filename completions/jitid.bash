@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='list rotate revoke jwks ssh krl request import bundle crl'
         ;;
     'ledger')
-        verbs='copy backup restore'
+        verbs='copy backup restore check vacuum'
         ;;
     'helper')
         verbs='git kube ssh docker pgpass aws'
@@ -348,6 +348,13 @@ __jitid_table() {
     'ledger restore')
         options="--replace --keep-live --expect-head=files --field=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
         arguments='files'
+        ;;
+    'ledger check')
+        options="--field=:check,status,detail,repair $everywhere"
+        arguments='files'
+        ;;
+    'ledger vacuum')
+        options="--field=:before,after,saved,log $everywhere"
         ;;
     'helper git')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"

@@ -256,6 +256,8 @@ complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
 complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
 complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
+complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
+complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Give the room that rows have left back to the file system'
 
 # jitid helper
 complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper that keeps nothing'
@@ -908,6 +910,13 @@ complete -c jitid -n '__jitid_at "ledger restore" --keep-live' -l keep-live -d '
 complete -c jitid -n '__jitid_at "ledger restore" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
 complete -c jitid -n '__jitid_at "ledger restore" --field' -l field -r -fka 'path\\tfield ledger\\tfield made_at\\tfield events\\tfield lost\\tfield kept\\tfield ended\\tfield tasks\\tfield access\\tfield revoked\\tfield retired\\tfield trusted\\tfield replaced\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' -F
+
+# jitid ledger check
+complete -c jitid -n '__jitid_at "ledger check" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
+
+# jitid ledger vacuum
+complete -c jitid -n '__jitid_at "ledger vacuum" --field' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only, one value a line'
 
 # jitid helper git
 complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'

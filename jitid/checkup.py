@@ -6,7 +6,10 @@ A check is a function that says what it saw, and a line of the table at the end.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__, environment, examination, shipped
@@ -29,6 +32,12 @@ _INSTALL = "jitid completion install"
 
 MANY = 1_000
 """So many credentials under `run` are looked at."""
+
+LARGE_LOG = 256 << 20
+"""So many bytes of a write-ahead log are more than its writers leave to the next one that begins it anew."""
+
+_IN_IT = re.compile(r"\..+\.[0-9a-f]{12}|copying|restoring|ledger\.db-journal")
+"""What is written aside in a ledger's folder."""
 
 LEAST = {"Python": "3.11", "SQLite": "3.40", "cedarpy": "4.8.7"}
 """The oldest versions that jitid is known to work with."""
@@ -187,6 +196,64 @@ def _ledger(installation: Installation) -> Iterator[Check]:
         )
 
 
+def _leftovers(installation: Installation) -> Iterator[Check]:
+    """Tell of what somebody who was killed has left in the ledger's folder and beside it."""
+    if installation.in_database:
+        raise UnexaminedError("the ledger is in a database")
+    path = os.path.abspath(installation.place())
+    parent, name = os.path.split(path)
+    left = [os.path.join(path, each) for each in os.listdir(path) if _IN_IT.fullmatch(each)]
+    beside = re.compile(rf"\.{re.escape(name)}\.(?:[0-9a-f]{{12}}\.new|copying)")
+    with suppress(OSError):
+        # What stands beside a ledger may be nobody's business.
+        left += [os.path.join(parent, each) for each in os.listdir(parent) if beside.fullmatch(each)]
+    left = [each for each in sorted(left) if not _is_held(each)]
+    for each in left:
+        yield warning(
+            "leftovers", f"{each} was begun by somebody who may have been killed", f"rm -rI {word(each)}"
+        )
+    if not left:
+        yield ok("leftovers", "nobody has left anything unfinished")
+
+
+def _is_held(path: str) -> bool:
+    """Tell whether somebody is still at work on what stands aside: then its lock is held."""
+    import fcntl
+
+    lock = os.path.join(path, folder.LOCK) if os.path.isdir(path) else path
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _log(installation: Installation) -> Iterator[Check]:
+    """Tell how much of the ledger is in its write-ahead log alone."""
+    if installation.in_database:
+        raise UnexaminedError("the ledger is in a database")
+    path = os.path.join(installation.place(), folder.DATABASE)
+    try:
+        size = os.stat(f"{path}-wal", follow_symlinks=False).st_size
+    except FileNotFoundError:
+        yield ok("log", "there is no write-ahead log: everything is in the database itself")
+        return
+    if size > LARGE_LOG:
+        yield warning(
+            "log",
+            f"the write-ahead log has {size >> 20} MiB: somebody goes on reading an old state, or was killed",
+            "jitid ledger vacuum",
+        )
+    else:
+        yield ok("log", f"the write-ahead log has {size >> 10} KiB, and belongs to the database")
+
+
 def _in_database(installation: Installation) -> Iterator[Check]:
     place = environment.place_shown(installation.config)
     if environment.is_there(installation.config):
@@ -331,3 +398,11 @@ CHECKS: Named[Installation] = (
     ("policy", _policy),
     ("targets", _targets),
 )
+LEDGER: Named[Installation] = (
+    ("ledger", _ledger),
+    ("permissions", _permissions),
+    ("leftovers", _leftovers),
+    ("log", _log),
+    ("examination", _examination),
+)
+"""What is asked of the ledger alone, wherever it is and whatever else is wrong."""

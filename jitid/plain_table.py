@@ -534,6 +534,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--keep-live": ("keep_live", "flag", ""),
         "--expect-head": ("expect_head", "text", ""),
     }, (("from_", "text", True),)),
+    "ledger check": ({
+    }, (("backup", "text", False),)),
+    "ledger vacuum": ({
+    }, ()),
     "helper git": ({
         "--task": ("task", "text", "JITID_TASK"),
         "--delegator": ("delegator", "text", "JITID_DELEGATOR"),

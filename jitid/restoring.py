@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from tarfile import TarError
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from jitid.chains import marks
 from jitid.errors import IntegrityError, StorageError
 from jitid.files import sync_folder
 from jitid.keyring import Keyring
-from jitid.ledger import folder
+from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, SigningKey
@@ -28,6 +29,8 @@ from jitid.text import quote
 REASON = "restored from a backup, which does not know what was ended since it was made"
 
 _AT_ONCE = 1_000
+LOCK = "restoring"
+"""The lock of a ledger that is put together; it is no part of one."""
 
 
 class Unpacked(NamedTuple):
@@ -121,6 +124,18 @@ def _write(path: str, size: int, content: backupfile.Source) -> tuple[int, str]:
 def _make_folder(path: str) -> None:
     os.mkdir(path, 0o700)
     os.chmod(path, 0o700)
+
+
+@contextmanager
+def opened(aside: str, by: str, timeout: float) -> Iterator[SqliteLedger]:
+    """Open the ledger that is put together in a folder, under a lock of its own: the one that it will have is held."""
+    lock = os.path.join(aside, LOCK)
+    os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    ledger = sqlite.connect(os.path.join(aside, folder.DATABASE), lock, by=by, timeout=timeout)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:

@@ -23,6 +23,8 @@ LAYERS = (
         "environment",
         "transfer",
         "backups",
+        "restoration",
+        "upkeep",
         "publishing",
         "checkup",
         "remotecheckup",

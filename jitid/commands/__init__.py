@@ -140,6 +140,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Make a backup of the ledger as it is now, while others go on using it.",
     ),
     "ledger restore": ("ledgerbackup:restore", "Put the ledger of a backup back, and end what lived in it."),
+    "ledger check": (
+        "ledgercheck:check",
+        "Check the ledger itself: its files, its database, its keys and its audit log.",
+    ),
+    "ledger vacuum": ("ledgercheck:vacuum", "Give the room that rows have left back to the file system."),
     "helper git": (
         "helper.git:git",
         "Give git a token for a server, as a credential helper that keeps nothing.",

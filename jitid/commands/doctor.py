@@ -38,20 +38,20 @@ def doctor(given: Globals) -> None:
     """
     trouble = given.try_config()
     given.expect(FIELDS)
-    with _progress(given):
+    with progress(given):
         checks = checkup.check(given.config(), trouble)
-    found = [_row(given, check) for check in checks]
+    found = [row(given, check) for check in checks]
     if rows.by_eye(given):
         output.write(checklist.text(found, given.coloured()))
     else:
         given.show(View("jitid.doctor/1", FIELDS, found))
-    verdict = _verdict(checks)
-    if verdict is not None:
-        raise verdict
+    error = verdict(checks)
+    if error is not None:
+        raise error
 
 
 @contextmanager
-def _progress(given: Globals) -> Iterator[None]:
+def progress(given: Globals) -> Iterator[None]:
     """Tell somebody who waits at a terminal of what: a large ledger takes seconds."""
     text = b"jitid: examining the ledger"
     shown = os.isatty(2) and not given.quiet and _is_large(given)
@@ -73,12 +73,13 @@ def _is_large(given: Globals) -> bool:
         return False
 
 
-def _row(given: Globals, check: Check) -> dict[str, Any]:
+def row(given: Globals, check: Check) -> dict[str, Any]:
+    """Return what a check saw, with a command that acts on the same ledger."""
     repair = None if check.repair is None else given.command(check.repair)
     return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
 
 
-def _verdict(checks: list[Check]) -> JitidError | None:
+def verdict(checks: list[Check]) -> JitidError | None:
     """Return the error that the failures come to."""
     failures = [check for check in checks if check.status is Status.FAILURE]
     if not failures:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jitid import backups
+from jitid import backups, restoration
 from jitid.backup import Progress
 from jitid.backups import OUT
 from jitid.commands.globals import Globals
@@ -19,8 +19,9 @@ from jitid.text import quote, safe
 from jitid.tokenform import MAX_TOKEN
 
 if TYPE_CHECKING:
-    from jitid.backups import Back, Made
+    from jitid.backups import Made
     from jitid.commands import options
+    from jitid.restoration import Back
 
 BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
 RESTORED = (
@@ -54,13 +55,13 @@ def backup(
     unless --keys says so.
     """
     given.expect(BACKED_UP)
-    _must_be_a_path(to)
+    must_be_a_path(to)
     stream = to == OUT
     if stream:
         given.expect_own_form()
         if output.is_terminal():
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
-    talk = _Talk(given)
+    talk = Talk(given)
     try:
         made = backups.back_up(
             given.config(),
@@ -116,11 +117,11 @@ def restore(
     that nothing has happened since, or --keep-live says that nothing is to be ended.
     """
     given.expect(RESTORED)
-    _must_be_a_path(from_)
+    must_be_a_path(from_)
     expected = None if expect_head is None else _head(expect_head)
-    talk = _Talk(given)
+    talk = Talk(given)
     try:
-        back = backups.restore(
+        back = restoration.restore(
             given.config(),
             from_,
             replace=replace,
@@ -212,7 +213,8 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what if count == 1 else f'{first}s{space}{rest}'}"
 
 
-def _must_be_a_path(text: str) -> None:
+def must_be_a_path(text: str) -> None:
+    """Raise UsageError for what cannot be where a backup is."""
     if not text.strip() or len(text) > _LONGEST or "\0" in text:
         raise UsageError("that is no path of a backup; nothing was done")
 
@@ -220,7 +222,7 @@ def _must_be_a_path(text: str) -> None:
 _LONGEST = 4_096
 
 
-class _Talk:
+class Talk:
     """Tells somebody who waits at a terminal how far it has come."""
 
     def __init__(self, given: Globals) -> None:

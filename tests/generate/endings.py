@@ -447,6 +447,22 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
+    "ledger check": {
+        0: "Nothing is wrong with the ledger, or with the backup.",
+        2: "The line cannot be meant, there is no such backup, or a newer jitid made what is checked.",
+        5: "Storage: the ledger is out of reach or busy, or there is no room to unpack the backup.",
+        6: "The ledger or the backup is closed to this user.",
+        7: "Integrity: something is damaged, was tampered with, or is open to others; the output says what.",
+        74: "The output could not be written.",
+    },
+    "ledger vacuum": {
+        0: "Done, also where there was nothing to give back.",
+        2: "",
+        5: "Storage: there is no ledger, no room to write it anew, or others hold it; it is as it was.",
+        6: "The ledger refuses this user, or its tables are another login's.",
+        7: "Integrity: the ledger is damaged, or open to others.",
+        74: "It is done, and the output could not be written.",
+    },
     "ledger backup": {
         0: "The backup is complete.",
         2: "There is something at the place already, the ledger is in a database, or the line cannot be meant.",

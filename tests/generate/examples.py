@@ -712,6 +712,15 @@ jitid policy diff current next""",
             tried=False,
         ),
     ),
+    "ledger check": (
+        Example("The ledger:", "jitid ledger check"),
+        Example("Only what is wrong:", "jitid ledger check --format tsv | grep -v '\tok\t'", tried=False),
+        Example("A backup, without restoring it:", "jitid ledger backup b.tar; jitid ledger check b.tar"),
+    ),
+    "ledger vacuum": (
+        Example("After much was pruned:", "jitid ledger vacuum"),
+        Example("How many bytes it gives back:", "jitid ledger vacuum --field saved"),
+    ),
     "ledger backup": (
         Example(
             "Into a folder of backups, each named by its time:",
@@ -1029,7 +1038,9 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys crl": ("keys bundle", "keys revoke", "revoke"),
     "prune": ("audit verify", "audit log", "report", "config set"),
     "ledger copy": ("audit verify", "doctor", "config set"),
-    "ledger backup": ("ledger restore", "audit head", "ledger copy"),
+    "ledger backup": ("ledger restore", "ledger check", "audit head", "ledger copy"),
+    "ledger check": ("doctor", "audit verify", "ledger backup", "ledger vacuum"),
+    "ledger vacuum": ("prune", "ledger check", "ledger backup"),
     "ledger restore": ("ledger backup", "audit verify", "doctor", "sweep"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),
     "helper kube": ("run", "issue", "helper git", "helper docker"),

@@ -956,6 +956,22 @@ credentials that it knows it takes both names as `iss`, and both as the audience
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
 kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
 two that vouch for the same credentials.""",
+    "ledger check": """\
+It is the part of jitid-doctor(1) that is about the ledger, and nothing of it is about this machine, its configuration
+or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are `ledger` (it is all there),
+`permissions`, `leftovers` (what somebody who was killed has left), `log` (how much is in the write-ahead log alone),
+`integrity` (every page, index and text, and what rows refer to), `schema`, `names`, `size`, `clock`, `keys`, and
+`audit`: the chain, every row against its event, and the head that a sweep has left. What cannot be read for one damage
+is told once. Damage is never mended: restore a backup.
+
+A backup is unpacked into a private folder in TMPDIR for that, which needs room for the ledger, and goes at the end.""",
+    "ledger vacuum": """\
+SQLite writes the database anew into a file beside it, then back through the write-ahead log; the private folder of the
+ledger needs twice the room of what it holds, and that is looked for beforehand. Until the end the database is as it
+was, whatever breaks it off. No event tells of it, since nothing that the ledger says is another afterwards.
+
+In PostgreSQL each table is vacuumed and analyzed while others go on. That makes room for new rows, and gives room back
+to the file system where it is at the end of a file; the login must own the tables.""",
     "ledger backup": """\
 The copy is of one moment, and is made by SQLite page by page while others write; nobody waits for it. Then it is
 examined: the database, the audit chain, and every row against its event. A ledger that does not hold by itself has no

@@ -14,12 +14,12 @@ from threading import Event, Thread
 
 import pytest
 
-from jitid import backupfile, backups
+from jitid import backupfile, backups, restoration
 from jitid.access import Wanted
 from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import RotateKey, SignHead, VerifyLog
 from jitid.backup import Progress
-from jitid.backups import Back, Made
+from jitid.backups import Made
 from jitid.config import Config, load
 from jitid.errors import (
     IntegrityError,
@@ -32,6 +32,7 @@ from jitid.errors import (
 )
 from jitid.ledger import folder
 from jitid.ledger.schema import SQLITE_STEPS
+from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
 
 QUIET = Progress(lambda _done, _all: None, lambda _what: None)
@@ -67,7 +68,7 @@ def restore(
     stream: bytes | None = None,
 ) -> Back:
     """Put a backup back."""
-    return backups.restore(
+    return restoration.restore(
         config(to),
         "-" if stream is not None else str(place),
         replace=replace,

@@ -65,3 +65,9 @@ KeepLive = Annotated[
     bool,
     option("--keep-live", metavar=None, text="End nothing: nothing was ended since the backup was made."),
 ]
+BackupToCheck = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[BACKUP]", help="A backup instead of the ledger; `-` is standard input.", show_default=False
+    ),
+]

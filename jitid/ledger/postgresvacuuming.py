@@ -1,0 +1,56 @@
+"""Room that rows have left in the tables of PostgreSQL is made free for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from jitid.errors import RefusedError
+from jitid.ledger.postgresfailure import translated
+from jitid.ledger.postgressession import Session
+from jitid.ledger.vacuumed import Vacuumed
+
+_TABLES = """
+    SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+       AND c.relkind = 'r' ORDER BY c.relname"""
+_SIZE = """
+    SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+       AND c.relkind = 'r'"""
+
+
+def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
+    """Vacuum and analyze the tables of the ledger at an address; nobody waits for that.
+
+    Files get smaller only where what is free lies at their end; otherwise new rows take it up.
+
+    Raises:
+        RefusedError: the tables belong to another login.
+        StorageError: the database is out of reach.
+
+    """
+    session = Session(address, timeout)
+    try:
+        db = session.connection().raw
+        try:
+            # A large table takes longer than any question.
+            db.execute("SET statement_timeout = 0")
+            tables = db.execute(_TABLES).fetchall()
+            if not all(ours for _, ours in tables):
+                raise RefusedError(
+                    "the ledger's tables belong to another login, and only their owner may vacuum them",
+                    "name the owner in the address: --ledger postgresql://OWNER@HOST/DATABASE",
+                )
+            ((before,),) = db.execute(_SIZE).fetchall()
+            for name, _ in tables:
+                progress(f"vacuuming {name}")
+                db.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(name)))
+            ((after,),) = db.execute(_SIZE).fetchall()
+        except psycopg.Error as error:
+            raise translated(error) from error
+        return Vacuumed(int(before), int(after), 0)
+    finally:
+        session.close()

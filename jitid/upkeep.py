@@ -1,0 +1,79 @@
+"""`jitid ledger check` and `vacuum`: a ledger looked at as a file, and its room given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from jitid import backupfile, checkup, examination, restoring
+from jitid.backups import OUT, aside_for
+from jitid.checkup import Installation
+from jitid.environment import caller, is_database, ledger_path, must_be_beside
+from jitid.errors import StorageError
+from jitid.examination import Check, ok
+from jitid.ledger import folder
+from jitid.lifetime import format_time
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from jitid.config import Config
+    from jitid.ledger.vacuumed import Vacuumed
+
+
+def check(config: Config) -> list[Check]:
+    """Return what is to be said of the ledger itself: its files, its database, its keys and its audit log.
+
+    Nothing is changed, and nothing else is asked. Raises UsageError where an authority elsewhere has the ledger.
+    """
+    must_be_beside(config)
+    return list(examination.perform(checkup.LEDGER, Installation(config, None)))
+
+
+def check_backup(
+    config: Config, place: str, progress: Callable[[str], None], standard_input: IO[bytes] | None
+) -> Iterator[Check]:
+    """Check a backup as `restore` does, in a folder of its own that is thrown away.
+
+    Raises:
+        IntegrityError: it is damaged, cut short or open to others.
+        NewerSchemaError: a newer jitid made it.
+        StorageError: it cannot be read, or there is no room to unpack it.
+        UsageError: there is none.
+
+    """
+    with aside_for(OUT, OUT) as aside:
+        progress("unpacking")
+        unpacked = restoring.unpack(
+            backupfile.members(place, standard_input if place == OUT else None), aside
+        )
+        progress("verifying")
+        with restoring.opened(aside, caller(), float(config.number("timeout"))) as ledger:
+            restoring.verify(ledger, unpacked)
+    told = unpacked.told
+    yield ok("backup", f"{len(told.files)} members, each as the manifest tells, which the ledger has signed")
+    yield ok("audit", f"the chain holds: {told.events} events, and the ledger's rows agree")
+    keys = f"{len(told.keys)} private keys" if told.keys else "no private keys"
+    yield ok("content", f"the ledger {told.ledger} as it was at {format_time(told.at)}, with {keys}")
+
+
+def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:
+    """Give the room that rows have left back to the file system. Raises as `ledger.vacuuming.vacuum` does."""
+    must_be_beside(config)
+    timeout = float(config.number("timeout"))
+    if is_database(config):
+        from jitid.ledger.database import must_be_installed
+
+        must_be_installed()
+        from jitid.ledger import postgresvacuuming
+
+        return postgresvacuuming.vacuum(config.ledger, timeout, progress)
+    path = ledger_path(config)
+    if not folder.exists(path):
+        raise StorageError(f"there is no ledger at {path}", "name another with --ledger")
+    # That it is a ledger that this jitid knows, whoever opens it finds out.
+    folder.open_ledger(path, by=caller(), timeout=timeout).close()
+    progress("vacuuming")
+    from jitid.ledger import vacuuming
+
+    return vacuuming.vacuum(path, timeout)
