@@ -95,6 +95,9 @@ def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
     return found
 
 
+_SHORTEST_PRINT = 64
+"""Hexadecimal digits of a fingerprint; tokens without a prefix, certificates and keys are longer."""
+
 _SHORTEST = 12
 """Characters of a secret; shorter words are many, and none of them is one."""
 
@@ -166,17 +169,23 @@ def _decoded(text: bytes, depth: int = _DEPTH) -> Finds:
         for lost in range(4):
             # What was UTF-16 has a NUL at every other byte.
             inner = _from_base64(b"A" * lost + word).translate(None, b"\0")
-            more = _searched(inner)
             if not lost and depth == _DEPTH:
-                _add_bare(more, _from_base64(word))
-            more.ids.clear()
-            first = _INNER.search(inner)
-            if first is not None:
-                more.cut.setdefault(first[0].decode("ascii"), 1)
-            _adopt(finds, more)
-            if depth > 1:
+                _add_bare(finds, _from_base64(word))
+            if _may_hold(inner):
+                more = _searched(inner)
+                more.ids.clear()
+                first = _INNER.search(inner)
+                if first is not None:
+                    more.cut.setdefault(first[0].decode("ascii"), 1)
+                _adopt(finds, more)
+            if depth > 1 and _WORD.search(inner):
                 _adopt(finds, _decoded(inner, depth - 1))
     return finds
+
+
+def _may_hold(text: bytes) -> bool:
+    """Tell whether strings of ours may stand in a text: most of what base64 seems to hide is short, and no text."""
+    return len(text) >= _SHORTEST_PRINT or b"_" in text or b"eyJ" in text
 
 
 def _add_bare(finds: Finds, raw: bytes) -> None:
