@@ -114,6 +114,8 @@ class Reading:
         self._starts: list[int] = []
         self._numbers: list[int] = []
         """Which objects stand whole in the window, and where."""
+        self._bytes = 0
+        """How many bytes those have."""
 
     def all(self) -> Iterator[None]:
         """Search all of them, and yield now and then."""
@@ -149,8 +151,7 @@ class Reading:
         with suppress(OSError, AttributeError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
         self._size = 0
-        self._starts.clear()
-        self._numbers.clear()
+        self._forget()
         while self._done < self._count:
             more = self._fill(pipe)
             at = yield from self._parse(pipe)
@@ -195,6 +196,7 @@ class Reading:
                 if not _is_special(bytes(window[begin : min(end - 1, begin + _BEGINNING)])):
                     self._starts.append(begin)
                     self._numbers.append(self._done)
+                    self._bytes += length
                     self._done += 1
                     at = end
                     continue
@@ -215,8 +217,14 @@ class Reading:
             behind = self._window[end : end + 1]
             self._searcher.whole(self._window, end, self._starts, self._numbers, self._item)
             self._window[end : end + 1] = behind
+            # What stands between two of them is none of theirs.
+            self._searcher.tally.bytes += self._bytes - end
+        self._forget()
+
+    def _forget(self) -> None:
         self._starts.clear()
         self._numbers.clear()
+        self._bytes = 0
 
     def _alone(self, pipe: int, held: memoryview, length: int) -> Generator[None, None, bool]:
         """Search an object that is long, compressed or no plain text; return whether git gave all of it.
@@ -241,6 +249,8 @@ class Reading:
         searcher = self._searcher
         searcher.begin(item)
         searcher.feed(held)
+        # With the line break behind it.
+        searcher.tally.bytes -= 1
         left = length + 1 - len(held)
         while left:
             count = os.readv(pipe, [searcher.room()[:left]])

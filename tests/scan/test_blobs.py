@@ -149,6 +149,13 @@ def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
     assert {hit.line for hit in found.hits if hit.place == "long3"} == {3 * CHUNK + 1}
     assert {hit.revision for hit in found.hits} == {commit}
     assert found.batch.tally.items == len(files) + 1
+    sizes = made.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectsize)").split(
+        "\n"
+    )
+    plain = sum(int(line.split()[1]) for line in sizes if not line.startswith("tree"))
+    packed = {name: text for name, text in files.items() if name.endswith(".gz")}
+    inside = sum(len(gzip.decompress(text)) for text in packed.values() if isinstance(text, bytes))
+    assert found.batch.tally.bytes == plain + inside - sum(map(len, packed.values()))
 
 
 def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: Path) -> None:
