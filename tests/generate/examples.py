@@ -233,8 +233,8 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     "adopt add": (
         Example(
             "A token of GitHub that a build uses:",
-            """jitid adopt add github-ci --owner alice \\
-    --place 'vault kv/prod/github' --purpose 'releases' < github.token""",
+            """jitid adopt add github-ci --owner alice --purpose releases \\
+    --place 'vault kv/prod/github' < github.token""",
         ),
         Example(
             "A role of a database that a target of the configuration can end:",
@@ -265,7 +265,7 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     "adopt ended": (
         Example(
             "It was deleted at GitHub:",
-            """jitid adopt ended github-ci --proof 'deleted at GitHub, ticket 4711'""",
+            """jitid adopt ended github-ci --proof 'deleted at GitHub'""",
         ),
     ),
     "leak add": (
