@@ -238,14 +238,14 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         ),
         Example(
             "A role of a database that a target of the configuration can end:",
-            """jitid adopt add report-db --owner alice --place 'vault kv/prod/db' \\
+            """jitid adopt add report-db --owner alice --place 'vault kv/db' \\
     --purpose 'the monthly report' --file db.password \\
     --target db --reference report""",
             tried=False,
         ),
         Example(
             "A key, by its public half:",
-            """jitid adopt add deploy-key --owner bob --place 'the build server' \\
+            """jitid adopt add deploy-key --owner bob --place 'a build host' \\
     --purpose 'deploys to web1' --public-key id_ed25519.pub""",
         ),
         Example("Thousands, all or none:", "jitid adopt add --from-file secrets.csv --owner ops"),
