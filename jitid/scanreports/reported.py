@@ -89,6 +89,9 @@ def member(value: object, *names: str) -> Any:  # noqa: ANN401 - JSON may be any
 def _revision(value: object) -> str | None:
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_REVISION:
         return None
+    # Of most it is a commit of git.
+    if not value.strip("0123456789abcdef"):
+        return value
     return value if value.isascii() and value.isprintable() and not names_token(value) else None
 
 
