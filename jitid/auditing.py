@@ -170,11 +170,15 @@ def _head(claims: Mapping[str, Any]) -> Head:
     return head
 
 
+class ContradictedError(IntegrityError):
+    """A head that was kept elsewhere tells of other events than the ledger has."""
+
+
 class Remembered:
     """A head that was kept elsewhere, which the chains must run through; None remembers nothing.
 
     Raises:
-        IntegrityError: it tells of a chain that is not there.
+        ContradictedError: it tells of a chain that is not there.
 
     """
 
@@ -183,30 +187,42 @@ class Remembered:
         try:
             self._marks = {} if head is None else marks(head, chains)
         except BrokenChainError as error:
-            raise IntegrityError(
+            raise ContradictedError(
                 f"{error} that the remembered head tells of: the ledger is an older copy"
             ) from error
 
     def meet(self, seq: int, hash_: bytes) -> None:
-        """Compare an event. Raises IntegrityError if the head tells of another in its place."""
+        """Compare an event. Raises ContradictedError if the head tells of another in its place."""
         if self._marks.pop(seq, hash_) != hash_:
-            raise IntegrityError(
+            raise ContradictedError(
                 f"event {seq} is not the one that the remembered head tells of: history was rewritten"
             )
 
     def must_be_met(self, walk: Walk, last: int) -> None:
-        """Raise IntegrityError unless every event that the head tells of was there; `last` is the last that was."""
+        """Raise ContradictedError unless every event that the head tells of was there; `last` is the last that was."""
         if self._marks:
-            raise IntegrityError(
+            raise ContradictedError(
                 f"the chain ends at event {last}, and the remembered head is event {min(self._marks)}: "
                 "its tail was cut, or the ledger is an older copy"
             )
         if self._head is not None and self._head.chains:
             for end in links(self._head):
                 if not end.length and walk.openings[end.chain] != end.hash:
-                    raise IntegrityError(
+                    raise ContradictedError(
                         f"chain {end.chain} does not begin as the remembered head tells: history was rewritten"
                     )
+
+
+def put_back(snapshot: Snapshot) -> int | None:
+    """Return the last event that tells that the ledger was put back from a backup; None if there is none."""
+    for event in snapshot.events(0, newest_first=True):
+        if _PUT_BACK in event[1]:
+            return event[0]
+    return None
+
+
+_PUT_BACK = b'"op":"ledger-restore"'
+"""What stands in no other event: in a text the quotes would be escaped."""
 
 
 def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verification:
@@ -224,9 +240,9 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
     snapshot = snapshot.afresh()
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
-    remembered = Remembered(expected, chains)
     last = 0
     try:
+        remembered = Remembered(expected, chains)
         walk = Walk(names.uuid, chains)
         for last, body, hash_ in walk.check(snapshot.events(0)):
             members.check(last, body)
@@ -235,9 +251,17 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
         members.must_be_done()
         for digest in snapshot.decided().policies(""):
             kept(snapshot, digest)
+        remembered.must_be_met(walk, last)
     except BrokenChainError as error:
         raise IntegrityError(
             f"the audit chain is broken: {error}", "compare with an export or a backup"
         ) from error
-    remembered.must_be_met(walk, last)
+    except ContradictedError as error:
+        seq = put_back(snapshot)
+        if seq is not None:
+            error.hint = (
+                f"event {seq} tells that the ledger was put back from a backup, which lacks what came after that: "
+                "put the head away if you know of it"
+            )
+        raise
     return Verification(head.seq, members.count, head)

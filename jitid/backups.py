@@ -101,7 +101,7 @@ def _place(to: str, ledger: str) -> str:
     if to == OUT:
         return OUT
     place = to.rstrip("/") or to
-    if os.path.isdir(to):
+    if os.path.isdir(to) and not os.path.lexists(os.path.join(to, backupfile.MANIFEST)):
         name = time.strftime("jitid-%Y%m%dT%H%M%SZ", time.gmtime())
         place = os.path.join(to, name)
     if os.path.lexists(place):

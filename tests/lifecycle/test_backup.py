@@ -144,8 +144,10 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
             other.issue(task="A")
         assert other.verify(other.issue(task="NEW").token)
         other.check()
-        with pytest.raises(IntegrityError, match=r"older copy|history was rewritten"):
+        with pytest.raises(IntegrityError, match=r"older copy|history was rewritten") as caught:
             other.authority.perform(VerifyLog(expected_head=head))
+        assert f"event {back.restored.event} tells that the ledger was put back" in str(caught.value.hint)
+        assert back.restored.event == back.told.events + 1
 
 
 def test_what_is_known_to_be_older_is_not_kept_alive(used: World, tmp_path: Path) -> None:
@@ -414,6 +416,9 @@ def test_nothing_is_written_over_anything(used: World, sound: Path, tmp_path: Pa
         (tmp_path / name).write_text("mine")
         with pytest.raises(UsageError, match="already"):
             back_up(used, tmp_path / name)
+    back_up(used, tmp_path / "backup")
+    with pytest.raises(UsageError, match="already"):
+        back_up(used, tmp_path / "backup")
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(UsageError, match="already"):
         back_up(used, tmp_path / "dangling")

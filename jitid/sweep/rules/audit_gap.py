@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.audit import BrokenChainError, Event, Head
-from jitid.auditing import UnreadableHeadError
+from jitid.auditing import UnreadableHeadError, put_back
 from jitid.chains import Chain, Walk, marks
 from jitid.errors import IntegrityError
 from jitid.sweep.finding import Finding, Severity
@@ -27,7 +27,7 @@ def _find(sight: Sight) -> Iterator[Finding]:
     except _UntrueError as error:
         yield RULE.finding(
             "ledger",
-            f"the audit log cannot be trusted: {error}",
+            f"the audit log cannot be trusted: {error}{_why(sight)}",
             remedy=f"jitid audit verify --expect-head {word(error.place)}",
         )
     except BrokenChainError as error:
@@ -35,6 +35,11 @@ def _find(sight: Sight) -> Iterator[Finding]:
     else:
         # Only what somebody has put away makes room for a new head: it may be all that is left of the true one.
         sight.verified = None if unreadable else head
+
+
+def _why(sight: Sight) -> str:
+    seq = put_back(sight.snapshot)
+    return "" if seq is None else f"; event {seq} tells that it was put back from a backup"
 
 
 class _UntrueError(Exception):
