@@ -217,7 +217,9 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
     ),
     "scan": (
         Example("What of ours stands in this folder, and lives:", "jitid scan . || [ $? -eq 10 ]"),
-        Example("The unknown counts too, as before a release:", "jitid scan --fail-on medium src build.log"),
+        Example(
+            "The unknown counts too, as before a release:", "jitid scan --fail-on medium . || [ $? -eq 10 ]"
+        ),
         Example("What was ever committed, in any branch:", "jitid scan --git || [ $? -eq 10 ]", tried=False),
         Example(
             "In CI, what a branch brings, whoever's it is:",
@@ -226,7 +228,7 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         ),
         Example(
             "Record what was found, and end it:",
-            "jitid scan --report --revoke --reason 'in the build' build.log",
+            "jitid scan --report --revoke --reason 'a build' build.log || [ $? -eq 10 ]",
         ),
         Example("Rules of ours for a scanner of others:", "jitid scan --rules gitleaks > gitleaks.toml"),
     ),
