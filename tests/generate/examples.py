@@ -228,7 +228,7 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         ),
         Example(
             "Record what was found, and end it:",
-            "jitid scan --report --revoke --reason 'a build' build.log || [ $? -eq 10 ]",
+            "jitid scan --report --revoke build.log || [ $? -eq 10 ]",
         ),
         Example("Rules of ours for a scanner of others:", "jitid scan --rules gitleaks > gitleaks.toml"),
     ),
