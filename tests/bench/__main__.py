@@ -31,6 +31,7 @@ from tests.bench import (
     roles,
     running,
     scan,
+    scangit,
     size,
     sshcerts,
     startup,
@@ -69,6 +70,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "leases": leases.rows,
     "ssh-cert": sshcerts.rows,
     "x509-svid": x509svids.rows,
+    "scan-git": scangit.rows,
 }
 
 
