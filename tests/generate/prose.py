@@ -524,6 +524,11 @@ signature check or fetch of what is missing; replacements and grafts hide nothin
 the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object store that
 the repository shares (`objects/info/alternates`) is read as git does.
 
+--staged searches what is about to be committed, and tells what HEAD has not already in one of the files that change.
+--install-hook writes a pre-commit hook that runs it with `--fail-on medium`, where git looks for hooks: core.hooksPath
+counts, unless the repository's own configuration leads out of the repository by it. Another hook is left alone, and may
+call `jitid scan --staged` itself. The hook needs no ledger; with one it tells whether what is staged lives.
+
 The rules are `secret-live` (critical; high where only verifiers that do not ask this ledger honour it),
 `signing-key` and `access-live` (critical), `standing-secret` (high), `secret-unknown` (medium) and `secret-dead`
 (low). What neither a signature nor a fingerprint proves is at most medium, and neither ended nor recorded. Of one
