@@ -91,8 +91,7 @@ def _text(text: str, most: int, *, at_end: bool = False) -> str:
         except UnicodeEncodeError:
             raw = text.encode("utf-8", "backslashreplace")
         text = raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    if names_token(text):
-        text = _starred(text)
+    text = starred(text)
     raw = text.encode()
     if len(raw) > most:
         # A letter that is cut in two is left out.
@@ -100,11 +99,13 @@ def _text(text: str, most: int, *, at_end: bool = False) -> str:
     return text
 
 
-def _starred(text: str) -> str:
-    """Return a text with stars for each word of it that could be a token."""
+def starred(text: str) -> str:
+    """Return a text with stars for each word of it that could be a token: a path may well hold what leaked."""
+    if not names_token(text):
+        return text
     import re  # what searches takes its time to load, and hardly any place holds a token
 
-    starred = re.sub(
+    shown = re.sub(
         r"[\w.%-]+", lambda word: "****" if names_token(word[0]) else word[0], text, flags=re.ASCII
     )
-    return "****" if names_token(starred) else starred
+    return "****" if names_token(shown) else shown

@@ -10,6 +10,7 @@ from jitid.ledger.access import AccessState
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
 from jitid.tracing import honour
+from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
     from jitid.scan.hits import Hit
@@ -144,7 +145,7 @@ def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
 
 def of_match(hit: Hit, match: Match, now: int) -> Finding:
     """Return the finding of a place where a string of a credential stands."""
-    credential = match.credential
+    hit, credential = _shown(hit), match.credential
     rule, what = _state(match)
     name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
     if match.evidence.match == "id":
@@ -236,6 +237,7 @@ def _unknown(hit: Hit, reason: str) -> Finding:
 
 
 def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
+    hit = _shown(hit)
     name = _MATCHES.get(hit.sort, ("jwt", None))[0]
     evidence = {**_where(hit), "match": name}
     return Finding(rule, _SEVERITY[rule], place_of(hit), f"{summary}{_gone(hit)}", None, 0, evidence, remedy)
@@ -246,6 +248,12 @@ def _gone(hit: Hit) -> str:
     if hit.origin is None or hit.origin.in_head is not False:
         return ""
     return "; HEAD has it no more, the history does"
+
+
+def _shown(hit: Hit) -> Hit:
+    """Return a hit whose place holds no token."""
+    place, inside = starred(hit.place), hit.inside and starred(hit.inside)
+    return hit if (place, inside) == (hit.place, hit.inside) else hit._replace(place=place, inside=inside)
 
 
 def _where(hit: Hit) -> Mapping[str, Any]:

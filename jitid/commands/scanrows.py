@@ -14,6 +14,7 @@ from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.swept import SCAN, SweptRows, covered
 from jitid.sweep.finding import Coverage, Finding, Swept
+from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
@@ -166,6 +167,6 @@ def size(count: int) -> str:
 def _missed(tally: Tally) -> Iterator[str]:
     for reason, count in sorted(tally.missed.items()):
         named = sorted(tally.named[reason])
-        shown = ", ".join(named[:_NAMED])
+        shown = ", ".join(map(starred, named[:_NAMED]))
         more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
         yield f"{reason}: {shown}{more}"

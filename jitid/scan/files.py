@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 
 from jitid.errors import UsageError
+from jitid.privatekeys import SEED
 from jitid.scan import archives
 from jitid.scan.hits import Hit, Searcher, is_wide
 from jitid.scan.ignoring import NOTHING, REPOSITORY, Rules, rules_above, rules_in
@@ -34,6 +35,8 @@ _MOST_WORK = 4_000
 _MOST_NAMES = 256
 """So many files of one folder are one piece of work."""
 
+_SEQUENCE = b"0"
+"""How certificates and keys begin that are not written as text (DER, X.690); and a few texts."""
 STDIN = "-"
 LINKS = "links"
 SPECIAL = "FIFOs, sockets and devices"
@@ -272,6 +275,8 @@ class _Reading:
                 count = os.readv(descriptor, [view[start:_WINDOW]])
                 beginning = bytes(view[start : start + min(count, _BEGINNING)])
                 if count < _WINDOW - start and not _is_special(beginning):
+                    if count == SEED or beginning.startswith(_SEQUENCE):
+                        self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
                     self._starts.append(start)
                     self._items.append((shown, name))
                     window[start + count] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 from jitid.looks import Looks
@@ -45,6 +46,7 @@ _Any = TypeVar("_Any")
 
 _OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
 _PREFIX = re.compile(OPAQUE_PREFIX.encode("ascii"))
+_SEQUENCE = b"0\x82"
 _SECOND = ord(OPAQUE_PREFIX[1])
 _END = 2 << 16
 """How far from the beginning of a text its encoding shows."""
@@ -209,6 +211,23 @@ class Searcher:
             position = at
             self._keep(made(items[number]), at - starts[number], line, sort, key)
 
+    def alone(self, item: Item, content: bytes) -> None:
+        """Look whether an item is nothing but a key as a keyring has it, or a key or certificate in DER (X.690)."""
+        if not self._sorts & PEM or len(content) > AFTER:
+            return
+        from jitid.privatekeys import SEED, bare_key, of_seed
+
+        found: list[tuple[str, bytes]] = []
+        if len(content) == SEED:
+            found += [("keys", public) for public in of_seed(content)]
+        elif (key := bare_key(content)) is not None:
+            found.append(("keys" if key.proved else "locked", key.public))
+        elif content.startswith(_SEQUENCE):
+            found.append(("prints", sha256(content).digest()))
+        for sort, raw in found:
+            if sort in self._sorts:
+                self._keep(item, 0, None, sort, raw)
+
     @property
     def full(self) -> bool:
         """Tell whether what was found should be taken before more is searched."""
@@ -256,7 +275,7 @@ class Searcher:
         self._window[start : start + len(plain)] = plain
         return start + len(plain)
 
-    def _keep(self, item: Item, offset: int, line: int, sort: str, key: bytes | str) -> None:
+    def _keep(self, item: Item, offset: int, line: int | None, sort: str, key: bytes | str) -> None:
         counts: dict[Any, int] = getattr(self._finds, sort)
         counts[key] = counts.get(key, 0) + 1
         raw = mark(sort, key)

@@ -56,7 +56,9 @@ class Finding(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that stay the same from sweep to sweep, as long as it is equally grave."""
-        return sha256("\0".join((self.rule, self.severity, self.subject)).encode()).hexdigest()[:16]
+        text = "\0".join((self.rule, self.severity, self.subject))
+        # Names of files may have bytes in them that are no text.
+        return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Coverage(NamedTuple):

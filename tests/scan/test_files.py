@@ -9,9 +9,12 @@ import socket
 import threading
 import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jitid.errors import StorageError, UsageError
 from jitid.scan import archives
@@ -20,6 +23,7 @@ from jitid.scan.hits import Hit
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
+from jitid.searching import mark
 from tests.scan.test_hits import opaque
 
 TOKEN = opaque(1).encode()
@@ -314,3 +318,20 @@ def test_a_directory_that_claims_too_much_is_not_read(tmp_path: Path) -> None:
     whole[end + 12 : end + 16] = (1 << 30).to_bytes(4, "little")
     (tmp_path / "z").write_bytes(bytes(whole))
     assert scanned(tmp_path)[1].missed == {archives.MANY: 1}
+
+
+def test_a_key_that_is_a_file_of_its_own_is_known(tmp_path: Path) -> None:
+    """As a keyring has it, and in DER; by its public half."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    raw = private.private_bytes_raw()
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "raw").write_bytes(raw)
+    (tmp_path / "der").write_bytes(der)
+    public = sha256(
+        private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).digest()
+    hits, _ = scanned(tmp_path)
+    found = {
+        (hit.place.removeprefix(f"{tmp_path}/"), hit.sort) for hit in hits if hit.mark == mark("keys", public)
+    }
+    assert found == {("raw", "keys"), ("der", "keys")}

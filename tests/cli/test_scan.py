@@ -1,0 +1,148 @@
+"""`jitid scan` as its users meet it: hostile names in every format, a terminal, an authority elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from tests.real import Shell, command
+
+HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
+"""What acts on a terminal, in HTML, in a spreadsheet, in an address and in Markdown; and is no UTF-8."""
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Return the command line with a ledger, and a token in a file of a hostile name."""
+    shell = Shell(tmp_path_factory.mktemp("scan"))
+    shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--out", "token")
+    tree = shell.home / "tree"
+    tree.mkdir()
+    (tree / os.fsdecode(HOSTILE)).write_bytes((shell.home / "token").read_bytes())
+    return shell
+
+
+def told(shell: Shell, format_: str) -> str:
+    """Return what is told of the tree in a format, and insist that it holds no secret and commands no terminal."""
+    done = shell.run("scan", "tree", "--format", format_)
+    assert done.returncode == 10, done.stderr
+    assert (shell.home / "token").read_text().strip() not in done.stdout
+    assert "\x1b" not in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("format_", ["table", "tsv", "csv"])
+def test_a_name_acts_on_no_terminal_and_stays_one_cell(shell: Shell, format_: str) -> None:
+    text = told(shell, format_)
+    assert "\\x1b[31m" in text
+    if format_ == "csv":
+        head, *rows = csv.reader(io.StringIO(text))
+        found = dict(zip(head, rows[0], strict=True))
+        assert found["rule"] == "secret-live"
+    if format_ == "tsv":
+        assert text.splitlines()[0].split("\t")[2] == "secret-live"
+
+
+def test_json_gives_the_name_back_byte_by_byte(shell: Shell) -> None:
+    (found,) = json.loads(told(shell, "json"))["findings"]
+    assert os.fsencode(found["evidence"]["path"]) == b"tree/" + HOSTILE
+
+
+def test_sarif_has_the_name_as_an_address(shell: Shell) -> None:
+    (result,) = json.loads(told(shell, "sarif"))["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    uri = place["artifactLocation"]["uri"]
+    assert unquote_to_bytes(uri) == b"tree/" + HOSTILE
+    assert uri.isascii()
+    assert uri.isprintable()
+    assert not set(" <>{}[]|\\^`") & set(uri)
+    assert place["region"] == {"startLine": 1}
+
+
+def test_html_shows_the_name_and_obeys_it_not(shell: Shell) -> None:
+    text = told(shell, "html")
+    assert "<b>=cmd" not in text
+    assert "&lt;b&gt;=cmd" in text
+
+
+def test_a_file_that_is_called_like_a_token_shows_none(shell: Shell) -> None:
+    """What leaked may stand in the name of a file as well."""
+    token = (shell.home / "token").read_text().strip()
+    folder = shell.home / "named"
+    folder.mkdir()
+    (folder / token).write_text(token)
+    done = shell.run("scan", "named", "--format", "json")
+    assert token not in done.stdout + done.stderr
+    (found,) = json.loads(done.stdout)["findings"]
+    assert found["evidence"]["path"] == "named/****"
+
+
+def test_many_places_of_one_token_are_told_in_order(shell: Shell) -> None:
+    token = (shell.home / "token").read_text()
+    folder = shell.home / "many"
+    for number in range(30):
+        (folder / str(number % 3)).mkdir(parents=True, exist_ok=True)
+        (folder / str(number % 3) / f"{number:02}").write_text(token)
+    done = shell.run("scan", "many", "--field", "path")
+    places = done.stdout.splitlines()
+    assert len(places) == 30
+    assert places == sorted(places)
+
+
+def test_an_output_that_nobody_takes_does_not_undo_what_was_ended(shell: Shell) -> None:
+    shell.good("issue", "--task", "U", "--delegator", "alice", "--kind", "opaque", "--out", "other")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("scan", "other", "--revoke"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=shell.environment,
+            cwd=shell.home,
+            check=False,
+        )
+    assert done.returncode == 74
+    assert "ended 1 live credential" in done.stderr
+    assert shell.run("verify", "other").returncode == 8
+
+
+def test_more_than_is_permitted_ends_nothing_and_is_told(shell: Shell) -> None:
+    line = ("issue", "--task", "V", "--delegator", "alice", "--count", "3", "--kind", "opaque")
+    (shell.home / "three").write_text(shell.good(*line))
+    done = shell.run("scan", "three", "--revoke", "--max", "2", "--field", "life")
+    assert (done.returncode, done.stdout.split()) == (2, ["active"] * 3)
+    assert "this would end more than 2" in done.stderr
+
+
+def test_what_is_not_proved_is_left_alone(shell: Shell) -> None:
+    """A token whose signature is cut anybody could have written."""
+    shell.good("issue", "--task", "W", "--delegator", "alice", "--out", "signed")
+    (shell.home / "cut").write_text((shell.home / "signed").read_text()[:200])
+    done = shell.run("scan", "cut", "--revoke", "--format", "json")
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["severity"], found["evidence"]["proof"]) == ("medium", None)
+    assert done.returncode == 0
+    assert shell.run("verify", "signed").returncode == 0
+
+
+def test_the_ledger_s_own_folder_is_passed_over(shell: Shell) -> None:
+    done = shell.run("scan", str(shell.ledger), "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["findings"] == []
+    assert "the ledger's own folder (1)" in document["coverage"][0]["examined"]
+
+
+def test_a_stolen_signing_key_is_named(shell: Shell, tmp_path: Path) -> None:
+    (key,) = [path for path in (shell.ledger / "keys").iterdir() if path.is_file()][:1]
+    (tmp_path / "stolen.txt").write_bytes(key.read_bytes())
+    done = shell.run("scan", str(tmp_path), "--format", "json")
+    (found,) = json.loads(done.stdout)["findings"]
+    assert (found["rule"], found["severity"]) == ("signing-key", "critical")
+    assert found["remedy"].startswith("jitid keys revoke ")
