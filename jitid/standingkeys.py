@@ -71,6 +71,8 @@ def of_secret(text: str, prefix: str | None) -> Kept:
     text = text.removesuffix("\n").removesuffix("\r")
     if not text.strip():
         raise UsageError("the secret is empty")
+    if "\0" in text:
+        raise UsageError("the secret has a NUL, which no text has", "give its SHA-256 with --fingerprint")
     if len(text.encode("utf-8", "surrogatepass")) > MOST_SECRET:
         raise UsageError(f"the secret has more than {MOST_SECRET:,} bytes")
     if (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority import adopt_operations as ops
 from jitid.commands import adoptrows, reading, rows
-from jitid.commands.adoptstated import standing
+from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.found import number, some
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -19,6 +19,8 @@ from jitid.standing import MOST_SECRET, check_own_name
 from jitid.text import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jitid.adoption import Adoption
     from jitid.authority.protocol import Authority
     from jitid.commands import options
@@ -87,14 +89,21 @@ def add(
                 "say what it is called, who answers for it, where it is kept and what for: "
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
-        secrets = (standing(0, stated, _kept(file, fingerprint, public_key, prefix)),)
+        kept = _kept(file, fingerprint, public_key, prefix, stated)
+        secrets = (standing(0, stated, kept),)
     operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=given.accept_clock)
     config = given.config()
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, given.note)
     _tell(given, authority.perform(operation), name, dry_run=dry_run)
 
 
-def _kept(file: str | None, fingerprint: str | None, public_key: str | None, prefix: str | None) -> Kept:
+def _kept(
+    file: str | None,
+    fingerprint: str | None,
+    public_key: str | None,
+    prefix: str | None,
+    stated: Mapping[str, str | None],
+) -> Kept:
     """Return what is kept of the one secret. Raises UsageError if it is not given in exactly one way."""
     from jitid import standingkeys
 
@@ -110,7 +119,9 @@ def _kept(file: str | None, fingerprint: str | None, public_key: str | None, pre
         )
     data = reading.read(file or "-", MOST_SECRET + 2, "the secret")
     try:
-        return standingkeys.of_secret(data.decode("utf-8"), prefix)
+        text = data.decode("utf-8")
+        check_elsewhere(stated, text)
+        return standingkeys.of_secret(text, prefix)
     except UnicodeDecodeError:
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid import standingkeys, strictjson
 from jitid.commands import reading
-from jitid.commands.adoptstated import standing
+from jitid.commands.adoptstated import check_elsewhere, standing
 from jitid.commands.rosterfile import Content
 from jitid.errors import UsageError
 from jitid.roster.place import at, misplaced
@@ -145,6 +145,7 @@ def _standing(number: int, row: dict[str, str], usual: Mapping[str, str]) -> Sta
                 "it says twice which secret it is" if given else "it does not say which secret it is",
                 f"give one of: {', '.join(_SECRETS)}",
             )
+        check_elsewhere(stated, row[given[0]])
         return standing(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
 
 

@@ -15,6 +15,17 @@ from jitid.task import MAX_PURPOSE
 from jitid.text import check_text
 
 
+def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
+    """Raise UsageError, which does not repeat it, if a secret stands in what is kept and shown."""
+    secret = secret.strip()
+    for field, text in stated.items():
+        if text is not None and secret and secret in text:
+            raise UsageError(
+                f"the secret stands in the {field.replace('_', ' ')}, which is kept and shown",
+                "leave it out there; on a command line it is in your shell's history now",
+            )
+
+
 def standing(line: int, stated: Mapping[str, str | None], kept: Kept) -> StandingSecret:
     """Return what is stated of one secret. Raises UsageError for what cannot be meant."""
 

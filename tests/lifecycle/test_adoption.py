@@ -23,6 +23,8 @@ from tests.lifecycle.test_leaks import add, only, prove
 from tests.programs import Shop
 from tests.sweep.asking import fixed, found, swept
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 SECRET = "ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 OTHER = "correct-Horse-battery-5taple-9"
 
@@ -75,6 +77,7 @@ def test_an_adopted_secret_is_known_again_and_is_no_token(world: World) -> None:
     world.check()
 
 
+@pytest.mark.of_files
 def test_nothing_of_the_secret_is_kept(world: World) -> None:
     adopt(world)
     world.close()

@@ -1,0 +1,153 @@
+"""Adopting from the command line: what is read, what is refused, and that no secret is ever repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from jitid.commands import adoptfile
+from jitid.errors import UsageError
+from tests.real import Shell
+
+SECRET = "ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
+OTHER = "correct-Horse-battery-5taple-9"
+HEADER = "name,owner,place,purpose,secret"
+
+
+def read(tmp_path: Path, text: str | bytes, form: str = "csv", **usual: str) -> list[tuple[int, str]]:
+    """Read a list, and return lines and names of what it states."""
+    path = tmp_path / "list"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    secrets, content = adoptfile.read(str(path), form, usual)
+    assert content == hashlib.sha256(path.read_bytes()).hexdigest()
+    return [(one.line, one.name) for one in secrets]
+
+
+def test_what_a_line_leaves_out_the_command_line_says(tmp_path: Path) -> None:
+    text = f'\ufeffName, place ,secret\n"a","x, y",{SECRET}\n\nb,"two\nlines",{OTHER}\n'
+    assert read(tmp_path, text, owner="ops", purpose="many") == [(2, "a"), (5, "b")]
+
+
+def test_json_lines_say_the_same(tmp_path: Path) -> None:
+    lines = [
+        {"name": "a", "owner": "bob", "place": "x", "purpose": "y", "fingerprint": "0" * 64, "agent": None}
+    ]
+    assert read(tmp_path, json.dumps(lines[0]) + "\n\n", "jsonl") == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"a,bob,x,y,{SECRET},z", "it has 6 cells"),
+        (f",bob,x,y,{SECRET}", "line 2: it has no name"),
+        (f"a b,bob,x,y,{SECRET}", "no name can have"),
+        (f"a,agent:bob,x,y,{SECRET}", "is an agent"),
+        (f"a,bob,{'x' * 501},y,{SECRET}", "place is longer"),
+        ("a,bob,x,y,", "which secret it is"),
+        ("a,bob,x,y,hunter2", "could be guessed"),
+        (f'a,bob,x,y,"{SECRET}', "no CSV"),
+        (f"a,bob,x,y,{SECRET}\0", "NUL"),
+        (f"a,bob,x {OTHER},y,{OTHER}", "stands in the place"),
+        (f"{SECRET},bob,x,y,{SECRET}", "stands in the name"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_without_the_secret(
+    tmp_path: Path, line: str, why: str
+) -> None:
+    with pytest.raises(UsageError, match="line 2") as caught:
+        read(tmp_path, f"{HEADER}\n{line}\n")
+    assert why in caught.value.message
+    assert "nothing was changed" in caught.value.message
+    told = caught.value.message + str(caught.value.hint)
+    assert SECRET not in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        (f'{{"name": "a", "secret": "{SECRET}"', "jsonl"),
+        (f'{{"name": "a", "name": "{SECRET}"}}', "jsonl"),
+        (f'["{SECRET}"]', "jsonl"),
+        (f'{{"name": ["{SECRET}"]}}', "jsonl"),
+        (f"name,name\n{SECRET},{SECRET}\n", "csv"),
+        (f"{HEADER},colour\n", "csv"),
+        ("", "nothing"),
+        (b"name\n\xff\xfe\n", "csv"),
+        ("[" * 100_000, "jsonl"),
+        ("x" * (1 << 20) + "\n", "jsonl"),
+    ],
+)
+def test_what_is_no_list_is_refused_and_not_repeated(tmp_path: Path, text: str | bytes, form: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, text, form)
+    assert SECRET not in caught.value.message + str(caught.value.hint)
+
+
+def test_a_list_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoptfile, "MOST_SECRETS", 10)
+    line = "".join(f"n{n},bob,x,y,{n:064x}\n" for n in range(11))
+    with pytest.raises(UsageError, match="more than"):
+        read(tmp_path, HEADER.replace("secret", "fingerprint") + "\n" + line)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Return a command line with a ledger of its own."""
+    return Shell(tmp_path)
+
+
+STATED = ("--owner", "bob", "--place", "vault kv/prod", "--purpose", "releases")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("ci", "--owner", "bob", "--place", "x"), "--purpose"),
+        ((*STATED,), "a name"),
+        (("ci", *STATED, "--file", "f", "--fingerprint", "0" * 64), "three ways"),
+        (("ci", *STATED, "--fingerprint", "0" * 63), "no fingerprint"),
+        (("ci", *STATED, "--reference", "x"), "--target"),
+        (("ci", *STATED, "--target", "x"), "no target `x`"),
+        (("ci", *STATED, "--access-key-id", "x"), "AKIA"),
+        (("ci", *STATED, "--expires", "2020-01-01T00:00:00Z"), "has passed"),
+        (("--from-file", "list", "--as", "scim"), "no form"),
+        (("ci", "--from-file", "list.csv"), "names all"),
+        (("ci", *STATED, "--as", "csv"), "--from-file"),
+    ],
+)
+def test_a_line_that_cannot_be_meant_changes_nothing(
+    shell: Shell, arguments: tuple[str, ...], why: str
+) -> None:
+    done = shell.run("adopt", "add", *arguments, stdin=SECRET)
+    assert done.returncode == 2, done.stderr
+    assert why in done.stderr
+    assert SECRET not in done.stderr
+    assert not shell.ledger.exists() or "adopted" not in shell.good("list")
+
+
+def test_a_dry_run_makes_no_ledger(shell: Shell) -> None:
+    said = shell.good("adopt", "add", "ci", *STATED, "--dry-run", stdin=SECRET)
+    assert "would adopt ci; nothing was changed" in said
+    assert not shell.ledger.exists()
+
+
+def test_what_it_is_given_it_never_shows(shell: Shell) -> None:
+    """Places are free text, and a terminal obeys none of it."""
+    hostile = "\x1b]0;x\x07\u202e=cmd()<b>"
+    shell.good("adopt", "add", "ci", "--owner", "bob", "--place", hostile, "--purpose", hostile, stdin=SECRET)
+    for verb in (
+        ("adopt", "list", "--format", "table"),
+        ("adopt", "show", "ci", "--format", "csv"),
+        ("adopt", "suggest", "ci"),
+        ("sweep", "--rule", "standing"),
+    ):
+        done = shell.run(*verb)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "\u202e" not in done.stdout
+    ended = shell.run("revoke", "--task", "adopted/ci")
+    assert ended.returncode == 9
+    assert "\x1b" not in ended.stderr
