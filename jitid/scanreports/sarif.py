@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from jitid.errors import UsageError
 from jitid.scanreports.reading import Reading
 from jitid.scanreports.reported import Reported, member, reported, sighted
 
@@ -21,22 +22,31 @@ def read(reading: Reading) -> Iterator[Reported]:
 
 
 def _run(reading: Reading) -> Iterator[Reported]:
-    tool: str | None = None
     held: list[dict[str, Any]] = []
-    for name in reading.members():
-        if name == "tool":
-            tool = _tool(reading)
-        elif name == "results" and reading.peek() == "[":
-            for _ in reading.elements():
-                result = reading.value()
-                if not isinstance(result, dict):
-                    raise reading.broken("has a result that is no object")
-                held.append(result)
-                if tool is not None or len(held) >= _HELD:
-                    yield from _told(held, tool)
-        else:
-            reading.skip()
+    tool: str | None = None
+    try:
+        for name in reading.members():
+            if name == "tool":
+                tool = _tool(reading)
+            elif name == "results" and reading.peek() == "[":
+                for _ in reading.elements():
+                    held.append(_read(reading))
+                    if tool is not None or len(held) >= _HELD:
+                        yield from _told(held, tool)
+            else:
+                reading.skip()
+    except UsageError:
+        # Whatever is wrong stands behind these.
+        yield from _told(held, tool)
+        raise
     yield from _told(held, tool)
+
+
+def _read(reading: Reading) -> dict[str, Any]:
+    result = reading.value()
+    if not isinstance(result, dict):
+        raise reading.broken("has a result that is no object")
+    return result
 
 
 def _told(held: list[dict[str, Any]], tool: str | None) -> Iterator[Reported]:

@@ -186,6 +186,16 @@ def test_what_stood_before_the_break_comes_first_and_is_counted() -> None:
     assert [one.sighting.line for one in came] == [2, 2, 2]
 
 
+def test_results_that_wait_for_their_tool_come_before_what_is_wrong() -> None:
+    """SARIF that is cut short has its tool nowhere."""
+    run = SARIF["runs"][0]
+    text = json.dumps({"runs": [{"results": run["results"] * 3}]})[:-10]
+    findings = parse([text.encode()])
+    assert [next(findings).sighting.finder for _ in range(2)] == ["sarif jitid-token"] * 2
+    with pytest.raises(UsageError, match=r"cut short: .*, after 2 findings"):
+        next(findings)
+
+
 def test_a_named_format_is_the_only_one() -> None:
     """Who names one wants to hear of another."""
     assert read(_WHOLES["kingfisher"], ReportFormat.KINGFISHER)
