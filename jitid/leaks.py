@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid import exposure, introspection, tracing
+from jitid import exposure, introspection, matching, tracing
 from jitid.audit import ended_digest
-from jitid.credential import Credential
+from jitid.credential import Credential, State
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.identifier import credential_id
 from jitid.ledger.leak import LeakFilter, NewPlaces, Noted
@@ -25,7 +25,6 @@ LONGEST_SOURCE = 200
 PAGE = 250_000
 """So many leaks are proved together, at most."""
 
-_ALL = 1 << 62
 _NOWHERE = NewPlaces({}, {})
 _NOTHING = Noted(0, "")
 _MOST_MET = 1_000_000_000
@@ -67,6 +66,8 @@ class Reported(NamedTuple):
     """The first of them."""
     places: int = 0
     """How many places are new where credentials were seen, of what is new and of what was known."""
+    alive: int = 0
+    """How many of those credentials were alive when it was recorded."""
     marks: tuple[str, ...] = ()
     """Of those strings whose places were told, the marks of those that are of credentials, proved or not."""
 
@@ -117,28 +118,39 @@ def add(
     """
     source = check_source(report.source)
     with ledger.read() as snapshot:
-        _check_time(report, snapshot.now)
-        seen = tracing.recognise(snapshot, ledger.names, _secrets(finds))
+        now = snapshot.now
+        _check_time(report, now)
+        looked_at = matching.match(snapshot, _secrets(finds), strings=bool(sightings))
+        seen = tracing.recognise(snapshot, ledger.names, looked_at.left)
         # What anybody could have written proves no leak.
-        weak = {one.key: one.jti for one, evidence in seen.found if evidence.proof is None}
+        weak = {
+            one.key: one.jti
+            for one, evidence in seen.found
+            if evidence.proof is None and one.key not in looked_at.credentials
+        }
         sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
+        sure |= looked_at.credentials
         left = {} if report.unproved else weak
-        unknown = seen.unknown + seen.unknown_words
-        chosen = LeakFilter(credentials=tuple(sure), source=source, open=True)
-        known = snapshot.leaks(chosen, _ALL) if sure else []
-        places = _places_of(seen, sure, sightings) if sightings else _NOWHERE
-        marks = _marks_of(seen) & sightings.keys() if sightings else ()
-    before = {leak.jti for leak in known}
+        unknown = seen.unknown + seen.unknown_words + looked_at.unknown
+        strings = _together(seen.strings, looked_at.strings)
+        places = _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE
+        marks = _marks_of(strings) & sightings.keys() if sightings else ()
+        before = snapshot.reported(sure, source) if dry_run else set[int]()
     came = Reported(
         sure,
         left,
-        {key for key, jti in sure.items() if jti not in before},
+        set(sure.keys() - before),
         0,
         0,
         None,
         len(finds.ids) + len(finds.guessed),
         unknown,
         seen.strays,
+        alive=looked_at.alive
+        + sum(
+            one.key in sure and one.key not in looked_at.credentials and _lives(one, now)
+            for one, _ in seen.found
+        ),
         marks=tuple(marks),
     )
     if dry_run or not sure:
@@ -173,24 +185,31 @@ def add(
         return came._replace(event=event.seq)
 
 
-def _marks_of(seen: tracing.Recognised) -> set[str]:
-    return {mark(*string).hex() for strings in seen.strings.values() for string in strings}
+_Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
+"""Of credentials, by the ledger's numbers, the strings that were found: their sorts, and what is kept of them."""
+
+
+def _together(one: _Strings, other: _Strings) -> _Strings:
+    return {key: (*one.get(key, ()), *other.get(key, ())) for key in one.keys() | other.keys()}
+
+
+def _marks_of(found: _Strings) -> set[str]:
+    return {mark(*string).hex() for strings in found.values() for string in strings}
 
 
 def _places_of(
-    seen: tracing.Recognised, sure: Mapping[int, str], sightings: Mapping[str, Sequence[Sighting]]
+    found: _Strings, sure: Mapping[int, str], finds: Finds, sightings: Mapping[str, Sequence[Sighting]]
 ) -> NewPlaces:
     """Return where each of these credentials was seen, by the strings that were found of it."""
     told: dict[int, list[Sighting]] = {}
     met: dict[int, int] = {}
-    for one, evidence in seen.found:
-        if one.key not in sure:
-            continue
-        signs = {mark(*string).hex() for string in seen.strings[one.key]}
+    for key in sure:
+        strings = found.get(key, ())
+        signs = {mark(*string).hex() for string in strings}
         places = distinct([each for sign in signs & sightings.keys() for each in sightings[sign]])
         if places:
-            told[one.key] = places[:MOST_PLACES]
-            met[one.key] = min(evidence.occurrences, _MOST_MET)
+            told[key] = places[:MOST_PLACES]
+            met[key] = min(sum(getattr(finds, sort)[text] for sort, text in strings), _MOST_MET)
     return NewPlaces(told, met)
 
 
@@ -290,11 +309,13 @@ def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> in
 
 def _secrets(finds: Finds) -> Finds:
     """Return what was found without the ids: an id is no secret, and stands in every log."""
-    own = Finds()
-    own.add(finds)
-    own.ids.clear()
-    own.guessed.clear()
+    own = finds.copy()
+    own.ids, own.guessed = {}, {}
     return own
+
+
+def _lives(credential: Credential, now: int) -> bool:
+    return credential.state_at(now) in (State.ACTIVE, State.PENDING)
 
 
 def _check_time(report: LeakReport, now: int) -> int:

@@ -147,6 +147,10 @@ class Finds:
             self.locked,
         )
 
+    def copy(self) -> Finds:
+        """Return one with the same maps, of which others may take the place."""
+        return Finds.unpack(self.pack())
+
     def strings(self) -> Iterator[tuple[str, bytes | str, int]]:
         """Yield the sort of each string, what is kept of it, and how often it was met."""
         for sort, counts in zip(SORTS, self._maps(), strict=True):

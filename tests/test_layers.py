@@ -76,6 +76,7 @@ LAYERS = (
         "exposure",
         "timeline",
         "leaks",
+        "matching",
         "delegators",
         "departing",
         "comparing",

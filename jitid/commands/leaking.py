@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from jitid.tracing import Stray
 
 _TOGETHER = 5_000
+_LISTED = 10_000
+"""So many leaks are shown; whoever reports more than that asks for them by `leak list`."""
 
 
 class Ending(NamedTuple):
@@ -52,12 +54,15 @@ class _Total:
         self.new: set[int] = set()
         self.moved = self.later = self.ids = self.unknown = self.places = 0
         self.alive = self.living_on = 0
+        self.alive_then = 0
+        """How many were alive when it was recorded."""
 
     def add(self, came: Reported) -> None:
         """Add what came of one batch."""
         if came.event is not None:
             self.events.append(came.event)
         self.places += came.places
+        self.alive_then += came.alive
         self.new |= came.new
         self.later += came.later
         self.moved += came.moved
@@ -229,7 +234,7 @@ def _show(
 
 
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
-    keys = iter(sorted(total.credentials, reverse=True))
+    keys = islice(sorted(total.credentials, reverse=True), _LISTED)
     while some_of := tuple(islice(keys, _TOGETHER)):
         chosen = LeakFilter(credentials=some_of, source=source, open=True)
         for one in leakrows.pages(authority, chosen, len(some_of)):
@@ -274,6 +279,8 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
         yield text
     elif total.unknown:
         yield f"found {number(total.unknown, 'string')} that the ledger does not know"
+    if len(total.credentials) > _LISTED:
+        yield f"the {_LISTED} newest are shown: jitid leak list has all of them"
     if total.moved:
         yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
     if total.ids:
@@ -281,9 +288,10 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
 
 
 def _left_alive(total: _Total) -> Iterator[str]:
-    if total.alive:
-        lives, it = ("lives", "it") if total.alive == 1 else ("live", "them")
-        yield f"nothing was ended: {number(total.alive, 'leaked credential')} still {lives}, and --revoke ends {it}"
+    alive = total.alive if len(total.credentials) <= _LISTED else total.alive_then
+    if alive:
+        lives, it = ("lives", "it") if alive == 1 else ("live", "them")
+        yield f"nothing was ended: {number(alive, 'leaked credential')} still {lives}, and --revoke ends {it}"
     if total.living_on:
         lives, it = (
             ("its identity lives", "that") if total.living_on == 1 else ("their identities live", "those")

@@ -75,6 +75,15 @@ class LeakFilter(NamedTuple):
     """With a lower number than this: a page follows another so."""
 
 
+class Printed(NamedTuple):
+    """What fingerprints are in a ledger, as far as that is told of many at once."""
+
+    credentials: list[tuple[int, bytes, bytes, int]]
+    """Number, jti (16 bytes) and fingerprint of each credential that has one of them, and 1 if it is alive."""
+    others: set[bytes]
+    """Those that something else has: parts of secrets, and the bearers of who may ask an authority."""
+
+
 class Recorded(NamedTuple):
     """What reporting some credentials came to."""
 
@@ -156,6 +165,12 @@ class LeakSnapshot(Protocol):
 
     def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
         """Return leaks, the newest first."""
+
+    def printed(self, fingerprints: Iterable[bytes]) -> Printed:
+        """Return what has these fingerprints, of which there may be very many."""
+
+    def reported(self, credentials: Iterable[int], source: str) -> set[int]:
+        """Return which of these credentials are in an open report from that source."""
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
         """Return those with numbers above `after` whose credential is dead, with no proof yet, in order."""

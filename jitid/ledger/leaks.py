@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
-from jitid.ledger.leak import Kin, Leak, LeakFilter, LeakRow, Places, Recorded, Refused, Seen, bounds
+from jitid.ledger.leak import (
+    Kin,
+    Leak,
+    LeakFilter,
+    LeakRow,
+    Places,
+    Printed,
+    Recorded,
+    Refused,
+    Seen,
+    bounds,
+)
 from jitid.ledger.walking import LIVING, below
 
 if TYPE_CHECKING:
@@ -69,6 +80,33 @@ class SqlLeaks:
             f"{_LEAK}{where} ORDER BY l.id DESC LIMIT :limit", {**values, "now": self._now, "limit": limit}
         )
         return self._leaks(rows.fetchall())
+
+    def printed(self, fingerprints: Iterable[bytes]) -> Printed:
+        """Return what has these fingerprints, of which there may be very many."""
+        selecting.give(self._db, (), sorted(fingerprints))
+        found = self._db.execute(
+            f"""SELECT c.id, c.jti, c.fingerprint, CASE WHEN {selecting.LIVE} THEN 1 ELSE 0 END
+                  FROM given_print g CROSS JOIN credential c
+                 WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint""",
+            {"now": self._now},
+        ).fetchall()
+        others = self._db.execute(
+            """SELECT a.fingerprint FROM access a CROSS JOIN given_print g WHERE g.fingerprint = a.fingerprint
+               UNION SELECT p.fingerprint FROM given_print g CROSS JOIN part p
+                      WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8)
+                        AND p.fingerprint = g.fingerprint"""
+        ).fetchall()
+        return Printed(found, {print_ for (print_,) in others})
+
+    def reported(self, credentials: Iterable[int], source: str) -> set[int]:
+        """Return which of these credentials are in an open report from that source."""
+        selecting.give(self._db, (), (), credentials=credentials)
+        rows = self._db.execute(
+            """SELECT l.credential FROM given_credential g CROSS JOIN leak l
+                WHERE l.credential = g.credential AND l.source = :source AND l.closed_at IS NULL""",
+            {"source": source},
+        )
+        return {key for (key,) in rows.fetchall()}
 
     def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
         """Return those with numbers above `after` whose credential is dead, with no proof yet, in order.
@@ -166,7 +204,7 @@ def add(
     db: Any, credentials: Iterable[int], source: str, reported_at: int, *, now: int, event: int
 ) -> Recorded:
     """Record that credentials leaked; those in an open report from that source stay as they are."""
-    selecting.give(db, (), (), credentials=credentials)
+    selecting.give(db, (), (), credentials=sorted(credentials))
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
     told = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
     # Nothing leaks before it is there: of a whole repository that was reported once, the later tokens count from
@@ -190,6 +228,9 @@ def add(
     (moved,) = db.execute(
         "SELECT count(*) FROM leak l WHERE l.id > :last AND l.reported_at > :reported", told
     ).fetchone()
+    (given,) = db.execute("SELECT count(*) FROM given_credential").fetchone()
+    if given == len(new):
+        return Recorded(new, moved, 0)
     (later,) = db.execute(
         """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
             WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
