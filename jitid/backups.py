@@ -125,8 +125,6 @@ def _place(to: str, ledger: str) -> str:
 @contextmanager
 def aside_for(to: str, place: str) -> Iterator[str]:
     """Make the private folder in which a backup is put together, and remove it if it is still there at the end."""
-    from shutil import rmtree
-
     from jitid.files import check_private
 
     if to == OUT:
@@ -146,12 +144,11 @@ def aside_for(to: str, place: str) -> Iterator[str]:
         check_private(aside, "the folder of the backup")
         yield aside
     finally:
+        folder.remove(aside)
         os.close(held)
-        rmtree(aside, ignore_errors=True)
 
 
 def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[[bytes], None]) -> None:
-    os.unlink(os.path.join(aside, folder.LOCK))
     if to == OUT:
         backupfile.pack(aside, _Stream(write), manifest.made_at)
         return
@@ -160,6 +157,8 @@ def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[
         sync_folder(aside)
         if not folder.publish(aside, place, parent):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
+        # Until it had its name, others saw by it that somebody was at work.
+        os.unlink(os.path.join(place, folder.LOCK))
         return
     whole = os.path.join(aside, "whole")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -147,8 +147,6 @@ def restore(
 @contextmanager
 def _making(parent: str, name: str) -> Iterator[str]:
     """Make the folder in which the ledger is put together, and remove it if it is still there at the end."""
-    from shutil import rmtree
-
     try:
         folder.make_parents(parent)
         folder.remove_abandoned(parent, name)
@@ -165,8 +163,8 @@ def _making(parent: str, name: str) -> Iterator[str]:
             f"the ledger could not be restored: {(error.strerror or 'error').lower()}"
         ) from error
     finally:
+        folder.remove(aside)
         os.close(held)
-        rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from jitid.errors import (
     ConfigurationError,
@@ -149,7 +150,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
         raise translated(error) from error
     finally:
         if os.path.isdir(aside):
-            _remove(aside)
+            remove(aside)
 
 
 def begin(parent: str, name: str) -> tuple[str, int]:
@@ -243,7 +244,7 @@ def remove_abandoned(parent: str, name: str) -> None:
             continue
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(abandoned)
+            remove(abandoned)
         except BlockingIOError:
             continue
         finally:
@@ -254,15 +255,22 @@ def _remove_unlocked(abandoned: str, parent: str) -> None:
     """Remove an abandoned folder that has no lock file: it may be a moment old, and goes when it is an hour old."""
     try:
         if os.lstat(abandoned).st_mtime < os.lstat(parent).st_mtime - 3600:
-            _remove(abandoned)
+            remove(abandoned)
     except FileNotFoundError:
         return  # it was published or removed meanwhile
 
 
-def _remove(abandoned: str) -> None:
+def remove(abandoned: str) -> None:
+    """Remove a folder that was filled aside; its lock goes last, by which the next one sees what is left of it."""
     # Every verb loads this module, and hardly one removes anything: shutil costs a start four milliseconds.
     from shutil import rmtree
 
+    with suppress(OSError):
+        for entry in list(os.scandir(abandoned)):
+            if entry.is_dir(follow_symlinks=False):
+                rmtree(entry.path, ignore_errors=True)
+            elif entry.name != LOCK:
+                os.unlink(entry.path)
     rmtree(abandoned, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from jitid.ledger import folder
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
+from tests.real import tmpfs
 
 QUIET = Progress(lambda _done, _all: None, lambda _what: None)
 
@@ -483,3 +485,142 @@ def test_others_go_on_writing_in_the_same_process(used: World, tmp_path: Path) -
         transaction.append("accept-clock", {"jump": 1})
     ledger.close()
     used.check()
+
+
+CHANGES = ("mkdir", "rename", "link", "unlink", "fsync", "fchmod", "chmod", "rmdir")
+
+
+def killed_at(number: int, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Do some work in a child that is killed before its change of that number; return whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left = number
+        real = {name: getattr(os, name) for name in CHANGES}
+
+        def counting(name: str) -> Callable[..., object]:
+            def count(*arguments: object, **more: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real[name](*arguments, **more)
+
+            return count
+
+        for name in CHANGES:
+            monkeypatch.setattr(os, name, counting(name))
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 - nothing of this process may go on
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
+    return status != 0
+
+
+@pytest.mark.parametrize("name", ["backup", "backup.tar"])
+def test_whenever_it_is_killed_a_backup_is_whole_or_not_there(
+    used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    place, number = tmp_path / "out" / name, 1
+    place.parent.mkdir()
+    used.close()
+    while killed_at(number, lambda: back_up(used, place, verify=False), monkeypatch):
+        there = place.exists()
+        if there:
+            restore(place, tmp_path / "again", keep=True)
+            shutil.rmtree(tmp_path / "again")
+        back_up(used, place.parent / "next", verify=False)
+        # One in which nothing is yet may be somebody's who has just begun.
+        left = [each for each in names(place.parent) if each.startswith(".")]
+        assert not any(names(place.parent / each) for each in left)
+        assert set(names(place.parent)) - set(left) == {"next", *([name] if there else [])}
+        shutil.rmtree(place.parent)
+        place.parent.mkdir()
+        number += 3
+    assert number > 12
+    used.reopen()
+    used.check()
+
+
+def test_whenever_it_is_killed_there_is_the_old_ledger_or_the_restored_one(
+    used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(used, tmp_path / "backup")
+    used.issue()
+    used.close()
+    place, number = tmp_path / "places" / "ledger", 1
+    shutil.copytree(used.path, place)
+
+    def again() -> None:
+        restore(tmp_path / "backup", place, replace=True)
+
+    while killed_at(number, again, monkeypatch):
+        with World(place, now=int(used.clock())) as other:
+            other.check()
+        aside = [each for each in place.parent.iterdir() if ".replaced-" in each.name]
+        assert all(folder.exists(str(each)) for each in aside)
+        for each in aside:
+            shutil.rmtree(each)
+        again()
+        assert not any(names(place.parent / each) for each in names(place.parent) if each.startswith("."))
+        shutil.rmtree(place.parent)
+        shutil.copytree(used.path, place)
+        number += 3
+    assert number > 12
+    with World(place, now=int(used.clock())) as other:
+        assert "ledger-restore" in [event["op"] for event in other.events()]
+
+
+def test_without_room_there_is_no_backup_and_the_ledger_goes_on(used: World, tmp_path: Path) -> None:
+    used.close()
+    with tmpfs(tmp_path / "full", "size=200k") as full:
+        for name in ("backup", "backup.tar"):
+            with pytest.raises(OutputError, match="no space left"):
+                back_up(used, full / name)
+        assert names(full) == []
+    made = back_up(used, tmp_path / "backup")
+    # Room for the database, and none for what is written to it.
+    with tmpfs(tmp_path / "small", f"size={(made.size >> 10) + 24}k") as small:
+        with pytest.raises(StorageError):
+            restore(Path(made.place), small / "ledger", keep=True)
+        assert names(small) == []
+    used.reopen()
+    used.check()
+
+
+def test_two_at_once_make_one(used: World, tmp_path: Path) -> None:
+    done: list[object] = []
+
+    def work() -> None:
+        try:
+            done.append(back_up(used, tmp_path / "out" / "backup", verify=False))
+        except (UsageError, OutputError) as error:
+            done.append(error)
+
+    (tmp_path / "out").mkdir()
+    both = [Thread(target=work) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert [isinstance(one, Made) for one in done].count(True) == 1
+    assert names(tmp_path / "out") == ["backup"]
+    assert restore(tmp_path / "out" / "backup", tmp_path / "again").told.events == used.head().seq
+
+
+def test_under_any_umask_it_is_for_its_owner_alone(used: World, tmp_path: Path) -> None:
+    for mask in (0o000, 0o777):
+        before = os.umask(mask)
+        try:
+            back_up(used, tmp_path / f"backup{mask}", keys=True)
+            back_up(used, tmp_path / f"backup{mask}.tar")
+            restore(tmp_path / f"backup{mask}", tmp_path / f"again{mask}", keep=True)
+        finally:
+            os.umask(before)
+        for name in ("backup", "again"):
+            place = tmp_path / f"{name}{mask}"
+            assert place.stat().st_mode & 0o777 == 0o700
+            assert set(modes(place).values()) == {0o600, 0o700}
+        assert (tmp_path / f"backup{mask}.tar").stat().st_mode & 0o777 == 0o600
