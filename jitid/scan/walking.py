@@ -43,6 +43,8 @@ class Tree:
         """Open the root, which may be reached by links. Raises OSError."""
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._device = os.fstat(self._root).st_dev
+        self._known = -1
+        """The file system that was last found to be in order."""
         self._one = one_file_system
         self._kernel: frozenset[int] | None = None
         self._open: list[tuple[str, int]] = []
@@ -85,13 +87,16 @@ class Tree:
     def beyond(self, descriptor: int) -> str | None:
         """Return why a folder is not to be walked, since it is on another file system; None if it is."""
         device = os.fstat(descriptor).st_dev
-        if device == self._device:
+        if device == self._known:
             return None
-        if self._one:
+        if self._one and device != self._device:
             return "folders of other file systems"
         if self._kernel is None:
             self._kernel = frozenset(_kernel_devices())
-        return "folders of the kernel" if device in self._kernel else None
+        if device in self._kernel:
+            return "folders of the kernel"
+        self._known = device
+        return None
 
 
 def _kernel_devices() -> Iterator[int]:

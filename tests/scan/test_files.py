@@ -240,6 +240,9 @@ def test_folders_of_the_kernel_are_not_entered() -> None:
     assert walked.beyond(walked.enter(("proc",))) == "folders of the kernel"
     assert walked.beyond(walked.enter(())) is None
     walked.close()
+    itself = Tree("/proc", one_file_system=False)
+    assert itself.beyond(itself.enter(())) == "folders of the kernel"
+    itself.close()
     alone = Tree("/", one_file_system=True)
     assert alone.beyond(alone.enter(("proc",))) == "folders of other file systems"
     alone.close()
