@@ -247,6 +247,8 @@ def _gone(hit: Hit) -> str:
     """Return what whoever looks at the files of a repository alone would not see."""
     if hit.origin is None or hit.origin.in_head is not False:
         return ""
+    if hit.revision is None:
+        return "; no commit that a ref leads to has it"
     return "; HEAD has it no more, the history does"
 
 

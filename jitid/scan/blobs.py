@@ -11,7 +11,7 @@ from subprocess import Popen
 
 from jitid.scan import archives
 from jitid.scan.git import Repository
-from jitid.scan.history import MISSING, Listing, Selection, Share, list_objects
+from jitid.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
 from jitid.scan.hits import CHUNK, Hit, Searcher, is_wide
 from jitid.scan.provenance import Appearance, locate
 from jitid.scan.source import Item, Origin, Tally
@@ -24,8 +24,6 @@ _BEGINNING = 64
 _MOST_ENDS = 1_000
 """So often git is started again over a share of the objects, when one that is damaged has ended it."""
 _PIPE = 1 << 20
-
-DAMAGED = "objects that git cannot read"
 
 
 class Blobs:

@@ -77,9 +77,10 @@ class Repository:
         """
         self.name = path or "."
         """As it is shown."""
-        self._folder = path or "."
+        self.place = path or "."
+        """From where on git looks for it."""
         self._environment = _environment(naming=path is None)
-        if not os.path.isdir(self._folder):
+        if not os.path.isdir(self.place):
             raise UsageError(f"{quote(self.name, 200)} is no folder, and so no git repository")
         try:
             self._program = os.path.abspath(find("git", os.environ.get("PATH", os.defpath)))
@@ -159,7 +160,7 @@ class Repository:
                 *(word for one in overrides for word in ("-c", one)),
                 *arguments,
             ],
-            cwd=self._folder,
+            cwd=self.place,
             env=self._environment,
             stdin=stdin,
             stdout=stdout,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from subprocess import Popen
+from contextlib import contextmanager
+from subprocess import PIPE, Popen
 from typing import IO, NamedTuple
 from zlib import crc32
 
-from jitid.errors import StorageError
 from jitid.scan.git import Repository
 from jitid.scan.source import Tally
 from jitid.text import safe
@@ -20,8 +20,18 @@ _WORTH_MORE = 64 << 20
 """From how many bytes of objects on two processes share them, and more take turns."""
 _PIECE = 1 << 16
 _COMPLAINTS = 20
+_MOST_MEMORY = 8 << 30
+"""How many bytes git may take to remember what it has seen: less than a hundred for each object."""
+_MOST_ENDS = 1_000
+_LONGEST_PATH = 4_096
+"""Of a path that has more bytes the end is kept, which names the file."""
+_MOST_PATHS = 1 << 30
+"""So many bytes of paths are kept in a file; names of folders may be long, and made of nothing."""
+_KINDS = frozenset({b"blob", b"commit", b"tag"})
+_FORM = "--batch-check=%(objecttype) %(objectname) %(objectsize) %(rest)"
 
-MISSING = "objects that are missing in this clone"
+DAMAGED = "objects that git cannot read"
+MISSING = "objects that are missing or damaged here"
 SHALLOW = "commits whose history this shallow clone does not have"
 BROKEN_REF = "refs that lead to nothing"
 BROKEN = "what git complains of"
@@ -67,20 +77,19 @@ def list_objects(repository: Repository, selection: Selection, tally: Tally) -> 
     """List the blobs, commits and annotated tags, each once; what is missing is told to the tally.
 
     Versions of one file are in one share: git keeps them as differences from each other.
-
-    Raises StorageError if git cannot list them.
     """
     buckets = [_file() for _ in range(_SHARES)]
     counts = [0] * _SHARES
     paths = _file()
-    size = 0
+    size = kept = 0
     shallow = _shallow(repository)
     for line in _listed(repository, selection, tally):
         kind, _, rest = line.partition(b" ")
         if kind == b"tree":
             continue
-        if line.endswith(b" missing"):
-            oid = line[:-8].removeprefix(b"?")
+        if kind not in _KINDS:
+            # The id, and that it is missing: a path may well say that too, but behind a type.
+            oid = kind.removeprefix(b"?")
             tally.miss(MISSING if oid.strip(b"0") else BROKEN_REF, oid.decode("ascii", "replace"))
             continue
         oid, _, rest = rest.partition(b" ")
@@ -93,7 +102,7 @@ def list_objects(repository: Repository, selection: Selection, tally: Tally) -> 
         number = crc32(path or oid) % _SHARES
         counts[number] += 1
         buckets[number].write(oid + b"\n")
-        paths.write(b"%b %b %b\n" % (oid, kind, path))
+        kept += paths.write(b"%b %b %b\n" % (oid, kind, path[-_LONGEST_PATH:] if kept < _MOST_PATHS else b""))
     paths.flush()
     many = 1 if size < _WORTH_SHARING else 2 if size < _WORTH_MORE else _SHARES
     shares = [_joined(buckets[number::many], counts[number::many]) for number in range(many)]
@@ -129,33 +138,103 @@ def _shallow(repository: Repository) -> frozenset[bytes]:
 
 def _listed(repository: Repository, selection: Selection, tally: Tally) -> Iterator[bytes]:
     """Yield lines of git: type, id, size and path of an object; or an id and `missing`."""
-    form = "--batch-check=%(objecttype) %(objectname) %(objectsize) %(rest)"
-    with ends(repository, selection) as given, tempfile.TemporaryFile() as complaints:
+    if selection.unreachable:
+        with _walk(repository, selection, PIPE, tally) as walk:
+            yield from (line + b" missing" for line in lines(output(walk)) if line.startswith(b"?"))
+            walk.wait()
+    answered = 0
+    with _walk(repository, selection, PIPE, tally, every=selection.unreachable) as walk:
+        with repository.running("cat-file", _FORM, "--buffer", stdin=output(walk)) as check:
+            # Nobody but that reads it: should it end, the other one must notice.
+            output(walk).close()
+            for line in lines(output(check)):
+                answered += 1
+                yield line
+            ended = check.wait()
+        if not ended:
+            walk.wait()
+    if ended:
+        yield from _after_damage(repository, selection, tally, answered)
+
+
+def _after_damage(
+    repository: Repository, selection: Selection, tally: Tally, answered: int
+) -> Iterator[bytes]:
+    """Yield what is left when git has ended at an object that it cannot even name the type of."""
+    with _file() as names:
+        with _walk(repository, selection, names, tally, every=selection.unreachable) as walk:
+            walk.wait()
+        at = _behind(names, 0, answered)
+        for _ in range(_MOST_ENDS):
+            damaged = os.pread(names.fileno(), repository.width, at)
+            if not damaged:
+                return
+            tally.miss(DAMAGED, damaged.decode("ascii", "replace"))
+            at = _behind(names, at, 1)
+            os.lseek(names.fileno(), at, os.SEEK_SET)
+            answered = 0
+            with repository.running("cat-file", _FORM, "--buffer", stdin=names) as check:
+                for line in lines(output(check)):
+                    answered += 1
+                    yield line
+                if not check.wait():
+                    return
+            at = _behind(names, at, answered)
+        tally.miss(DAMAGED, "and others, for there are too many")
+
+
+def _behind(file: IO[bytes], at: int, number: int) -> int:
+    """Return where so many lines of a file end. What is read elsewhere moves it for whoever else has it open."""
+    while number and (piece := os.pread(file.fileno(), _PIECE, at)):
+        there = piece.count(b"\n")
+        if there < number:
+            number -= there
+            at += len(piece)
+            continue
+        end = 0
+        for _ in range(number):
+            end = piece.index(b"\n", end) + 1
+        return at + end
+    return at
+
+
+@contextmanager
+def _walk(
+    repository: Repository,
+    selection: Selection,
+    stdout: int | IO[bytes],
+    tally: Tally,
+    *,
+    every: bool = False,
+) -> Iterator[Popen[bytes]]:
+    """Let git name objects: what refs lead to, or `every` one that there is. What it complains of is told."""
+    with ends(repository, selection) as given, _file() as complaints:
         # The index belongs to no range. What git cannot find it tells with a question mark, and goes on.
-        all_of_it = () if selection.ids else ("--all", "--indexed-objects")
+        start = () if selection.ids else ("--all", "--indexed-objects")
+        words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *start, "--stdin")
+        if every:
+            words = (
+                "cat-file",
+                "--batch-all-objects",
+                "--unordered",
+                "--buffer",
+                "--batch-check=%(objectname)",
+            )
         with repository.running(
-            "rev-list", "--objects", "--missing=print", *all_of_it, "--stdin", stdin=given, stderr=complaints
-        ) as walk:
-            if selection.unreachable:
-                yield from (line + b" missing" for line in lines(output(walk)) if line.startswith(b"?"))
-            else:
-                with repository.running("cat-file", form, "--buffer", stdin=output(walk)) as check:
-                    # Nobody but that reads it: should it end, git must notice.
-                    output(walk).close()
-                    yield from lines(output(check))
-                    _must_have_ended(check.wait())
-            status = walk.wait()
+            *words, stdin=given, stdout=stdout, stderr=complaints, memory=_MOST_MEMORY
+        ) as process:
+            yield process
+            status = process.poll()
+        if status is None or status < 0:
+            # It was of no use to the end.
+            return
         complaints.seek(0)
         said = complaints.read(_PIECE).decode("utf-8", "replace").strip()
         for line in said.split("\n")[:_COMPLAINTS]:
             if line:
                 tally.miss(BROKEN, safe(line)[:300])
         if status and not said:
-            tally.miss(BROKEN, f"rev-list ended with status {status}")
-    if selection.unreachable:
-        with repository.running("cat-file", form, "--batch-all-objects", "--unordered", "--buffer") as check:
-            yield from lines(output(check))
-            _must_have_ended(check.wait())
+            tally.miss(BROKEN, f"git {words[0]} ended with status {status}")
 
 
 def ends(repository: Repository, selection: Selection) -> IO[bytes]:
@@ -170,11 +249,6 @@ def _stashed(repository: Repository) -> list[str]:
     """Return what is stashed: all but the last of it only a log remembers."""
     answer = repository.ask("rev-list", "--walk-reflogs", "--ignore-missing", "refs/stash", "--")
     return answer.output.decode("ascii", "replace").split() if not answer.status else []
-
-
-def _must_have_ended(status: int) -> None:
-    if status:
-        raise StorageError("git ended before it had listed the objects of the repository", "try: git fsck")
 
 
 def output(process: Popen[bytes]) -> IO[bytes]:

@@ -108,25 +108,35 @@ def hooks_of(repository: Repository) -> Hooks:
             f"the git repository {quote(repository.name, 200)} is bare, and no commit is made in it",
             "install the hook where you commit; a server looks with: jitid scan --git --commits OLD..NEW",
         )
-    top = os.fsdecode(repository.ask("rev-parse", "--show-toplevel").output.removesuffix(b"\n"))
     answer = repository.ask(
         "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, config=(_SETTING,)
     )
-    if answer.status or not answer.output:
-        return Hooks(os.path.join(repository.common, "hooks"), own=True)
     scope, _, value = answer.output.removesuffix(b"\0").partition(b"\0")
-    folder = os.path.join(top, os.fsdecode(value))
-    inside = any(
-        os.path.commonpath([os.path.realpath(one), os.path.realpath(folder)]) == os.path.realpath(one)
-        for one in (top, repository.common)
-    )
-    if scope in _OF_REPOSITORY and not inside:
+    own = bool(answer.status) or scope in _OF_REPOSITORY
+    folder = os.path.join(repository.common, "hooks")
+    if value:
+        top = repository.ask("rev-parse", "--show-toplevel").output.removesuffix(b"\n")
+        folder = os.path.join(os.fsdecode(top), os.fsdecode(value))
+    if own and not any(_is_in(folder, place) for place in (_top(repository.place), repository.common)):
         raise UsageError(
-            f"the repository's own configuration wants its hooks in {quote(folder, 200)}, outside of it; "
+            f"the repository itself wants its hooks in {quote(folder, 200)}, outside of it; "
             "nothing was changed",
             "if that is right, let the hook there call ours: jitid scan --staged --fail-on medium || exit 1",
         )
-    return Hooks(folder, own=scope in _OF_REPOSITORY)
+    return Hooks(folder, own=own)
+
+
+def _top(place: str) -> str:
+    """Return the folder of the work tree that a place is in, whatever the repository's core.worktree says."""
+    folder = os.path.realpath(place)
+    while not os.path.lexists(os.path.join(folder, ".git")) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _is_in(folder: str, place: str) -> bool:
+    place = os.path.realpath(place)
+    return os.path.commonpath([place, os.path.realpath(folder)]) == place
 
 
 def _read(path: str) -> str | None:

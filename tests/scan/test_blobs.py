@@ -6,15 +6,16 @@ import gzip
 import os
 import random
 import signal
+import zlib
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from jitid.scan import provenance
-from jitid.scan.blobs import DAMAGED, Blobs
+from jitid.scan.blobs import Blobs
 from jitid.scan.git import Repository
-from jitid.scan.history import BROKEN_REF, MISSING, SHALLOW, SUBMODULES, Selection
+from jitid.scan.history import BROKEN_REF, DAMAGED, MISSING, SHALLOW, SUBMODULES, Selection
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
 from jitid.scan.source import Origin
@@ -84,8 +85,15 @@ def test_of_many_versions_the_oldest_is_told(tmp_path: Path) -> None:
     made = Made(tmp_path / "repo")
     made.commit({"log": ""})
     first = made.commit({"log": f"a\n{opaque(1)}"})
-    for number in range(MOST_PLACES + 5):
-        made.commit({"log": "b\n" * number + f"{opaque(1)}\n"})
+    texts = ["b\n" * number + f"{opaque(1)}\n" for number in range(MOST_PLACES + 5)]
+    commits = [
+        f"commit refs/heads/main\ncommitter C <c@example.com> {WHEN + 600} +0000\ndata 0\n"
+        f"M 644 inline log\ndata {len(text)}\n{text}\n"
+        for text in texts
+    ]
+    # The first goes on from what is there, each other one from that before it.
+    start = "reset refs/heads/main\nfrom refs/heads/main^0\n\n"
+    made.git("fast-import", "--quiet", given=(start + "".join(commits)).encode())
     found = Searched(made.path)
     assert found.places == [("log", 2, first)]
     assert found.origins["log"] == Origin(WHEN + 60, True, 0, MOST_PLACES + 6)
@@ -170,6 +178,22 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: 
     found = Searched(made.path)
     assert found.batch.tally.named == {MISSING: [gone], DAMAGED: [damaged], BROKEN_REF: ["0" * 40]}
     assert {"f0", "f2", "f4"} <= {hit.place for hit in found.hits}
+
+
+def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
+    """Git ends when it meets one."""
+    made = Made(tmp_path / "repo")
+    made.commit({f"f{number}": opaque(number) for number in range(6)})
+    odd = [made.git("rev-parse", f"HEAD:f{number}") for number in (1, 4)]
+    for oid in odd:
+        made.loose(oid).chmod(0o600)
+        made.loose(oid).write_bytes(zlib.compress(b"weird 3\0abc"))
+    (made.path / ".git" / "index").unlink()
+    for unreachable in (False, True):
+        found = Searched(made.path, unreachable=unreachable)
+        assert sorted(found.batch.tally.named[DAMAGED]) == sorted(odd)
+        assert {hit.place for hit in found.hits} == {"f0", "f2", "f3", "f5"}
+        assert found.batch.tally.items == 5
 
 
 def test_a_missing_tree_or_commit_is_named(tmp_path: Path) -> None:

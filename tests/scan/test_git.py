@@ -173,7 +173,7 @@ def test_a_range_that_means_no_commits_is_refused(made: Made, words: str) -> Non
 
 def test_names_are_given_back_as_they_are(made: Made) -> None:
     """Line breaks, escapes, bytes that are no UTF-8: what is shown of them is for whoever shows it."""
-    names = [b"a\nb", b"\x1b[31m\xff", b'"quoted"', b" ", b"-n", b":(glob)*"]
+    names = [b"is missing", b"a\nb", b"\x1b[31m\xff", b'"quoted"', b" ", b"-n", b":(glob)*"]
     entries = b"".join(
         b"100644 blob %b\t%b\0"
         % (made.git("hash-object", "-w", "--stdin", given=opaque(number).encode()).encode(), name)

@@ -178,7 +178,17 @@ def test_the_hook_goes_where_git_looks(made: Made, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="outside of it; nothing was changed"):
             install(repository, PROGRAM)
     assert not list(outside.iterdir())
+    made.git("config", "core.worktree", str(tmp_path))
+    made.git("config", "core.hooksPath", "outside")
+    with pytest.raises(UsageError, match="outside of it; nothing was changed"):
+        install(repository, PROGRAM)
+    made.git("config", "--unset", "core.worktree")
     made.git("config", "--unset", "core.hooksPath")
+    hooks = made.path / ".git" / "hooks"
+    hooks.rename(tmp_path / "moved")
+    hooks.symlink_to(outside)
+    with pytest.raises(UsageError, match="outside of it; nothing was changed"):
+        install(repository, PROGRAM)
     (tmp_path / ".gitconfig").write_text("[core]\nhooksPath = ~/outside\n")
     shared = install(repository, PROGRAM)
     assert (shared.path, shared.hooks.own) == (str(outside / "pre-commit"), False)
