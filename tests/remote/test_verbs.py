@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,20 @@ def test_a_ledger_is_copied_beside_it_alone(client: Shell) -> None:
     assert done.returncode == 2
     assert "beside the ledger" in done.stderr
     assert not (client.home / "copy").exists()
+
+
+def test_a_scan_asks_it_about_what_it_found(client: Shell) -> None:
+    """More than one request takes: about each string once, and what is recorded and ended is proved at once."""
+    token = issue(client, "--kind", "opaque")
+    tree = client.home / "tree"
+    tree.mkdir()
+    for number in range(3):
+        (tree / f"{number}.txt").write_text(f"\n{token}\n")
+    unknown = (new_opaque(os.urandom) for _ in range(12_000))
+    (tree / "unknown").write_text("\n".join(unknown))
+    done = client.run("scan", "tree", "--report", "--revoke", "--reason", "found", "--field", "rule")
+    assert done.returncode == 0, done.stderr
+    assert Counter(done.stdout.split()) == {"secret-unknown": 12_000, "secret-dead": 3}
+    assert "recorded 1 leak" in done.stderr
+    assert "ended 1 live credential" in done.stderr
+    assert client.good("leak", "list", "--field", "places").split() == ["3"]
