@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jitid import jws, strictjson
 from jitid.audit import BrokenChainError, Event
 from jitid.auditing import Remembered, Verification, read_head, signed_head
-from jitid.chains import Chain, Walk, is_plain
+from jitid.chains import Chain, Walk, is_plain, links
 from jitid.errors import IntegrityError, UsageError
 from jitid.keyring import Signer
 from jitid.ledger.protocol import Snapshot
@@ -17,8 +17,41 @@ from jitid.text import quote
 
 
 def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
-    """Yield the whole log as JSON lines: the ledger's name and keys, each event with its hash, the signed head."""
-    chains = snapshot.chains()
+    """Yield the whole log, as far as it was not cut, as JSON lines: the ledger's name and keys, events, signed head."""
+    last = snapshot.segments.last()
+    yield from lines(
+        snapshot,
+        names,
+        signed_head(snapshot, names, signer),
+        after=None if last is None else last.head,
+        start=0 if last is None else last.through,
+        chains=snapshot.chains(),
+        through=None,
+    )
+
+
+def lines(
+    snapshot: Snapshot,
+    names: Names,
+    head: str,
+    *,
+    after: str | None,
+    start: int,
+    chains: Sequence[Chain],
+    through: int | None,
+) -> Iterator[str]:
+    """Yield a part of the log as JSON lines.
+
+    Args:
+        snapshot: has the events.
+        names: whose log it is.
+        head: the signed head at its end.
+        after: the signed head before its first event; None for the beginning of the log.
+        start: the number of the last event before it.
+        chains: the chains as they are at its end.
+        through: the number of its last event; None for the last there is.
+
+    """
     keys = [
         {"kid": key.kid, "alg": key.algorithm, "public": key.public.hex()}
         for key in snapshot.signing_keys()
@@ -32,11 +65,21 @@ def export(snapshot: Snapshot, names: Names, signer: Signer) -> Iterator[str]:
             "iss": names.issuer,
             "keys": keys,
             **({} if is_plain(chains) else {"chains": [list(chain[:4]) for chain in chains]}),
+            **({} if after is None else {"after": after, "ends": _ends(snapshot, names, after, chains)}),
         }
     )
-    for seq, body, hash_ in snapshot.events(0):
+    for seq, body, hash_ in snapshot.events(start):
+        if through is not None and seq > through:
+            break
         yield strictjson.dumps({"type": "event", "seq": seq, "body": body.decode(), "hash": hash_.hex()})
-    yield strictjson.dumps({"type": "head", "head": signed_head(snapshot, names, signer)})
+    yield strictjson.dumps({"type": "head", "head": head})
+
+
+def _ends(snapshot: Snapshot, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
+    """Return the ends of the chains of all epochs before the one that a head is of: later ones began with them."""
+    begun = {each.chain for each in links(read_head(after, names, snapshot.signing_keys()))}
+    epoch = max([chain.epoch for chain in chains if chain.id in begun], default=0)
+    return [[chain.id, chain.length, chain.hash.hex()] for chain in chains if chain.epoch < epoch]
 
 
 def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
@@ -52,10 +95,11 @@ def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     """
     reader = _Export(iter(lines))
     names, keys, chains = reader.opening()
-    remembered = Remembered(None if expected is None else read_head(expected, names, keys), chains)
+    begun = None if reader.after is None else read_head(reader.after, names, keys)
+    remembered = Remembered(None if expected is None else read_head(expected, names, keys), chains, begun)
     last = 0
     try:
-        walk = Walk(names.uuid, chains)
+        walk = Walk(names.uuid, chains, begun)
         for last, _, hash_ in walk.check(reader.events()):
             remembered.meet(last, hash_)
         head = walk.finish()
@@ -64,7 +108,7 @@ def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     if reader.head is None or read_head(reader.head, names, keys) != head:
         raise IntegrityError("the export is cut: it does not end with the signed head of its last event")
     remembered.must_be_met(walk, last)
-    return Verification(head.seq, 0, head)
+    return Verification(head.seq, 0, head, remembered.cut)
 
 
 class _Export:
@@ -73,6 +117,8 @@ class _Export:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = enumerate(lines, start=1)
         self.head: str | None = None
+        self.after: str | None = None
+        """The signed head that its first event follows; None if it begins with the first one there was."""
 
     def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in self._lines:
@@ -95,9 +141,18 @@ class _Export:
                 for number, key in enumerate(first["keys"])
                 if key["kid"] == jws.thumbprint(key["alg"], bytes.fromhex(key["public"]))
             ]
+            if "after" in first:
+                self.after = str(first["after"])
+            ends = {number: (length, hash_) for number, length, hash_ in first.get("ends", ())}
             chains = [
                 Chain(
-                    _integer(number), _integer(epoch), _integer(start), _integer(stride), 0, b"", closed=False
+                    _integer(number),
+                    _integer(epoch),
+                    _integer(start),
+                    _integer(stride),
+                    _integer(ends.get(number, (0, ""))[0]),
+                    bytes.fromhex(ends.get(number, (0, ""))[1]),
+                    closed=False,
                 )
                 for number, epoch, start, stride in first.get("chains", [[1, 1, 1, 1]])
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -10,10 +11,12 @@ from jitid import jws, strictjson
 from jitid.audit import BrokenChainError, Event, Head, Link
 from jitid.chains import Chain, Walk, links, marks, over
 from jitid.errors import IntegrityError, InvalidCredentialError
-from jitid.keyring import Signer
+from jitid.keyring import Keyring, Signer
 from jitid.ledger.members import Members
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Names, SigningKey
+from jitid.ledger.segmentrows import CutMembers
+from jitid.ledger.segments import Segment
 from jitid.storedpolicy import kept
 
 HEAD_TYPE = "jitid-audit-head+jws"
@@ -52,6 +55,8 @@ class Verification(NamedTuple):
     members: int
     """Rows of the ledger that were compared with the events that issued and ended them."""
     head: Head
+    cut: int | None = None
+    """The number of an event that the expected head tells of and that was cut here: its segment has it."""
 
 
 def log(
@@ -131,6 +136,20 @@ def sign_head(
     return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
 
 
+def signer_of(snapshot: Snapshot, keyring: Keyring) -> Signer:
+    """Return the key that signs heads on this machine. Raises IntegrityError if there is none."""
+    for key in reversed(snapshot.signing_keys()):
+        if (
+            key.use == "jws"
+            and key.algorithm == "EdDSA"
+            and key.retired_at is None
+            and keyring.holds(key.kid)
+        ):
+            return keyring.load(key.kid, key.algorithm, key.public)
+    whose = "this machine" if keyring.others else "the ledger"
+    raise IntegrityError(f"{whose} has no key that signs", "make one: jitid keys rotate")
+
+
 def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
     """Return the link that a signed head tells of. Keys that were rotated or revoked since still vouch for it.
 
@@ -182,14 +201,21 @@ class Remembered:
 
     """
 
-    def __init__(self, head: Head | None, chains: Sequence[Chain]) -> None:
+    def __init__(self, head: Head | None, chains: Sequence[Chain], begun: Head | None = None) -> None:
+        """Args: `begun` is the head at the end of what was cut; None where nothing was."""
         self._head = head
+        self.cut: int | None = None
+        """The number of an event that it tells of, and that cannot be met here any more."""
         try:
             self._marks = {} if head is None else marks(head, chains)
+            ends = {} if begun is None else marks(begun, chains)
         except BrokenChainError as error:
             raise ContradictedError(
                 f"{error} that the remembered head tells of: the ledger is an older copy"
             ) from error
+        for seq, hash_ in ends.items():
+            self.meet(seq, hash_)
+        self._through = max(ends, default=0)
 
     def meet(self, seq: int, hash_: bytes) -> None:
         """Compare an event. Raises ContradictedError if the head tells of another in its place."""
@@ -200,6 +226,9 @@ class Remembered:
 
     def must_be_met(self, walk: Walk, last: int) -> None:
         """Raise ContradictedError unless every event that the head tells of was there; `last` is the last that was."""
+        for seq in [seq for seq in self._marks if seq <= self._through]:
+            del self._marks[seq]
+            self.cut = seq
         if self._marks:
             raise ContradictedError(
                 f"the chain ends at event {last}, and the remembered head is event {min(self._marks)}: "
@@ -240,13 +269,17 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
     snapshot = snapshot.afresh()
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
+    cut = CutMembers(snapshot.segments)
+    begun = begins_after(snapshot, names, cut.last)
     last = 0
     try:
-        remembered = Remembered(expected, chains)
-        walk = Walk(names.uuid, chains)
-        for last, body, hash_ in walk.check(snapshot.events(0)):
+        remembered = Remembered(expected, chains, begun)
+        walk = Walk(names.uuid, chains, begun)
+        for last, body, hash_ in chain(cut.kept(), walk.check(snapshot.events(cut.through))):
             members.check(last, body)
+            cut.check(last, body)
             remembered.meet(last, hash_)
+        cut.must_be_done()
         head = walk.finish(chains)
         members.must_be_done()
         for digest in snapshot.decided().policies(""):
@@ -264,4 +297,19 @@ def verify(snapshot: Snapshot, names: Names, expected: Head | None) -> Verificat
                 "put the head away if you know of it"
             )
         raise
-    return Verification(head.seq, members.count, head)
+    return Verification(head.seq, members.count, head, remembered.cut)
+
+
+def begins_after(snapshot: Snapshot, names: Names, segment: Segment | None) -> Head | None:
+    """Return the head at the end of what was cut, after which the log begins here; None where nothing was cut.
+
+    Raises:
+        IntegrityError: it is not signed by a key of the ledger.
+
+    """
+    if segment is None:
+        return None
+    try:
+        return read_head(segment.head, names, snapshot.signing_keys())
+    except UnreadableHeadError as error:
+        raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error

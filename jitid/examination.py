@@ -344,6 +344,12 @@ def _audit(subject: _Subject) -> Iterator[Check]:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
     yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
+    if held.cut is not None:
+        # No damage: what it vouches for lies in the file that was exported then.
+        told = (
+            f"the head in {place} tells of event {held.cut}, which was cut: it says nothing of what is here"
+        )
+        yield warning("audit", told, "jitid sweep")
     if unreadable is not None:
         yield unreadable
 

@@ -199,6 +199,13 @@ SETTINGS: dict[str, Setting] = {
             30 * 86_400,
             environment=False,
         ),
+        Setting(
+            "retain_evidence",
+            "duration",
+            "how long `prune --export` keeps audit events",
+            400 * 86_400,
+            environment=False,
+        ),
         Setting("timeout", "duration", "how long to wait for the ledger or a server", 30),
         Setting("serve_bind", "text", "where `serve` listens: HOST:PORT"),
         Setting("serve_socket", "place", "the Unix socket at which `serve` listens"),

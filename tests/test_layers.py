@@ -62,6 +62,7 @@ LAYERS = (
         "revocation",
         "rotation",
         "retention",
+        "segments",
         "sshtrust",
         "sshrecognition",
         "certifying",

@@ -184,6 +184,8 @@ BY_FIELD: Mapping[str, Form] = {
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "Prune.rows_after": DURATION,
+    "CutLog.evidence_after": DURATION,
+    "CutLog.folder": text(LONG, "the folder"),
     "Prune.seconds": number(1, 3_600),
     "MakeStatusList.number": number(0, 1 << 24),
     "MakeStatusList.algorithm": among(*sorted(ALGORITHMS)),
@@ -377,7 +379,15 @@ KEPT_BACK: Mapping[str, frozenset[str]] = {
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 
 LOCAL = frozenset(
-    {"Examine", "ExamineTargets", "BootstrapAccess", "Authenticate", "FindClientKeys", "UseAssertion"}
+    {
+        "Examine",
+        "ExamineTargets",
+        "CutLog",
+        "BootstrapAccess",
+        "Authenticate",
+        "FindClientKeys",
+        "UseAssertion",
+    }
 )
 """Operations for the machine that the ledger is on: they tell of its files, or of who asks from elsewhere."""
 

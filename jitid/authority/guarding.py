@@ -107,6 +107,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     ops.VerifyLog: _for("auditor", reads=True),
     ops.ExportLog: _for("auditor", reads=True),
     ops.Prune: _for("admin"),
+    ops.CutLog: _for("admin"),
     ops.Examine: _for("auditor", "admin", reads=True),
     ops.ListKeys: _for("auditor", "admin", reads=True),
     ops.RotateKey: _for("admin"),

@@ -204,6 +204,17 @@ class LocalAuthority:
                     dry_run=operation.dry_run,
                     accept_clock=operation.accept_clock,
                 )
+            case ops.CutLog():
+                from jitid import segments
+
+                return segments.cut(
+                    self._ledger,
+                    self._keyring,
+                    evidence_after=operation.evidence_after,
+                    folder=operation.folder,
+                    dry_run=operation.dry_run,
+                    accept_clock=operation.accept_clock,
+                )
             case ops.ExportLog():
                 from jitid.authority.looking import export_log
 

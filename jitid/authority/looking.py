@@ -10,7 +10,7 @@ from jitid.audit import Event
 from jitid.authority import operations as ops
 from jitid.credential import is_taken_elsewhere
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.keyring import Keyring, Signer
+from jitid.keyring import Keyring
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.protocol import Ledger, Snapshot
 from jitid.ledger.records import Filter, Names
@@ -165,7 +165,7 @@ def _add_members(snapshot: Snapshot, documents: list[dict[str, Any]]) -> None:
 
 def sign_head(snapshot: Snapshot, names: Names, keyring: Keyring) -> str:
     """Sign the last link of the audit chain; of several the head over all."""
-    return auditing.signed_head(snapshot, names, _signer(snapshot, keyring))
+    return auditing.signed_head(snapshot, names, auditing.signer_of(snapshot, keyring))
 
 
 def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> auditing.Verification:
@@ -179,22 +179,9 @@ def verify_log(snapshot: Snapshot, names: Names, operation: ops.VerifyLog) -> au
 def export_log(ledger: Ledger, keyring: Keyring) -> Iterator[str]:
     """Yield the audit log as lines that can be verified without the ledger."""
     with ledger.read() as snapshot:
-        yield from auditexport.export(snapshot, ledger.names, _signer(snapshot, keyring))
+        yield from auditexport.export(snapshot, ledger.names, auditing.signer_of(snapshot, keyring))
 
 
 def list_keys(snapshot: Snapshot) -> list[ops.KeyRow]:
     """List the signing keys that there ever were."""
     return [ops.KeyRow(key, snapshot.latest_expiry_signed_by(key.key)) for key in snapshot.signing_keys()]
-
-
-def _signer(snapshot: Snapshot, keyring: Keyring) -> Signer:
-    for key in reversed(snapshot.signing_keys()):
-        if (
-            key.use == "jws"
-            and key.algorithm == "EdDSA"
-            and key.retired_at is None
-            and keyring.holds(key.kid)
-        ):
-            return keyring.load(key.kid, key.algorithm, key.public)
-    whose = "this machine" if keyring.others else "the ledger"
-    raise IntegrityError(f"{whose} has no key that signs", "make one: jitid keys rotate")

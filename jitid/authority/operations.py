@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jitid.rotation import KeyChange
     from jitid.searching import Finds
     from jitid.secret import Secret
+    from jitid.segments import Cut
     from jitid.sighting import Sighting
     from jitid.sshtrust import SshAuthority, SshRevocations
     from jitid.sweep.canary import Canary
@@ -355,6 +356,17 @@ class Prune(Operation["Pruning"]):
     accept_clock: bool = False
 
 
+class CutLog(Operation["Cut"]):
+    """Export old audit events into a file on the machine of the ledger, and let go of those that nothing needs."""
+
+    evidence_after: int
+    """Seconds for which events are kept."""
+    folder: str
+    """Where the file is put."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
 class ExportLog(Operation["Iterator[str]"]):
     """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
@@ -494,6 +506,7 @@ AnyOperation = (
     | SignHead
     | VerifyLog
     | Prune
+    | CutLog
     | ExportLog
     | ListKeys
     | RotateKey

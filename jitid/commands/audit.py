@@ -14,7 +14,7 @@ from jitid.commands import reading, rows
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
 from jitid.environment import open_authority, standing
-from jitid.errors import IntegrityError, UsageError
+from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats import output
 from jitid.formats.view import View
 from jitid.lifetime import parse_time
@@ -207,6 +207,12 @@ def verify(given: Globals, expect_head: options.ExpectHead = None, file: options
         )
         raise
     _tell(given, result, compared_rows=file is None)
+    if result.cut is not None:
+        raise PartialError(
+            f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
+            "whether it is the one in the ledger's past is not known from here",
+            "check the file that was exported when it was cut: jitid audit verify --file FILE --expect-head HEAD",
+        )
 
 
 def _head(path: str) -> str:

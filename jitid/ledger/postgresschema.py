@@ -154,6 +154,23 @@ _THIRD = (
     "CREATE INDEX sighting_leak ON sighting (leak)",
     "CREATE TABLE prune (event BIGINT PRIMARY KEY, before BIGINT NOT NULL, through BIGINT NOT NULL)",
     "CREATE TABLE condemned (identity BIGINT PRIMARY KEY)",
+    """CREATE TABLE segment (
+           event BIGINT PRIMARY KEY, through BIGINT NOT NULL, head {text} NOT NULL, file {text} NOT NULL,
+           sha256 {text} NOT NULL, kept BIGINT NOT NULL, digest {text} NOT NULL)""",
+    "CREATE TABLE kept_event (seq BIGINT PRIMARY KEY)",
+    """CREATE FUNCTION audit_event_may_go() RETURNS trigger LANGUAGE plpgsql AS
+       'BEGIN
+            IF EXISTS (SELECT 1 FROM segment WHERE through >= OLD.seq)
+               AND NOT EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq) THEN
+                RETURN OLD;
+            END IF;
+            RAISE EXCEPTION ''the audit log is append-only'';
+        END'""",
+    "DROP TRIGGER audit_event_is_kept ON audit_event",
+    """CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event
+       FOR EACH ROW EXECUTE FUNCTION audit_event_may_go()""",
+    """CREATE TRIGGER audit_event_is_final BEFORE UPDATE ON audit_event
+       FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

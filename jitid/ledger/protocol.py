@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
+    from jitid.ledger.segments import SqlSegments
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
@@ -68,6 +69,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def retention(self) -> SqlRetention:
         """What may go, and what has gone."""
+
+    @property
+    def segments(self) -> SqlSegments:
+        """What was cut from the audit log; in a transaction, cutting it."""
 
     @property
     def outside(self) -> OutsideSnapshot:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention
+    from jitid.ledger.segments import SqlSegments
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
@@ -162,6 +163,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.retention import SqlRetention
 
         return SqlRetention(self._db, self._now, self)
+
+    @property
+    def segments(self) -> SqlSegments:
+        """What was cut from the audit log."""
+        from jitid.ledger.segments import SqlSegments
+
+        return SqlSegments(self._db)
 
     @property
     def outside(self) -> OutsideSnapshot:

@@ -196,6 +196,16 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE prune (event INTEGER PRIMARY KEY, before INTEGER NOT NULL, through INTEGER NOT NULL)",
         # Identities that are gone; their rows are deleted some at a time.
         "CREATE TABLE condemned (identity INTEGER PRIMARY KEY)",
+        # Parts of the audit log that were exported and cut, and the events of them that stay since rows need them.
+        """CREATE TABLE segment (
+               event INTEGER PRIMARY KEY, through INTEGER NOT NULL, head TEXT NOT NULL, file TEXT NOT NULL,
+               sha256 TEXT NOT NULL, kept INTEGER NOT NULL, digest TEXT NOT NULL)""",
+        "CREATE TABLE kept_event (seq INTEGER PRIMARY KEY)",
+        "DROP TRIGGER IF EXISTS audit_event_is_kept",
+        """CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event
+             WHEN NOT EXISTS (SELECT 1 FROM segment WHERE through >= OLD.seq)
+               OR EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq)
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
 )
 

@@ -31,6 +31,20 @@ RowsAfter = Annotated[
 ]
 
 
+EvidenceAfter = Annotated[
+    str | None,
+    option(
+        "--evidence-after",
+        metavar="DURATION",
+        text="How long audit events are kept, with --export (default: 400d).",
+    ),
+]
+ExportFolder = Annotated[
+    str | None,
+    option("--export", metavar="DIR", text="Export older audit events into this folder, and cut them."),
+]
+
+
 # Completions.
 Shell = Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)]
 Shells = Annotated[

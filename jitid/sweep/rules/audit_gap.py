@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote as word
 
 from jitid.audit import BrokenChainError, Event, Head
-from jitid.auditing import UnreadableHeadError, put_back
+from jitid.auditing import UnreadableHeadError, begins_after, put_back
 from jitid.chains import Chain, Walk, marks
 from jitid.errors import IntegrityError
 from jitid.sweep.finding import Finding, Severity
@@ -53,6 +53,8 @@ class _UntrueError(Exception):
 def _read_on(sight: Sight) -> Head:
     """Return the head over all chains. Raises _UntrueError or BrokenChainError where they do not hold."""
     chains = sight.snapshot.chains()
+    cut = _cut(sight)
+    ends = {} if cut is None else marks(cut, chains)
     kept: dict[int, list[tuple[str, bytes]]] = {}
     heads: list[tuple[str, Head]] = []
     for place, head in sight.remembered:
@@ -62,13 +64,16 @@ def _read_on(sight: Sight) -> Head:
             raise _UntrueError(place, head.message)
         heads.append((place, head))
         for seq, hash_ in _marks(place, head, chains).items():
-            kept.setdefault(seq, []).append((place, hash_))
+            if seq > max(ends, default=0):
+                kept.setdefault(seq, []).append((place, hash_))
+            elif seq in ends:
+                _check(Event(seq, b"", ends[seq]), seq, [(place, hash_)])
     earliest = min([one for one in heads if one[1].seq], key=lambda one: one[1].seq, default=None)
-    begun = None
-    if earliest is not None and not sight.reread:
+    begun = cut
+    if earliest is not None and not sight.reread and (cut is None or earliest[1].seq > cut.seq):
         place, begun = earliest
         for seq in _marks(place, begun, chains):
-            _check(sight.snapshot.event(seq), seq, kept.pop(seq))
+            _check(sight.snapshot.event(seq), seq, kept.pop(seq, []))
     walk = Walk(sight.names.uuid, chains, begun)
     for seq, _, hash_ in walk.check(sight.snapshot.events(walk.after)):
         for place, other in kept.pop(seq, ()):
@@ -78,10 +83,19 @@ def _read_on(sight: Sight) -> Head:
         _check(sight.snapshot.event(seq), seq, others)
     head = walk.finish(chains)
     done = 0 if begun is None else begun.seq
-    before = f"; those before {done + 1} were verified by an earlier sweep" if done else ""
+    earlier = "were exported and cut" if begun is cut else "were verified by an earlier sweep"
+    before = f"; those before {done + 1} {earlier}" if done else ""
     new = f"audit events {done + 1} to {head.seq}" if head.seq > done else "no new audit events"
     sight.examined(new + before)
     return head
+
+
+def _cut(sight: Sight) -> Head | None:
+    """Return the head at the end of what was cut from the log. Raises BrokenChainError where it vouches for nothing."""
+    try:
+        return begins_after(sight.snapshot, sight.names, sight.snapshot.segments.last())
+    except IntegrityError as error:
+        raise BrokenChainError(error.message) from error
 
 
 def _marks(place: str, head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:

@@ -1,0 +1,53 @@
+"""What was cut from the audit log, compared with the events that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid import strictjson
+from jitid.audit import Event
+from jitid.errors import IntegrityError
+from jitid.ledger.segments import Segment, SqlSegments, digest_of
+
+MARK = b'"op":"cut"'
+"""What stands in each event that tells of a segment, and in no other: in a text the quotes would be escaped."""
+
+
+class CutMembers:
+    """Takes the events that tell of segments, and says whether the ledger has these, and what stays of them."""
+
+    def __init__(self, segments: SqlSegments) -> None:
+        self._segments = segments
+        self._rows = segments.all()
+        self._told: list[Segment] = []
+        self.last: Segment | None = self._rows[-1] if self._rows else None
+        """The last segment; None where nothing was cut."""
+        self.through = 0 if self.last is None else self.last.through
+        """The number of the last event that was cut, or might have been."""
+
+    def kept(self) -> Iterator[Event]:
+        """Yield the events that stay of what was cut.
+
+        Raises:
+            IntegrityError: they are not those that stayed.
+
+        """
+        if self.last is None:
+            return
+        number, digest = digest_of(self._segments.kept(self.through))
+        if (number, digest) != (self.last.kept, self.last.digest):
+            raise IntegrityError(
+                "the events that stayed when the audit log was cut are not those that are there"
+            )
+        yield from self._segments.kept(self.through)
+
+    def check(self, seq: int, body: bytes) -> None:
+        """Take an event."""
+        if MARK in body:
+            event = strictjson.loads(body, "audit event")
+            self._told.append(Segment(seq, *(event.get(name) for name in Segment._fields[1:])))
+
+    def must_be_done(self) -> None:
+        """Compare the segments. Raises IntegrityError if one was edited, removed or inserted."""
+        if sorted(self._told, key=lambda each: each.event) != sorted(self._rows, key=lambda each: each.event):
+            raise IntegrityError("where the audit log was cut is not told as its events tell it")

@@ -1,0 +1,119 @@
+"""What was cut from the audit log: which events went, which of them stay since rows need them, in portable SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid.audit import Event
+from jitid.ledger.auditlog import spared
+from jitid.ledger.dialect import dialect_of
+
+_FIELDS = "event, through, head, file, sha256, kept, digest"
+
+_NEEDING = (
+    "SELECT c.event FROM credential c WHERE {spared}",
+    "SELECT c.ended_event FROM credential c WHERE c.ended_event IS NOT NULL AND {spared}",
+    "SELECT event FROM outside WHERE event IS NOT NULL",
+    "SELECT event FROM leak",
+    "SELECT closed_event FROM leak WHERE closed_event IS NOT NULL",
+    "SELECT event FROM sighting",
+    "SELECT event FROM action",
+    "SELECT event FROM approval",
+    "SELECT ended_event FROM approval WHERE ended_event IS NOT NULL",
+    "SELECT event FROM approval_group WHERE event IS NOT NULL",
+    "SELECT event FROM prune",
+    "SELECT event FROM segment",
+)
+"""The rows by which events are needed: each of these remembers the number of its own."""
+
+_DELETED = 20_000
+
+
+class Segment(NamedTuple):
+    """A part of the audit log that was exported and cut, as the ledger has it; an audit event tells the same."""
+
+    event: int
+    """The number of the event that tells of it."""
+    through: int
+    """The number of its last event."""
+    head: str
+    """The signed head at its end."""
+    file: str
+    """The name of the file that has it."""
+    sha256: str
+    """That of the file, as hex."""
+    kept: int
+    """How many events up to its end stay, of all segments."""
+    digest: str
+    """Over these: SHA-256 of number (eight bytes), hash, length of the body (four bytes) and body of each, as hex."""
+
+
+class SqlSegments:
+    """What a view of a ledger that speaks SQL answers about what was cut, and, in a transaction, cuts."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+
+    def all(self) -> list[Segment]:
+        """Return the segments, the earliest first."""
+        rows = self._db.execute(f"SELECT {_FIELDS} FROM segment ORDER BY through").fetchall()
+        return [Segment(*row) for row in rows]
+
+    def last(self) -> Segment | None:
+        """Return the last segment; None where nothing was cut."""
+        row = self._db.execute(f"SELECT {_FIELDS} FROM segment ORDER BY through DESC LIMIT 1").fetchone()
+        return None if row is None else Segment(*row)
+
+    def kept(self, through: int) -> Iterator[Event]:
+        """Yield the events up to a number that were not cut."""
+        rows = dialect_of(self._db).stream(
+            self._db,
+            """SELECT e.seq, e.body, e.hash FROM kept_event k CROSS JOIN audit_event e
+                WHERE e.seq = k.seq AND k.seq <= :through ORDER BY k.seq""",
+            {"through": through},
+        )
+        return map(Event._make, rows)
+
+    def needed(self, through: int) -> set[int]:
+        """Return the numbers of the events up to `through` that some row remembers."""
+        found: set[int] = set()
+        for query in _NEEDING:
+            rows = dialect_of(self._db).stream(self._db, query.format(spared=spared("condemned")))
+            found.update(number for (number,) in rows if number <= through)
+        return found
+
+    def add(self, segment: Segment, kept: Sequence[int]) -> None:
+        """Record a segment, and which of its events stay; those of earlier ones that are needed no longer go too."""
+        dialect = dialect_of(self._db)
+        self._db.execute("DELETE FROM kept_event")
+        dialect.give(self._db, "kept_event", kept)
+        self._db.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", segment)
+
+    def delete(self, through: int, after: int) -> tuple[int, int | None]:
+        """Delete some of the events that were cut: those after one number, and up to another.
+
+        Returns how many, and the number to go on after; None if there are no more.
+        """
+        (last,) = self._db.execute(
+            """SELECT max(seq) FROM (SELECT seq FROM audit_event WHERE seq > :after AND seq <= :through
+                                      ORDER BY seq LIMIT :limit) AS some_of""",
+            {"after": after, "through": through, "limit": _DELETED},
+        ).fetchone()
+        if last is None:
+            return 0, None
+        done: int = self._db.execute(
+            """DELETE FROM audit_event WHERE seq > :after AND seq <= :last
+                  AND NOT EXISTS (SELECT 1 FROM kept_event k WHERE k.seq = audit_event.seq)""",
+            {"after": after, "last": last},
+        ).rowcount
+        return done, int(last)
+
+
+def digest_of(events: Iterable[Event]) -> tuple[int, str]:
+    """Return how many events stay, and their digest."""
+    found, number = sha256(), 0
+    for number, (seq, body, hash_) in enumerate(events, start=1):  # noqa: B007 - the last one counts
+        found.update(seq.to_bytes(8, "big") + hash_ + len(body).to_bytes(4, "big") + body)
+    return number, found.hexdigest()

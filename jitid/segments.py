@@ -1,0 +1,267 @@
+"""Cutting the audit log: old events are exported with a signed head, read again, and only then let go.
+
+Events that some row remembers stay, and so do those that tell what the ledger is: who may do what, which keys there
+were, which tasks have ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import NamedTuple
+
+from jitid import auditexport, auditing, strictjson
+from jitid.audit import Event, Head
+from jitid.chains import Chain, head_of, links
+from jitid.errors import ConflictError, IntegrityError, OutputError, UsageError
+from jitid.files import writing_private
+from jitid.identifier import parse_id
+from jitid.keyring import Keyring
+from jitid.ledger.protocol import Ledger, Snapshot
+from jitid.ledger.segments import Segment, digest_of
+from jitid.lifetime import format_duration
+from jitid.text import quote
+
+LEAST = 86_400
+"""Seconds for which events are kept at least: sweeps read on from heads that they have kept."""
+
+_KEPT = (
+    b'"op":"init"',
+    b'"op":"ledger-copy"',
+    b'"op":"accept-clock"',
+    b'"op":"delegator-',
+    b'"op":"agent-',
+    b'"op":"access-',
+    b'"op":"key-',
+    b'"op":"retire"',
+    b'"op":"leak-proof"',
+    b'"op":"cut"',
+)
+"""What stands in events that stay whatever the rows: in a text the quotes would be escaped."""
+
+
+class Cut(NamedTuple):
+    """What was cut, or would be."""
+
+    before: int
+    """Events from before this time, in seconds since the epoch."""
+    through: int
+    """The number of the last one; 0 if there is none."""
+    exported: int
+    """How many events the file has."""
+    kept: int
+    """How many of these and of those before stay all the same."""
+    event: int | None
+    """The audit event that tells of it; None if nothing was cut."""
+    file: str | None
+    """The file that has them."""
+
+
+class _Part(NamedTuple):
+    """A part of the log that may be cut, as one view of the ledger has it."""
+
+    last: Segment | None
+    chains: list[Chain]
+    """The chains up to its end."""
+    through: int
+    events: int
+    kept: list[int]
+    digest: str
+
+
+def cut(
+    ledger: Ledger,
+    keyring: Keyring,
+    *,
+    evidence_after: int,
+    folder: str,
+    dry_run: bool,
+    accept_clock: bool = False,
+) -> Cut:
+    """Export events that are old enough into a file of a folder, and let go of those that nothing needs.
+
+    Args:
+        ledger: whose log it is.
+        keyring: has the key that signs the head at its end.
+        evidence_after: for how many seconds events are kept.
+        folder: where the file is put; made if it is not there.
+        dry_run: to write nothing, and tell what would be cut.
+        accept_clock: as of a write transaction.
+
+    Raises:
+        IntegrityError: the log does not hold, or the file does not have what was written; nothing was cut.
+        OutputError: the file cannot be written; nothing was cut.
+        UsageError: events are to go too soon.
+
+    """
+    if evidence_after < LEAST:
+        raise UsageError(
+            f"audit events are kept for {format_duration(LEAST)} at least; nothing was cut",
+            "choose a longer time: --evidence-after 400d",
+        )
+    with ledger.read() as snapshot:
+        auditing.verify(snapshot, ledger.names, None)
+        snapshot = snapshot.afresh()
+        before = snapshot.now - evidence_after
+        part = _part(snapshot, ledger, before)
+        if part is None or dry_run:
+            told = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
+            return Cut(before, *told, None, None)
+        path, segment = _exported(snapshot, ledger, keyring, part, folder)
+    with ledger.write(accept_clock=accept_clock) as transaction:
+        transaction.alone()
+        if transaction.segments.last() != part.last:
+            raise ConflictError("the audit log was cut meanwhile; nothing was changed", "repeat the command")
+        segment = segment._replace(event=transaction.next_seq())
+        transaction.segments.add(segment, part.kept)
+        facts = segment._asdict()
+        del facts["event"]
+        transaction.append("cut", {**facts, "before": before, "events": part.events})
+    _delete(ledger, part.through, accept_clock=accept_clock)
+    return Cut(before, part.through, part.events, len(part.kept), segment.event, path)
+
+
+def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
+    """Return what may be cut now; None if there is nothing."""
+    last = snapshot.segments.last()
+    start = 0 if last is None else last.through
+    begun = auditing.begins_after(snapshot, ledger.names, last)
+    through = _with_every_chain(snapshot.chains(), _through(snapshot, start, before))
+    if through <= start:
+        return None
+    wanted = _Wanted(snapshot, through)
+    kept = [event.seq for event in _both(snapshot, start, through) if wanted.has(event)]
+    chosen = set(kept)
+    _, digest = digest_of(event for event in _both(snapshot, start, through) if event.seq in chosen)
+    number = sum(1 for event in _both(snapshot, start, through) if event.seq > start)
+    return _Part(last, _ends(snapshot, through, begun), through, number, kept, digest)
+
+
+def _both(snapshot: Snapshot, start: int, through: int) -> Iterator[Event]:
+    """Yield what stays of the events up to `start`, and those after it up to `through`."""
+    yield from snapshot.segments.kept(start)
+    for event in map(Event._make, snapshot.events(start)):
+        if event.seq > through:
+            return
+        yield event
+
+
+def _through(snapshot: Snapshot, start: int, before: int) -> int:
+    """Return the number of the last event before the first one that is not old enough, or may still get company."""
+    settled = snapshot.settled()
+    through = start
+    for seq, body, _ in snapshot.events(start):
+        if seq > settled or strictjson.loads(body, "audit event")["at"] >= before:
+            break
+        through = seq
+    # Something stays behind which the log goes on.
+    return min(through, settled - 1)
+
+
+def _with_every_chain(chains: list[Chain], through: int) -> int:
+    """Return the highest number up to `through` at which each chain of its epoch has an event."""
+    epoch = max([chain.epoch for chain in chains if chain.start <= through], default=0)
+    starts = [chain.start for chain in chains if chain.epoch == epoch]
+    return through if not starts or max(starts) <= through else min(starts) - 1
+
+
+def _ends(snapshot: Snapshot, through: int, begun: Head | None) -> list[Chain]:
+    """Return the chains as they were when `through` was the last event."""
+    before = {} if begun is None else {each.chain: each for each in links(begun)}
+    found = []
+    for chain in snapshot.chains():
+        if chain.start > through:
+            continue
+        length = min(chain.length, (through - chain.start) // chain.stride + 1)
+        hash_ = chain.hash
+        if length != chain.length:
+            event = snapshot.event(chain.number(length))
+            # Nothing may have been written to it since the last cut.
+            hash_ = before[chain.id].hash if event is None else event.hash
+        found.append(chain._replace(length=length, hash=hash_))
+    return found
+
+
+class _Wanted:
+    """Says which events stay."""
+
+    def __init__(self, snapshot: Snapshot, through: int) -> None:
+        self._needed = snapshot.segments.needed(through)
+        self._outside = {jti for jti, *_ in snapshot.outside.rows("condemned")}
+        self._approvals = {one.id for one in snapshot.approvals.all()}
+
+    def has(self, event: Event) -> bool:
+        """Tell whether an event stays: by what it is about, or since a row remembers it."""
+        seq, body, _ = event
+        if seq in self._needed or any(mark in body for mark in _KEPT):
+            return True
+        if b'"confirmed":"' in body:
+            return parse_id(strictjson.loads(body, "audit event")["jti"])[1] in self._outside
+        if b'"op":"approval-' in body:
+            return strictjson.loads(body, "audit event").get("approval") in self._approvals
+        return False
+
+
+def _exported(
+    snapshot: Snapshot, ledger: Ledger, keyring: Keyring, part: _Part, folder: str
+) -> tuple[str, Segment]:
+    """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
+    head = head_of(part.chains)
+    signer = auditing.signer_of(snapshot, keyring)
+    signed = auditing.sign_head(head, ledger.names, signer, snapshot.now)
+    first = 1 if part.last is None else part.last.through + 1
+    name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"
+    path = os.path.join(_private_folder(folder), name)
+    digest = sha256()
+    lines = auditexport.lines(
+        snapshot,
+        ledger.names,
+        signed,
+        after=None if part.last is None else part.last.head,
+        start=first - 1,
+        chains=part.chains,
+        through=part.through,
+    )
+    with writing_private(path) as file:
+        for line in lines:
+            digest.update(f"{line}\n".encode())
+            file.write(f"{line}\n")
+    _must_hold(path, digest.hexdigest(), head)
+    return path, Segment(0, part.through, signed, name, digest.hexdigest(), len(part.kept), part.digest)
+
+
+def _private_folder(path: str) -> str:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {quote(path, 200)} cannot be made: {error.strerror}") from error
+    return path
+
+
+def _must_hold(path: str, digest: str, head: Head) -> None:
+    """Read a file again. Raises IntegrityError if it is not what was written, or does not hold by itself."""
+    read = sha256()
+
+    def lines() -> Iterator[str]:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                read.update(line.encode())
+                yield line
+
+    try:
+        found = auditexport.verify_export(lines(), None)
+    except OSError as error:
+        raise OutputError(
+            f"{quote(path, 200)} cannot be read again: {error.strerror}; nothing was cut"
+        ) from error
+    if read.hexdigest() != digest or found.head != head:
+        raise IntegrityError(f"{quote(path, 200)} does not have what was written; nothing was cut")
+
+
+def _delete(ledger: Ledger, through: int, *, accept_clock: bool) -> None:
+    """Delete the events that were cut, some at a time."""
+    after: int | None = 0
+    while after is not None:
+        with ledger.write(accept_clock=accept_clock) as transaction:
+            _, after = transaction.segments.delete(through, after)
