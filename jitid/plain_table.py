@@ -518,6 +518,8 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "prune": ({
         "--rows-after": ("rows_after", "text", ""),
+        "--evidence-after": ("evidence_after", "text", ""),
+        "--export": ("export", "text", ""),
         "--dry-run": ("dry_run", "flag", ""),
     }, ()),
     "ledger copy": ({

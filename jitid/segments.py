@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jitid import auditexport, auditing, strictjson
 from jitid.audit import Event, Head
-from jitid.chains import Chain, head_of, links
+from jitid.chains import Chain, head_of, links, opening
 from jitid.errors import ConflictError, IntegrityError, OutputError, UsageError
 from jitid.files import writing_private
 from jitid.identifier import parse_id
@@ -105,10 +105,15 @@ def cut(
         snapshot = snapshot.afresh()
         before = snapshot.now - evidence_after
         part = _part(snapshot, ledger, before)
-        if part is None or dry_run:
-            told = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
-            return Cut(before, *told, None, None)
-        path, segment = _exported(snapshot, ledger, keyring, part, folder)
+        last = snapshot.segments.last()
+        if part is not None and not dry_run:
+            path, segment = _exported(snapshot, ledger, keyring, part, folder)
+    if part is None or dry_run:
+        if last is not None and not dry_run:
+            # Whoever cut it may have been interrupted.
+            _delete(ledger, last.through, accept_clock=accept_clock)
+        told = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
+        return Cut(before, *told, None, None)
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
         if transaction.segments.last() != part.last:
@@ -127,7 +132,7 @@ def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
     last = snapshot.segments.last()
     start = 0 if last is None else last.through
     begun = auditing.begins_after(snapshot, ledger.names, last)
-    through = _with_every_chain(snapshot.chains(), _through(snapshot, start, before))
+    through = _through(snapshot, start, before)
     if through <= start:
         return None
     wanted = _Wanted(snapshot, through)
@@ -135,7 +140,7 @@ def _part(snapshot: Snapshot, ledger: Ledger, before: int) -> _Part | None:
     chosen = set(kept)
     _, digest = digest_of(event for event in _both(snapshot, start, through) if event.seq in chosen)
     number = sum(1 for event in _both(snapshot, start, through) if event.seq > start)
-    return _Part(last, _ends(snapshot, through, begun), through, number, kept, digest)
+    return _Part(last, _ends(snapshot, ledger.names.uuid, through, begun), through, number, kept, digest)
 
 
 def _both(snapshot: Snapshot, start: int, through: int) -> Iterator[Event]:
@@ -159,23 +164,20 @@ def _through(snapshot: Snapshot, start: int, before: int) -> int:
     return min(through, settled - 1)
 
 
-def _with_every_chain(chains: list[Chain], through: int) -> int:
-    """Return the highest number up to `through` at which each chain of its epoch has an event."""
-    epoch = max([chain.epoch for chain in chains if chain.start <= through], default=0)
-    starts = [chain.start for chain in chains if chain.epoch == epoch]
-    return through if not starts or max(starts) <= through else min(starts) - 1
-
-
-def _ends(snapshot: Snapshot, through: int, begun: Head | None) -> list[Chain]:
-    """Return the chains as they were when `through` was the last event."""
+def _ends(snapshot: Snapshot, uuid: str, through: int, begun: Head | None) -> list[Chain]:
+    """Return the chains as they were when `through` was the last event; those of later epochs were not there yet."""
     before = {} if begun is None else {each.chain: each for each in links(begun)}
-    found = []
-    for chain in snapshot.chains():
-        if chain.start > through:
+    chains = snapshot.chains()
+    epoch = max([chain.epoch for chain in chains if chain.start <= through], default=0)
+    found: list[Chain] = []
+    for chain in chains:
+        if chain.epoch > epoch:
             continue
-        length = min(chain.length, (through - chain.start) // chain.stride + 1)
+        length = min(chain.length, max(0, (through - chain.start) // chain.stride + 1))
         hash_ = chain.hash
-        if length != chain.length:
+        if not length:
+            hash_ = opening(uuid, chain, [each.end for each in found if each.epoch < chain.epoch])
+        elif length != chain.length:
             event = snapshot.event(chain.number(length))
             # Nothing may have been written to it since the last cut.
             hash_ = before[chain.id].hash if event is None else event.hash

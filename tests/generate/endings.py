@@ -436,8 +436,8 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         0: "What was over is gone; or nothing was.",
         2: "The line cannot be meant; nothing was changed.",
         5: "The ledger is busy, full or out of reach; what had gone by then is told by the audit log.",
-        7: "The log does not hold, or the rows are not as it says; nothing was changed.",
-        74: "It is done, and the output could not be written.",
+        7: "The log does not hold, the rows are not as it says, or the file is not what was written; nothing was cut.",
+        74: "The file could not be written, and nothing was cut; or all is done, and the output could not be written.",
     },
     "ledger copy": {
         0: "It is copied, and the copy is a ledger.",

@@ -697,6 +697,10 @@ jitid policy diff current next""",
     "prune": (
         Example("What would go:", "jitid prune --dry-run"),
         Example("Every night, of what has been over for 90 days:", "jitid prune --rows-after 90d"),
+        Example(
+            "And audit events of more than two years into files:",
+            "jitid prune --evidence-after 730d --export old",
+        ),
     ),
     "ledger copy": (
         Example(

@@ -930,15 +930,28 @@ KRLs: so long it stays, whatever ended it.
 
 What stays: whatever leaked, with its identity and those above, since that is evidence, so that the percentages of
 jitid-report(1) about leaks do not change; the names of tasks; delegators, agents, keys and access; what was adopted;
-and the audit log, which tells of everything that went. A token that was pruned is refused as unknown.
+and the newest identity. A token that was pruned is refused as unknown.
 
 The log is verified first, as by jitid-audit-verify(1). Then one audit event tells how many rows go, the digest of the
 credentials among them, and the digests of what is left of the events so far; jitid-audit-verify(1) compares these.
 After that the rows are deleted, some thousands at a time, so that others hardly wait. If it is killed, the ledger is in
-order, and the next `jitid prune` deletes what is left.
+order, and the next `jitid prune` deletes what is left. SQLite's file does not get smaller by that; it has room for
+what comes.
 
 Of a time before that of the last pruning jitid-report(1) can no longer tell what lived. What is pruned can no longer
-be inspected or explained; its events are in the audit log: jitid-audit-log(1).""",
+be inspected or explained; its events are in the audit log: jitid-audit-log(1).
+
+With --export the audit log is cut: all events from before that time, up to the first one that is younger, are written
+into a new file of the folder, for its owner alone, with a signed head at their end. The file is read again and verified
+before anything goes; `jitid audit verify --file FILE` verifies it at any time, and with a head that was kept elsewhere
+proves that it is this ledger's. Events that a row remembers stay, and so do those about delegators, agents, access,
+keys, the ends of tasks and proofs of leaks: rows are compared with them as before. An audit event tells where the log
+was cut, what the file is, and the digest of what stays. From there on the chain is verified; a head that was kept
+before tells of events that are only in the file then, and jitid-audit-verify(1) says so. Keep the files: with them goes
+what the ledger cannot tell any more.
+
+Rows of an authority elsewhere go at the request of whoever has the role admin there; its log is cut on its own
+machine.""",
     "ledger copy": """\
 Every row is copied, and of each table the number and the SHA-256 digest of its rows are compared; then the audit log
 of the copy is verified as jitid-audit-verify(1) does it. A ledger that does not hold by itself is not copied.

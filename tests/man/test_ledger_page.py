@@ -31,6 +31,7 @@ from jitid.authority.operations import (
     AbandonRenewal,
     AddLeaks,
     CloseLeaks,
+    CutLog,
     ExportLog,
     Fix,
     HandBack,
@@ -380,6 +381,8 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
         _eventful(world)
         world.clock.now += 60 * DAY
         world.authority.perform(Prune(rows_after=30 * DAY, accept_clock=True))
+        events = world.events()
+        world.authority.perform(CutLog(evidence_after=50 * DAY, folder=str(tmp_path / "segments")))
         world.check()
         copied(world, tmp_path / "copy", issuer="urn:other", signs=lambda key: key.algorithm == "EdDSA")
         with World(tmp_path / "copy", now=world.clock.now) as other:
@@ -389,7 +392,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
             told_of = Told(NAMES.uuid, 1, "", 1, 1, (), {}, "")
             revive(other.ledger, keyring, told_of, keep=True, lost=1, accept_clock=False)
             other.check()
-            events = other.events()
+            events += other.events()
         for event in events:
             seen.setdefault(event["op"], set()).update(event.keys() - common)
     # "as issue", "as above"
@@ -417,6 +420,9 @@ def test_the_lines_of_an_export_are_as_told(tmp_path: Path) -> None:
     told = set(macros(section(PAGE, "The export", "Ss"), "Va")) - (set(Chain._fields) - {"hash"})
     with World(tmp_path / "ledger") as world:
         _move(world)
+        world.clock.now += 60 * DAY
+        world.issue(task="T99", accept_clock=True)
+        world.authority.perform(CutLog(evidence_after=50 * DAY, folder=str(tmp_path / "segments")))
         lines = [loads(line) for line in world.authority.perform(ExportLog())]
     assert {
         name for line in lines for name in (*line, *(key for each in line.get("keys", ()) for key in each))
