@@ -28,7 +28,7 @@ LEAST = 86_400
 
 _KEPT = (
     b'"op":"init"',
-    b'"op":"ledger-copy"',
+    b'"op":"ledger-',
     b'"op":"accept-clock"',
     b'"op":"delegator-',
     b'"op":"agent-',
