@@ -51,7 +51,7 @@ class _Total:
         self.unproved: dict[int, str] = {}
         self.strays: list[Stray] = []
         self.events: list[int] = []
-        self.new: set[int] = set()
+        self.new = 0
         self.moved = self.later = self.ids = self.unknown = self.places = 0
         self.alive = self.living_on = 0
         self.alive_then = 0
@@ -63,7 +63,8 @@ class _Total:
             self.events.append(came.event)
         self.places += came.places
         self.alive_then += came.alive
-        self.new |= came.new
+        # What another batch foresaw already, or recorded, is none.
+        self.new += len(came.new - self.credentials.keys())
         self.later += came.later
         self.moved += came.moved
         self.ids += came.ids
@@ -80,7 +81,7 @@ class _Total:
     @property
     def already(self) -> int:
         """How many were known from there before."""
-        return len(self.credentials) - len(self.new)
+        return len(self.credentials) - self.new
 
     @property
     def left(self) -> list[str]:
@@ -125,7 +126,7 @@ def add(
             if not total.events:
                 raise search.nothing_recorded(error) from error
             raise PartialError(
-                f"{error.message}; {number(len(total.new), 'leak')} from what stood before it are recorded",
+                f"{error.message}; {number(total.new, 'leak')} from what stood before it are recorded",
                 "report it again: what is recorded is recorded once",
             ) from error
     failure = _left(total) or search.shortcoming()
@@ -216,7 +217,7 @@ def _show(
         document = {
             "items": list(told),
             "source": report.source,
-            "recorded": len(total.new),
+            "recorded": total.new,
             "already": total.already,
             "places": total.places,
             "findings": search.findings if isinstance(search, ReportSearch) else None,
@@ -266,7 +267,7 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
     if total.credentials:
         parts = []
         if total.new:
-            parts.append(f"{'would record' if dry_run else 'recorded'} {number(len(total.new), 'leak')}")
+            parts.append(f"{'would record' if dry_run else 'recorded'} {number(total.new, 'leak')}")
         if total.already:
             parts.append(f"{number(total.already, 'leak')} had been recorded already")
         if total.places:
