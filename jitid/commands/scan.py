@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
@@ -110,6 +111,11 @@ def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_s
             "nothing is named to be scanned", "name files or folders, `.` for this one; `-`: stdin"
         )
     check_one_stdin(*paths)
+    if "-" in paths and os.isatty(0):
+        raise UsageError(
+            "what is to be scanned is expected on standard input, and that is a terminal",
+            "pipe it in, or name files",
+        )
     return FileSource(
         paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(given.config())
     )

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands.findings import Telling, Whole, document, lines
 from jitid.commands.scanfound import RULES
@@ -144,14 +144,30 @@ def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterato
         yield {"state": "missed", "summary": SCAN.broken}
 
 
-def coverage(rule: str, unit: str, tally: Tally, mistyped: int, *, asked: bool) -> Coverage:
+class Searched(NamedTuple):
+    """What a scan has searched."""
+
+    unit: str
+    """What an item is called."""
+    tally: Tally
+    mistyped: int
+    """How many strings look like tokens, and are none."""
+    untold: int
+    """How many places are not told, of strings that stand in many."""
+
+
+def coverage(rule: str, whole: Searched, *, asked: bool) -> Coverage:
     """Return what was searched, and what was not."""
+    unit, tally, mistyped, untold = whole
     searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
     if tally.passed:
         passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
         searched += f"; passed over: {passed}"
     if mistyped:
         searched += f"; {counted(mistyped, 'token is', 'tokens are')} cut or mistyped"
+    if untold:
+        more = counted(untold, "more place", "more places")
+        searched += f"; {more} of strings of which the first places are told"
     unknown = None if asked else "whether what was found lives, for there is no ledger here"
     return Coverage(rule, searched, tuple(_missed(tally)), unknown)
 

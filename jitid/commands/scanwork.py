@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.errors import ExitStatus, JitidError, UsageError
-from jitid.scan.hits import MOST_VERSIONS
+from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
+from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
-from jitid.searching import Finds
+from jitid.searching import Finds, mark
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -187,6 +187,10 @@ class _Work:
         self._now = int(time.time())
         self._held: list[_Held] = []
         """What waits for what is to be done about it."""
+        self._full: set[bytes] = set()
+        """Strings of which so many places were told that others are counted only."""
+        self._untold = 0
+        """How many places that are."""
         self._places: Counter[bytes] = Counter()
         """How many places of a string wait to be located."""
         self._ended: Ended | None = None
@@ -220,7 +224,28 @@ class _Work:
         if self._source.locates:
             self._wait(held)
         else:
-            self._settle(held)
+            self._settle(self._first(held))
+
+    def _first(self, held: _Held) -> _Held:
+        """Return what was found without further places of strings of which many are told, and count those."""
+        from jitid.commands.scanfound import telling
+
+        hits = telling(held.hits, held.traced)
+        counts = Counter(hit.mark for hit in hits)
+        many = {
+            sign: count
+            for sort, key, count in held.finds.strings()
+            if (count > MOST_PLACES or self._full) and (sign := mark(sort, key)) in counts
+        }
+        for sign, count in many.items():
+            if sign in self._full:
+                self._untold += count
+            elif count > counts[sign]:
+                self._untold += count - counts[sign]
+        if self._full:
+            hits = [hit for hit in hits if hit.mark not in self._full]
+        self._full.update(sign for sign, count in many.items() if count >= MOST_PLACES)
+        return held._replace(hits=hits)
 
     def _parts(self, finds: Finds) -> list[Finds]:
         return [finds] if self._room is None else list(finds.parts(self._room))
@@ -273,15 +298,22 @@ class _Work:
         for hit in held.hits:
             places.setdefault(hit.mark, []).append(_sighting(hit))
         for part, seen in parts(held.finds, places, self._room):
-            came = authority.perform(
-                AddLeaks(
-                    finds=part,
-                    report=report,
-                    sightings=seen,
-                    dry_run=self._action.dry_run,
-                    accept_clock=self._given.accept_clock,
-                )
+            operation = AddLeaks(
+                finds=part,
+                report=report,
+                sightings=seen,
+                dry_run=self._action.dry_run,
+                accept_clock=self._given.accept_clock,
             )
+            try:
+                came = authority.perform(operation)
+            except JitidError as error:
+                if not self._events:
+                    raise
+                raise PartialError(
+                    f"{error.message}; {len(self._recorded)} leaks that were found before are recorded",
+                    "scan again: what is recorded is recorded once",
+                ) from error
             self._recorded.update(dict.fromkeys(came.new))
             if came.event is not None:
                 self._events.append(came.event)
@@ -354,12 +386,13 @@ class _Work:
         self._telling = scanrows.write(self._given, asked, self._found())
 
     def _found(self) -> Iterator[Finding | Coverage | Swept]:
-        from jitid.commands.scanrows import coverage
+        from jitid.commands.scanrows import Searched, coverage
         from jitid.sweep.finding import Swept
 
         yield from self._store
         asked = self._authority is not None
-        yield coverage(RULE, self._source.unit, self._tally, self._mistyped, asked=asked)
+        searched = Searched(self._source.unit, self._tally, self._mistyped, self._untold)
+        yield coverage(RULE, searched, asked=asked)
         yield Swept(self._now, self._store.live, None, None)
 
     def tell(self) -> None:

@@ -96,6 +96,16 @@ def test_many_places_of_one_token_are_told_in_order(shell: Shell) -> None:
     assert places == sorted(places)
 
 
+def test_of_very_many_places_the_first_are_told_and_the_others_counted(shell: Shell) -> None:
+    token = (shell.home / "token").read_text()
+    (shell.home / "often").write_text(token * 350)
+    (shell.home / "again").write_text(token * 200)
+    document = json.loads(shell.run("scan", "often", "again", "--format", "json").stdout)
+    told = len(document["findings"])
+    assert 100 <= told <= 200
+    assert f"; {550 - told} more places of strings" in document["coverage"][0]["examined"]
+
+
 def test_an_output_that_nobody_takes_does_not_undo_what_was_ended(shell: Shell) -> None:
     shell.good("issue", "--task", "U", "--delegator", "alice", "--kind", "opaque", "--out", "other")
     with Path("/dev/full").open("w") as full:
