@@ -503,8 +503,9 @@ what is broken over lines or inside of base64 jitid-trace(1) finds.
 
 Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What
 comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,
-encrypted or cannot be read is told as not searched, and the status is 11. A name is told as it is; bytes of it that are
-no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
+encrypted or cannot be read is told as not searched, and the status is 11. A file that is nothing but a key or a
+certificate in DER, or a key as the ledger keeps it, is known too. A name is told as it is, but for stars in the place
+of a token; bytes of it that are no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
 
 Links, FIFOs, sockets and devices are passed over unless they are named on the line; so is the ledger's own folder. A
 folder is never left: whoever swaps a part of it for a link meanwhile leads nowhere. File systems of the kernel such as
@@ -532,7 +533,7 @@ call `jitid scan --staged` itself. The hook needs no ledger; with one it tells w
 The rules are `secret-live` (critical; high where only verifiers that do not ask this ledger honour it),
 `signing-key` and `access-live` (critical), `standing-secret` (high), `secret-unknown` (medium) and `secret-dead`
 (low). What neither a signature nor a fingerprint proves is at most medium, and neither ended nor recorded. Of one
-string the first hundred places are told.
+string the first hundred places are told at least, and of the others how many there are.
 
 For secrets of others there are other scanners, and --rules has them look for ours too: it prints rules for gitleaks,
 kingfisher or betterleaks. The latter two can ask an authority whether a token works, and end it, by the token itself:
