@@ -21,7 +21,7 @@ __jitid_table() {
         verbs='add list show timeline close'
         ;;
     'adopt')
-        verbs='add list show probe suggest ended'
+        verbs='add list show change probe suggest ended'
         ;;
     'delegator')
         verbs='add change disable enable show list import'
@@ -123,6 +123,10 @@ __jitid_table() {
     'adopt show')
         options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         arguments='nothing'
+        ;;
+    'adopt change')
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        arguments='nothing+'
         ;;
     'adopt probe')
         options="--field=:name,life,seen $everywhere"

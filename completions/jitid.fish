@@ -189,6 +189,7 @@ complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is d
 complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
 complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
 complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
+complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
 complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
 complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
 complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
@@ -473,6 +474,16 @@ complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\t
 
 # jitid adopt show
 complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+
+# jitid adopt change
+complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt change" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
+complete -c jitid -n '__jitid_at "adopt change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "adopt change" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
+complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt change" --target' -l target -x -d 'The target of the configuration that can end it'
+complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
+complete -c jitid -n '__jitid_at "adopt change" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
 
 # jitid adopt probe
 complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'

@@ -191,6 +191,15 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "adopt show": ({
     }, (("name", "text", True),)),
+    "adopt change": ({
+        "--owner": ("owner", "text", ""),
+        "--place": ("place", "text", ""),
+        "--purpose": ("purpose", "text", ""),
+        "--agent": ("agent", "text", ""),
+        "--expires": ("expires", "text", ""),
+        "--target": ("target", "text", ""),
+        "--reference": ("reference", "text", ""),
+    }, (("names", "texts", True),)),
     "adopt probe": ({
     }, (("names", "texts", True),)),
     "adopt suggest": ({

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import AdoptionOperation
 
 if TYPE_CHECKING:
-    from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.adoption import AdoptedSecret, Adoption, Amended, Finished
     from jitid.looks import Shapes
     from jitid.replacing import Replacement
     from jitid.standing import StandingSecret
@@ -21,6 +21,14 @@ class Adopt(AdoptionOperation["Adoption"]):
     content: str | None = None
     """SHA-256, as hex, of the file that they come from."""
     dry_run: bool = False
+    accept_clock: bool = False
+
+
+class ChangeAdopted(AdoptionOperation["AdoptedPage"]):
+    """Change what is known of adopted secrets."""
+
+    names: tuple[str, ...]
+    amended: Amended
     accept_clock: bool = False
 
 
@@ -77,4 +85,6 @@ class AdoptedShapes(AdoptionOperation["Shapes"]):
     """Tell how adopted secrets look, for whoever searches for them."""
 
 
-AnyAdoptionOperation = Adopt | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements | AdoptedShapes
+AnyAdoptionOperation = (
+    Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements | AdoptedShapes
+)

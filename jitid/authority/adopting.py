@@ -21,6 +21,7 @@ from jitid.text import quote, safe
 
 if TYPE_CHECKING:
     from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.ledger.protocol import Transaction
     from jitid.replacing import Replacement
     from jitid.standing import StandingSecret
     from jitid.targets import Targets
@@ -32,6 +33,8 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
     match one:
         case ops.Adopt():
             return _adopt(inside, one)
+        case ops.ChangeAdopted():
+            return _change(inside, one)
         case ops.EndAdopted():
             return _end(inside, one)
         case ops.ListAdopted():
@@ -78,6 +81,22 @@ def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str
         except JitidError as error:
             raise adoption.wrong(one, error.message, error.hint) from error
     return kinds
+
+
+def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
+    amended = operation.amended
+    kind = None
+    if amended.target is not None:
+        kind = targets_of(inside).get(amended.target).kind
+        adopted.reference_of(kind, amended.reference)
+    elif amended.reference is not None:
+        raise UsageError("--reference says what it is called at a target: name that with --target too")
+
+    def amend(transaction: Transaction) -> ops.AdoptedPage:
+        found = adoption.amend(transaction, operation.names, amended, kind)
+        return ops.AdoptedPage(found, transaction.now)
+
+    return change(inside.ledger, amend, accept_clock=operation.accept_clock)
 
 
 def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:

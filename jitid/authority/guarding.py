@@ -90,6 +90,7 @@ DUTIES: dict[type[ops.Operation[Any]], Duty] = {
     targets.FlyCanaries: _for("sweeper", "admin"),
     # Who adopts says who answers for something, and what ends it.
     adoptions.Adopt: _for("admin"),
+    adoptions.ChangeAdopted: _for("admin"),
     # What counts as ended from then on is looked for no longer.
     adoptions.EndAdopted: _for("responder", "admin"),
     adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),

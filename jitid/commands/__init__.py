@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "adopt list": ("adopt:list_", "List adopted secrets, the oldest first."),
     "adopt show": ("adopt:show", "Tell everything about an adopted secret."),
+    "adopt change": (
+        "adopt:change",
+        "Change what is known of adopted secrets: whose they are, where, and what ends them.",
+    ),
     "adopt probe": ("adopt:probe", "Ask targets whether adopted secrets work there."),
     "adopt suggest": (
         "adoptsuggest:suggest",

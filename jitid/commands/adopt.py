@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority import adopt_operations as ops
 from jitid.commands import adoptrows, reading, rows
-from jitid.commands.adoptstated import check_elsewhere, standing
+from jitid.commands.adoptstated import amended_by, check_elsewhere, standing
 from jitid.commands.found import number, some
 from jitid.commands.globals import Globals
 from jitid.commands.list import limit_of
@@ -16,7 +16,7 @@ from jitid.formats import output
 from jitid.formats.view import View
 from jitid.name import check_delegator
 from jitid.standing import MOST_SECRET, check_own_name
-from jitid.text import check_text
+from jitid.text import check_text, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,6 +202,46 @@ def show(given: Globals, name: options.AdoptedOne) -> None:
         return
     seen = {field: value for field, value in row.items() if value is not None}
     given.show(View("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+
+
+def change(
+    given: Globals,
+    names: options.AdoptedNames,
+    owner: options.SecretOwner = None,
+    place: options.SecretPlace = None,
+    purpose: options.SecretPurpose = None,
+    agent: options.SecretAgent = None,
+    expires: options.SecretEnd = None,
+    target: options.SecretTarget = None,
+    reference: options.SecretReference = None,
+) -> None:
+    """Change what is known of adopted secrets: whose they are, where, and what ends them.
+
+    What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
+    """
+    given.expect(adoptrows.FIELDS)
+    stated = {
+        "owner": owner,
+        "place": place,
+        "purpose": purpose,
+        "agent": agent,
+        "expires": expires,
+        "target": target,
+        "reference": reference,
+    }
+    operation = ops.ChangeAdopted(
+        names=_named(names), amended=amended_by(stated), accept_clock=given.accept_clock
+    )
+    page = open_authority(given.config()).perform(operation)
+    told = [adoptrows.record(one, page.now) for one in page.secrets]
+    if given.field is not None or given.format_name() is not None:
+        given.show(View("jitid.adopt-change/1", adoptrows.FIELDS, told))
+        return
+    for row in told:
+        where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
+        output.write(
+            f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {where}\n"
+        )
 
 
 def probe(given: Globals, names: options.AdoptedNames) -> None:

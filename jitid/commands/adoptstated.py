@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jitid.adoption import Amended
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
 from jitid.lifetime import parse_time
@@ -28,15 +29,6 @@ def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
 
 def standing(line: int, stated: Mapping[str, str | None], kept: Kept) -> StandingSecret:
     """Return what is stated of one secret. Raises UsageError for what cannot be meant."""
-
-    def told(field: str, most: int) -> str:
-        text = stated.get(field) or ""
-        if not text.strip():
-            raise UsageError(f"the {field} is blank")
-        if len(text) > most:
-            raise UsageError(f"the {field} is longer than {most:,} characters")
-        return check_text(text, f"the {field}")
-
     own = check_own_name(stated["name"] or "")
     access_key_id, reference, target = (
         stated.get("access_key_id"),
@@ -51,16 +43,45 @@ def standing(line: int, stated: Mapping[str, str | None], kept: Kept) -> Standin
         line,
         own,
         check_person(stated["owner"] or ""),
-        told("place", LONGEST_PLACE),
-        told("purpose", MAX_PURPOSE),
+        _told(stated, "place", LONGEST_PLACE),
+        _told(stated, "purpose", MAX_PURPOSE),
         check_name(stated.get("agent") or own, "agent"),
         check_sensitivity(stated.get("sensitivity") or "moderate"),
         None if not stated.get("expires") else parse_time(str(stated["expires"])),
         target,
-        None if reference is None else told("reference", LONGEST_REFERENCE),
+        None if reference is None else _told(stated, "reference", LONGEST_REFERENCE),
         kept.prefix,
         kept.length,
         kept.fingerprint,
         kept.public,
         access_key_id,
     )
+
+
+def amended_by(stated: Mapping[str, str | None]) -> Amended:
+    """Return what is to be known from now on. Raises UsageError for what cannot be meant, and for nothing."""
+
+    def if_told(field: str, most: int) -> str | None:
+        return None if stated[field] is None else _told(stated, field, most)
+
+    if not any(value is not None for value in stated.values()):
+        raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
+    owner, agent, expires, target = (stated[field] for field in ("owner", "agent", "expires", "target"))
+    return Amended(
+        None if owner is None else check_person(owner),
+        if_told("place", LONGEST_PLACE),
+        if_told("purpose", MAX_PURPOSE),
+        None if agent is None else check_name(agent, "agent"),
+        None if expires is None else parse_time(expires),
+        target,
+        if_told("reference", LONGEST_REFERENCE),
+    )
+
+
+def _told(stated: Mapping[str, str | None], field: str, most: int) -> str:
+    text = stated.get(field) or ""
+    if not text.strip():
+        raise UsageError(f"the {field} is blank")
+    if len(text) > most:
+        raise UsageError(f"the {field} is longer than {most:,} characters")
+    return check_text(text, f"the {field}")

@@ -34,6 +34,17 @@ class AdoptedRow(NamedTuple):
     """What has to be done to end it, where somebody has to."""
 
 
+class Changed(NamedTuple):
+    """What is known of an adopted secret from now on; whatever stays is told too."""
+
+    row: AdoptedRow
+    owner: int
+    agent: int
+    """Numbers of terms."""
+    purpose: str | None
+    expires_at: int
+
+
 class Adopted(NamedTuple):
     """An adopted secret as the ledger has it."""
 
@@ -77,6 +88,9 @@ class AdoptedTransaction(AdoptedSnapshot, Protocol):
 
     def add(self, rows: Sequence[AdoptedRow]) -> None:
         """Record what belongs to new credentials, whose rows are there already."""
+
+    def change(self, changed: Changed) -> None:
+        """Record that something else is known of an adopted secret from now on."""
 
 
 def digest_of(members: Iterable[Sequence[Any]]) -> str:

@@ -97,6 +97,10 @@ class Members:
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
+        if b'"op":"adopt-change"' in body:
+            event = strictjson.loads(body, "audit event")
+            self._adopted[event["of"]] = event["adopted"]
+            return
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
             return

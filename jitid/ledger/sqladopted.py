@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid import strictjson
 from jitid.ledger import selecting
-from jitid.ledger.adopted import Adopted, AdoptedRow, digest_of
+from jitid.ledger.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.ledger.dialect import dialect_of
 from jitid.looks import Shape
 from jitid.target import BY_HAND, Settlement
@@ -22,6 +22,16 @@ _MEMBERS = """
       FROM adopted x LEFT JOIN credential c ON c.id = x.credential LEFT JOIN identity i ON i.id = c.identity
            LEFT JOIN task t ON t.id = i.task LEFT JOIN term a ON a.id = i.agent LEFT JOIN term d ON d.id = i.delegator
            LEFT JOIN term au ON au.id = c.audiences LEFT JOIN outside o ON o.credential = x.credential"""
+_CHANGE = (
+    "UPDATE adopted SET place = :place WHERE credential = :key",
+    "UPDATE credential SET delegator = :owner, expires_at = :expires WHERE id = :key",
+    """UPDATE identity SET delegator = :owner, agent = :agent
+        WHERE id = (SELECT identity FROM credential WHERE id = :key)""",
+    "UPDATE task SET purpose = :purpose WHERE id = (SELECT task FROM credential WHERE id = :key)",
+    """UPDATE outside SET target = :target, name = :name, reference = :reference, facts = :facts,
+              settlement = :settlement, next_at = :now, proof = :proof
+        WHERE credential = :key AND settled_at IS NULL""",
+)
 _MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'done')"
 """Whether nothing proves that a secret has ended where it is kept."""
 
@@ -114,6 +124,27 @@ class SqlAdopted:
 
 class SqlAdoptedChanges(SqlAdopted):
     """Changes to that."""
+
+    def change(self, changed: Changed) -> None:
+        """Record that something else is known of an adopted secret from now on."""
+        row = changed.row
+        values = {
+            "key": row.credential,
+            "owner": changed.owner,
+            "agent": changed.agent,
+            "purpose": changed.purpose,
+            "expires": changed.expires_at,
+            "place": row.place,
+            "target": row.target,
+            "name": row.name,
+            "reference": row.reference,
+            "facts": strictjson.dumps(dict(row.facts)) if row.facts else None,
+            "settlement": Settlement.STUCK.value if row.target == BY_HAND else None,
+            "proof": row.waits_for,
+            "now": self._now,
+        }
+        for statement in _CHANGE:
+            self._db.execute(statement, values)
 
     def add(self, rows: Sequence[AdoptedRow]) -> None:
         """Record what belongs to new credentials, whose rows are there already."""

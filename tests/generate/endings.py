@@ -120,6 +120,13 @@ ENDS: Mapping[str, Mapping[int, str]] = {
     },
     "adopt list": _LOOKS,
     "adopt show": {**_LOOKS, 3: "Nothing is adopted under that name."},
+    "adopt change": {
+        0: "It is known so, now or before.",
+        2: "The line cannot be meant, or one of them has ended; nothing was changed.",
+        3: "Nothing is adopted under one of the names; nothing was changed.",
+        **_CHANGED,
+        74: "It is recorded, and the output could not be written.",
+    },
     "adopt probe": {**_LOOKS, 3: "Nothing is adopted under one of the names."},
     "adopt suggest": {
         **_LOOKS,

@@ -259,6 +259,17 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         ),
     ),
     "adopt show": (Example("All about one:", "jitid adopt show github-ci"),),
+    "adopt change": (
+        Example(
+            "Alice leaves, and Bob answers for it from now on:", "jitid adopt change github-ci --owner bob"
+        ),
+        Example(
+            "All that she has:",
+            """jitid adopt list --owner alice --live --field name |
+    xargs jitid adopt change --owner bob --""",
+            tried=False,
+        ),
+    ),
     "adopt probe": (Example("Ask its target whether it works:", "jitid adopt probe github-ci"),),
     "adopt suggest": (
         Example("What can take the place of one:", "jitid adopt suggest github-ci"),
@@ -972,6 +983,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "adopt add": ("adopt list", "adopt show", "adopt ended", "trace", "sweep"),
     "adopt list": ("adopt add", "adopt show", "list"),
     "adopt show": ("adopt list", "adopt probe", "adopt ended"),
+    "adopt change": ("adopt add", "adopt show", "delegator disable"),
     "adopt probe": ("adopt show", "adopt ended", "sweep"),
     "adopt suggest": ("adopt list", "adopt ended", "run", "agent suggest"),
     "adopt ended": ("adopt show", "adopt suggest", "revoke", "leak close"),

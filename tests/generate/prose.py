@@ -589,6 +589,11 @@ A file of --from-file is CSV with a header, or has a JSON object a line. Its col
 `access_key_id`, and one of `secret`, `fingerprint` and `public_key`; options on the line hold where it says nothing.
 All of it is adopted in one transaction with one audit event, 100,000 at most, or nothing. What is adopted just so
 already stays as it is.""",
+    "adopt change": """\
+What a delegator has ends when they are disabled (jitid-delegator-disable(1)), adopted secrets too: at a target, or
+with an errand for somebody. So give them another owner before. What a secret is known by does not change, nor its
+name and its sensitivity: another secret under the same name is adopted once the first has ended. Each change is an
+event.""",
     "adopt probe": """\
 A target is asked about what the secret is called there, so that no secret is needed. Without a target nobody can be
 asked. What is seen changes nothing: what is gone there and lives here is found by jitid-sweep(1).""",

@@ -102,6 +102,7 @@ ARGUMENTS = {
         for verb in ("register", "change", "show", "review", "suspend", "resume", "unregister")
     },
     "adopt show": ["x"],
+    "adopt change": ["x", "--owner", "y"],
     "adopt probe": ["x"],
     "adopt ended": ["x"],
     "adopt suggest": ["x"],

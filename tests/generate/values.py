@@ -193,9 +193,10 @@ VERBS: dict[tuple[str, str], Value] = {
         (f"agent {verb}", "NAME"): RECORDS
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
-    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "probe", "suggest", "ended")},
+    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "change", "probe", "suggest", "ended")},
     ("adopt add", "--as"): _words(*adoptfile.FORMS),
     ("adopt add", "--target"): NOTHING,
+    ("adopt change", "--target"): NOTHING,
     ("adopt list", "--owner"): DELEGATORS,
     **{(f"agent {verb}", "--kind"): _words(*MADE) for verb in ("register", "change")},
     **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
@@ -285,6 +286,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "adopt add": adoptrows.ADDED,
     "adopt list": adoptrows.FIELDS,
     "adopt show": adoptrows.FIELDS,
+    "adopt change": adoptrows.FIELDS,
     "adopt probe": adoptrows.PROBED,
     "adopt suggest": adoptsuggest.FIELDS,
     "adopt ended": adoptrows.ENDED,

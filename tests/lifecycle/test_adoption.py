@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from jitid import standingkeys
-from jitid.adoption import AdoptedSecret, Adoption
+from jitid.adoption import AdoptedSecret, Adoption, Amended
 from jitid.authority import adopt_operations as ops
+from jitid.authority.delegator_operations import DisableDelegator
 from jitid.authority.operations import Trace
+from jitid.authority.target_operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.looks import PRINT, Shape
 from jitid.pasted import search_pasted
@@ -204,6 +206,70 @@ def test_a_thousand_are_one_event(world: World) -> None:
     world.check()
 
 
+def change(world: World, *names: str, **fields: Any) -> list[AdoptedSecret]:
+    """Change what is known of secrets."""
+    operation = ops.ChangeAdopted(names=names or ("github-ci",), amended=Amended(**fields))
+    return world.authority.perform(operation).secrets
+
+
+def test_whoever_leaves_hands_it_over(world: World) -> None:
+    world.know("user:alice")
+    world.know("user:bob")
+    adopt(world, stated(), stated(OTHER, name="db", line=2))
+    change(world, "github-ci", owner="user:bob", place="another vault", agent="builder")
+    world.check()
+    world.authority.perform(DisableDelegator(name="user:alice", most=None))
+    there = {one.name: one for one in listed(world)}
+    assert there["db"].credential.ended_as == "revoked"
+    assert there["github-ci"].credential.ended_as is None
+    assert there["github-ci"].credential.delegator == "user:bob"
+    assert there["github-ci"].adopted.place == "another vault"
+    assert there["github-ci"].credential.agent == "builder"
+    world.revoke(there["github-ci"].credential.jti)
+    assert "another vault" in found(world, "revocation-stuck")[0].summary
+    world.check()
+
+
+def test_what_is_so_already_is_no_event(world: World) -> None:
+    adopt(world)
+    before = world.events()
+    change(world, owner="user:alice", purpose="releases")
+    assert world.events() == before
+    assert adopt(world).already == 1
+    change(world, purpose="other")
+    assert adopt(world, stated(purpose="other")).already == 1
+
+
+def test_what_has_ended_is_changed_no_more(world: World) -> None:
+    world.know("user:gone", disabled_at=NOW)
+    adopt(world)
+    for fields in ({"owner": "user:gone"}, {"expires_at": NOW}, {"reference": "x"}, {"target": "nowhere"}):
+        with pytest.raises(UsageError):
+            change(world, **fields)
+    ended(world)
+    with pytest.raises(UsageError, match="has ended"):
+        change(world, owner="user:bob")
+    assert not any(event["op"] == "adopt-change" for event in world.events())
+
+
+def test_an_edit_of_what_was_changed_is_found(world: World) -> None:
+    adopt(world)
+    change(world, place="another vault")
+    world.check()
+    edit(world.path, "UPDATE adopted SET place = 'vault kv/prod/github'")
+    with pytest.raises(IntegrityError):
+        world.check()
+
+
+def test_a_target_may_be_told_later(world: World, shop: Shop) -> None:
+    (shop.folder / "key-1.made").write_text("{}")
+    jti = adopt(world).taken[0].jti
+    change(world, target="shop", reference="key-1")
+    world.revoke(jti)
+    assert world.authority.perform(Settle()).done == 1
+    world.check()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -245,8 +311,6 @@ def test_a_target_ends_it_and_tells_whether_it_works(world: World, shop: Shop) -
     assert probed.probe.life is Life.LIVE
     assert {one.rule for one in found(world)} == {"standing"}
     world.revoke(jti)
-    from jitid.authority.target_operations import Settle
-
     assert world.authority.perform(Settle()).done == 1
     (probed,) = world.authority.perform(ops.ProbeAdopted(names=("github-ci",)))
     assert probed.probe.life is Life.DEAD

@@ -16,6 +16,7 @@ import pytest
 import jitid
 from jitid import provision
 from jitid.access import Wanted
+from jitid.adoption import Amended
 from jitid.authority.access_operations import (
     Authenticate,
     BootstrapAccess,
@@ -23,7 +24,7 @@ from jitid.authority.access_operations import (
     RevokeAccess,
     RotateAccess,
 )
-from jitid.authority.adopt_operations import Adopt, EndAdopted
+from jitid.authority.adopt_operations import Adopt, ChangeAdopted, EndAdopted
 from jitid.authority.approval_operations import DenyApproval, GrantApproval
 from jitid.authority.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.authority.delegator_operations import EnableDelegator
@@ -280,6 +281,8 @@ def _adopt(world: World) -> None:
     ]
     world.authority.perform(Adopt(secrets=(one,)))
     world.authority.perform(Adopt(secrets=tuple(others), content=bytes(32).hex()))
+    amended = Amended("user:boss", "a vault", "again", "other", end + 1, "shop", "role-2")
+    world.authority.perform(ChangeAdopted(names=("n2",), amended=amended))
     world.authority.perform(EndAdopted(names=("one", "n1"), proof="deleted"))
 
 

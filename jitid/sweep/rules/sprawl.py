@@ -18,12 +18,19 @@ _QUESTION = f"""
               FROM credential c WHERE {LIVE} GROUP BY c.delegator) live
      CROSS JOIN term d WHERE d.id = live.delegator"""
 
+# What was adopted was there before: nobody here has made more of it.
+_ADOPTED = f"""
+    SELECT d.text, count(*) FROM adopted x CROSS JOIN credential c CROSS JOIN term d
+     WHERE c.id = x.credential AND {LIVE} AND d.id = c.delegator GROUP BY d.text"""
+
 
 def _find(sight: Sight) -> Iterator[Finding]:
     most = sight.limits.identities
     persons = theirs = 0
+    adopted = dict(sight.ask(_ADOPTED))
     for delegator, credentials, revokes in sight.ask(_QUESTION):
-        if delegator.startswith("user:"):
+        credentials -= adopted.get(delegator, 0)
+        if delegator.startswith("user:") and credentials:
             persons += 1
             theirs += credentials
         if credentials > most:
@@ -56,7 +63,7 @@ RULE = Rule(
     title="too many for one delegator",
     reports="a delegator from whom more descends than sweep_identities, and a fleet with more to a person than "
     "sweep_agents_per_person",
-    spares="a delegator with just as many, and what has ended",
+    spares="a delegator with just as many, what has ended, and standing secrets that were adopted",
     examines="delegators with live credentials",
     find=_find,
 )
