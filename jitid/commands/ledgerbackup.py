@@ -181,6 +181,8 @@ def _tell_back(given: Globals, back: Back) -> None:
             "who was disabled or suspended since is enabled again, and what was reported as leaked since is "
             "forgotten: see `jitid delegator list` and `jitid agent list`"
         )
+    if done.access:
+        given.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
 
 
 def _sentences(back: Back) -> list[str]:

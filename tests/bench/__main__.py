@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import (
     authority,
     authorize,
+    backup,
     bulk,
     completion,
     contention,
@@ -67,6 +68,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "authority": authority.rows,
     "postgres": postgres.rows,
     "moving": moving.rows,
+    "backup": backup.rows,
     "publishing": publishing.rows,
     "roles": roles.rows,
     "leases": leases.rows,

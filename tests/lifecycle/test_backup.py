@@ -35,6 +35,7 @@ from jitid.ledger import folder
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
+from tests.lifecycle.test_adoption import adopt, listed
 from tests.real import tmpfs
 
 QUIET = Progress(lambda _done, _all: None, lambda _what: None)
@@ -624,3 +625,16 @@ def test_under_any_umask_it_is_for_its_owner_alone(used: World, tmp_path: Path) 
             assert place.stat().st_mode & 0o777 == 0o700
             assert set(modes(place).values()) == {0o600, 0o700}
         assert (tmp_path / f"backup{mask}.tar").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_adopted_lives_whatever_a_backup_says(used: World, tmp_path: Path) -> None:
+    adopt(used)
+    back_up(used, tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "again")
+    with World(tmp_path / "again", now=int(used.clock())) as other:
+        assert [secret.name for secret in listed(other)] == ["github-ci"]
+        with other.ledger.read() as snapshot:
+            assert [task.name for task, _, live in snapshot.find_tasks(None, None, 99) if live] == [
+                "adopted/github-ci"
+            ]
+        other.check()

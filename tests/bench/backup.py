@@ -1,0 +1,133 @@
+"""Backups of a ledger of 1.5 million credentials, against copies of the file that vouch for nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from jitid import backup, backupfile, restoring
+from jitid.authority.operations import VerifyLog
+from jitid.backup import Progress
+from jitid.ledger import folder as ledgers
+from jitid.ledger import vacuuming
+from tests.bench import fleet
+from tests.bench.ground import Ground
+from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
+
+_QUIET = Progress(lambda _done, _all: None, lambda _what: None)
+
+
+def rows(place: Ground) -> Iterator[Row]:
+    """Measure making a backup, with and without verifying it, putting it back, and giving room back."""
+    made = fleet.fleet(place.cache or place.new("cache"))
+    ledger, here = made / "ledger", place.new("backup")
+    database = ledger / ledgers.DATABASE
+    rounds = min(place.rounds, 3)
+    found = in_turns(
+        rounds,
+        {
+            "plain": lambda: seconds(lambda: _take(ledger, here / "plain", verify=False)),
+            "cp": lambda: seconds(lambda: _cp(database, here / "cp.db")),
+            "own": lambda: seconds(lambda: _own(database, here / "own.db")),
+            "whole": lambda: seconds(lambda: _take(ledger, here / "whole", verify=True)),
+            "verify": lambda: seconds(lambda: _verify(made)),
+            "back": lambda: seconds(lambda: _unpack(here / "whole", here / "back")),
+        },
+    )
+    fast = Series("`ledger backup --no-verify`", found["plain"], duration)
+    yield Row(
+        "backup of 1.5 million, not verified",
+        fast,
+        Series("`cp` and `fsync`", found["cp"], duration),
+        at_most(3),
+    )
+    yield Row(
+        "backup of 1.5 million, not verified",
+        fast,
+        Series("sqlite3's `.backup`", found["own"], duration),
+        at_most(1.5),
+    )
+    yield Row(
+        "backup of 1.5 million, verified",
+        Series("`ledger backup`", found["whole"], duration),
+        Series("`audit verify` alone", found["verify"], duration),
+        at_most(3),
+    )
+    yield Row(
+        "unpacking and verifying it",
+        Series("`ledger restore` but for what ends", found["back"], duration),
+        Series("`audit verify` alone", found["verify"], duration),
+        at_most(3),
+    )
+    for name in ("cp.db", "own.db"):
+        (here / name).unlink()
+    shutil.rmtree(here / "whole")
+    shutil.rmtree(here / "plain")
+    changed = fleet.copy(made, here / "changed")
+    turns = in_turns(
+        1,
+        {
+            "ours": lambda: seconds(lambda: vacuuming.vacuum(str(changed / "ledger"), 5)),
+            "bare": lambda: seconds(lambda: _vacuum(changed / "ledger" / ledgers.DATABASE)),
+        },
+    )
+    yield Row(
+        "giving room back, 1.5 million",
+        Series("`ledger vacuum`", turns["ours"], duration),
+        Series("bare `VACUUM`", turns["bare"], duration),
+        at_most(1.3),
+    )
+    shutil.rmtree(here)
+
+
+def _take(ledger: Path, to: Path, *, verify: bool) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(mode=0o700)
+    keyring = ledgers.keyring(str(ledger))
+    backup.take(
+        str(ledger), str(to), keyring, keys=False, verify=verify, by="bench", timeout=5, progress=_QUIET
+    )
+
+
+def _unpack(place: Path, to: Path) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(mode=0o700)
+    unpacked = restoring.unpack(backupfile.members(str(place)), str(to))
+    with restoring.opened(str(to), "bench", 5) as ledger:
+        restoring.verify(ledger, unpacked)
+    shutil.rmtree(to)
+
+
+def _cp(database: Path, to: Path) -> None:
+    to.unlink(missing_ok=True)
+    subprocess.run(["cp", "--reflink=never", str(database), str(to)], check=True)
+    _sync(to)
+
+
+def _own(database: Path, to: Path) -> None:
+    to.unlink(missing_ok=True)
+    subprocess.run(["sqlite3", "-readonly", str(database), f".backup {to}"], check=True)
+    _sync(to)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _verify(made: Path) -> None:
+    authority = fleet.open_fleet(made)
+    authority.perform(VerifyLog())
+    authority.close()
+
+
+def _vacuum(database: Path) -> None:
+    db = sqlite3.connect(database, isolation_level=None)
+    db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
