@@ -11,6 +11,7 @@ from jitid.commands.globals import Globals
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats import output
+from jitid.formats.figures import counted
 from jitid.formats.view import View
 from jitid.lifetime import format_time, parse_duration
 from jitid.text import safe
@@ -113,11 +114,11 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
     before = format_time(cut.before)
     if not cut.exported:
         return f"there are no audit events from before {before} that were not cut"
-    what = f"{cut.exported} audit events from before {before}, up to {cut.through}"
-    kept = f"{cut.kept} of those up to there stay, since rows remember them or they tell what the ledger is"
+    what = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
+    kept = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
     if dry_run:
         return f"would export and cut {what}; {kept}; nothing was changed"
-    return f"exported {what}, to {safe(cut.file or '')} and cut them (audit event {cut.event}); {kept}"
+    return f"exported {what}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
 
 
 def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
@@ -135,13 +136,21 @@ def _finish(given: Globals, authority: Authority, done: Pruning) -> Pruning:
 
 
 def _sentence(done: Pruning, row: dict[str, Any]) -> str:
-    what = f"{row['credentials']} credentials of {row['identities']} identities that had ended before "
-    what += format_time(done.before)
-    told = ", ".join(f"{number} of {table}" for table, number in done.rows.items() if number)
+    before = format_time(done.before)
+    identities = counted(row["identities"], "identity", "identities")
+    what = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
+    others = [
+        f"{number} of `{table}`"
+        for table, number in done.rows.items()
+        if number and table not in ("credentials", "identities")
+    ]
+    if others:
+        what += f", with rows of theirs and others' ({', '.join(others)})"
     if row["dry_run"]:
-        return f"would let go of {what}{f' ({told})' if told else ''}; nothing was changed"
-    if done.event is None and not done.left:
-        return f"nothing had ended before {format_time(done.before)} that has not gone"
-    if done.event is None:
-        return f"nothing more had ended before {format_time(done.before)}"
-    return f"let go of {what} ({told}; audit event {done.event})"
+        return f"would let go of {what}; nothing was changed"
+    if done.event is not None:
+        return f"let go of {what} (audit event {done.event})"
+    if done.left:
+        left = counted(done.left, "identity", "identities")
+        return f"nothing more had ended before {before}; {left} that leaked meanwhile stay"
+    return f"nothing had ended before {before} that has not gone"

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from jitid import auditexport
 from jitid.errors import InvalidCredentialError
 from jitid.identifier import parse_id
 from jitid.ledger.records import Selection
 from jitid.ledger.use import UseFilter
-from tests.builders import World
+from tests.builders import DAY, World
+from tests.lifecycle.test_retention import prune, tables
+from tests.lifecycle.test_segments import cut
 from tests.real import Shell, need
 
 ROOT = Path(__file__).parent.parent.parent
@@ -211,3 +214,47 @@ def test_processes_killed_at_random_lose_nothing_that_they_said(tmp_path: Path) 
                 world.verify(token)
             except InvalidCredentialError as error:
                 assert "revoked" in error.message
+
+
+PRUNE = ("prune", "--rows-after", "1d", "--evidence-after", "1d", "--export", "old", "--accept-clock")
+
+
+def _over(path: Path) -> Path:
+    """Make a ledger of which most has been over for two days."""
+    with World(path, now=now() - 3 * DAY) as world:
+        world.chain(3, scopes=["db:read"])
+        for number in range(4):
+            world.issue(task=f"T{number}", kind="opaque")
+        world.retire("T1")
+        world.clock.now = now()
+        with world.ledger.write(accept_clock=True):
+            pass
+        world.issue(task="lives", kind="opaque")
+    return path
+
+
+def test_who_prunes_and_is_killed_leaves_a_ledger_that_holds_and_goes_on(tmp_path: Path) -> None:
+    """The log accounts for what is left, and the next one comes to the same end."""
+    shell = Shell(tmp_path)
+    before = _over(tmp_path / "before")
+    shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+    deaths = 0
+    for call in CALLS:
+        for _ in killed(shell, "prune", PRUNE, call, {"pwrite64": 15, "fdatasync": 2}.get(call, 1)):
+            deaths += 1
+            with World(shell.ledger, now=now()) as world:
+                world.check()
+                while prune(world, DAY).left:
+                    pass
+                cut(world, tmp_path / "old", DAY)
+                world.check()
+                assert tables(world, "credential", "condemned", "segment") == [1, 0, 1]
+            (file,) = (tmp_path / "old").glob("*.jsonl")
+            auditexport.verify_export(file.read_text().splitlines(), None)
+            shutil.rmtree(tmp_path / "old")
+            shutil.rmtree(shell.ledger)
+            shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+        shutil.rmtree(tmp_path / "old", ignore_errors=True)
+        shutil.rmtree(shell.ledger)
+        shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
+    assert deaths >= 10
