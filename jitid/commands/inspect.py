@@ -76,8 +76,8 @@ def inspect(given: Globals, subject: options.Subject = None) -> None:
     given.show(View("jitid.inspect/1", shown, [row], one=True))
 
 
-_NO_BEARERS = (Kind.X509_SVID, Kind.SSH_CERT)
-"""Kinds of which showing the credential is not enough: its holder proves to have a key."""
+_NO_BEARERS = (Kind.X509_SVID, Kind.SSH_CERT, Kind.ADOPTED)
+"""Kinds of which showing the credential is not enough, since its holder proves to have a key, or nothing here."""
 
 
 def _row(found: Inspection) -> dict[str, Any]:

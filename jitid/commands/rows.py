@@ -10,6 +10,7 @@ from jitid.credential import Credential, State
 from jitid.formats import output
 from jitid.lifetime import format_duration, format_time
 from jitid.name import spiffe_id
+from jitid.standing import FOR_EVER
 
 _TOLD = 5
 """So many orphans are named one by one."""
@@ -106,8 +107,15 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
         "signed_by": row.signed_by,
         "process": process_state(row, now),
         "delegator_state": row.delegator_state,
-        "left": format_duration(_last(row) - now) if row.state_at(now) is State.ACTIVE else None,
+        "left": _left(row, now),
     }
+
+
+def _left(row: Credential, now: int) -> str | None:
+    """Return how long a live credential still lives; None for one without an end."""
+    if row.state_at(now) is not State.ACTIVE or _last(row) >= FOR_EVER:
+        return None
+    return format_duration(_last(row) - now)
 
 
 def _last(row: Credential) -> int:

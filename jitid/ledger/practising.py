@@ -56,7 +56,8 @@ class _Mining:
             f"""INSERT INTO mined
                 SELECT i.id, min(c.issued_at), max({GRANTED})
                   FROM identity i CROSS JOIN credential c ON c.identity = i.id
-                 WHERE i.agent = :agent {of_task} AND c.issued_at >= :since GROUP BY i.id""",
+                 WHERE i.agent = :agent {of_task} AND c.issued_at >= :since
+                   AND c.kind <> 'adopted' GROUP BY i.id""",
             agent=agent,
             task=task,
         )

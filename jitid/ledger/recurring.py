@@ -73,7 +73,7 @@ class _Looking:
             self._all(
                 f"""INSERT INTO life {_LIVES}
                       FROM identity i CROSS JOIN credential c ON c.identity = i.id
-                     WHERE c.issued_at >= :since AND i.agent IN ({terms}) GROUP BY i.id""",
+                     WHERE c.issued_at >= :since AND c.kind <> 'adopted' AND i.agent IN ({terms}) GROUP BY i.id""",
                 **values,
             )
         else:
@@ -92,7 +92,7 @@ class _Looking:
             f"""INSERT INTO life
                 SELECT i.agent, c.issued_at, i.id, {DEATH}, {GRANTED} - c.issued_at, i.task, i.delegator
                   FROM credential c CROSS JOIN identity i ON i.id = c.identity
-                 WHERE c.issued_at >= :since
+                 WHERE c.issued_at >= :since AND c.kind <> 'adopted'
                    AND NOT EXISTS (SELECT 1 FROM several WHERE several.identity = c.identity)
                  ORDER BY 1, 2, 3"""
         )

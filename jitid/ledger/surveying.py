@@ -116,7 +116,10 @@ class _Surveying:
                 self._totals(),
                 {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
                 self._sensitive(),
-                self._asked.spread("SELECT lifetime, sum(n) FROM living GROUP BY lifetime"),
+                # What was adopted was granted no lifetime here.
+                self._asked.spread(
+                    "SELECT lifetime, sum(n) FROM living WHERE kind <> 'adopted' GROUP BY lifetime"
+                ),
                 self._bands(),
                 self._people(),
                 self._use(),

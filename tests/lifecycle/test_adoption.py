@@ -11,14 +11,17 @@ import pytest
 from jitid import standingkeys
 from jitid.adoption import AdoptedSecret, Adoption, Amended
 from jitid.authority import adopt_operations as ops
+from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.authority.delegator_operations import DisableDelegator
-from jitid.authority.operations import Trace
+from jitid.authority.operations import MakeReport, Trace
 from jitid.authority.target_operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.looks import PRINT, Shape
 from jitid.pasted import search_pasted
+from jitid.recurrence import Rule
 from jitid.secret import Secret, new_opaque
 from jitid.standing import FOR_EVER, StandingSecret
+from jitid.sweep.limits import Limits
 from jitid.target import Life
 from tests.builders import DAY, NOW, World, edit
 from tests.lifecycle.test_leaks import add, only, prove
@@ -144,6 +147,17 @@ def test_what_is_said_to_have_ended_ends_here_too(world: World) -> None:
         ended(world, "nothing")
     assert [event["op"] for event in world.events()][-3:] == ["adopt", "revoke", "adopt-end"]
     world.check()
+
+
+def test_what_was_adopted_tells_nothing_of_what_an_agent_needs(world: World) -> None:
+    adopt(world)
+    classified = world.authority.perform(ClassifyAgents(names=("ci",), rule=Rule(1, 1, 90), limit=10))
+    assert [one.past for one in classified.verdicts] == [None]
+    with pytest.raises(NotFoundError):
+        world.authority.perform(SuggestPolicy(agent="ci", days=90))
+    world.issue(ttl=600)
+    report = world.authority.perform(MakeReport(days=30, limits=Limits()))
+    assert report.survey.lifetimes.longest == 600
 
 
 def test_adopting_twice_changes_nothing(world: World) -> None:
