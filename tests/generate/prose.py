@@ -498,7 +498,9 @@ warning names it, and `jitid keys revoke` ends it.""",
     "scan": """\
 What is looked for, and by which --only means it alone: `opaque` and `jwt`, tokens of ours whole or cut; `certificate`,
 those that the ledger issued, which are no secrets and are told as `info`; `private-key`, those of its certificates and
-its own; `adopted`, what `jitid adopt` knows. Ids are no secrets, and are passed over. A token must stand in one piece:
+its own; `adopted`, what jitid-adopt-add(1) has recorded, by how it begins and how long it is; where its beginning is
+not known, by every word of its length, which takes several times as long. One whose length is not known either is left
+to jitid-trace(1). Ids are no secrets, and are passed over. A token must stand in one piece:
 what is broken over lines or inside of base64 jitid-trace(1) finds.
 
 Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What

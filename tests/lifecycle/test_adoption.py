@@ -28,7 +28,8 @@ from tests.lifecycle.test_leaks import add, only, prove
 from tests.programs import Shop
 from tests.sweep.asking import fixed, found, swept
 
-pytestmark = pytest.mark.usefixtures("kept_in")
+EVERYWHERE = pytest.mark.usefixtures("kept_in")
+"""In files and in databases."""
 
 SECRET = "ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 OTHER = "correct-Horse-battery-5taple-9"
@@ -70,6 +71,7 @@ def listed(world: World, **more: Any) -> list[AdoptedSecret]:
     return world.authority.perform(ops.ListAdopted(limit=100, **more)).secrets
 
 
+@EVERYWHERE
 def test_an_adopted_secret_is_known_again_and_is_no_token(world: World) -> None:
     adopt(world)
     (match,) = world.authority.perform(Trace(finds=search_pasted(f"password={SECRET}\n".encode()))).matches
@@ -82,7 +84,6 @@ def test_an_adopted_secret_is_known_again_and_is_no_token(world: World) -> None:
     world.check()
 
 
-@pytest.mark.of_files
 def test_nothing_of_the_secret_is_kept(world: World) -> None:
     adopt(world)
     world.close()
@@ -121,6 +122,7 @@ def test_no_rule_concludes_that_it_was_issued(lenient: World, sensitivity: str) 
     lenient.check()
 
 
+@EVERYWHERE
 def test_revoking_it_is_not_the_end_until_somebody_says_so(world: World) -> None:
     jti = adopt(world).taken[0].jti
     add(world, SECRET)
@@ -208,6 +210,7 @@ def test_what_this_ledger_issued_itself_is_not_adopted(world: World) -> None:
         adopt(world, stated(fingerprint=fingerprint(made.token)))
 
 
+@EVERYWHERE
 def test_a_thousand_are_one_event(world: World) -> None:
     many = [stated(name=f"s{n}", line=n, fingerprint=n.to_bytes(32), place="a file") for n in range(1, 1001)]
     done = adopt(world, *many, content="0" * 64)
@@ -226,6 +229,7 @@ def change(world: World, *names: str, **fields: Any) -> list[AdoptedSecret]:
     return world.authority.perform(operation).secrets
 
 
+@EVERYWHERE
 def test_whoever_leaves_hands_it_over(world: World) -> None:
     world.know("user:alice")
     world.know("user:bob")
@@ -284,6 +288,7 @@ def test_a_target_may_be_told_later(world: World, shop: Shop) -> None:
     world.check()
 
 
+@EVERYWHERE
 @pytest.mark.parametrize(
     "statement",
     [
@@ -318,6 +323,7 @@ def shop(world: World, tmp_path: Path) -> Shop:
     return shop
 
 
+@EVERYWHERE
 def test_a_target_ends_it_and_tells_whether_it_works(world: World, shop: Shop) -> None:
     (shop.folder / "key-1.made").write_text("{}")
     jti = adopt(world, stated(target="shop", reference="key-1")).taken[0].jti
@@ -354,6 +360,7 @@ def test_where_nobody_can_be_asked_nothing_is_known(world: World) -> None:
     assert probed.probe.life is Life.UNKNOWN
 
 
+@EVERYWHERE
 def test_the_looks_of_secrets_are_told_each_once(world: World) -> None:
     adopt(world, stated(), stated(OTHER, name="b"), stated("ghp_9rN8wq2KxVb7TmY4cJ9LdZ6sHf3", name="c"))
     found_ = world.authority.perform(ops.AdoptedShapes())
