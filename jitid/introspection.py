@@ -199,7 +199,12 @@ def find(snapshot: Snapshot, text: str) -> Credential:
     else:
         found = snapshot.find_credentials_of(raw)
     if not found:
-        raise NotFoundError(f"the ledger knows no {quote(text)}", "list what there is: jitid list")
+        pruned = snapshot.retention.last()
+        hint = "list what there is: jitid list"
+        if pruned is not None:
+            before = format_time(pruned.before)
+            hint += f"; the ledger was pruned of what had ended before {before}: see jitid audit log"
+        raise NotFoundError(f"the ledger knows no {quote(text)}", hint)
     return found[-1]
 
 

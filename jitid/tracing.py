@@ -394,7 +394,20 @@ class _Trace:
             # Another signature over the same claims, as ES256 has.
             self._take("jwt", "signature", credential, count)
             return
+        if credential is None and self._may_be_pruned(parsed):
+            reason = (
+                f"signed by our key {key.kid}, and expired before the ledger was pruned: what it was is told by the "
+                "audit log, if by anything"
+            )
+            self._astray(Stray("jwt", jti, reason, count))
+            return
         self._tell_stolen(key, jti, known=credential is not None, count=count)
+
+    def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
+        """Tell whether the ledger need not know a token of ours any more; whoever forges one as old gains nothing."""
+        pruned = self._snapshot.retention.last()
+        expires = parsed.claims.get("exp")
+        return pruned is not None and type(expires) is int and expires < pruned.before
 
     def _tell_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
         claims = "other claims than its jti has" if known else "claims that the ledger does not know"

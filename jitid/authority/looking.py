@@ -133,9 +133,21 @@ def read_log(snapshot: Snapshot, operation: ops.ReadLog) -> list[dict[str, Any]]
     goes_on = operation.chosen.after > 0 and operation.chosen.event is None
     until = snapshot.settled() if goes_on else None
     documents = list(auditing.log(snapshot, operation.chosen, operation.limit, until=until))
+    if operation.chosen.event is not None and not documents:
+        _must_not_be_cut(snapshot, operation.chosen.event)
     if operation.members:
         _add_members(snapshot, documents)
     return documents
+
+
+def _must_not_be_cut(snapshot: Snapshot, seq: int) -> None:
+    """Raise NotFoundError for an event that was cut, naming the file that has it."""
+    for segment in snapshot.segments.all():
+        if seq <= segment.through and snapshot.event(seq) is None:
+            raise NotFoundError(
+                f"event {seq} was cut from the audit log",
+                f"it is in the file {segment.file}, exported before",
+            )
 
 
 def follow_log(snapshot: Snapshot, operation: ops.FollowLog) -> ops.LogPage:

@@ -22,6 +22,7 @@ from jitid.authority.operations import (
     MakeReport,
     Prune,
     Renew,
+    Trace,
 )
 from jitid.authority.target_operations import Settle
 from jitid.authority.use_operations import Authorize
@@ -495,3 +496,19 @@ def test_a_report_tells_from_when_on_it_knows_all(world: World) -> None:
     )
     with pytest.raises(NotFoundError, match="no longer all in the ledger"):
         world.authority.perform(MakeReport(at=done.before - 1, days=30, limits=Limits()))
+
+
+@in_both
+def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
+    """It is signed by a key of ours, and the ledger does not know it: so is what somebody forges who has that key."""
+    gone = world.issue()
+    wait(world, 2 * MONTH)
+    world.issue(task="T2")
+    prune(world)
+    traced = world.authority.perform(Trace(finds=search_pasted(gone.token.encode())))
+    (stray,) = traced.strays
+    assert (stray.signed_by, traced.matches) == (None, [])
+    assert "pruned" in stray.reason
+    with pytest.raises(NotFoundError) as caught:
+        inspect(world, gone.jti)
+    assert "pruned of what had ended before" in str(caught.value.hint)

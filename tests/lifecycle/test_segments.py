@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jitid import auditexport, segments
 from jitid.auditing import LogFilter
 from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, SignHead, Sweep, VerifyLog
-from jitid.errors import IntegrityError, JitidError, OutputError, UsageError
+from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, UsageError
 from jitid.segments import Cut
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
@@ -79,6 +79,10 @@ def test_what_is_old_is_exported_and_cut(world: World, tmp_path: Path) -> None:
     assert world.verify(lives.token).jti == lives.jti
     assert inspect(world, found.jti).event is not None
     assert "T3" in {event.get("task") for event in left.values() if event["op"] == "retire"}
+    gone = min(whole.keys() - left.keys())
+    with pytest.raises(NotFoundError) as caught:
+        world.authority.perform(ReadLog(chosen=LogFilter(event=gone), limit=None))
+    assert Path(done.file).name in str(caught.value.hint)
     nothing = cut(world, tmp_path / "segments")
     assert (nothing.exported, nothing.event) == (0, None)
 
