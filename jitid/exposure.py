@@ -150,7 +150,7 @@ def described(snapshot: Snapshot, found: Sequence[Leak]) -> list[Leaked]:
 def credentials_of(snapshot: Snapshot, found: Iterable[Leak]) -> dict[str, Credential]:
     """Return what leaked by its jti. Raises IntegrityError if the ledger lacks it."""
     jtis = {leak.jti for leak in found}
-    credentials = {one.jti: one for one in snapshot.find_given(jtis, ())}
+    credentials = {one.jti: one for one in snapshot.credentials_of_leaks(leak.key for leak in found)}
     if missing := jtis - credentials.keys():
         raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")
     return credentials

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 
 from jitid.errors import IntegrityError, UsageError
 from jitid.text import quote
@@ -178,6 +179,8 @@ def check_times(*times: object) -> None:
             )
 
 
+# Many rows tell of the same few seconds.
+@lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
     """Return seconds since the epoch as a time of RFC 3339 in UTC, such as `2026-11-24T12:00:00Z`.
 

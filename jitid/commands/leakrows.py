@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.operations import ListLeaks
 from jitid.commands import rows
 from jitid.commands.found import number
-from jitid.lifetime import format_duration
+from jitid.lifetime import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
@@ -85,7 +85,8 @@ def pages(
 
 def leak(one: Leaked) -> dict[str, Any]:
     """Return a leak by the names of `FIELDS`."""
-    leak, credential = one.leak, one.credential
+    leak, credential, kin, places = one.leak, one.credential, one.leak.kin, one.places
+    at = rows.time
     return {
         "leak": leak.key,
         "id": credential.id,
@@ -95,20 +96,20 @@ def leak(one: Leaked) -> dict[str, Any]:
         "delegator": credential.delegator,
         "kind": credential.kind,
         "source": leak.source,
-        "reported_at": rows.time(leak.reported_at),
-        "added_at": rows.time(leak.added_at),
+        "reported_at": format_time(leak.reported_at),
+        "added_at": format_time(leak.added_at),
         "state": one.state,
         "valid": one.reason is None,
-        "dead_at": rows.time(leak.dead_at),
+        "dead_at": at(leak.dead_at),
         "exposure": format_duration(one.exposure),
-        "offline_until": rows.time(one.offline_until),
-        "proved_at": rows.time(leak.proved_at),
-        "closed_at": rows.time(leak.closed_at),
-        "successors": 0 if leak.kin is None else leak.kin.successors,
-        "delegated": 0 if leak.kin is None else leak.kin.delegated,
-        "lives_until": None if leak.kin is None else rows.time(leak.kin.until),
-        "places": 0 if one.places is None else one.places.total,
-        "place": None if one.places is None else spot(one.places.first.sighting),
+        "offline_until": at(one.offline_until),
+        "proved_at": at(leak.proved_at),
+        "closed_at": at(leak.closed_at),
+        "successors": 0 if kin is None else kin.successors,
+        "delegated": 0 if kin is None else kin.delegated,
+        "lives_until": None if kin is None else at(kin.until),
+        "places": 0 if places is None else places.total,
+        "place": None if places is None else spot(places.first.sighting),
     }
 
 

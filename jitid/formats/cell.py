@@ -9,10 +9,14 @@ from jitid.text import safe
 
 def plain(value: object) -> str:
     """Return a value as text, unescaped: a sequence joined by spaces, a mapping as JSON, None as nothing."""
+    if type(value) is str:
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if type(value) is int:
+        return str(value)
     if isinstance(value, Mapping):
         from jitid.strictjson import dumps
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.formats.cell import cell
+from jitid.formats.cell import cell, plain
 from jitid.formats.view import View
+from jitid.text import safe
 
 
 def text(view: View) -> Iterator[str]:
@@ -19,4 +20,9 @@ def text(view: View) -> Iterator[str]:
             for field in view.fields:
                 yield f"{field}\t{cell(row.get(field))}\n"
         else:
-            yield "\t".join(cell(row.get(field)) for field in view.fields) + "\n"
+            texts = [each if type(each) is str else plain(each) for each in map(row.get, view.fields)]
+            whole = "".join(texts)
+            # Asked of the row as a whole: it is what nearly every row is, and there may be a million of them.
+            if not (whole.isascii() and whole.isprintable()):
+                texts = [safe(each) for each in texts]
+            yield "\t".join(texts) + "\n"

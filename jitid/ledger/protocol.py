@@ -118,6 +118,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def unknown_of(self, ids: Iterable[str]) -> str | None:
         """Return the first of these ids that nothing was ever issued under; none if there is no such."""
 
+    def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
+        """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
+
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
         """Return the credentials that are for these keys, each with the hash of its key (SubjectPublicKeyInfo).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jitid.credential import Credential
@@ -91,33 +92,30 @@ def _task(row: Any) -> Task:
 
 
 def _from_row(row: Any) -> Credential:
-    (key, jti, uid, identity, parent, parent_key, depth, delegator, parent_agent, *rest) = row
-    (proof, agent, task, purpose, sensitivity, kind, scopes, audiences, *rest) = rest
-    *terms, host, boot, namespace, pid, started, kept, renews_until, delegator_state, template = rest
-    check_times(*terms[1:4], terms[-1])
-    process = None if host is None else Process(host, boot, namespace, pid, started, bool(kept), renews_until)
-    terms.append(process)
-    terms += (delegator_state, template)
-    return Credential(
-        key,
-        credential_id(jti),
-        identity_id(uid),
-        identity,
-        None if parent is None else identity_id(parent),
-        parent_key,
-        depth,
-        delegator,
-        delegator if parent_agent is None else f"agent:{parent_agent}",
-        proof,
-        agent,
-        task,
-        purpose,
-        sensitivity,
-        kind,
-        tuple(scopes.split()),
-        tuple(audiences.split()),
-        *terms,
+    parent, parent_agent, host = row[4], row[8], row[28]
+    check_times(row[18], row[19], row[20], row[27])
+    return Credential._make(
+        (
+            row[0],
+            credential_id(row[1]),
+            identity_id(row[2]),
+            row[3],
+            None if parent is None else identity_id(parent),
+            *row[5:8],
+            row[7] if parent_agent is None else f"agent:{parent_agent}",
+            *row[9:15],
+            _words(row[15]),
+            _words(row[16]),
+            *row[17:28],
+            None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
+            *row[35:],
+        )
     )
+
+
+@lru_cache(maxsize=1024)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
@@ -304,6 +302,16 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
         selecting.give(self._db, ids, fingerprints)
         rows = self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({selecting.GIVEN}) ORDER BY c.id")
+        return [_credential(row) for row in rows]
+
+    def credentials_of_leaks(self, numbers: Iterable[int]) -> list[Credential]:
+        """Return the credentials that leaked, by the numbers of the leaks. Oldest first."""
+        selecting.give(self._db, (), (), leaks=numbers)
+        rows = self._db.execute(
+            f"""{_CREDENTIAL}
+                 WHERE c.id IN (SELECT l.credential FROM given_leak g CROSS JOIN leak l WHERE l.id = g.leak)
+                 ORDER BY c.id"""
+        )
         return [_credential(row) for row in rows]
 
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
