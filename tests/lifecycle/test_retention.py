@@ -512,3 +512,25 @@ def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
     with pytest.raises(NotFoundError) as caught:
         inspect(world, gone.jti)
     assert "pruned of what had ended before" in str(caught.value.hint)
+
+
+@in_both
+def test_two_prune_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second finds that it is done."""
+    world.chain(2)
+    wait(world, 2 * MONTH)
+    world.issue(task="T2")
+    look = retention._find
+    first: list[Pruning] = []
+
+    def late(*given: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        seen = look(*given, **more)
+        with World(world.path, now=world.clock.now) as other:
+            first.append(prune(other))
+        return seen
+
+    monkeypatch.setattr(retention, "_find", late)
+    second = prune(world)
+    assert (first[0].rows["identities"], second.event, second.left) == (2, None, 0)
+    world.check()

@@ -279,3 +279,14 @@ def test_a_scan_asks_it_about_what_it_found(client: Shell) -> None:
     assert "recorded 1 leak" in done.stderr
     assert "ended 1 live credential" in done.stderr
     assert client.good("leak", "list", "--field", "places").split() == ["3"]
+
+
+def test_rows_go_at_an_administrators_request_and_the_log_is_cut_where_it_is(
+    client: Shell, tmp_path: Path
+) -> None:
+    issue(client)
+    told = json.loads(client.run("prune", "--format", "json").stdout)
+    assert (told["credentials"], told["left"], told["event"]) == (0, 0, None)
+    done = client.run("prune", "--export", str(tmp_path / "old"))
+    assert (done.returncode, "on the machine of the ledger" in done.stderr) == (2, True)
+    assert not (tmp_path / "old").exists()
