@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.bench import (
+    adopting,
     authority,
     authorize,
     backup,
@@ -75,6 +76,7 @@ GROUPS: dict[str, Callable[[Ground], Iterator[Row]]] = {
     "ssh-cert": sshcerts.rows,
     "x509-svid": x509svids.rows,
     "scan-git": scangit.rows,
+    "adopting": adopting.rows,
 }
 
 
