@@ -119,6 +119,14 @@ def telling(hits: list[Hit], traced: Traced | None) -> list[Hit]:
     return [hit for hit in hits if hit.mark in marks]
 
 
+def known(traced: Traced | None) -> frozenset[bytes]:
+    """Return the marks of those strings of which the ledger knows something."""
+    if traced is None:
+        return frozenset()
+    matches = (mark for match in traced.matches for mark in match.marks)
+    return frozenset((*matches, *(mark for stray in traced.strays if stray.known for mark in stray.marks)))
+
+
 def offline(hits: list[Hit]) -> Iterator[Finding]:
     """Yield the findings of hits of which no ledger can tell anything."""
     for hit in hits:

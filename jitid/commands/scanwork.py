@@ -35,6 +35,10 @@ RULE = "scan"
 """What the coverage of a scan is of: all its rules look at the same."""
 
 
+_MOST_UNKNOWN = 100_000
+_BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
+
+
 class Asked(NamedTuple):
     """How the result is told."""
 
@@ -192,7 +196,7 @@ class _Work:
         self._untold = 0
         """How many places that are."""
         self._places: Counter[bytes] = Counter()
-        """How many places of a string wait to be located."""
+        """How many places of a string wait to be located; of all those together that the ledger does not know, too."""
         self._ended: Ended | None = None
         self._recorded: dict[int, None] = {}
         self._events: list[int] = []
@@ -252,14 +256,28 @@ class _Work:
 
     def _wait(self, held: _Held) -> None:
         """Keep what counts of something that is to be located, and what may be recorded."""
-        from jitid.commands.scanfound import telling
+        from jitid.commands.scanfound import known, telling
 
-        hits = [hit for hit in telling(held.hits, held.traced) if self._places[hit.mark] < MOST_VERSIONS]
-        self._places.update(hit.mark for hit in hits)
+        ours = known(held.traced)
+        hits: list[Hit] = []
+        beyond = ""
+        for hit in telling(held.hits, held.traced):
+            which = hit.mark if hit.mark in ours else b""
+            if self._places[which] < (MOST_VERSIONS if which else _MOST_UNKNOWN):
+                self._places[which] += 1
+                hits.append(hit)
+            elif not which and hit.place != beyond:
+                # Whoever wants to can write as many as he likes.
+                beyond = hit.place
+                self._tally.miss(_BEYOND, beyond)
         if hits:
+            marks = {hit.mark for hit in hits}
+            traced = held.traced and held.traced._replace(
+                others=tuple(marks.intersection(held.traced.others))
+            )
             reported = self._action is not None and self._action.report is not None
-            marks = {hit.mark for hit in hits} if reported else frozenset[bytes]()
-            self._held.append(held._replace(hits=hits, finds=held.finds.only(marks)))
+            finds = held.finds.only(marks & ours if reported else frozenset())
+            self._held.append(_Held(hits, finds, traced))
 
     def locate(self) -> None:
         """Find out where things stand, where that is found out last."""
