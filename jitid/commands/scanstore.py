@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from jitid.commands.scanfound import ORDER
+from jitid.errors import StorageError
 from jitid.sweep.finding import Finding, Severity
 
 _MOST_HELD = 20_000
@@ -15,7 +16,7 @@ _MOST_HELD = 20_000
 
 
 class Store:
-    """Takes findings in any order, and gives them back rule by rule, the gravest rule first."""
+    """Takes findings in any order, and gives them back once, rule by rule, the gravest rule first."""
 
     def __init__(self) -> None:
         self._held: list[Finding] = []
@@ -37,25 +38,35 @@ class Store:
             if len(self._held) < _MOST_HELD:
                 self._held.append(finding)
                 continue
-            file = self._spilt.get(finding.rule)
-            if file is None:
-                file = self._spilt[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the process ends
-            marshal.dump(_packed(finding), file)
+            try:
+                file = self._spilt.get(finding.rule)
+                if file is None:
+                    file = self._spilt[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - until the end
+                marshal.dump(_packed(finding), file)
+            except OSError as error:
+                raise StorageError(
+                    f"there is no room for so many findings: {(error.strerror or 'error').lower()}",
+                    "make some, or name a folder that has it in TMPDIR",
+                ) from error
 
     def __iter__(self) -> Iterator[Finding]:
         self._held.sort(key=_place)
         for rule in ORDER:
             yield from (each for each in self._held if each.rule == rule)
-            file = self._spilt.get(rule)
-            if file is None:
-                continue
-            file.seek(0)
-            while True:
-                try:
-                    packed = marshal.load(file)  # noqa: S302 - what this process has written, where nobody else can
-                except EOFError:
-                    break
-                yield Finding(packed[0], Severity(packed[1]), *packed[2:])
+            file = self._spilt.pop(rule, None)
+            if file is not None:
+                with file:
+                    yield from _spilt(file)
+
+
+def _spilt(file: IO[bytes]) -> Iterator[Finding]:
+    file.seek(0)
+    while True:
+        try:
+            packed = marshal.load(file)  # noqa: S302 - what this process has written, where nobody else can
+        except EOFError:
+            return
+        yield Finding(packed[0], Severity(packed[1]), *packed[2:])
 
 
 def _packed(finding: Finding) -> tuple[Any, ...]:

@@ -12,6 +12,9 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from jitid.commands import scanstore
+from jitid.commands.scanfound import offline
+from jitid.scan.hits import Hit
 from tests.real import Shell, command
 
 HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
@@ -156,3 +159,17 @@ def test_a_stolen_signing_key_is_named(shell: Shell, tmp_path: Path) -> None:
     (found,) = json.loads(done.stdout)["findings"]
     assert (found["rule"], found["severity"]) == ("signing-key", "critical")
     assert found["remedy"].startswith("jitid keys revoke ")
+
+
+def test_many_findings_wait_in_a_file_and_come_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanstore, "_MOST_HELD", 3)
+    hits = [
+        Hit(bytes([number]), sort, os.fsdecode(b"\xff%d" % number), number, None, 0, None)
+        for number, sort in enumerate(("cut", "opaque", "signed", "opaque", "opaque", "cut"), start=1)
+    ]
+    store = scanstore.Store()
+    store.extend(offline(hits))
+    found = list(store)
+    assert sorted(found, key=lambda each: each.subject) == list(offline(hits))
+    assert [each.severity for each in found[3:]] == ["medium", "medium", "low"]
+    assert len({each.fingerprint for each in found}) == 6
