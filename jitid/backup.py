@@ -245,9 +245,10 @@ def _copy(database: str, lock: str, by: str, timeout: float) -> Iterator[sqlite.
 
 
 def must_hold(ledger: sqlite.SqliteLedger) -> None:
-    """Raise IntegrityError for a database that is damaged, or not as its schema has it."""
+    """Raise IntegrityError for a database that is damaged but for its indexes, or not as its schema has it."""
     condition = ledger.condition()
-    damage = condition.damage() or condition.schema().differences
+    # Whoever restores it builds the indexes anew.
+    damage = condition.damage(indexes=False) or condition.schema().differences
     if damage:
         raise IntegrityError(f"the ledger is damaged: {damage[0]}", "see: jitid doctor")
 

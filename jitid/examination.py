@@ -37,7 +37,7 @@ TOLERANCE = 5
 LEAST_ROOM = 64 << 20
 """Bytes that should be free on the ledger's file system, whatever its size."""
 
-RESTORE = "restore the folder from a backup"
+RESTORE = "jitid ledger restore --replace BACKUP"
 
 _DAY = 86_400
 

@@ -150,6 +150,8 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     if names.uuid != told.ledger:
         raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
     backup.must_hold(ledger)
+    # Damage in an index alone was copied as it was; what is asked below is answered from them.
+    ledger.reindex()
     with ledger.read() as snapshot:
         head = auditing.read_head(unpacked.head, names, snapshot.signing_keys())
         backup.must_be_sealed(told, unpacked.head)

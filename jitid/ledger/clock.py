@@ -46,7 +46,7 @@ def time_of(
     """Return the time mark, the time to judge by, and the seconds that the clock has jumped (0: none that matter)."""
     row = db.execute("SELECT at, boot, uptime FROM clock_mark").fetchone()
     if row is None or not (type(row[0]) is int and type(row[2]) is int):
-        raise IntegrityError("the ledger's time mark is damaged", "restore the folder from a backup")
+        raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
     at, boot, uptime = row
     now = int(clock())
     jump = 0

@@ -17,12 +17,12 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
     """Return what a failure of SQLite means to whoever ran the command."""
     if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
         return DamagedError(
-            "the ledger is damaged: it holds text that is not UTF-8", "restore the folder from a backup"
+            "the ledger is damaged: it holds text that is not UTF-8", "jitid ledger restore --replace BACKUP"
         )
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return DamagedError(
-                f"the ledger is damaged or no ledger at all: {error}", "restore the folder from a backup"
+                f"the ledger is damaged or no ledger at all: {error}", "jitid ledger restore --replace BACKUP"
             )
         case sqlite3.SQLITE_FULL:
             return StorageError("the disk is full; nothing was changed", "make room and repeat the command")

@@ -104,12 +104,14 @@ def check_whole(path: str, present: set[str]) -> None:
     if missing:
         raise IntegrityError(
             f"{path} lacks its {missing[0]}: a ledger and its keys belong together, and no new one was made",
-            "restore the folder from a backup",
+            "jitid ledger restore --replace BACKUP",
         )
     database = os.path.join(path, DATABASE)
     # SQLite would take it for a new database, and throw away a write-ahead log that still holds something.
     if not os.path.islink(database) and not os.path.getsize(database):
-        raise IntegrityError(f"{database} is empty; it was left as it is", "restore the folder from a backup")
+        raise IntegrityError(
+            f"{database} is empty; it was left as it is", "jitid ledger restore --replace BACKUP"
+        )
 
 
 def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: str, now: int) -> bool:

@@ -54,7 +54,7 @@ class FairLock:
                     ) from error
                 raise IntegrityError(
                     f"the lock file {self._path} cannot be used: {error.strerror}",
-                    "restore the folder from a backup",
+                    "jitid ledger restore --replace BACKUP",
                 ) from error
         until = time.monotonic() + self._timeout
         if threading.current_thread() is not threading.main_thread():

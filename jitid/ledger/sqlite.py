@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
-from jitid.ledger.condition import Condition
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.reading import SqlSnapshot
@@ -20,6 +19,7 @@ from jitid.ledger.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.writing import Known, SqlTransaction
 
 if TYPE_CHECKING:
+    from jitid.ledger.measuring import SqliteCondition
     from jitid.ledger.protocol import Ledger
 
 _DUE_AT_ONCE = 1_000
@@ -56,7 +56,7 @@ class SqliteLedger:
             self._names = _read_names(self._db)
         return self._names
 
-    def condition(self) -> Condition:
+    def condition(self) -> SqliteCondition:
         """Return what tells how the ledger itself is; asking changes nothing."""
         from jitid.ledger.measuring import SqliteCondition
 
@@ -112,6 +112,13 @@ class SqliteLedger:
         finally:
             _roll_back(self._db)
 
+    def reindex(self) -> None:
+        """Build all indexes anew from their tables. Raises IntegrityError for rows that cannot both be there."""
+        try:
+            self._db.execute("REINDEX")
+        except FAULTS as error:
+            raise translated(error) from error
+
     def close(self) -> None:
         """Release the file."""
         self._log.close()
@@ -161,7 +168,7 @@ def _read_names(db: sqlite3.Connection) -> Names:
         return Names.of(settings)
     except KeyError as missing:
         raise IntegrityError(
-            f"the ledger lacks its {missing.args[0]}", "restore the folder from a backup"
+            f"the ledger lacks its {missing.args[0]}", "jitid ledger restore --replace BACKUP"
         ) from None
 
 

@@ -62,7 +62,7 @@ def look(
             # SQLite would wait for a writer to mend it, or take it for empty and cut it.
             raise DamagedError(
                 f"the write-ahead log {path}-wal is damaged, and what was only in it is lost",
-                "restore the folder from a backup: any command that writes goes on without what was in it",
+                "jitid ledger restore --replace BACKUP; any command that writes goes on without what was in it",
             )
         db = _open(path, standing, timeout)
         try:
@@ -128,7 +128,7 @@ def _standing(path: str) -> _Standing:
         raise StorageError(f"the database {path} is missing")
     if not file.st_size:
         # Told to write nothing, SQLite would still delete the log of an empty database.
-        raise IntegrityError(f"the database {path} is empty", "restore the folder from a backup")
+        raise IntegrityError(f"the database {path} is empty", "jitid ledger restore --replace BACKUP")
     log = _plain(f"{path}-wal")
     index = _plain(f"{path}-shm")
     # An empty log has nothing to add, nor one that a power cut has left blank; with it SQLite would want the index all
@@ -153,5 +153,5 @@ def _plain(path: str) -> os.stat_result | None:
         what = (
             "a symbolic link, and none is followed here" if stat.S_ISLNK(status.st_mode) else "no plain file"
         )
-        raise IntegrityError(f"{path} is {what}", "restore the folder from a backup")
+        raise IntegrityError(f"{path} is {what}", "jitid ledger restore --replace BACKUP")
     return status

@@ -209,7 +209,9 @@ def test_a_log_that_is_none_is_told_once(shell: Shell) -> None:
     before = standing(shell.ledger)
     status, rows = diagnose(shell)
     assert (status, failures(rows)) == (7, ["integrity"])
-    assert next(row["repair"] for row in rows if row["status"] == "failure").startswith("restore")
+    assert next(row["repair"] for row in rows if row["status"] == "failure").startswith(
+        "jitid ledger restore"
+    )
     assert standing(shell.ledger) == before
 
 

@@ -1000,8 +1000,9 @@ In PostgreSQL each table is vacuumed and analyzed while others go on. That makes
 to the file system where it is at the end of a file; the login must own the tables.""",
     "ledger backup": """\
 The copy is of one moment, and is made by SQLite page by page while others write; nobody waits for it. Then it is
-examined: the database, the audit chain, and every row against its event. A ledger that does not hold by itself has no
-backup, unless --no-verify says so. What is copied while the ledger's disk can only be read is whole as well.
+examined: the database, the audit chain, and every row against its event. Indexes are not compared with their tables,
+which jitid-ledger-check(1) does; restoring builds them anew. A ledger that does not hold by itself has no backup,
+unless --no-verify says so. What is copied while the ledger's disk can only be read is whole as well.
 
 A backup has the members `ledger.sqlite`, `policy/`, with --keys `keys/`, `manifest.json`, and `audit.head`. The
 manifest tells the ledger's uuid and schema, the time, the last event, and of each other member size and SHA-256. The
