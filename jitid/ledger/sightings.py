@@ -11,9 +11,8 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.leak import NewPlaces, Noted, Places, Seen
 from jitid.sighting import MOST_PLACES, Sighting
 
-_GIVEN = (
-    "credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT"
-)
+_GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
+    PRIMARY KEY (credential, nth)"""
 _TEMPORARY = {"given_place": _GIVEN, "given_met": "credential INTEGER PRIMARY KEY, met INTEGER"}
 _COLUMNS = ("credential", "nth", "place", "line", "revision", "found_at", "finder")
 
