@@ -363,7 +363,9 @@ class _Trace:
         if key.revoked_at is not None:
             self._astray(Stray("private-key", None, f"{what}, and was revoked", count))
             return
-        self._astray(Stray("private-key", None, f"{what}: whoever has it makes any", count, key.kid))
+        self._astray(
+            Stray("private-key", None, f"{what}: whoever has it can make any of them", count, key.kid)
+        )
 
     def _take_secret(self, raw: bytes, count: int) -> None:
         """Keep a word if it is the secret of a credential, or a part of it; most words are not."""

@@ -110,6 +110,11 @@ def nothing(given: Globals, strays: list[Stray], words: list[Stray], caveat: str
     whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
     if strays and all(stray.mistyped for stray in strays):
         return NotFoundError("what was found is cut or mistyped", whole)
+    if any(stray.match == "private-key" for stray in strays):
+        return NotFoundError(
+            "what was found is no credential: it is the private half of a key by which the ledger signed",
+            "nothing is left to be done: it was revoked with all that it had signed",
+        )
     if strays or words:
         return NotFoundError(
             "the ledger knows nothing of what was found", "it may be another ledger's: name it with --ledger"

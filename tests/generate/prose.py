@@ -481,20 +481,23 @@ for its owner alone, and for everybody to read where it is `prometheus`.""",
 The answer comes at the end of the text: of a log that is still being written it comes when the writer ends.
 
 A text of up to 64 KiB is searched closely: also for what is broken over lines, quoted, percent-encoded,
-inside base64, without its beginning, for tokens of any form that a key of ours signed, and for the secrets of
-credentials of other kinds: a password, a key in PEM. A longer one is
-searched for unbroken, plain strings only, and for tokens that begin as ours do; UTF-16 is read in texts of
-any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
+inside base64, without its beginning, for tokens of any form that a key of ours signed, for private keys in DER and
+as the ledger keeps them, and for the secrets of credentials of other kinds: a password, a key in PEM. A longer one is
+searched for unbroken, plain strings only, for tokens that begin as ours do, and for private keys in PEM; UTF-16 is
+read in texts of any length. What is compressed is not taken apart: `zcat FILE | jitid trace`.
 
-The field `match` says what was found: `opaque`, `jwt`, `secret` (of a
+The field `match` says what was found: `opaque`, `jwt`, `private-key` (of a
+certificate, by its public half: PKCS#8, SEC 1, PKCS#1 or OpenSSH's own form), `secret` (of a
 credential of another kind, or a part of it), `fingerprint`, `truncated-jwt` (a part of a signed
 token, or its payload), `forged-jwt` (a whole one that no key of ours signed, changed or made up) or `id`. The
 field `proof` is `fingerprint` or `signature`; without one, anybody who knows an id could have written it.
 `honoured_until` is of the whole identity: a verifier that does not ask the ledger honours a predecessor too
-until that expires.
+until that expires. Of a private key behind a passphrase OpenSSH's form says whose it is, which proves nothing; other
+forms do not say it. A key that certifies many credentials names those that can still be used, and of what has run out
+the latest one.
 
-A claim that a key of ours signed and the ledger does not know means that somebody else has the key: then a
-warning names it, and `jitid keys revoke` ends it.""",
+A claim that a key of ours signed and the ledger does not know means that somebody else has the key, and so does that
+key itself: then a warning names it, and `jitid keys revoke` ends it.""",
     "scan": """\
 What is looked for, and by which --only means it alone: `opaque` and `jwt`, tokens of ours whole or cut; `certificate`,
 those that the ledger issued, which are no secrets and are told as `info`; `private-key`, those of its certificates and
