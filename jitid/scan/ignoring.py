@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Container, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-MOST_PATTERNS = 1 << 20
-"""Bytes of a file of patterns that are read; git itself has no limit."""
+MOST_PATTERNS = 1 << 18
+"""A file of more bytes names nothing: git has no limit, but of a part of one the exceptions may be missing."""
+MOST_GLOBS = 2_000
+"""Nor does a file of more lines than these that are neither plain nor `*` with an ending: each takes its time."""
 
 NAME = ".gitignore"
 REPOSITORY = ".git"
@@ -25,6 +29,16 @@ class _Pattern(NamedTuple):
     negated: bool
 
 
+class _Ending(NamedTuple):
+    """What a name ends with."""
+
+    text: str
+
+    def ends(self, name: str) -> bool:
+        """Tell whether a name does."""
+        return name.endswith(self.text)
+
+
 class Patterns:
     """The patterns of one file."""
 
@@ -35,30 +49,36 @@ class Patterns:
         paths: set[str] = set()
         ends: set[str] = set()
         others: list[str] = []
-        for line in text.split(b"\n"):
+        for line in dict.fromkeys(reversed(text.removeprefix(codecs.BOM_UTF8).split(b"\n"))):
             parsed = _parsed(line)
             if parsed is None:
                 continue
             glob, whole, folders, negated = parsed
-            expression = _translated(glob, whole=whole)
-            if expression is None:
-                # It matches nothing, as it does for git.
-                continue
-            self._patterns.append(
-                _Pattern(re.compile(expression, re.DOTALL).fullmatch, whole, folders, negated)
-            )
+            matches: Callable[[str], object]
             if _is_plain(glob):
-                (paths if whole else names).add(_unescaped(glob))
+                plain = _unescaped(glob)
+                matches = plain.__eq__
+                (paths if whole else names).add(plain)
             elif not whole and glob.startswith("*") and _is_plain(glob[1:]):
+                matches = _Ending(_unescaped(glob[1:])).ends
                 ends.add(_unescaped(glob[1:]))
             else:
+                expression = _translated(glob, whole=whole)
+                if expression is None:
+                    # It matches nothing, as it does for git.
+                    continue
                 others.append(expression if whole else f"(?:.*/)?{expression}")
-        self._patterns.reverse()
+                if len(others) > MOST_GLOBS:
+                    self._patterns.clear()
+                    others.clear()
+                    break
+                matches = re.compile(expression, re.DOTALL).fullmatch
+            self._patterns.append(_Pattern(matches, whole, folders, negated))
         self._names, self._paths, self._ends = frozenset(names), frozenset(paths), tuple(ends)
         self._others = re.compile("|".join(others), re.DOTALL).fullmatch if others else None
 
-    def __bool__(self) -> bool:
-        return bool(self._patterns)
+    def __len__(self) -> int:
+        return len(self._patterns)
 
     def verdict(self, path: str, name: str, *, is_folder: bool) -> bool | None:
         """Tell whether the last pattern that matches ignores it; None if none matches.
@@ -77,6 +97,12 @@ class Patterns:
             if (is_folder or not pattern.folders) and pattern.matches(path if pattern.whole else name):
                 return not pattern.negated
         return None
+
+
+# A hostile tree may have one large file of them in each of its folders.
+@lru_cache(maxsize=64)
+def _patterns(text: bytes) -> Patterns:
+    return Patterns(text)
 
 
 class Rules:
@@ -126,11 +152,11 @@ def rules_in(descriptor: int, above: Rules, entries: Container[str] | None) -> R
     rules = above
     excluded = _exclude(descriptor) if entries is None or REPOSITORY in entries else None
     if excluded is not None:
-        rules = Rules(within=True).added(Patterns(excluded))
+        rules = Rules(within=True).added(_patterns(excluded))
     if not rules.within:
         return NOTHING
     text = _read(NAME, descriptor) if entries is None or NAME in entries else None
-    return rules if text is None else rules.added(Patterns(text))
+    return rules if text is None else rules.added(_patterns(text))
 
 
 def rules_above(path: str) -> Rules:
@@ -182,7 +208,8 @@ def _read(name: str, folder: int) -> bytes | None:
     except OSError:
         return None
     try:
-        return os.read(descriptor, MOST_PATTERNS)
+        text = os.read(descriptor, MOST_PATTERNS + 1)
+        return text if len(text) <= MOST_PATTERNS else b""
     except OSError:
         return None
     finally:
@@ -239,9 +266,32 @@ _CLASSES = {
 
 
 def _translated(glob: str, *, whole: bool) -> str | None:
-    """Return a regular expression for a glob as git's wildmatch has it; None if it matches nothing."""
+    """Return a regular expression for a glob as git's wildmatch has it; None if it matches nothing.
+
+    What stands between two stars is matched where it stands first, and never again elsewhere (an atomic group):
+    the star behind it takes what is left. So a glob of many stars takes no longer than its length and that of a name
+    tell, whoever wrote it.
+    """
     pieces = list(_pieces(glob, whole=whole))
-    return None if None in pieces else "".join(piece for piece in pieces if piece is not None)
+    if None in pieces:
+        return None
+    text, stars, folders = "", 0, 0
+    for piece in pieces:
+        if piece == _FOLDERS:
+            text += ")" * (stars + folders) + "(?>" + _FOLDERS
+            stars, folders = 0, 1
+        elif piece == _STAR:
+            text += ")" * stars + "(?>" + _STAR
+            stars = 1
+        else:
+            text += piece or ""
+    # The last ones end where the name does.
+    return f"{text}\\Z{')' * (stars + folders)}"
+
+
+_STAR = "[^/]*?"
+_FOLDERS = "(?:[^/]*/)*?"
+"""What `**/` stands for: any number of folders, also none."""
 
 
 def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
@@ -253,15 +303,14 @@ def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
             while end < size and glob[end] == "*":
                 end += 1
             before, after = at == 0 or glob[at - 1] == "/", end == size or glob[end] == "/"
-            if whole and end - at == 2 and before and after:
+            if whole and end - at > 1 and before and after:
                 if end == size:
                     yield ".*"
                 else:
-                    # `**/` stands for any number of folders, also for none.
-                    yield "(?:.*/)?"
+                    yield _FOLDERS
                     end += 1
             else:
-                yield "[^/]*"
+                yield _STAR
             at = end
         elif letter == "?":
             yield "[^/]"

@@ -12,6 +12,7 @@ import pytest
 
 from jitid.scan.files import FileSource
 from jitid.scan.hits import Searcher
+from jitid.scan.ignoring import MOST_PATTERNS
 from tests.real import need
 
 NAMES = (
@@ -74,6 +75,8 @@ PATTERNS = (
         "a**b",
         "**.log",
         "foo\\",
+        "***/b",
+        "a/***",
         "[",
         "[a",
         "/",
@@ -176,3 +179,29 @@ def test_without_rules_the_folder_of_git_is_searched_too(tmp_path: Path) -> None
     git(tmp_path, "init", "-q")
     assert ".git/config" not in found(tmp_path)
     assert ".git/config" in found(tmp_path, ignore=False)
+
+
+def test_a_glob_of_many_stars_takes_no_time_that_counts(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("*a" * 30 + "b\n" + "**/a*a*/" * 12 + "b\n")
+    deep = tmp_path.joinpath(*["aaaa"] * 40)
+    deep.mkdir(parents=True)
+    (deep / ("a" * 200)).write_text("")
+    assert found(tmp_path) == {".gitignore", f"{'aaaa/' * 40}{'a' * 200}"}
+
+
+def test_a_mark_of_utf_8_is_no_part_of_the_first_pattern(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_bytes(b"\xef\xbb\xbfa\n")
+    (tmp_path / "a").write_text("")
+    assert found(tmp_path) == kept_by_git(tmp_path) == {".gitignore"}
+
+
+@pytest.mark.parametrize(
+    "text", [b"#" * MOST_PATTERNS + b"\na\n", b"a\n" + b"".join(b"?%d?\n" % one for one in range(2_001))]
+)
+def test_a_file_of_too_many_patterns_names_nothing(tmp_path: Path, text: bytes) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_bytes(text)
+    (tmp_path / "a").write_text("")
+    assert found(tmp_path) == {".gitignore", "a"}
