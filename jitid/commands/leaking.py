@@ -7,11 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.operations import AddLeaks, Revoke
-from jitid.commands import leakrows, rows
+from jitid.commands import endmany, leakrows, rows
 from jitid.commands.confirming import must_be_confirmed
 from jitid.commands.found import nothing, number, some, warn_of_thieves
 from jitid.commands.leaksources import ReportSearch, TextSearch
-from jitid.commands.revoke import check_reason, most_of, perform, row, sentence
+from jitid.commands.revoke import check_reason, most_of, row, sentence
 from jitid.environment import open_authority, room
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.formats import output
@@ -192,7 +192,7 @@ def _end(given: Globals, authority: Authority, total: _Total, ending: Ending, mo
         accept_clock=given.accept_clock,
     )
     try:
-        return perform(given, authority, operation)
+        return endmany.end(given, authority, operation, room(given.config()))
     except UsageError as error:
         if not total.events:
             raise

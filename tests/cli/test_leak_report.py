@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from jitid.authority import operations as ops
+from jitid.commands import endmany
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import PartialError, UsageError
 from jitid.leaks import LeakReport, Reported
 from jitid.ledger.leak import LeakFilter
+from jitid.ledger.records import Selection
+from jitid.revocation import TooManyError
 from jitid.sighting import MOST_PLACES, Sighting
 from tests.builders import World
 from tests.real import Shell
+
+if TYPE_CHECKING:
+    from jitid.commands.globals import Globals
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -127,3 +133,25 @@ def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
         assert shell.run("leak", "add", *arguments).returncode == 2
     done = shell.run("leak", "add", "--from", "-", stdin="[]")
     assert (done.returncode, "no findings" in done.stderr) == (3, True)
+
+
+class _Given:
+    """Who asks: nobody at a terminal."""
+
+    no_input = True
+
+
+def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> None:
+    """The guard counts all of them first, and what is told is of all."""
+    made = [world.issue(kind="opaque") for _ in range(5)]
+    operation = ops.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
+    given = cast("Globals", _Given())
+    with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
+        endmany.end(given, world.authority, operation, 80)
+    assert "revoke" not in [event["op"] for event in world.events()]
+    few = ops.Revoke(selection=operation.selection, most=5, reason="leaked")
+    ended = endmany.end(given, world.authority, few, 80)
+    assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
+    events = [event for event in world.events() if event["op"] == "revoke"]
+    assert [event["count"] for event in events] == [2, 2, 1]
+    assert ended.event == events[-1]["seq"]

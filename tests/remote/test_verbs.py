@@ -202,6 +202,27 @@ def test_a_long_text_is_searched_for_in_parts(client: Shell) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_report_of_a_scanner_travels_with_its_places(client: Shell) -> None:
+    """More places than an authority takes at once, and what became of it."""
+    token = issue(client)
+    found = [
+        {"RuleID": "jwt", "Secret": secret, "File": f"{'x' * 900}/{number}", "StartLine": number + 1}
+        for number in range(150)
+        for secret in (token, new_opaque(os.urandom), new_opaque(os.urandom), "AKIAIOSFODNN7EXAMPLE")
+    ]
+    (client.home / "found.json").write_text(json.dumps(found))
+    arguments = ("leak", "add", "--from", str(client.home / "found.json"), "--source", "git", "--revoke")
+    done = client.run(*arguments, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["findings"], told["findings_ours"], told["unknown"]) == (600, 150, 300)
+    assert (told["items"][0]["places"], told["ended"]["ended"]) == (150, 1)
+    done = client.run("leak", "timeline", "1", "--format", "json")
+    (item,) = json.loads(done.stdout)["items"]
+    assert [step["what"] for step in item["timeline"]] == ["issued", "reported", "ended", "proved"]
+    assert len(item["sightings"]) == 100
+
+
 def test_an_approval_is_waited_for(client: Shell, served: Served) -> None:
     """The request is made there, somebody grants it there, and the same line goes on."""
     (served.log.parent / "ledger" / "policy" / "pay.cedar").write_text(POLICY)
