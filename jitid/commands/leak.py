@@ -37,9 +37,9 @@ def add(
     """Report that tokens of ours leaked, and end them with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
-    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded with --yes
-    only, and an id proves nothing. The same from the same source again is no new leak while that one is open.
-    --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
+    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded
+    with --yes only, and an id proves nothing. The same from the same source again is no new leak while that one
+    is open. --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
     """
     from jitid.commands import leaking
     from jitid.commands.leaksources import ReportSearch, TextSearch

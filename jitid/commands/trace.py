@@ -33,8 +33,8 @@ def trace(
     """Tell where a leaked string comes from, and end it with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
-    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is, whether it
-    lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
+    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is,
+    whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
     proves is revoked with --yes only.
     """
     most: int | None = None
