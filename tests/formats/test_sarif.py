@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from jitid.formats import sarif
-from jitid.formats.swept import SweptRow
+from jitid.formats.swept import SCAN, SweptRow
 from tests.formats.swept import RULES, SWEEP, ended, finding, sweeps, whole
 from tests.real import missing
 
@@ -141,3 +143,26 @@ def test_a_complete_sweep_says_so_and_when() -> None:
 
 def test_rows_that_break_off_are_no_success() -> None:
     assert run_of([finding()])["invocations"][0]["executionSuccessful"] is False
+
+
+@given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw), st.none() | st.integers(1, 1 << 40))
+def test_a_place_in_a_file_is_an_address_whatever_it_is_called(
+    errors: Callable[[object], list[str]], raw: bytes, line: int | None
+) -> None:
+    """Bytes that are no text are there as they are: whoever reads it finds the file."""
+    path = os.fsdecode(raw)
+    rows = whole([finding(subject=f"{path}:{line}", evidence={"path": path, "line": line})])
+    text = "".join(sarif.text(iter(rows), RULES, SCAN))
+    document = json.loads(text)
+    assert errors(document) == []
+    assert text.replace("\n", "").isprintable()
+    (result,) = document["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    uri = place["artifactLocation"]["uri"]
+    if raw.startswith(b"/"):
+        assert uri.startswith("file:///")
+        assert unquote_to_bytes(uri.removeprefix("file://")) == raw
+    else:
+        assert ":" not in uri
+        assert unquote_to_bytes(uri) == raw
+    assert place.get("region") == (None if line is None else {"startLine": line})
