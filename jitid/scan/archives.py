@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -204,12 +205,17 @@ def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, 
             allowance.read(file.seek(0, os.SEEK_END))
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
-                if info.is_dir():
+                if info.filename.endswith("/"):
                     continue
                 yield from _member(searcher, archive, info, item, allowance, depth)
                 if allowance.spent:
                     return
     except _damage():
+        allowance.miss(DAMAGED, item.inside)
+    except OSError as error:
+        # It says that a member stands before its beginning.
+        if error.errno != errno.EINVAL:
+            raise
         allowance.miss(DAMAGED, item.inside)
 
 
@@ -250,6 +256,7 @@ def _damage() -> tuple[type[Exception], ...]:
         zipfile.BadZipFile,
         zlib.error,
         EOFError,
+        IndexError,
         ValueError,
         struct.error,
         NotImplementedError,

@@ -304,6 +304,19 @@ def test_damage_is_told_and_no_crash(tmp_path: Path, cut: int) -> None:
     assert scanned(tmp_path)[1].missed == {archives.DAMAGED: 2}
 
 
+def test_a_member_that_has_no_name_is_searched(tmp_path: Path) -> None:
+    whole = zipped(a=TOKEN)
+    at = whole.index(b"PK\x01\x02")
+    # Its name in the directory (APPNOTE 6.3.10, section 4.3.12), and how long that is.
+    nameless = bytearray(whole[: at + 46] + whole[at + 47 :])
+    nameless[at + 28] = 0
+    end = nameless.index(b"PK\x05\x06")
+    nameless[end + 12] -= 1
+    (tmp_path / "z").write_bytes(bytes(nameless))
+    hits, tally = scanned(tmp_path)
+    assert len(hits) + sum(tally.missed.values()) == 1
+
+
 def test_members_that_are_locked_are_named(tmp_path: Path) -> None:
     whole = bytearray(zipped(a=b"x", b=TOKEN))
     # The flag of encryption (APPNOTE 6.3.10, section 4.4.4), in both headers of the first member.
