@@ -65,6 +65,10 @@ ROWS_LEFT = (
 """What a report of a ledger that was pruned cannot tell."""
 
 
+LEAKS_LEFT = "of what leaked, that which was closed and proved dead by then is gone, and counts no longer"
+"""What a report cannot tell where leaks were pruned too."""
+
+
 class Excess(NamedTuple):
     """What a sweep finds to be more than is needed, or than may be handed out."""
 
@@ -98,6 +102,8 @@ class Report(NamedTuple):
     """What is too much; None for the past, where no sweep can look."""
     pruned_before: int | None = None
     """What had ended before then may be gone; None where nothing was pruned."""
+    leaks_before: int | None = None
+    """Leaks that were closed and proved dead before then may be gone, and count no longer; None where none are."""
 
     @property
     def never_used(self) -> float | None:
@@ -169,6 +175,7 @@ def make(
     since = (then // _DAY - days + 1) * _DAY
     pruned = snapshot.retention.last()
     before = None if pruned is None else pruned.before
+    leaks = None if pruned is None else pruned.leaks or None
     if before is not None:
         if then < before:
             raise NotFoundError(
@@ -181,7 +188,7 @@ def make(
     standing = {each: limits.standing(each) for each in SENSITIVITIES}
     survey = snapshot.survey(at, since, standing)
     if then < now:
-        return Report(then, True, names.uuid, standing, survey, None, (), None, None, before)
+        return Report(then, True, names.uuid, standing, survey, None, (), None, None, before, leaks)
     seen = _Seen()
     offenders = gravest(seen.findings(found))
     directory = snapshot.count_directory()
@@ -196,6 +203,7 @@ def make(
         directory,
         seen.excess,
         before,
+        leaks,
     )
 
 

@@ -40,6 +40,7 @@ class _Found(NamedTuple):
     last: Pruned | None
     before: int
     through: int
+    leaks: int
     rows: Mapping[str, int]
     chosen: Chosen | None
     """Those that have not gone yet; None if there are none, or nothing is to be changed."""
@@ -48,7 +49,13 @@ class _Found(NamedTuple):
 
 
 def prune(
-    ledger: Ledger, *, rows_after: int | None, seconds: int, dry_run: bool, accept_clock: bool = False
+    ledger: Ledger,
+    *,
+    rows_after: int | None,
+    leaks_after: int | None = None,
+    seconds: int,
+    dry_run: bool,
+    accept_clock: bool = False,
 ) -> Pruning:
     """Let go of the rows of whatever has been dead and expired for long enough, with all that descends from it.
 
@@ -59,6 +66,7 @@ def prune(
     Args:
         ledger: what is pruned.
         rows_after: for how many seconds rows of the dead are kept; None to go on with what has gone already.
+        leaks_after: what leaked goes too, once its leaks were closed and proved dead for so many seconds; None: never.
         seconds: after how many seconds of deleting to return.
         dry_run: to change nothing, and tell what would go.
         accept_clock: as of a write transaction.
@@ -75,8 +83,10 @@ def prune(
             f"rows of the dead are kept for {format_duration(LEAST)} at least; nothing was changed",
             "choose a longer time: --rows-after 30d",
         )
+    if leaks_after is not None and leaks_after < max(LEAST, rows_after):
+        raise UsageError("what leaked is kept for as long as other rows at least; nothing was changed")
     for attempt in range(_TRIES):
-        found = _find(ledger, rows_after, dry_run=dry_run)
+        found = _find(ledger, rows_after, leaks_after, dry_run=dry_run)
         if found.chosen is None:
             event = None
             break
@@ -98,7 +108,7 @@ def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
     return Pruning(0 if last is None else last.before, {}, None, left)
 
 
-def _find(ledger: Ledger, rows_after: int, *, dry_run: bool) -> _Found:
+def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: bool) -> _Found:
     """Find what may go."""
     with ledger.read() as snapshot:
         if not dry_run:
@@ -107,27 +117,30 @@ def _find(ledger: Ledger, rows_after: int, *, dry_run: bool) -> _Found:
         retention, through = snapshot.retention, snapshot.settled()
         last = retention.last()
         before = snapshot.now - rows_after
+        leaks = 0 if leaks_after is None else snapshot.now - leaks_after
         if last is not None:
             # What has gone does not come back because rows are kept for longer now.
-            before, through = max(before, last.before), max(through, last.through)
-        rows = retention.find(before, through)
+            before, leaks = max(before, last.before), max(leaks, last.leaks)
+            through = max(through, last.through)
+        rows = retention.find(before, through, leaks)
         chosen = retention.chosen()
         if dry_run or not (chosen.identities or chosen.approvals or rows["action"]):
-            return _Found(last, before, through, rows, None, {})
+            return _Found(last, before, through, leaks, rows, None, {})
         facts = {
             "before": before,
             "through": through,
+            "leaks": leaks,
             "rows": {table: number for table, number in rows.items() if number},
             "gone": retention.gone(),
-            "left": dict(retention.remains(before, through)),
+            "left": dict(retention.remains(before, through, leaks)),
         }
-        return _Found(last, before, through, rows, chosen, facts)
+        return _Found(last, before, through, leaks, rows, chosen, facts)
 
 
 def _condemn(ledger: Ledger, found: _Found, chosen: Chosen, *, accept_clock: bool) -> int:
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
-        now = Pruned(transaction.next_seq(), found.before, found.through)
+        now = Pruned(transaction.next_seq(), found.before, found.through, found.leaks)
         transaction.retention.condemn(found.last, now, chosen)
         return transaction.append("prune", found.facts).seq
 

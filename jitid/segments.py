@@ -29,6 +29,7 @@ LEAST = 86_400
 _KEPT = (
     b'"op":"init"',
     b'"op":"ledger-',
+    b'"op":"adopt',
     b'"op":"accept-clock"',
     b'"op":"delegator-',
     b'"op":"agent-',

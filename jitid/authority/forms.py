@@ -184,6 +184,7 @@ BY_FIELD: Mapping[str, Form] = {
     "ShowTask.name": TASK,
     "VerifyLog.expected_head": text(16_384, "the head"),
     "Prune.rows_after": DURATION,
+    "Prune.leaks_after": DURATION,
     "CutLog.evidence_after": DURATION,
     "CutLog.folder": text(LONG, "the folder"),
     "Prune.seconds": number(1, 3_600),

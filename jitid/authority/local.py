@@ -200,6 +200,7 @@ class LocalAuthority:
                 return retention.prune(
                     self._ledger,
                     rows_after=operation.rows_after,
+                    leaks_after=operation.leaks_after,
                     seconds=operation.seconds,
                     dry_run=operation.dry_run,
                     accept_clock=operation.accept_clock,

@@ -72,7 +72,10 @@ def prune(
             "audit events are exported and cut on the machine of the ledger; nothing was changed",
             "run it there, or leave --export out",
         )
-    done = authority.perform(Prune(rows_after=after, dry_run=dry_run, accept_clock=given.accept_clock))
+    # Leaks are evidence: they go with the events that tell of them.
+    leaks = None if export is None else max(evidence, after)
+    asked = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=given.accept_clock)
+    done = authority.perform(asked)
     done = _finish(given, authority, done)
     cut = None
     if export is not None:

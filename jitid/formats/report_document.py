@@ -11,6 +11,7 @@ from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
@@ -73,6 +74,11 @@ def document(report: Report) -> dict[str, Any]:
             {}
             if report.pruned_before is None
             else {"pruned_before": format_time(report.pruned_before), "pruned_note": ROWS_LEFT}
+        ),
+        **(
+            {}
+            if report.leaks_before is None
+            else {"leaks_pruned_before": format_time(report.leaks_before), "leaks_pruned_note": LEAKS_LEFT}
         ),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),

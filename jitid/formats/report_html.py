@@ -17,6 +17,7 @@ from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
@@ -282,6 +283,8 @@ def _footer(report: Report) -> str:
     told = [published, used, ranks, judged]
     if report.pruned_before is not None:
         told.append(f"Pruned of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}.")
+    if report.leaks_before is not None:
+        told.append(f"Pruned before {format_time(report.leaks_before)}: {LEAKS_LEFT}.")
     if report.past:
         told.append(f"{sentence(RECORDED_NOW)}.")
     return "<footer>" + "".join([f'<p class="small soft">{prose(each)}</p>' for each in told]) + "</footer>"

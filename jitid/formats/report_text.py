@@ -28,6 +28,7 @@ from jitid.report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
     JUDGED_BY_LEDGER,
+    LEAKS_LEFT,
     RECORDED_NOW,
     ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
@@ -93,6 +94,8 @@ def _totals(report: Report) -> Figures:
     yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
     if report.pruned_before is not None:
         yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}"
+    if report.leaks_before is not None:
+        yield "pruned", f"before {format_time(report.leaks_before)}: {LEAKS_LEFT}"
     if report.never_used is None:
         yield "no use on record", NOTHING_ALIVE
         return

@@ -40,6 +40,10 @@ class EventRows(Generic[Row]):
             found.append(row)
         return found
 
+    def put_back(self, row: Row) -> None:
+        """Let a row be the next one that was read just now."""
+        self._ahead.append(row)
+
     def next(self) -> Row | None:
         """Return the next row, if there is one."""
         return self._ahead.pop() if self._ahead else next(self._rows, None)

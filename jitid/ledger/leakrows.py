@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from jitid.audit import ended_digest, sighted_digest
 from jitid.errors import IntegrityError
+from jitid.ledger.eventrows import EventRows
 from jitid.ledger.leak import LeakSnapshot, bounds
+from jitid.ledger.pruned import PrunedMembers
 
 MARK = b'"op":"leak'
 """What stands in each event about leaks, and in no other: in a text the quotes would be escaped."""
@@ -17,11 +19,13 @@ MARK = b'"op":"leak'
 class LeakMembers:
     """Takes the leaks that belong to each event, event by event, and says which are not as the event tells."""
 
-    def __init__(self, snapshot: LeakSnapshot) -> None:
+    def __init__(self, snapshot: LeakSnapshot, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
-        self._added = snapshot.leak_rows()
-        self._closed = snapshot.closed_leaks()
-        self._sightings = snapshot.sighting_rows()
+        self._pruned = pruned
+        gone, through = pruned.gone, pruned.through
+        self._added = EventRows(snapshot.leak_rows(gone), attrgetter("event"), through)
+        self._closed = EventRows(snapshot.closed_leaks(gone), itemgetter(0), through)
+        self._sightings = EventRows(snapshot.sighting_rows(gone), itemgetter(0), through)
         self._proofs: list[_Proof] = []
         """They wait for the end: a leak remembers when it was proved, and not by which event."""
 
@@ -53,20 +57,26 @@ class LeakMembers:
             IntegrityError: a row says that it was proved at a time at which it was not, or there are such rows.
 
         """
-        for row in self._added:
-            raise IntegrityError(f"the ledger has a leak {row.key} that no event tells of")
-        for number, _ in self._sightings:
-            raise IntegrityError(f"the ledger has a sighting that event {number} does not tell of")
-        if next(self._closed, None) is not None:
+        added, seen = self._added.next(), self._sightings.next()
+        if added is not None:
+            raise IntegrityError(f"the ledger has a leak {added.key} that no event tells of")
+        if seen is not None:
+            raise IntegrityError(f"the ledger has a sighting that event {seen[0]} does not tell of")
+        if self._closed.next() is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
-        proved = self._snapshot.proved_leaks()
+        # A proof counts by its time: what is left of an old one lies between its first and its last leak.
+        proved = EventRows(self._snapshot.proved_leaks(self._pruned.gone), itemgetter(0), 1 << 62)
         for proof in _told_apart(self._proofs):
-            _check_proved(proof, _take(proved, proof.size))
-        if next(proved, None) is not None:
+            rows = _proved_by(proof, proved)
+            self._pruned.proved(rows)
+            _check_proved(proof, rows, may_be_gone=proof.at < self._pruned.gone.before)
+        if proved.next() is not None:
             raise IntegrityError("the ledger says that a leak was proved dead, and no event does")
 
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = _take(self._added, event["count"])
+        rows = self._added.take(seq, event["count"])
+        jtis = _jtis([row.jti for row in rows])
+        self._pruned.leaked(seq, jtis)
         for row in rows:
             if (row.event, row.source, row.added_at, row.reported_at) != (
                 seq,
@@ -75,26 +85,39 @@ class LeakMembers:
                 max(event["reported"], row.issued_at),
             ):
                 raise IntegrityError(f"a leak that event {seq} tells of was changed in the ledger")
-        if len(rows) != event["count"] or ended_digest(_jtis([row.jti for row in rows])) != event["leaked"]:
+        if not self._is_left(seq, len(rows), event["count"]) and (
+            len(rows) != event["count"] or ended_digest(jtis) != event["leaked"]
+        ):
             raise IntegrityError(f"the leaks that event {seq} tells of are not in the ledger as it says")
 
     def _check_seen(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = _take(self._sightings, event.get("sightings", 0))
+        rows = self._sightings.take(seq, event.get("sightings", 0))
         try:
             digest = sighted_digest(row for _, row in rows) if rows else None
         except ValueError:
             digest = "holds what no ledger writes"
         told = event.get("sightings", 0), event.get("sighted")
+        if digest is not None:
+            self._pruned.seen(seq, digest)
+        if self._is_left(seq, len(rows), told[0]):
+            return
         if (len(rows), digest) != told or any(number != seq for number, _ in rows):
             raise IntegrityError(f"the sightings that event {seq} tells of are not in the ledger as it says")
 
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
-        rows = _take(self._closed, event["count"])
+        rows = self._closed.take(seq, event["count"])
         jtis = _jtis([jti for _, _, jti in rows])
+        self._pruned.closed(seq, jtis)
+        if self._is_left(seq, len(rows), event["count"]) and {at for _, at, _ in rows} <= {event["at"]}:
+            return
         if {(seq, event["at"])} != {(number, at) for number, at, _ in rows} or (
             ended_digest(jtis) != event["closed"]
         ):
             raise IntegrityError(f"the leaks that event {seq} closed are not closed as it says")
+
+    def _is_left(self, seq: int, number: int, count: int) -> bool:
+        """Tell whether rows of an event are gone that may be."""
+        return seq <= self._pruned.through and number < count
 
 
 class _Proof(NamedTuple):
@@ -126,18 +149,27 @@ def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
         yield last
 
 
-def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]]) -> None:
+def _proved_by(proof: _Proof, proved: EventRows[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Return the rows that an event has proved, or what is left of them."""
+    rows: list[tuple[int, int, bytes]] = []
+    while len(rows) < proof.size and (row := proved.next()) is not None:
+        if row[:2] > (proof.at, proof.last):
+            proved.put_back(row)
+            break
+        rows.append(row)
+    return rows
+
+
+def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_gone: bool) -> None:
     jtis = _jtis([jti for _, _, jti in rows])
+    if may_be_gone and len(rows) < proof.size:
+        proof = proof._replace(size=len(rows), digest=None)
     if (
         len(rows) != proof.size
         or not all(at == proof.at and proof.first <= number <= proof.last for at, number, _ in rows)
         or (proof.digest is not None and ended_digest(jtis) != proof.digest)
     ):
         raise IntegrityError("the ledger's proofs that leaks are dead are not as the events say")
-
-
-def _take(rows: Iterator[Any], count: int) -> list[Any]:
-    return list(islice(rows, count))
 
 
 def _jtis(found: list[Any]) -> list[bytes]:

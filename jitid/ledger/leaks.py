@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.identifier import credential_id
 from jitid.ledger import selecting
 from jitid.ledger.leak import (
+    KEPT,
+    Gone,
     Kin,
     Leak,
     LeakFilter,
@@ -18,6 +20,7 @@ from jitid.ledger.leak import (
     Refused,
     Seen,
     bounds,
+    left,
 )
 from jitid.ledger.walking import LIVING, below
 
@@ -169,33 +172,37 @@ class SqlLeaks:
 
         return sqlaftermath.of(self._db, self._now, identity, credential, reported_at, limit)
 
-    def sighting_rows(self) -> Iterator[tuple[int, tuple[object, ...]]]:
+    def sighting_rows(self, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
         """Yield the event of every sighting and what its digest is over, in order."""
         from jitid.ledger import sightings
 
-        return sightings.rows(self._db)
+        return sightings.rows(self._db, without)
 
-    def leak_rows(self) -> Iterator[LeakRow]:
+    def leak_rows(self, without: Gone = KEPT) -> Iterator[LeakRow]:
         """Yield every leak, in order."""
         rows = self._db.execute(
-            """SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
-                 FROM leak l LEFT JOIN credential c ON c.id = l.credential ORDER BY l.id"""
+            f"""SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
+                  FROM leak l LEFT JOIN credential c ON c.id = l.credential WHERE {left(without)} ORDER BY l.id""",
+            {"leaks": without.before},
         )
         return map(LeakRow._make, rows)
 
-    def closed_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+    def closed_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
         rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
-            """SELECT l.closed_event, l.closed_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
-                WHERE l.closed_at IS NOT NULL OR l.closed_event IS NOT NULL ORDER BY l.closed_event, l.id"""
+            f"""SELECT l.closed_event, l.closed_at, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
+                 WHERE (l.closed_at IS NOT NULL OR l.closed_event IS NOT NULL) AND {left(without)}
+                 ORDER BY l.closed_event, l.id""",
+            {"leaks": without.before},
         )
         return rows
 
-    def proved_leaks(self) -> Iterator[tuple[int, int, bytes]]:
+    def proved_leaks(self, without: Gone = KEPT) -> Iterator[tuple[int, int, bytes]]:
         """Yield (proved_at, number, jti) of every leak that is proved dead, ordered by that time."""
         rows: Iterator[tuple[int, int, bytes]] = self._db.execute(
-            """SELECT l.proved_at, l.id, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
-                WHERE l.proved_at IS NOT NULL ORDER BY l.proved_at, l.id"""
+            f"""SELECT l.proved_at, l.id, c.jti FROM leak l LEFT JOIN credential c ON c.id = l.credential
+                 WHERE l.proved_at IS NOT NULL AND {left(without)} ORDER BY l.proved_at, l.id""",
+            {"leaks": without.before},
         )
         return rows
 

@@ -52,7 +52,7 @@ class Members:
         self._without = without
         self._issued = _Rows(snapshot.issued_members(without), "issued", _ISSUED_BY, through)
         self._ended = _Rows(snapshot.ended_members(without), "ended", _EVENT, through)
-        self._leaks = leakrows.LeakMembers(snapshot)
+        self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)

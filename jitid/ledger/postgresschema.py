@@ -152,7 +152,8 @@ _THIRD = (
            id BIGINT PRIMARY KEY, leak BIGINT NOT NULL, place {text}, line BIGINT, revision {text},
            found_at BIGINT, finder {text}, more BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX sighting_leak ON sighting (leak)",
-    "CREATE TABLE prune (event BIGINT PRIMARY KEY, before BIGINT NOT NULL, through BIGINT NOT NULL)",
+    """CREATE TABLE prune (
+           event BIGINT PRIMARY KEY, before BIGINT NOT NULL, through BIGINT NOT NULL, leaks BIGINT NOT NULL)""",
     "CREATE TABLE condemned (identity BIGINT PRIMARY KEY)",
     """CREATE TABLE segment (
            event BIGINT PRIMARY KEY, through BIGINT NOT NULL, head {text} NOT NULL, file {text} NOT NULL,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jitid import strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import parse_approval_id
-from jitid.ledger.remains import Remains
+from jitid.ledger.leak import KEPT, Gone
+from jitid.ledger.remains import Pruned, Remains
 
 if TYPE_CHECKING:
     from jitid.ledger.approval import Approval
@@ -31,6 +32,8 @@ class PrunedMembers:
         """The number of the last event of which rows may be gone."""
         self.nobody = (0, 0) if self._last is None else (self._last.before, self._last.through)
         """Before which time, and up to which event, actions of nobody we know may be gone."""
+        self.gone = KEPT if self._last is None else Gone("condemned", self._last.leaks)
+        """Which leaks may be gone."""
         self.without = "" if self._last is None else "condemned"
         """The table of identities that are gone, though rows of theirs may still be there."""
         self._remains = Remains()
@@ -60,6 +63,27 @@ class PrunedMembers:
         if seq <= self.through and any(True for _ in rows):
             self._remains.take("settlements", seq, [digest.encode()])
 
+    def leaked(self, seq: int, jtis: Iterable[bytes]) -> None:
+        """Take what is left of the leaks that an event tells of."""
+        if seq <= self.through:
+            self._remains.take("leaks", seq, jtis)
+
+    def closed(self, seq: int, jtis: Iterable[bytes]) -> None:
+        """Take what is left of the leaks that an event closed."""
+        if seq <= self.through:
+            self._remains.take("closings", seq, jtis)
+
+    def seen(self, seq: int, digest: str) -> None:
+        """Take what is left of the sightings that an event tells of."""
+        if seq <= self.through:
+            self._remains.take("sightings", seq, [digest.encode()])
+
+    def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
+        """Take leaks that were proved dead: time, number and jti."""
+        for at, number, jti in rows:
+            if at < self.gone.before:
+                self._remains.take("proofs", number, [jti])
+
     def request(self, row: Approval) -> None:
         """Take a request for approval that is there."""
         if row.event <= self.through:
@@ -82,7 +106,7 @@ class PrunedMembers:
             if self._told is not None:
                 raise IntegrityError(f"event {seq} pruned the ledger, and the ledger no longer says so")
             return
-        if (seq, told.get("before"), told.get("through")) != tuple(self._last):
+        if (seq, *(told.get(name) for name in Pruned._fields[1:])) != self._last:
             raise IntegrityError("the ledger says that it was pruned, and no event says so")
         if told["left"] != self._remains.digests():
             raise IntegrityError(f"what is left in the ledger is not what event {seq} left of it")

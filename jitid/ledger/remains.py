@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-SIDES = ("issues", "ends", "settlements", "uses", "approvals")
-"""What rows an event may account for: those it issued, ended, settled at targets, says were used, or requests."""
+SIDES = ("issues", "ends", "settlements", "uses", "approvals", "leaks", "closings", "proofs", "sightings")
+"""What rows an event may account for: what it issued, ended, settled at targets, says was used or leaked, and more."""
 
 
 class Pruned(NamedTuple):
@@ -19,6 +19,8 @@ class Pruned(NamedTuple):
     """What had ended, and had expired, before this time may be gone; seconds since the epoch."""
     through: int
     """The number of the last event of which rows may be gone."""
+    leaks: int
+    """Leaks that were closed and proved dead before this time may be gone; seconds since the epoch."""
 
 
 class Remains:
@@ -41,6 +43,7 @@ class Remains:
         and each part after its length in four. Parts are, as integers are big-endian, of what was issued jti,
         fingerprint and hash of the key it is for of each credential (empty where there is none, and at targets); of
         what was ended each jti; of what was settled or used the digest of the rest as hex; of a request its id and, if
-        it had ended by then, how and when as JSON.
+        it had ended by then, how and when as JSON; of what leaked or was closed each jti, of proofs, which count by
+        their time instead of an event, number and jti, of sightings their digest.
         """
         return {side: found.hexdigest() for side, found in self._hashes.items()}

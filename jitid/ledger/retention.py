@@ -14,13 +14,14 @@ from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.audit import used_digest
+from jitid.audit import sighted_digest, used_digest
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import selecting
 from jitid.ledger.access import ASSERTION_LEEWAY
 from jitid.ledger.auditlog import spared
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.idempotency import REMEMBERED
+from jitid.ledger.leak import OVER, Gone
 from jitid.ledger.outside import settled_digest
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
@@ -45,7 +46,10 @@ _NEEDED = (
     """SELECT c.identity FROM outside o CROSS JOIN credential c
         WHERE c.id = o.credential AND (o.settled_at IS NULL OR o.settled_at >= :before
               OR coalesce(o.honoured_until, 0) >= :before OR o.event > :through)""",
-    "SELECT c.identity FROM leak l CROSS JOIN credential c WHERE c.id = l.credential",
+    f"""SELECT c.identity FROM leak l CROSS JOIN credential c
+         WHERE c.id = l.credential
+           AND NOT ({OVER} AND l.event <= :through AND l.closed_event <= :through
+                    AND l.id < (SELECT max(id) FROM leak))""",
     "SELECT c.identity FROM adopted a CROSS JOIN credential c WHERE c.id = a.credential",
     "SELECT c.identity FROM credential c WHERE c.id = (SELECT max(id) FROM credential)",
     "SELECT max(id) FROM identity HAVING max(id) IS NOT NULL",
@@ -66,6 +70,9 @@ _APPROVALS = f"""
 
 _OF_CREDENTIALS = ("outside", "part", "status", "action")
 _OF_IDENTITIES = ("process", "used")
+_LEAKS_OF = f"""SELECT l.id FROM {{table}} g CROSS JOIN credential c CROSS JOIN leak l
+    WHERE c.identity = g.identity AND l.credential = c.id AND {OVER}"""
+"""The leaks that go with the identities of a table."""
 _NOBODYS = "credential IS NULL AND at < :before AND event <= :through"
 _OUTLIVED = {
     "honoured": ("expires_at", "before"),
@@ -92,20 +99,21 @@ class SqlRetention:
 
     def last(self) -> Pruned | None:
         """Return what the last pruning left; None if there was none. Raises IntegrityError for several."""
-        rows = self._db.execute("SELECT event, before, through FROM prune").fetchmany(2)
+        rows = self._db.execute("SELECT event, before, through, leaks FROM prune").fetchmany(2)
         if len(rows) > 1:
             raise IntegrityError("the ledger says of several prunings that they were the last")
         return Pruned(*rows[0]) if rows else None
 
-    def find(self, before: int, through: int) -> dict[str, int]:
+    def find(self, before: int, through: int, leaks: int) -> dict[str, int]:
         """Fill temporary tables, for this view, with what may go; return how many rows those are, by their tables.
 
         Args:
             before: what has not both ended and expired before this time stays; seconds since the epoch.
             through: the number of the last event of which rows may go.
+            leaks: what leaked stays unless that was closed and proved dead before this time.
 
         """
-        values = {"before": before, "through": through}
+        values = {"before": before, "through": through, "leaks": leaks}
         dialect_of(self._db).temporaries(self._db, _TEMPORARY)
         for needed in (*_NEEDED, _ABOVE):
             self._run(f"INSERT INTO needed {_safely(needed)} ON CONFLICT DO NOTHING", values)
@@ -120,9 +128,9 @@ class SqlRetention:
         if self._count("SELECT count(*) FROM approval", {}):
             self._run(f"INSERT INTO prunable_approval {_APPROVALS}", values)
         dialect_of(self._db).counted(self._db, "prunable")
-        return self._counts(before, through)
+        return self._counts(before, through, leaks)
 
-    def _counts(self, before: int, through: int) -> dict[str, int]:
+    def _counts(self, before: int, through: int, leaks: int) -> dict[str, int]:
         counts = {
             "credentials": "SELECT count(*) FROM credential c WHERE c.identity IN (SELECT identity FROM prunable)",
             "identities": "SELECT count(*) FROM prunable",
@@ -135,6 +143,7 @@ class SqlRetention:
                 table: f"SELECT count(*) FROM {table} WHERE identity IN (SELECT identity FROM prunable)"
                 for table in _OF_IDENTITIES
             },
+            "leak": f"SELECT count(*) FROM ({_LEAKS_OF.format(table='prunable')}) AS gone",
             "approval": "SELECT count(*) FROM prunable_approval",
             "nobody": f"SELECT count(*) FROM action WHERE {_NOBODYS}",
             **{
@@ -142,7 +151,7 @@ class SqlRetention:
                 for table, (column, bound) in _OUTLIVED.items()
             },
         }
-        values = self._bounds(before, through)
+        values = self._bounds(before, through, leaks)
         found = {name: self._count(query, values) for name, query in counts.items()}
         found["action"] += found.pop("nobody")
         return found
@@ -155,7 +164,7 @@ class SqlRetention:
         approvals = self._db.execute("SELECT approval FROM prunable_approval").fetchall()
         return Chosen(array("q", chain.from_iterable(identities)), tuple(chain.from_iterable(approvals)))
 
-    def remains(self, before: int, through: int) -> Mapping[str, str]:
+    def remains(self, before: int, through: int, leaks: int) -> Mapping[str, str]:
         """Return the digests of what is left of old events without what `find` has found."""
         snapshot, remains = self._snapshot, Remains()
         for seq, rows in groupby(_until(snapshot.issued_members("prunable"), through, 3), itemgetter(3)):
@@ -171,11 +180,25 @@ class SqlRetention:
                 settled.setdefault(event, []).append((jti, settlement))
         for seq in sorted(settled):
             remains.take("settlements", seq, [settled_digest(settled[seq]).encode()])
+        self._add_leaks(remains, through, Gone("prunable", leaks))
         gone = {key for (key,) in self._db.execute("SELECT approval FROM prunable_approval")}
         for request in snapshot.approvals.all():
             if request.key not in gone and request.event <= through:
                 remains.take("approvals", request.event, request_parts(request, through))
         return remains.digests()
+
+    def _add_leaks(self, remains: Remains, through: int, gone: Gone) -> None:
+        snapshot = self._snapshot
+        added = (row for row in snapshot.leak_rows(gone) if row.event <= through)
+        for seq, leaked in groupby(added, attrgetter("event")):
+            remains.take("leaks", seq, [row.jti for row in leaked])
+        for seq, rows in groupby(_until(snapshot.closed_leaks(gone), through, 0), itemgetter(0)):
+            remains.take("closings", seq, [jti for _, _, jti in rows])
+        for seq, rows in groupby(_until(snapshot.sighting_rows(gone), through, 0), itemgetter(0)):
+            remains.take("sightings", seq, [sighted_digest(told for _, told in rows).encode()])
+        for at, number, jti in snapshot.proved_leaks(gone):
+            if at < gone.before:
+                remains.take("proofs", number, [jti])
 
     def gone(self) -> str:
         """Return the digest of the credentials that `find` has found: SHA-256 over their jtis in the order of issue."""
@@ -211,10 +234,11 @@ class SqlRetention:
         ).fetchone()
         return found is not None
 
-    def _bounds(self, before: int, through: int) -> dict[str, int]:
+    def _bounds(self, before: int, through: int, leaks: int) -> dict[str, int]:
         return {
             "before": before,
             "through": through,
+            "leaks": leaks,
             "known": self._now - REMEMBERED,
             "past": self._now - ASSERTION_LEEWAY,
         }
@@ -253,7 +277,7 @@ class SqlRetentionChanges(SqlRetention):
         self._run("DELETE FROM approval_group WHERE approval IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM approval WHERE id IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM prune", {})
-        self._db.execute("INSERT INTO prune VALUES (?, ?, ?)", now)
+        self._db.execute("INSERT INTO prune VALUES (?, ?, ?, ?)", now)
 
     def remove(self, limit: int, after: int | None) -> tuple[int, int | None]:
         """Delete the rows of some identities that were condemned.
@@ -281,6 +305,10 @@ class SqlRetentionChanges(SqlRetention):
         dialect.counted(self._db, "going")
         self._spare()
         gone = self._count("SELECT count(*) FROM going", {})
+        if self._db.execute("SELECT 1 FROM leak LIMIT 1").fetchone() is not None:
+            leaks = _LEAKS_OF.format(table="going")
+            self._run(f"DELETE FROM sighting WHERE leak IN ({leaks})", self._old())
+            self._run(f"DELETE FROM leak WHERE id IN ({leaks})", self._old())
         ours = "(SELECT c.id FROM going g CROSS JOIN credential c WHERE c.identity = g.identity)"
         for table in _OF_CREDENTIALS:
             if self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
@@ -298,14 +326,14 @@ class SqlRetentionChanges(SqlRetention):
         """Leave those of the batch that leaked since they were condemned, and whatever something left hangs below."""
         found = self._run(
             f"""INSERT INTO staying {
-                _safely('''
+                _safely(f'''
                 SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN leak l
-                 WHERE c.identity = g.identity AND l.credential = c.id
+                 WHERE c.identity = g.identity AND l.credential = c.id AND NOT ({OVER})
                 UNION SELECT g.identity FROM going g CROSS JOIN identity i
                  WHERE i.parent = g.identity AND NOT EXISTS (SELECT 1 FROM going o WHERE o.identity = i.id)''')
             }
                 ON CONFLICT DO NOTHING""",
-            {},
+            self._old(),
         )
         while found:
             self._run("DELETE FROM going WHERE identity IN (SELECT identity FROM staying)", {})
@@ -319,10 +347,14 @@ class SqlRetentionChanges(SqlRetention):
                 {},
             )
 
+    def _old(self) -> dict[str, int]:
+        last = self.last()
+        return {"leaks": 0 if last is None else last.leaks}
+
     def _remove_others(self, limit: int) -> int:
         """Delete what belongs to no identity and counts no longer."""
         last = self.last()
-        bounds = self._bounds(0, 0) if last is None else self._bounds(last.before, last.through)
+        bounds = self._bounds(0, 0, 0) if last is None else self._bounds(*last[1:])
         removed = self._run(
             f"DELETE FROM action WHERE id IN (SELECT id FROM action WHERE {_NOBODYS} ORDER BY id LIMIT :limit)",
             {**bounds, "limit": limit},

@@ -193,7 +193,8 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                revision TEXT, found_at INTEGER, finder TEXT, more INTEGER NOT NULL, event INTEGER NOT NULL)""",
         "CREATE INDEX sighting_leak ON sighting (leak)",
         # Of what the events up to `through` issued and ended, rows may be gone by the last of these events.
-        "CREATE TABLE prune (event INTEGER PRIMARY KEY, before INTEGER NOT NULL, through INTEGER NOT NULL)",
+        """CREATE TABLE prune (
+               event INTEGER PRIMARY KEY, before INTEGER NOT NULL, through INTEGER NOT NULL, leaks INTEGER NOT NULL)""",
         # Identities that are gone; their rows are deleted some at a time.
         "CREATE TABLE condemned (identity INTEGER PRIMARY KEY)",
         # Parts of the audit log that were exported and cut, and the events of them that stay since rows need them.

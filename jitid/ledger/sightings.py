@@ -8,7 +8,7 @@ from typing import Any
 from jitid.audit import sighted_digest
 from jitid.ledger import selecting
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.leak import NewPlaces, Noted, Places, Seen
+from jitid.ledger.leak import KEPT, Gone, NewPlaces, Noted, Places, Seen, left
 from jitid.sighting import MOST_PLACES, Sighting
 
 _GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
@@ -51,9 +51,15 @@ def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[Seen]]:
     return found
 
 
-def rows(db: Any) -> Iterator[tuple[int, tuple[object, ...]]]:
+def rows(db: Any, without: Gone = KEPT) -> Iterator[tuple[int, tuple[object, ...]]]:
     """Yield the event of every sighting and what its digest is over, in order."""
-    found = dialect_of(db).stream(db, f"SELECT s.event, {_DIGESTED} FROM sighting s ORDER BY s.id")
+    joined = "LEFT JOIN leak l ON l.id = s.leak LEFT JOIN credential c ON c.id = l.credential"
+    found = dialect_of(db).stream(
+        db,
+        f"""SELECT s.event, {_DIGESTED} FROM sighting s {joined if without.table else ""}
+             WHERE {left(without)} ORDER BY s.id""",
+        {"leaks": without.before},
+    )
     return ((event, tuple(told)) for event, *told in found)
 
 

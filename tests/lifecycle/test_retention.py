@@ -20,6 +20,7 @@ from jitid.authority.operations import (
     Inspection,
     Issue,
     MakeReport,
+    ProveLeaks,
     Prune,
     Renew,
     Trace,
@@ -36,7 +37,9 @@ from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
 from jitid.retention import Pruning
 from jitid.scope import Scope
+from jitid.searching import Finds, mark
 from jitid.secret import Secret
+from jitid.sighting import Sighting
 from jitid.sweep.limits import Limits
 from tests.builders import DAY, PERMIT_ALL, Made, World, edit, request
 from tests.lifecycle.office import PAY, Office
@@ -69,6 +72,11 @@ def leak(world: World, *made: Made) -> None:
     """Report that tokens leaked."""
     finds = search_pasted(" ".join(one.token for one in made).encode())
     world.authority.perform(AddLeaks(finds=finds, report=LeakReport("wiki", None)))
+
+
+def _found(finds: Finds) -> list[tuple[str, str]]:
+    """Return the tokens that were found, each with its sort."""
+    return [("signed", token) for token in finds.signed]
 
 
 def tables(world: World, *names: str) -> list[int]:
@@ -313,8 +321,8 @@ EDITS = [
     "DELETE FROM prune",
     "UPDATE prune SET before = before + 1",
     "UPDATE prune SET through = through + 1",
-    "INSERT INTO prune SELECT event - 1, before, through FROM prune",
-    "INSERT INTO prune SELECT event + 1, before, through FROM prune",
+    "INSERT INTO prune SELECT event - 1, before, through, leaks FROM prune",
+    "INSERT INTO prune SELECT event + 1, before, through, leaks FROM prune",
     "INSERT INTO condemned SELECT identity FROM credential WHERE ended_at IS NULL",
     "INSERT INTO condemned SELECT identity FROM credential WHERE ended_at IS NOT NULL",
     "DELETE FROM credential WHERE ended_at IS NULL",
@@ -534,3 +542,76 @@ def test_two_prune_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
     second = prune(world)
     assert (first[0].rows["identities"], second.event, second.left) == (2, None, 0)
     world.check()
+
+
+@in_both
+def test_what_leaked_goes_once_it_is_closed_and_evidence_is_over(world: World) -> None:
+    root, child = world.chain(2)
+    open_, late = world.issue(task="T2"), world.issue(task="T3")
+    leak(world, child, open_)
+    for one in (root, open_, late):
+        world.revoke(one.id)
+    world.authority.perform(ProveLeaks())
+    world.authority.perform(CloseLeaks(numbers=(1,), reason="done"))
+    wait(world, 2 * MONTH)
+    leak(world, late)
+    world.authority.perform(ProveLeaks())
+    world.authority.perform(CloseLeaks(jtis=(late.jti,), reason="done"))
+    world.issue(task="T4")
+    assert prune(world).event is None
+    with pytest.raises(UsageError):
+        prune(world, leaks_after=MONTH - 1)
+    done = prune(world, leaks_after=MONTH)
+    assert (done.rows["identities"], done.rows["leak"], done.left) == (2, 1, 0)
+    world.check()
+    assert tables(world, "leak", "sighting WHERE leak = 1") == [2, 0]
+    for one in (open_, late):
+        assert inspect(world, one.id).credential.id == one.id
+    # The number of a leak is not given out again, and what is left goes in its turn.
+    world.authority.perform(CloseLeaks(jtis=(open_.jti,), reason="done"))
+    wait(world, 2 * MONTH)
+    new = world.issue(task="T5")
+    leak(world, new)
+    with world.ledger.read() as snapshot:
+        assert [row.key for row in snapshot.leak_rows()] == [2, 3, 4]
+    assert prune(world, leaks_after=MONTH).rows["leak"] == 2
+    world.check()
+    assert tables(world, "leak") == [1]
+
+
+@in_both
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM leak WHERE id = 2",
+        "UPDATE leak SET proved_at = NULL WHERE id = 2",
+        "UPDATE leak SET proved_at = proved_at + 1 WHERE id = 2",
+        "UPDATE leak SET closed_at = NULL, closed_event = NULL WHERE id = 2",
+        "UPDATE leak SET source = 'other' WHERE id = 2",
+        "UPDATE leak SET credential = (SELECT min(id) FROM credential) WHERE id = 3",
+        "UPDATE sighting SET place = 'elsewhere'",
+        "DELETE FROM sighting",
+        "UPDATE prune SET leaks = leaks + 1",
+        "INSERT INTO condemned SELECT identity FROM credential WHERE id = (SELECT credential FROM leak WHERE id = 2)",
+    ],
+)
+def test_what_is_changed_of_the_leaks_that_are_left_is_found(world: World, change: str) -> None:
+    found = [world.issue(task=f"T{number}") for number in range(3)]
+    finds = search_pasted(" ".join(one.token for one in found).encode())
+    places = {mark(sort, key).hex(): (Sighting("build.log", 3),) for sort, key in _found(finds)}
+    world.authority.perform(AddLeaks(finds=finds, report=LeakReport("wiki", None), sightings=places))
+    for one in found:
+        world.revoke(one.id)
+    world.authority.perform(ProveLeaks())
+    # The second one is closed too late, so that something of each event is left.
+    world.authority.perform(CloseLeaks(numbers=(1, 3), reason="done"))
+    wait(world, MONTH)
+    world.authority.perform(CloseLeaks(numbers=(2,), reason="done"))
+    wait(world, DAY)
+    world.issue(task="T9")
+    assert prune(world, 20 * DAY, leaks_after=25 * DAY).rows["leak"] == 1
+    world.check()
+    edit(world.path, change)
+    world.reopen()
+    with pytest.raises(IntegrityError):
+        world.check()
