@@ -55,7 +55,7 @@ def test_a_leak_that_cannot_be_judged_is_no_reason_to_tell_nothing(shell: Shell)
         shell.ledger,
         """INSERT INTO leak (credential, source, reported_at, added_at, event)
            SELECT max(id), 'a log', issued_at, issued_at, 1 FROM credential""",
-        "UPDATE credential SET issued_at = 'x' WHERE id = 2",
+        "UPDATE credential SET issued_at = 'x', ended_as = NULL WHERE id = 2",
     )
     done = shell.run("sweep", "--fix", "--format", "json", "--skip", "offline-valid")
     assert done.returncode == 9, done.stderr
