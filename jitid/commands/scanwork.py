@@ -197,6 +197,8 @@ class _Work:
         """How many places that are."""
         self._places: Counter[bytes] = Counter()
         """How many places of a string wait to be located; of all those together that the ledger does not know, too."""
+        self._beyond: set[str] = set()
+        """In which objects there are more of those than are told."""
         self._ended: Ended | None = None
         self._recorded: dict[int, None] = {}
         self._events: list[int] = []
@@ -260,16 +262,15 @@ class _Work:
 
         ours = known(held.traced)
         hits: list[Hit] = []
-        beyond = ""
         for hit in telling(held.hits, held.traced):
             which = hit.mark if hit.mark in ours else b""
             if self._places[which] < (MOST_VERSIONS if which else _MOST_UNKNOWN):
                 self._places[which] += 1
                 hits.append(hit)
-            elif not which and hit.place != beyond:
+            elif not which and hit.place not in self._beyond:
                 # Whoever wants to can write as many as he likes.
-                beyond = hit.place
-                self._tally.miss(_BEYOND, beyond)
+                self._beyond.add(hit.place)
+                self._tally.miss(_BEYOND, hit.place)
         if hits:
             marks = {hit.mark for hit in hits}
             traced = held.traced and held.traced._replace(

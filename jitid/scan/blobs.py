@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from subprocess import Popen
 
+from jitid.errors import StorageError
 from jitid.scan import archives
 from jitid.scan.git import Repository
 from jitid.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
@@ -48,11 +49,17 @@ class Blobs:
         return 0 if self._listing is None else self._listing.size
 
     def prepare(self, processes: int) -> None:
-        """List the objects. Raises StorageError if git cannot."""
+        """List the objects. Raises StorageError if there is no room for the list."""
         del processes  # there are shares enough, and each is searched by whoever comes for it
         self.close()
         self.tally = Tally()
-        self._listing = list_objects(self._repository, self._selection, self.tally)
+        try:
+            self._listing = list_objects(self._repository, self._selection, self.tally)
+        except OSError as error:
+            why = (error.strerror or "error").lower()
+            raise StorageError(
+                f"the objects of the repository cannot be listed in a temporary file: {why}"
+            ) from error
         self._turns, turn = os.pipe()
         # Whoever takes a byte out of the pipe has that share; there are less of them than any pipe holds.
         os.write(turn, bytes(range(len(self._listing.shares))))

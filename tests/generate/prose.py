@@ -524,7 +524,8 @@ searches all of that.
 ref leads to, messages of commits and tags too, and what is staged; --unreachable adds what only a reflog or nothing
 leads to. --commits narrows that to what a range brings (gitrevisions(7)), as `origin/main..HEAD` in CI, which needs the
 history for it. Of each string the path and the oldest commit that has it there are told, and in JSON `in_head`, whether
-what is checked out still does: to remove a secret from the newest commit does not end it, --revoke does. git is asked
+what is checked out still does; of many versions of a file that have it the oldest is told. Of strings that the ledger
+does not know the first 100,000 places are. To remove a secret from the newest commit does not end it, --revoke does. git is asked
 for plain objects only, and nothing that a repository configures is run: no hook, filter, textconv, fsmonitor,
 signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged or beyond
 the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object store that
