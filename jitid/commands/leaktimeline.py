@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jitid.commands import rows, timelinerows
+from jitid.commands import timelinerows
 from jitid.formats import output
 from jitid.formats.markdown import code
 from jitid.formats.view import View
@@ -22,9 +22,14 @@ FORMATS = ("markdown",)
 
 
 def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
-    """Write what became of leaks: Markdown for eyes, or in the format that was asked for."""
-    if own is not None or rows.by_eye(given):
+    """Write what became of leaks: Markdown at a terminal, or in the format that was asked for."""
+    if own is not None:
         output.write_pieces(text(accounts))
+        return
+    if given.field is None and given.format_name() is None and output.is_terminal():
+        from jitid.formats.table import terminal_width
+
+        output.write_pieces(text(accounts, terminal_width()))
         return
     told = (row for account in accounts for row in timelinerows.of_steps(account))
     document = None
@@ -33,33 +38,48 @@ def show(given: Globals, own: str | None, accounts: Sequence[Account]) -> None:
     given.show(View("jitid.leak-timeline/1", timelinerows.FIELDS, told, document=document))
 
 
-def text(accounts: Sequence[Account]) -> Iterator[str]:
-    """Yield the Markdown of an incident: each leak with its facts, and what happened in the order of time."""
+def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:
+    """Yield the Markdown of an incident: each leak with its facts, and what happened in the order of time.
+
+    `width` is how many columns there are to read it in; None for lines of any length.
+    """
     now = max(account.details.leaked.now for account in accounts)
     if len(accounts) > 1:
         yield f"# {len(accounts)} leaks, as of {format_time(now)}\n\n"
         for account in accounts:
-            yield f"- {_written(timelinerows.heading(account))}: {timelinerows.standing(account)}\n"
+            words = [*timelinerows.heading(account), f": {timelinerows.standing(account)}"]
+            yield _item(words, width)
         yield "\n"
     for number, account in enumerate(accounts):
         if number:
             yield "\n"
-        yield from _one(account, "#" if len(accounts) == 1 else "##")
+        yield from _one(account, "#" if len(accounts) == 1 else "##", width)
 
 
-def _one(account: Account, mark: str) -> Iterator[str]:
-    yield f"{mark} {_written(timelinerows.heading(account))}\n\n"
+def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
+    yield f"{mark} {timelinerows.written(timelinerows.heading(account), code)}\n\n"
     now = format_time(account.details.leaked.now)
     yield f"**{timelinerows.standing(account)}**, as of {now}.\n\n"
     for name, words in timelinerows.facts(account):
-        yield f"- **{name}:** {_written(words)}\n"
+        yield _item([f"**{name}:** ", *words], width)
     for what, duration in timelinerows.exposures(account):
-        yield f"- **Exposed** {what}: {duration}\n"
+        yield _item([f"**Exposed** {what}: {duration}"], width)
     yield f"\n{mark}# Timeline\n\n"
     for step in account.steps:
-        event = "" if step.event is None else f" (audit event {step.event})"
-        yield f"- {format_time(step.at)} {_written(timelinerows.words(step))}{event}\n"
+        event = [] if step.event is None else [f" (audit event {step.event})"]
+        yield _item([f"{format_time(step.at)} ", *timelinerows.words(step), *event], width)
 
 
-def _written(words: Sequence[str]) -> str:
-    return timelinerows.written(words, code)
+_BREAK = "\0"
+"""Where a line may be broken: nothing that is shown has such a character."""
+
+
+def _item(words: timelinerows.Words, width: int | None) -> str:
+    """Return an item of a list, broken into lines between our own words alone, for a break in a code span shows."""
+    ours = [each if isinstance(each, timelinerows.Foreign) else each.replace(" ", _BREAK) for each in words]
+    lines = [["-"]]
+    for word in timelinerows.written(ours, code).split(_BREAK):
+        if width is not None and len(lines[-1]) > 1 and len(" ".join([*lines[-1], word])) > width:
+            lines.append([" "])
+        lines[-1].append(word)
+    return "".join(f"{' '.join(line)}\n" for line in lines)

@@ -117,7 +117,11 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         "first_seen_to_dead": 3,
         "issued_to_dead": 4,
     }
-    _is_harmless("".join(leaktimeline.text([account])))
+    for width in (None, 40, 80):
+        text = "".join(leaktimeline.text([account], width))
+        _is_harmless(text)
+        assert code(HOSTILE) in text
+        assert width is None or max(map(len, text.replace(code(HOSTILE), "").splitlines())) <= width + 20
     json.dumps(timelinerows.document(account))
 
 
