@@ -257,7 +257,7 @@ def _gone(hit: Hit) -> str:
         return ""
     if hit.revision is None:
         return "; no commit that a ref leads to has it"
-    return "; HEAD has it no more, the history does"
+    return "; it is in the history, and not in HEAD"
 
 
 def _shown(hit: Hit) -> Hit:

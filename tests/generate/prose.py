@@ -525,11 +525,14 @@ ref leads to, messages of commits and tags too, and what is staged; --unreachabl
 leads to. --commits narrows that to what a range brings (gitrevisions(7)), as `origin/main..HEAD` in CI, which needs the
 history for it. Of each string the path and the oldest commit that has it there are told, and in JSON `in_head`, whether
 what is checked out still does; of many versions of a file that have it the oldest is told. Of strings that the ledger
-does not know the first 100,000 places are. To remove a secret from the newest commit does not end it, --revoke does. git is asked
-for plain objects only, and nothing that a repository configures is run: no hook, filter, textconv, fsmonitor,
-signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged or beyond
-the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object store that
-the repository shares (`objects/info/alternates`) is read as git does.
+does not know the first 100,000 places are. To remove a secret from the newest commit does not end it, --revoke does.
+
+git is asked for plain objects only, and nothing that a repository configures is run: no hook, filter, textconv,
+fsmonitor, signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged
+or beyond the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object
+store that the repository shares (`objects/info/alternates`) is read as git does. In a hook of git that names no PATH
+the repository is the one that git tells it, with what is on its way into it (`jitid scan --git --commits "$new"` in
+pre-receive).
 
 --staged searches what is about to be committed, and tells what HEAD has not already in one of the files that change.
 --install-hook writes a pre-commit hook that runs it with `--fail-on medium`, where git looks for hooks: core.hooksPath
