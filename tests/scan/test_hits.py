@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.scan.hits import CHUNK, MOST_PLACES, Batch, Hit, Searcher
+from jitid.scan import hits
+from jitid.scan.hits import CHUNK, MOST_PLACES, SORTS, Batch, Hit, Searcher
 from jitid.scan.source import Item
-from jitid.searching import AFTER, BEFORE, mark
+from jitid.searching import AFTER, BEFORE, Finds, mark, search
 from jitid.secret import fingerprint
 from jitid.tokenform import checksum
 from tests.builders import World
@@ -149,3 +152,23 @@ def test_a_batch_goes_to_another_process_and_comes_back() -> None:
         batch.finds.pack(),
         batch.tally.pack(),
     )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_same_is_found_as_in_one_text(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Window by window, with whatever stands across their edges; `searching.search` looks at all of it at once."""
+    monkeypatch.setattr(hits, "CHUNK", 512)
+    chance = random.Random(seed)
+    signed = world.issue().token
+    header, payload, signature = signed.split(".")
+    pieces = [signed, opaque(1), opaque(2), f"{header}.{'x' * 40}.{signature}", payload, "J", "j", "jitid_"]
+    pieces += ["\n" * 400, "y" * 3_000, opaque(3)[:-1], f"{payload}.{signature}", "-----BEGIN ", " ", "."]
+    text = "".join(chance.choice(pieces) for _ in range(80)).encode()
+    found, whole = searched(text, 100, 700), Finds()
+    search(text, 0, len(text), whole)
+    for sort in SORTS - {"secrets"}:
+        assert getattr(found.finds, sort) == getattr(whole, sort), sort
+    assert found.finds.mistyped == whole.mistyped
+    for hit in found.hits:
+        assert hit.line == text[: hit.offset].count(b"\n") + 1
+        assert text[hit.offset :].startswith((b"jitid_", b"eyJ"))
