@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import jitid
 from tests import moto, postgres
 from tests.builders import Database
 from tests.node import Node
@@ -42,6 +45,12 @@ def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     database = postgres_server.new_database()
     yield postgres_server.url(database)
     postgres_server.drop(database)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile all modules once: jitid is started thousands of times, and leaves nothing behind that it compiles."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(jitid.__file__).parent, quiet=2)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
