@@ -28,6 +28,7 @@ _LONGEST = MAX_TOKEN
 _BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]{2,12} ){0,2})PRIVATE KEY-----")
 _DASHES = b"-----"
 _END = b"-----END "
+_MORE = 4
 _OPENSSH = b"OPENSSH "
 _ENCRYPTED = b"ENCRYPTED"
 _HEADERS = 256
@@ -68,11 +69,10 @@ def key_at(window: bytes | bytearray, at: int) -> Key | None:
     start = begun.end()
     # Wherever the next dashes are, the next key begins there at the earliest: no byte is looked at twice.
     stop = window.find(_DASHES, start, start + _LONGEST)
+    if stop >= 0:
+        # A diff of a diff has dashes of its own before them.
+        stop = window.find(_END, stop, stop + len(_END) + _MORE)
     if stop < 0:
-        return None
-    while window.startswith(b"-", stop + len(_DASHES)):
-        stop += 1
-    if not window.startswith(_END, stop):
         return None
     body = bytes(window[start:stop])
     if b"\0" in body:
