@@ -53,6 +53,8 @@ class Adoption(NamedTuple):
     """Of so many new ones the directory does not know the owner."""
     event: int | None
     """The audit event that tells of it; None if nothing was new."""
+    unseen: tuple[str, ...] = ()
+    """Those of which their targets could not tell whether they work, and why."""
 
 
 class AdoptedSecret(NamedTuple):

@@ -12,11 +12,13 @@ from jitid.authority.inside import Inside
 from jitid.authority.operations import AdoptionOperation
 from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
+from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
 from jitid.issuers import adopted
 from jitid.ledger.changing import change
 from jitid.looks import PRINT, Shapes
-from jitid.target import BY_HAND, Life, Probe
+from jitid.standing import BEFORE, FOR_EVER
+from jitid.target import BY_HAND, Life, Probe, Record
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
@@ -57,14 +59,64 @@ def _adopt(inside: Inside, operation: ops.Adopt) -> Adoption:
     secrets = operation.secrets
     if not secrets:
         raise UsageError("there is nothing to adopt; nothing was changed")
-    kinds = _kinds(targets_of(inside), secrets)
+    targets = targets_of(inside)
+    kinds = _kinds(targets, secrets)
+    unseen = _must_be_there(targets, kinds, [one for one in secrets if one.target is not None])
     if operation.dry_run:
         with inside.ledger.read() as snapshot:
-            return adoption.preview(snapshot, secrets)
-    return change(
+            return adoption.preview(snapshot, secrets)._replace(unseen=unseen)
+    done = change(
         inside.ledger,
         lambda transaction: adoption.adopt(transaction, secrets, kinds, operation.content),
         accept_clock=operation.accept_clock,
+    )
+    return done._replace(unseen=unseen)
+
+
+_MOST_ASKED = 20
+"""Of so many at targets it is asked whether they are there before they are adopted; of more a sweep tells."""
+
+
+def _must_be_there(
+    targets: Targets, kinds: dict[str, str], secrets: Sequence[StandingSecret]
+) -> tuple[str, ...]:
+    """Ask targets for secrets; return of which they cannot tell. Raises UsageError for one that is not there."""
+    if len(secrets) > _MOST_ASKED:
+        return ()
+    unseen = []
+    for one in secrets:
+        assert one.target is not None
+        probe = _asked(targets, kinds[one.target], _foreseen(one, kinds[one.target]))
+        if probe.life is Life.DEAD:
+            raise adoption.wrong(
+                one,
+                f"target {quote(one.target)} has no such secret that works: {safe(probe.seen)}",
+                "say with --reference what it is called there",
+            )
+        if probe.life is Life.UNKNOWN:
+            unseen.append(f"{one.name}: {safe(probe.seen)}")
+    return tuple(unseen)
+
+
+def _foreseen(one: StandingSecret, kind: str) -> Record:
+    """Return what a target is asked about, before there is a credential of it."""
+    assert one.target is not None
+    name = one.reference or one.access_key_id or ""
+    reference = adopted.reference_of(kind, name)
+    return Record(
+        *(
+            "",
+            "",
+            Kind.ADOPTED.value,
+            one.target,
+            None,
+            name,
+            reference,
+            one.agent,
+            BEFORE + one.name,
+            one.owner,
+        ),
+        *(one.purpose, one.sensitivity, (), (), 0, one.expires_at or FOR_EVER),
     )
 
 
@@ -137,9 +189,14 @@ def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
     record = one.outside.record
     if record.target == BY_HAND:
         return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(one.adopted.place)}")
+    return _asked(targets, str(one.outside.facts.get("kind")), record)
+
+
+def _asked(targets: Targets, kind: str, record: Record) -> Probe:
+    """Return what a target says of a secret; whatever goes wrong is an answer."""
     try:
         target = targets.get(record.target)
-        if target.kind != one.outside.facts.get("kind"):
+        if target.kind != kind:
             return Probe(
                 Life.UNKNOWN, f"target {quote(target.name)} makes credentials of the kind {target.kind} now"
             )

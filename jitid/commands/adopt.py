@@ -132,6 +132,8 @@ def _tell(given: Globals, done: Adoption, name: str | None, *, dry_run: bool) ->
         given.show(View("jitid.adopt-add/1", adoptrows.ADDED, [row], one=True))
     else:
         output.write(_sentence(done, name, dry_run=dry_run) + "\n")
+    for text in done.unseen:
+        given.note(f"whether it works there is not known: {text}")
     if done.unverified:
         given.note(
             "the directory does not know the owner"

@@ -589,9 +589,9 @@ kept too, of a public key or a certificate only that.
 
 With --target, a target of the configuration ends it when it is revoked: `postgres-role` locks the role whose name is
 --reference, ends its sessions and leaves what it owns alone; `aws-sts` makes the access key inactive;
-`openbao-lease` revokes the token of that accessor; `exec` asks the program. Without --target somebody has to end it
-where it is kept. Then revoking it ends with status 9, and it is found as `revocation-stuck`, until
-jitid-adopt-ended(1) says that it is done.
+`openbao-lease` revokes the token of that accessor; `exec` asks the program. The target is asked before whether it
+has the secret. Without --target somebody has to end it where it is kept. Then revoking it ends with status 9, and it
+is found as `revocation-stuck`, until jitid-adopt-ended(1) says that it is done.
 
 A file of --from-file is CSV with a header, or has a JSON object a line. Its columns are those of the options,
 `name`, `owner`, `place`, `purpose`, `agent`, `sensitivity`, `expires`, `target`, `reference`, `prefix` and

@@ -339,7 +339,9 @@ def test_a_target_ends_it_and_tells_whether_it_works(world: World, shop: Shop) -
 
 
 def test_what_is_gone_at_its_target_is_found(world: World, shop: Shop) -> None:
+    (shop.folder / "key-1.made").write_text("{}")
     adopt(world, stated(target="shop", reference="key-1"))
+    (shop.folder / "key-1.made").unlink()
     world.clock.now += DAY
     assert {one.rule for one in found(world)} == {"standing", "orphaned-ledger-only"}
 
@@ -352,6 +354,14 @@ def test_a_target_must_be_there_and_know_what_is_meant(world: World, shop: Shop)
         with pytest.raises(UsageError, match=f"line 4: .*{why}"):
             adopt(world, stated(line=4, **fields))
     assert not any(event["op"] == "adopt" for event in world.events())
+
+
+def test_what_is_not_there_is_not_adopted_and_what_cannot_tell_is_believed(world: World, shop: Shop) -> None:
+    with pytest.raises(UsageError, match="no such secret that works"):
+        adopt(world, stated(target="shop", reference="key-1"))
+    shop.fail("down", "probe")
+    done = adopt(world, stated(target="shop", reference="key-1"))
+    assert (done.new, len(done.unseen)) == (1, 1)
 
 
 def test_where_nobody_can_be_asked_nothing_is_known(world: World) -> None:

@@ -83,6 +83,7 @@ def test_whatever_it_is_called_and_is_for_stays_data(world: World, name: str, se
 def test_the_target_that_there_is_is_taken(world: World, tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop")
     world.targets = [shop.target()]
+    (shop.folder / "key-1.made").write_text("{}")
     adopt(world, stated(target="shop", reference="key-1"))
     found = suggested(world)
     assert found.kind == "exec:shop:github-ci"

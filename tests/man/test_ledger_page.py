@@ -279,6 +279,7 @@ def _adopt(world: World) -> None:
         one._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
         for n in (1, 2)
     ]
+    (world.path.parent / "shop" / "role.made").write_text("{}")
     world.authority.perform(Adopt(secrets=(one,)))
     world.authority.perform(Adopt(secrets=tuple(others), content=bytes(32).hex()))
     amended = Amended("user:boss", "a vault", "again", "other", end + 1, "shop", "role-2")
