@@ -90,7 +90,7 @@ class Blobs:
         for hit in hits:
             one = where[hit.revision or ""]
             # Each commit has one message.
-            message = one.commit if one.in_head is None else None
+            message = None if one.is_text else one.commit
             placed.setdefault((hit.mark, one.place, hit.inside, message), []).append((one, hit))
         return [_oldest(versions) for versions in placed.values()]
 
@@ -100,7 +100,8 @@ def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
     heads = {version.in_head for version, _ in versions}
     in_head = True if True in heads else one.in_head
     origin = Origin(one.time, in_head, one.others, len({hit.revision for _, hit in versions}))
-    return hit._replace(place=one.place, revision=one.commit, origin=origin)
+    line = hit.line if one.is_text else None
+    return hit._replace(place=one.place, line=line, revision=one.commit, origin=origin)
 
 
 class Reading:

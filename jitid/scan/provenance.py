@@ -38,6 +38,8 @@ class Appearance(NamedTuple):
     """How many other paths it has in that commit."""
     order: int
     """The older the commit, the less."""
+    is_text: bool = True
+    """Whether it is a version of a file; the lines of a commit or a tag are not those of its message."""
 
 
 class _Change(NamedTuple):
@@ -59,9 +61,11 @@ def locate(
         if kind == "blob":
             blobs[oid] = path
         elif kind == "commit":
-            found[oid] = Appearance(MESSAGE, oid, None, None, 0, 0)
+            found[oid] = Appearance(MESSAGE, oid, None, None, 0, 0, is_text=False)
         else:
-            found[oid] = Appearance(f"{TAG[:-1]} {path})" if path else TAG, oid, None, None, 0, 0)
+            found[oid] = Appearance(
+                f"{TAG[:-1]} {path})" if path else TAG, oid, None, None, 0, 0, is_text=False
+            )
     if blobs:
         heads = _in_head(repository, blobs.keys())
         left = set(blobs)

@@ -100,4 +100,4 @@ class Searched:
     @property
     def places(self) -> list[tuple[str, int | None, str | None]]:
         """Path, line and commit of each hit."""
-        return sorted((hit.place, hit.line, hit.revision) for hit in self.hits)
+        return sorted(((hit.place, hit.line, hit.revision) for hit in self.hits), key=str)

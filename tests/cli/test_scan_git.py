@@ -1,0 +1,95 @@
+"""`jitid scan --git` as its users meet it: what is told, recorded and ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.authority import operations as ops
+from jitid.commands import scanwork
+from jitid.commands.globals import Globals
+from jitid.commands.scan import scan
+from jitid.errors import UsageError
+from jitid.sighting import Sighting
+from tests.builders import World
+from tests.scan.gitrepo import WHEN, Made, opaque
+
+
+@pytest.fixture
+def world(home: Path) -> World:
+    """Return a new ledger."""
+    return World(home / "ledger", now=int(time.time()))
+
+
+@pytest.fixture
+def made(home: Path) -> Made:
+    """Return a new repository."""
+    return Made(home / "repo")
+
+
+def told(
+    capfd: pytest.CaptureFixture[str], world: World, made: Made, **options: Any
+) -> tuple[int, dict[str, Any]]:
+    """Scan a history, and return the status and what was said."""
+    given = Globals()
+    given.ledger, given.format = str(world.path), "json"
+    capfd.readouterr()
+    scan(given, [str(made.path)], git=True, **options)
+    document: dict[str, Any] = json.loads(capfd.readouterr().out)
+    return given.status, document
+
+
+def test_strings_that_are_made_up_hide_none_that_is_ours(
+    world: World, made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of those that the ledger does not know some are told, and that there are more."""
+    monkeypatch.setattr(scanwork, "_MOST_UNKNOWN", 5)
+    many = "\n".join(opaque(number) for number in range(50))
+    made.commit({"made up": many, "ours": world.issue(kind="opaque").token})
+    status, document = told(capfd, world, made)
+    assert status == 11
+    rules = [found["rule"] for found in document["findings"]]
+    assert sorted(rules) == ["secret-live", *["secret-unknown"] * 5]
+    (missed,) = document["coverage"][0]["missed"]
+    assert missed.endswith(f"that the ledger does not know: (object {made.git('rev-parse', 'HEAD:made up')})")
+
+
+def test_what_is_reported_is_kept_with_its_commit(
+    world: World, made: Made, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Path, line, commit and its time, once for each path; and what was found in a message, as that."""
+    token = world.issue(kind="opaque").token
+    first = made.commit({"a": f"\n{token}\n", "b": token})
+    second = made.commit({"a": f"\n\n\n{token}\n"}, f"it is {token}")
+    status, document = told(capfd, world, made, report=True, revoke=True)
+    assert status == 0
+    assert {found["rule"] for found in document["findings"]} == {"secret-dead"}
+    (leak,) = world.authority.perform(ops.ShowLeaks(numbers=(1,)))
+    assert {seen.sighting for seen in leak.seen} == {
+        Sighting("a", 2, first, WHEN, "jitid scan"),
+        Sighting("b", 1, first, WHEN, "jitid scan"),
+        Sighting("(commit message)", None, second, WHEN + 60, "jitid scan"),
+    }
+    assert leak.leaked.leak.source == str(made.path)
+
+
+def test_a_history_that_is_not_all_here_is_no_clean_one(
+    world: World, made: Made, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made.commit({"a": "nothing"})
+    made.loose(made.git("rev-parse", "HEAD:a")).unlink()
+    status, document = told(capfd, world, made)
+    assert (status, document["findings"]) == (11, [])
+    assert not document["summary"]["complete"]
+
+
+@pytest.mark.parametrize("paths", [["one", "two"], ["-"]], ids=" ".join)
+def test_one_repository_is_scanned_at_a_time(world: World, paths: list[str]) -> None:
+    given = Globals()
+    given.ledger = str(world.path)
+    with pytest.raises(UsageError):
+        scan(given, paths, git=True)
