@@ -257,6 +257,10 @@ class _Trace:
         for one in found:
             self._by_identity.setdefault(one.id, []).append(one)
 
+        unknown = {*finds.opaque, *finds.prints} - self._by_print.keys()
+        self._bearers = snapshot.access.bearers(unknown) if unknown else frozenset[bytes]()
+        """The fingerprints of those who may ask the authority that were found."""
+
     def traced(self) -> Traced:
         """Return what was found, with all that the ledger tells of it."""
         seen = self.recognised()
@@ -328,7 +332,7 @@ class _Trace:
 
     def _bearer(self, match: str, raw: bytes, count: int) -> Stray | None:
         """Return what tells of the bearer with that fingerprint, by which somebody asks the authority."""
-        found = self._snapshot.access.presented(raw)
+        found = self._snapshot.access.presented(raw) if raw in self._bearers else None
         if found is None:
             return None
         one = found.access

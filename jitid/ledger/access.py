@@ -82,6 +82,9 @@ class AccessSnapshot(Protocol):
     def presented(self, fingerprint: bytes) -> Presented | None:
         """Return the access credential whose bearer has that fingerprint."""
 
+    def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
+        """Return which of these are fingerprints of bearers, alive or not."""
+
     def keys_of(self, name: str) -> list[Presented]:
         """Return what has a key and that name, or that id, and has not ended."""
 

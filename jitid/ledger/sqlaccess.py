@@ -7,6 +7,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.identifier import access_id, parse_access_id
+from jitid.ledger import selecting
 from jitid.ledger.access import ASSERTION_LEEWAY, Access, AccessState, Presented
 from jitid.lifetime import check_times
 
@@ -41,6 +42,14 @@ class SqlAccess:
         rows = self._db.execute(f"{_PRESENTED} WHERE a.fingerprint = :print", {"print": fingerprint})
         row = rows.fetchone()
         return None if row is None else _presented(row)
+
+    def bearers(self, fingerprints: Iterable[bytes]) -> set[bytes]:
+        """Return which of these are fingerprints of bearers, alive or not."""
+        selecting.give(self._db, (), fingerprints)
+        rows = self._db.execute(
+            "SELECT a.fingerprint FROM access a CROSS JOIN given_print g WHERE g.fingerprint = a.fingerprint"
+        )
+        return {print_ for (print_,) in rows.fetchall()}
 
     def keys_of(self, name: str) -> list[Presented]:
         """Return what has a key and that name, or that id, and has not ended."""
