@@ -25,6 +25,11 @@ _BEGINNING = 64
 _MOST_ENDS = 1_000
 """So often git is started again over a share of the objects, when one that is damaged has ended it."""
 _PIPE = 1 << 20
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LONGEST_POINTER = 1_024
+"""Git LFS keeps a file elsewhere, and in the repository what has less bytes than this (git-lfs spec.md)."""
+
+ELSEWHERE = "files that Git LFS keeps elsewhere"
 
 
 class Blobs:
@@ -199,6 +204,8 @@ class Reading:
             if length <= _LONG:
                 if end > self._size:
                     break
+                if length < _LONGEST_POINTER and window.startswith(_POINTER, begin):
+                    self._searcher.tally.pass_over(ELSEWHERE)
                 if not _is_special(bytes(window[begin : min(end - 1, begin + _BEGINNING)])):
                     self._starts.append(begin)
                     self._numbers.append(self._done)

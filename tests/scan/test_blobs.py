@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jitid.scan import provenance
-from jitid.scan.blobs import Blobs
+from jitid.scan.blobs import ELSEWHERE, Blobs
 from jitid.scan.git import Repository
 from jitid.scan.history import BROKEN_REF, DAMAGED, MISSING, SHALLOW, SUBMODULES, Selection
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
@@ -223,6 +223,15 @@ def test_a_shallow_clone_and_submodules_are_told(tmp_path: Path) -> None:
     assert found.batch.tally.named == {SHALLOW: [last]}
     assert SUBMODULES in found.batch.tally.passed
     assert not found.hits
+
+
+def test_files_that_are_kept_elsewhere_are_told(tmp_path: Path) -> None:
+    """What is here of them says nothing of what they hold."""
+    made = Made(tmp_path / "repo")
+    made.commit(
+        {"a": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n", "b": "b"}
+    )
+    assert Searched(made.path).batch.tally.passed == {ELSEWHERE: 1}
 
 
 def test_a_git_that_is_killed_is_started_again(tmp_path: Path) -> None:
