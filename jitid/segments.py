@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
 from jitid import auditexport, auditing, strictjson
 from jitid.audit import Event, Head
 from jitid.chains import Chain, head_of, links, opening
-from jitid.errors import ConflictError, IntegrityError, OutputError, UsageError
+from jitid.errors import ConflictError, IntegrityError, JitidError, OutputError, UsageError
 from jitid.files import writing_private
 from jitid.identifier import parse_id
 from jitid.keyring import Keyring
@@ -226,12 +227,37 @@ def _exported(
         chains=part.chains,
         through=part.through,
     )
+    _must_be_free(path, head)
     with writing_private(path) as file:
         for line in lines:
             digest.update(f"{line}\n".encode())
             file.write(f"{line}\n")
-    _must_hold(path, digest.hexdigest(), head)
+    try:
+        _must_hold(path, digest.hexdigest(), head)
+    except JitidError:
+        # It would be in the way of the next attempt.
+        with suppress(OSError):
+            os.unlink(path)
+        raise
     return path, Segment(0, part.through, signed, name, digest.hexdigest(), len(part.kept), part.digest)
+
+
+def _must_be_free(path: str, head: Head) -> None:
+    """Refuse to write where another log is: a ledger that was copied has the same name, and perhaps another history.
+
+    What an interrupted cut has left there is the same part of the same log. Raises OutputError.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            held = auditexport.verify_export(file, None).head
+    except (JitidError, OSError, UnicodeDecodeError):
+        held = None
+    if held != head:
+        raise OutputError(
+            f"there is something else at {quote(path, 200)}; nothing was cut", "export into another folder"
+        )
 
 
 def _private_folder(path: str) -> str:

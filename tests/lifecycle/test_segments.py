@@ -262,6 +262,30 @@ def test_a_log_that_does_not_hold_is_not_cut(world: World, tmp_path: Path) -> No
     assert not (tmp_path / "segments").exists()
 
 
+def test_what_lies_there_is_not_overwritten_unless_it_is_the_same(world: World, tmp_path: Path) -> None:
+    """A copy of the ledger that goes on by itself has its name, and another history."""
+    _live(world)
+    world.close()
+    shutil.copytree(world.path, tmp_path / "copy")
+    world.reopen()
+    done = cut(world, tmp_path / "old")
+    with World(tmp_path / "copy", now=world.clock.now) as copy:
+        # The same part of the same log: somebody was interrupted before it was cut.
+        assert cut(copy, tmp_path / "old").event is not None
+        copy.check()
+    wait(world, 20 * DAY)
+    world.issue(task="late")
+    wait(world, 5 * DAY)
+    foreseen = cut(world, tmp_path / "old", dry_run=True)
+    name = Path(str(done.file)).name.split("-00")[0]
+    other = tmp_path / "old" / f"{name}-{done.through + 1:012}-{foreseen.through:012}.jsonl"
+    other.write_text("mine")
+    with pytest.raises(OutputError, match="something else"):
+        cut(world, tmp_path / "old")
+    assert other.read_text() == "mine"
+    world.check()
+
+
 @in_both
 def test_whoever_was_interrupted_goes_on(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
