@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.scan.source import Source
     from jitid.sighting import Sighting
     from jitid.sweep.finding import Coverage, Finding, Severity, Swept
-    from jitid.tracing import Traced
+    from jitid.tracing import Evidence, Traced
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut"})
@@ -168,6 +169,8 @@ class _Held(NamedTuple):
     finds: Finds
     traced: Traced | None
     """What the ledger says of it; None if there is none."""
+    named: Mapping[str, tuple[Evidence, tuple[bytes, ...]]] = MappingProxyType({})
+    """In the place of the ledger's answers: of which credentials it was, by their jti, how proved, and by what."""
 
 
 class _Work:
@@ -199,6 +202,8 @@ class _Work:
         """How many places of a string wait to be located; of all those together that the ledger does not know, too."""
         self._beyond: set[str] = set()
         """In which objects there are more of those than are told."""
+        self._sure: dict[str, None] = {}
+        """The credentials that are to end: they live, and what was found proves it."""
         self._ended: Ended | None = None
         self._recorded: dict[int, None] = {}
         self._events: list[int] = []
@@ -304,7 +309,16 @@ class _Work:
         else:
             if self._authority is not None and self._action.report is not None:
                 self._record(self._authority, self._action.report, held)
-            self._held.append(held._replace(finds=Finds()))
+            self._keep(held.hits, held.traced)
+
+    def _keep(self, hits: list[Hit], traced: Traced) -> None:
+        """Keep what is told when something was done about it; the ledger is asked again then."""
+        secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
+        for match in traced.matches:
+            if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
+                self._sure[match.credential.jti] = None
+        named = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
+        self._held.append(_Held(hits, Finds(), traced._replace(matches=[]), named))
 
     def _record(self, authority: Authority, report: LeakReport, held: _Held) -> None:
         from jitid.authority.operations import AddLeaks
@@ -352,7 +366,7 @@ class _Work:
                 self._failure = error
         for held in self._held:
             if held.traced is not None:
-                now = self._as_it_is_now(authority, held.traced)
+                now = self._as_it_is_now(authority, held, held.traced)
                 self._store.extend(scanfound.findings(held.hits, now))
         self._held.clear()
 
@@ -361,19 +375,13 @@ class _Work:
         from jitid.commands.revoke import perform
         from jitid.ledger.records import Selection
 
-        sure: dict[str, None] = {}
-        for held in self._held:
-            secret = {hit.mark for hit in held.hits if hit.sort not in _NO_SECRETS}
-            for match in () if held.traced is None else held.traced.matches:
-                if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
-                    sure[match.credential.jti] = None
-        if not sure:
+        if not self._sure:
             return
         self._ended = perform(
             self._given,
             authority,
             Revoke(
-                selection=Selection(ids=tuple(sure)),
+                selection=Selection(ids=tuple(self._sure)),
                 reason=action.reason,
                 most=action.most,
                 dry_run=action.dry_run,
@@ -381,22 +389,19 @@ class _Work:
             ),
         )
 
-    def _as_it_is_now(self, authority: Authority, traced: Traced) -> Traced:
+    def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
         from jitid.authority.operations import Trace
         from jitid.tracing import together
 
         finds = Finds()
-        finds.ids.update({match.credential.jti: 1 for match in traced.matches})
+        finds.ids.update(dict.fromkeys(held.named, 1))
         again = together(authority.perform(Trace(finds=part)) for part in self._parts(finds))
-        now = {match.credential.key: match for match in again.matches}
-        return traced._replace(
-            matches=[
-                now[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
-                for match in traced.matches
-            ],
-            now=again.now,
-        )
+        matches = []
+        for match in again.matches:
+            evidence, marks = held.named[match.credential.jti]
+            matches.append(match._replace(evidence=evidence, marks=marks))
+        return traced._replace(matches=matches, now=again.now)
 
     def show(self, asked: Asked) -> None:
         """Write the findings and what was searched. Raises OutputError."""
