@@ -4,8 +4,8 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access kinds files
-# folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted kinds
+# files folders command setting, joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --remote=folders --credential-file=files --credential-fd=nothing --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
@@ -115,30 +115,30 @@ __jitid_table() {
         ;;
     'adopt add')
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=ids --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
-        arguments='nothing'
+        arguments='adopted'
         ;;
     'adopt list')
         options="--owner=delegators --live --limit=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         ;;
     'adopt show')
         options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        arguments='nothing'
+        arguments='adopted'
         ;;
     'adopt change')
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        arguments='nothing+'
+        arguments='adopted+'
         ;;
     'adopt probe')
         options="--field=:name,life,seen $everywhere"
-        arguments='nothing+'
+        arguments='adopted+'
         ;;
     'adopt suggest')
         options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
-        arguments='nothing+'
+        arguments='adopted+'
         ;;
     'adopt ended')
         options="--proof=nothing --field=:ended,already,revoked,event $everywhere"
-        arguments='nothing+'
+        arguments='adopted+'
         ;;
     'approve list')
         options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until $everywhere"
@@ -528,7 +528,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | records | delegators | known | keys | approvals | access | kinds)
+        ids | tasks | agents | records | delegators | known | keys | approvals | access | adopted | kinds)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

@@ -465,6 +465,7 @@ complete -c jitid -n '__jitid_at "adopt add" --from-file' -l from-file -r -F -d 
 complete -c jitid -n '__jitid_at "adopt add" --as' -l as -r -fka 'csv\\tas jsonl\\tas' -d 'csv or jsonl (default: by how FILE\'s name ends)'
 complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "adopt add" --field' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
 
 # jitid adopt list
 complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
@@ -474,6 +475,7 @@ complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\t
 
 # jitid adopt show
 complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt show"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
 
 # jitid adopt change
 complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
@@ -484,17 +486,21 @@ complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'Whe
 complete -c jitid -n '__jitid_at "adopt change" --target' -l target -x -d 'The target of the configuration that can end it'
 complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
 complete -c jitid -n '__jitid_at "adopt change" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt change"' -fka '(__jitid_ask adopted)'
 
 # jitid adopt probe
 complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
 
 # jitid adopt suggest
 complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
 complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
 
 # jitid adopt ended
 complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'
 complete -c jitid -n '__jitid_at "adopt ended" --field' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt ended"' -fka '(__jitid_ask adopted)'
 
 # jitid approve list
 complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'

@@ -33,8 +33,8 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
     The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
-    approvals, kinds), the word so far, and the words before it. Whatever is wrong, there are no candidates: a TAB is no
-    place for an error.
+    approvals, adopted secrets, kinds), the word so far, and the words before it. Whatever is wrong, there are no
+    candidates: a TAB is no place for an error.
     """
     try:
         what, current, *words = arguments
@@ -345,6 +345,21 @@ def _access(db: sqlite3.Connection, current: str) -> Candidates:
             yield "acc_" + _base32(raw), told
 
 
+def _adopted(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the names of adopted secrets, each with its owner; those that are alive first."""
+    before = "adopted/"
+    rows = db.execute(
+        """SELECT t.name, d.text, c.ended_at FROM adopted x JOIN credential c ON c.id = x.credential
+             JOIN task t ON t.id = c.task JOIN term d ON d.id = c.delegator
+            WHERE t.name >= :first AND t.name < :end ORDER BY c.ended_at IS NOT NULL, t.name LIMIT :most""",
+        _alike(f"{before}{current}"),
+    )
+    for name, owner, ended_at in rows:
+        if _is_name(name):
+            state = "standing" if ended_at is None else "ended"
+            yield name.removeprefix(before), f"{state}, {owner}" if _is_name(owner) else state
+
+
 def _alike(current: str) -> dict[str, object]:
     # What follows every character of a name ends the range of those that begin alike.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
@@ -366,6 +381,7 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "keys": _keys,
     "approvals": _approvals,
     "access": _access,
+    "adopted": _adopted,
 }
 
 WHAT = tuple(_CANDIDATES)

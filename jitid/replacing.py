@@ -84,6 +84,8 @@ _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         ),
     ),
 )
+_PEM = "-----BEGIN"
+_OF_SSH = ("ssh", "sshd", "authorized_keys", "bastion")
 _BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
     (
         ("postgres", "postgresql", "psql", "pgbouncer"),
@@ -160,12 +162,15 @@ def _fit(one: AdoptedSecret) -> _Fit:
         if kind in _BY_KIND:
             return _BY_KIND[kind]
     prefix = one.adopted.prefix or ""
-    for beginnings, fit in _BY_PREFIX:
-        if prefix.startswith(beginnings):
-            return fit
     said = set(
         re.findall(r"[a-z0-9_]+", f"{one.adopted.place} {one.credential.purpose or ''} {one.name}".lower())
     )
+    if prefix.startswith(_PEM) and not said.isdisjoint(_OF_SSH):
+        # SSH takes keys of any form.
+        prefix = "ssh-"
+    for beginnings, fit in _BY_PREFIX:
+        if prefix.startswith(beginnings):
+            return fit
     for words, fit in _BY_WORD:
         if not said.isdisjoint(words):
             return fit

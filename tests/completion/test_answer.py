@@ -226,3 +226,18 @@ def test_kinds_come_also_where_the_configuration_cannot_be_read(tmp_path: Path) 
 
 def test_the_kinds_are_those_that_there_are() -> None:
     assert {*KINDS, "exec"} == set(MADE)
+
+
+def test_adopted_secrets_come_by_their_own_names_the_living_first(ledger: Path) -> None:
+    edit(
+        ledger,
+        "UPDATE task SET name = 'adopted/' || id WHERE id < 3",
+        "INSERT INTO adopted SELECT max(id), 'a wiki', NULL, NULL FROM credential WHERE task < 3 GROUP BY task",
+        "UPDATE credential SET ended_at = NULL WHERE task = 2",
+        "UPDATE credential SET ended_at = 1 WHERE task = 1",
+    )
+    found = [line.partition(", ")[0] for line in lines(ledger, "adopted")]
+    assert found == ["2\tstanding", "1\tended"]
+    assert names(ledger, "adopted", "1") == ["1"]
+    edit(ledger, "DROP TABLE adopted")
+    assert lines(ledger, "adopted") == []

@@ -76,6 +76,7 @@ Source = Literal[
     "keys",
     "approvals",
     "access",
+    "adopted",
     "kinds",
     "files",
     "folders",
@@ -102,6 +103,7 @@ KNOWN = Value(sources=("known",))
 """Delegators who are in the directory."""
 KEYS = Value(sources=("keys",))
 ACCESS = Value(sources=("access",))
+ADOPTED = Value(sources=("adopted",))
 APPROVALS = Value(sources=("approvals",))
 KINDS = Value(sources=("kinds",))
 """Kinds of credential, with the templates of the configuration."""
@@ -193,7 +195,7 @@ VERBS: dict[tuple[str, str], Value] = {
         (f"agent {verb}", "NAME"): RECORDS
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
-    **{(f"adopt {verb}", "NAME"): NOTHING for verb in ("add", "show", "change", "probe", "suggest", "ended")},
+    **{(f"adopt {verb}", "NAME"): ADOPTED for verb in ("add", "show", "change", "probe", "suggest", "ended")},
     ("adopt add", "--as"): _words(*adoptfile.FORMS),
     ("adopt add", "--target"): NOTHING,
     ("adopt change", "--target"): NOTHING,
