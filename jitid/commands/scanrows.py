@@ -104,16 +104,21 @@ def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
         case "sarif":
             from jitid.formats import sarif
 
-            return sarif.text(records, RULES, SCAN)
+            return sarif.text(records, RULES, asked.wording)
         case "html":
             from jitid.formats import findings_html
 
-            return findings_html.text(records, RULES, given.command, SCAN)
+            return findings_html.text(records, RULES, given.command, asked.wording)
         case "table":
             from jitid.formats import findings_text
 
             return findings_text.text(
-                records, RULES, given.coloured(asked.out), given.command, verbose=given.verbose, wording=SCAN
+                records,
+                RULES,
+                given.coloured(asked.out),
+                given.command,
+                verbose=given.verbose,
+                wording=asked.wording,
             )
         case "json":
             return document(records, SCHEMA)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.config import Config
+    from jitid.formats.swept import Wording
     from jitid.leaks import LeakReport
     from jitid.looks import Looks
     from jitid.revocation import Ended
@@ -47,6 +48,7 @@ class Asked(NamedTuple):
     """A format of its own, if one is asked for."""
     fail_on: Severity
     out: str | None
+    wording: Wording
 
 
 class Action(NamedTuple):
@@ -64,9 +66,10 @@ def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None)
     """Return how the result is to be told. Raises UsageError."""
     from jitid.commands.scanrows import FIELDS
     from jitid.commands.sweep import severity_of
+    from jitid.formats.swept import SCAN
 
     given.expect(FIELDS)
-    return Asked(own, severity_of(fail_on), out)
+    return Asked(own, severity_of(fail_on), out, SCAN)
 
 
 def action(
@@ -126,8 +129,9 @@ def run(given: Globals, asked: Asked, action: Action | None, source: Source, sor
         work.ask(search.batches())
         work.locate()
     work.act()
+    wording = asked.wording._replace(listing=source.listing, about=source.root)
     try:
-        work.show(asked)
+        work.show(asked._replace(wording=wording))
     finally:
         # What was recorded and what ended is said even where nobody takes the rows.
         work.tell()

@@ -37,6 +37,8 @@ class Blobs:
 
     locates = True
     unit = "object"
+    listing = "jitid scan --git PATH --format tsv"
+    root = "The top of the repository."
     processes: int | None = None
 
     def __init__(self, repository: Repository, selection: Selection) -> None:

@@ -49,6 +49,8 @@ class FileSource:
 
     locates = False
     unit = "file"
+    listing = "jitid scan PATH --format tsv"
+    root = "The folder that the scan was run in."
     processes: int | None = None
 
     def __init__(

@@ -93,6 +93,10 @@ class Source(Protocol):
     """Whether only `located` tells where something stands, when all that counts is known."""
     unit: str
     """What an item is called."""
+    listing: str
+    """The command that lists everything that is found."""
+    root: str
+    """What the paths of items are relative to, in a sentence."""
     processes: int | None
     """How many processes are worth it; None for as many as there are processors."""
 

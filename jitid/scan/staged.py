@@ -22,6 +22,8 @@ class Staged:
 
     locates = True
     unit = "staged file"
+    listing = "jitid scan --staged --format tsv"
+    root = "The top of the repository."
     processes: int | None = 1
 
     def __init__(self, repository: Repository) -> None:
