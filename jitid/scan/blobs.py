@@ -13,9 +13,10 @@ from jitid.errors import StorageError
 from jitid.scan import archives
 from jitid.scan.git import Repository
 from jitid.scan.history import DAMAGED, MISSING, Listing, Selection, Share, list_objects
-from jitid.scan.hits import CHUNK, Hit, Searcher, is_wide
+from jitid.scan.hits import CHUNK, Hit, Searcher
 from jitid.scan.provenance import Appearance, locate
 from jitid.scan.source import Item, Origin, Tally
+from jitid.scan.strings import is_wide
 
 _LONG = CHUNK // 4
 """From how many bytes on an object is searched by itself."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -10,22 +9,14 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 
 from jitid.errors import UsageError
-from jitid.privatekeys import SEED
-from jitid.scan import archives
-from jitid.scan.hits import Hit, Searcher, is_wide
+from jitid.scan.hits import Hit, Searcher
 from jitid.scan.ignoring import NOTHING, REPOSITORY, Rules, rules_above, rules_in
+from jitid.scan.reading import SPECIAL, STDIN, Reading, why
 from jitid.scan.sharing import Sharing
-from jitid.scan.source import Item, Tally
+from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
 from jitid.text import quote
 
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_WINDOW = 1 << 20
-"""So many bytes of small files are searched together."""
-_ROOM = 1 << 17
-"""So much of the buffer is free when a file is read into it."""
-_BEGINNING = 64
-"""By so many bytes of a text its encoding is told."""
 _MOST_RULES = 4_000
 """So many folders' rules are remembered."""
 _MOST_ENTRIES = 10_000
@@ -35,11 +26,7 @@ _MOST_WORK = 4_000
 _MOST_NAMES = 256
 """So many files of one folder are one piece of work."""
 
-_SEQUENCE = b"0"
-"""How certificates and keys begin that are not written as text (DER, X.690); and a few texts."""
-STDIN = "-"
 LINKS = "links"
-SPECIAL = "FIFOs, sockets and devices"
 IGNORED = "files and folders that .gitignore names"
 OWN = "the ledger's own folder"
 
@@ -86,7 +73,7 @@ class FileSource:
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search a share of the files."""
-        reading = _Reading(searcher)
+        reading = Reading(searcher)
         try:
             for piece in self._sharing.pieces():
                 if piece is None:
@@ -115,7 +102,7 @@ class FileSource:
         self._sharing.close()
 
     def _folder(
-        self, reading: _Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
+        self, reading: Reading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
     ) -> Iterator[None]:
         shown = _prefix(path) + "".join(f"{name}/" for name in names)
         try:
@@ -135,7 +122,7 @@ class FileSource:
 
     def _entries(
         self,
-        reading: _Reading,
+        reading: Reading,
         tree: Tree,
         number: int,
         names: tuple[str, ...],
@@ -219,122 +206,6 @@ class FileSource:
         return rules
 
 
-def why(error: OSError) -> str:
-    """Return why something could not be read, in a few words."""
-    return (error.strerror or "it cannot be read").lower()
-
-
-class _Reading:
-    """Reads files into one buffer, and has them searched when it is full."""
-
-    def __init__(self, searcher: Searcher) -> None:
-        self.searcher = searcher
-        self._window = bytearray(_WINDOW + 1)
-        self._view = memoryview(self._window)
-        self._end = 0
-        self._starts: list[int] = []
-        self._items: list[tuple[str, str]] = []
-
-    def flush(self) -> None:
-        """Search what was read."""
-        if self._items:
-            self.searcher.whole(self._window, self._end, self._starts, self._items, _item)
-            # Between two of them stands a NUL that is none of theirs.
-            self.searcher.tally.bytes -= len(self._items)
-        self._end = 0
-        self._starts.clear()
-        self._items.clear()
-
-    def root(self, path: str) -> Iterator[None]:
-        """Search a file that was named, whatever sort of file it is."""
-        place = "stdin" if path == STDIN else path
-        descriptor = -1
-        try:
-            # Whoever names a FIFO waits for who writes into it.
-            descriptor = 0 if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            beginning = b""
-            while len(beginning) < _BEGINNING and (piece := os.read(descriptor, _ROOM)):
-                beginning += piece
-            yield from self._long(descriptor, Item(place), beginning)
-        except OSError as error:
-            self.searcher.tally.miss(why(error), place)
-        finally:
-            if descriptor > 0:
-                os.close(descriptor)
-
-    def files(self, folder: int, shown: str, names: list[str]) -> Iterator[None]:
-        """Search files of a folder."""
-        window, view, tally = self._window, self._view, self.searcher.tally
-        for name in names:
-            if _WINDOW - self._end < _ROOM:
-                self.flush()
-                yield
-                tally = self.searcher.tally
-            start = self._end
-            descriptor = -1
-            try:
-                descriptor = os.open(name, _FILE, dir_fd=folder)
-                count = os.readv(descriptor, [view[start:_WINDOW]])
-                beginning = bytes(view[start : start + min(count, _BEGINNING)])
-                if count < _WINDOW - start and not _is_special(beginning):
-                    if count == SEED or beginning.startswith(_SEQUENCE):
-                        self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
-                    self._starts.append(start)
-                    self._items.append((shown, name))
-                    window[start + count] = 0
-                    self._end = start + count + 1
-                    continue
-                # Nobody else may have put something else there meanwhile.
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    tally.pass_over(SPECIAL)
-                    continue
-                yield from self._long(descriptor, Item(shown + name), bytes(view[start : start + count]))
-                tally = self.searcher.tally
-            except OSError as error:
-                tally.miss(why(error), shown + name)
-            finally:
-                if descriptor >= 0:
-                    os.close(descriptor)
-
-    def _long(self, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
-        """Search a file that is long, compressed or no plain text, of which some was read already."""
-        if archives.is_archive(beginning):
-            yield from archives.search(self.searcher, descriptor, item, beginning)
-            return
-        searcher = self.searcher
-        searcher.begin(item)
-        try:
-            searcher.feed(beginning)
-            hole = _hole_after if _is_sparse(descriptor) else None
-            while True:
-                if hole is not None:
-                    searcher.skip(hole(descriptor))
-                count = os.readv(descriptor, [searcher.room()])
-                if not count:
-                    return
-                searcher.filled(count)
-                yield
-        finally:
-            searcher.end()
-
-
-def _is_sparse(descriptor: int) -> bool:
-    found = os.fstat(descriptor)
-    return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < found.st_size
-
-
-def _hole_after(descriptor: int) -> int:
-    """Go on to where the file has something again, and return over how many bytes that was."""
-    here = os.lseek(descriptor, 0, os.SEEK_CUR)
-    try:
-        return os.lseek(descriptor, here, os.SEEK_DATA) - here
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        # There is nothing but a hole up to the end.
-        return os.lseek(descriptor, 0, os.SEEK_END) - here
-
-
 def _prefix(path: str) -> str:
     """Return what stands before the names of what is below a folder."""
     if path == ".":
@@ -351,12 +222,3 @@ def is_readable_folder(path: str) -> bool:
     except OSError as error:
         raise UsageError(f"{quote(path, 200)} cannot be scanned: {why(error)}") from error
     return stat.S_ISDIR(mode)
-
-
-def _item(names: tuple[str, str]) -> Item:
-    return Item("".join(names))
-
-
-def _is_special(beginning: bytes) -> bool:
-    """Tell by its beginning whether a file is compressed or UTF-16."""
-    return archives.is_archive(beginning) or is_wide(beginning)

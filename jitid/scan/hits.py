@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 from jitid.looks import Looks
 from jitid.scan.source import Item, Origin, Tally
+from jitid.scan.strings import PEM, Strings, is_wide
 from jitid.searching import (
     AFTER,
     BEFORE,
-    PEM_BEGUN,
-    RARE,
-    SAMPLE,
     Finds,
-    each,
-    foreign_at,
     mark,
-    pem_at,
-    signed_places,
-    signed_strings,
 )
-from jitid.tokenform import OPAQUE_PREFIX, is_opaque
 
 CHUNK = 1 << 19
 """How much is searched at once: what fits into the cache of one processor."""
@@ -39,15 +30,10 @@ _MOST_TEXT = 1 << 24
 
 SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "locked", "secrets"})
 """The sorts of strings that a scan looks for: what is a secret, or vouches for one. Ids stand in every log."""
-JWT = frozenset({"signed", "foreign", "cut"})
-PEM = frozenset({"prints", "keys", "locked"})
 
 _Any = TypeVar("_Any")
 
-_OPAQUE = re.compile(rb"jitid_[0-9A-Za-z]{16,38}")
-_PREFIX = re.compile(OPAQUE_PREFIX.encode("ascii"))
 _SEQUENCE = b"0\x82"
-_SECOND = ord(OPAQUE_PREFIX[1])
 _END = 2 << 16
 """How far from the beginning of a text its encoding shows."""
 
@@ -94,15 +80,6 @@ class Batch(NamedTuple):
         return cls([Hit(*hit) for hit in hits], Finds.unpack(finds), Tally.unpack(tally))
 
 
-class Found(NamedTuple):
-    """A string in a window."""
-
-    at: int
-    sort: str
-    key: bytes | str
-    """What is kept of it: of a token that is a secret by itself its fingerprint."""
-
-
 class Searcher:
     """Searches items, and keeps what it found until it is taken.
 
@@ -114,7 +91,7 @@ class Searcher:
     def __init__(self, sorts: frozenset[str] = SORTS, looks: Looks | None = None) -> None:
         """Args: `sorts` are those of the strings that are looked for; `looks` finds secrets that were adopted."""
         self._sorts = sorts
-        self._looks = looks if "secrets" in sorts else None
+        self._strings = Strings(sorts, looks)
         self.tally = Tally()
         self._hits: list[Hit] = []
         self._finds = Finds()
@@ -197,7 +174,7 @@ class Searcher:
             window[size] = 0
         self.tally.items += len(items)
         self.tally.bytes += size
-        found = self._strings(window, 0, size)
+        found = self._strings.found(window, 0, size, self._finds)
         if not found:
             return
         last, position, line = -1, 0, 1
@@ -265,7 +242,7 @@ class Searcher:
             # A match must not go on into what stood there before.
             window[self._size : self._size + AFTER] = bytes(min(AFTER, len(window) - self._size))
         position, line = 0, self._line
-        for at, sort, key in self._strings(window, self._first, last):
+        for at, sort, key in self._strings.found(window, self._first, last, self._finds):
             line += window.count(b"\n", position, at)
             position = at
             self._keep(self._item, self._offset + at, line, sort, key)
@@ -283,78 +260,3 @@ class Searcher:
         if known < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
             self._places[raw] = known + 1
             self._hits.append(Hit(raw, sort, item.place, line, item.revision, offset, item.inside))
-
-    def _strings(self, window: bytearray, first: int, last: int) -> list[Found]:
-        """Return what begins in `window[first:last]`, in the order of the text."""
-        found = list(self._each_string(window, first, last))
-        found.sort(key=lambda one: one.at)
-        return found
-
-    def _each_string(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
-        sorts = self._sorts
-        if "opaque" in sorts:
-            yield from self._opaque(window, first, last)
-        if sorts & JWT:
-            yield from self._signed(window, first, last)
-        if sorts & PEM:
-            for at in each(PEM_BEGUN, window, first, last):
-                pem = pem_at(window, at)
-                if pem is not None and pem[0] in sorts:
-                    yield Found(at, *pem)
-        if self._looks is not None:
-            for at, print_ in self._looks.search(window, first, last):
-                yield Found(at, "secrets", print_)
-
-    def _opaque(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
-        for at in _prefixes(window, first, last):
-            text = _OPAQUE.match(window, at)
-            if text is None:
-                continue
-            token = text[0].decode("ascii")
-            if is_opaque(token):
-                from jitid.secret import fingerprint  # what hashes takes its time to load
-
-                yield Found(at, "opaque", fingerprint(token))
-            else:
-                self._finds.mistyped += 1
-
-    def _signed(self, window: bytearray, first: int, last: int) -> Iterator[Found]:
-        sample = window[first : first + (last - first) // SAMPLE]
-        rare = sample.count(b"J") <= len(sample) // RARE
-        marks, headers = signed_places(window, first, last, rare=rare)
-        for at, sort, text in signed_strings(window, marks):
-            if sort in self._sorts:
-                # A whole one begins with its header.
-                yield Found(at - text.index(".") - 1 if sort == "signed" else at, sort, text)
-        if "foreign" in self._sorts:
-            for at in headers:
-                token = foreign_at(window, at)
-                if token:
-                    yield Found(at, "foreign", token)
-
-
-def _prefixes(window: bytearray, first: int, last: int) -> Iterator[int]:
-    """Yield where the prefix of opaque tokens stands."""
-    sample = window[first : first + (last - first) // SAMPLE]
-    if sample.count(b"j") > len(sample) // RARE:
-        for found in _PREFIX.finditer(window, first, last + len(OPAQUE_PREFIX) - 1):
-            yield found.start()
-        return
-    # From one j to the next at the speed of memory: twice as fast as a search for all of it.
-    find = window.find
-    end = min(last, len(window) - 1)
-    at = find(b"j", first, end)
-    while at >= 0:
-        if window[at + 1] == _SECOND and window.startswith(b"jitid_", at):
-            yield at
-        at = find(b"j", at + 1, end)
-
-
-def is_wide(text: bytes | bytearray) -> bool:
-    """Tell by its beginning whether a text is UTF-16: by its mark, or since every other byte is NUL."""
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    if b"\0" not in text[:64]:
-        return False
-    few, many = sorted((text[::2].count(0), text[1::2].count(0)))
-    return few * 50 < len(text) and many * 5 > len(text) * 2

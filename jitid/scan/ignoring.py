@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from functools import lru_cache
 from typing import NamedTuple
+
+from jitid.scan.globs import is_plain, translated, unescaped
 
 MOST_PATTERNS = 1 << 18
 """A file of more bytes names nothing: git has no limit, but of a part of one the exceptions may be missing."""
@@ -55,15 +57,15 @@ class Patterns:
                 continue
             glob, whole, folders, negated = parsed
             matches: Callable[[str], object]
-            if _is_plain(glob):
-                plain = _unescaped(glob)
+            if is_plain(glob):
+                plain = unescaped(glob)
                 matches = plain.__eq__
                 (paths if whole else names).add(plain)
-            elif not whole and glob.startswith("*") and _is_plain(glob[1:]):
-                matches = _Ending(_unescaped(glob[1:])).ends
-                ends.add(_unescaped(glob[1:]))
+            elif not whole and glob.startswith("*") and is_plain(glob[1:]):
+                matches = _Ending(unescaped(glob[1:])).ends
+                ends.add(unescaped(glob[1:]))
             else:
-                expression = _translated(glob, whole=whole)
+                expression = translated(glob, whole=whole)
                 if expression is None:
                     # It matches nothing, as it does for git.
                     continue
@@ -239,141 +241,3 @@ def _parsed(line: bytes) -> tuple[str, bool, bool, bool] | None:
     whole = "/" in text
     text = text.removeprefix("/")
     return (text, whole, folders, negated) if text else None
-
-
-def _is_plain(glob: str) -> bool:
-    return not any(each in glob for each in "*?[") and not glob.endswith("\\")
-
-
-def _unescaped(glob: str) -> str:
-    return re.sub(r"\\(.)", r"\1", glob, flags=re.DOTALL)
-
-
-_CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "blank": " \\t",
-    "cntrl": "\\x00-\\x1f\\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": "!-/:-@\\[-`{-~",
-    "space": " \\t-\\r",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
-
-
-def _translated(glob: str, *, whole: bool) -> str | None:
-    """Return a regular expression for a glob as git's wildmatch has it; None if it matches nothing.
-
-    What stands between two stars is matched where it stands first, and never again elsewhere (an atomic group):
-    the star behind it takes what is left. So a glob of many stars takes no longer than its length and that of a name
-    tell, whoever wrote it.
-    """
-    pieces = list(_pieces(glob, whole=whole))
-    if None in pieces:
-        return None
-    text, stars, folders = "", 0, 0
-    for piece in pieces:
-        if piece == _FOLDERS:
-            text += ")" * (stars + folders) + "(?>" + _FOLDERS
-            stars, folders = 0, 1
-        elif piece == _STAR:
-            text += ")" * stars + "(?>" + _STAR
-            stars = 1
-        else:
-            text += piece or ""
-    # The last ones end where the name does.
-    return f"{text}\\Z{')' * (stars + folders)}"
-
-
-_STAR = "[^/]*?"
-_FOLDERS = "(?:[^/]*/)*?"
-"""What `**/` stands for: any number of folders, also none."""
-
-
-def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
-    at, size = 0, len(glob)
-    while at < size:
-        letter = glob[at]
-        if letter == "*":
-            end = at
-            while end < size and glob[end] == "*":
-                end += 1
-            before, after = at == 0 or glob[at - 1] == "/", end == size or glob[end] == "/"
-            if whole and end - at > 1 and before and after:
-                if end == size:
-                    yield ".*"
-                else:
-                    yield _FOLDERS
-                    end += 1
-            else:
-                yield _STAR
-            at = end
-        elif letter == "?":
-            yield "[^/]"
-            at += 1
-        elif letter == "[":
-            found = _bracket(glob, at)
-            if found is None:
-                yield None
-                return
-            piece, at = found
-            yield piece
-        elif letter == "\\":
-            if at + 1 == size:
-                yield None
-                return
-            yield re.escape(glob[at + 1])
-            at += 2
-        else:
-            yield re.escape(letter)
-            at += 1
-
-
-def _bracket(glob: str, at: int) -> tuple[str, int] | None:
-    """Return the expression for the bracket that begins there, and where it ends; None if it does not."""
-    at += 1
-    negated = glob[at : at + 1] in ("!", "^")
-    at += negated
-    inside = ""
-    first = True
-    while True:
-        letter = glob[at : at + 1]
-        if not letter:
-            return None
-        if letter == "]" and not first:
-            break
-        first = False
-        if letter == "[" and glob[at + 1 : at + 2] == ":":
-            end = glob.find(":]", at + 2)
-            name = glob[at + 2 : end] if end >= 0 else ""
-            if name not in _CLASSES:
-                return None
-            inside += _CLASSES[name]
-            at = end + 2
-            continue
-        low, at = _member(glob, at)
-        if low is None:
-            return None
-        if glob[at : at + 1] == "-" and glob[at + 1 : at + 2] not in ("", "]"):
-            high, at = _member(glob, at + 1)
-            if high is None:
-                return None
-            if low <= high:
-                inside += f"{re.escape(low)}-{re.escape(high)}"
-            continue
-        inside += re.escape(low)
-    # No bracket matches a slash.
-    if negated:
-        return f"[^/{inside}]", at + 1
-    return (f"(?!/)[{inside}]" if inside else "(?!)"), at + 1
-
-
-def _member(glob: str, at: int) -> tuple[str | None, int]:
-    if glob[at] == "\\":
-        at += 1
-    letter = glob[at : at + 1]
-    return letter or None, at + 1

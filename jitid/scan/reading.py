@@ -1,0 +1,154 @@
+"""Files that are read into one buffer and searched there, many small ones together and long ones by themselves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from jitid.privatekeys import SEED
+from jitid.scan import archives
+from jitid.scan.hits import Searcher
+from jitid.scan.source import Item
+from jitid.scan.strings import is_wide
+from jitid.tokenform import MAX_TOKEN
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_WINDOW = 1 << 20
+"""So many bytes of small files are searched together."""
+_ROOM = 1 << 17
+"""So much of the buffer is free when a file is read into it."""
+_BEGINNING = 64
+"""By so many bytes of a text its encoding is told."""
+_SEQUENCE = b"0"
+"""How certificates and keys begin that are not written as text (DER, X.690); and a few texts."""
+_SMALL = MAX_TOKEN
+"""A key or certificate that is a file of its own has so many bytes at most."""
+STDIN = "-"
+SPECIAL = "FIFOs, sockets and devices"
+
+
+def why(error: OSError) -> str:
+    """Return why something could not be read, in a few words."""
+    return (error.strerror or "it cannot be read").lower()
+
+
+class Reading:
+    """Reads files into one buffer, and has them searched when it is full."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self._window = bytearray(_WINDOW + 1)
+        self._view = memoryview(self._window)
+        self._end = 0
+        self._starts: list[int] = []
+        self._items: list[tuple[str, str]] = []
+
+    def flush(self) -> None:
+        """Search what was read."""
+        if self._items:
+            self.searcher.whole(self._window, self._end, self._starts, self._items, _item)
+            # Between two of them stands a NUL that is none of theirs.
+            self.searcher.tally.bytes -= len(self._items)
+        self._end = 0
+        self._starts.clear()
+        self._items.clear()
+
+    def root(self, path: str) -> Iterator[None]:
+        """Search a file that was named, whatever sort of file it is."""
+        place = "stdin" if path == STDIN else path
+        descriptor = -1
+        try:
+            # Whoever names a FIFO waits for who writes into it.
+            descriptor = 0 if path == STDIN else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            beginning = b""
+            while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
+                beginning += piece
+            if len(beginning) == SEED or (len(beginning) <= _SMALL and beginning.startswith(_SEQUENCE)):
+                self.searcher.alone(Item(place), beginning)
+            yield from self._long(descriptor, Item(place), beginning)
+        except OSError as error:
+            self.searcher.tally.miss(why(error), place)
+        finally:
+            if descriptor > 0:
+                os.close(descriptor)
+
+    def files(self, folder: int, shown: str, names: list[str]) -> Iterator[None]:
+        """Search files of a folder."""
+        window, view = self._window, self._view
+        for name in names:
+            if _WINDOW - self._end < _ROOM:
+                self.flush()
+                yield
+            start = self._end
+            descriptor = -1
+            try:
+                descriptor = os.open(name, _FILE, dir_fd=folder)
+                count = os.readv(descriptor, [view[start:_WINDOW]])
+                beginning = bytes(view[start : start + min(count, _BEGINNING)])
+                if count < _WINDOW - start and not _is_special(beginning):
+                    if count == SEED or beginning.startswith(_SEQUENCE):
+                        self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
+                    self._starts.append(start)
+                    self._items.append((shown, name))
+                    window[start + count] = 0
+                    self._end = start + count + 1
+                    continue
+                # Nobody else may have put something else there meanwhile.
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    self.searcher.tally.pass_over(SPECIAL)
+                    continue
+                yield from self._long(descriptor, Item(shown + name), bytes(view[start : start + count]))
+            except OSError as error:
+                self.searcher.tally.miss(why(error), shown + name)
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def _long(self, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
+        """Search a file that is long, compressed or no plain text, of which some was read already."""
+        if archives.is_archive(beginning):
+            yield from archives.search(self.searcher, descriptor, item, beginning)
+            return
+        searcher = self.searcher
+        searcher.begin(item)
+        try:
+            searcher.feed(beginning)
+            hole = _hole_after if _is_sparse(descriptor) else None
+            while True:
+                if hole is not None:
+                    searcher.skip(hole(descriptor))
+                count = os.readv(descriptor, [searcher.room()])
+                if not count:
+                    return
+                searcher.filled(count)
+                yield
+        finally:
+            searcher.end()
+
+
+def _is_sparse(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < found.st_size
+
+
+def _hole_after(descriptor: int) -> int:
+    """Go on to where the file has something again, and return over how many bytes that was."""
+    here = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        return os.lseek(descriptor, here, os.SEEK_DATA) - here
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # There is nothing but a hole up to the end.
+        return os.lseek(descriptor, 0, os.SEEK_END) - here
+
+
+def _item(names: tuple[str, str]) -> Item:
+    return Item("".join(names))
+
+
+def _is_special(beginning: bytes) -> bool:
+    """Tell by its beginning whether a file is compressed or UTF-16."""
+    return archives.is_archive(beginning) or is_wide(beginning)
