@@ -181,7 +181,7 @@ def _are_people(amendment: Any) -> bool:
 def _finds(draw: st.DrawFn) -> Finds:
     found = Finds()
     counts = st.integers(0, _BIG)
-    for name in ("opaque", "prints"):
+    for name in ("opaque", "prints", "secrets", "keys", "locked"):
         getattr(found, name).update(
             draw(st.dictionaries(st.binary(min_size=32, max_size=32), counts, max_size=2))
         )
