@@ -50,7 +50,11 @@ every hour; what it cannot end (`unsupported`) is honoured until its time is ove
 when.
 
 A target that is taken out of the configuration keeps its place in the queue: put it back, so that what is left
-there can be ended."""
+there can be ended.
+
+A standing secret that was adopted (jitid-adopt-add(1)) is ended by its target in the same way, though it was made by
+somebody else: a role of PostgreSQL is locked and keeps what it owns, an access key of AWS is made inactive, a token
+of OpenBao is revoked by its accessor, and a program is asked. The inventory of a target tells whether it is there."""
 
 
 def text() -> str:
