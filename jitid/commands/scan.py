@@ -67,7 +67,7 @@ def scan(
 
         print_rules(given, rules, authority, searches=scans or install_hook or bool(paths))
         return
-    from jitid.commands import scangit, scanwork
+    from jitid.commands import scanasked, scangit, scanwork
 
     if install_hook:
         if scans:
@@ -76,12 +76,12 @@ def scan(
         return
     own = given.own_format(OWN_FORMATS)
     sorts = _sorts(only)
-    asked = scanwork.asked(given, own, fail_on, out)
+    asked = scanasked.asked(given, own, fail_on, out)
     scangit.check(
         commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
     )
     named = scangit.named(paths or ()) if git or staged else paths or ()
-    action = scanwork.action(
+    action = scanasked.action(
         given, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
     if staged:
@@ -103,7 +103,7 @@ def _sorts(only: list[str] | None) -> frozenset[str]:
 def _source(given: Globals, paths: list[str] | None, no_ignore: bool, one_file_system: bool) -> Source:
     """Return what is searched. Raises UsageError."""
     from jitid.commands.reading import check_one_stdin
-    from jitid.commands.scanwork import own_folder
+    from jitid.commands.scanasked import own_folder
     from jitid.scan.files import FileSource
 
     if not paths:

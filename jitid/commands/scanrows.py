@@ -18,7 +18,7 @@ from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
-    from jitid.commands.scanwork import Asked
+    from jitid.commands.scanasked import Asked
     from jitid.scan.source import Tally
 
 SCHEMA = "jitid.scan/1"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,106 +18,25 @@ from jitid.searching import Finds, mark
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
-    from jitid.config import Config
-    from jitid.formats.swept import Wording
+    from jitid.commands.scanasked import Action, Asked
     from jitid.leaks import LeakReport
     from jitid.looks import Looks
     from jitid.revocation import Ended
     from jitid.scan.hits import Batch, Hit
     from jitid.scan.source import Source
     from jitid.sighting import Sighting
-    from jitid.sweep.finding import Coverage, Finding, Severity, Swept
+    from jitid.sweep.finding import Coverage, Finding, Swept
     from jitid.tracing import Evidence, Traced
 
 FINDER = "jitid scan"
-_NO_SECRETS = frozenset({"prints", "cut"})
-"""A certificate is for everybody, and of a token that is cut the signature is missing."""
+_NO_SECRETS = frozenset({"prints", "cut", "locked"})
+"""A certificate is for everybody; of a token that is cut the signature is missing, of a key its passphrase."""
 RULE = "scan"
 """What the coverage of a scan is of: all its rules look at the same."""
 
 
 _MOST_UNKNOWN = 100_000
 _BEYOND = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
-
-
-class Asked(NamedTuple):
-    """How the result is told."""
-
-    own: str | None
-    """A format of its own, if one is asked for."""
-    fail_on: Severity
-    out: str | None
-    wording: Wording
-
-
-class Action(NamedTuple):
-    """What is to become of what is proved to be ours."""
-
-    report: LeakReport | None
-    """None to record nothing."""
-    revoke: bool
-    reason: str | None
-    most: int | None
-    dry_run: bool
-
-
-def asked(given: Globals, own: str | None, fail_on: str | None, out: str | None) -> Asked:
-    """Return how the result is to be told. Raises UsageError."""
-    from jitid.commands.scanrows import FIELDS
-    from jitid.commands.sweep import severity_of
-    from jitid.formats.swept import SCAN
-
-    given.expect(FIELDS)
-    return Asked(own, severity_of(fail_on), out, SCAN)
-
-
-def action(
-    given: Globals,
-    paths: Sequence[str],
-    source: str | None,
-    reason: str | None,
-    max_: int | None,
-    *,
-    report: bool,
-    revoke: bool,
-    dry_run: bool,
-    yes: bool,
-) -> Action | None:
-    """Return what is to become of what is found; None for nothing. Raises UsageError for guards without a deed."""
-    from jitid.leaks import LONGEST_SOURCE, LeakReport, check_source
-
-    if yes and max_ is not None:
-        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
-    if not revoke and (reason is not None or max_ is not None or yes):
-        raise UsageError("--reason, --max and --yes go with --revoke", "add --revoke, or leave them out")
-    if not report and source is not None:
-        raise UsageError("--source goes with --report", "add --report, or leave it out")
-    if not (report or revoke):
-        if dry_run:
-            raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
-        return None
-    most: int | None = None
-    if revoke:
-        from jitid.commands.revoke import check_reason, most_of
-
-        check_reason(reason)
-        most = None if yes else most_of(given, max_)
-    named = " ".join("stdin" if path == "-" else path for path in paths)
-    said = source if source is not None else named[:LONGEST_SOURCE]
-    return Action(LeakReport(check_source(said), None) if report else None, revoke, reason, most, dry_run)
-
-
-def own_folder(config: Config) -> frozenset[tuple[int, int]]:
-    """Return the folder of the ledger and its keys, by device and inode: what stands there is where it belongs."""
-    from jitid.environment import home_path
-
-    if config.remote is not None:
-        return frozenset()
-    try:
-        found = os.stat(home_path(config))
-    except (OSError, JitidError):
-        return frozenset()
-    return frozenset({(found.st_dev, found.st_ino)})
 
 
 def run(given: Globals, asked: Asked, action: Action | None, source: Source, sorts: frozenset[str]) -> None:
