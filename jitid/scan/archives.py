@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
+from jitid.searching import AFTER
 
 if TYPE_CHECKING:
     import zipfile
@@ -29,7 +31,7 @@ MOST_RATIO = 200
 """More than this many bytes for each one that is compressed do not."""
 MOST_OUT = 1 << 36
 MOST_MEMBERS = 100_000
-_MOST_DIRECTORY = 1 << 25
+_MOST_DIRECTORY = 1 << 24
 """Bytes of a zip file's directory."""
 _MOST_HELD = 1 << 26
 """Bytes of a zip file inside of something: it is held in memory."""
@@ -37,11 +39,23 @@ _PIECE = 1 << 16
 _METHODS = (0, 8)
 """Stored and deflated (APPNOTE 6.3.10, section 4.4.5): other methods may take any amount of memory."""
 
+_OTHERS = (
+    b"BZh",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"7z\xbc\xaf\x27\x1c",
+    b"Rar!\x1a\x07",
+    b"\x04\x22\x4d\x18",
+    b"\x1f\x9d",
+)
+"""How what bzip2, xz, zstd, 7-Zip, RAR, lz4 and compress write begins."""
+
 BOMB = "archives that become too large when they are unpacked"
 DAMAGED = "archives that are damaged"
 DEEP = "archives inside of archives inside of archives"
 LOCKED = "members of archives that are encrypted, or compressed in another way"
 MANY = "archives of too many members"
+OTHER = "what is compressed in another way than gzip and zip"
 UNSEEKABLE = "zip files on standard input"
 
 Read = Callable[[int], bytes]
@@ -53,8 +67,25 @@ def is_archive(beginning: bytes) -> bool:
     return beginning.startswith((GZIP, *ZIP))
 
 
+def is_other(beginning: bytes) -> bool:
+    """Tell by its beginning whether something is compressed in a way that is not opened."""
+    return beginning.startswith(_OTHERS)
+
+
 def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
-    """Search an archive, of which the beginning was read already; what is not searched is told to the tally."""
+    """Search an archive, of which the beginning was read already; what is not searched is told to the tally.
+
+    What stands in it besides its members, or in a part that is damaged or left over, is found as in any other file.
+    """
+    searcher.note()
+    try:
+        yield from _opened(searcher, descriptor, item, beginning)
+        yield from _as_it_is(searcher, descriptor, item)
+    finally:
+        searcher.unnote()
+
+
+def _opened(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:
     allowance = _Allowance(searcher, item)
     if beginning.startswith(GZIP):
         read = _Behind(beginning, lambda size: os.read(descriptor, size))
@@ -65,8 +96,44 @@ def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) ->
     except OSError:
         searcher.tally.miss(UNSEEKABLE, item.place)
         return
-    with open(descriptor, "rb", closefd=False) as file:
+    with _Bounded(io.FileIO(descriptor, closefd=False)) as file:
         yield from _zip(searcher, file, item, allowance, 1)
+
+
+def _as_it_is(searcher: Searcher, descriptor: int, item: Item) -> Iterator[None]:
+    """Search the bytes of an archive, in which its members may stand as they are, for what was not found in those."""
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        return
+    searcher.leave_noted()
+    searcher.begin(item)
+    # It is one file or object, and was counted, if anything of it could be opened.
+    searcher.tally.items -= 1
+    try:
+        hole = hole_after if is_sparse(descriptor) else None
+        while True:
+            count = 0 if hole is None else hole(descriptor)
+            searcher.skip(count)
+            searcher.tally.bytes -= count
+            count = os.readv(descriptor, [searcher.room()])
+            if not count:
+                return
+            searcher.filled(count)
+            searcher.tally.bytes -= count
+            yield
+    finally:
+        searcher.end()
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which nobody reads more at once than the directory of an archive may have."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return what is read. Raises ValueError for too much."""
+        if size is not None and size > _MOST_DIRECTORY:
+            raise ValueError("the directory is too large")
+        return super().read(size)
 
 
 class _Allowance:
@@ -111,8 +178,20 @@ class _Behind:
 def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, depth: int) -> Iterator[None]:
     """Search what came out of an archive: a text, or another archive."""
     beginning = b""
-    while len(beginning) < _BEGINNING and (piece := read(_PIECE)):
-        beginning += piece
+    try:
+        while len(beginning) < _BEGINNING and (piece := read(_PIECE)):
+            beginning += piece
+    except _damage():
+        # What came before the damage is searched.
+        if beginning:
+            searcher.begin(item)
+            searcher.feed(beginning)
+            searcher.end()
+        raise
+    if searcher.may_be_alone(len(beginning), beginning):
+        while len(beginning) <= AFTER and (piece := read(_PIECE)):
+            beginning += piece
+        searcher.alone(item, beginning)
     behind = _Behind(beginning, read)
     if is_archive(beginning):
         if depth >= DEEPEST:
@@ -130,6 +209,8 @@ def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, dep
                 held.seek(0)
                 yield from _zip(searcher, held, item, allowance, depth + 1)
         return
+    if is_other(beginning):
+        searcher.tally.pass_over(OTHER)
     searcher.begin(item)
     try:
         while piece := behind.read(_PIECE):
@@ -204,8 +285,12 @@ def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, 
             # Members may overlap: together they have no more bytes than the file.
             allowance.read(file.seek(0, os.SEEK_END))
         with zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                if info.filename.endswith("/"):
+            if len(archive.filelist) > MOST_MEMBERS:
+                # It said otherwise.
+                allowance.miss(MANY, item.inside)
+                return
+            for info in archive.filelist:
+                if info.filename.endswith("/") and not info.file_size:
                     continue
                 yield from _member(searcher, archive, info, item, allowance, depth)
                 if allowance.spent:
@@ -235,6 +320,10 @@ def _member(
         opened = archive.open(info)
     except (RuntimeError, NotImplementedError):
         allowance.miss(LOCKED, inside)
+        return
+    except _damage():
+        # The others may be whole.
+        allowance.miss(DAMAGED, inside)
         return
 
     def read(size: int) -> bytes:

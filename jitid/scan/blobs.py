@@ -209,7 +209,10 @@ class Reading:
                     break
                 if length < _LONGEST_POINTER and window.startswith(_POINTER, begin):
                     self._searcher.tally.pass_over(ELSEWHERE)
-                if not _is_special(bytes(window[begin : min(end - 1, begin + _BEGINNING)])):
+                beginning = bytes(window[begin : min(end - 1, begin + _BEGINNING)])
+                if Searcher.may_be_alone(length, beginning):
+                    self._searcher.alone(self._item(self._done), bytes(window[begin : end - 1]))
+                if not _is_special(beginning):
                     self._starts.append(begin)
                     self._numbers.append(self._done)
                     self._bytes += length
@@ -263,6 +266,8 @@ class Reading:
                 yield from archives.search(self._searcher, file.fileno(), item, beginning)
             return True
         searcher = self._searcher
+        if archives.is_other(beginning):
+            searcher.tally.pass_over(archives.OTHER)
         searcher.begin(item)
         searcher.feed(held)
         # With the line break behind it.
@@ -298,4 +303,4 @@ def _pieces(pipe: int, left: int) -> Iterator[bytes]:
 
 def _is_special(beginning: bytes) -> bool:
     """Tell by its beginning whether an object is compressed or UTF-16."""
-    return archives.is_archive(beginning) or is_wide(beginning)
+    return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 from jitid.looks import Looks
+from jitid.privatekeys import SEED
 from jitid.scan.source import Item, Origin, Tally
 from jitid.scan.strings import PEM, Strings, is_wide
 from jitid.searching import (
@@ -34,6 +36,8 @@ SORTS = frozenset({"opaque", "signed", "foreign", "cut", "prints", "keys", "lock
 _Any = TypeVar("_Any")
 
 _SEQUENCE = b"0\x82"
+_BARE = b"0"
+"""How keys and certificates begin that are not written as text (DER, X.690); and a few texts."""
 _END = 2 << 16
 """How far from the beginning of a text its encoding shows."""
 
@@ -107,6 +111,22 @@ class Searcher:
         """In which line it does."""
         self._wide: bool | None = None
         """Whether the item is UTF-16, of which the NULs are left out; None until that is known."""
+        self._noted: set[bytes] | None = None
+        """The strings of an archive, while its members are searched."""
+        self._left: AbstractSet[bytes] = frozenset()
+        """Strings that are not to be kept."""
+
+    def note(self) -> None:
+        """Remember which strings are found from now on."""
+        self._noted = set()
+
+    def leave_noted(self) -> None:
+        """Keep no more of the strings that were found since `note`."""
+        self._left, self._noted = self._noted or frozenset(), None
+
+    def unnote(self) -> None:
+        """Keep all that is found again."""
+        self._left, self._noted = frozenset(), None
 
     def begin(self, item: Item) -> None:
         """Begin with an item that comes in pieces."""
@@ -188,11 +208,16 @@ class Searcher:
             position = at
             self._keep(made(items[number]), at - starts[number], line, sort, key)
 
+    @staticmethod
+    def may_be_alone(size: int, beginning: bytes) -> bool:
+        """Tell by its size and beginning whether an item may be nothing but a key or a certificate."""
+        return size == SEED or (beginning.startswith(_BARE) and size <= AFTER)
+
     def alone(self, item: Item, content: bytes) -> None:
         """Look whether an item is nothing but a key as a keyring has it, or a key or certificate in DER (X.690)."""
         if not self._sorts & PEM or len(content) > AFTER:
             return
-        from jitid.privatekeys import SEED, bare_key, of_seed
+        from jitid.privatekeys import bare_key, of_seed
 
         found: list[tuple[str, bytes]] = []
         if len(content) == SEED:
@@ -253,9 +278,13 @@ class Searcher:
         return start + len(plain)
 
     def _keep(self, item: Item, offset: int, line: int | None, sort: str, key: bytes | str) -> None:
+        raw = mark(sort, key)
+        if self._noted is not None and len(self._noted) < _MOST_HITS:
+            self._noted.add(raw)
+        if raw in self._left:
+            return
         counts: dict[Any, int] = getattr(self._finds, sort)
         counts[key] = counts.get(key, 0) + 1
-        raw = mark(sort, key)
         known = self._places.get(raw, 0)
         if known < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
             self._places[raw] = known + 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
 
-from jitid.privatekeys import SEED
 from jitid.scan import archives
 from jitid.scan.hits import Searcher
+from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.source import Item
 from jitid.scan.strings import is_wide
 from jitid.tokenform import MAX_TOKEN
@@ -21,8 +20,6 @@ _ROOM = 1 << 17
 """So much of the buffer is free when a file is read into it."""
 _BEGINNING = 64
 """By so many bytes of a text its encoding is told."""
-_SEQUENCE = b"0"
-"""How certificates and keys begin that are not written as text (DER, X.690); and a few texts."""
 _SMALL = MAX_TOKEN
 """A key or certificate that is a file of its own has so many bytes at most."""
 STDIN = "-"
@@ -65,7 +62,7 @@ class Reading:
             beginning = b""
             while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
                 beginning += piece
-            if len(beginning) == SEED or (len(beginning) <= _SMALL and beginning.startswith(_SEQUENCE)):
+            if Searcher.may_be_alone(len(beginning), beginning):
                 self.searcher.alone(Item(place), beginning)
             yield from self._long(descriptor, Item(place), beginning)
         except OSError as error:
@@ -88,7 +85,7 @@ class Reading:
                 count = os.readv(descriptor, [view[start:_WINDOW]])
                 beginning = bytes(view[start : start + min(count, _BEGINNING)])
                 if count < _WINDOW - start and not _is_special(beginning):
-                    if count == SEED or beginning.startswith(_SEQUENCE):
+                    if Searcher.may_be_alone(count, beginning):
                         self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
                     self._starts.append(start)
                     self._items.append((shown, name))
@@ -112,10 +109,12 @@ class Reading:
             yield from archives.search(self.searcher, descriptor, item, beginning)
             return
         searcher = self.searcher
+        if archives.is_other(beginning):
+            searcher.tally.pass_over(archives.OTHER)
         searcher.begin(item)
         try:
             searcher.feed(beginning)
-            hole = _hole_after if _is_sparse(descriptor) else None
+            hole = hole_after if is_sparse(descriptor) else None
             while True:
                 if hole is not None:
                     searcher.skip(hole(descriptor))
@@ -128,27 +127,10 @@ class Reading:
             searcher.end()
 
 
-def _is_sparse(descriptor: int) -> bool:
-    found = os.fstat(descriptor)
-    return stat.S_ISREG(found.st_mode) and found.st_blocks * 512 < found.st_size
-
-
-def _hole_after(descriptor: int) -> int:
-    """Go on to where the file has something again, and return over how many bytes that was."""
-    here = os.lseek(descriptor, 0, os.SEEK_CUR)
-    try:
-        return os.lseek(descriptor, here, os.SEEK_DATA) - here
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        # There is nothing but a hole up to the end.
-        return os.lseek(descriptor, 0, os.SEEK_END) - here
-
-
 def _item(names: tuple[str, str]) -> Item:
     return Item("".join(names))
 
 
 def _is_special(beginning: bytes) -> bool:
     """Tell by its beginning whether a file is compressed or UTF-16."""
-    return archives.is_archive(beginning) or is_wide(beginning)
+    return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)

@@ -8,9 +8,12 @@ import random
 import signal
 import zlib
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jitid.scan import provenance
 from jitid.scan.blobs import ELSEWHERE, Blobs
@@ -19,6 +22,7 @@ from jitid.scan.history import BROKEN_REF, DAMAGED, MISSING, SHALLOW, SUBMODULES
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
 from jitid.scan.source import Origin
+from jitid.searching import mark
 from tests.scan.gitrepo import WHEN, Made, Searched, opaque
 
 
@@ -273,3 +277,14 @@ def test_a_tree_without_an_end_is_searched_all_the_same(
     found = Searched(made.path)
     assert found.places == [("d0/" * 9 + "f", 1, made.git("rev-parse", "main"))]
     assert [one.in_head for one in found.origins.values()] == [None]
+
+
+def test_a_key_that_is_an_object_of_its_own_is_known(tmp_path: Path) -> None:
+    """As a keyring has it, and in DER."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    made = Made(tmp_path / "repo")
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    made.commit({"raw": private.private_bytes_raw(), "der": der, "text": "0"})
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    wanted = mark("keys", sha256(public).digest())
+    assert {hit.place for hit in Searched(made.path).hits if hit.mark == wanted} == {"raw", "der"}

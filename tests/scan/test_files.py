@@ -20,10 +20,12 @@ from jitid.errors import StorageError, UsageError
 from jitid.scan import archives
 from jitid.scan.files import FileSource
 from jitid.scan.hits import Hit
+from jitid.scan.holes import hole_after, is_sparse
 from jitid.scan.processes import Search
 from jitid.scan.source import Tally
 from jitid.scan.walking import Tree
 from jitid.searching import mark
+from jitid.secret import fingerprint
 from tests.scan.test_hits import opaque
 
 TOKEN = opaque(1).encode()
@@ -351,3 +353,79 @@ def test_a_key_that_is_a_file_of_its_own_is_known(tmp_path: Path) -> None:
         (hit.place.removeprefix(f"{tmp_path}/"), hit.sort) for hit in hits if hit.mark == mark("keys", public)
     }
     assert found == {("raw", "keys"), ("der", "keys")}
+
+
+def test_what_an_archive_holds_besides_its_members_is_found_too(tmp_path: Path) -> None:
+    """Comments, names, members that were replaced, what stands behind the end: all that a search of its bytes shows."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a", opaque(2))
+        archive.writestr("a/", opaque(3))
+        archive.writestr(opaque(4), b"")
+        archive.writestr("gone", opaque(5))
+        del archive.NameToInfo["gone"]
+        archive.filelist.pop()
+        archive.comment = opaque(6).encode()
+    (tmp_path / "z").write_bytes(made.getvalue())
+    (tmp_path / "g").write_bytes(gzip.compress(b"a" + opaque(7).encode()) + opaque(8).encode())
+    hits, tally = scanned(tmp_path)
+    wanted = [mark("opaque", fingerprint(opaque(number))) for number in range(2, 9)]
+    assert set(wanted) == {hit.mark for hit in hits}
+    assert {hit.inside for hit in hits if hit.mark in wanted[:2]} == {"a", "a/"}
+    # A member that stands in it as it is was found once, and not again in the bytes of the archive.
+    assert [hit.mark for hit in hits].count(wanted[0]) == 1
+    assert tally.named == {archives.DAMAGED: [f"{tmp_path}/g"]}
+
+
+def test_one_damaged_member_hides_no_other(tmp_path: Path) -> None:
+    whole = bytearray(zipped(a=b"x", b=TOKEN))
+    # The name in front of the member is not that of the directory.
+    whole[30] = ord("X")
+    (tmp_path / "z").write_bytes(bytes(whole))
+    hits, tally = scanned(tmp_path)
+    assert [hit.inside for hit in hits] == ["b"]
+    assert tally.named == {archives.DAMAGED: [f"{tmp_path}/z (a)"]}
+
+
+def test_a_directory_with_more_members_than_it_says_is_not_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 2)
+    whole = bytearray(zipped(a=b"x", b=b"y", c=b"z"))
+    end = whole.index(b"PK\x05\x06")
+    whole[end + 10 : end + 12] = b"\1\0"
+    (tmp_path / "z").write_bytes(bytes(whole))
+    assert scanned(tmp_path)[1].missed == {archives.MANY: 1}
+
+
+@pytest.mark.parametrize("beginning", [b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"])
+def test_what_is_compressed_in_another_way_is_counted(tmp_path: Path, beginning: bytes) -> None:
+    (tmp_path / "a").write_bytes(beginning + TOKEN)
+    (tmp_path / "z").write_bytes(zipped(b=beginning))
+    hits, tally = scanned(tmp_path)
+    assert len(hits) == 1
+    assert tally.passed == {archives.OTHER: 2}
+
+
+def test_a_sparse_file_that_shrinks_while_it_is_read_is_searched_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.write(TOKEN)
+        file.truncate(1 << 30)
+    with path.open("rb") as file:
+        assert is_sparse(file.fileno())
+        os.lseek(file.fileno(), 1 << 20, os.SEEK_SET)
+        os.truncate(path, 1 << 10)
+        assert hole_after(file.fileno()) == 0
+        assert file.read(1) == b""
+
+
+def test_a_key_in_an_archive_is_known(tmp_path: Path) -> None:
+    private = ed25519.Ed25519PrivateKey.generate()
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "z").write_bytes(zipped(raw=private.private_bytes_raw(), der=der))
+    assert sorted((hit.sort, hit.inside) for hit in scanned(tmp_path)[0]) == [
+        ("keys", "der"),
+        ("keys", "raw"),
+        ("keys", "raw"),
+    ]
