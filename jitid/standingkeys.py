@@ -14,6 +14,8 @@ from jitid.tokenform import CERTIFICATE, SIGNED_MARK, holds_token, is_ssh_certif
 
 _BITS = 56
 """So many bits a secret has at least, reckoned by its length and by how many different characters it has."""
+_LONGEST_STATED = 32
+"""Characters of a prefix that somebody states."""
 _PRIVATE = "PRIVATE KEY-----"
 _KNOWN = (
     "github_pat_",
@@ -133,6 +135,19 @@ def of_public(text: str) -> Kept:
         ) from error
 
 
+def of_fingerprint(text: str, prefix: str | None) -> Kept:
+    """Return what is kept of a secret of which only the fingerprint is given.
+
+    Raises:
+        UsageError: it is none, or the secret itself was given as its prefix.
+
+    """
+    raw = parse_fingerprint(text)
+    if prefix is not None and _print(_well_formed(prefix)) == raw:
+        raise UsageError("the prefix is the secret itself, which is kept nowhere", "give less of it, or none")
+    return Kept(raw, None, prefix, None)
+
+
 def parse_fingerprint(text: str) -> bytes:
     """Return a fingerprint from 64 hexadecimal digits, also with `sha256:` before them. Raises UsageError."""
     digits = text.strip().lower().removeprefix("sha256:")
@@ -162,15 +177,20 @@ def _begins(text: str) -> str | None:
 def _checked_prefix(text: str, prefix: str | None) -> str | None:
     if prefix is None:
         return next((known for known in _KNOWN if text.startswith(known)), None)
+    if not text.startswith(_well_formed(prefix)):
+        raise UsageError("the secret does not begin with the given prefix")
+    return prefix
+
+
+def _well_formed(prefix: str) -> str:
+    """Return the beginning of secrets. Raises UsageError, which does not repeat it: it may be too much of one."""
     if (
-        not 0 < len(prefix) <= LONGEST_PREFIX
+        not 0 < len(prefix) <= _LONGEST_STATED
         or not prefix.isascii()
         or not prefix.isprintable()
         or " " in prefix
     ):
-        raise UsageError(f"a prefix has 1 to {LONGEST_PREFIX} printable characters and no blank")
-    if not text.startswith(prefix):
-        raise UsageError("the secret does not begin with the given prefix")
+        raise UsageError(f"a prefix has 1 to {_LONGEST_STATED} printable characters and no blank")
     return prefix
 
 

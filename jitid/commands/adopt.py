@@ -112,7 +112,7 @@ def _kept(
             "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
         )
     if fingerprint is not None:
-        return standingkeys.Kept(standingkeys.parse_fingerprint(fingerprint), None, prefix, None)
+        return standingkeys.of_fingerprint(fingerprint, prefix)
     if public_key is not None:
         return standingkeys.of_public(
             reading.read(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")

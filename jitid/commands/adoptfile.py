@@ -154,6 +154,6 @@ def _kept(sort: str, text: str, prefix: str | None) -> Kept:
         case "secret":
             return standingkeys.of_secret(text, prefix)
         case "fingerprint":
-            return Kept(standingkeys.parse_fingerprint(text), None, prefix, None)
+            return standingkeys.of_fingerprint(text, prefix)
         case _:
             return standingkeys.of_public(text)

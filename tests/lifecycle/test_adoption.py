@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,15 @@ def test_what_is_no_secret_of_somebody_else_is_refused() -> None:
         standingkeys.of_secret("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None)
     with pytest.raises(UsageError, match="begin with"):
         standingkeys.of_secret(SECRET, "glpat-")
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "x" * 33, "\x1b", "é", OTHER])
+def test_a_prefix_is_little_of_a_secret(prefix: str) -> None:
+    print_ = sha256(OTHER.encode()).hexdigest()
+    with pytest.raises(UsageError) as caught:
+        standingkeys.of_fingerprint(print_, prefix)
+    assert not prefix or prefix not in caught.value.message
+    assert standingkeys.of_fingerprint(f"SHA256:{print_.upper()}", "corr").prefix == "corr"
 
 
 def test_a_line_end_is_no_part_of_a_secret() -> None:
