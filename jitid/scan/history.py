@@ -34,6 +34,7 @@ DAMAGED = "objects that git cannot read"
 MISSING = "objects that are missing or damaged here"
 SHALLOW = "commits whose history this shallow clone does not have"
 BROKEN_REF = "refs that lead to nothing"
+INDEX = "what is staged, since the index is damaged"
 BROKEN = "what git complains of"
 SUBMODULES = "submodules, which are repositories of their own"
 
@@ -210,7 +211,7 @@ def _walk(
     """Let git name objects: what refs lead to, or `every` one that there is. What it complains of is told."""
     with ends(repository, selection) as given, _file() as complaints:
         # The index belongs to no range. What git cannot find it tells with a question mark, and goes on.
-        start = () if selection.ids else ("--all", "--indexed-objects")
+        start = () if selection.ids else ("--all", *_index(repository, tally))
         words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *start, "--stdin")
         if every:
             words = (
@@ -235,6 +236,18 @@ def _walk(
                 tally.miss(BROKEN, safe(line)[:300])
         if status and not said:
             tally.miss(BROKEN, f"git {words[0]} ended with status {status}")
+
+
+def _index(repository: Repository, tally: Tally) -> Sequence[str]:
+    """Return the words for what is staged; one that is damaged would hide all the rest."""
+    if repository.bare:
+        return ()
+    answer = repository.ask("ls-files", "--", "jitid reads the index")
+    if not answer.status:
+        return ("--indexed-objects",)
+    tally.missed[INDEX] = 1
+    tally.named[INDEX] = [safe(answer.error.strip())[:300]]
+    return ()
 
 
 def ends(repository: Repository, selection: Selection) -> IO[bytes]:

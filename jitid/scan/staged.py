@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from jitid.errors import StorageError, UsageError
 from jitid.scan.blobs import Reading
 from jitid.scan.git import EMPTY_TREES, Repository
-from jitid.scan.history import Share
+from jitid.scan.history import Share, output, records
 from jitid.scan.hits import Hit, Searcher
-from jitid.text import quote, safe
+from jitid.text import quote
 
 _MOST_NAMES = 1 << 28
 """Bytes of the names of files that are staged at once."""
@@ -46,24 +46,36 @@ class Staged:
         git = self._repository
         head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         base = EMPTY_TREES[git.width] if head.status else head.output.decode("ascii").strip()
-        answer = git.ask(
-            *("diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules"),
-            *("--end-of-options", base, "--"),
-            most=_MOST_NAMES,
+        words = (
+            "diff-index",
+            "--cached",
+            "--raw",
+            "-z",
+            "--no-abbrev",
+            "--no-renames",
+            "--ignore-submodules",
         )
-        if answer.status:
-            raise StorageError(f"git cannot tell what is staged: {safe(answer.error.strip())[:300]}")
-        records = iter(answer.output.split(b"\0"))
-        for record in records:
-            if not record:
-                break
-            before, after, old, new, _ = record[1:].split(b" ")
-            path = next(records)
-            if old.strip(b"0") and before != _SUBMODULE:
-                self._before[old.decode("ascii")] = None
-            if new.strip(b"0") and after != _SUBMODULE:
-                name = path.decode("utf-8", "surrogateescape")
-                self._paths.setdefault(new.decode("ascii"), []).append(name)
+        left = _MOST_NAMES
+        with git.running(*words, "--end-of-options", base, "--") as process:
+            told = records(output(process))
+            for record in told:
+                path = next(told, b"")
+                left -= len(path)
+                if left < 0:
+                    raise StorageError(
+                        f"the names of the files that are staged have more than {_MOST_NAMES} bytes"
+                    )
+                self._take(record[1:].split(b" "), path.decode("utf-8", "surrogateescape"))
+            if process.wait():
+                raise StorageError("git cannot tell what is staged", "see: git status; git fsck")
+
+    def _take(self, words: list[bytes], path: str) -> None:
+        """Note a file that changes: its modes and ids before and after."""
+        before, after, old, new = words[:4]
+        if old.strip(b"0") and before != _SUBMODULE:
+            self._before[old.decode("ascii")] = None
+        if new.strip(b"0") and after != _SUBMODULE:
+            self._paths.setdefault(new.decode("ascii"), []).append(path)
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search what is staged."""

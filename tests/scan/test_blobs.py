@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jitid.scan import provenance
 from jitid.scan.blobs import ELSEWHERE, Blobs
 from jitid.scan.git import Repository
-from jitid.scan.history import BROKEN_REF, DAMAGED, MISSING, SHALLOW, SUBMODULES, Selection
+from jitid.scan.history import BROKEN_REF, DAMAGED, INDEX, MISSING, SHALLOW, SUBMODULES, Selection
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
 from jitid.scan.source import Origin
@@ -198,6 +198,16 @@ def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
         assert sorted(found.batch.tally.named[DAMAGED]) == sorted(odd)
         assert {hit.place for hit in found.hits} == {"f0", "f2", "f3", "f5"}
         assert found.batch.tally.items == 5
+
+
+def test_a_damaged_index_hides_no_history(tmp_path: Path) -> None:
+    """What is staged cannot be told then, and that is."""
+    made = Made(tmp_path / "repo")
+    made.commit({"a": opaque(1)})
+    (made.path / ".git" / "index").write_text("damaged")
+    found = Searched(made.path)
+    assert [hit.place for hit in found.hits] == ["a"]
+    assert found.batch.tally.missed == {INDEX: 1}
 
 
 def test_a_missing_tree_or_commit_is_named(tmp_path: Path) -> None:
