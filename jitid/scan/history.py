@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from subprocess import PIPE, Popen
 from typing import IO, NamedTuple
@@ -143,8 +143,21 @@ def _listed(repository: Repository, selection: Selection, tally: Tally) -> Itera
         with _walk(repository, selection, PIPE, tally) as walk:
             yield from (line + b" missing" for line in lines(output(walk)) if line.startswith(b"?"))
             walk.wait()
+        yield from _checked(repository, selection, tally, every=True)
+        return
+    status = yield from _checked(repository, selection, tally)
+    if status > 0 and not selection.ids:
+        # Git gives up where a tree or a commit is damaged. What hangs behind it is found among all that there is, with
+        # what was listed before once more.
+        yield from _checked(repository, selection, tally, every=True)
+
+
+def _checked(
+    repository: Repository, selection: Selection, tally: Tally, *, every: bool = False
+) -> Generator[bytes, None, int]:
+    """Yield the lines of one walk, and return the status of git that went it."""
     answered = 0
-    with _walk(repository, selection, PIPE, tally, every=selection.unreachable) as walk:
+    with _walk(repository, selection, PIPE, tally, every=every) as walk:
         with repository.running("cat-file", _FORM, "--buffer", stdin=output(walk)) as check:
             # Nobody but that reads it: should it end, the other one must notice.
             output(walk).close()
@@ -154,22 +167,23 @@ def _listed(repository: Repository, selection: Selection, tally: Tally) -> Itera
             ended = check.wait()
         if not ended:
             walk.wait()
-    if ended:
-        yield from _after_damage(repository, selection, tally, answered)
+    if not ended:
+        return walk.returncode
+    return (yield from _after_damage(repository, selection, tally, answered, every=every))
 
 
 def _after_damage(
-    repository: Repository, selection: Selection, tally: Tally, answered: int
-) -> Iterator[bytes]:
+    repository: Repository, selection: Selection, tally: Tally, answered: int, *, every: bool
+) -> Generator[bytes, None, int]:
     """Yield what is left when git has ended at an object that it cannot even name the type of."""
     with _file() as names:
-        with _walk(repository, selection, names, tally, every=selection.unreachable) as walk:
+        with _walk(repository, selection, names, tally, every=every) as walk:
             walk.wait()
         at = _behind(names, 0, answered)
         for _ in range(_MOST_ENDS):
             damaged = os.pread(names.fileno(), repository.width, at)
             if not damaged:
-                return
+                return walk.returncode
             tally.miss(DAMAGED, damaged.decode("ascii", "replace"))
             at = _behind(names, at, 1)
             os.lseek(names.fileno(), at, os.SEEK_SET)
@@ -179,9 +193,10 @@ def _after_damage(
                     answered += 1
                     yield line
                 if not check.wait():
-                    return
+                    return walk.returncode
             at = _behind(names, at, answered)
         tally.miss(DAMAGED, "and others, for there are too many")
+    return walk.returncode
 
 
 def _behind(file: IO[bytes], at: int, number: int) -> int:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jitid.scan import provenance
 from jitid.scan.blobs import ELSEWHERE, Blobs
 from jitid.scan.git import Repository
-from jitid.scan.history import BROKEN_REF, DAMAGED, INDEX, MISSING, SHALLOW, SUBMODULES, Selection
+from jitid.scan.history import BROKEN, BROKEN_REF, DAMAGED, INDEX, MISSING, SHALLOW, SUBMODULES, Selection
 from jitid.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.scan.provenance import MESSAGE
 from jitid.scan.source import Origin
@@ -198,6 +198,20 @@ def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
         assert sorted(found.batch.tally.named[DAMAGED]) == sorted(odd)
         assert {hit.place for hit in found.hits} == {"f0", "f2", "f3", "f5"}
         assert found.batch.tally.items == 5
+
+
+@pytest.mark.parametrize("text", [bytes(30), zlib.compress(b"tree 5\0abcde")], ids=["zeros", "no tree"])
+def test_a_damaged_tree_hides_no_other(tmp_path: Path, text: bytes) -> None:
+    """Git goes no further there, and what hangs behind it is searched all the same."""
+    made = Made(tmp_path / "repo")
+    made.commit({"a": opaque(1), "sub/b": opaque(2), "z": opaque(3)})
+    tree = made.loose(made.git("rev-parse", "HEAD:sub"))
+    (made.path / ".git" / "index").unlink()
+    tree.chmod(0o600)
+    tree.write_bytes(text)
+    found = Searched(made.path)
+    assert len(found.batch.finds.opaque) == 3
+    assert BROKEN in found.batch.tally.missed
 
 
 def test_a_damaged_index_hides_no_history(tmp_path: Path) -> None:
