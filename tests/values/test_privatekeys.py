@@ -281,5 +281,7 @@ def test_what_ssh_keygen_writes_is_found(tmp_path: Path, sort: str, form: str) -
     print_ = ssh_print(sshwire.parse_public((tmp_path / "key.pub").read_text()))
     assert print_ is not None
     assert searched(path.read_bytes()).keys == {print_: 1}
-    subprocess.run([line[0], "-q", "-p", "-N", "a passphrase", "-P", "", "-f", str(path)], check=True)
+    subprocess.run(
+        [line[0], "-q", "-p", "-a", "1", "-N", "a passphrase", "-P", "", "-f", str(path)], check=True
+    )
     assert searched(path.read_bytes()).locked == {print_: 1}
