@@ -240,7 +240,7 @@ def test_who_prunes_and_is_killed_leaves_a_ledger_that_holds_and_goes_on(tmp_pat
     shutil.copytree(before, shell.ledger, copy_function=shutil.copy2)
     deaths = 0
     for call in CALLS:
-        for _ in killed(shell, "prune", PRUNE, call, {"pwrite64": 15, "fdatasync": 2}.get(call, 1)):
+        for _ in killed(shell, "prune", PRUNE, call, {"pwrite64": 25, "fdatasync": 3}.get(call, 1)):
             deaths += 1
             with World(shell.ledger, now=now()) as world:
                 world.check()
