@@ -91,7 +91,7 @@ __jitid_table() {
         arguments='ids/files'
         ;;
     'scan')
-        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,html --field=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
+        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
         arguments='files+'
         ;;
     'leak add')

@@ -402,10 +402,10 @@ complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Why; kept in 
 complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600)'
+complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Scan nothing: print rules for gitleaks, kingfisher or betterleaks'
 complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: where the scanner asks about what it finds, and ends it'
-complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "scan" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "scan"' -F
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.commands.globals import Globals
     from jitid.scan.source import Source
 
-OWN_FORMATS = ("sarif", "html")
+OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats that this verb has besides those of all."""
 
 FORMS: dict[str, frozenset[str]] = {

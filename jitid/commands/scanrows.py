@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.commands.findings import Telling, Whole, document, lines
 from jitid.commands.scanfound import RULES
+from jitid.files import writing_public
 from jitid.formats import output
 from jitid.formats.figures import counted
 from jitid.formats.swept import SCAN, SweptRows, covered
@@ -79,7 +80,14 @@ def write(given: Globals, asked: Asked, found: Iterable[Finding | Coverage | Swe
     first = next(records, None)
     records.check()
     assert first is not None
-    output.put(_text(given, asked, chain([first], records)), asked.out)
+    text = _text(given, asked, chain([first], records))
+    if asked.out is None or asked.own != "prometheus":
+        output.put(text, asked.out)
+    else:
+        # What a collector reads is for everybody; the rest has names in it that are not.
+        with writing_public(asked.out) as file:
+            for piece in text:
+                file.write(piece)
     records.check()
     return telling
 
@@ -105,6 +113,10 @@ def _text(given: Globals, asked: Asked, records: SweptRows) -> Iterator[str]:
             from jitid.formats import sarif
 
             return sarif.text(records, RULES, asked.wording)
+        case "prometheus":
+            from jitid.formats import prometheus
+
+            return prometheus.text(records, RULES, asked.wording)
         case "html":
             from jitid.formats import findings_html
 

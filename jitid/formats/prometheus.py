@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from jitid.formats.swept import STATES, RuleInfo, SweptRows
+from jitid.formats.swept import STATES, SWEEP, RuleInfo, SweptRows, Wording
 from jitid.lifetime import parse_time
 from jitid.text import safe
 
@@ -43,8 +43,10 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
+def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
     """Yield the metrics of a sweep: numbers alone, since a label for each subject would be a series for each.
+
+    Of a scan there are those that it has something to say by.
 
     A rule that has found nothing is 0 and not absent, so that an alert on it can tell the two apart.
     """
@@ -71,6 +73,9 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
             unknown[row["coverage"]["rule"]] = int(row["coverage"]["unknown"] is not None)
         else:
             at.append(parse_time(row["summary"]["at"]))
+    if wording is not SWEEP:
+        yield from _of_a_scan(findings, complete, at)
+        return
     yield from family(
         "jitid_sweep_findings",
         "Findings of the last sweep; state known is in the baseline, ended is what the sweep has ended.",
@@ -100,6 +105,30 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo]) -> Iterator[str]:
     yield from family(
         "jitid_sweep_timestamp_seconds",
         "When the last sweep looked, in seconds since the epoch.",
+        (({}, each) for each in at),
+    )
+
+
+def _of_a_scan(
+    findings: Mapping[tuple[str, str, str], int], complete: Mapping[str, int], at: Iterable[int]
+) -> Iterator[str]:
+    yield from family(
+        "jitid_scan_findings",
+        "Places of secrets that the last scan has found.",
+        (
+            ({"rule": rule, "severity": severity}, count)
+            for (rule, severity, state), count in findings.items()
+            if state == "open"
+        ),
+    )
+    yield from family(
+        "jitid_scan_complete",
+        "Whether the last scan has searched all that it was to search.",
+        (({}, each) for each in complete.values()),
+    )
+    yield from family(
+        "jitid_scan_timestamp_seconds",
+        "When the last scan was, in seconds since the epoch.",
         (({}, each) for each in at),
     )
 

@@ -69,6 +69,17 @@ def test_sarif_has_the_name_as_an_address(shell: Shell) -> None:
     assert place["region"] == {"startLine": 1}
 
 
+def test_metrics_count_and_name_nothing(shell: Shell) -> None:
+    text = told(shell, "prometheus")
+    assert 'jitid_scan_findings{rule="secret-live",severity="critical"} 1\n' in text
+    assert 'jitid_scan_findings{rule="secret-unknown",severity="medium"} 0\n' in text
+    assert "jitid_scan_complete 1\n" in text
+    assert "tree" not in text
+    line = ("scan", "tree", "--format", "prometheus", "--out", "scan.prom")
+    assert shell.run(*line).returncode == 10
+    assert (shell.home / "scan.prom").stat().st_mode & 0o777 == 0o644
+
+
 def test_html_shows_the_name_and_obeys_it_not(shell: Shell) -> None:
     text = told(shell, "html")
     assert "<b>=cmd" not in text

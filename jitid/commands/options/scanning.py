@@ -50,7 +50,8 @@ EndProved = Annotated[
 ]
 YesProved = Annotated[bool, option("--yes", metavar=None, text="End them without asking, however many.")]
 ScanOut = Annotated[
-    str | None, option("--out", metavar="FILE", text="Write to FILE, whole or not at all (0600).")
+    str | None,
+    option("--out", metavar="FILE", text="Write to FILE, whole or not at all (0600; prometheus: 0644)."),
 ]
 ScanRules = Annotated[
     str | None,
