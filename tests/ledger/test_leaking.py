@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.audit import sighted_digest
+from jitid.identifier import parse_id
 from jitid.ledger.leak import Kin, LeakFilter, NewPlaces, Noted, Places
 from jitid.ledger.protocol import Transaction
 from jitid.sighting import MOST_PLACES, Sighting
@@ -167,3 +168,25 @@ def test_of_many_places_the_first_are_kept_and_the_others_counted_once(place: Pl
         assert see(transaction, key, *seen[10:], met=301).rows == 1
         assert see(transaction, key, Sighting("new.py")).rows == 0
         assert [each.sighting for each in transaction.sightings([1])[1]] == seen[:100]
+
+
+def test_very_many_are_asked_about_at_once(place: Place) -> None:
+    """What has a fingerprint is told with whether it lives, and what is in an open report from somewhere."""
+    with place.ledger.write() as transaction:
+        rows = [put(transaction, ttl=ttl) for ttl in (60, 900)]
+        report(transaction, rows[1].key)
+    place.clock.now += 60
+    with place.again().read() as snapshot:
+        credentials = snapshot.credentials_numbered(row.key for row in rows)
+        prints = [credentials[row.key].fingerprint or b"" for row in rows]
+        found = snapshot.printed({*prints, bytes(32)})
+        assert sorted(found.credentials) == [
+            (row.key, parse_id(row.jti)[1], print_, alive)
+            for row, print_, alive in zip(rows, prints, (0, 1), strict=True)
+        ]
+        assert found.others == set()
+        assert snapshot.printed(set()).credentials == []
+        keys = [row.key for row in rows]
+        assert snapshot.reported(keys, "wiki") == {rows[1].key}
+        assert snapshot.reported(keys, "git") == set()
+        assert snapshot.access.bearers(prints) == set()
