@@ -101,6 +101,9 @@ class Repository:
         if answer.status:
             raise self._no_repository(answer)
         lines = answer.output.split(b"\n")
+        if lines[0].startswith(b"--"):
+            # It gives back what it does not know.
+            raise UsageError(f"{quote(self._program, 200)} is too old", "git 2.31 or a later one is needed")
         if len(lines) != 6:
             raise UsageError(f"the path of the repository {quote(self.name, 200)} has a line break in it")
         self.folder = os.fsdecode(lines[0])

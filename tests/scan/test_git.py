@@ -133,6 +133,17 @@ def test_what_is_no_repository_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         Repository(str(tmp_path))
 
 
+def test_an_old_git_is_told(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one does not know it gives back as it is."""
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho --path-format=absolute\necho .git\n")
+    old.chmod(0o700)
+    monkeypatch.setenv("PATH", str(old.parent))
+    with pytest.raises(UsageError, match="is too old"):
+        Repository(str(made.path))
+
+
 def test_a_repository_of_another_user_is_refused_with_the_remedy(made: Made) -> None:
     """Git does not trust it, and says how to; neither does jitid before that."""
     need_root()
