@@ -57,6 +57,10 @@ _UNDONE = {
         "ALTER TABLE signing_key DROP COLUMN use",
     ),
     7: (
+        "DROP TABLE kept_event",
+        "DROP TABLE segment",
+        "DROP TABLE condemned",
+        "DROP TABLE prune",
         "DROP TABLE sighting",
         "DROP TABLE adopted",
         "DROP INDEX credential_public",
@@ -98,8 +102,9 @@ def test_an_old_ledger_becomes_what_a_new_one_is(tmp_path: Path, version: int) -
         # `edit` takes the triggers away to do its work.
         differences = world.ledger.condition().schema().differences
         assert [each for each in differences if "trigger" not in each] == []
+    # One of them the last step has made anew.
     names = [name for name, _ in shape(tmp_path / "old")]
-    assert names == [name for name, _ in shape(tmp_path / "new") if not name.startswith("audit_event_is")]
+    assert names == [name for name, _ in shape(tmp_path / "new") if name != "audit_event_is_final"]
 
 
 def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_path: Path) -> None:
