@@ -527,8 +527,8 @@ history for it. Of each string the path and the oldest commit that has it there 
 what is checked out still does; of many versions of a file that have it the oldest is told. Of strings that the ledger
 does not know the first 100,000 places are. To remove a secret from the newest commit does not end it, --revoke does.
 
-git (2.31 or later) is asked for plain objects only, and nothing that a repository configures is run: no hook, filter, textconv,
-fsmonitor, signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged
+git (2.31 or later) is asked for plain objects only, and nothing that a repository configures is run: no hook, filter,
+textconv, fsmonitor, signature check or fetch of what is missing; replacements and grafts hide nothing. What is missing, damaged
 or beyond the end of a shallow clone is told as not searched. Submodules are repositories of their own. An object
 store that the repository shares (`objects/info/alternates`) is read as git does. In a hook of git that names no PATH
 the repository is the one that git tells it, with what is on its way into it (`jitid scan --git --commits "$new"` in
