@@ -23,10 +23,13 @@ _MOST_ENTRIES = 10_000
 """So many entries of a folder are looked at together."""
 _MOST_WORK = 4_000
 """So many pieces of work are noted; what comes on top is done at once."""
+DEEPEST = 4_000
+"""So many folders inside one another are entered; a path that the system takes has at most half as many."""
 _MOST_NAMES = 256
 """So many files of one folder are one piece of work."""
 
 LINKS = "links"
+TOO_DEEP = f"folders below more than {DEEPEST:,} others"
 IGNORED = "files and folders that .gitignore names"
 OWN = "the ledger's own folder"
 
@@ -179,6 +182,8 @@ class FileSource:
                     tally.pass_over("folders of git")
                 elif rules and rules.ignores(name, is_folder=True):
                     tally.pass_over(IGNORED)
+                elif len(names) >= DEEPEST:
+                    tally.miss(TOO_DEEP, _prefix(self._paths[number]) + "/".join((*names, name)))
                 else:
                     work.append((number, (*names, name), None))
             else:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jitid.errors import StorageError, UsageError
-from jitid.scan import archives
+from jitid.scan import archives, files
 from jitid.scan.files import FileSource
 from jitid.scan.hits import Hit
 from jitid.scan.holes import hole_after, is_sparse
@@ -148,6 +148,16 @@ def test_a_tree_of_1500_levels_is_walked(tmp_path: Path) -> None:
         assert not tally.missed
     finally:
         _remove(root, name)
+
+
+def test_what_is_deeper_than_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "DEEPEST", 2)
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    (tmp_path / "a/b/leaf").write_bytes(TOKEN)
+    (tmp_path / "a/b/c/leaf").write_bytes(TOKEN)
+    hits, tally = scanned(tmp_path)
+    assert [hit.place for hit in hits] == [f"{tmp_path}/a/b/leaf"]
+    assert tally.named == {files.TOO_DEEP: [f"{tmp_path}/a/b/c"]}
 
 
 def _remove(root: Path, name: str) -> None:
