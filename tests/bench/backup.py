@@ -49,7 +49,7 @@ def rows(place: Ground) -> Iterator[Row]:
         "backup of 1.5 million, not verified",
         fast,
         Series("sqlite3's `.backup`", found["own"], duration),
-        at_most(1.5),
+        at_most(2),
     )
     yield Row(
         "backup of 1.5 million, verified",
