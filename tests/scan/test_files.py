@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import signal
 import socket
 import threading
 import zipfile
@@ -73,23 +74,13 @@ def test_the_files_of_one_large_folder_are_shared(tmp_path: Path) -> None:
     assert scanned(tmp_path, processes=2)[1].items == 2_000
 
 
-def test_a_process_that_is_killed_is_an_error(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_an_error(tree: Path) -> None:
     """What it was to search was not searched: an answer without that would look clean."""
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    writer = os.open(fifo, os.O_RDWR)
-    try:
-        # Whoever searches the FIFO, the other one waits for it.
-        with Search(FileSource([str(fifo)]), processes=2) as search:
-            os.kill(next(iter(search._helpers.values())), 9)
-            os.write(writer, b"x" * 100)
-            closing = threading.Timer(0.2, os.close, [writer])
-            closing.start()
-            with pytest.raises(StorageError):
-                list(search.batches())
-            closing.join()
-    finally:
-        fifo.unlink()
+    with Search(FileSource([str(tree)]), processes=2) as search:
+        # It waits for work that only this process has.
+        os.kill(next(iter(search._helpers.values())), signal.SIGKILL)
+        with pytest.raises(StorageError):
+            list(search.batches())
 
 
 def test_no_link_is_followed(tree: Path, tmp_path: Path) -> None:
@@ -439,3 +430,15 @@ def test_a_key_in_an_archive_is_known(tmp_path: Path) -> None:
         ("keys", "raw"),
         ("keys", "raw"),
     ]
+
+
+def test_a_key_that_is_named_is_known_too(tmp_path: Path) -> None:
+    private = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "raw").write_bytes(private.private_bytes_raw())
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert mark("keys", sha256(public).digest()) in {hit.mark for hit in scanned(tmp_path / "raw")[0]}
+
+
+def test_a_text_of_two_bytes_a_character_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "wide").write_text(f"a\nb {opaque(1)}", encoding="utf-16")
+    assert places(tmp_path) == ["wide:2"]
