@@ -531,8 +531,8 @@ git (2.31 or later) is asked for plain objects only, and nothing that a reposito
 textconv, fsmonitor, signature check or fetch of what is missing; replacements and grafts hide nothing. What is
 missing, damaged or beyond the end of a shallow clone is told as not searched. Submodules are repositories of their
 own. An object store that the repository shares (`objects/info/alternates`) is read as git does. In a hook of git that
-names no PATH the repository is the one that git tells it, with what is on its way into it
-(`jitid scan --git --commits "$new"` in pre-receive).
+names no PATH the repository is the one that git tells it, with what is on its way into it:
+`jitid scan --git --commits NEW` in pre-receive.
 
 --staged searches what is about to be committed, and tells what HEAD has not already in one of the files that change.
 --install-hook writes a pre-commit hook that runs it with `--fail-on medium`, where git looks for hooks: core.hooksPath
