@@ -115,7 +115,8 @@ def _account(snapshot: Snapshot, details: LeakDetails, proofs: Mapping[int, Mapp
 
 def _beginning(details: LeakDetails, issue: Mapping[str, Any]) -> Iterator[Step]:
     leak, credential, by = details.leaked.leak, details.leaked.credential, details.event.get("by")
-    yield Step(credential.issued_at, "issued", issue.get("by"), credential.event, {"jti": credential.jti})
+    facts = {"jti": credential.jti, "kind": credential.kind}
+    yield Step(credential.issued_at, "issued", issue.get("by"), credential.event, facts)
     yield Step(leak.reported_at, "reported", by, leak.event, {"source": leak.source})
     if leak.added_at != leak.reported_at:
         yield Step(leak.added_at, "recorded", by, leak.event, {})

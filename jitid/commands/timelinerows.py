@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.commands import leakrows, rows
 from jitid.commands.found import number
+from jitid.credential import Kind
 from jitid.lifetime import format_duration, format_time
+from jitid.target import BY_HAND
 
 if TYPE_CHECKING:
     from jitid.exposure import LeakDetails
@@ -97,7 +99,8 @@ def words(step: Step) -> Words:
     facts = step.facts
     match step.what:
         case "issued":
-            return ["issued as ", Foreign(facts["jti"]), *_by(step)]
+            begun = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
+            return [begun, Foreign(facts["jti"]), *_by(step)]
         case "seen":
             return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
         case "made":
@@ -114,6 +117,8 @@ def words(step: Step) -> Words:
         case "ended":
             return _end(step)
         case "settled":
+            if facts["target"] == BY_HAND:
+                return [f"{number(facts['credentials'], 'credential')} where it was kept: somebody said so"]
             what = f"{number(facts['credentials'], 'credential')} at the target "
             return [what, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
         case "proved":
