@@ -16,7 +16,7 @@ from jitid.lifetime import format_duration
 LEAST = 3_600
 """Seconds for which rows of the dead are kept at least: clocks differ, and what just ended is what is asked about."""
 
-_AT_ONCE = 5_000
+_AT_ONCE = 20_000
 """So many identities go in one transaction: other writers wait for no longer than it takes."""
 _TRIES = 3
 

@@ -159,10 +159,14 @@ _THIRD = (
            event BIGINT PRIMARY KEY, through BIGINT NOT NULL, head {text} NOT NULL, file {text} NOT NULL,
            sha256 {text} NOT NULL, kept BIGINT NOT NULL, digest {text} NOT NULL)""",
     "CREATE TABLE kept_event (seq BIGINT PRIMARY KEY)",
+    # The tables beside the one that it is on, wherever that is: a schema may be renamed, and a caller be elsewhere.
     """CREATE FUNCTION audit_event_may_go() RETURNS trigger LANGUAGE plpgsql AS
-       'BEGIN
-            IF EXISTS (SELECT 1 FROM segment WHERE through >= OLD.seq)
-               AND NOT EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq) THEN
+       'DECLARE may_go BOOLEAN;
+        BEGIN
+            EXECUTE format(''SELECT EXISTS (SELECT 1 FROM %1$I.segment WHERE through >= $1)
+                                AND NOT EXISTS (SELECT 1 FROM %1$I.kept_event WHERE seq = $1)'', TG_TABLE_SCHEMA)
+                INTO may_go USING OLD.seq;
+            IF may_go THEN
                 RETURN OLD;
             END IF;
             RAISE EXCEPTION ''the audit log is append-only'';
