@@ -256,7 +256,7 @@ def _gone(hit: Hit) -> str:
     if hit.origin is None or hit.origin.in_head is not False:
         return ""
     if hit.revision is None:
-        return "; no commit that a ref leads to has it"
+        return "; in no commit that a ref leads to was it found"
     return "; it is in the history, and not in HEAD"
 
 

@@ -119,7 +119,9 @@ def _brought(
     with (
         ends(repository, selection) as given,
         repository.running(
-            *("rev-list", "--reverse", "--topo-order", *(() if selection.ids else ("--all",)), "--stdin"),
+            # A ref that leads to nothing ends the walk of none of the others.
+            *("rev-list", "--reverse", "--topo-order", "--missing=allow-any"),
+            *(*(() if selection.ids else ("--all",)), "--stdin"),
             stdin=given,
         ) as walk,
         repository.running(

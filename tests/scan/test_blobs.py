@@ -173,7 +173,7 @@ def test_objects_of_any_size_and_encoding_are_searched(tmp_path: Path) -> None:
 def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: Path) -> None:
     """Of an object that is gone, of one whose file is not what it was, and of a ref that leads nowhere."""
     made = Made(tmp_path / "repo")
-    made.commit({f"f{number}": opaque(number) for number in range(5)})
+    commit = made.commit({f"f{number}": opaque(number) for number in range(5)})
     gone, damaged = (made.git("rev-parse", f"HEAD:f{number}") for number in (1, 3))
     made.loose(gone).unlink()
     made.loose(damaged).chmod(0o600)
@@ -181,7 +181,7 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_searched(tmp_path: 
     (made.path / ".git" / "refs" / "heads" / "nowhere").write_text("no id\n")
     found = Searched(made.path)
     assert found.batch.tally.named == {MISSING: [gone], DAMAGED: [damaged], BROKEN_REF: ["0" * 40]}
-    assert {"f0", "f2", "f4"} <= {hit.place for hit in found.hits}
+    assert found.places == [("f0", 1, commit), ("f2", 1, commit), ("f4", 1, commit)]
 
 
 def test_an_object_of_no_known_type_hides_no_other(tmp_path: Path) -> None:
