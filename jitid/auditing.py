@@ -310,6 +310,21 @@ def begins_after(snapshot: Snapshot, names: Names, segment: Segment | None) -> H
     if segment is None:
         return None
     try:
-        return read_head(segment.head, names, snapshot.signing_keys())
+        head = read_head(segment.head, names, snapshot.signing_keys())
     except UnreadableHeadError as error:
         raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error
+    # Any head that was ever signed would do otherwise: before it, history could be rewritten as what had stayed.
+    must_vouch(segment.head, cut_facts(segment.through, segment.digest), "where the audit log was cut")
+    return head
+
+
+def cut_facts(through: int, digest: str) -> dict[str, str]:
+    """Return what the signed head at the end of a segment vouches for: its last event, and what stays of its events."""
+    return {"cut": str(through), "kept": digest}
+
+
+def must_vouch(head: str, facts: Mapping[str, str], what: str) -> None:
+    """Check that a signed head, which `read_head` has read, was signed for these facts. Raises IntegrityError."""
+    claims = jws.parse(head, types=frozenset({HEAD_TYPE})).claims
+    if any(claims.get(name) != value for name, value in facts.items()):
+        raise IntegrityError(f"{what} is not what was signed: it was changed")

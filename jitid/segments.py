@@ -213,7 +213,8 @@ def _exported(
     """Write a part of the log into a file, and read it again. Raises IntegrityError if it does not have it."""
     head = head_of(part.chains)
     signer = auditing.signer_of(snapshot, keyring)
-    signed = auditing.sign_head(head, ledger.names, signer, snapshot.now)
+    vouched = auditing.cut_facts(part.through, part.digest)
+    signed = auditing.sign_head(head, ledger.names, signer, snapshot.now, vouched)
     first = 1 if part.last is None else part.last.through + 1
     name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"
     path = os.path.join(_private_folder(folder), name)

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import auditexport, segments
+from jitid.audit import Event, encode, link
 from jitid.auditing import LogFilter
 from jitid.authority.operations import CutLog, Examine, ExportLog, ReadLog, SignHead, Sweep, VerifyLog
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, UsageError
+from jitid.ledger.segments import digest_of
 from jitid.segments import Cut
 from jitid.sweep.finding import Finding
 from jitid.sweep.limits import Limits
@@ -210,6 +212,39 @@ def test_what_is_changed_behind_a_log_that_was_cut_is_found(
         return
     with pytest.raises(IntegrityError):
         world.check()
+
+
+def test_no_head_that_was_signed_for_something_else_begins_a_log(world: World) -> None:
+    """Whoever can write the file has signed heads at hand, and might let history begin after one of them."""
+    lives_again = world.issue(kind="opaque")
+    world.revoke(lives_again.jti)
+    world.issue(task="T2")
+    remembered, last = head(world), world.events()[-1]["seq"]
+    end = world.head().hash
+    with world.ledger.read() as snapshot:
+        events = [Event(*each) for each in snapshot.events(0)]
+    stay = [each for each in events if b'"op":"revoke"' not in each.body]
+    number, digest = digest_of(stay)
+    facts = {
+        "through": last,
+        "head": remembered,
+        "file": "f",
+        "sha256": "0" * 64,
+        "kept": number,
+        "digest": digest,
+    }
+    body = encode("cut", world.clock.now, "user:alice", facts)
+    edit(
+        world.path,
+        "UPDATE credential SET ended_at = NULL, ended_as = NULL, ended_event = NULL",
+        f"DELETE FROM audit_event WHERE seq NOT IN ({', '.join(str(each.seq) for each in stay)})",
+        *(f"INSERT INTO kept_event VALUES ({each.seq})" for each in stay),
+        f"INSERT INTO segment VALUES ({last + 1}, {last}, '{remembered}', 'f', '{'0' * 64}', {number}, '{digest}')",
+        f"INSERT INTO audit_event VALUES ({last + 1}, x'{body.hex()}', x'{link(end, body).hex()}')",
+    )
+    world.reopen()
+    with pytest.raises(IntegrityError, match="cut"):
+        world.authority.perform(VerifyLog(expected_head=remembered))
 
 
 @in_both
