@@ -12,6 +12,7 @@ _LONG = (
     ops.Fix,
     ops.MakeReport,
     ops.VerifyLog,
+    ops.Prune,
     ops.ExportLog,
     ops.ProveLeaks,
     ops.RecountLeaks,
