@@ -160,7 +160,7 @@ def add(
         recorded = transaction.add_leaks(sure, source, at)
         noted = transaction.add_places(source, places) if places.sightings else _NOTHING
         new = {key for key, _ in recorded.new}
-        came = came._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.rows)
+        came = came._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
         seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
         if not recorded.new:
             if seen_there:

@@ -23,6 +23,8 @@ _BATCH = 50_000
 """So many findings are looked up together; no more of them are held at a time."""
 _BATCH_TEXT = 1 << 24
 """So many characters of tokens are, and of places."""
+_MOST_MANY = 1_000
+"""Of so many strings that stand in many places it is remembered from one batch to the next in how many."""
 
 
 class Batch(NamedTuple):
@@ -91,6 +93,8 @@ class ReportSearch:
         """How many of them name what the ledger issued."""
         self.redacted = 0
         """How many of them do not say what was found."""
+        self._many: dict[bytes, tuple[int, dict[_Place, Sighting]]] = {}
+        """Of strings that were met as often as places are told: how often, and those places."""
         self._asked: list[tuple[str, ...]] = []
         """Of each finding that was yielded last and holds strings of ours, their marks."""
 
@@ -125,11 +129,13 @@ class ReportSearch:
             finds.mistyped += found.mistyped
             for sort, key, count in found.strings():
                 counts = getattr(finds, sort)
-                # A finding is one place, however often the string stands in it.
-                counts[key] = counts.get(key, 0) + min(count, 1)
                 sign = mark(sort, key)
                 signs.append(sign.hex())
-                known = places.setdefault(sign, {})
+                # All places of a string are counted together, however many batches they come in.
+                before, told = self._many.get(sign, _NEVER)
+                # A finding is one place, however often the string stands in it.
+                counts[key] = counts.get(key, before) + min(count, 1)
+                known = places.setdefault(sign, dict(told))
                 if len(known) < MOST_PLACES:
                     known.setdefault((seen.place, seen.line, seen.revision), seen)
                 size += 2 * len(key) + len(seen.place)
@@ -175,6 +181,10 @@ class ReportSearch:
         self, finds: Finds, places: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
     ) -> Iterator[Batch]:
         told = {sign: tuple(seen.values()) for sign, seen in places.items()}
+        for sort, key, count in finds.strings():
+            sign = mark(sort, key) if count >= MOST_PLACES else b""
+            if sign in places and (sign in self._many or len(self._many) < _MOST_MANY):
+                self._many[sign] = count, dict(places[sign])
         for part, sightings in parts(finds, told, room):
             yield Batch(part, sightings)
         self._asked.clear()
@@ -194,6 +204,7 @@ class ReportSearch:
 
 
 _Place = tuple[str, int | None, str | None]
+_NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
 def _found(one: Reported) -> Finds:

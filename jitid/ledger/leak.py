@@ -130,6 +130,8 @@ class Noted(NamedTuple):
     """How many are new."""
     digest: str
     """Of those."""
+    places: int = 0
+    """How many places they stand for."""
 
 
 class Refused(NamedTuple):

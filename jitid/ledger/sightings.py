@@ -117,4 +117,4 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
     new = db.execute(
         f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last}
     ).fetchall()
-    return Noted(len(new), sighted_digest(new))
+    return Noted(len(new), sighted_digest(new), sum(more + (place is not None) for _, place, *_, more in new))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.authority import operations as ops
-from jitid.commands import endmany
+from jitid.commands import endmany, leaksources
 from jitid.commands.leaksources import ReportSearch
 from jitid.errors import PartialError, UsageError
 from jitid.leaks import LeakReport, Reported
@@ -94,6 +94,22 @@ def test_of_a_string_in_a_thousand_places_a_hundred_are_kept(
     (leak,) = world.authority.perform(ops.ShowLeaks(jtis=(one.jti,)))
     assert leak.leaked.places is not None
     assert (len(leak.seen), leak.leaked.places.total) == (MOST_PLACES, 1_000)
+    world.check()
+
+
+def test_places_are_counted_however_many_batches_they_come_in(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaksources, "_BATCH", 150)
+    token = world.issue(kind="opaque").token
+    path = written(tmp_path / "found.json", [finding(token, f"{number}.py") for number in range(500)])
+    came = add(world, ReportSearch(path))
+    assert len(came) == 4
+    assert sum(one.places for one in came) == 500
+    (leak,) = world.authority.perform(ops.ShowLeaks(numbers=tuple(came[0].new)))
+    assert leak.leaked.places is not None
+    assert leak.leaked.places.total == 500
+    assert not any(one.places for one in add(world, ReportSearch(path)))
     world.check()
 
 

@@ -128,7 +128,7 @@ def test_each_place_is_kept_once(place: Place) -> None:
         one, other = put(transaction).key, put(transaction).key
         report(transaction, one, other)
         seq = transaction.next_seq()
-        rows, digest = see(transaction, one, first, Sighting("a.py", 3), Sighting("b.py"))
+        rows, digest, _ = see(transaction, one, first, Sighting("a.py", 3), Sighting("b.py"))
         assert rows == 3
         assert (
             see(transaction, one, first._replace(finder="kingfisher", found_at=None), Sighting("b.py")).rows
