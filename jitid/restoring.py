@@ -17,11 +17,12 @@ from jitid.backup import Told
 from jitid.chains import marks
 from jitid.errors import IntegrityError, StorageError
 from jitid.files import sync_folder
+from jitid.identifier import credential_id
 from jitid.keyring import Keyring
 from jitid.ledger import folder, sqlite
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
-from jitid.ledger.records import Names, SigningKey
+from jitid.ledger.records import Names, Selection, SigningKey
 from jitid.ledger.sqlite import SqliteLedger
 from jitid.minting import usable_key
 from jitid.text import quote
@@ -215,6 +216,8 @@ def revive(
         for key in gone:
             transaction.end_key(key.key, revoked=False)
         retired = tuple([key.kid for key in gone])
+        # One that was used, denied or withdrawn since would be good for another issue.
+        requests = 0 if keep else transaction.approvals.withdraw()
         event = transaction.append(
             "ledger-restore",
             {
@@ -225,6 +228,7 @@ def revive(
                 "lost": lost,
                 "kept": keep,
                 "retired": list(retired) or None,
+                "requests": requests or None,
             },
         )
         done = Restored(event.seq, keep, 0, 0, 0, (), retired, ())
@@ -245,6 +249,8 @@ def _end(
     for name in tasks:
         # Also what is to be issued no more: a task that was ended since would be open again.
         credentials += revocation.retire(transaction, name, REASON).credentials
+    while issued := _beside_adopted(transaction):
+        credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     bearers = 0
     while found := transaction.access.some(live=True, name=None, after=None, limit=_AT_ONCE):
         bearers += len(access.revoke(transaction, [one.id for one in found], (), REASON).ids)
@@ -273,6 +279,19 @@ def _open_tasks(snapshot: Snapshot) -> Iterator[str]:
     )
     # All at once: what follows changes what is asked.
     return iter([name for (name,) in list(rows)])
+
+
+def _beside_adopted(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the ids of some of the credentials that live and were issued on the tasks of what was adopted."""
+    rows: Iterator[Any] = snapshot.ask(
+        """SELECT c.jti FROM credential c
+             WHERE c.ended_at IS NULL AND c.task IN (
+                   SELECT o.task FROM adopted a JOIN credential o ON o.id = a.credential)
+               AND NOT EXISTS (SELECT 1 FROM adopted a WHERE a.credential = c.id)
+             LIMIT :limit""",
+        {"limit": _AT_ONCE},
+    )
+    return tuple([credential_id(jti) for (jti,) in list(rows)])
 
 
 _NOTHING: Mapping[str, Any] = {}

@@ -19,7 +19,7 @@ class ApprovalState(StrEnum):
     EXPIRED = "expired"
     """Nobody used it in time."""
     WITHDRAWN = "withdrawn"
-    """The delegator for whom it was asked was disabled."""
+    """The delegator for whom it was asked was disabled, or the ledger was put back from a backup."""
 
 
 class Word(NamedTuple):
@@ -139,6 +139,9 @@ class ApprovalTransaction(ApprovalSnapshot, Protocol):
 
     def use(self, key: int, identity: int, event: int) -> None:
         """Record that a request was used for an identity, which that event issues."""
+
+    def withdraw(self) -> int:
+        """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
 
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""

@@ -15,6 +15,7 @@ MARKS = (
     b'"op":"delegator-disable"',
     b'"op":"delegator-import"',
     b'"op":"accept-clock"',
+    b'"op":"ledger-restore"',
 )
 """What stands in the events that matter here, and in no other: in a text the quotes would be escaped."""
 
@@ -89,7 +90,7 @@ class ApprovalRows:
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
-            case "delegator-disable" | "delegator-import":
+            case "delegator-disable" | "delegator-import" | "ledger-restore":
                 if "requests" in event:
                     self._withdrawn[seq, event["at"]] = event["requests"]
                 if "grants" in event:

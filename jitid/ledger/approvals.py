@@ -140,6 +140,15 @@ class SqlApprovalChanges(SqlApprovals):
         )
         assert done.rowcount == 1, "what has ended ends once"
 
+    def withdraw(self) -> int:
+        """Record of every request that is open that it was withdrawn, and what was granted with it; return how many."""
+        done: int = self._db.execute(
+            """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
+                WHERE ended_at IS NULL""",
+            {"now": self._now, "state": ApprovalState.WITHDRAWN.value, "event": self._next_seq()},
+        ).rowcount
+        return done
+
     def close_expired(self) -> None:
         """Record of what has run out that it has, so that no clock which is set back brings it to life."""
         self._db.execute(

@@ -1033,7 +1033,8 @@ open to others, of a newer jitid or of another ledger is refused, and nothing is
 
 A backup does not know what was ended after it was made: what was revoked since would live again. So unless it is known
 to be the newest state, everything that lived in it ends: each open task is retired with all that lives on it, access to
-an authority is revoked, and each key that signs tokens is revoked and replaced. Credentials at targets are ended there
+an authority is revoked, requests for approval and what was granted are withdrawn, and each key that signs tokens is
+revoked and replaced. Credentials at targets are ended there
 by the next jitid-sweep(1), as any others. What was adopted lives on: it lives whatever a ledger says. Authorities for
 SSH and X.509 certificates go on if their private keys are there, since their successors would have to be made known
 everywhere; if one was revoked since, revoke it again.

@@ -33,9 +33,11 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger import folder
+from jitid.ledger.approval import ApprovalState
 from jitid.ledger.schema import SQLITE_STEPS
 from jitid.restoration import Back
 from tests.builders import World, edit, modes, open_sqlite
+from tests.lifecycle.office import BOTH, PAY, Office
 from tests.lifecycle.test_adoption import adopt, listed
 from tests.real import tmpfs
 
@@ -152,6 +154,42 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
             other.authority.perform(VerifyLog(expected_head=head))
         assert f"event {back.restored.event} tells that the ledger was put back" in str(caught.value.hint)
         assert back.restored.event == back.told.events + 1
+
+
+@pytest.mark.parametrize("then", ["used", "denied"])
+def test_what_was_approved_is_not_good_for_another_issue(tmp_path: Path, then: str) -> None:
+    with Office(tmp_path / "ledger", now=int(time.time())) as office:
+        asked, waiting = office.ask(**PAY, task="LATER"), office.ask(**BOTH, task="LATER")
+        office.grant(asked)
+        back_up(office, tmp_path / "backup", keys=True)
+        if then == "used":
+            office.issue(**PAY, task="LATER")
+        else:
+            office.deny(asked, "carol")
+        restore(tmp_path / "backup", tmp_path / "again")
+        with Office(tmp_path / "again", now=int(office.clock())) as other:
+            assert {other.state(asked), other.state(waiting)} == {ApprovalState.WITHDRAWN}
+            other.ask(**PAY, task="LATER")
+            other.check()
+        back = restore(tmp_path / "backup", tmp_path / "kept", keep=True)
+        with Office(tmp_path / "kept", now=int(office.clock())) as other:
+            assert other.state(asked) == ApprovalState.GRANTED
+            other.check()
+        assert back.restored.kept
+
+
+def test_a_task_of_something_adopted_is_retired_if_more_lives_on_it(used: World, tmp_path: Path) -> None:
+    """What was issued on it was issued, and ends as all else does; what was adopted does not."""
+    adopt(used)
+    other = used.issue(task="adopted/github-ci", kind="opaque")
+    back_up(used, tmp_path / "backup", keys=True)
+    used.revoke(other.id)
+    restore(tmp_path / "backup", tmp_path / "again")
+    with World(tmp_path / "again", now=int(used.clock())) as again:
+        with pytest.raises(InvalidCredentialError):
+            again.verify(other.token)
+        assert [one.credential.ended_as for one in listed(again)] == [None]
+        again.check()
 
 
 def test_what_is_known_to_be_older_is_not_kept_alive(used: World, tmp_path: Path) -> None:

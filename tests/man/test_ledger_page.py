@@ -60,6 +60,7 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
+from jitid.identifier import approval_id
 from jitid.jws import b64url_decode
 from jitid.leaks import LeakReport
 from jitid.ledger import folder
@@ -395,8 +396,16 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
                 keyring.forget(name)
             told_of = Told(NAMES.uuid, 1, "", 1, 1, (), {}, "")
             revive(other.ledger, keyring, told_of, keep=True, lost=1, accept_clock=False)
+            with other.ledger.write() as transaction:
+                transaction.approvals.ask(
+                    bytes(16), b"{}", "user:al", "user:al", other.clock.now + DAY, ["g"]
+                )
+                facts = {"digest": sha256(b"{}").hexdigest(), "until": other.clock.now + DAY, "groups": ["g"]}
+                asked = {"approval": approval_id(bytes(16)), "delegator": "user:al", "asked_by": "user:al"}
+                transaction.append("approval-request", {**asked, **facts})
+            revive(other.ledger, keyring, told_of, keep=False, lost=1, accept_clock=False)
             other.check()
-            events += other.events()
+            events += [event for event in other.events() if event["op"] != "approval-request"]
         for event in events:
             seen.setdefault(event["op"], set()).update(event.keys() - common)
     # "as issue", "as above"
