@@ -9,6 +9,7 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.commands.scancount import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.scan.processes import Search
@@ -118,6 +119,7 @@ class _Work:
         """What waits for what is to be done about it."""
         self._full: set[bytes] = set()
         """Strings of which so many places were told that others are counted only."""
+        self._counted = Counted()
         self._untold = 0
         """How many places that are."""
         self._places: Counter[bytes] = Counter()
@@ -143,6 +145,14 @@ class _Work:
                 if batch.hits:
                     self._ask(batch)
                 progress.show(self._source.unit, self._tally, self._hits)
+        hits, finds = self._counted.together()
+        if (
+            hits
+            and self._authority is not None
+            and self._action is not None
+            and self._action.report is not None
+        ):
+            self._record(self._authority, self._action.report, _Held(hits, finds, None))
 
     def _ask(self, batch: Batch) -> None:
         traced: Traced | None = None
@@ -164,6 +174,8 @@ class _Work:
         from jitid.commands.scanfound import telling
 
         hits = telling(held.hits, held.traced)
+        if self._action is not None and self._action.report is not None:
+            self._counted.note(hits, held.finds)
         counts = Counter(hit.mark for hit in hits)
         many = {
             sign: count

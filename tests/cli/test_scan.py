@@ -13,9 +13,13 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from jitid.commands import scanstore
+from jitid.commands.scancount import Counted
 from jitid.commands.scanfound import offline
-from jitid.scan.hits import Hit
+from jitid.scan.hits import Hit, Searcher
+from jitid.scan.source import Item
+from jitid.secret import fingerprint
 from tests.real import Shell, command
+from tests.scan.test_hits import opaque
 
 HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
 """What acts on a terminal, in HTML, in a spreadsheet, in an address and in Markdown; and is no UTF-8."""
@@ -184,3 +188,19 @@ def test_many_findings_wait_in_a_file_and_come_back_whole(monkeypatch: pytest.Mo
     assert sorted(found, key=lambda each: each.subject) == list(offline(hits))
     assert [each.severity for each in found[3:]] == ["medium", "medium", "low"]
     assert len({each.fingerprint for each in found}) == 6
+
+
+def test_places_of_a_string_are_counted_together_however_many_batches_they_come_in() -> None:
+    counted, searcher = Counted(), Searcher()
+    for times in (60, 70, 500):
+        searcher.begin(Item(f"{times}.txt"))
+        searcher.feed((opaque(1).encode() + b"\n") * times + opaque(times).encode())
+        searcher.end()
+        batch = searcher.take()
+        counted.note(batch.hits, batch.finds)
+    hits, finds = counted.together()
+    assert list(finds.opaque.items()) == [(fingerprint(opaque(1)), 630)]
+    assert [(hit.place, hit.line) for hit in hits] == [
+        *(("60.txt", line) for line in range(1, 61)),
+        *(("70.txt", line) for line in range(1, 41)),
+    ]
