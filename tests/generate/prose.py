@@ -510,16 +510,16 @@ Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and
 comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,
 encrypted or cannot be read is told as not searched, and the status is 11. Comments, names and whatever else stands in
 its bytes is found too. What is compressed in another way is searched as it is, and counted. A file that is nothing but
-a key or a certificate in DER, or a key as the ledger keeps it, is known too. A name is told as it is, but for stars in the place
-of a token; bytes of it that are no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
+a key or a certificate in DER, or a key as the ledger keeps it, is known too. A name is told as it is, but for stars in
+the place of a token; bytes of it that are no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
 
 Links, FIFOs, sockets and devices are passed over unless they are named on the line; so is the ledger's own folder. A
 folder is never left: whoever swaps a part of it for a link meanwhile leads nowhere. File systems of the kernel such as
 `/proc` are not entered, others are, unless --one-file-system says no.
 
-In a git repository `.gitignore` in each folder and `.git/info/exclude` say what is passed over, as gitignore(5) has it,
-also of what is tracked all the same; outside of one nothing is ignored, and a file of more than 256 KiB or 2,000 globs
-names nothing. The folder `.git` is left out too. --no-ignore searches all of that.
+In a git repository `.gitignore` in each folder and `.git/info/exclude` say what is passed over, as gitignore(5) has
+it, also of what is tracked all the same; outside of one nothing is ignored, and a file of more than 256 KiB or 2,000
+globs names nothing. The folder `.git` is left out too. --no-ignore searches all of that.
 
 --git searches the objects of a git repository instead, each once: what any branch, tag, note, stash, worktree or other
 ref leads to, messages of commits and tags too, and what is staged; --unreachable adds what only a reflog or nothing
