@@ -47,7 +47,7 @@ class LeakMembers:
             case "leak-proof":
                 span = bounds(event)
                 self._proofs.append(
-                    _Proof(event["at"], span["first"], span["last"], event["count"], event["proved"])
+                    _Proof(event["at"], span["first"], span["last"], event["count"], event["proved"], seq)
                 )
 
     def must_be_done(self) -> None:
@@ -68,8 +68,11 @@ class LeakMembers:
         proved = EventRows(self._snapshot.proved_leaks(self._pruned.gone), itemgetter(0), 1 << 62)
         for proof in _told_apart(self._proofs):
             rows = _proved_by(proof, proved)
-            self._pruned.proved(rows)
-            _check_proved(proof, rows, may_be_gone=proof.at < self._pruned.gone.before)
+            # Of a later event none is gone, also where a clock was set back since.
+            may_be_gone = proof.seq <= self._pruned.through and proof.at < self._pruned.gone.before
+            if may_be_gone:
+                self._pruned.proved(rows)
+            _check_proved(proof, rows, may_be_gone=may_be_gone)
         if proved.next() is not None:
             raise IntegrityError("the ledger says that a leak was proved dead, and no event does")
 
@@ -129,6 +132,8 @@ class _Proof(NamedTuple):
     size: int
     digest: str | None
     """None for several."""
+    seq: int
+    """The number of the event; of several that of the first."""
 
 
 def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
@@ -141,7 +146,12 @@ def _told_apart(proofs: list[_Proof]) -> Iterator[_Proof]:
         if last is None:
             last = proof
         elif proof.at == last.at and proof.first <= last.last:
-            last = last._replace(last=max(last.last, proof.last), size=last.size + proof.size, digest=None)
+            last = last._replace(
+                last=max(last.last, proof.last),
+                size=last.size + proof.size,
+                digest=None,
+                seq=min(last.seq, proof.seq),
+            )
         else:
             yield last
             last = proof

@@ -79,10 +79,9 @@ class PrunedMembers:
             self._remains.take("sightings", seq, [digest.encode()])
 
     def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
-        """Take leaks that were proved dead: time, number and jti."""
-        for at, number, jti in rows:
-            if at < self.gone.before:
-                self._remains.take("proofs", number, [jti])
+        """Take leaks of which some may be gone that were proved dead with them: time, number and jti."""
+        for _, number, jti in rows:
+            self._remains.take("proofs", number, [jti])
 
     def request(self, row: Approval) -> None:
         """Take a request for approval that is there."""

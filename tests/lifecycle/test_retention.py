@@ -605,3 +605,18 @@ def test_what_is_changed_of_the_leaks_that_are_left_is_found(world: World, chang
     world.reopen()
     with pytest.raises(IntegrityError):
         world.check()
+
+
+@in_both
+def test_a_proof_after_the_clock_was_set_back_is_no_old_one(world: World) -> None:
+    old, late = world.issue(kind="opaque"), world.issue(kind="opaque", task="T2")
+    leak(world, late)
+    world.revoke(old.jti)
+    wait(world, 3 * DAY)
+    world.issue(task="T3")
+    prune(world, DAY, leaks_after=DAY)
+    world.check()
+    wait(world, -2 * DAY - 3_600)
+    world.revoke(late.jti)
+    world.authority.perform(ProveLeaks())
+    world.check()
