@@ -61,7 +61,8 @@ def sentence(ended: Ended) -> str | None:
     if ended.confirmed:
         parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
     if ended.unsettled or ended.unsupported:
-        parts.append(f"of {ended.unsettled + ended.unsupported} no target has")
+        rest = "" if parts else " confirmed that nothing is left there"
+        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{rest}")
     return " and ".join(parts) or None
 
 

@@ -216,11 +216,9 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         Example("End them:", "jitid trace --revoke < build.log"),
     ),
     "scan": (
-        Example("What of ours stands in this folder, and lives:", "jitid scan . || [ $? -eq 10 ]"),
-        Example(
-            "The unknown counts too, as before a release:", "jitid scan --fail-on medium . || [ $? -eq 10 ]"
-        ),
-        Example("What was ever committed, in any branch:", "jitid scan --git || [ $? -eq 10 ]", tried=False),
+        Example("What of ours stands in this folder, and lives:", "jitid scan ."),
+        Example("The unknown counts too, as before a release:", "jitid scan --fail-on medium ."),
+        Example("What was ever committed, in any branch:", "jitid scan --git", tried=False),
         Example(
             "In CI, what a branch brings, whoever's it is:",
             "jitid scan --git --commits origin/main..HEAD --fail-on medium",
@@ -228,7 +226,7 @@ echo '{"jsonrpc":"2.0","id":2,"method":"tools/call",'\\
         ),
         Example(
             "Record what was found, and end it:",
-            "jitid scan --report --revoke build.log || [ $? -eq 10 ]",
+            "jitid scan --report --revoke build.log",
         ),
         Example("Rules of ours for a scanner of others:", "jitid scan --rules gitleaks > gitleaks.toml"),
     ),
@@ -731,7 +729,7 @@ jitid policy diff current next""",
     ),
     "ledger check": (
         Example("The ledger:", "jitid ledger check"),
-        Example("Only what is wrong:", "jitid ledger check --format tsv | grep -v '\tok\t'", tried=False),
+        Example("Only what is wrong:", "jitid ledger check --format csv | grep -v ,ok,"),
         Example("A backup, without restoring it:", "jitid ledger backup b.tar; jitid ledger check b.tar"),
     ),
     "ledger vacuum": (
@@ -1054,7 +1052,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "keys import": ("keys request", "keys bundle", "keys list"),
     "keys bundle": ("keys jwks", "keys crl", "keys rotate"),
     "keys crl": ("keys bundle", "keys revoke", "revoke"),
-    "prune": ("audit verify", "audit log", "report", "config set"),
+    "prune": ("audit verify", "audit log", "ledger vacuum", "report", "config set"),
     "ledger copy": ("audit verify", "doctor", "config set"),
     "ledger backup": ("ledger restore", "ledger check", "audit head", "ledger copy"),
     "ledger check": ("doctor", "audit verify", "ledger backup", "ledger vacuum"),

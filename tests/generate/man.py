@@ -191,7 +191,7 @@ def _metavar(each: Argument) -> str:
 
 def _word_of(metavar: str) -> str:
     words = " | ".join(f"Ar {argument(word)}" for word in metavar.strip("[].").split("|"))
-    return f"{words} ..." if metavar.endswith("...") else words
+    return f"{words} ..." if metavar.rstrip("]").endswith("...") else words
 
 
 def _fields(names: tuple[str, ...]) -> list[str]:

@@ -952,8 +952,8 @@ leaks were closed and proved dead before --evidence-after; reports say so from t
 The log is verified first, as by jitid-audit-verify(1). Then one audit event tells how many rows go, the digest of the
 credentials among them, and the digests of what is left of the events so far; jitid-audit-verify(1) compares these.
 After that the rows are deleted, some thousands at a time, so that others hardly wait. If it is killed, the ledger is in
-order, and the next `jitid prune` deletes what is left. SQLite's file does not get smaller by that; it has room for
-what comes.
+order, and the next `jitid prune` deletes what is left. SQLite's file does not get smaller by that and has room for
+what comes; jitid-ledger-vacuum(1) gives the room back.
 
 Of a time before that of the last pruning jitid-report(1) can no longer tell what lived. What is pruned can no longer
 be inspected or explained; its events are in the audit log: jitid-audit-log(1).
