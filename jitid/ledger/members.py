@@ -135,6 +135,12 @@ class Members:
             IntegrityError: there are such rows, or a key is not one that an event told of.
 
         """
+        try:
+            self._must_be_done()
+        except (AttributeError, TypeError) as error:
+            raise IntegrityError("a row of the ledger holds what no ledger writes") from error
+
+    def _must_be_done(self) -> None:
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
@@ -249,7 +255,8 @@ class Members:
             raise IntegrityError(_not_as_told(seq, "ended"))
         ended_as = _ENDED_AS[event["op"]]
         closing = event["op"] in _CLOSING
-        states = {(ended_as, row[2]) for row in rows} if closing else {(ended_as, event["at"])}
+        times = {row[2] for row in rows if row[2] is not None} if closing else {event["at"]}
+        states = {(ended_as, at) for at in times}
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
         if event["op"] == "retire":

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid import retention
+from jitid.access import Wanted
+from jitid.authority.access_operations import GrantAccess
 from jitid.authority.operations import (
     AddLeaks,
     CloseLeaks,
@@ -620,3 +622,28 @@ def test_a_proof_after_the_clock_was_set_back_is_no_old_one(world: World) -> Non
     world.revoke(late.jti)
     world.authority.perform(ProveLeaks())
     world.check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE credential SET ended_at = NULL WHERE ended_as = 'expired'",
+        "UPDATE signing_key SET certificates = 1",
+        "UPDATE outside SET settlement = NULL",
+        "UPDATE outside SET event = NULL",
+        "UPDATE access SET fingerprint = 1",
+    ],
+)
+def test_what_no_ledger_writes_is_found(tmp_path: Path, change: str) -> None:
+    shop = Shop(tmp_path / "shop")
+    with World(tmp_path / "ledger", targets=[shop.target()], policy=PERMIT_ALL) as world:
+        for kind in ("opaque", "exec:shop"):
+            world.issue(kind=kind, ttl=60)
+        world.authority.perform(GrantAccess(wanted=Wanted("user:eve")))
+        wait(world, DAY)
+        world.authority.perform(Settle())
+        world.check()
+        edit(world.path, change)
+        world.reopen()
+        with pytest.raises(IntegrityError):
+            world.check()
