@@ -135,6 +135,24 @@ class _Work:
 
     def ask(self, batches: Iterator[Batch]) -> None:
         """Ask the ledger about each batch."""
+        try:
+            self._ask_each(batches)
+        except JitidError as error:
+            self._check_partly(error)
+            raise
+
+    def _check_partly(self, error: JitidError) -> None:
+        """Raise PartialError in the place of an error if something was recorded before."""
+        if not self._events or isinstance(error, PartialError):
+            return
+        from jitid.commands.found import number
+
+        raise PartialError(
+            f"{error.message}; what was found before is recorded: {number(len(self._recorded), 'leak')}",
+            "scan again: what is recorded is recorded once",
+        ) from error
+
+    def _ask_each(self, batches: Iterator[Batch]) -> None:
         from jitid.commands.progress import Progress
 
         with Progress(self._given) as progress:
@@ -275,12 +293,8 @@ class _Work:
             try:
                 came = authority.perform(operation)
             except JitidError as error:
-                if not self._events:
-                    raise
-                raise PartialError(
-                    f"{error.message}; {len(self._recorded)} leaks that were found before are recorded",
-                    "scan again: what is recorded is recorded once",
-                ) from error
+                self._check_partly(error)
+                raise
             self._recorded.update(dict.fromkeys(came.new))
             if came.event is not None:
                 self._events.append(came.event)

@@ -161,7 +161,7 @@ def _read(descriptor: int, size: int) -> bytes:
     while size:
         piece = os.read(descriptor, size)
         if not piece:
-            raise StorageError("a process that searched a part was ended", "nothing was changed: scan again")
+            raise StorageError("a process that searched a part was ended", "scan again")
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)

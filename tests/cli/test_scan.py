@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -18,7 +19,7 @@ from jitid.commands.scanfound import offline
 from jitid.scan.hits import Hit, Searcher
 from jitid.scan.source import Item
 from jitid.secret import fingerprint
-from tests.real import Shell, command
+from tests.real import Shell, command, until
 from tests.scan.test_hits import opaque
 
 HOSTILE = b"\xff\x1b[31m\x1b]0;x\x07\t<b>=cmd|' -C x'!A0 ..:%2f{}](.txt"
@@ -139,6 +140,37 @@ def test_an_output_that_nobody_takes_does_not_undo_what_was_ended(shell: Shell) 
     assert done.returncode == 74
     assert "ended 1 live credential" in done.stderr
     assert shell.run("verify", "other").returncode == 8
+
+
+def test_what_was_recorded_before_a_process_was_killed_is_told(shell: Shell) -> None:
+    token = shell.good("issue", "--task", "K", "--delegator", "alice", "--kind", "opaque").encode()
+    recorded = len(shell.good("leak", "list", "--format", "jsonl").splitlines())
+    nothing = bytes(1 << 20)
+
+    def fed() -> bool:
+        # It asks the ledger between two pieces.
+        assert process.stdin is not None
+        process.stdin.write(nothing)
+        process.stdin.flush()
+        return len(shell.good("leak", "list", "--format", "jsonl").splitlines()) > recorded
+
+    with subprocess.Popen(
+        command("scan", "-", "--report"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=shell.environment,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(token)
+        until(fed, "nothing was recorded")
+        helpers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if not helpers:
+            pytest.skip("there is one processor, and so one process")
+        os.kill(int(helpers[0]), signal.SIGKILL)
+        _, complaint = process.communicate()
+    assert process.returncode == 9, complaint
+    assert b"was ended; what was found before is recorded: 1 leak" in complaint
 
 
 def test_more_than_is_permitted_ends_nothing_and_is_told(shell: Shell) -> None:
