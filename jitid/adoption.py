@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jitid import audit, revocation
+from jitid import adopted, audit
+from jitid.adopted import AdoptedSecret
 from jitid.credential import Credential, Kind
-from jitid.errors import NotFoundError, UsageError
+from jitid.errors import UsageError
 from jitid.identifier import credential_id, identity_id
 from jitid.issuers.adopted import reference_of
-from jitid.ledger.adopted import Adopted, AdoptedRow, Changed
-from jitid.ledger.outside import Outside
+from jitid.ledger.adopted import AdoptedRow
 from jitid.ledger.protocol import Snapshot, Transaction
-from jitid.ledger.records import CredentialRow, IdentityRow, Selection
+from jitid.ledger.records import CredentialRow, IdentityRow
 from jitid.lifetime import format_time
 from jitid.minting import new_ids
 from jitid.roster.place import misplaced
 from jitid.secret import fingerprint
 from jitid.standing import BEFORE, FOR_EVER, StandingSecret
-from jitid.target import BY_HAND, Outcome, Settlement
+from jitid.target import BY_HAND
 from jitid.task import Task
 from jitid.text import operand, quote, safe
 
@@ -55,37 +55,6 @@ class Adoption(NamedTuple):
     """The audit event that tells of it; None if nothing was new."""
     unseen: tuple[str, ...] = ()
     """Those of which their targets could not tell whether they work, and why."""
-
-
-class AdoptedSecret(NamedTuple):
-    """An adopted secret with all that the ledger has of it."""
-
-    credential: Credential
-    adopted: Adopted
-    outside: Outside
-
-    @property
-    def name(self) -> str:
-        """Its own name."""
-        return self.credential.task.removeprefix(BEFORE)
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether it is known to have ended where it is kept."""
-        return self.outside.settled_at is not None and self.outside.settlement == Settlement.DONE
-
-
-class Finished(NamedTuple):
-    """What came of saying that secrets have ended where they are kept."""
-
-    done: int
-    already: int
-    """So many were known to have."""
-    revoked: int
-    """So many lived in the ledger until then."""
-    event: int | None
-    unproved: str | None = None
-    """Why it could not be proved of what leaked that it is dead; none if that was done, or nothing had leaked."""
 
 
 def preview(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> Adoption:
@@ -132,7 +101,7 @@ def adopt(
                 transaction, one, task, credential_key + at, identity_key + at, jti, seq, owner, audiences
             )
         )
-        rows.append(_row(one, credential_key + at, kinds))
+        rows.append(row_of(one, credential_key + at, kinds))
     transaction.add(identities, credentials)
     transaction.adopted.add(rows)
     issued = audit.issued_digest((jti, one.fingerprint) for one, (_, jti) in zip(new, raw, strict=True))
@@ -153,169 +122,16 @@ def adopt(
     return Adoption(tuple(taken[:SHOWN]), len(new), already, unverified, event.seq)
 
 
-def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finished:
-    """Record that somebody has seen to it that secrets work no longer where they are kept; end them here too.
-
-    Args:
-        transaction: what it happens in.
-        names: which.
-        proof: what was done, in words, for the audit log.
-
-    Raises:
-        NotFoundError: nothing of that name was adopted.
-
-    """
-    found = find(transaction, names)
-    due = [one for one in found if not one.confirmed]
-    if not due:
-        return Finished(0, len(found), 0, None)
-    live = [one.credential.jti for one in due if one.credential.ended_at is None]
-    if live:
-        revocation.revoke(transaction, Selection(ids=tuple(live)), proof, None)
-    # As they are now that they have ended.
-    outsides = transaction.outside.find([one.credential.jti for one in due])
-    open_ = [one for one in outsides if one.settled_at is None]
-    digest = transaction.outside.settle(
-        [(one, Outcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for one in open_]
-    )
-    event = transaction.append(
-        "adopt-end",
-        {
-            "names": [one.name for one in due[:20]],
-            "count": len(open_),
-            "proof": proof,
-            "final": len(open_),
-            "settled": digest,
-        },
-    )
-    return Finished(len(due), len(found) - len(due), len(live), event.seq)
-
-
-class Amended(NamedTuple):
-    """What is to be known of adopted secrets from now on; None leaves it as it is."""
-
-    owner: str | None = None
-    """By any of their names."""
-    place: str | None = None
-    purpose: str | None = None
-    agent: str | None = None
-    expires_at: int | None = None
-    target: str | None = None
-    reference: str | None = None
-
-
-def amend(
-    transaction: Transaction, names: Sequence[str], amended: Amended, kind: str | None
-) -> list[AdoptedSecret]:
-    """Change what is known of adopted secrets, and return them; what is so already stays, without an event.
-
-    `kind` is that of the target, if one is named.
-
-    Raises:
-        NotFoundError: nothing of such a name was adopted.
-        UsageError: one of them has ended, or something cannot be meant; nothing was changed.
-
-    """
-    found = find(transaction, names)
-    for one in found:
-        if one.credential.ended_as is not None or one.credential.expires_at <= transaction.now:
-            raise UsageError(
-                f"{quote(one.name)} has ended, and what is known of it stays as it is; nothing was changed",
-                f"see: jitid adopt show {operand(one.name)}",
-            )
-        stated = _amended(one, amended)
-        if amended.expires_at is not None and amended.expires_at <= transaction.now:
-            raise wrong(stated, f"its end {format_time(amended.expires_at)} has passed")
-        (owner,) = _owners(transaction, [stated])
-        stated = stated._replace(owner=owner)
-        kinds = {stated.target: kind or str(one.outside.facts.get("kind"))} if stated.target else {}
-        changes = {
-            field: told
-            for field, told, was in (
-                ("delegator", stated.owner, one.credential.delegator),
-                ("place", stated.place, one.adopted.place),
-                ("purpose", stated.purpose, one.credential.purpose),
-                ("agent", stated.agent, one.credential.agent),
-                ("ends", stated.expires_at or FOR_EVER, one.credential.expires_at),
-                ("target", stated.target or BY_HAND, one.outside.record.target),
-                ("reference", stated.reference or one.name, one.outside.record.name),
-            )
-            if told != was
-        }
-        if not changes:
-            continue
-        transaction.adopted.change(
-            Changed(
-                _row(stated, one.credential.key, kinds),
-                transaction.term(stated.owner),
-                transaction.term(stated.agent),
-                stated.purpose,
-                stated.expires_at or FOR_EVER,
-            )
-        )
-        of = one.credential.event
-        transaction.append(
-            "adopt-change",
-            {
-                "jti": one.credential.jti,
-                "task": one.credential.task,
-                **changes,
-                "of": of,
-                "adopted": transaction.adopted.digest(of),
-            },
-        )
-    return find(transaction, names)
-
-
-def _amended(one: AdoptedSecret, amended: Amended) -> StandingSecret:
-    """Return what is then stated of a secret. What it is by is no part of that, and stays."""
-    credential, adopted, outside = one
-    target = None if outside.record.target == BY_HAND else outside.record.target
-    return StandingSecret(
-        0,
-        one.name,
-        amended.owner or credential.delegator,
-        amended.place or adopted.place,
-        amended.purpose or credential.purpose or "",
-        amended.agent or credential.agent,
-        credential.sensitivity,
-        amended.expires_at or (None if credential.expires_at == FOR_EVER else credential.expires_at),
-        amended.target or target,
-        amended.reference or (None if target is None else outside.record.name),
-        adopted.prefix,
-        adopted.length,
-        credential.fingerprint or b"",
-        None,
-        None,
-    )
-
-
-def find(snapshot: Snapshot, names: Sequence[str]) -> list[AdoptedSecret]:
-    """Return what was adopted under these names, the latest of each. Raises NotFoundError for one that is none's."""
-    keys = snapshot.adopted.on_tasks(BEFORE + name for name in names)
-    for name in names:
-        if BEFORE + name not in keys:
-            raise NotFoundError(f"nothing is adopted under the name {quote(name)}", "see: jitid adopt list")
-    return described(snapshot, [keys[BEFORE + name] for name in dict.fromkeys(names)])
-
-
-def described(snapshot: Snapshot, keys: Sequence[int]) -> list[AdoptedSecret]:
-    """Return what there is of adopted credentials, in the order of their numbers in `keys`."""
-    credentials = snapshot.credentials_numbered(keys)
-    adopted, outside = snapshot.adopted.of(keys), snapshot.outside.of(keys)
-    return [AdoptedSecret(credentials[key], adopted[key], outside[key]) for key in keys]
-
-
 def _compared(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
     """Return those that are new, with the owners' own names, and how many are there just so. Raises UsageError."""
     _must_differ(stated)
-    stated = [one._replace(owner=name) for one, name in zip(stated, _owners(snapshot, stated), strict=True)]
+    stated = [one._replace(owner=name) for one, name in zip(stated, owners_of(snapshot, stated), strict=True)]
     given = snapshot.find_given((), {one.fingerprint for one in stated})
     by_print = {one.fingerprint: one for one in given}
     tasks = snapshot.tasks_of(BEFORE + one.name for one in stated)
     latest = snapshot.adopted.on_tasks(tasks)
     keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
-    there = {one.credential.key: one for one in described(snapshot, sorted(keys))}
+    there = {one.credential.key: one for one in adopted.described(snapshot, sorted(keys))}
     new, already = [], 0
     for one in stated:
         if one.expires_at is not None and one.expires_at <= snapshot.now:
@@ -342,7 +158,7 @@ def _must_differ(stated: Sequence[StandingSecret]) -> None:
         names[one.name] = prints[one.fingerprint] = one.line
 
 
-def _owners(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> Iterator[str]:
+def owners_of(snapshot: Snapshot, stated: Sequence[StandingSecret]) -> Iterator[str]:
     """Yield the own name of each owner. Raises UsageError for one who is disabled."""
     known: dict[str, str] = {}
     for one in stated:
@@ -470,7 +286,8 @@ def _credential(
     )
 
 
-def _row(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
+def row_of(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
+    """Return what the ledger keeps of a secret beside its credential, whose number is `key`."""
     parts = {} if one.access_key_id is None else {"access_key_id": fingerprint(one.access_key_id)}
     if one.target is None:
         ended = (

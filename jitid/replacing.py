@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from shlex import quote as word
 from typing import NamedTuple
 
-from jitid.adoption import AdoptedSecret
+from jitid.adopted import AdoptedSecret
 from jitid.credential import Kind, is_target_name
 from jitid.lifetime import format_duration
 from jitid.policy.writing import entity, string

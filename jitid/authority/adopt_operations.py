@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.authority.operations import AdoptionOperation
 
 if TYPE_CHECKING:
-    from jitid.adoption import AdoptedSecret, Adoption, Amended, Finished
+    from jitid.adopted import AdoptedSecret, Finished
+    from jitid.adoption import Adoption
+    from jitid.amending import Amended
     from jitid.looks import Shapes
     from jitid.replacing import Replacement
     from jitid.standing import StandingSecret

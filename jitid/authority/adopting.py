@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import adoption
+from jitid import adopted, adoption, amending
 from jitid.authority import adopt_operations as ops
 from jitid.authority.inside import Inside
 from jitid.authority.operations import AdoptionOperation
@@ -14,7 +14,7 @@ from jitid.authority.proving import prove
 from jitid.authority.provisioning import targets_of
 from jitid.credential import Kind
 from jitid.errors import JitidError, UsageError
-from jitid.issuers import adopted
+from jitid.issuers.adopted import reference_of
 from jitid.ledger.changing import change
 from jitid.looks import PRINT, Shapes
 from jitid.standing import BEFORE, FOR_EVER
@@ -22,7 +22,8 @@ from jitid.target import BY_HAND, Life, Probe, Record
 from jitid.text import quote, safe
 
 if TYPE_CHECKING:
-    from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.adopted import AdoptedSecret, Finished
+    from jitid.adoption import Adoption
     from jitid.ledger.protocol import Transaction
     from jitid.replacing import Replacement
     from jitid.standing import StandingSecret
@@ -43,7 +44,7 @@ def perform(inside: Inside, operation: AdoptionOperation[Any]) -> object:
             return _list(inside, one)
         case ops.ProbeAdopted(names=names):
             with inside.ledger.read() as snapshot:
-                found = adoption.find(snapshot, names)
+                found = adopted.find(snapshot, names)
             targets = targets_of(inside)
             return [ops.Probed(each.name, _probe(targets, each)) for each in found]
         case ops.SuggestReplacements(names=names):
@@ -102,7 +103,7 @@ def _foreseen(one: StandingSecret, kind: str) -> Record:
     """Return what a target is asked about, before there is a credential of it."""
     assert one.target is not None
     name = one.reference or one.access_key_id or ""
-    reference = adopted.reference_of(kind, name)
+    reference = reference_of(kind, name)
     return Record(
         *(
             "",
@@ -129,7 +130,7 @@ def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str
         try:
             if one.target not in kinds:
                 kinds[one.target] = targets.get(one.target).kind
-            adopted.reference_of(kinds[one.target], one.reference or one.access_key_id)
+            reference_of(kinds[one.target], one.reference or one.access_key_id)
         except JitidError as error:
             raise adoption.wrong(one, error.message, error.hint) from error
     return kinds
@@ -140,12 +141,12 @@ def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
     kind = None
     if amended.target is not None:
         kind = targets_of(inside).get(amended.target).kind
-        adopted.reference_of(kind, amended.reference)
+        reference_of(kind, amended.reference)
     elif amended.reference is not None:
         raise UsageError("--reference says what it is called at a target: name that with --target too")
 
     def amend(transaction: Transaction) -> ops.AdoptedPage:
-        found = adoption.amend(transaction, operation.names, amended, kind)
+        found = amending.amend(transaction, operation.names, amended, kind)
         return ops.AdoptedPage(found, transaction.now)
 
     return change(inside.ledger, amend, accept_clock=operation.accept_clock)
@@ -154,7 +155,7 @@ def _change(inside: Inside, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
 def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
     done = change(
         inside.ledger,
-        lambda transaction: adoption.finish(transaction, operation.names, operation.proof),
+        lambda transaction: adopted.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
     return done if done.event is None else done._replace(unproved=prove(inside.ledger))
@@ -163,19 +164,19 @@ def _end(inside: Inside, operation: ops.EndAdopted) -> Finished:
 def _list(inside: Inside, operation: ops.ListAdopted) -> ops.AdoptedPage:
     with inside.ledger.read() as snapshot:
         if operation.names:
-            return ops.AdoptedPage(adoption.find(snapshot, operation.names), snapshot.now)
+            return ops.AdoptedPage(adopted.find(snapshot, operation.names), snapshot.now)
         owners = () if operation.owner is None else snapshot.names_of(operation.owner)
         keys = snapshot.adopted.page(
             owners, operation.after, operation.limit, live=operation.live, open_=operation.live
         )
-        return ops.AdoptedPage(adoption.described(snapshot, keys), snapshot.now)
+        return ops.AdoptedPage(adopted.described(snapshot, keys), snapshot.now)
 
 
 def _suggest(inside: Inside, names: Sequence[str]) -> list[Replacement]:
     from jitid import replacing
 
     with inside.ledger.read() as snapshot:
-        found = adoption.find(snapshot, names)
+        found = adopted.find(snapshot, names)
     targets, kinds = targets_of(inside), {}
     for name in targets.names():
         # One whose table cannot be meant makes nothing.

@@ -9,7 +9,8 @@ from jitid.standing import FOR_EVER
 from jitid.target import BY_HAND
 
 if TYPE_CHECKING:
-    from jitid.adoption import AdoptedSecret, Adoption, Finished
+    from jitid.adopted import AdoptedSecret, Finished
+    from jitid.adoption import Adoption
 
 FIELDS = (
     "name",

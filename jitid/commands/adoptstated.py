@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jitid.adoption import Amended
+from jitid.amending import Amended
 from jitid.errors import UsageError
 from jitid.issuers.adopted import ACCESS_KEY
 from jitid.lifetime import parse_time

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from jitid import standingkeys
-from jitid.adoption import AdoptedSecret, Adoption, Amended
+from jitid.adopted import AdoptedSecret
+from jitid.adoption import Adoption
+from jitid.amending import Amended
 from jitid.authority import adopt_operations as ops
 from jitid.authority.agent_operations import ClassifyAgents, SuggestPolicy
 from jitid.authority.delegator_operations import DisableDelegator

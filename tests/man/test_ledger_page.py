@@ -16,7 +16,7 @@ import pytest
 import jitid
 from jitid import provision
 from jitid.access import Wanted
-from jitid.adoption import Amended
+from jitid.amending import Amended
 from jitid.authority.access_operations import (
     Authenticate,
     BootstrapAccess,

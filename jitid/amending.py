@@ -1,0 +1,116 @@
+"""What is known of adopted secrets, changed: another owner, place, purpose or target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jitid import adopted
+from jitid.adopted import AdoptedSecret
+from jitid.adoption import owners_of, row_of, wrong
+from jitid.errors import UsageError
+from jitid.ledger.adopted import Changed
+from jitid.ledger.protocol import Transaction
+from jitid.lifetime import format_time
+from jitid.standing import FOR_EVER, StandingSecret
+from jitid.target import BY_HAND
+from jitid.text import operand, quote
+
+
+class Amended(NamedTuple):
+    """What is to be known of adopted secrets from now on; None leaves it as it is."""
+
+    owner: str | None = None
+    """By any of their names."""
+    place: str | None = None
+    purpose: str | None = None
+    agent: str | None = None
+    expires_at: int | None = None
+    target: str | None = None
+    reference: str | None = None
+
+
+def amend(
+    transaction: Transaction, names: Sequence[str], amended: Amended, kind: str | None
+) -> list[AdoptedSecret]:
+    """Change what is known of adopted secrets, and return them; what is so already stays, without an event.
+
+    `kind` is that of the target, if one is named.
+
+    Raises:
+        NotFoundError: nothing of such a name was adopted.
+        UsageError: one of them has ended, or something cannot be meant; nothing was changed.
+
+    """
+    found = adopted.find(transaction, names)
+    for one in found:
+        if one.credential.ended_as is not None or one.credential.expires_at <= transaction.now:
+            raise UsageError(
+                f"{quote(one.name)} has ended, and what is known of it stays as it is; nothing was changed",
+                f"see: jitid adopt show {operand(one.name)}",
+            )
+        stated = _amended(one, amended)
+        if amended.expires_at is not None and amended.expires_at <= transaction.now:
+            raise wrong(stated, f"its end {format_time(amended.expires_at)} has passed")
+        (owner,) = owners_of(transaction, [stated])
+        stated = stated._replace(owner=owner)
+        kinds = {stated.target: kind or str(one.outside.facts.get("kind"))} if stated.target else {}
+        changes = {
+            field: told
+            for field, told, was in (
+                ("delegator", stated.owner, one.credential.delegator),
+                ("place", stated.place, one.adopted.place),
+                ("purpose", stated.purpose, one.credential.purpose),
+                ("agent", stated.agent, one.credential.agent),
+                ("ends", stated.expires_at or FOR_EVER, one.credential.expires_at),
+                ("target", stated.target or BY_HAND, one.outside.record.target),
+                ("reference", stated.reference or one.name, one.outside.record.name),
+            )
+            if told != was
+        }
+        if not changes:
+            continue
+        transaction.adopted.change(
+            Changed(
+                row_of(stated, one.credential.key, kinds),
+                transaction.term(stated.owner),
+                transaction.term(stated.agent),
+                stated.purpose,
+                stated.expires_at or FOR_EVER,
+            )
+        )
+        of = one.credential.event
+        transaction.append(
+            "adopt-change",
+            {
+                "jti": one.credential.jti,
+                "task": one.credential.task,
+                **changes,
+                "of": of,
+                "adopted": transaction.adopted.digest(of),
+            },
+        )
+    return adopted.find(transaction, names)
+
+
+def _amended(one: AdoptedSecret, amended: Amended) -> StandingSecret:
+    """Return what is then stated of a secret. What it is by is no part of that, and stays."""
+    credential, kept, outside = one
+    target = None if outside.record.target == BY_HAND else outside.record.target
+    return StandingSecret(
+        0,
+        one.name,
+        amended.owner or credential.delegator,
+        amended.place or kept.place,
+        amended.purpose or credential.purpose or "",
+        amended.agent or credential.agent,
+        credential.sensitivity,
+        amended.expires_at or (None if credential.expires_at == FOR_EVER else credential.expires_at),
+        amended.target or target,
+        amended.reference or (None if target is None else outside.record.name),
+        kept.prefix,
+        kept.length,
+        credential.fingerprint or b"",
+        None,
+        None,
+    )
