@@ -126,7 +126,7 @@ def add(
             if not total.events:
                 raise search.nothing_recorded(error) from error
             raise PartialError(
-                f"{error.message}; {number(total.new, 'leak')} from what stood before it are recorded",
+                f"{error.message}; what stood before it is recorded: {number(total.new, 'leak')}",
                 "report it again: what is recorded is recorded once",
             ) from error
     failure = _left(total) or search.shortcoming()

@@ -509,9 +509,10 @@ what is broken over lines or inside of base64 jitid-trace(1) finds.
 Every file is searched, whatever its name or its bytes; UTF-16 is read, gzip and zip files are opened, two deep. What
 comes out of one of them is at most 256 MiB, or 200 times its size if that is more; one that would be more, is damaged,
 encrypted or cannot be read is told as not searched, and the status is 11. Comments, names and whatever else stands in
-its bytes is found too. What is compressed in another way is searched as it is, and counted. A file that is nothing but
-a key or a certificate in DER, or a key as the ledger keeps it, is known too. A name is told as it is, but for stars in
-the place of a token; bytes of it that are no UTF-8 are percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
+its bytes is found too. What is compressed in another way is searched as it is, and counted; a zip file behind a
+program, too, and not counted. A file that is nothing but a key or a certificate in DER, or a key as the ledger keeps
+it, is known too. A name is told as it is, but for stars in the place of a token; bytes of it that are no UTF-8 are
+percent-encoded in SARIF, and escaped as `\\udcXX` in JSON.
 
 Links, FIFOs, sockets and devices are passed over unless they are named on the line; so is the ledger's own folder. A
 folder is never left: whoever swaps a part of it for a link meanwhile leads nowhere. File systems of the kernel such as
