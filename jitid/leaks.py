@@ -17,6 +17,7 @@ from jitid.lifetime import format_time
 from jitid.searching import Finds, mark
 from jitid.sighting import MOST_PLACES, Sighting
 from jitid.text import check_text
+from jitid.traced import Stray
 from jitid.whereabouts import distinct
 
 LONGEST_SOURCE = 200
@@ -62,7 +63,7 @@ class Reported(NamedTuple):
     """How many ids stood in the text: no secret leaks with one."""
     unknown: int
     """How many strings of ours the ledger does not know."""
-    strays: list[tracing.Stray]
+    strays: list[Stray]
     """The first of them."""
     places: int = 0
     """How many places are new where credentials were seen, of what is new and of what was known."""

@@ -75,6 +75,7 @@ LAYERS = (
         "auditing",
         "auditexport",
         "examination",
+        "traced",
         "tracing",
         "exposure",
         "timeline",

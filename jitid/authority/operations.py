@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jitid.sweep.remedies import Foreseen
     from jitid.task import Task
     from jitid.timeline import Account
-    from jitid.tracing import Traced
+    from jitid.traced import Traced
 
 Result = TypeVar("Result")
 

@@ -10,11 +10,11 @@ from jitid.credential import Credential, State
 from jitid.errors import NotFoundError
 from jitid.ledger.access import AccessState
 from jitid.lifetime import format_duration
-from jitid.tracing import first_of, honour
+from jitid.traced import first_of, honour
 
 if TYPE_CHECKING:
     from jitid.commands.globals import Globals
-    from jitid.tracing import Match, Stray, Traced
+    from jitid.traced import Match, Stray, Traced
 
 FIELDS = (
     "match",

@@ -19,14 +19,14 @@ from jitid.formats.view import View
 from jitid.leaks import LeakReport, check_source
 from jitid.ledger.leak import LeakFilter
 from jitid.ledger.records import Selection
-from jitid.tracing import first_of
+from jitid.traced import first_of
 
 if TYPE_CHECKING:
     from jitid.authority.protocol import Authority
     from jitid.commands.globals import Globals
     from jitid.leaks import Reported
     from jitid.revocation import Ended
-    from jitid.tracing import Stray
+    from jitid.traced import Stray
 
 _TOGETHER = 5_000
 _LISTED = 10_000

@@ -9,12 +9,12 @@ from jitid.formats.swept import RuleInfo
 from jitid.ledger.access import AccessState
 from jitid.lifetime import format_time
 from jitid.sweep.finding import Finding, Severity
-from jitid.tracing import honour
+from jitid.traced import honour
 from jitid.whereabouts import starred
 
 if TYPE_CHECKING:
     from jitid.scan.hits import Hit
-    from jitid.tracing import Match, Stray, Traced
+    from jitid.traced import Match, Stray, Traced
 
 _SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.scan.source import Source
     from jitid.sighting import Sighting
     from jitid.sweep.finding import Coverage, Finding, Swept
-    from jitid.tracing import Evidence, Traced
+    from jitid.traced import Evidence, Traced
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
@@ -176,7 +176,7 @@ class _Work:
         traced: Traced | None = None
         if self._authority is not None:
             from jitid.authority.operations import Trace
-            from jitid.tracing import together
+            from jitid.traced import together
 
             authority = self._authority
             traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
@@ -340,7 +340,7 @@ class _Work:
     def _as_it_is_now(self, authority: Authority, held: _Held, traced: Traced) -> Traced:
         """Return what was found with what the ledger says of it after something was done."""
         from jitid.authority.operations import Trace
-        from jitid.tracing import together
+        from jitid.traced import together
 
         finds = Finds()
         finds.ids.update(dict.fromkeys(held.named, 1))

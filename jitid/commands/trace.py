@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jitid.commands import options
     from jitid.commands.globals import Globals
     from jitid.revocation import Ended
-    from jitid.tracing import Match, Traced
+    from jitid.traced import Match, Traced
 
 _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
@@ -106,7 +106,7 @@ def _looked_up(given: Globals, batches: Iterable[Finds]) -> tuple[Authority, Tra
     from jitid.commands.found import FIELDS
     from jitid.environment import open_authority
     from jitid.formats import show  # noqa: F401 - needed in the end, and loaded while others search
-    from jitid.tracing import together
+    from jitid.traced import together
 
     given.expect(FIELDS)
     authority = open_authority(given.config())

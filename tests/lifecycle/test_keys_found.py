@@ -24,7 +24,7 @@ from jitid.pasted import search_pasted
 from jitid.request import AttachRequest
 from jitid.searching import Finds, search
 from jitid.secret import Secret
-from jitid.tracing import Match, Traced, honour
+from jitid.traced import Match, Traced, honour
 from tests.builders import World, edit, request
 
 KINDS = ("x509-svid", "ssh-cert")

@@ -16,7 +16,7 @@ from jitid.request import RenewRequest
 from jitid.searching import Finds, mark, search
 from jitid.secret import Secret, fingerprint
 from jitid.tokenform import checksum
-from jitid.tracing import Match, Traced, honour, together
+from jitid.traced import Match, Traced, honour, together
 from tests.builders import NOW, World, edit
 from tests.lifecycle.test_introspection import P256_ORDER, parts, signed, stolen
 from tests.tokens.signed import encode
