@@ -12,6 +12,7 @@ from jitid.errors import IntegrityError, NewerSchemaError
 from jitid.ledger import lock
 from jitid.ledger.clock import machine, time_of
 from jitid.ledger.failure import FAULTS, translated
+from jitid.ledger.inplace import InPlace
 from jitid.ledger.log import WriteAheadLog
 from jitid.ledger.reading import SqlSnapshot
 from jitid.ledger.records import Names
@@ -40,8 +41,10 @@ class SqliteLedger:
         clock: Callable[[], float],
         timeout: float,
         names: Names | None = None,
+        place: InPlace | None = None,
     ) -> None:
         self._db = db
+        self._place = place
         self._lock = lock.FairLock(lock_path, timeout)
         self._log = WriteAheadLog(db)
         self._by = by
@@ -64,7 +67,7 @@ class SqliteLedger:
 
     def read(self) -> _Reading:
         """Open a consistent view; nothing in it waits for a writer."""
-        return _Reading(self._db, self.names, self._clock)
+        return _Reading(self._db, self.names, self._clock, self._place)
 
     def glance(self) -> _Reading:
         """Open a view as `read` does: nothing costs less."""
@@ -91,6 +94,7 @@ class SqliteLedger:
             facts,
             told,
             accept_clock=accept_clock,
+            place=self._place,
         )
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
@@ -145,13 +149,14 @@ def connect(
         StorageError: it cannot be read.
 
     """
+    place = InPlace(path)
     try:
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
     except FAULTS as error:
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
-        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db))
+        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), place)
     except BaseException as error:
         db.close()
         if isinstance(error, FAULTS):
@@ -232,12 +237,17 @@ def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
 class _Reading:
     """One read transaction."""
 
-    def __init__(self, db: sqlite3.Connection, names: Names, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, names: Names, clock: Callable[[], float], place: InPlace | None
+    ) -> None:
         self._db = db
+        self._place = place
         self._names = names
         self._clock = clock
 
     def __enter__(self) -> SqlSnapshot:
+        if self._place is not None:
+            self._place.must_be()
         try:
             self._db.execute("BEGIN")
             _, now, _ = time_of(self._db, self._clock, check=False, accept=False)
@@ -272,8 +282,10 @@ class _Writing:
         told: Mapping[str, Any],
         *,
         accept_clock: bool,
+        place: InPlace | None,
     ) -> None:
         self._db = db
+        self._place = place
         self._names = names
         self._clock = clock
         self._turn = turn
@@ -289,6 +301,9 @@ class _Writing:
     def __enter__(self) -> SqlTransaction:
         self._turn.acquire()
         try:
+            # Whoever replaces a ledger does so in a turn: what is in its place here stays there until the commit.
+            if self._place is not None:
+                self._place.must_be()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
             self._marked_at, now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)

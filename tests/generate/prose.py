@@ -1048,7 +1048,7 @@ lost, and the audit event `ledger-restore` keeps it.
 
 Private keys come from the backup, or from the ledger that is replaced; where there are none, new ones are made. The
 replaced folder stays beside the ledger, with its time in its name, and the two change places at once where the system
-can do that.
+can do that. Whoever has the old one open, as a server has, is refused from then on, and has to be started anew.
 
 Heads that were kept of events that are lost disagree with the restored ledger from then on, as they must: put them away
 once you have seen why.""",

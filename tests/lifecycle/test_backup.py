@@ -220,6 +220,24 @@ def test_a_ledger_that_ends_where_the_backup_does_goes_on(used: World, tmp_path:
     assert folder.exists(back.replaced)
 
 
+def test_who_has_a_ledger_open_that_is_replaced_is_told(used: World, tmp_path: Path) -> None:
+    """What is revoked in the one that was moved aside would live on, and so would what the new one ended."""
+    lives = used.issue(task="A", kind="opaque")
+    back_up(used, tmp_path / "backup", keys=True)
+    assert restore(tmp_path / "backup", used.path, replace=True).newest
+    for work in (
+        lambda: used.revoke(lives.id),
+        lambda: used.issue(task="B"),
+        lambda: used.verify(lives.token),
+    ):
+        with pytest.raises(StorageError, match="replaced"):
+            work()
+    used.reopen()
+    assert used.verify(lives.token).jti == lives.jti
+    used.revoke(lives.id)
+    used.check()
+
+
 def test_a_damaged_ledger_is_replaced_and_kept_aside(used: World, tmp_path: Path) -> None:
     alive = used.issue()
     back_up(used, tmp_path / "backup")
