@@ -4,8 +4,8 @@
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted kinds
-# files folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted leaks
+# kinds files folders command setting, joined by `/`.
 __jitid_table() {
     local everywhere="--config=files --profile=nothing --ledger=folders --remote=folders --credential-file=files --credential-fd=nothing --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
@@ -103,15 +103,15 @@ __jitid_table() {
         ;;
     'leak show')
         options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
-        arguments='ids'
+        arguments='leaks'
         ;;
     'leak timeline')
         options="--format=:table,tsv,json,jsonl,csv,markdown --field=:at,leak,what,by,event,told $everywhere"
-        arguments='ids+'
+        arguments='leaks+'
         ;;
     'leak close')
         options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
-        arguments='ids+'
+        arguments='leaks+'
         ;;
     'adopt add')
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=ids --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
@@ -528,7 +528,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | records | delegators | known | keys | approvals | access | adopted | kinds)
+        ids | tasks | agents | records | delegators | known | keys | approvals | access | adopted | leaks | kinds)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

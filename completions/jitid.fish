@@ -434,18 +434,18 @@ complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tf
 
 # jitid leak show
 complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask ids)'
+complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask leaks)'
 
 # jitid leak timeline
 complete -c jitid -n '__jitid_at "leak timeline" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "leak timeline" --field' -l field -r -fka 'at\\tfield leak\\tfield what\\tfield by\\tfield event\\tfield told\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask ids)'
+complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask leaks)'
 
 # jitid leak close
 complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
 complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
 complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask ids)'
+complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
 
 # jitid adopt add
 complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'

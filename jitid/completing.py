@@ -33,7 +33,7 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
     """Return the candidates, one a line, each perhaps with a tab and a description.
 
     The arguments are what to complete (ids, tasks, agents, records of agents, delegators, those who are known, keys,
-    approvals, adopted secrets, kinds), the word so far, and the words before it. Whatever is wrong, there are no
+    approvals, adopted secrets, leaks, kinds), the word so far, and the words before it. Whatever is wrong, there are no
     candidates: a TAB is no place for an error.
     """
     try:
@@ -360,6 +360,22 @@ def _adopted(db: sqlite3.Connection, current: str) -> Candidates:
             yield name.removeprefix(before), f"{state}, {owner}" if _is_name(owner) else state
 
 
+def _leaks(db: sqlite3.Connection, current: str) -> Candidates:
+    """Yield the numbers of the latest leaks, each with what leaked; those that are not closed first."""
+    if current.strip("0123456789"):
+        return
+    rows = db.execute(
+        """SELECT l.id, l.closed_at, a.text, t.name FROM (SELECT * FROM leak ORDER BY id DESC LIMIT :recent) AS l
+             LEFT JOIN credential AS c ON c.id = l.credential LEFT JOIN identity AS i ON i.id = c.identity
+             LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
+            WHERE substr(l.id, 1, length(:first)) = :first ORDER BY l.closed_at IS NOT NULL, l.id DESC LIMIT :most""",
+        _alike(current),
+    )
+    for number, closed_at, agent, task in rows:
+        state = "open" if closed_at is None else "closed"
+        yield str(number), f"{state}, {agent} on {task}" if _is_name(agent) and _is_name(task) else state
+
+
 def _alike(current: str) -> dict[str, object]:
     # What follows every character of a name ends the range of those that begin alike.
     return {"first": current, "end": current + "\x7f", "most": MOST, "recent": _RECENT}
@@ -382,6 +398,7 @@ _CANDIDATES: dict[str, Callable[[sqlite3.Connection, str], Candidates]] = {
     "approvals": _approvals,
     "access": _access,
     "adopted": _adopted,
+    "leaks": _leaks,
 }
 
 WHAT = tuple(_CANDIDATES)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jitid import backups, restoration
 from jitid.backup import Progress
 from jitid.backups import OUT
 from jitid.commands.globals import Globals
-from jitid.errors import UsageError
+from jitid.errors import IntegrityError, UsageError
 from jitid.files import read_regular
 from jitid.formats import output
 from jitid.formats.view import View
@@ -19,6 +20,8 @@ from jitid.text import quote, safe
 from jitid.tokenform import MAX_TOKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jitid.backups import Made
     from jitid.commands import options
     from jitid.restoration import Back
@@ -121,19 +124,32 @@ def restore(
     expected = None if expect_head is None else _head(expect_head)
     talk = Talk(given)
     try:
-        back = restoration.restore(
-            given.config(),
-            from_,
-            replace=replace,
-            keep=keep_live,
-            expect=expected,
-            accept_clock=given.accept_clock,
-            progress=talk.stage,
-            standard_input=sys.stdin.buffer if from_ == OUT else None,
-        )
+        with another_one():
+            back = restoration.restore(
+                given.config(),
+                from_,
+                replace=replace,
+                keep=keep_live,
+                expect=expected,
+                accept_clock=given.accept_clock,
+                progress=talk.stage,
+                standard_input=sys.stdin.buffer if from_ == OUT else None,
+            )
     finally:
         talk.end()
     _tell_back(given, back)
+
+
+@contextmanager
+def another_one() -> Iterator[None]:
+    """Say of a backup that is damaged, and of which nothing else is said, what to do next."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.hint = (
+            error.hint or "nothing was restored; copy it again from where it is kept, or take another"
+        )
+        raise
 
 
 def _head(path: str) -> str:

@@ -9,7 +9,7 @@ from jitid import upkeep
 from jitid.backups import OUT
 from jitid.commands import doctor, rows
 from jitid.commands.globals import Globals
-from jitid.commands.ledgerbackup import Talk, must_be_a_path
+from jitid.commands.ledgerbackup import Talk, another_one, must_be_a_path
 from jitid.formats import checklist, output
 from jitid.formats.view import View
 
@@ -36,9 +36,12 @@ def check(given: Globals, backup: options.BackupToCheck = None) -> None:
         must_be_a_path(backup)
         talk = Talk(given)
         try:
-            checks = list(
-                upkeep.check_backup(config, backup, talk.stage, sys.stdin.buffer if backup == OUT else None)
-            )
+            with another_one():
+                checks = list(
+                    upkeep.check_backup(
+                        config, backup, talk.stage, sys.stdin.buffer if backup == OUT else None
+                    )
+                )
         finally:
             talk.end()
     found = [doctor.row(given, one) for one in checks]

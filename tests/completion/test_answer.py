@@ -241,3 +241,19 @@ def test_adopted_secrets_come_by_their_own_names_the_living_first(ledger: Path) 
     assert names(ledger, "adopted", "1") == ["1"]
     edit(ledger, "DROP TABLE adopted")
     assert lines(ledger, "adopted") == []
+
+
+def test_leaks_come_by_their_numbers_those_that_are_open_first(ledger: Path) -> None:
+    edit(
+        ledger,
+        *(
+            "INSERT INTO leak (credential, source, reported_at, added_at, event) "
+            f"VALUES ({number}, 'a wiki', 1, 1, 1)"
+            for number in (1, 2, 3)
+        ),
+        "UPDATE leak SET closed_at = 2, closed_event = 1 WHERE id = 2",
+    )
+    found = [line.partition(", ")[0] for line in lines(ledger, "leaks")]
+    assert found == ["3\topen", "1\topen", "2\tclosed"]
+    assert names(ledger, "leaks", "2") == ["2"]
+    assert names(ledger, "leaks", "jti_") == []

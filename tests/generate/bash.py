@@ -14,8 +14,8 @@ _HEAD = """\
 # Sets what can follow a verb: `verbs` are the second words of a group, the others are lists of
 #   options    NAME|NAME=SOURCE, without `=` a flag; with a `+` after the names it may be repeated
 #   arguments  SOURCE, with a `+` any number of them
-# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted kinds
-# files folders command setting, joined by `/`.
+# A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted leaks
+# kinds files folders command setting, joined by `/`.
 __jitid_table() {
     local everywhere="@EVERYWHERE@"
     verbs='' options=$everywhere arguments=''
@@ -128,7 +128,7 @@ __jitid_offer_from() {
     fi
     for source in ${1//\// }; do
         case $source in
-        ids | tasks | agents | records | delegators | known | keys | approvals | access | adopted | kinds)
+        ids | tasks | agents | records | delegators | known | keys | approvals | access | adopted | leaks | kinds)
             while IFS= read -r found; do
                 if [[ -n $found ]]; then
                     __jitid_offer "${found%%$'\t'*}"

@@ -77,6 +77,7 @@ Source = Literal[
     "approvals",
     "access",
     "adopted",
+    "leaks",
     "kinds",
     "files",
     "folders",
@@ -104,6 +105,7 @@ KNOWN = Value(sources=("known",))
 KEYS = Value(sources=("keys",))
 ACCESS = Value(sources=("access",))
 ADOPTED = Value(sources=("adopted",))
+LEAKS = Value(sources=("leaks",))
 APPROVALS = Value(sources=("approvals",))
 KINDS = Value(sources=("kinds",))
 """Kinds of credential, with the templates of the configuration."""
@@ -196,6 +198,7 @@ VERBS: dict[tuple[str, str], Value] = {
         for verb in ("change", "show", "review", "suspend", "resume", "unregister")
     },
     **{(f"adopt {verb}", "NAME"): ADOPTED for verb in ("add", "show", "change", "probe", "suggest", "ended")},
+    **{(f"leak {verb}", "ID"): LEAKS for verb in ("show", "timeline", "close")},
     ("adopt add", "--as"): _words(*adoptfile.FORMS),
     ("adopt add", "--target"): NOTHING,
     ("adopt change", "--target"): NOTHING,
