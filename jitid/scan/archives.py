@@ -36,6 +36,8 @@ _MOST_DIRECTORY = 1 << 24
 _MOST_HELD = 1 << 26
 """Bytes of a zip file inside of something: it is held in memory."""
 _PIECE = 1 << 16
+_EMPTY = 2
+"""So many bytes nothing has when it is deflated."""
 _METHODS = (0, 8)
 """Stored and deflated (APPNOTE 6.3.10, section 4.4.5): other methods may take any amount of memory."""
 
@@ -289,8 +291,11 @@ def _zip(searcher: Searcher, file: BinaryIO, item: Item, allowance: _Allowance, 
                 # It said otherwise.
                 allowance.miss(MANY, item.inside)
                 return
+            if len(archive.filelist) < members:
+                # A directory that is cut hides the others.
+                allowance.miss(DAMAGED, item.inside)
             for info in archive.filelist:
-                if info.filename.endswith("/") and not info.file_size:
+                if info.filename.endswith("/") and max(info.file_size, info.compress_size) <= _EMPTY:
                     continue
                 yield from _member(searcher, archive, info, item, allowance, depth)
                 if allowance.spent:
@@ -317,6 +322,8 @@ def _member(
         allowance.miss(LOCKED, inside)
         return
     try:
+        # Whatever the directory says: of what is longer the rest would not be read, and no sum be checked.
+        info.file_size = MOST_OUT
         opened = archive.open(info)
     except (RuntimeError, NotImplementedError):
         allowance.miss(LOCKED, inside)

@@ -378,6 +378,25 @@ def test_what_an_archive_holds_besides_its_members_is_found_too(tmp_path: Path) 
     assert tally.named == {archives.DAMAGED: [f"{tmp_path}/g"]}
 
 
+def test_a_member_is_searched_whatever_size_the_directory_says(tmp_path: Path) -> None:
+    whole = bytearray(zipped(a=b"\n" + TOKEN))
+    at = whole.index(b"PK\x01\x02") + 24
+    assert whole[at : at + 4] == (len(TOKEN) + 1).to_bytes(4, "little")
+    whole[at : at + 4] = bytes(4)
+    (tmp_path / "z").write_bytes(bytes(whole))
+    hits, tally = scanned(tmp_path)
+    assert [(hit.inside, hit.line) for hit in hits] == [("a", 2)]
+    assert not tally.missed
+
+
+def test_a_directory_that_is_cut_is_no_empty_one(tmp_path: Path) -> None:
+    whole = bytearray(zipped(a=TOKEN))
+    end = whole.index(b"PK\x05\x06")
+    whole[end + 12 : end + 16] = bytes(4)
+    (tmp_path / "z").write_bytes(bytes(whole))
+    assert scanned(tmp_path)[1].missed == {archives.DAMAGED: 1}
+
+
 def test_one_damaged_member_hides_no_other(tmp_path: Path) -> None:
     whole = bytearray(zipped(a=b"x", b=TOKEN))
     # The name in front of the member is not that of the directory.
