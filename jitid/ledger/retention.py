@@ -37,8 +37,8 @@ _TEMPORARY = {
 _BATCH = {"going": "identity INTEGER PRIMARY KEY", "staying": "identity INTEGER PRIMARY KEY"}
 
 # What an identity is needed for: a credential that lives, or has not been dead and expired for long enough, or is not
-# settled at its target; one that leaked, which is evidence; one that was adopted, and may be found somewhere; and the
-# last number, so that none is given out twice.
+# settled at its target; one that leaked, which is evidence; one that was adopted, and may be found somewhere; one by
+# which an answer that may have been lost knows what it gave out; and the last number, so that none is given out twice.
 _NEEDED = (
     """SELECT c.identity FROM credential c
         WHERE c.ended_at IS NULL OR c.ended_at >= :before OR c.expires_at >= :before
@@ -51,6 +51,8 @@ _NEEDED = (
            AND NOT ({OVER} AND l.event <= :through AND l.closed_event <= :through
                     AND l.id < (SELECT max(id) FROM leak))""",
     "SELECT c.identity FROM adopted a CROSS JOIN credential c WHERE c.id = a.credential",
+    """SELECT c.identity FROM idempotency d CROSS JOIN credential c
+        WHERE d.at >= :known AND (c.jti = d.first OR c.jti = d.last)""",
     "SELECT c.identity FROM credential c WHERE c.id = (SELECT max(id) FROM credential)",
     "SELECT max(id) FROM identity HAVING max(id) IS NOT NULL",
 )
@@ -113,7 +115,7 @@ class SqlRetention:
             leaks: what leaked stays unless that was closed and proved dead before this time.
 
         """
-        values = {"before": before, "through": through, "leaks": leaks}
+        values = self._bounds(before, through, leaks)
         dialect_of(self._db).temporaries(self._db, _TEMPORARY)
         for needed in (*_NEEDED, _ABOVE):
             self._run(f"INSERT INTO needed {_safely(needed)} ON CONFLICT DO NOTHING", values)

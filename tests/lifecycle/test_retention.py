@@ -33,7 +33,9 @@ from jitid.authorization import Asked
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.formats import report_html, report_text
 from jitid.formats.report_document import document
+from jitid.identifier import parse_id
 from jitid.leaks import LeakReport
+from jitid.ledger.idempotency import Answered
 from jitid.lifetime import format_time
 from jitid.pasted import search_pasted
 from jitid.request import RenewRequest
@@ -647,3 +649,23 @@ def test_what_no_ledger_writes_is_found(tmp_path: Path, change: str) -> None:
         world.reopen()
         with pytest.raises(IntegrityError):
             world.check()
+
+
+@in_both
+def test_what_an_answer_gave_out_that_may_have_been_lost_is_known(world: World) -> None:
+    """When the request comes again, all that it gave out ends: also what lives longer than the first of it."""
+    first, last = world.issue(ttl=60), world.issue(ttl=DAY, task="T2")
+    (_, one), (_, other) = parse_id(first.jti), parse_id(last.jti)
+    with world.ledger.write() as transaction:
+        transaction.idempotency.remember("user:ci", "k1", Answered(bytes(32), "issue", one, other))
+    wait(world, 8_000)
+    world.issue(task="T3")
+    prune(world, 3_600)
+    with world.ledger.write() as transaction:
+        answered = transaction.idempotency.find("user:ci", "k1")
+        assert answered is not None
+        assert len(transaction.idempotency.made(answered)) == 2
+    wait(world, 2 * DAY)
+    world.issue(task="T4")
+    assert prune(world, 3_600).rows["identities"] == 3
+    world.check()
