@@ -947,8 +947,9 @@ KRLs: so long it stays, whatever ended it.
 
 What stays: whatever leaked, with its identity and those above, since that is evidence, so that the percentages of
 jitid-report(1) about leaks do not change; the names of tasks; delegators, agents, keys and access; what was adopted;
-and the newest identity. A token that was pruned is refused as unknown. With --export, what leaked goes too once its
-leaks were closed and proved dead before --evidence-after; reports say so from then on.
+what was given out in answer to a request that may still be repeated; and the newest identity. A token that was pruned
+is refused as unknown. With --export, what leaked goes too once its leaks were closed and proved dead before
+--evidence-after; reports say so from then on.
 
 The log is verified first, as by jitid-audit-verify(1). Then one audit event tells how many rows go, the digest of the
 credentials among them, and the digests of what is left of the events so far; jitid-audit-verify(1) compares these.
