@@ -53,7 +53,8 @@ def check_backup(
     told = unpacked.told
     yield ok("backup", f"{len(told.files)} members, each as the manifest tells, which the ledger has signed")
     yield ok("audit", f"the chain holds: {told.events} events, and the ledger's rows agree")
-    keys = f"{len(told.keys)} private keys" if told.keys else "no private keys"
+    number = len(told.keys) or "no"
+    keys = f"{number} private key{'s' * (number != 1)}"
     yield ok("content", f"the ledger {told.ledger} as it was at {format_time(told.at)}, with {keys}")
 
 

@@ -167,6 +167,7 @@ def test_a_backup_is_checked_and_nothing_is_left_of_that(
         config(used.path), str(place), keys=True, verify=True, progress=quiet, write=lambda _: None
     )
     told = list(upkeep.check_backup(config(used.path), str(place), lambda _: None, None))
+    assert told[-1].detail.endswith(", with 1 private key")
     assert {one.status for one in told} == {Status.OK}
     with (place / "ledger.sqlite").open("r+b") as file:
         file.seek(5000)
