@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import UsageError
 from jitid.process import Process
 from jitid.text import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Kind(StrEnum):
@@ -50,17 +53,27 @@ def sort_of(kind: str) -> Kind:
     """Return the sort of a kind as the ledger keeps it. Raise UsageError for what is none."""
     text, colon, name = kind.partition(":")
     if text not in _ALL or (colon == ":") is not (text == Kind.EXEC) or (colon and not is_target_name(name)):
-        raise UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(_WRITTEN)}")
+        raise _none_such(kind, _WRITTEN)
     return Kind(text)
+
+
+def _none_such(kind: str, written: Sequence[str]) -> UsageError:
+    return UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(written)}")
 
 
 _ALL = frozenset(kind.value for kind in Kind)
 _WRITTEN = tuple("exec:NAME" if kind is Kind.EXEC else kind.value for kind in Kind)
+_MADE = tuple(written for written in _WRITTEN if written != Kind.ADOPTED)
+"""Those that can be asked for."""
 
 
 def check_made(kind: str) -> str:
     """Return a kind that can be asked for. Raises UsageError for one that is none, and for adopted secrets."""
-    if sort_of(kind) is Kind.ADOPTED:
+    try:
+        sort = sort_of(kind)
+    except UsageError:
+        raise _none_such(kind, _MADE) from None
+    if sort is Kind.ADOPTED:
         raise never_made()
     return kind
 

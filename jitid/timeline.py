@@ -108,8 +108,8 @@ def _account(snapshot: Snapshot, details: LeakDetails, proofs: Mapping[int, Mapp
         *_over(snapshot, details, aftermath),
         *_end(details, proof),
     ]
-    # Of one second the order of the audit log; what has no event comes last.
-    steps.sort(key=lambda one: (one.at, one.event is None, one.event or 0))
+    # Of one second the order of the audit log; what has no event comes last, and nobody reports what was not seen.
+    steps.sort(key=lambda one: (one.at, one.event is None, one.event or 0, one.what != "seen"))
     return Account(details, task, issue, aftermath, steps, None if proof is None else proof["seq"])
 
 

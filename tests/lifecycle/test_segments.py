@@ -152,10 +152,9 @@ def test_a_head_from_before_accuses_nobody_and_vouches_for_nothing(
     assert [check.repair for check in checks if "was cut" in check.detail] == ["jitid sweep"] * (not met)
 
 
+@pytest.mark.of_files
 @in_both
 def test_a_copy_from_before_is_recognised_by_a_later_head(world: World, tmp_path: Path, kept_in: str) -> None:
-    if kept_in == "database":
-        pytest.skip("a database is no file that somebody puts back")
     _live(world)
     world.close()
     shutil.copytree(world.path, tmp_path / "copy")
