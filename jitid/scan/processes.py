@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import select
 import signal
 import struct
 import time
@@ -16,6 +15,7 @@ from jitid.errors import StorageError
 from jitid.looks import Looks
 from jitid.scan.hits import SORTS, Batch, Searcher
 from jitid.scan.source import Source
+from jitid.scan.waiting import readable
 
 MOST_PROCESSES = 4
 # What is sent between processes of ours has no common type.
@@ -96,7 +96,7 @@ class Search:
         """Yield what the others have told by now, or a bit later."""
         if not self._helpers:
             return
-        for descriptor in select.select(list(self._helpers), [], [], patience)[0]:
+        for descriptor in readable(self._helpers, patience):
             told = _received(descriptor)
             if told is not None:
                 yield Batch.unpack(told)

@@ -6,11 +6,12 @@ import fcntl
 import marshal
 import mmap
 import os
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+
+from jitid.scan.waiting import readable
 
 MOST_TOGETHER = 32
 """So many pieces of work are given at once."""
@@ -103,7 +104,7 @@ class Sharing:
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
         while True:
-            if select.select([self._taking], [], [], _PATIENCE)[0]:
+            if readable([self._taking.fileno()], _PATIENCE):
                 # Somebody else may have been faster.
                 with suppress(BlockingIOError):
                     yield marshal.loads(self._taking.recv(_LONGEST + 1))  # noqa: S302 - from a process of ours

@@ -34,9 +34,9 @@ BOB = caller(key="k1")
 
 
 def live(world: World) -> list[str]:
-    """Return the ids of the credentials that live."""
+    """Return the ids of the credentials that live, in the order of issue."""
     with world.ledger.read() as snapshot:
-        found = snapshot.credentials(Filter(live=True), "id", descending=False, after=None, limit=99)
+        found = snapshot.credentials(Filter(live=True), "issued_at", descending=False, after=None, limit=99)
     return [one.jti for one in found]
 
 

@@ -1,0 +1,30 @@
+"""Waiting for what other processes tell."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+
+from jitid.scan.waiting import readable
+
+BEYOND = 1_500
+"""A number that `select` takes no descriptor with."""
+
+
+def test_a_descriptor_of_any_number_is_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, BEYOND + 1), hard))
+    told, tell = os.pipe()
+    high = fcntl.fcntl(told, fcntl.F_DUPFD, BEYOND)
+    try:
+        assert readable([high], 0) == []
+        os.write(tell, b"x")
+        assert readable([high], None) == [high]
+        os.close(tell)
+        assert os.read(high, 1)
+        assert readable([high], None) == [high]
+    finally:
+        os.close(told)
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
