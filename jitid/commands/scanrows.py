@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from jitid.scan.source import Tally
 
 SCHEMA = "jitid.scan/1"
-FIELDS = (
-    "state",
-    "severity",
-    "rule",
-    "subject",
-    "summary",
-    "remedy",
+_OF_EVIDENCE = (
     "path",
     "line",
     "commit",
@@ -43,27 +37,9 @@ FIELDS = (
     "task",
     "delegator",
     "chain",
-    "life",
-    "fingerprint",
 )
+FIELDS = ("state", "severity", "rule", "subject", "summary", "remedy", *_OF_EVIDENCE, "life", "fingerprint")
 """The fields of a finding; what was searched is a row too, whose state is `examined` or `missed`."""
-_OF_EVIDENCE = frozenset(
-    {
-        "path",
-        "line",
-        "commit",
-        "inside",
-        "match",
-        "proof",
-        "jti",
-        "id",
-        "kind",
-        "agent",
-        "task",
-        "delegator",
-        "chain",
-    }
-)
 _NAMED = 5
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _STEP = 1000

@@ -47,7 +47,7 @@ def routes(service: Service) -> list[BaseRoute]:
         except (UsageError, OAuthError) as error:
             # A mistake of whoever set up the proxy: it lets nobody through.
             return Response(f"{error}\n", 400, KEPT_NOWHERE, "text/plain")
-        token = _bearer(request)
+        token = shown_token(request)
         if token is None:
             return _challenge(request, 401, "")
 
@@ -106,8 +106,8 @@ def _wanted(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...], Scope
     )
 
 
-def _bearer(request: Request) -> Secret | None:
-    """Return the token of the original request (RFC 6750, section 2.1), which the proxy hands on as it is."""
+def shown_token(request: Request) -> Secret | None:
+    """Return the token that a request shows (RFC 6750, section 2.1), as whoever sent or passed it on wrote it."""
     found = request.headers.getlist("authorization")
     if len(found) != 1:
         return None

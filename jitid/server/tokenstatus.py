@@ -12,8 +12,8 @@ from jitid.authority.token_operations import Introspect
 from jitid.caller import Caller
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.secret import Secret
+from jitid.server.forward import shown_token
 from jitid.server.oautherror import KEPT_NOWHERE, document
-from jitid.tokenform import MAX_TOKEN
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,7 +34,7 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the route of the question."""
 
     async def ask(request: Request) -> Response:
-        token = _bearer(request)
+        token = shown_token(request)
         if token is None:
             return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
         if await service.within(lambda authority: _works(authority, token)):
@@ -55,12 +55,3 @@ def _works(authority: LocalAuthority, token: Secret) -> bool:
         except UnauthenticatedError:
             return False
     return True
-
-
-def _bearer(request: Request) -> Secret | None:
-    found = request.headers.getlist("authorization")
-    if len(found) != 1:
-        return None
-    scheme, _, token = found[0].partition(" ")
-    token = token.strip(" ")
-    return Secret.single(token) if scheme.lower() == "bearer" and 0 < len(token) <= MAX_TOKEN else None
