@@ -118,6 +118,7 @@ def put(
                 who,
                 found.key,
                 sensitivity,
+                parent and parent.key,
             )
         ],
         [

@@ -178,6 +178,18 @@ _THIRD = (
        FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
 )
 
+_FOURTH = (
+    "ALTER TABLE credential ADD COLUMN line BIGINT",
+    "ALTER TABLE credential ADD COLUMN source BIGINT",
+    "ALTER TABLE identity ADD COLUMN source BIGINT",
+    "ALTER TABLE credential ADD COLUMN may_audience {text}",
+    "ALTER TABLE credential ADD COLUMN may_kind {text}",
+    "ALTER TABLE credential ADD COLUMN may_act {text}",
+    "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
+    """CREATE UNIQUE INDEX live_head ON credential (line)
+       WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD)
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD, _FOURTH)
 )

@@ -41,7 +41,7 @@ _CREDENTIAL = """
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
-           c.template
+           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.may_audience, c.may_kind, c.may_act
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -108,7 +108,10 @@ def _from_row(row: Any) -> Credential:
             _words(row[16]),
             *row[17:28],
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
-            *row[35:],
+            *row[35:39],
+            _words(row[39] or ""),
+            _words(row[40] or ""),
+            row[41],
         )
     )
 

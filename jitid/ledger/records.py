@@ -48,6 +48,8 @@ class IdentityRow(NamedTuple):
     agent: int
     task: int
     sensitivity: str
+    source: int | None = None
+    """The credential of the parent that it was made from; none for a root."""
 
 
 class CredentialRow(NamedTuple):
@@ -74,6 +76,16 @@ class CredentialRow(NamedTuple):
     """What it is made from: `TARGET/TEMPLATE`."""
     public: bytes | None = None
     """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER)."""
+    line: int | None = None
+    """The first credential of its line; none for that one itself."""
+    source: int | None = None
+    """The credential of the same identity by right of which it was attached."""
+    may_audience: str | None = None
+    """The audiences for which its holder may obtain tokens, separated by spaces."""
+    may_kind: str | None = None
+    """The kinds that its holder may obtain, separated by spaces."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 class SigningKey(NamedTuple):

@@ -208,6 +208,23 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                OR EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq)
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
+    (
+        # A line is a credential and its successors, by the number of the first one, which itself has none here. What
+        # was delegated or attached names the credential that it was made from. Rows from before have neither: they
+        # are judged by all live credentials of the parent until they expire.
+        "ALTER TABLE credential ADD COLUMN line INTEGER REFERENCES credential",
+        "ALTER TABLE credential ADD COLUMN source INTEGER REFERENCES credential",
+        "ALTER TABLE identity ADD COLUMN source INTEGER REFERENCES credential",
+        # What its holder may obtain and hand on: audiences and kinds, separated by spaces; and who may exchange it
+        # (RFC 8693, section 4.4), as canonical JSON.
+        "ALTER TABLE credential ADD COLUMN may_audience TEXT",
+        "ALTER TABLE credential ADD COLUMN may_kind TEXT",
+        "ALTER TABLE credential ADD COLUMN may_act TEXT",
+        "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
+        # Two renewals of one credential would be two lives of one right: the database refuses the second.
+        """CREATE UNIQUE INDEX live_head ON credential (line)
+            WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+    ),
 )
 
 LIVE_INDEXES = {

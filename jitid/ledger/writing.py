@@ -156,12 +156,12 @@ class SqlTransaction(SqlSnapshot):
 
     def add(self, identities: Iterable[IdentityRow], credentials: Iterable[CredentialRow]) -> None:
         """Record new identities with their credentials."""
-        self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
+        self._db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", identities)
         self._db.executemany(
             """INSERT INTO credential (id, jti, identity, kind, scopes, audiences, details, issued_at, expires_at,
                                        fingerprint, claims_hash, signed_by, event, task, delegator, recurring, template,
-                                       public)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                       public, line, source, may_audience, may_kind, may_act)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             credentials,
         )
 
