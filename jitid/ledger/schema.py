@@ -224,6 +224,9 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Two renewals of one credential would be two lives of one right: the database refuses the second.
         """CREATE UNIQUE INDEX live_head ON credential (line)
             WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+        # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
+        "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
+        "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
     ),
 )
 
