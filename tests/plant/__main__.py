@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.plant.defect import Defect, defects
-from tests.plant.running import Outcome, Result, attempt, confirmed, copy_tree
+from tests.plant.running import Outcome, Result, attempt, confirmed, copy_tree, stop
 
 
 def main() -> int:
@@ -36,6 +37,7 @@ def main() -> int:
         for one in chosen:
             print(f"{one.name:32} {one.what}" + (f" ({one.seen})" if one.seen else ""))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     counts: Counter[Outcome] = Counter()
     for result, seconds in _results(chosen, given.tests, given.jobs, given.timeout):
         counts[result.outcome] += 1
@@ -62,7 +64,13 @@ def _results(
                 result = attempt(defect, Path(place) / "tree", clean, tests=tests, timeout=timeout)
             return confirmed(result, clean, timeout), time.monotonic() - begun
 
-        yield from pool.map(one, enumerate(chosen))
+        try:
+            yield from pool.map(one, enumerate(chosen))
+        except BaseException:
+            # Whoever interrupts this waits for no tests.
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop()
+            raise
 
 
 if __name__ == "__main__":

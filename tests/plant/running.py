@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,16 @@ WITHOUT_SERVERS = "not postgres and not serializable and not database and not op
 QUICK = "tests.plant.quick"
 """The plugin with which the tests of a copy run, if it has that."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
+
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+def stop() -> None:
+    """End the tests that run in copies, with all that they started."""
+    for process in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class Outcome(StrEnum):
@@ -138,19 +149,20 @@ def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int
         errors="replace",
         start_new_session=True,
     ) as process:
+        _running.add(process)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGTERM)
+            # An interrupt lets the tests end the servers that they have started in sessions of their own.
+            os.killpg(process.pid, signal.SIGINT)
             try:
                 output, _ = process.communicate(timeout=20)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 output, _ = process.communicate()
             return None, output
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        finally:
+            _running.discard(process)
     return process.returncode, output
 
 
