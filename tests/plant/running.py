@@ -37,6 +37,8 @@ FAST = (
 WITHOUT_SERVERS = "not postgres and not serializable and not database and not openbao and not moto"
 QUICK = "tests.plant.quick"
 """The plugin with which the tests of a copy run, if it has that."""
+UNASKED = ("--ignore=tests/plant", "--ignore=tests/bench")
+"""Where the places of all defects are looked for, each of them would be found, by its own absence."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 
 
@@ -139,7 +141,7 @@ def run_tests(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int
         "no:cacheprovider",
     ]
     with subprocess.Popen(
-        [*words, *quick, *arguments],
+        [*words, *quick, *UNASKED, *arguments],
         cwd=tree,
         env=environment,
         stdin=subprocess.DEVNULL,
