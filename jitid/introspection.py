@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Names, SigningKey
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
+from jitid.policy.decision import FORMER_PROOF
 from jitid.scope import Scope, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
@@ -181,6 +182,13 @@ def lasting(snapshot: Snapshot, credential: Credential) -> Credential:
         details=successor.details,
         expires_at=successor.expires_at,
     )
+
+
+def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
+    """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
+    if credential.delegator_proof != FORMER_PROOF or not lineage:
+        return credential.delegator_proof
+    return lineage[-1].proof
 
 
 def _end(credential: Credential, state: State) -> str:

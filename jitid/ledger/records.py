@@ -124,6 +124,10 @@ class Ancestor(NamedTuple):
     details: tuple[str, ...]
     expires_at: int | None
     """The latest expiry among its live credentials; none if no credential of it lives."""
+    proof: str
+    """How the root delegator was proved."""
+    sensitivity: str
+    """The higher one of the identity's and its task's."""
 
 
 class Family(NamedTuple):
