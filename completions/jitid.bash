@@ -83,7 +83,7 @@ __jitid_table() {
         options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
         ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list $everywhere"
+        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated $everywhere"
         arguments='ids/files'
         ;;
     'trace')
@@ -174,7 +174,7 @@ __jitid_table() {
         arguments='files'
         ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,parent,oidc --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,left $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --process=:alive,gone,unknown --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
         ;;
     'tree')
         options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"

@@ -373,7 +373,7 @@ complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each J
 complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
 # jitid trace
@@ -566,7 +566,7 @@ complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tsta
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only what is alive'
 complete -c jitid -n '__jitid_at "list" --unsettled' -l unsettled -d 'Only what has ended, and is still to be ended at its target'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Of this sensitivity'
-complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof credential\\tproof parent\\tproof oidc\\tproof' -d 'Delegator proved so: asserted, os-user, credential, parent or oidc'
+complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof credential\\tproof oidc\\tproof parent\\tproof' -d 'Delegator proved so: asserted, os-user, credential, parent or oidc'
 complete -c jitid -n '__jitid_at "list" --scope' -l scope -x -d 'Holding exactly this scope'
 complete -c jitid -n '__jitid_at "list" --audience' -l audience -x -d 'Meant for this audience'
 complete -c jitid -n '__jitid_at "list" --purpose' -l purpose -x -d 'Of a task with this purpose'
@@ -582,7 +582,7 @@ complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
-complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield left\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield delegated\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid tree
 complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'

@@ -16,6 +16,7 @@ from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
 from jitid.lifetime import format_time
 from jitid.name import spiffe_id
+from jitid.policy.decision import FORMER_PROOF
 from jitid.scope import Scope, intersection, uncovered
 from jitid.secret import fingerprint
 from jitid.task import Task
@@ -196,6 +197,13 @@ def _check_state(credential: Credential, now: int) -> None:
 
 def _not_active(credential: Credential, state: State) -> str:
     return f"the credential {_end(credential, state)}"
+
+
+def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
+    """Return how the root delegator of a credential was proved; an old row of a delegated one does not tell it."""
+    if credential.delegator_proof != FORMER_PROOF or not lineage:
+        return credential.delegator_proof
+    return lineage[-1].proof
 
 
 def _end(credential: Credential, state: State) -> str:

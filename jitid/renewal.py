@@ -22,7 +22,7 @@ from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import AttachRequest, RenewRequest, Terms
 from jitid.scope import Scope, normalise
-from jitid.task import Task, most_sensitive
+from jitid.task import Task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -241,9 +241,11 @@ def plan(
     if attached is not None:
         scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
     details = delegation.detail_texts(predecessor.details)
-    judged = most_sensitive(
-        predecessor.sensitivity, narrowing.sensitivity(task, None, scopes, audiences, terms, notes)
-    )
+    chain = narrowing.sensitivity_of(predecessor, lineage)
+    found = narrowing.sensitivity(task.sensitivity, chain, scopes, audiences, terms)
+    judged, proof = found.level, introspection.root_proof(predecessor, lineage)
+    if judged == found.own:
+        narrowing.note_raised(found, task.sensitivity, "", notes)
     entry = transaction.entry(predecessor.delegator, predecessor.agent)
     standing = governance.standing_of(entry)
     facts: dict[str, Any] = {
@@ -251,6 +253,7 @@ def plan(
         "agent": predecessor.agent,
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,
+        "root_proof": None if proof == predecessor.delegator_proof else proof,
         "kind": kind,
         "template": template,
         "target": None if chosen is None else planning.target_of(chosen, kind),
@@ -298,7 +301,7 @@ def plan(
         PolicyRequest(
             predecessor.agent,
             predecessor.delegator,
-            predecessor.delegator_proof,
+            proof,
             predecessor.task,
             task.purpose,
             judged,

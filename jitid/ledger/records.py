@@ -128,6 +128,10 @@ class Ancestor(NamedTuple):
     agent: str
     task: str
     depth: int
+    proof: str
+    """How the root delegator was proved."""
+    sensitivity: str
+    """The higher one of the identity's and its task's."""
 
 
 class Ground(NamedTuple):
@@ -142,6 +146,10 @@ class Ground(NamedTuple):
     """Whether the credential below it was superseded by it, attached by right of it, or delegated from it."""
     task_ended_at: int | None
     task_deadline: int
+    proof: str
+    """How the root delegator was proved."""
+    sensitivity: str
+    """The higher one of the identity's and its task's."""
     scopes: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -154,7 +162,11 @@ class Ground(NamedTuple):
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on these, the nearest first."""
-    return [Ancestor(one.id, one.agent, one.task, one.depth) for one in grounds if one.how == "delegated"]
+    return [
+        Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity)
+        for one in grounds
+        if one.how == "delegated"
+    ]
 
 
 class Family(NamedTuple):

@@ -456,6 +456,7 @@ def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
     ("entitled", "removed", "told"),
     [
         (("deploy:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:\*` covers"),
+        (("deploy:web:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:web:\*` covers"),
         (("deploy:web",), ("deploy:*",), r"would keep of `deploy:\*` what `deploy:web` covers"),
         (None, ("deploy:web",), "the policy alone decides"),
     ],

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid import strictjson
+from jitid import narrowing, strictjson
 from jitid.authority.operations import Inspect, Renew
 from jitid.authority.use_operations import Authorize, ListUses
 from jitid.authorization import (
@@ -26,12 +26,12 @@ from jitid.errors import UsageError
 from jitid.ledger.use import UseFilter
 from jitid.policy.cedar import Policy
 from jitid.policy.default import default_files
-from jitid.request import RenewRequest
+from jitid.request import RenewRequest, Terms
 from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import NAMES, NOW, PERMIT_ALL, Made, World
+from tests.builders import DEFAULT_POLICY, NAMES, NOW, PERMIT_ALL, Made, World
 from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
 
@@ -145,6 +145,31 @@ def test_what_covers_an_action_covers_it_as_a_scope(scopes: list[Scope], action:
 
 
 # The token, its task and its lineage.
+
+
+@settings(max_examples=400)
+@given(
+    floor=_SCOPE,
+    held=st.lists(_SCOPE, min_size=1, max_size=3, unique=True),
+    action=_PLAIN,
+    resource=st.one_of(_PLAIN, st.lists(_SEGMENT, min_size=1, max_size=3).map(":".join), st.just("a b")),
+)
+def test_what_a_floor_covers_is_judged_by_it_whatever_scope_is_used(
+    floor: Scope, held: list[Scope], action: str, resource: str
+) -> None:
+    """The law: what may be done both by a held scope and by a floor's pattern was issued at the floor's level."""
+    if covering(held, parse_scope(action), resource) and covering([floor], parse_scope(action), resource):
+        terms = Terms(DEFAULT_POLICY, "", "tester", scope_floors={floor: "critical"})
+        assert narrowing.sensitivity("low", None, held, (), terms).level == "critical"
+
+
+def test_a_floor_is_not_passed_by_one_more_segment_nor_by_one_less(lenient: World) -> None:
+    lenient.terms = lenient.terms._replace(scope_floors={"prod:*": "critical", "db:drop:*": "critical"})
+    for scope, action in (("prod:write:*", "prod:write"), ("db:*", "db:drop"), ("db:drop", "db:drop")):
+        made = lenient.issue(task=scope.replace("*", "any"), scopes=(scope,), sensitivity="low")
+        assert made.issued.sensitivity == "critical"
+        assert verdict(lenient, made, action, "x").allowed
+    assert lenient.issue(task="T2", scopes=("db:read",), sensitivity="low").issued.sensitivity == "low"
 
 
 def test_a_token_that_is_not_valid_is_denied_and_recorded_with_its_holder(world: World) -> None:

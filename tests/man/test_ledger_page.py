@@ -415,6 +415,8 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
     # Only where a target keeps the key: see tests/issuers/test_transit.py.
     for name in ("key-create", "key-rotate"):
         told[name].remove("kept_by")
+    # Only of a row from an earlier version: see tests/lifecycle/test_chain.py.
+    told["renew"].remove("root_proof")
     told["denial"] |= (told["issue"] | told["renew"]) & seen["denial"]
     assert seen == told
 
