@@ -55,8 +55,8 @@ TOKENS = """\
 A `jwt` is a compact JWS of type `at+jwt` (RFC 9068), signed with Ed25519, or with P-256 for audiences that
 the configuration says. Claims: `sub` is the root delegator; `act` is the agent that acts now, with earlier
 ones nested inside (RFC 8693); `client_id` is the agent's name; `txn` is the task; `delegator_proof` says how
-the root delegator was proved, at every depth; `jitid` holds purpose, sensitivity and depth; `authorization_details`
-stands where some were given (RFC 9396).
+the root delegator was proved, at every depth; `jitid` holds purpose, sensitivity and depth;
+`authorization_details` stands where some were given (RFC 9396).
 
 An `opaque` token is `jitid_`, 32 random characters and a checksum of 6. Only the ledger can say what it is."""
 

@@ -167,8 +167,8 @@ def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
         row, *others = [put(transaction) for _ in range(1_001)]
     with place.ledger.write() as transaction:
         for other in others:
-            transaction.supersede(other.identity, "opaque", NOW + 10)
-        transaction.supersede(row.identity, "opaque", NOW + 20)
+            transaction.supersede(other.key, NOW + 10)
+        transaction.supersede(row.key, NOW + 20)
         transaction.append("note", {})
     place.clock.now += 20
     with place.ledger.write() as transaction:
@@ -181,8 +181,9 @@ def test_it_cannot_be_taken_back_once_it_has_happened(place: Place) -> None:
 def test_what_is_superseded_at_once_cannot_be_taken_back(place: Place) -> None:
     row = issue(place)
     with place.ledger.write() as transaction:
-        ((raw, at, _),) = transaction.supersede(row.identity, "opaque", NOW)
-        assert (at, transaction.restore(raw, at, None)) == (NOW, False)
+        at = transaction.supersede(row.key, NOW)
+        assert at == NOW
+        assert not transaction.restore(parse_id(row.jti)[1], at, None)
         transaction.append("note", {})
     assert state(place, row) is State.SUPERSEDED
 

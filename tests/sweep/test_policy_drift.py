@@ -296,7 +296,7 @@ def _request(snapshot: Snapshot, one: Credential) -> PolicyRequest:
     return PolicyRequest(
         one.agent,
         one.delegator,
-        root_proof(one, snapshot.lineage(one.identity_key, snapshot.now)),
+        root_proof(one, snapshot.lineage(one.identity_key)),
         one.task,
         one.purpose,
         one.sensitivity,
