@@ -269,6 +269,7 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
+        InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
 
@@ -276,6 +277,8 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
     delegator, proof = _delegator(request, parent, terms)
     known_as = governance.known_as(snapshot, delegator, request.proved_subject)
     entry = snapshot.entry(known_as, request.agent)
+    if proof == "oidc":
+        governance.must_be_newer(request.proved_at, entry.delegator)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""

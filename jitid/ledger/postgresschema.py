@@ -178,6 +178,11 @@ _THIRD = (
        FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
 )
 
+_FOURTH = (
+    "ALTER TABLE delegator ADD COLUMN disabled_last BIGINT",
+    "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD)
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD, _FOURTH)
 )

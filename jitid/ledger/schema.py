@@ -208,6 +208,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                OR EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq)
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
+    (
+        # Also after they were enabled again: a proof from before counts no more.
+        "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
+        "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+    ),
 )
 
 LIVE_INDEXES = {
