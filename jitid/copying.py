@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from jitid import auditing
 from jitid.audit import Head
 from jitid.chains import head_of
-from jitid.errors import IntegrityError, StorageError
+from jitid.errors import IntegrityError, JitidError, StorageError
 from jitid.ledger.copying import Copied, Source, Stage, Target, carry, compare, shared
 from jitid.ledger.records import SigningKey
 from jitid.ledger.sealing import Seal, sealed
@@ -62,7 +63,7 @@ def copy(
         chains = snapshot.chains()
         head = head_of(chains)
         seal = snapshot.seal
-        if seal is not None and seal.to != target.place:
+        if seal is not None and (seal.done or seal.to != target.place):
             raise sealed(seal)
         names = source.names
         if issuer not in (None, names.issuer):
@@ -81,8 +82,9 @@ def copy(
             target.complete()
             if seal is None:
                 _must_stand(source, head)
-                source.seal(Seal(target.place, snapshot.now, mark), by)
-            target.publish()
+            _publish(
+                source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None
+            )
             return Copy((), head.seq, head, None, resumed=True)
         pairs = shared(source, target)
         for table, rows in carry(source, target, pairs):
@@ -108,10 +110,18 @@ def copy(
         _must_stand(source, head)
         furnish()
         target.complete()
-        if seal is None:
-            source.seal(Seal(target.place, snapshot.now, mark), by)
-        target.publish()
+        _publish(source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None)
         return Copy(tables, head.seq, head, event.seq, resumed=stage is Stage.PARTIAL)
+
+
+def _publish(source: Source, target: Target, seal: Seal, by: str, *, again: bool) -> None:
+    """Seal the source, unless that was done before, and only then publish its copy."""
+    if not again:
+        source.seal(seal, by)
+    target.publish()
+    # Sealed it is; what is lacking is only that it says that its copy is live.
+    with suppress(JitidError):
+        source.seal(seal._replace(done=True), by)
 
 
 def _must_stand(source: Source, head: Head) -> None:

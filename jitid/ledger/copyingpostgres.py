@@ -132,8 +132,10 @@ class PostgresSource(_Store):
         """Seal the ledger; durable when this returns, and the chains are no longer held."""
         holding = self._holding.connection()
         try:
+            if holding.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                holding.script("BEGIN")
             holding.script("SET LOCAL synchronous_commit = on")
-            rows = holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id").fetchall()
+            rows = holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
             transaction = PostgresTransaction(holding, self.names, seal.at, by, Known({}, set()), {}, rows)
             record(transaction, seal)
             transaction.commit()

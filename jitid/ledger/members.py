@@ -138,7 +138,7 @@ class Members:
     def _take_move(self, event: Mapping[str, Any]) -> None:
         match event["op"]:
             case "ledger-seal":
-                self._seal = Seal(event["to"], event["at"], event["mark"])
+                self._seal = Seal(event["to"], event["since"], event["mark"], event.get("done", False))
             case "ledger-copy":
                 # It lives on here.
                 self._seal = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote as word
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid import strictjson
@@ -27,6 +28,8 @@ class Seal(NamedTuple):
     """Seconds since the epoch."""
     mark: str
     """The state of which the copy was made, by which a copy that broke off is known again."""
+    done: bool = False
+    """Whether the copy is live; otherwise the same copy can be repeated, which goes on where it broke off."""
 
     def text(self) -> str:
         """Return it as the setting has it."""
@@ -37,17 +40,22 @@ def read(text: str) -> Seal:
     """Return what the setting says. Raises IntegrityError: whatever it says, the ledger is not to be used."""
     try:
         found = strictjson.loads(text, "seal")
-        seal = Seal(found["to"], found["at"], found["mark"])
+        seal = Seal(found["to"], found["at"], found["mark"], found["done"])
     except (strictjson.StrictJSONError, KeyError, TypeError) as error:
         raise _damaged() from error
-    if type(seal.to) is not str or type(seal.at) is not int or type(seal.mark) is not str:
+    if (
+        type(seal.to) is not str
+        or type(seal.at) is not int
+        or (type(seal.mark), type(seal.done)) != (str, bool)
+    ):
         raise _damaged()
     return seal
 
 
 def record(transaction: Transaction, seal: Seal) -> None:
     """Seal the ledger of a transaction, which tells of it in its audit log."""
-    transaction.append("ledger-seal", {"to": seal.to, "mark": seal.mark})
+    facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
+    transaction.append("ledger-seal", facts)
     transaction.set(SETTING, seal.text())
 
 
@@ -65,11 +73,12 @@ def must_not_be(snapshot: Snapshot) -> None:
 
 def sealed(seal: Seal) -> IntegrityError:
     """Return the error for what a sealed ledger does not do."""
+    place = quote(seal.to, 200)
+    hint = f"use the copy: jitid --ledger {word(seal.to)}; this ledger can still be read: jitid list"
+    if not seal.done:
+        hint = f"the copy may not be complete; repeat: jitid ledger copy --to {word(seal.to)}; or, if it is, {hint}"
     return IntegrityError(
-        f"this ledger is sealed: it was copied to {quote(seal.to, 200)} at {format_time(seal.at)}, and lives on there; "
-        "nothing was changed",
-        f"use that one: jitid --ledger {quote(seal.to, 200)}; if the copy was broken off, repeat: "
-        f"jitid ledger copy --to {quote(seal.to, 200)}",
+        f"the ledger is sealed: it was copied to {place} at {format_time(seal.at)}; nothing was changed", hint
     )
 
 

@@ -470,6 +470,9 @@ def test_what_somebody_granted_goes_with_them(office: Office) -> None:
     office.authority.perform(EnableDelegator(name="user:bob"))
     assert office.found(id_).missing_at(NOW) == ("security",)
     office.check()
+    with pytest.raises(InvalidCredentialError, match="from before `user:bob` was disabled"):
+        office.grant(id_)
+    office.clock.now += 1
     office.grant(id_)
     office.issue(**BOTH)
     office.check()
@@ -537,8 +540,8 @@ def test_a_request_from_before_names_a_login_and_is_used_by_that(office: Office)
     """Rows from before name the login alone."""
     id_ = office.ask(**PAY)
     office.grant(id_)
+    found = office.found(id_)
     with office.ledger.read() as snapshot:
-        found = office.found(id_)
         assert not is_requester(snapshot, found, "user:other")
         with pytest.raises(IntegrityError, match="its audit log does not"):
             is_requester(snapshot, found._replace(asked_by="tester"), "user:tester")

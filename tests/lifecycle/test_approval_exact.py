@@ -59,7 +59,12 @@ PLAIN: dict[str, dict[str, Any]] = {
 """What it is compared with, where that is not the plain request."""
 
 TARGETS = [
-    StatedTarget("hosts", {"kind": "ssh-cert", "template": {name: {"principals": [name]} for name in ("deploy", "root")}}, "/etc/jitid", "there")
+    StatedTarget(
+        "hosts",
+        {"kind": "ssh-cert", "template": {name: {"principals": [name]} for name in ("deploy", "root")}},
+        "/etc/jitid",
+        "there",
+    )
 ]
 
 FREE: Mapping[str, str] = {
