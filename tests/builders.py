@@ -170,7 +170,7 @@ def delegator(name: str = "user:alice", **fields: Any) -> Delegator:
         added_at=NOW,
         disabled_at=None,
     )
-    return plain._replace(**fields)
+    return plain._replace(**{"disabled_last": fields.get("disabled_at"), **fields})
 
 
 def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: Any) -> Delegator:
