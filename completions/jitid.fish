@@ -254,7 +254,7 @@ complete -c jitid -n '__jitid_at "keys"' -a bundle -d 'Print what verifiers of S
 complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are revoked'
 
 # jitid ledger
-complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to another place, whole and verified, and leave it as it is'
+complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
 complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
 complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
 complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
@@ -510,7 +510,7 @@ complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most
 complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield' -d 'Print this field only, one value a line'
 
 # jitid approve show
-complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield chain\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
 # jitid approve grant

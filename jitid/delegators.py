@@ -228,6 +228,7 @@ def disable(
             "reason": reason,
             "kept_live": keep_live or None,
             "again": True if found.disabled_at is not None else None,
+            "last": found.disabled_last if found.disabled_at is None else None,
             **departure.facts(),
         },
     )
@@ -253,7 +254,13 @@ def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
         return Enabled(found, suspended, None)
     transaction.put_delegators([found._replace(disabled_at=None)])
     event = transaction.append(
-        "delegator-enable", {"delegator": found.name, "since": found.disabled_at, "reason": reason}
+        "delegator-enable",
+        {
+            "delegator": found.name,
+            "since": found.disabled_at,
+            "last": found.disabled_last,
+            "reason": reason,
+        },
     )
     return Enabled(found, suspended, event.seq)
 

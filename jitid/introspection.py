@@ -11,6 +11,7 @@ from jitid.credential import Credential, Kind, State
 from jitid.delegation import detail_texts
 from jitid.errors import InvalidCredentialError, NotFoundError, UsageError
 from jitid.identifier import parse_id
+from jitid.ledger import sealing
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import Ancestor, Ground, Names, SigningKey, ancestors
 from jitid.ledger.walking import MAX_GROUNDS as MAX_GROUNDS
@@ -74,9 +75,11 @@ def verify(
     A certificate is no secret: it counts only where it is merely `shown`, and what is told gives nobody a right.
 
     Raises:
+        IntegrityError: the ledger is sealed, and another one knows what is valid.
         InvalidCredentialError: it is not; the message says why and never echoes the token.
 
     """
+    sealing.must_not_be(snapshot)
     if text.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, text)
     elif text.startswith(CERTIFICATE):

@@ -307,6 +307,7 @@ def who_delegates(
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
+        InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
 
@@ -317,6 +318,8 @@ def who_delegates(
     if above is not None:
         # A chain keeps the name and the proof that its root has.
         return Who(delegator, proof, entry)
+    if proof == "oidc":
+        governance.must_be_newer(request.proved_at, entry.delegator)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""

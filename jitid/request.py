@@ -49,6 +49,8 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
+    proved_at: int | None = None
+    """When that token was issued, or its holder logged in, whichever is earlier; None if it does not say."""
     allow_narrower: bool = False
     copies: int = 1
     process: Process | None = None
@@ -124,17 +126,25 @@ class Terms(NamedTuple):
     """Supplies the targets outside that the configuration has."""
     publish_lifetime: int = 900
     """For how long a status list is good."""
+    identity: str | None = None
+    """The id of the identity of the agent that is served; None for a person and for a service."""
 
     @property
     def own_name(self) -> str | None:
         """The delegator that the caller is proved to be; None for who cannot be one."""
         return None if self.caller_proof is None else named(self.caller)
 
+    @property
+    def requester(self) -> str:
+        """Who requests: the id of an agent's identity, or the name of a person or a service with its kind."""
+        return self.identity or named(self.caller)
+
     def serving(self, caller: Caller) -> Terms:
         """Return the terms on which somebody is served."""
         return self._replace(
             caller=caller.delegator or caller.name,
             caller_proof=caller.proof if caller.delegator else None,
+            identity=caller.identity,
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import introspection, jws, revocation
+from jitid import governance, introspection, jws, revocation
 from jitid.authority import token_operations as ops
 from jitid.authority.actors import Actor, client_actor
 from jitid.authority.operations import Issue
@@ -101,6 +101,12 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
             clients = frozenset({agent, f"agent:{agent}"})
             return Actor(agent, clients | {own}, clients, names.issuer, found.task)
         proof = inside.proof(token, operation.actor_sort)
+        with inside.ledger.read() as snapshot:
+            known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")
+            person = snapshot.find_delegator(known_as)
+            if person is not None and person.disabled_at is not None:
+                raise InvalidCredentialError(governance.disabled(person).reason)
+            governance.must_be_newer(proof.proved_at, person)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"{what} is not valid: {error.message}", error.hint) from None
     agent = proof.delegator.partition(":")[2]

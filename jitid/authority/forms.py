@@ -383,7 +383,7 @@ WHOLE: Mapping[str, Form] = {
 """What is said of whole records, besides what is said of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
-    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject"}),
+    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_at"}),
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 

@@ -23,6 +23,7 @@ from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Filter, Selection
+from jitid.request import named
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
@@ -182,7 +183,11 @@ def check(ledger: Ledger, caller: Caller, operation: ops.Operation[Any]) -> None
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(getattr(one, name, None) for one in requests for name in ("proved_delegator", "proved_subject")):
+    if any(
+        getattr(one, name, None)
+        for one in requests
+        for name in ("proved_delegator", "proved_subject", "proved_at")
+    ):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
@@ -333,6 +338,8 @@ def _decides(snapshot: Snapshot, caller: Caller) -> bool:
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
     if _decides(snapshot, caller):
         return True
+    from jitid.approval import is_requester
+
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
-    own = caller.delegator or caller.name
-    return bool(found) and all(one is not None and one.asked_by == own for one in found)
+    own = caller.identity or named(caller.delegator or caller.name)
+    return bool(found) and all(one is not None and is_requester(snapshot, one, own) for one in found)

@@ -16,6 +16,7 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.keyring import Keyring
+from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
@@ -140,6 +141,7 @@ class LocalAuthority:
         from jitid.minting import current_key_of
 
         with self._ledger.read() as snapshot:
+            sealing.must_not_be(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
@@ -324,6 +326,7 @@ class LocalAuthority:
                 case ops.PublishSshRevocations():
                     from jitid import sshtrust
 
+                    sealing.must_not_be(snapshot)
                     return sshtrust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
@@ -432,6 +435,7 @@ class LocalAuthority:
     ) -> Issued:
         from jitid import issuance
 
+        sealing.must_not_be(snapshot)
         try:
             return issuance.preview(snapshot, self._ledger.names, request, self._agreed, as_of)
         except JitidError as error:
@@ -453,7 +457,9 @@ class LocalAuthority:
                 )
         subject = f"{proof.issuer} {proof.subject}"
         return [
-            request._replace(proved_delegator=proof.delegator, proved_subject=subject)
+            request._replace(
+                proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at
+            )
             for request in operation.requests
         ]
 

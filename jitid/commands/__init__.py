@@ -137,7 +137,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("prune:prune", "Let go of what has been over for long enough."),
     "ledger copy": (
         "ledger:copy",
-        "Copy the ledger to another place, whole and verified, and leave it as it is.",
+        "Move the ledger to another place: copy it, whole and verified, and seal the source.",
     ),
     "ledger backup": (
         "ledgerbackup:backup",

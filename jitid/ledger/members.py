@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, userows
+from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, sealing, userows
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import RESTORED
+from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
@@ -73,6 +75,9 @@ class Members:
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
+        self._restored_at: int | None = None
+        """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        self._seal: Seal | None = None
         self._publics = 0
         """Of how many credentials an event vouches for the key that they are for."""
         self.count = 0
@@ -109,6 +114,8 @@ class Members:
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
             return
+        if any(mark in body for mark in sealing.MARKS):
+            self._take_move(strictjson.loads(body, "audit event"))
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
@@ -136,6 +143,17 @@ class Members:
             self._keys.setdefault(event["kid"], event.get("use", "jws"))
             if "certificates" in event:
                 self._certified[event["kid"]] = event["certificates"]
+
+    def _take_move(self, event: Mapping[str, Any]) -> None:
+        match event["op"]:
+            case "ledger-seal":
+                self._seal = Seal(event["to"], event["since"], event["mark"], event.get("done", False))
+            case "ledger-copy":
+                # It lives on here.
+                self._seal = None
+            case _:
+                # Events from before do not say it, and then the ledger has not kept it.
+                self._restored_at = event.get("restored_at", self._restored_at)
 
     def must_be_done(self) -> None:
         """Compare what stands for itself: keys, and rows that no event accounts for.
@@ -165,6 +183,11 @@ class Members:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._must_be_adopted()
         self._must_be_reused()
+        restored_at = self._snapshot.setting(RESTORED)
+        if restored_at != (None if self._restored_at is None else str(self._restored_at)):
+            raise IntegrityError("the ledger does not say when it was restored as its events do")
+        if self._snapshot.seal != self._seal:
+            raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
 from jitid.ledger import postgreswriting as writing
+from jitid.ledger import sealing
 from jitid.ledger.postgressession import Session
 from jitid.ledger.postgreswriting import (
     CHAIN,
@@ -173,7 +174,7 @@ class _Writing:
         lost = False
         while True:
             try:
-                self._transaction = self._open_shared() if self._shared else self._open_alone()
+                self._transaction = self._open()
             except LostConnectionError:
                 self._session.undo()
                 self._session.drop()
@@ -190,6 +191,13 @@ class _Writing:
                 raise
             else:
                 return self._transaction
+
+    def _open(self) -> PostgresTransaction:
+        opened = self._open_shared() if self._shared else self._open_alone()
+        sealing.must_not_be(opened)
+        if not self._shared:
+            opened.close_due(_DUE_AT_ONCE, self._facts)
+        return opened
 
     def _open_shared(self) -> SharedTransaction:
         session = self._session
@@ -237,11 +245,9 @@ class _Writing:
         if not rows:
             raise IntegrityError("the ledger has no chain that is open", "restore the database from a backup")
         # Read after the wait for the locks.
-        transaction = PostgresTransaction(
+        return PostgresTransaction(
             db, self._session.names, self._now(db.execute(_TIME)), self._by, session.known, self._told, rows
         )
-        transaction.close_due(_DUE_AT_ONCE, self._facts)
-        return transaction
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -190,6 +190,8 @@ _FOURTH = (
        WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
     "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
     "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+    "ALTER TABLE delegator ADD COLUMN disabled_last BIGINT",
+    "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

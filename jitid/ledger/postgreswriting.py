@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.directory import Entry
     from jitid.ledger.outside import OutsideTransaction
+    from jitid.ledger.sealing import Seal
 
 Row = TypeVar("Row")
 
@@ -117,6 +118,8 @@ class Seen:
         self.rows: Rows = {}
         """What sessions with the same server share."""
         self.keys: list[SigningKey] | None = None
+        self.seals: list[Seal | None] = []
+        """The ledger's seal, or that there is none; empty while nobody has asked."""
 
     def at(self, version: int) -> Seen:
         """Return it as it is at a version: whatever holds no longer is gone."""
@@ -131,6 +134,7 @@ class Seen:
         for names in (self.tasks, self.agents, self.entries, self.own_names):
             names.clear()
         self.keys = None
+        self.seals.clear()
 
     def row(self, sort: str, value: bytes, ask: Callable[[bytes], Row | None]) -> Row | None:
         """Return a row as it is at this version, and ask for it if nobody has read it at this version."""
@@ -289,6 +293,13 @@ class Remembering(SqlSnapshot):
     """A view that does not ask again for what was read at the same version of the ledger."""
 
     _seen: Seen
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+        if not self._seen.seals:
+            self._seen.seals.append(super().seal)
+        return self._seen.seals[0]
 
     def find_task(self, name: str) -> Task | None:
         """Return the task of that name."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jitid.ledger.past import Pasts, Practice
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
+    from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
@@ -58,6 +59,13 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def approvals(self) -> ApprovalSnapshot:
         """The requests for approval."""
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+
+    def setting(self, name: str) -> str | None:
+        """Return what the ledger's table of settings says under a name."""
 
     @property
     def access(self) -> AccessSnapshot:
@@ -304,6 +312,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def idempotency(self) -> SqlIdempotency:
         """What was answered to requests that may come again."""
+
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

@@ -16,6 +16,9 @@ class Names(NamedTuple):
     former: tuple[str, ...] = ()
     """The names of issuers that it had before it moved: what was issued under them is still its own."""
 
+    restored_at: int | None = None
+    """When it was last put back from a backup: a proof from before counts no more."""
+
     @property
     def issuers(self) -> tuple[str, ...]:
         """Every `iss` that its tokens may have, the one of new tokens first."""
@@ -24,16 +27,33 @@ class Names(NamedTuple):
     def settings(self) -> dict[str, str]:
         """Return what the ledger's table of settings says of them."""
         former = {_FORMER: " ".join(self.former)} if self.former else {}
-        return {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain, **former}
+        restored = {} if self.restored_at is None else {RESTORED: str(self.restored_at)}
+        return {
+            "uuid": self.uuid,
+            "issuer": self.issuer,
+            "trust_domain": self.trust_domain,
+            **former,
+            **restored,
+        }
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Names:
         """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
         former = tuple(settings.get(_FORMER, "").split())
-        return cls(settings["uuid"], settings["issuer"], settings["trust_domain"], former)
+        restored_at = settings.get(RESTORED)
+        if restored_at is not None and not (restored_at.isascii() and restored_at.isdigit()):
+            raise KeyError(RESTORED)
+        return cls(
+            settings["uuid"],
+            settings["issuer"],
+            settings["trust_domain"],
+            former,
+            None if restored_at is None else int(restored_at),
+        )
 
 
 _FORMER = "former_issuers"
+RESTORED = "restored_at"
 
 
 class IdentityRow(NamedTuple):

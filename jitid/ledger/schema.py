@@ -227,6 +227,9 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
         "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
         "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+        # Also after they were enabled again: a proof from before counts no more.
+        "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
+        "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
     ),
 )
 

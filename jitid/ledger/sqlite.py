@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import lock
+from jitid.ledger import lock, sealing
 from jitid.ledger.clock import machine, time_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.inplace import InPlace
@@ -308,6 +308,7 @@ class _Writing:
             # The clock is read after the lock was taken: before it, the reading would be as old as the wait was long.
             self._marked_at, now, jump = time_of(self._db, self._clock, check=True, accept=self._accept_clock)
             self._transaction = self._begun(now)
+            sealing.must_not_be(self._transaction)
             if jump < 0:
                 # What was dead by the old time mark is recorded as dead before the mark comes down.
                 self._transaction = self._begun(now - jump)

@@ -71,6 +71,13 @@ class SqlTransaction(SqlSnapshot):
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+        self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+        self._db.execute(
+            "INSERT INTO setting (name, value) VALUES (:name, :value)", {"name": name, "value": value}
+        )
+
     @property
     def approvals(self) -> ApprovalTransaction:
         """The requests for approval, and what becomes of them."""

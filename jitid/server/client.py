@@ -68,6 +68,10 @@ def _signed(service: Service, request: Request, form: Form) -> Callable[[LocalAu
             )
         except (InvalidCredentialError, UsageError) as error:
             raise UnauthenticatedError(f"{error.message}; nothing was done") from None
-        return authority.perform(UseAssertion(id=id_, jti=signed.jti, expires_at=signed.ends_at))
+        return authority.perform(
+            UseAssertion(
+                id=id_, jti=signed.jti, expires_at=signed.ends_at, issued_at=signed.claims.get("iat")
+            )
+        )
 
     return prove

@@ -447,11 +447,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The file could not be written, and nothing was cut; or all is done, and the output could not be written.",
     },
     "ledger copy": {
-        0: "It is copied, and the copy is a ledger.",
+        0: "The ledger was copied; the copy is live, and the source is sealed.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",
         5: "One of the two is out of reach, busy or full; the same command goes on with what was copied.",
         6: "One of the two refuses this user.",
-        7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
+        7: "The ledger is damaged, lacks a key, did not arrive as it is, or is sealed; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
     "ledger check": {

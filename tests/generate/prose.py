@@ -995,8 +995,15 @@ issued verifies there, and what was ended stays ended. With another issuer the c
 credentials that it knows it takes both names as `iss`, and both as the audience that is expected unless another is.
 
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
-kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
-two that vouch for the same credentials.""",
+kept before still prove what they proved.
+
+The source is sealed before the copy becomes live: two live ledgers never share keys or credentials, with --keys,
+without it, and with another --issuer. Its setting `sealed` and its event `ledger-seal` say where it went. A sealed
+ledger can be read: jitid-list(1), jitid-inspect(1), jitid-trace(1) and jitid-audit-verify(1) go on. It refuses each
+change and each verification with status 7, also in a process that had it open before, and publishes nothing. No
+command takes a seal away. If the copy breaks off between the two, neither ledger is live: repeat the command with the
+same --to and --issuer, which completes it. A second ledger to try things out comes from jitid-ledger-backup(1) and
+jitid-ledger-restore(1), which ends what lived and makes new keys.""",
     "ledger check": """\
 It is the part of jitid-doctor(1) that is about the ledger, and nothing of it is about this machine, its configuration
 or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are `ledger` (it is all there),

@@ -375,7 +375,9 @@ def test_the_directory_is_as_its_events_say(world: World) -> None:
         "INSERT INTO delegator_name VALUES ('user:mallory', 1)",
         "UPDATE delegator SET name = 'user:mallory' WHERE name = 'user:carol'",
         "DELETE FROM delegator WHERE name = 'user:carol'",
-        "INSERT INTO delegator VALUES (9, 'user:mallory', 'critical', NULL, NULL, 0, NULL, 1, NULL, 1)",
+        "INSERT INTO delegator VALUES (9, 'user:mallory', 'critical', NULL, NULL, 0, NULL, 1, NULL, 1, NULL)",
+        "UPDATE delegator SET disabled_last = NULL WHERE disabled_last IS NOT NULL",
+        "UPDATE delegator SET disabled_last = 1",
     ],
 )
 @pytest.mark.parametrize("imported", [False, True])
