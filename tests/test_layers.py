@@ -33,6 +33,7 @@ LAYERS = (
         "configfile",
         "settings",
         "places",
+        "trusted",
         "shipped",
         "formats",
     },

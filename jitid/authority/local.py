@@ -19,6 +19,7 @@ from jitid.keyring import Keyring
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
+from jitid.request import check_sizes
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -360,6 +361,8 @@ class LocalAuthority:
         from jitid import issuance
 
         names = self._ledger.names
+        # Before the lock, and before anything is looked up.
+        check_sizes(operation.requests)
         if operation.dry_run:
             requests = self._proved(operation, actor)
             with self._ledger.read() as snapshot:

@@ -67,7 +67,8 @@ BLANK = """\
 An option on the line goes before its variable. A variable that is set and blank is an error."""
 
 NO_VARIABLE = """\
-No selection comes from a variable, nor does --yes, --max or --accept-clock."""
+No selection comes from a variable, nor does --yes, --max or --accept-clock. Nor does a guard rail: see CONFIGURATION in
+jitid(1)."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",
@@ -90,6 +91,13 @@ A value comes from the first of these that has it: the command line, the environ
 user's file, the system's files, the default. `jitid config show` tells each value, with --origin where it
 came from. Files are TOML; a table `[profile.NAME]` lays over its own file. A file that others may write is
 refused.
+
+A setting without a variable is a guard rail: `max`, `max_issue`, `delegators`, `timezone`, and those that begin with
+`sweep_`, `approval_`, `recurs_`, `retain_` or, as limits, `serve_`. A file or profile that JITID_CONFIG, JITID_PROFILE,
+XDG_CONFIG_HOME, XDG_CONFIG_DIRS or HOME names may make a guard rail stricter, never looser: the stricter value counts,
+with a warning. These files count fully: the one that --config names, with the profile that --profile names; without
+--config, the one in the home folder of the password database; and the system's in /etc/xdg/. Floors of these files
+hold as well, whatever file is named.
 
 A project's file comes with other people's code. It may name the work and make it stricter; what it may not
 say makes it unheeded as a whole, with a warning."""
@@ -181,6 +189,10 @@ is not heeded, and --delegator is an error.
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
+is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
+issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
 sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
