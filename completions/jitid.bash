@@ -45,7 +45,7 @@ __jitid_table() {
         verbs='list rotate revoke jwks ssh krl request import bundle crl'
         ;;
     'ledger')
-        verbs='copy backup restore check vacuum'
+        verbs='copy backup restore check issuer vacuum'
         ;;
     'helper')
         verbs='git kube ssh docker pgpass aws'
@@ -356,6 +356,10 @@ __jitid_table() {
     'ledger check')
         options="--field=:check,status,detail,repair $everywhere"
         arguments='files'
+        ;;
+    'ledger issuer')
+        options="--yes --field=:issuer,state,until,former,live,event $everywhere"
+        arguments=':show,set folders'
         ;;
     'ledger vacuum')
         options="--field=:before,after,saved,log $everywhere"

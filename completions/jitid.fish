@@ -258,6 +258,7 @@ complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Copy the ledger to anothe
 complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
 complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
 complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
+complete -c jitid -n '__jitid_at "ledger"' -a issuer -d 'Show the issuer (`iss`) of the ledger\'s credentials, or change it: jitid ledger issuer set URL'
 complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Give the room that rows have left back to the file system'
 
 # jitid helper
@@ -934,6 +935,12 @@ complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' 
 # jitid ledger check
 complete -c jitid -n '__jitid_at "ledger check" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
+
+# jitid ledger issuer
+complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
+complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield former\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
 
 # jitid ledger vacuum
 complete -c jitid -n '__jitid_at "ledger vacuum" --field' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only, one value a line'

@@ -124,6 +124,7 @@ def _still_holds(transaction: Transaction, foreseen: Foreseen, terms: Terms, key
     key = foreseen.settled.mint.key
     return (
         transaction.now == foreseen.now
+        and transaction.names.issuer == draft.issuer
         and transaction.find_task(draft.task) == plan.task
         and planning.who_delegates(transaction, foreseen.settled.request, None, terms)
         == (draft.delegator, draft.delegator_proof, plan.entry)

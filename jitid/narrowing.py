@@ -8,7 +8,8 @@ from typing import Any
 from jitid import delegation, strictjson
 from jitid.credential import Credential
 from jitid.delegation import Grant
-from jitid.errors import PolicyDeniedError
+from jitid.errors import PolicyDeniedError, UsageError
+from jitid.ledger.records import Names
 from jitid.lifetime import format_duration
 from jitid.policy.decision import Decision
 from jitid.request import Terms
@@ -40,6 +41,16 @@ def sensitivity(
     if why:
         notes.append(f"judged as {least} instead of {task.sensitivity}: {why} that sensitive")
     return least
+
+
+def check_audiences(names: Names, audiences: Sequence[str]) -> None:
+    """Raise UsageError for an audience that is a former name of the ledger: it is not accepted for much longer."""
+    former = next((one for one in audiences if one in names.former), None)
+    if former is not None:
+        raise UsageError(
+            f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
+            "leave the audience out, or name the issuer",
+        )
 
 
 def attenuated(

@@ -548,6 +548,9 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, (("from_", "text", True),)),
     "ledger check": ({
     }, (("backup", "text", False),)),
+    "ledger issuer": ({
+        "--yes": ("yes", "flag", ""),
+    }, (("action", "text", False), ("url", "text", False),)),
     "ledger vacuum": ({
     }, ()),
     "helper git": ({

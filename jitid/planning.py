@@ -91,8 +91,14 @@ def plan(
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
     task = snapshot.find_task(name)
     opened = _task(task, name, request, parent, terms, now)
+    narrowing.check_audiences(names, request.audiences)
+    if parent is not None:
+        parent = parent._replace(audiences=names.current(parent.audiences))
     audiences = (
-        request.audiences or (parent.audiences if parent else ()) or terms.audiences or (names.issuer,)
+        request.audiences
+        or (parent.audiences if parent else ())
+        or names.current(terms.audiences)
+        or (names.issuer,)
     )
     notes: list[str] = []
     scopes = normalise(request.scopes)
@@ -130,7 +136,7 @@ def plan(
             entry.agent,
             request.kind,
             audiences,
-            terms.audiences or names.issuers,
+            terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
         )

@@ -201,8 +201,10 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
+    predecessor = predecessor._replace(audiences=names.current(predecessor.audiences))
     audiences = predecessor.audiences
     if attached is not None:
+        narrowing.check_audiences(names, attached.audiences)
         scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
     details = narrowing.detail_texts(predecessor.details)
     judged = most_sensitive(
@@ -231,7 +233,7 @@ def plan(
         "standing": governance.told(standing),
         "zone": terms.zone_name,
     }
-    usual = terms.audiences or names.issuers
+    usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
@@ -257,6 +259,7 @@ def plan(
         )
     if lineage:
         holds = _held_by(lineage[0])
+        holds = holds._replace(audiences=names.current(tuple(holds.audiences)))
         until_parents_end = holds.expires_at - now
         scopes = narrowing.attenuated(
             lineage[0].id,

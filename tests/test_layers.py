@@ -86,6 +86,7 @@ LAYERS = (
         "departing",
         "comparing",
         "copying",
+        "naming",
         "backup",
         "restoring",
         "reconciling",

@@ -61,10 +61,10 @@ def _attach(inside: Inside, operation: ops.Attach) -> Issued:
     from jitid.attaching import attach
 
     check_size(operation.request)
-    terms, names = inside.terms(), inside.ledger.names
+    terms = inside.terms()
 
     def make(transaction: Transaction) -> Issued:
-        return attach(transaction, names, operation.request, terms, inside.keyring)
+        return attach(transaction, transaction.names, operation.request, terms, inside.keyring)
 
     try:
         issued = change(inside.ledger, make, accept_clock=operation.accept_clock)

@@ -178,6 +178,12 @@ _THIRD = (
        FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
 )
 
+_FOURTH = (
+    """INSERT INTO setting SELECT 'former_until',
+           CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+         FROM setting WHERE name = 'former_issuers'""",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD)
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD, _FOURTH)
 )

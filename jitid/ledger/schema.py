@@ -208,6 +208,12 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                OR EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq)
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
+    (
+        # A former issuer counts until the last credential from its time expires.
+        """INSERT INTO setting SELECT 'former_until',
+               CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+             FROM setting WHERE name = 'former_issuers'""",
+    ),
 )
 
 LIVE_INDEXES = {

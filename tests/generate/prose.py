@@ -999,8 +999,8 @@ Without them jitid-keys-rotate(1) makes a key of this machine's own there, and t
 verifying what they signed.
 
 Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
-issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name: of
-credentials that it knows it takes both names as `iss`, and both as the audience that is expected unless another is.
+issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name as
+jitid-ledger-issuer(1) does: until the last credential under it expires.
 
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
 kept before still prove what they proved. The two ledgers know nothing of each other: whoever goes on using both has
@@ -1014,6 +1014,23 @@ or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are
 is told once. Damage is never mended: restore a backup.
 
 A backup is unpacked into a private folder in TMPDIR for that, which needs room for the ledger, and goes at the end.""",
+    "ledger issuer": """\
+ACTION `show`, the default, lists the issuer and the names that it had before: `state` is current, accepted or former.
+ACTION `set` changes the issuer to URL: an https address without query and fragment (RFC 8414), http on a loopback
+address, or a URN. Going back to a former name is allowed.
+
+From the change on, new credentials name the new issuer, as `iss` and as the audience where none is stated; so do
+renewals, children and further credentials of what lives. What was issued before stays valid until it expires. Until the
+last of it expires, the former name is accepted as an audience; after that it is not. A credential cannot be requested
+for a former name. Programs that have the ledger open, such as a running jitid-serve(1), use the new name from their
+next request on.
+
+The change is the audit event `ledger-issuer`, and jitid-audit-verify(1) compares the names in the ledger with these
+events. Verifiers that pin the former issuer refuse new credentials: tell them first. Repeat jitid-publish(1), and go on
+serving the keys at the former address until then. A target with `web_identity` (jitid-aws(7)) needs an OIDC provider
+for the new issuer. Where a ledger is copied or restored from a backup, it has the names of that ledger.
+
+It works beside the ledger only, not at an authority elsewhere.""",
     "ledger vacuum": """\
 SQLite writes the database anew into a file beside it, then back through the write-ahead log; the private folder of the
 ledger needs twice the room of what it holds, and that is looked for beforehand. Until the end the database is as it
