@@ -150,6 +150,16 @@ def test_what_the_environment_names_takes_no_floor_away(way: str) -> None:
         assert dict(config.tables())["floor.scope"]["prod:*"] == ("critical", f"user {where.own}")
 
 
+@pytest.mark.parametrize("name", sorted(GUARD_RAILS))
+def test_no_variable_sets_a_guard_rail(name: str) -> None:
+    """Neither a laxer value nor a stricter one."""
+    with places():
+        for value in ("1", "999999", "known", "low", "critical", "Asia/Tokyo"):
+            config = load(environ={**os.environ, SETTINGS[name].variable: value})
+            assert config.get(name) == SETTINGS[name].default
+            assert config.origin(name) == "default"
+
+
 def test_what_the_line_names_counts_fully() -> None:
     """--config and --profile are seen by whoever reads the line."""
     with places() as where:

@@ -66,6 +66,7 @@ _UNDONE = {
         "DROP INDEX credential_public",
         "ALTER TABLE credential DROP COLUMN public",
     ),
+    8: ("DELETE FROM setting WHERE name = 'former_until'",),
 }
 
 
@@ -118,7 +119,16 @@ def test_what_ended_before_there_was_such_a_table_is_known_to_be_honoured(tmp_pa
         with world.ledger.read() as snapshot:
             before = list(snapshot.ask("SELECT * FROM honoured", {}))
     assert [row[1:] for row in before] == [(2, NOW, NOW + 900)]
-    edit(path, *_UNDONE[7], *_UNDONE[6], *_UNDONE[5], *_UNDONE[4], *_UNDONE[3], "PRAGMA user_version = 2")
+    edit(
+        path,
+        *_UNDONE[8],
+        *_UNDONE[7],
+        *_UNDONE[6],
+        *_UNDONE[5],
+        *_UNDONE[4],
+        *_UNDONE[3],
+        "PRAGMA user_version = 2",
+    )
     with World(path) as world, world.ledger.read() as snapshot:
         assert list(snapshot.ask("SELECT * FROM honoured", {})) == before
 
