@@ -1112,8 +1112,9 @@ EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-s
 keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates for SSH hosts were
 ever issued; `spiffe/bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what verifiers of SVIDs trust
 and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are, and
-which former names of the issuer still count. They are for everybody to read (0644). Only this ledger may publish there, and one process at a time; a folder with such
-files of others is left alone. No link in DIR is followed: one in the place of a file is replaced.
+which former names of the issuer still count. They are for everybody to read (0644). Only this ledger may publish
+there, and one process at a time; a folder with such files of others is left alone. No link in DIR is followed: one in
+the place of a file is replaced.
 
 With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
 then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`
