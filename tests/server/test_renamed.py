@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jitid.jws import b64url_decode
-from jitid.server.native import WHOAMI
+from jitid.server.openapi import WHOAMI
 from tests.postgres import Postgres
 from tests.real import Shell
 from tests.serving import Served, serving
