@@ -228,7 +228,7 @@ def authenticate(snapshot: Snapshot, names: Names, bearer: Secret) -> Caller:
             return caller_of(snapshot, presented)
     try:
         # An agent's credential counts where it was meant to be shown, and that must be this authority.
-        found = introspection.verify(snapshot, names, text, names.issuers).credential
+        found = introspection.verify(snapshot, names, text, names.accepted(snapshot.now)).credential
     except InvalidCredentialError:
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
     return Caller(

@@ -168,7 +168,7 @@ class _Judge:
         self._snapshot = snapshot
         self._now = snapshot.now
         self._terms = terms
-        self._usual = terms.audiences or names.issuers
+        self._usual = terms.audiences or names.accepted(snapshot.now)
         self._people = people
         self._agents = agents
         self._objections: dict[Hashable, list[governance.Objection]] = {}

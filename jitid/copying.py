@@ -67,8 +67,7 @@ def copy(
             raise sealed(seal)
         names = source.names
         if issuer not in (None, names.issuer):
-            former = [name for name in names.issuers if name != issuer]
-            names = names._replace(issuer=str(issuer), former=tuple(former))
+            names = names.renamed(str(issuer), snapshot.living()[1])
         mark = f"{names.uuid} {names.issuer} {head.seq} {head.hash.hex()}"
         if seal is not None:
             # A sealed ledger changes no more: what was copied before it was sealed is a copy of it.
@@ -93,7 +92,8 @@ def copy(
         tables = tuple(compare(source, target, pairs))
         transaction = target.open(by)
         facts = {"from": source.kind, "to": target.kind, "events": head.seq}
-        facts |= {} if names == source.names else {"issuer": names.issuer}
+        if names != source.names:
+            facts |= {"issuer": names.issuer, "until": dict(names.lasting())[source.names.issuer]}
         retired = [
             key for key in snapshot.signing_keys() if key.retired_at is None and signs and not signs(key)
         ]

@@ -261,7 +261,7 @@ def _decide_now(
         standing=governance.standing_of(entry),
         zone=terms.zone,
     )
-    usual = terms.audiences or names.issuers
+    usual = terms.audiences or names.accepted(snapshot.now)
     try:
         governance.must_not_object(
             governance.objections(

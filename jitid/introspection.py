@@ -144,7 +144,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     details = [text for text in detail_texts(credential.details) if text in kept]
     return credential._replace(
         scopes=intersection(credential.scopes, head.scopes),
-        audiences=tuple(one for one in credential.audiences if one in head.audiences),
+        # A renewal copies the audiences, and writes the issuer's current name for a former one.
         may_audience=tuple(one for one in credential.may_audience if one in head.may_audience),
         may_kind=tuple(one for one in credential.may_kind if one in head.may_kind),
         details=f"[{','.join(details)}]" if details else None,

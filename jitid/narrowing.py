@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jitid import delegation
 from jitid.credential import Credential
 from jitid.delegation import Grant
-from jitid.errors import PolicyDeniedError
-from jitid.ledger.records import Ancestor
+from jitid.errors import PolicyDeniedError, UsageError
+from jitid.ledger.records import Ancestor, Names
 from jitid.lifetime import format_duration
 from jitid.name import may_reach
 from jitid.policy.decision import Decision
@@ -104,6 +104,16 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
         f"delegate from an identity that was issued as {judged.own}; or leave out what is that sensitive",
         {**facts, "rules": ["attenuation"], "reason": reason},
     )
+
+
+def check_audiences(names: Names, audiences: Sequence[str]) -> None:
+    """Raise UsageError for an audience that is a former name of the ledger: it is not accepted for much longer."""
+    former = next((one for one in audiences if one in names.former), None)
+    if former is not None:
+        raise UsageError(
+            f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
+            "leave the audience out, or name the issuer",
+        )
 
 
 def attenuated(

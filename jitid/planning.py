@@ -92,8 +92,14 @@ def plan(
     task = snapshot.find_task(name)
     chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
     opened = _task(task, name, request, parent, chain, terms, now)
+    narrowing.check_audiences(names, request.audiences)
+    if parent is not None:
+        parent = parent._replace(audiences=names.current(parent.audiences))
     audiences = (
-        request.audiences or (parent.audiences if parent else ()) or terms.audiences or (names.issuer,)
+        request.audiences
+        or (parent.audiences if parent else ())
+        or names.current(terms.audiences)
+        or (names.issuer,)
     )
     notes: list[str] = []
     scopes = normalise(request.scopes)
@@ -136,7 +142,7 @@ def plan(
             entry.agent,
             request.kind,
             audiences,
-            terms.audiences or names.issuers,
+            terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
         )

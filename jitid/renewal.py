@@ -237,8 +237,10 @@ def plan(
         raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
     notes: list[str] = []
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
+    predecessor = predecessor._replace(audiences=names.current(predecessor.audiences))
     audiences = predecessor.audiences
     if attached is not None:
+        narrowing.check_audiences(names, attached.audiences)
         scopes, audiences = normalise(attached.scopes) or scopes, attached.audiences or audiences
     details = delegation.detail_texts(predecessor.details)
     chain = narrowing.sensitivity_of(predecessor, lineage)
@@ -270,7 +272,7 @@ def plan(
         "standing": governance.told(standing),
         "zone": terms.zone_name,
     }
-    usual = terms.audiences or names.issuers
+    usual = terms.audiences or names.accepted(now)
     governance.must_not_object(
         governance.objections(
             entry, predecessor.delegator, judged, known_only=terms.known_delegators_only, now=now
@@ -286,7 +288,7 @@ def plan(
     for holder, holds in _held_by(verified, attached=attached is not None):
         scopes = narrowing.attenuated(
             holder,
-            holds,
+            holds._replace(audiences=names.current(tuple(holds.audiences))),
             scopes,
             audiences,
             details,

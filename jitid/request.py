@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from jitid.targets import Chosen, Targets
 
 
+MOST_SCOPES = 128
+MOST_AUDIENCES = 128
+MOST_DETAILS = 128
+LONGEST_DETAILS = 1 << 16
+"""Limits of one credential: they bound what a request costs while others wait for the lock."""
+
+MOST_AT_ONCE = 1_000
+"""How many credentials one transaction makes at most, so that other writers get their turn."""
+
+
 def named(caller: str) -> str:
     """Return the name, with its kind, of whoever has that login or name."""
     return caller if ":" in caller else f"user:{caller}"
@@ -85,6 +95,38 @@ class AttachRequest(NamedTuple):
     ttl: int | None = None
     """None: as is usual, and no longer than the presented one may be renewed."""
     allow_narrower: bool = False
+
+
+def check_size(request: IssueRequest | AttachRequest) -> None:
+    """Raise UsageError for a request that would make the ledger work for too long."""
+    details = request.details if isinstance(request, IssueRequest) else ()
+    for what, count, most in (
+        ("scopes", len(request.scopes), MOST_SCOPES),
+        ("audiences", len(request.audiences), MOST_AUDIENCES),
+        ("details", len(details), MOST_DETAILS),
+    ):
+        if count > most:
+            raise UsageError(
+                f"a credential has at most {most} {what}, and the request has {count}",
+                "a scope may stand for many: see `jitid issue --help`" if what == "scopes" else None,
+            )
+    length = sum(map(len, details))
+    if length > LONGEST_DETAILS:
+        raise UsageError(
+            f"the details of a credential have at most {LONGEST_DETAILS} characters together, and these have {length}"
+        )
+
+
+def check_sizes(requests: Sequence[IssueRequest]) -> None:
+    """Raise UsageError for requests that are too many for one transaction, or one of which is too large."""
+    if sum(request.copies for request in requests) > MOST_AT_ONCE:
+        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+    for position, request in enumerate(requests):
+        try:
+            check_size(request)
+        except UsageError as error:
+            error.position = position
+            raise
 
 
 class Terms(NamedTuple):

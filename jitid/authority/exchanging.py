@@ -96,6 +96,7 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
     try:
         if _is_ours(inside, token, operation.actor_sort, what):
             with inside.ledger.read() as snapshot:
+                names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
             agent, own = found.agent, spiffe_id(names.trust_domain, found.agent, found.task, found.id)
             clients = frozenset({agent, f"agent:{agent}"})
@@ -136,8 +137,9 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
 
 
 def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
-    names, text = inside.ledger.names, operation.token.reveal()
+    text = operation.token.reveal()
     with inside.ledger.read() as snapshot:
+        names = snapshot.names
         found = introspection.verify(snapshot, names, text, None)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:

@@ -292,7 +292,9 @@ def _may_attach(snapshot: Snapshot, names: Names, caller: Caller, token: Secret)
     except InvalidCredentialError:
         # What is wrong with it, the operation itself says.
         return True
-    return not set(names.issuers).isdisjoint(found.audiences) or is_own(snapshot, caller, found)
+    return not set(names.accepted(snapshot.now)).isdisjoint(found.audiences) or is_own(
+        snapshot, caller, found
+    )
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:

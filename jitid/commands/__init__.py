@@ -148,6 +148,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ledgercheck:check",
         "Check the ledger itself: its files, its database, its keys and its audit log.",
     ),
+    "ledger issuer": (
+        "ledgerissuer:issuer",
+        "Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.",
+    ),
     "ledger vacuum": ("ledgercheck:vacuum", "Give the room that rows have left back to the file system."),
     "helper git": (
         "helper.git:git",

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, sealing, userows
+from jitid.ledger import (
+    accessmembers,
+    approvalrows,
+    enrolled,
+    leakrows,
+    naming,
+    pruned,
+    registered,
+    sealing,
+    userows,
+)
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
 from jitid.ledger.records import RESTORED
@@ -51,7 +61,7 @@ class Members:
 
     def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
-        self._issuer = issuer
+        self._names = naming.NamesMembers(snapshot, issuer)
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
@@ -101,9 +111,8 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
-        if b'"op":"init"' in body or b'"op":"ledger-copy"' in body:
-            # Until the next one tells of another name, events leave it out as an audience.
-            self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
+        if any(mark in body for mark in naming.MARKS):
+            self._names.take(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -168,6 +177,7 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
+        self._names.must_be_done()
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
@@ -283,7 +293,7 @@ class Members:
             **{name: event.get(name) for name in ("task", "agent", "delegator", "proof", "sensitivity")},
             "depth": event.get("depth", 0),
             "parent": None if parent is None else parse_id(parent)[1],
-            "audiences": " ".join(event.get("audiences", (self._issuer,))),
+            "audiences": " ".join(event.get("audiences", (self._names.issuer,))),
             **_rests_on(event),
         }
 

@@ -257,6 +257,18 @@ class PostgresTransaction(SqlTransaction):
         self.appended.append((chain, event))
         return event
 
+    def begin_anew(self) -> None:
+        """Close the chains and open others, so that all events that follow have higher numbers."""
+        version, last, count = self._db.execute(
+            "SELECT max(version), max(last_id), count(*) FROM chain WHERE closed_at IS NULL"
+        ).fetchone()
+        self.open_epoch(count, counted=True)
+        for chain in self.held.chains:
+            self._db.execute(
+                "UPDATE chain SET version = ?, last_id = ? WHERE id = ?",
+                (version, number_after(max(last, self._last_id), chain.id), chain.id),
+            )
+
     def commit(self) -> None:
         """Leave the chains as they are now, and make durable whatever was changed.
 
@@ -436,7 +448,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
 
     end_task = end = end_one = end_key = close_due = supersede = restore = _must_be_alone
     add_key = certify_key = add_leaks = add_places = prove_leaks = close_leaks = _must_be_alone
-    put_delegators = put_agents = disable = _must_be_alone
+    put_delegators = put_agents = disable = rename = begin_anew = _must_be_alone
 
 
 CLOCK = "CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
@@ -460,13 +472,15 @@ def begin_shared(db: Any) -> tuple[Any, ...] | None:
     return (*row[:_HASH], hash_, *row[_HASH:])
 
 
-_LOOK = prepared("look", f"SELECT {CLOCK}, (SELECT max(version) FROM chain WHERE closed_at IS NULL)")
+STATE = f"{CLOCK}, max(version), max(epoch) FROM chain WHERE closed_at IS NULL"
+"""What a view begins with: the database's time, the version of the ledger, and the epoch of its chains."""
+_LOOK = prepared("look", f"SELECT {STATE}")
 
 
-def look(db: Any) -> tuple[int, int]:
-    """Return the database's time, and the version of the ledger."""
+def look(db: Any) -> tuple[int, int, int]:
+    """Return the database's time, the version of the ledger, and the epoch of its chains."""
     answer = db.lane.run((_LOOK, ()))[-1]
-    return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0)
+    return int(answer.get_value(0, 0)), int(answer.get_value(0, 1) or 0), int(answer.get_value(0, 2) or 0)
 
 
 def due(db: Any, now: int) -> bool:

@@ -49,6 +49,19 @@ if TYPE_CHECKING:
 class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
 
+    @property
+    def names(self) -> Names:
+        """What the ledger is called in this view."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
+
     def afresh(self) -> Snapshot:
         """Return the same view without what it remembers: for those who look for what was edited behind its back."""
 
@@ -386,6 +399,12 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
 
     def next_seqs(self, count: int) -> list[int]:
         """Return the numbers of the next `count` audit events."""
+
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there."""
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain."""

@@ -149,6 +149,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
 
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+        return dict(self._db.execute("SELECT name, value FROM setting", {}).fetchall())
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+        count, latest = self._one(
+            "SELECT count(*), max(expires_at) FROM credential WHERE ended_at IS NULL AND expires_at > :now",
+            now=self._now,
+        )
+        return int(count), int(latest or 0)
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
+        (found,) = self._one("SELECT max(expires_at) FROM credential")
+        return None if found is None else int(found)
+
     @property
     def seal(self) -> Seal | None:
         """What says that the ledger was copied to another place, and is for reading alone."""

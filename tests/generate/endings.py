@@ -462,6 +462,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         7: "Integrity: something is damaged, was tampered with, or is open to others; the output says what.",
         74: "The output could not be written.",
     },
+    "ledger issuer": {
+        0: "The issuer was shown or changed.",
+        2: "The line cannot be meant, that is the issuer already, or credentials are live and --yes is missing; "
+        "nothing was changed.",
+        5: "Storage: there is no ledger, or it is busy, full or out of reach; nothing was changed.",
+        6: "The ledger refuses this user.",
+        7: "Integrity: the ledger is damaged or open to others, or the clock has jumped; nothing was changed.",
+        74: "It is done, and the output could not be written.",
+    },
     "ledger vacuum": {
         0: "Done, also where there was nothing to give back.",
         2: "",

@@ -732,6 +732,13 @@ jitid policy diff current next""",
         Example("Only what is wrong:", "jitid ledger check --format csv | grep -v ,ok,"),
         Example("A backup, without restoring it:", "jitid ledger backup b.tar; jitid ledger check b.tar"),
     ),
+    "ledger issuer": (
+        Example("The issuer, and former ones that still count:", "jitid ledger issuer"),
+        Example(
+            "Before federating: an https address, at which verifiers find the keys:",
+            "jitid ledger issuer set https://id.example.com --yes",
+        ),
+    ),
     "ledger vacuum": (
         Example("After much was pruned:", "jitid ledger vacuum"),
         Example("How many bytes it gives back:", "jitid ledger vacuum --field saved"),
@@ -1056,6 +1063,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "ledger copy": ("audit verify", "doctor", "config set"),
     "ledger backup": ("ledger restore", "ledger check", "audit head", "ledger copy"),
     "ledger check": ("doctor", "audit verify", "ledger backup", "ledger vacuum"),
+    "ledger issuer": ("publish", "serve", "ledger copy", "audit log"),
     "ledger vacuum": ("prune", "ledger check", "ledger backup"),
     "ledger restore": ("ledger backup", "audit verify", "doctor", "sweep"),
     "helper git": ("run", "issue", "helper kube", "helper docker"),

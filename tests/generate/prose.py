@@ -67,7 +67,8 @@ BLANK = """\
 An option on the line goes before its variable. A variable that is set and blank is an error."""
 
 NO_VARIABLE = """\
-No selection comes from a variable, nor does --yes, --max or --accept-clock."""
+No selection comes from a variable, nor does --yes, --max or --accept-clock. Nor does a guard rail: see CONFIGURATION in
+jitid(1)."""
 
 ENVIRONMENT: Mapping[str, str] = {
     "JITID_CONFIG": "The user's configuration file, which must then exist.",
@@ -90,6 +91,13 @@ A value comes from the first of these that has it: the command line, the environ
 user's file, the system's files, the default. `jitid config show` tells each value, with --origin where it
 came from. Files are TOML; a table `[profile.NAME]` lays over its own file. A file that others may write is
 refused.
+
+A setting without a variable is a guard rail: `max`, `max_issue`, `delegators`, `timezone`, and those that begin with
+`sweep_`, `approval_`, `recurs_`, `retain_` or, as limits, `serve_`. A file or profile that JITID_CONFIG, JITID_PROFILE,
+XDG_CONFIG_HOME, XDG_CONFIG_DIRS or HOME names may make a guard rail stricter, never looser: the stricter value counts,
+with a warning. These files count fully: the one that --config names, with the profile that --profile names; without
+--config, the one in the home folder of the password database; and the system's in /etc/xdg/. Floors of these files
+hold as well, whatever file is named.
 
 A project's file comes with other people's code. It may name the work and make it stricter; what it may not
 say makes it unheeded as a whole, with a warning."""
@@ -181,6 +189,10 @@ is not heeded, and --delegator is an error.
 A line of --from-file is an object with the members `task`, `delegator`, `agent`, `kind`, `scope`, `audience`,
 `ttl`, `purpose`, `sensitivity`, `deadline` and `detail`; what it leaves out is as on the command line. A
 thousand credentials are one transaction: of the one that holds a bad line, nothing is done.
+
+More credentials than the setting max_issue (10,000) need --yes; at a terminal jitid asks for the number instead. A list
+is counted before anything is issued. Of a list that is too long to be held in memory, the lines before the limit are
+issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
 sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
@@ -991,8 +1003,8 @@ Without them jitid-keys-rotate(1) makes a key of this machine's own there, and t
 verifying what they signed.
 
 Uuid, keys and policy are the same in the copy, and so is the issuer unless --issuer names another, so that what was
-issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name: of
-credentials that it knows it takes both names as `iss`, and both as the audience that is expected unless another is.
+issued verifies there, and what was ended stays ended. With another issuer the copy remembers the earlier name as
+jitid-ledger-issuer(1) does: until the last credential under it expires.
 
 The audit chain of the ledger ends in the copy, where another begins with the event `ledger-copy`; heads that were
 kept before still prove what they proved.
@@ -1013,6 +1025,23 @@ or the targets; jitid-audit-verify(1) is the check `audit` alone. The checks are
 is told once. Damage is never mended: restore a backup.
 
 A backup is unpacked into a private folder in TMPDIR for that, which needs room for the ledger, and goes at the end.""",
+    "ledger issuer": """\
+ACTION `show`, the default, lists the issuer and the names that it had before: `state` is current, accepted or former.
+ACTION `set` changes the issuer to URL: an https address without query and fragment (RFC 8414), http on a loopback
+address, or a URN. Going back to a former name is allowed.
+
+From the change on, new credentials name the new issuer, as `iss` and as the audience where none is stated; so do
+renewals, children and further credentials of what lives. What was issued before stays valid until it expires. Until the
+last of it expires, the former name is accepted as an audience; after that it is not. A credential cannot be requested
+for a former name. Programs that have the ledger open, such as a running jitid-serve(1), use the new name from their
+next request on.
+
+The change is the audit event `ledger-issuer`, and jitid-audit-verify(1) compares the names in the ledger with these
+events. Verifiers that pin the former issuer refuse new credentials: tell them first. Repeat jitid-publish(1), and go on
+serving the keys at the former address until then. A target with `web_identity` (jitid-aws(7)) needs an OIDC provider
+for the new issuer. Where a ledger is copied or restored from a backup, it has the names of that ledger.
+
+It works beside the ledger only, not at an authority elsewhere.""",
     "ledger vacuum": """\
 SQLite writes the database anew into a file beside it, then back through the write-ahead log; the private folder of the
 ledger needs twice the room of what it holds, and that is looked for beforehand. Until the end the database is as it
@@ -1093,9 +1122,10 @@ something that lives may expire (draft-ietf-oauth-status-list), and `status/DAY.
 EdDSA; `.well-known/openid-configuration` and `.well-known/oauth-authorization-server`, by which federations find the
 keys, if the issuer is an address; `ssh/authorities.pub` and `ssh/revoked.krl`, if certificates for SSH hosts were
 ever issued; `spiffe/bundle.json`, `x509/roots.pem`, `x509/crl.pem` and `x509/KID.crl`, what verifiers of SVIDs trust
-and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are. They
-are for everybody to read (0644). Only this ledger may publish there, and one process at a time; a folder with such
-files of others is left alone. No link in DIR is followed: one in the place of a file is replaced.
+and which certificates are revoked, if there is an authority; `jitid.json`, which tells whose files these are, and
+which former names of the issuer still count. They are for everybody to read (0644). Only this ledger may publish
+there, and one process at a time; a folder with such files of others is left alone. No link in DIR is followed: one in
+the place of a file is replaced.
 
 With the setting `publish_url`, which is the address of DIR as others see it, every signed token that is issued from
 then on names its place in a list, which nobody can count tokens by. A list is good for as long as `publish_lifetime`

@@ -404,6 +404,7 @@ def test_the_facts_of_events_are_those_that_are_recorded(tmp_path: Path) -> None
                 asked = {"approval": approval_id(bytes(16)), "delegator": "user:al", "asked_by": "user:al"}
                 transaction.append("approval-request", {**asked, **facts})
             revive(other.ledger, keyring, told_of, keep=False, lost=1, accept_clock=False)
+            other.authority.set_issuer("urn:next", accept_clock=False)
             other.check()
             events += [event for event in other.events() if event["op"] != "approval-request"]
         for event in events:
