@@ -136,9 +136,8 @@ def _proved_at(claims: Mapping[str, Any]) -> int | None:
     for name, value in (("iat", issued_at), ("auth_time", logged_in_at)):
         if value is not None and type(value) is not int:
             raise InvalidCredentialError(f"the ID token's `{name}` is not an integer")
-    if issued_at is None or logged_in_at is None:
-        return issued_at
-    return min(issued_at, logged_in_at)
+    times = [value for value in (issued_at, logged_in_at) if type(value) is int]
+    return None if issued_at is None else min(times)
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:

@@ -363,8 +363,9 @@ for them, through an agent that carries their name, or under their login). The r
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
 `approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
-when its requester (`asked_by`) repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
-and of the group by then: whoever has left the group and comes back speaks for it again, as long as the grant holds.
+when its requester (`asked_by`) repeats the line; if two do at once, one of them gets it. It counts only if the
+approver is still known, enabled and of the group by then: whoever has left the group and comes back speaks for it
+again, as long as the grant holds.
 
 Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
 under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
