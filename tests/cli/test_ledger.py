@@ -59,7 +59,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
         ("issue", "--task", "T1", "--delegator", "alice"),
         ("issue", "--task", "T1", "--delegator", "alice", "--dry-run"),
         ("verify", "token"),
-        ("renew", "token"),
+        ("renew", "--token-file", "token"),
         ("revoke", "--task", "T1"),
         ("retire", "T1"),
         ("delegator", "add", "bob"),
