@@ -64,7 +64,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
         ("retire", "T1"),
         ("delegator", "add", "bob"),
         ("keys", "rotate"),
-        ("publish", "--to", "public"),
+        ("publish", "public"),
         ("ledger", "copy", "--to", "other"),
     ):
         refused = shell.run(*line)
