@@ -272,7 +272,7 @@ def _behind(snapshot: Snapshot, requester: str) -> set[str]:
     found = snapshot.find_credentials_of(parse_id(requester)[1])
     if not found:
         return set()
-    lineage = snapshot.lineage(found[0].identity_key, snapshot.now)
+    lineage = snapshot.lineage(found[0].identity_key)
     agents = {f"agent:{agent}" for agent in (found[0].agent, *(one.agent for one in lineage))}
     return {found[0].delegator, *agents}
 

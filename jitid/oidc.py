@@ -132,13 +132,14 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
 
 def _proved_at(claims: Mapping[str, Any]) -> int | None:
     """Return as of when a token proves anything: a new token of an old session proves no more than the old login."""
-    issued_at, logged_in_at = claims.get("iat"), claims.get("auth_time")
-    for name, value in (("iat", issued_at), ("auth_time", logged_in_at)):
+    times: list[int] = []
+    for name in ("iat", "auth_time"):
+        value = claims.get(name)
         if value is not None and type(value) is not int:
             raise InvalidCredentialError(f"the ID token's `{name}` is not an integer")
-    if issued_at is None or logged_in_at is None:
-        return issued_at
-    return min(issued_at, logged_in_at)
+        if value is not None:
+            times.append(value)
+    return None if claims.get("iat") is None else min(times)
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:

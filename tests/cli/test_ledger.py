@@ -59,12 +59,12 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
         ("issue", "--task", "T1", "--delegator", "alice"),
         ("issue", "--task", "T1", "--delegator", "alice", "--dry-run"),
         ("verify", "token"),
-        ("renew", "token"),
+        ("renew", "--token-file", "token"),
         ("revoke", "--task", "T1"),
         ("retire", "T1"),
         ("delegator", "add", "bob"),
         ("keys", "rotate"),
-        ("publish", "--to", "public"),
+        ("publish", "public"),
         ("ledger", "copy", "--to", "other"),
     ):
         refused = shell.run(*line)

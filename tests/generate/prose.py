@@ -195,8 +195,10 @@ is counted before anything is issued. Of a list that is too long to be held in m
 issued, and the message says how many. One credential has at most 128 scopes, 128 audiences and 128 details.
 
 An approval is one of exactly what was asked for: agent, delegator and how they were proved, task with its purpose,
-sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, and the number of copies.
-Whatever differs is another request; the same one again, while it is open, has the same id. It is used once, within
+sensitivity and deadline, kind, template, scopes, audiences, details, lifetime, parent, public key, --allow-narrower,
+and the number of copies. Whatever differs is another request; the same one again, while it is open, has the same id.
+Only its requester can use it: the same person, or the same agent's identity, also after a renewal. Another caller with
+the same request makes a request of its own. It is used once, within
 minutes (jitid-approve-grant(1)), and the credential is not renewed. --wait looks at the ledger every few seconds
 without holding it, and decides by the policy as it is then; an ID token or a parent's token must still be valid then.
 Of --from-file all lines that lack an approval are asked for together. Of --count each thousand is a request. With
@@ -373,8 +375,9 @@ for them, through an agent that carries their name, or under their login). The r
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
 `approval_lifetime` says at most, and not beyond the end of the request. It is used up by the issue that it is for,
-whoever repeats the line; if two do at once, one of them gets it. It counts only if the approver is still known, enabled
-and of the group by then: whoever has left the group and comes back speaks for it again, as long as the grant holds.
+when its requester (`asked_by`) repeats the line; if two do at once, one of them gets it. It counts only if the
+approver is still known, enabled and of the group by then: whoever has left the group and comes back speaks for it
+again, as long as the grant holds.
 
 Being proved by the login takes being that user, with access to the ledger: root, or its owner. An agent that runs
 under a login has the word of that login; where agents and approvers share one, let approvers prove themselves by ID
@@ -692,6 +695,9 @@ then it is proved that the ledger refuses it.
 Whom the directory does not know cannot be disabled: add them first, and nothing is issued for them, whatever the
 policy says.""",
     "delegator enable": """\
+What is older than the disabling counts no more: their ID tokens and logins from before, what they requested, and what
+they approved. They log in again.
+
 A note names each agent that stays suspended, and the command that resumes it.""",
     "delegator show": """\
 `live` is how many live credentials descend from them, `agents` are those that they own, `suspended` those of them that
@@ -1081,6 +1087,9 @@ revoked and replaced. Credentials at targets are ended there
 by the next jitid-sweep(1), as any others. What was adopted lives on: it lives whatever a ledger says. Authorities for
 SSH and X.509 certificates go on if their private keys are there, since their successors would have to be made known
 everywhere; if one was revoked since, revoke it again.
+
+With --keep-live too, requests for approval and what was granted are withdrawn, and ID tokens and logins from before the
+restore count no more: people log in again.
 
 It is known to be the newest state where the ledger that --replace moves aside holds by itself and ends with the same
 event. --keep-live says so where nobody else can; it is refused if something tells of later events: the ledger that is
