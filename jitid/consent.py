@@ -129,6 +129,7 @@ def _speaking(
             f"it needs that of {somebody(approval.groups)}",
         )
     person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
+    foreign = governance.foreign_subject(person, approver.subject, "approver-subject")
     if person is None:
         objection = Objection(
             "approver-unknown",
@@ -140,6 +141,8 @@ def _speaking(
                 else "tell whose subject it is: jitid delegator change NAME --subject 'ISS SUB'"
             ),
         )
+    elif foreign is not None:
+        objection = foreign
     elif person.disabled_at is not None:
         objection = Objection(
             "approver-disabled",

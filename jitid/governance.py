@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from shlex import quote as word
 from typing import Any, NamedTuple
 
 from jitid.agent import Agent, AgentState
@@ -46,6 +47,21 @@ def standing_of(entry: Entry) -> Standing:
 def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str:
     """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
     return name if subject is None or not snapshot.is_delegator(subject) else subject
+
+
+def foreign_subject(person: Delegator | None, subject: str | None, rule: str) -> Objection | None:
+    """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
+
+    Otherwise an issuer could prove, by a name or an alias, a person whom the directory knows by another one's subject.
+    """
+    bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
+    if person is None or subject is None or not bound or subject in bound:
+        return None
+    return Objection(
+        rule,
+        f"the directory binds {quote(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
+        f"if it is the same person: jitid delegator change {person.name} --subject {word(subject)}",
+    )
 
 
 def told(standing: Standing) -> dict[str, Any] | None:

@@ -124,8 +124,12 @@ def plan(
     }
     if task is not None:
         must_be_open(task, now, facts)
+    foreign = governance.foreign_subject(entry.delegator, request.proved_subject, "delegator-subject")
     governance.must_not_object(
-        governance.objections(entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now)
+        ([] if foreign is None else [foreign])
+        + governance.objections(
+            entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now
+        )
         + governance.beyond_limits(
             entry.agent,
             request.kind,

@@ -105,6 +105,7 @@ LAYERS = (
         "standingkeys",
         "der",
         "channel",
+        "issuernames",
         "oidc",
         "keysets",
         "assertion",

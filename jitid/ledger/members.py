@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from jitid import audit, jws, strictjson
 from jitid.errors import IntegrityError
 from jitid.identifier import credential_id, parse_id
-from jitid.ledger import accessmembers, approvalrows, enrolled, leakrows, pruned, registered, userows
+from jitid.ledger import (
+    accessmembers,
+    approvalrows,
+    enrolled,
+    leakrows,
+    presented,
+    pruned,
+    registered,
+    userows,
+)
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
 
@@ -55,6 +64,7 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
+        self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
@@ -94,6 +104,9 @@ class Members:
         if b'"op":"init"' in body or b'"op":"ledger-copy"' in body:
             # Until the next one tells of another name, events leave it out as an audience.
             self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
+        if presented.MARK in body:
+            # Besides what the event says itself.
+            self._presented.check(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -107,7 +120,10 @@ class Members:
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
-            self._access.check(seq, strictjson.loads(body, "audit event"))
+            event = strictjson.loads(body, "audit event")
+            self._access.check(seq, event)
+            if event["op"] == "accept-clock":
+                self._presented.clock(event)
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
@@ -146,6 +162,7 @@ class Members:
         self._leaks.must_be_done()
         self._approvals.must_be_done()
         self._access.must_be_done()
+        self._presented.must_be_done()
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()

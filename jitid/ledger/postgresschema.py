@@ -178,6 +178,12 @@ _THIRD = (
        FOR EACH ROW EXECUTE FUNCTION audit_event_stays()""",
 )
 
+_FOURTH = (
+    """CREATE TABLE presented (
+           token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
+    "CREATE INDEX presented_until ON presented (until)",
+)
+
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD)
+    tuple(each.replace("{text}", _TEXT) for each in step) for step in (_FIRST, _SECOND, _THIRD, _FOURTH)
 )

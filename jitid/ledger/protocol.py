@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.segments import SqlSegments
@@ -61,6 +62,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
 
     @property
     def statuses(self) -> SqlStatuses:
@@ -290,6 +295,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     @property
     def idempotency(self) -> SqlIdempotency:
         """What was answered to requests that may come again."""
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

@@ -208,6 +208,13 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                OR EXISTS (SELECT 1 FROM kept_event WHERE seq = OLD.seq)
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
+    (
+        # A token of another issuer that names no client counts for its first presenter, until it expires.
+        """CREATE TABLE presented (
+               token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,
+               event INTEGER NOT NULL)""",
+        "CREATE INDEX presented_until ON presented (until)",
+    ),
 )
 
 LIVE_INDEXES = {
