@@ -53,6 +53,7 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
     """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
 
     Otherwise an issuer could prove, by a name or an alias, a person whom the directory knows by another one's subject.
+    `person` has all aliases.
     """
     bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
     if person is None or subject is None or not bound or subject in bound:

@@ -124,12 +124,8 @@ def plan(
     }
     if task is not None:
         must_be_open(task, now, facts)
-    foreign = governance.foreign_subject(entry.delegator, request.proved_subject, "delegator-subject")
     governance.must_not_object(
-        ([] if foreign is None else [foreign])
-        + governance.objections(
-            entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now
-        )
+        governance.objections(entry, delegator, sensitivity, known_only=terms.known_delegators_only, now=now)
         + governance.beyond_limits(
             entry.agent,
             request.kind,
@@ -275,11 +271,19 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
     Raises:
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
+        PolicyDeniedError: the directory binds them to subjects of ID tokens, and the token has another one.
 
     """
     delegator, proof = _delegator(request, parent, terms)
     known_as = governance.known_as(snapshot, delegator, request.proved_subject)
     entry = snapshot.entry(known_as, request.agent)
+    if entry.delegator is not None and proof == "oidc" and known_as == delegator:
+        # An entry has no aliases.
+        foreign = governance.foreign_subject(
+            snapshot.find_delegator(delegator), request.proved_subject, "delegator-subject"
+        )
+        facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
+        governance.must_not_object([] if foreign is None else [foreign], facts)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""

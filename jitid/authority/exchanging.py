@@ -130,11 +130,13 @@ def _must_be_bound(snapshot: Snapshot, caller: Caller | None, agent: str, proof:
         )
 
 
-def _proved_as(snapshot: Snapshot, proof: Proof) -> str:
-    """Return the delegator whom a token proves, by their own name."""
-    return snapshot.own_name(
-        governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")
-    )
+def _proved_as(snapshot: Snapshot, proof: Proof) -> str | None:
+    """Return the delegator whom a token proves, by their own name; None if the directory knows them otherwise."""
+    subject = f"{proof.issuer} {proof.subject}"
+    person = snapshot.find_delegator(governance.known_as(snapshot, proof.delegator, subject))
+    if person is None:
+        return proof.delegator
+    return None if governance.foreign_subject(person, subject, "") is not None else person.name
 
 
 def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
