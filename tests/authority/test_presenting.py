@@ -34,6 +34,7 @@ from tests.authority.callers import ask, caller, told
 from tests.builders import DAY, NOW, World, edit, request
 from tests.lifecycle.test_copying import copied
 from tests.lifecycle.test_retention import prune, wait
+from tests.lifecycle.test_segments import cut
 from tests.tokens.signed import ED25519, P256, jwk, token
 
 ISSUER = "https://id.example"
@@ -442,3 +443,24 @@ def test_a_copy_knows_who_presented_a_token(world: World, tmp_path: Path) -> Non
         with pytest.raises(PresenterError):
             use(copy, EVE, proof)
         assert use(copy, GATE, proof)
+
+
+@in_both
+def test_a_mark_outlives_a_cut_of_the_log(world: World, tmp_path: Path) -> None:
+    """The event that accounts for it stays as long as the mark does."""
+    proof = foreign(exp=NOW + 30 * DAY)
+    use(world, GATE, proof, kind="opaque")
+    wait(world, 10 * DAY)
+    world.issue(task="T2")
+    prune(world, DAY)
+    made = cut(world, tmp_path / "cut", 2 * DAY)
+    assert made.exported
+    world.check()
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof, task="T3")
+    assert use(world, GATE, proof, task="T3")
+    world.check()
+    edit(world.path, "DELETE FROM presented")
+    world.reopen()
+    with pytest.raises(IntegrityError, match="lacks the mark"):
+        world.check()
