@@ -184,6 +184,18 @@ class Credential(NamedTuple):
     """What the directory says of the delegator now: `known`, `disabled`, or `unverified` if it has no such one."""
     template: str | None = None
     """What it was made from: `TARGET/TEMPLATE`."""
+    line: int = 0
+    """The ledger's number for the first credential of its line, which may be itself."""
+    source: int | None = None
+    """The ledger's number for the credential that it was delegated or attached from; none for a root."""
+    attached_from: int | None = None
+    """The same, if it was attached: then both belong to one identity."""
+    may_audience: tuple[str, ...] = ()
+    """The audiences for which its holder may obtain tokens."""
+    may_kind: tuple[str, ...] = ()
+    """The kinds that its holder may obtain."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
     def state_at(self, now: int) -> State:
         """Return the state at `now`, which the caller chooses; this module reads no clock."""

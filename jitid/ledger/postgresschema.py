@@ -179,6 +179,17 @@ _THIRD = (
 )
 
 _FOURTH = (
+    "ALTER TABLE credential ADD COLUMN line BIGINT",
+    "ALTER TABLE credential ADD COLUMN source BIGINT",
+    "ALTER TABLE identity ADD COLUMN source BIGINT",
+    "ALTER TABLE credential ADD COLUMN may_audience {text}",
+    "ALTER TABLE credential ADD COLUMN may_kind {text}",
+    "ALTER TABLE credential ADD COLUMN may_act {text}",
+    "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
+    """CREATE UNIQUE INDEX live_head ON credential (line)
+       WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+    "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
+    "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
     """CREATE TABLE presented (
            token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
     "CREATE INDEX presented_until ON presented (until)",

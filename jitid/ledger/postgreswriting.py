@@ -45,7 +45,7 @@ CHAIN = "SELECT id, epoch, start, stride, length, hash, last_id, version FROM ch
 _HASH = 5
 """The place of the hash in such a row."""
 
-_IDENTITY = ("id", "uid", "parent", "depth", "delegator", "proof", "agent", "task", "sensitivity")
+_IDENTITY = ("id", "uid", "parent", "depth", "delegator", "proof", "agent", "task", "sensitivity", "source")
 _CREDENTIAL = (
     "id",
     "jti",
@@ -65,14 +65,20 @@ _CREDENTIAL = (
     "recurring",
     "template",
     "public",
+    "line",
+    "source",
+    "may_audience",
+    "may_kind",
+    "may_act",
 )
 
 
 _INT, _BYTES, _TEXT = "int8", "bytea", "text"
-_IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT)
+_IDENTITY_TYPES = (_INT, _BYTES, _INT, _INT, _INT, _TEXT, _INT, _INT, _TEXT, _INT)
 _CREDENTIAL_TYPES = (
     *(_INT, _BYTES, _INT, _TEXT, _TEXT, _INT, _TEXT, _INT, _INT, _BYTES, _BYTES),
     *(_INT, _INT, _INT, _INT, _INT, _TEXT, _BYTES),
+    *(_INT, _INT, _TEXT, _TEXT, _TEXT),
 )
 _TOLD_TYPES = (_INT, _BYTES, _BYTES, _INT, _BYTES, _INT, _INT)
 _CREDENTIAL_PLACES = f"({', '.join(_CREDENTIAL)}) VALUES ({', '.join('?' * len(_CREDENTIAL))})"

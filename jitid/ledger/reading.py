@@ -15,7 +15,17 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
-from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey, Withdrawn
+from jitid.ledger.records import (
+    Ancestor,
+    Family,
+    Filter,
+    Ground,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+    Withdrawn,
+)
 from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqluse import SqlUse
 from jitid.lifetime import check_times
@@ -42,7 +52,8 @@ _CREDENTIAL = """
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
-           c.template
+           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
+           c.may_audience, c.may_kind, c.may_act
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -109,7 +120,10 @@ def _from_row(row: Any) -> Credential:
             _words(row[16]),
             *row[17:28],
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
-            *row[35:],
+            *row[35:40],
+            _words(row[40] or ""),
+            _words(row[41] or ""),
+            row[42],
         )
     )
 
@@ -332,14 +346,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         found = self.credentials_numbered(key for _, key in rows)
         return [(public, found[key]) for public, key in rows]
 
-    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+    def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
-        return walking.lineage(self._db, identity, now)
+        return walking.lineage(self._db, identity)
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
         selecting.give(self._db, (), (), identities)
-        return walking.lineages(self._db, self._now)
+        return walking.lineages(self._db)
+
+    def grounds(self, credential: int) -> list[Ground]:
+        """Return the credentials that one rests on now, the nearest first."""
+        return walking.grounds(self._db, credential, self._now)
+
+    def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
+        """Return the same for each of many that rests on any."""
+        selecting.give(self._db, (), (), credentials=credentials)
+        return walking.grounds_of(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""

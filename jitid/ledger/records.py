@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
 
 
 class Names(NamedTuple):
@@ -48,6 +48,8 @@ class IdentityRow(NamedTuple):
     agent: int
     task: int
     sensitivity: str
+    source: int | None = None
+    """The credential of the parent that it was made from; none for a root."""
 
 
 class CredentialRow(NamedTuple):
@@ -74,6 +76,16 @@ class CredentialRow(NamedTuple):
     """What it is made from: `TARGET/TEMPLATE`."""
     public: bytes | None = None
     """SHA-256 of the key that a certificate is for (SubjectPublicKeyInfo, DER)."""
+    line: int | None = None
+    """The first credential of its line; none for that one itself."""
+    source: int | None = None
+    """The credential of the same identity by right of which it was attached."""
+    may_audience: str | None = None
+    """The audiences for which its holder may obtain tokens, separated by spaces."""
+    may_kind: str | None = None
+    """The kinds that its holder may obtain, separated by spaces."""
+    may_act: str | None = None
+    """Who may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 class SigningKey(NamedTuple):
@@ -110,20 +122,39 @@ class Withdrawn(NamedTuple):
 
 
 class Ancestor(NamedTuple):
-    """One hop of a credential's lineage: what an identity above it holds, without what a successor stands for."""
+    """One hop of a delegation chain: an identity above another."""
 
     id: str
     agent: str
     task: str
     depth: int
+
+
+class Ground(NamedTuple):
+    """One credential that another rests on: the head of the line that it was renewed, attached or delegated from."""
+
+    id: str
+    """Its identity."""
+    agent: str
+    task: str
+    depth: int
+    how: Literal["renewed", "attached", "delegated"]
+    """Whether the credential below it was superseded by it, attached by right of it, or delegated from it."""
     task_ended_at: int | None
     task_deadline: int
-    scopes: tuple[str, ...]
-    """Those of all the live credentials of the identity together."""
-    audiences: tuple[str, ...]
-    details: tuple[str, ...]
-    expires_at: int | None
-    """The latest expiry among its live credentials; none if no credential of it lives."""
+    scopes: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    """JSON texts, each a list of `authorization_details`."""
+    expires_at: int | None = None
+    """None if the line has no live head."""
+    may_audience: tuple[str, ...] = ()
+    may_kind: tuple[str, ...] = ()
+
+
+def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
+    """Return the identities above a credential that rests on these, the nearest first."""
+    return [Ancestor(one.id, one.agent, one.task, one.depth) for one in grounds if one.how == "delegated"]
 
 
 class Family(NamedTuple):

@@ -209,6 +209,24 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
     (
+        # A line is a credential and its successors, by the number of the first one, which itself has none here. What
+        # was delegated or attached names the credential that it was made from. Rows from before have neither: they
+        # are judged by all live credentials of the parent until they expire.
+        "ALTER TABLE credential ADD COLUMN line INTEGER REFERENCES credential",
+        "ALTER TABLE credential ADD COLUMN source INTEGER REFERENCES credential",
+        "ALTER TABLE identity ADD COLUMN source INTEGER REFERENCES credential",
+        # What its holder may obtain and hand on: audiences and kinds, separated by spaces; and who may exchange it
+        # (RFC 8693, section 4.4), as canonical JSON.
+        "ALTER TABLE credential ADD COLUMN may_audience TEXT",
+        "ALTER TABLE credential ADD COLUMN may_kind TEXT",
+        "ALTER TABLE credential ADD COLUMN may_act TEXT",
+        "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
+        # Two renewals of one credential would be two lives of one right: the database refuses the second.
+        """CREATE UNIQUE INDEX live_head ON credential (line)
+            WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+        # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
+        "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
+        "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
         # A token of another issuer that names no client counts for its first presenter, until it expires.
         """CREATE TABLE presented (
                token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,

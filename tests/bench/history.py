@@ -81,10 +81,10 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
     policy = terms()
     db.execute("INSERT INTO policy VALUES (?, ?)", (policy.policy.digest, policy.policy_text))
     db.executemany(
-        "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _identities(total, dead, on_task)
+        "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", _identities(total, dead, on_task)
     )
     db.executemany(
-        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL, NULL, NULL)",
+        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL" * 9 + ")",
         _credentials(total, dead, now, on_task),
     )
     db.executemany(

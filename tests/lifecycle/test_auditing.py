@@ -73,7 +73,8 @@ CHANGES = [
     "INSERT INTO signing_key (kid, algorithm, public, created_at) VALUES ('x', 'EdDSA', zeroblob(32), 0)",
     (
         "INSERT INTO credential SELECT 99, zeroblob(16), identity, kind, scopes, audiences, details, issued_at,"
-        " expires_at, zeroblob(32), NULL, NULL, event, task, delegator, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+        " expires_at, zeroblob(32), NULL, NULL, event, task, delegator, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+        " NULL, NULL, NULL, NULL, NULL, NULL"
         " FROM credential WHERE id = 6"
     ),
 ]

@@ -31,7 +31,7 @@ from jitid.scope import Scope, covers, parse_scope
 from jitid.secret import Secret
 from jitid.settings import zone
 from jitid.usage import Recorded
-from tests.builders import NOW, PERMIT_ALL, Made, World
+from tests.builders import NAMES, NOW, PERMIT_ALL, Made, World
 from tests.lifecycle.office import PAY, Office
 from tests.values.hostile import NAUGHTY
 
@@ -248,6 +248,41 @@ def test_an_agent_in_the_chain_must_be_in_service(world: World) -> None:
     world.register("agent-1", suspended_at=NOW)
     assert rules(world, made[-1]) == ("agent-suspended",)
     assert verdict(world, made[0]).allowed
+
+
+PAIRS: dict[str, tuple[dict[str, Any], tuple[str, dict[str, Any]]]] = {
+    "delegator": ({"delegator": "user:bob"}, ("know", {"name": "user:bob", "disabled_at": NOW})),
+    "agent": ({"agent": "coder"}, ("register", {"name": "coder", "suspended_at": NOW})),
+    "sensitivity": ({"task": "T2", "sensitivity": "high"}, ("know", {"sensitivity": "moderate"})),
+    "kind": ({"kind": "opaque"}, ("register", {"kinds": ("jwt",)})),
+    "audience": ({"audiences": ("urn:a",)}, ("register", {"audiences": (NAMES.issuer,)})),
+    "chain": ({"through": "middle"}, ("register", {"name": "middle", "suspended_at": NOW})),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS)
+@pytest.mark.parametrize("first", ["the one", "the other"])
+def test_what_refuses_one_refuses_no_other_that_is_asked_with_it(
+    lenient: World, what: str, first: str
+) -> None:
+    """Whatever is remembered between them: they differ in one respect, and only that is objected to."""
+    fields, (verb, change) = PAIRS[what]
+    made = []
+    for more in ({}, fields):
+        plain = {"scopes": ("repo:*",), **more}
+        parents = [plain.pop("through")] if "through" in plain else []
+        if what == "chain":
+            parent = lenient.issue(scopes=("repo:*",), agent="root")
+            for agent in parents:
+                parent = lenient.issue(parent=parent.token, scopes=("repo:*",), agent=agent)
+            plain["parent"] = parent.token
+        made.append(lenient.issue(**plain))
+    good, bad = made
+    getattr(lenient, verb)(**change)
+    ordered = (good, bad) if first == "the one" else (bad, good)
+    done = decided(lenient, *map(asked, ordered), audiences=(NAMES.issuer, "urn:a"))
+    allowed = {made.jti: one.allowed for made, one in zip(ordered, done.verdicts, strict=True)}
+    assert allowed == {good.jti: True, bad.jti: False}
 
 
 def test_only_known_delegators_are_served_where_that_is_set(world: World) -> None:
