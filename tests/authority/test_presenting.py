@@ -84,8 +84,9 @@ def use(world: World, who: Caller | None, proof: Secret, *, dry_run: bool = Fals
     return issued
 
 
-def exchange(world: World, who: Caller, proof: Secret, actor: Secret | None = None) -> Issued:
+def exchange(world: World, who: Caller | None, proof: Secret, actor: Secret | None = None) -> Issued:
     """Exchange a token for a caller."""
+    assert who is not None
     wanted = request(task=None, delegator=None, agent=who.name.partition(":")[2])
     return ask(world, who, Exchange(request=wanted, subject=proof, actor=actor))
 
@@ -116,7 +117,7 @@ def test_a_token_counts_for_its_first_presenter_alone(world: World) -> None:
         (None, use),
     ):
         with pytest.raises(PresenterError, match="before") as caught:
-            attempt(world, who, proof)  # type: ignore[operator]
+            attempt(world, who, proof)
         assert (caught.value.exit_status, caught.value.code) == (6, "wrong_presenter")
     assert [event["by"] for event in told(world, "denial")] == ["user:eve"] * 3 + ["tester"]
     assert [event["agent"] for event in told(world, "denial")] == ["planner", "eve", "planner", "planner"]
@@ -257,7 +258,7 @@ def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
     for who in (bears, EVE, agent(world), None):
         with pytest.raises(PresenterError, match="`cnf`"):
             use(world, who, foreign(cnf=own))
-    for cnf in (
+    others: tuple[dict[str, Any], ...] = (
         {},
         {"jkt": thumbprint(jwk(P256))},
         {"jwk": jwk(P256)},
@@ -267,7 +268,8 @@ def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
         {"jkt": [own["jkt"]]},
         {"jkt": None},
         {"jwk": {"kty": "oct", "k": "AA"}},
-    ):
+    )
+    for cnf in others:
         with pytest.raises(PresenterError, match="`cnf`"):
             use(world, signs, foreign(cnf=cnf))
     assert marks(world) == []

@@ -146,7 +146,6 @@ kind = "system"
 jwks = "https://login.example/jwks"
 audience = "jitid"
 names = ["*@example.com"]
-clients = { "0oa1b2c3" = "system:gateway" }
 """
 
 FILES: Mapping[str, str] = {
