@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from shlex import quote as word
 from typing import Any, NamedTuple
 
 from jitid.agent import Agent, AgentState
@@ -58,6 +57,8 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
     bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
     if person is None or subject is None or not bound or subject in bound:
         return None
+    from shlex import quote as word
+
     return Objection(
         rule,
         f"the directory binds {quote(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ from tests.builders import DAY, NOW, World, edit, request
 from tests.lifecycle.test_copying import copied
 from tests.lifecycle.test_retention import prune, wait
 from tests.lifecycle.test_segments import cut
-from tests.tokens.signed import ED25519, P256, jwk, token
+from tests.tokens.signed import ED25519, P256, encode, jwk, token
 
 ISSUER = "https://id.example"
 OTHER = "https://other.example"
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the curve P-256."""
 POLICY = """
 @id("all") permit (principal, action, resource);
 @id("pay-needs-security") @approval("security")
@@ -136,8 +139,14 @@ def test_another_signature_of_the_same_token_is_no_other_token(world: World) -> 
     """Neither is one that the issuer has given the same `jti`."""
     proof = foreign()
     use(world, GATE, proof)
-    signed = proof.reveal().rpartition(".")[0].split(".")
-    assert len(signed) == 2
+    signed, _, signature = proof.reveal().rpartition(".")
+    raw = urlsafe_b64decode(signature + "==")
+    # Of an ECDSA signature (r, s) anybody can make (r, n - s).
+    other = raw[:32] + (ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    spelled = Secret.single(f"{signed}.{encode(other)}")
+    assert use(world, GATE, spelled)
+    with pytest.raises(PresenterError):
+        use(world, EVE, spelled)
     once_more = foreign(jti="j-1")
     use(world, GATE, once_more)
     with pytest.raises(PresenterError):
