@@ -163,9 +163,11 @@ class Config:
         issuers = []
         for issuer, fields in self._oidc.items():
             given = {"jwks": "", "audience": "", **fields}
-            if "algorithms" in given:
-                algorithms = given["algorithms"]
-                given["algorithms"] = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
+            for name in given.keys() & {"algorithms", "names"}:
+                stated = given[name]
+                given[name] = (stated,) if isinstance(stated, str) else tuple(stated)
+            if "clients" in given:
+                given["clients"] = tuple(given["clients"].items())
             issuers.append(OidcIssuer(issuer, **given))
         return tuple(issuers)
 
@@ -213,7 +215,10 @@ class Config:
             for issuer, fields in layer.oidc.items():
                 table = found.setdefault("oidc", {})
                 for field, value in fields.items():
-                    text = value if isinstance(value, str) else " ".join(value)
+                    texts = (
+                        [f"{one}={other}" for one, other in value.items()] if field == "clients" else value
+                    )
+                    text = texts if isinstance(texts, str) else " ".join(texts)
                     table[f"{issuer}.{field}"] = (text, layer.origin)
         yield from found.items()
 

@@ -134,6 +134,7 @@ def _speaking(
     person = transaction.find_delegator(governance.known_as(transaction, approver.name, approver.subject))
     if approver.proof == "oidc":
         governance.must_be_newer(approver.proved_at, person)
+    foreign = governance.foreign_subject(person, approver.subject, "approver-subject")
     if person is None:
         objection = Objection(
             "approver-unknown",
@@ -145,6 +146,8 @@ def _speaking(
                 else "tell whose subject it is: jitid delegator change NAME --subject 'ISS SUB'"
             ),
         )
+    elif foreign is not None:
+        objection = foreign
     elif person.disabled_at is not None:
         objection = Objection(
             "approver-disabled",

@@ -48,6 +48,24 @@ def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str
     return name if subject is None or not snapshot.is_delegator(subject) else subject
 
 
+def foreign_subject(person: Delegator | None, subject: str | None, rule: str) -> Objection | None:
+    """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
+
+    Otherwise an issuer could prove, by a name or an alias, a person whom the directory knows by another one's subject.
+    `person` has all aliases.
+    """
+    bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
+    if person is None or subject is None or not bound or subject in bound:
+        return None
+    from shlex import quote as word
+
+    return Objection(
+        rule,
+        f"the directory binds {quote(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
+        f"if it is the same person: jitid delegator change {person.name} --subject {word(subject)}",
+    )
+
+
 def told(standing: Standing) -> dict[str, Any] | None:
     """Return a standing as audit events have it: what differs from that of strangers; None if nothing does."""
     fields = standing._asdict()

@@ -316,6 +316,7 @@ def who_delegates(
         InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
+        PolicyDeniedError: the directory binds them to subjects of ID tokens, and the token has another one.
 
     """
     delegator, proof = _delegator(request, above, terms)
@@ -326,6 +327,13 @@ def who_delegates(
         return Who(delegator, proof, entry)
     if proof == "oidc":
         governance.must_be_newer(request.proved_at, entry.delegator)
+    if entry.delegator is not None and proof == "oidc" and known_as == delegator:
+        # An entry has no aliases.
+        foreign = governance.foreign_subject(
+            snapshot.find_delegator(delegator), request.proved_subject, "delegator-subject"
+        )
+        facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
+        governance.must_not_object([] if foreign is None else [foreign], facts)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""

@@ -107,6 +107,7 @@ LAYERS = (
         "standingkeys",
         "der",
         "channel",
+        "issuernames",
         "oidc",
         "keysets",
         "assertion",

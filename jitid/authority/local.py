@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
+    from jitid.ledger.presented import Presentation
     from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
@@ -384,8 +385,12 @@ class LocalAuthority:
         # Before the lock, and before anything is looked up.
         check_sizes(operation.requests)
         if operation.dry_run:
-            requests = self._proved(operation, actor)
+            requests, uses = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
+                if uses:
+                    from jitid.authority.presenting import must_stay_first
+
+                    must_stay_first(snapshot, uses)
                 return [
                     self._previewed(snapshot, request, position, operation.as_of)
                     for position, request in enumerate(requests)
@@ -393,10 +398,11 @@ class LocalAuthority:
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
-            requests = self._proved(operation, actor)
+            requests, uses = self._proved(operation, actor)
             foreseen = self._foreseen(operation, requests, terms)
 
             def make(transaction: Transaction) -> list[Issued]:
+                _record(transaction, uses)
                 return issuance.issue(
                     transaction, transaction.names, requests, terms, self._keyring, foreseen
                 )
@@ -423,6 +429,7 @@ class LocalAuthority:
             from jitid import approval
 
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                _record(transaction, uses)
                 approval.ask(transaction, denial, terms)
             raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
@@ -464,26 +471,32 @@ class LocalAuthority:
             error.position = position
             raise
 
-    def _proved(self, operation: ops.Issue, actor: Actor | None) -> Sequence[IssueRequest]:
-        """Return the requests with the delegator that a token proves; asking its issuer takes no lock."""
-        if operation.delegator_token is None:
-            return operation.requests
-        proof = self._inside.proof(operation.delegator_token, operation.delegator_token_sort)
-        if proof.may_act is not None:
-            from jitid.authority.actors import client_actor, must_be_let
+    def _proved(
+        self, operation: ops.Issue, actor: Actor | None
+    ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
+        """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
 
-            for request in operation.requests:
-                must_be_let(
-                    proof.may_act,
-                    actor or client_actor(self._caller, request.agent, self._ledger.names.issuer),
-                )
+        Asking an issuer takes no lock.
+        """
+        used = () if actor is None or actor.presented is None else (actor.presented,)
+        if operation.delegator_token is None:
+            return operation.requests, used
+        from jitid.authority.actors import client_actor
+        from jitid.authority.presenting import present
+
+        def actors(snapshot: Snapshot) -> list[Actor]:
+            issuer = self._ledger.names.issuer
+            agents = dict.fromkeys(request.agent for request in operation.requests)
+            return [actor or client_actor(snapshot, self._caller, agent, issuer) for agent in agents]
+
+        proof, use = present(self._inside, operation.delegator_token, operation.delegator_token_sort, actors)
         subject = f"{proof.issuer} {proof.subject}"
         return [
             request._replace(
                 proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at
             )
             for request in operation.requests
-        ]
+        ], used if use is None else (*used, use)
 
     def _renew(self, operation: ops.Renew) -> Issued:
         from jitid import renewal
@@ -666,6 +679,14 @@ def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection
 
 _MOST_LEFT = 1_000
 """So many that had ended before are asked for again by whoever ends the rest."""
+
+
+def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
+    """Record with the next event that tokens of other issuers are used."""
+    if uses:
+        from jitid.authority.presenting import must_be_first
+
+        must_be_first(transaction, uses)
 
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:

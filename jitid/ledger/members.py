@@ -16,6 +16,7 @@ from jitid.ledger import (
     enrolled,
     leakrows,
     naming,
+    presented,
     pruned,
     registered,
     sealing,
@@ -70,6 +71,7 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
+        self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
@@ -113,6 +115,9 @@ class Members:
         # In a text the quotes would be escaped: these are members of the event itself.
         if any(mark in body for mark in naming.MARKS):
             self._names.take(seq, strictjson.loads(body, "audit event"))
+        if presented.MARK in body:
+            # Besides what the event says itself.
+            self._presented.check(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -128,7 +133,10 @@ class Members:
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
-            self._access.check(seq, strictjson.loads(body, "audit event"))
+            event = strictjson.loads(body, "audit event")
+            self._access.check(seq, event)
+            if event["op"] == "accept-clock":
+                self._presented.clock(event)
         if registered.MARK in body:
             self._agents.take(strictjson.loads(body, "audit event"))
         if enrolled.MARK in body:
@@ -183,6 +191,7 @@ class Members:
         self._leaks.must_be_done()
         self._approvals.must_be_done()
         self._access.must_be_done()
+        self._presented.must_be_done()
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()

@@ -195,6 +195,9 @@ _FOURTH = (
     """INSERT INTO setting SELECT 'former_until',
            CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
          FROM setting WHERE name = 'former_issuers'""",
+    """CREATE TABLE presented (
+           token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
+    "CREATE INDEX presented_until ON presented (until)",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
     from jitid.ledger.sealing import Seal
@@ -83,6 +84,10 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     @property
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
 
     @property
     def statuses(self) -> SqlStatuses:
@@ -328,6 +333,9 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
 
     def set(self, name: str, value: str) -> None:
         """Record a setting of the ledger; an event must tell of it."""
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""

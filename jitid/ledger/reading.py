@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.presented import SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention
     from jitid.ledger.sealing import Seal
@@ -183,6 +184,13 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         from jitid.ledger.approvals import SqlApprovals
 
         return SqlApprovals(self._db, self._now)
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
+        from jitid.ledger.presented import SqlPresented
+
+        return SqlPresented(self._db)
 
     @property
     def access(self) -> AccessSnapshot:

@@ -234,6 +234,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         """INSERT INTO setting SELECT 'former_until',
                CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
              FROM setting WHERE name = 'former_issuers'""",
+        # A token of another issuer that names no client counts for its first presenter, until it expires.
+        """CREATE TABLE presented (
+               token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,
+               event INTEGER NOT NULL)""",
+        "CREATE INDEX presented_until ON presented (until)",
     ),
 )
 

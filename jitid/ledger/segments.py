@@ -23,6 +23,7 @@ _NEEDING = (
     "SELECT event FROM approval",
     "SELECT ended_event FROM approval WHERE ended_event IS NOT NULL",
     "SELECT event FROM approval_group WHERE event IS NOT NULL",
+    "SELECT event FROM presented",
     "SELECT event FROM prune",
     "SELECT event FROM segment",
 )

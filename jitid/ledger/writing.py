@@ -13,6 +13,7 @@ from jitid.audit import Event, encode, ended_digest
 from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
+from jitid.errors import ConflictError
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideTransaction
+    from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
 
 _MANY = 50_000
@@ -77,6 +79,8 @@ class SqlTransaction(SqlSnapshot):
         self._known = known
         self._held = held
         self._appended = False
+        self._presentations: list[Presentation] = []
+        """Foreign tokens whose first use the next event records."""
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
 
@@ -128,6 +132,13 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.idempotency import SqlIdempotency
 
         return SqlIdempotency(self._db, self._now)
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
+        presenter = self.presented.presenter(presentation.token)
+        if presenter is None:
+            self._presentations.append(presentation)
+        return presenter in (None, presentation.presenter)
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
@@ -446,10 +457,28 @@ class SqlTransaction(SqlSnapshot):
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
         told = {**facts, **self._told} if self._told else facts
+        if self._presentations:
+            told = {**told, "presented": self._marked()}
         event = self.held.append(encode(operation, self._now, self._by, told))
         self._write(event)
         self._appended = True
         return event
+
+    def _marked(self) -> list[list[str | int]]:
+        """Write the marks of the tokens that the next event records; return what it says of them.
+
+        Raises ConflictError where another transaction has recorded one of them meanwhile.
+        """
+        seq = self.next_seq()
+        marks = {mark.token: mark for mark in self._presentations}.values()
+        for mark in marks:
+            if not self.presented.add(mark, seq, self._now):
+                raise ConflictError(
+                    "the same foreign token is presented twice at the same time; nothing was changed",
+                    "repeat the command",
+                )
+        self._presentations = []
+        return [[mark.digest, mark.until] for mark in marks]
 
     def _write(self, event: Event) -> None:
         self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)

@@ -57,6 +57,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         4: "The policy, the parent's grant or the end of the task refuses it; or it lacks an approval, or nobody gave "
         "one in time.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger or the authority refuses this one.",
         8: "The parent's token or the ID token is not valid.",
         9: "Many were asked for, and only the first of them were issued.",
         74: "The token could not be written; the credential was revoked.",
@@ -225,6 +226,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "There is no such request.",
         4: "You may not grant it; the message names the rule.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger refuses this one.",
         8: "The ID token is not valid.",
         74: "It is granted, and the output could not be written.",
     },
@@ -234,6 +236,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "There is no such request.",
         4: "You have no say in it; the message names the rule.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger refuses this one.",
         8: "The ID token is not valid.",
         74: "It is denied, and the output could not be written.",
     },

@@ -106,7 +106,8 @@ TABLES = """\
 Besides the settings there are tables, in the user's and the system's files only: the least sensitivity of
 what a scope or an audience touches (see jitid-policy(7)), the algorithm for an audience, and the issuers
 whose ID tokens prove a delegator. `jwks` is a file or an https address, `audience` is what the issuer writes
-for us, `claim` names the delegator (`sub` unless set), `kind` is `user` or `system`."""
+for us, `claim` names the delegator (`sub` unless set), `kind` is `user` or `system`, `names` are patterns of the
+names that the issuer may prove, `clients` says which caller of the authority a client of the issuer is."""
 
 REMOTE = """\
 With --remote, JITID_REMOTE or the setting `remote`, an authority elsewhere is asked, the one of jitid-serve(1), and no
@@ -148,6 +149,11 @@ EXAMPLE_CONFIGURATION = """\
 jwks = "https://token.actions.example/.well-known/jwks"
 audience = "jitid"
 kind = "system"
+
+[oidc."https://login.example"]
+jwks = "https://login.example/jwks"
+audience = "jitid"
+names = ["*@example.com"]
 """
 
 FILES: Mapping[str, str] = {
@@ -367,10 +373,12 @@ stated. The purpose is the words of whoever asks, and so is everything else that
 says how the delegator was.""",
     "approve grant": """\
 Whose ID tokens are believed is configured: jitid-config-set(1). The name that one gives is looked up in the directory,
-or its subject (`jitid delegator add --subject`).
+or its subject (`jitid delegator add --subject`). An ID token counts for the client that it names, else for the caller
+who uses it first: another caller is refused with status 6.
 
 An approver who may not grant it is told the rule: `approver-unknown` (the directory does not have them),
-`approver-disabled`, `approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
+`approver-disabled`, `approver-subject` (the directory binds that person to other subjects of ID tokens),
+`approver-group` (they are of no group that has to approve), `approver-requester` (it is asked
 for them, through an agent that carries their name, or under their login). The refusal is in the audit log.
 
 With several groups each has to grant it; who is of two may speak for both. It holds for as long as the setting
@@ -667,6 +675,9 @@ A delegator whom the directory does not know may ask too, as far as the policy l
 setting `delegators` is `known`. Of one whom it knows, this is asked at each issue and renewal before the policy is:
 whether they are disabled, whether the task is more sensitive than --sensitivity, and whether their entitlements cover
 each scope. Policies can ask for their groups and their manager (jitid-policy(7)).
+
+A delegator with a --subject is proved by an ID token of one of these subjects alone (rule `delegator-subject`): no
+issuer proves that delegator by a name or an alias.
 
 A name or an alias belongs to one delegator alone. Whoever is named by an alias is named by their own name in whatever
 is issued. What was issued to an alias before the directory knew of it belongs to them too: jitid-list(1),
@@ -1190,10 +1201,20 @@ missing or damaged, nobody with a key is let in. So it is fetched to another nam
     "config set": """\
 An issuer of ID tokens is believed by what is set of it. ISSUER is what its tokens have as `iss`, letter by letter. Two
 fields are needed: `jwks` is where its keys are (RFC 7517), a file or an https address, such as the `jwks_uri` of its
-/.well-known/openid-configuration; `audience` is what its tokens have as `aud` for jitid, and for nobody else. Three
+/.well-known/openid-configuration; `audience` is what its tokens have as `aud` for jitid, and for nobody else. Five
 more may be set: `claim` names the delegator (default: `sub`; `email` counts only if it is verified), `kind` says
 whether that is a `user` or a `system` (default: `user`), `algorithms` are those that sign (default: RS256 ES256 EdDSA
-PS256). An issuer that lacks something keeps no other from being believed; `jitid doctor` names it.
+PS256), and `names` and `clients`. An issuer that lacks something keeps no other from being believed; `jitid doctor`
+names it.
+
+`names` are the names, without their kind, that the issuer may prove: names, or names with one `*` at the start or end,
+with blanks between them. A single issuer of a kind may leave them out. Of two or more issuers of one kind each needs
+them, and no name may match patterns of both: until then such issuers prove nobody, which is status 2. `ci-*` and
+`*@example.com` have a name in common, `ci-1@example.com`.
+
+`clients` are pairs CLIENT=CALLER with blanks between them: the client that a token names in `azp`, `client_id` or
+`may_act`, and the caller of the authority that this is. A token that names a client counts for that caller; any other
+token counts for its first presenter. See jitid-oauth(7).
 
 A relative path is kept as it is meant in the working directory. One that is written into the file by hand begins in the
 folder of that file.""",

@@ -69,6 +69,7 @@ _UNDONE = {
     8: (
         "DELETE FROM setting WHERE name = 'former_until'",
         "ALTER TABLE delegator DROP COLUMN disabled_last",
+        "DROP TABLE presented",
         "DROP INDEX credential_reused",
         "ALTER TABLE credential DROP COLUMN reused_at",
         "DROP INDEX live_head",

@@ -43,7 +43,9 @@ class Office(World):
         keys.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
         issuer = OidcIssuer(ISSUER, str(keys), "jitid")
         super().__init__(path, policy=[("p.cedar", policy)], oidc=[issuer], **terms)
-        self.know("user:alice", groups=("security",), aliases=("user:al", f"{ISSUER} alice-1"))
+        # Somebody who is bound by subject is proved by each of these alone.
+        subjects = [f"{ISSUER} {subject}" for subject in ("alice", "al", "alice-1")]
+        self.know("user:alice", groups=("security",), aliases=("user:al", *subjects))
         self.know("user:bob", groups=("security",))
         self.know("user:carol", groups=("finance", "security"))
         self.know("user:dave", groups=("finance",))

@@ -140,8 +140,8 @@ def test_there_and_back_again(used: World, tmp_path: Path, addresses: Callable[[
         assert len([back.verify(token) for token in tokens]) == 4
         with pytest.raises(InvalidCredentialError, match="revoked"):
             back.verify(dead.token)
-        for head in heads:
-            back.authority.perform(VerifyLog(expected_head=head))
+        for signed in heads:
+            back.authority.perform(VerifyLog(expected_head=signed))
         assert verify_export(exported(back), heads[1]).head == back.head()
         with back.ledger.read() as snapshot:
             epochs = [(chain.epoch, chain.closed) for chain in snapshot.chains()]
