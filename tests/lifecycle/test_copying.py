@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from jitid.ledger import copying, folder, sqlite
 from jitid.ledger.copying import Table
 from jitid.ledger.copyingsqlite import SqliteSource, SqliteTarget
 from jitid.ledger.records import Filter
+from jitid.publication import Document
 from jitid.request import RenewRequest
 from jitid.secret import Secret
 from tests.builders import NAMES, World, edit, request
@@ -227,6 +228,10 @@ def test_a_copy_that_only_lacks_its_name_gets_it(
     must_be_sealed(used, to)
 
 
+def _documents(world: World) -> Iterator[Document]:
+    return world.authority.perform(MakePublication())
+
+
 def test_a_copy_that_was_lost_before_it_was_published_is_made_anew(
     used: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +271,7 @@ def must_be_sealed(world: World, to: Path) -> None:
         lambda: world.authority.perform(Issue(requests=(request(),), dry_run=True)),
         lambda: world.authority.perform(Authenticate(bearer=Secret.single("x"))),
         lambda: world.authority.perform(Introspect(token=Secret.single("x"))),
-        lambda: list(world.authority.perform(MakePublication())),
+        lambda: [*_documents(world)],
         lambda: world.authority.perform(PublishSshRevocations()),
         lambda: world.authority.perform(RotateKey(algorithm="EdDSA")),
         world.authority.check_issuing,
