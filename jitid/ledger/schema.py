@@ -214,7 +214,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # are judged by all live credentials of the parent until they expire.
         "ALTER TABLE credential ADD COLUMN line INTEGER REFERENCES credential",
         "ALTER TABLE credential ADD COLUMN source INTEGER REFERENCES credential",
-        "ALTER TABLE identity ADD COLUMN source INTEGER REFERENCES credential",
+        "ALTER TABLE identity ADD COLUMN source INTEGER",
         # What its holder may obtain and hand on: audiences and kinds, separated by spaces; and who may exchange it
         # (RFC 8693, section 4.4), as canonical JSON.
         "ALTER TABLE credential ADD COLUMN may_audience TEXT",
