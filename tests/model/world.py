@@ -100,8 +100,11 @@ class World:
         """Do a step that may come from another run."""
         self.steps.append(step)
         self.driver.script.append(f"# step {step.number}: {step.verb}")
-        outcome: Outcome = getattr(self, f"_{step.verb}")(step, **step.arguments)
-        self.look_through_doors(step)
+        try:
+            outcome: Outcome = getattr(self, f"_{step.verb}")(step, **step.arguments)
+            self.look_through_doors(step)
+        except (KeyError, ValueError) as error:
+            raise self.difference(step, f"an answer is not understood: {error!r}") from error
         return outcome
 
     def _issue(self, step: Step, caller: str, request: Request) -> Outcome:
@@ -148,7 +151,8 @@ class World:
         if not waiting:
             raise self.difference(step, f"nobody is asked for an approval: {asked}")
         expected = self.model.approve(approver, caller, request)
-        granted = self.driver.jitid(approver, "approve", "grant", waiting[0]["id"])
+        uid = next(str(value) for value in waiting[0].values() if str(value).startswith("apr_"))
+        granted = self.driver.jitid(approver, "approve", "grant", uid)
         self._compare(step, expected, granted.status, granted)
         second = self.model.issue(caller, step.key, request)
         done = self.driver.jitid(caller, *line, "--format", "json")
