@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -266,11 +266,12 @@ class Driver:
         """Back the ledger up."""
         return self.jitid(LEDGER, "ledger", "backup", name, "--keys")
 
-    def restore(self, name: str) -> Done:
-        """Put a backup in the ledger's place, with the authority stopped meanwhile."""
+    def restore(self, name: str, admitted: Iterable[str]) -> Done:
+        """Put a backup in the ledger's place, with the authority stopped meanwhile; it ends all access."""
         self.stop()
         done = self.jitid(LEDGER, "ledger", "restore", name, "--replace")
-        self.let_in()
+        for person in admitted:
+            self.admit(person)
         self.start()
         return done
 
@@ -283,10 +284,6 @@ class Driver:
             self._must(["delegator", "add", name, *more])
         self.policy_folder.joinpath("approval.cedar").write_text(APPROVAL_POLICY)
         self.policy_folder.joinpath("approval.cedar").chmod(0o600)
-        self.let_in()
-
-    def let_in(self) -> None:
-        """Grant everybody access to the authority."""
         for name in PEOPLE:
             self.admit(name)
 
