@@ -6,15 +6,19 @@ answers with one: see `Worker` in `drivers.py`.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import signal
 import sys
 
 import jitid
 from jitid import __main__ as command_line
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _load() -> None:
@@ -57,8 +61,9 @@ def _become(order: dict[str, object], out: int, err: int) -> None:
         for descriptor, number in ((stdin, 0), (out, 1), (err, 2)):
             os.dup2(descriptor, number)
         if order.get("log"):
-            # A service must not hold the pipe by which its parent is asked.
+            # A service is ended with all that it started, and ends with its parent.
             os.setsid()
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         arguments = order["arguments"]
         assert isinstance(arguments, list)
         sys.argv = ["jitid", *map(str, arguments)]

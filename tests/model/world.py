@@ -487,6 +487,7 @@ class World:
         if not keys:
             return
         doors: dict[str, dict[str, bool]] = {key: {} for key in keys}
+        before = len(self.driver.script)
         expected = {key: self.model.rights(key, ACTIONS) for key in keys}
         allowed = self._authorize(keys)
         # What is used is recorded, and what is recorded raises the mark of time.
@@ -511,6 +512,8 @@ class World:
                 raise self.difference(
                     step, f"{key} may {sorted(rights.actions)}, and is allowed {sorted(allowed[key])}"
                 )
+        # Looking changes nothing but the mark of time: only the last look stays in the script.
+        del self.driver.script[before:]
 
     def _chosen(self) -> list[str]:
         keys = list(self.accepted)
