@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.model.drivers import Backend
 from tests.model.features import has, known
 from tests.model.laws import LAWS
-from tests.model.model import IDENTITY, LEDGER, SERVICE, Credential, Request
-from tests.model.world import OPERATOR, World
+from tests.model.model import IDENTITY, LEDGER, SERVICE, Credential, MayAct, Request
+from tests.model.world import GATEWAY, OPERATOR, World
 
 ROOTS = ("user:alice", "user:root")
 AGENTS = ("planner", "coder", "tester")
@@ -148,6 +148,8 @@ class Machine(RuleBasedStateMachine):
             audiences=frozenset({audience} if audience else ()),
             may_audience=frozenset(AUDIENCES) if has("may-audience") and index % 2 else None,
             kind=kind,
+            may_kind=frozenset({kind}) if has("may-kind") and index % 3 == 0 else None,
+            may_act=MayAct(GATEWAY, frozenset(AUDIENCES)) if has("may-act") and index % 2 else None,
             ttl=ttl,
             sensitivity=None if found else level,
             purpose=not found and level is not None and index % 4 != 0,
@@ -377,6 +379,38 @@ class Machine(RuleBasedStateMachine):
         other = next(root for root in ROOTS if root != owner)
         self.world.perform("share", caller=owner, task=(owner, name), with_whom=other)
 
+    @precondition(lambda self: has("task-share") and self.wire and self.model.tasks)
+    @rule(index=indices)
+    def give(self, index: int) -> None:
+        """Let the owner of a task give it to the other root."""
+        owner, name = list(self.model.tasks)[index % len(self.model.tasks)]
+        other = next(root for root in ROOTS if root != owner)
+        self.world.perform("give", caller=owner, task=(owner, name), to=other)
+
+    @precondition(lambda self: has("own-revoke") and self.wire and self.all_keys())
+    @rule(index=indices, root=st.sampled_from(ROOTS))
+    def revoke_ones_own(self, index: int, root: str) -> None:
+        """Let a root without a role revoke what is its own, or is not."""
+        key = self.pick(index)
+        if key is not None:
+            self.world.perform("revoke", caller=root, credential=key, by="id")
+
+    @precondition(lambda self: has("agent-binding") and self.wire and self.model.records)
+    @rule(index=indices)
+    def use_the_name_of_another(self, index: int) -> None:
+        """Let the other root issue under the name of alice's registered agent."""
+        self._issue_root("user:root", index, REGISTERED, frozenset({"repo:*"}), None, "jwt", None, None, None)
+
+    @precondition(lambda self: has("may-act") and self.wire and self.all_keys(use=SERVICE))
+    @rule(index=indices, audience=st.sampled_from(AUDIENCES))
+    def exchange_as_gateway(self, index: int, audience: str) -> None:
+        """Let the gateway exchange a token that it was shown."""
+        key = self.pick(index, SERVICE)
+        if key is not None:
+            self.world.perform(
+                "exchange", caller=GATEWAY, subject=key, actor=None, audience=audience, scope="repo:read"
+            )
+
     # The directory, agents, keys
 
     @rule(
@@ -439,7 +473,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(CLOCK))
     def step_clock(self, seconds: int) -> None:
-        """Move the clock, forward or back."""
+        """Move the clock, forward or back; a database's no further back than to the latest issue."""
+        if seconds < 0 and not self.model.has_mark:
+            latest = max(c.issued for c in self.model.credentials.values()) if self.has_credentials() else 0
+            seconds = max(seconds, min(0, latest - self.model.clock))
         self.world.perform("clock", seconds=seconds)
 
     @rule(draw=st.integers(0, 3))

@@ -29,6 +29,9 @@ NOT_HELD = frozenset({DENIED, FORBIDDEN, INVALID})
 LEDGER = "beside the ledger"
 """The caller who can read the key: that caller has every right and role (section 4)."""
 
+DEFAULT_KINDS = frozenset({"jwt", "opaque"})
+"""The kinds that a grant without `--may-kind` covers."""
+
 IDENTITY, SERVICE = "identity", "service"
 APPROVERS = "security"
 NEEDS_APPROVAL = "pay"
@@ -96,6 +99,8 @@ class Person:
     disabled: bool = False
     access: bool = False
     """Whether they may ask an authority."""
+    audiences: frozenset[str] = frozenset()
+    """The audiences that are registered as theirs (`access grant --audience`)."""
     proof: str = "asserted"
     """How they are proved when they issue for themselves."""
 
@@ -166,6 +171,14 @@ class Line:
         return self.credentials[-1]
 
 
+class MayAct(NamedTuple):
+    """Which service may exchange a token that it was shown, and what it may reach by that (promise 14)."""
+
+    service: str
+    audiences: frozenset[str]
+    passes_on: bool = False
+
+
 @dataclass(eq=False)
 class Credential:
     """What an agent holds."""
@@ -180,6 +193,11 @@ class Credential:
     may_audience: frozenset[str]
     issued: int
     expires: int
+    may_kind: frozenset[str] = DEFAULT_KINDS
+    """Of which kinds children and attachments may be (promise 18)."""
+    may_act: MayAct | None = None
+    exchanged: bool = False
+    """Whether a service has it in exchange for a token that it was shown: nothing is made by right of it."""
     approved: bool = False
     """Whether it was issued by an approval."""
     superseded: int | None = None
@@ -225,6 +243,8 @@ class Request(NamedTuple):
     audiences: frozenset[str] = frozenset()
     may_audience: frozenset[str] | None = None
     kind: str = "jwt"
+    may_kind: frozenset[str] | None = None
+    may_act: MayAct | None = None
     ttl: int | None = None
     sensitivity: str | None = None
     purpose: bool = False
@@ -338,6 +358,9 @@ class Model:
         if credential.use is SERVICE and caller != LEDGER:
             objections.add(NOT_HELD, "a service token is shown, not held")
             return None
+        if credential.exchanged:
+            objections.add(NOT_HELD, "nothing is made by right of an exchanged token")
+            return None
         return grant
 
     # What a credential means
@@ -365,7 +388,9 @@ class Model:
             above = self.effective(source.head)
             if above is None or not covered(scopes, above.scopes):
                 return None
-            if not audiences_covered(credential.audiences | may_audience, above.may_audience):
+            reach = credential.audiences | may_audience
+            # What was exchanged reaches what `may_act` says, and not what `may_audience` does.
+            if not credential.exchanged and not audiences_covered(reach, above.may_audience):
                 return None
             expires = min(expires, above.expires)
         return Grant(scopes, may_audience, expires)
@@ -455,6 +480,8 @@ class Model:
             objections.add(DENIED, "audiences beyond the parent's may_audience")
         if request.may_audience and not audiences_covered(request.may_audience, grant.may_audience):
             objections.add(DENIED, "may_audience beyond the parent's")
+        if not {request.kind} | (request.may_kind or frozenset()) <= parent.may_kind:
+            objections.add(DENIED, "kinds beyond the parent's")
         return self._decide(
             caller,
             key,
@@ -551,6 +578,9 @@ class Model:
             task.opener = identity
         self.identities.append(identity)
         may = request.audiences if request.may_audience is None else request.may_audience
+        may_kind = request.may_kind
+        if may_kind is None:
+            may_kind = DEFAULT_KINDS & parent.may_kind if parent else DEFAULT_KINDS
         credential = Credential(
             key=key,
             identity=identity,
@@ -561,6 +591,8 @@ class Model:
             may_audience=may,
             issued=self.now,
             expires=expires,
+            may_kind=may_kind,
+            may_act=request.may_act,
             approved=approved,
         )
         return self._made(credential)
@@ -764,6 +796,8 @@ class Model:
             objections.add(DENIED, "scopes beyond those of the credential presented")
         if not audiences_covered(audiences, grant.may_audience):
             objections.add(DENIED, "audiences beyond may_audience")
+        if kind not in credential.may_kind:
+            objections.add(DENIED, "a kind beyond may_kind")
         if names_services and not audiences:
             objections.add(USAGE, "an attachment names a service")
         if person.disabled:
@@ -816,6 +850,66 @@ class Model:
             return objections.refusal()
         agent = self.credentials[actor].identity.agent
         return self.issue(caller, key, Request(agent, scopes, parent=subject, audiences=audiences))
+
+    def exchange_shown(
+        self, caller: str, key: str, subject: str, audience: str, scopes: frozenset[str]
+    ) -> Outcome:
+        """Exchange a token that a service was shown, where grant and token say that it may (promise 14)."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        credential = self.credentials.get(subject)
+        grant = self.effective(credential) if credential else None
+        if credential is None or grant is None:
+            objections.add(NOT_HELD, "the token is not valid")
+            return objections.refusal()
+        may = credential.may_act
+        if not self.person(caller).audiences & credential.audiences:
+            objections.add(NOT_HELD, "the token is not for an audience of the caller's")
+        if may is None or may.service != caller or not audiences_covered([audience], may.audiences):
+            objections.add(NOT_HELD, "may_act does not name the caller and the audience")
+        if not covered(scopes, grant.scopes):
+            objections.add(DENIED, "scopes beyond the token's")
+        above = credential.identity
+        if above.depth + 1 > MAX_DEPTH[above.sensitivity]:
+            objections.add(DENIED, "too deep")
+        if objections or may is None:
+            return objections.refusal()
+        identity = Identity(
+            above,
+            above.root,
+            above.proof,
+            caller.split(":")[1],
+            None,
+            above.task,
+            above.depth + 1,
+            above.sensitivity,
+            self.now,
+            caller,
+        )
+        self.identities.append(identity)
+        return self._made(
+            Credential(
+                key=key,
+                identity=identity,
+                line=Line(credential.line),
+                kind="jwt",
+                scopes=scopes,
+                audiences=frozenset({audience}),
+                may_audience=frozenset(),
+                issued=self.now,
+                expires=min(self.now + DEFAULT_TTL, grant.expires),
+                may_act=may if may.passes_on else None,
+                exchanged=True,
+            )
+        )
+
+    def answers(self, verifier: str, key: str) -> bool:
+        """Return whether introspection by a caller must say `active`: for its registered audiences alone."""
+        credential = self.credentials.get(key)
+        if credential is None or self.effective(credential) is None:
+            return False
+        own = self.person(verifier).audiences
+        return not own or bool(own & credential.audiences)
 
     def hand_back(self, caller: str, token: str, of: str) -> Outcome:
         """End the identity of the holder, or one that descends from it."""
@@ -925,6 +1019,24 @@ class Model:
             return objections.refusal()
         assert task is not None
         task.shared_with.add(with_whom)
+        self.write()
+        return Accepted()
+
+    def give(self, caller: str, owner: str, name: str, to: str) -> Outcome:
+        """Give a task to somebody: it is theirs from then on."""
+        objections = _Objections()
+        self._caller(caller, objections)
+        task = self.tasks.get((owner, name))
+        if task is None or caller not in (LEDGER, owner) or (to, name) in self.tasks:
+            objections.add(
+                {USAGE, MISSING, DENIED, FORBIDDEN}, "no such task of one's own, or a name that is taken"
+            )
+        if objections:
+            return objections.refusal()
+        assert task is not None
+        del self.tasks[owner, name]
+        task.owner = to
+        self.tasks[to, name] = task
         self.write()
         return Accepted()
 

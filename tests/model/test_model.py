@@ -17,10 +17,12 @@ from tests.model.model import (
     USAGE,
     Accepted,
     Credential,
+    MayAct,
     Model,
     Outcome,
     Refused,
     Request,
+    Rights,
     audience_covers,
     covers,
     intersection,
@@ -321,6 +323,37 @@ def test_may_audience_says_for_which_services_children_are(model: Model) -> None
     refused(model.attach(ALICE, "c8", "c1"), USAGE)
 
 
+def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(model: Model) -> None:
+    gateway = model.person("system:gateway")
+    gateway.access, gateway.audiences = True, frozenset({API})
+    may = MayAct("system:gateway", frozenset({DB}))
+    issue(model, "c1", "repo:*", audiences=frozenset({API}), may_act=may, ttl=40)
+    issue(model, "c2", "repo:*", audiences=frozenset({API}))
+    wanted = frozenset({"repo:read"})
+    got = made(model.exchange_shown("system:gateway", "c3", "c1", DB, wanted))
+    assert (got.identity.agent, got.lifetime, got.audiences) == ("gateway", 40, {DB})
+    assert allowed(model, "c3") == {"repo:read"}
+    refused(model.exchange_shown("system:gateway", "c4", "c2", DB, wanted), FORBIDDEN)
+    refused(model.exchange_shown("system:gateway", "c4", "c1", "https://other.example", wanted), FORBIDDEN)
+    refused(model.exchange_shown(SVC, "c4", "c1", DB, wanted), FORBIDDEN)
+    refused(model.exchange_shown("system:gateway", "c4", "c3", DB, wanted), FORBIDDEN)
+    refused(model.renew(LEDGER, "c4", "c3"), DENIED)
+    assert model.answers("system:gateway", "c1")
+    assert not model.answers("system:gateway", "c3")
+
+
+# Promise 18: kinds are narrowed
+
+
+def test_a_child_is_of_a_kind_that_its_parent_may_give(model: Model) -> None:
+    issue(model, "c1", "repo:*", may_kind=frozenset({"jwt"}))
+    refused(child(model, "c2", "c1", "repo:read", kind="opaque"), DENIED)
+    refused(child(model, "c2", "c1", "repo:read", may_kind=frozenset({"opaque"})), DENIED)
+    refused(model.attach(ALICE, "c2", "c1", kind="opaque", names_services=False), DENIED)
+    issue(model, "c3", "repo:*")
+    refused(child(model, "c4", "c3", kind="ssh-cert"), DENIED)
+
+
 # Promise 15: proof and sensitivity go down the chain
 
 
@@ -406,6 +439,14 @@ def test_who_shares_a_task_lets_others_join_and_not_retire(model: Model) -> None
     refused(model.retire(BOB, ALICE, "T1"), FORBIDDEN)
 
 
+def test_a_task_that_was_given_is_the_other_ones(model: Model) -> None:
+    issue(model, "c1", "repo:*")
+    assert isinstance(model.give(ALICE, ALICE, "T1", BOB), Accepted)
+    refused(model.retire(ALICE, BOB, "T1"), FORBIDDEN)
+    assert isinstance(model.retire(BOB, BOB, "T1"), Accepted)
+    assert not model.rights("c1").valid
+
+
 # Approvals, the directory, and who may end what
 
 
@@ -437,7 +478,7 @@ def test_a_disabled_delegator_ends_with_everything_below_and_access(model: Model
 def test_entitlements_bound_what_is_used_and_not_what_is_valid(model: Model) -> None:
     issue(model, "c1", "repo:*", "db:*")
     model.entitle(OLGA, ALICE, frozenset({"repo:read"}))
-    assert model.rights("c1", ACTIONS) == (True, {"repo:read"})
+    assert model.rights("c1", ACTIONS) == Rights(True, frozenset({"repo:read"}))
 
 
 def test_who_may_revoke_is_a_responder_the_holder_above_the_requester_and_the_delegator(model: Model) -> None:
