@@ -511,9 +511,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 def test_rights_are_the_models_after_every_step(backend: Backend) -> None:
-    run(backend, examples=6, steps=14, fixed=True)
+    run(backend, examples=4, steps=12, fixed=True)
 
 
 def test_strangers_change_no_answer_to_others() -> None:
     with drivers.running("http") as backend:
-        run(backend, examples=3, steps=14, fixed=True, strangers=True)
+        run(backend, examples=2, steps=12, fixed=True, strangers=True)
