@@ -331,7 +331,7 @@ def test_a_service_exchanges_what_it_was_shown_where_grant_and_token_say_so(mode
     issue(model, "c2", "repo:*", audiences=frozenset({API}))
     wanted = frozenset({"repo:read"})
     got = made(model.exchange_shown("system:gateway", "c3", "c1", DB, wanted))
-    assert (got.identity.agent, got.lifetime, got.audiences) == ("gateway", 40, {DB})
+    assert (got.identity.agent, got.lifetime, got.audiences) == ("gateway", 40, frozenset({DB}))
     assert allowed(model, "c3") == {"repo:read"}
     refused(model.exchange_shown("system:gateway", "c4", "c2", DB, wanted), FORBIDDEN)
     refused(model.exchange_shown("system:gateway", "c4", "c1", "https://other.example", wanted), FORBIDDEN)
