@@ -18,14 +18,6 @@ ABSENT: dict[str, str] = {
 """Features that this jitid does not have: the machine makes no step that needs one. Delete an entry when it lands."""
 
 KNOWN: dict[str, int] = {
-    "narrow-attachment": 1,
-    "narrowed-head": 1,
-    "second-renewal": 1,
-    "renewal-supersedes-others": 1,
-    "attachment-outlives": 1,
-    "renewal-outlives": 1,
-    "proof-of-child": 2,
-    "sensitivity-of-child": 2,
     "shown-token": 4,
     "registration-ends": 6,
 }
