@@ -46,6 +46,7 @@ def exact(
         "depth": asked.depth,
         "details": list(request.details) or None,
         "kind": asked.kind,
+        "opener": None if task.opener == asked.delegator else task.opener,
         "parent": parent,
         "proof": asked.delegator_proof,
         "purpose": asked.purpose,

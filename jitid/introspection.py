@@ -101,7 +101,7 @@ def judge(snapshot: Snapshot, credential: Credential, audiences: Collection[str]
     now = snapshot.now
     check_audience(credential, audiences)
     _check_state(credential, now)
-    task = snapshot.find_task(credential.task)
+    task = snapshot.task_numbered(credential.task_key)
     rooted = credential.parent_key is None
     lineage = [] if rooted else snapshot.lineage(credential.identity_key, now)
     check(credential, task, lineage, now)

@@ -27,7 +27,11 @@ def sensitivity(
 ) -> str:
     """Return how sensitive this issue is: as its task, or more if what it asks for has a floor."""
     least, why = task.sensitivity, ""
-    if parent is not None and parent.task != task.name and most_sensitive(least, parent.sensitivity) != least:
+    if (
+        parent is not None
+        and parent.task_key != task.key
+        and most_sensitive(least, parent.sensitivity) != least
+    ):
         least, why = parent.sensitivity, f"the parent's task {quote(parent.task)} is"
     for pattern, floor in terms.scope_floors.items():
         for scope in scopes:

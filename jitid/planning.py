@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from jitid import governance, introspection, narrowing, strictjson
+from jitid import governance, introspection, narrowing, ownership, strictjson
 from jitid.credential import Credential, is_outside
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.issuers.protocol import Draft
@@ -86,15 +86,14 @@ def plan(
     parent = above.credential if above else None
     delegator, proof, entry = who_delegates(snapshot, request, parent, terms)
     standing = governance.standing_of(entry)
-    name = request.task or (parent.task if parent else None)
-    if name is None:
-        raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
-    task = snapshot.find_task(name)
-    opened = _task(task, name, request, parent, terms, now)
+    name, task, joined = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
+    opened = _task(task, name, request, parent, terms, now, delegator, joined=joined)
     audiences = (
         request.audiences or (parent.audiences if parent else ()) or terms.audiences or (names.issuer,)
     )
     notes: list[str] = []
+    if joined:
+        notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = normalise(request.scopes)
     sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
@@ -104,6 +103,7 @@ def plan(
     depth = parent.depth + 1 if parent else 0
     facts: dict[str, Any] = {
         "task": name,
+        "opener": None if opened.opener == delegator else opened.opener,
         "agent": request.agent,
         "delegator": delegator,
         "proof": proof,
@@ -214,6 +214,8 @@ def plan(
         request.public_key,
     )
     facts |= granted(facts, decision, ttl, lifetime)
+    if task is None:
+        facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
     maximum = opened.deadline if decision.max_ttl is None else min(opened.deadline, now + decision.max_ttl)
     return Plan(
         draft,
@@ -335,7 +337,15 @@ def _resolved(
 
 
 def _task(
-    task: Task | None, name: str, request: IssueRequest, parent: Credential | None, terms: Terms, now: int
+    task: Task | None,
+    name: str,
+    request: IssueRequest,
+    parent: Credential | None,
+    terms: Terms,
+    now: int,
+    delegator: str,
+    *,
+    joined: bool,
 ) -> Task:
     """Return the task as it is, or as this issue would open it."""
     if task is None:
@@ -349,16 +359,20 @@ def _task(
             raise UsageError(
                 f"the deadline {format_time(deadline)} has passed", "state a time to come, or a duration"
             )
-        return Task(0, name, purpose, sensitivity, deadline, now, None)
+        return Task(0, name, purpose, sensitivity, deadline, now, None, delegator)
     stated = request.deadline
     if request.deadline_after is not None:
         stated = task.opened_at + request.deadline_after
     if request.purpose not in (None, task.purpose):
-        _refuse_change(task, "purpose", task.purpose, str(request.purpose))
-    if request.sensitivity not in (None, task.sensitivity):
+        # What it is for, only those learn who have joined.
+        fixed = "another one" if joined else task.purpose
+        _refuse_change(task, "purpose", fixed, str(request.purpose))
+    if not joined and request.sensitivity not in (None, task.sensitivity):
         _refuse_change(task, "sensitivity", task.sensitivity, str(request.sensitivity))
     if stated is not None and stated != task.deadline:
         _refuse_change(task, "deadline", format_time(task.deadline), format_time(stated))
+    if joined:
+        return task._replace(sensitivity=ownership.judged_sensitivity(task, request, parent, terms))
     return task
 
 

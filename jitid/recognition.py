@@ -79,13 +79,13 @@ def hold(snapshot: Snapshot, presented: Sequence[Presented], audiences: Collecti
             recognised.append((None, error.message))
     ours = [credential for credential, _ in recognised if credential is not None]
     lineages = snapshot.lineages({one.identity_key for one in ours if one.parent_key is not None})
-    tasks = snapshot.tasks_of({one.task for one in ours})
+    tasks = snapshot.tasks_numbered({one.task_key for one in ours})
     held = []
     for one, (credential, refusal) in zip(presented, recognised, strict=True):
         if credential is None:
             held.append(Held(None, [], None, refusal))
             continue
-        lineage, task = lineages.get(credential.identity_key, []), tasks.get(credential.task)
+        lineage, task = lineages.get(credential.identity_key, []), tasks.get(credential.task_key)
         try:
             introspection.check_audience(credential, audiences)
             introspection.check(credential, task, lineage, snapshot.now)

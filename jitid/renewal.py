@@ -56,7 +56,7 @@ def renew(
 
     """
     predecessor, lineage = introspection.verify(transaction, names, request.token.reveal(), None)
-    task = transaction.find_task(predecessor.task)
+    task = transaction.task_numbered(predecessor.task_key)
     assert task is not None
     renewal = plan(transaction, names, predecessor, lineage, task, request, terms)
     draft, kind = renewal.draft, sort_of(predecessor.kind)
@@ -163,6 +163,7 @@ def abandon(transaction: Transaction, jti: str) -> None:
         "abandon",
         {
             "task": found.task,
+            "opener": found.task_opener,
             "agent": found.agent,
             "jti": jti,
             "count": 1,
@@ -212,6 +213,7 @@ def plan(
     standing = governance.standing_of(entry)
     facts: dict[str, Any] = {
         "task": predecessor.task,
+        "opener": None if task.opener == predecessor.delegator else task.opener,
         "agent": predecessor.agent,
         "delegator": predecessor.delegator,
         "proof": predecessor.delegator_proof,

@@ -99,7 +99,7 @@ def put(
     uid, jti = number.to_bytes(16), (number + (1 << 100)).to_bytes(16)
     identity, key = transaction.next_keys()
     found = transaction.find_task(task) or transaction.open_task(
-        task, purpose, "moderate", transaction.now + DAY
+        task, purpose, "moderate", transaction.now + DAY, delegator
     )
     if depth is None:
         depth = 0 if parent is None else parent.depth + 1

@@ -55,6 +55,8 @@ LAYERS = (
         "crls",
         "offline",
         "narrowing",
+        "ownership",
+        "sharing",
         "request",
         "renewal",
         "replacing",

@@ -11,7 +11,7 @@ from jitid.commands.list import limit_of
 from jitid.environment import open_authority
 from jitid.errors import UsageError
 from jitid.formats.view import View
-from jitid.name import check_name
+from jitid.task import check_task
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_(
     given.expect(FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
-    cursor = None if after is None else check_name(after, "task")
+    cursor = None if after is None else check_task(after)
     found = open_authority(given.config()).perform(
         ListTasks(state=state, after=cursor, limit=limit_of(limit))
     )
@@ -55,7 +55,7 @@ def list_(
 def show(given: Globals, task: options.TaskName) -> None:
     """Show one task."""
     given.expect(FIELDS)
-    found = open_authority(given.config()).perform(ShowTask(name=check_name(task, "task")))
+    found = open_authority(given.config()).perform(ShowTask(name=check_task(task)))
     given.show(View("jitid.task/1", FIELDS, [_row(found)], one=True))
 
 

@@ -156,6 +156,7 @@ class Selection(NamedTuple):
     """`jid_…` and `jti_…`; either names the whole identity."""
     fingerprints: tuple[bytes, ...] = ()
     tasks: tuple[str, ...] = ()
+    """`OWNER/NAME`; a bare name is that of every opener."""
     delegators: tuple[str, ...] = ()
     """Root delegators, or `agent:NAME` for what that agent delegated."""
     agents: tuple[str, ...] = ()
@@ -193,6 +194,7 @@ class Filter(NamedTuple):
     """Which credentials `list` shows; every given condition must hold."""
 
     task: str | None = None
+    """`OWNER/NAME`; a bare name is that of every opener."""
     agent: str | None = None
     delegator: str | None = None
     kind: str | None = None
@@ -204,6 +206,8 @@ class Filter(NamedTuple):
     state: str | None = None
     id: str | None = None
     parent: str | None = None
+    under: str | None = None
+    """The id of an identity: that one and all that descends from it."""
     depth: int | None = None
     signed_by: str | None = None
     live: bool = False

@@ -224,6 +224,27 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Two renewals of one credential would be two lives of one right: the database refuses the second.
         """CREATE UNIQUE INDEX live_head ON credential (line)
             WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+        # A task belongs to the root delegator of its first event, and another opener may use the same name. A task
+        # that nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
+        "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
+        """CREATE TABLE opened_task (
+               id INTEGER PRIMARY KEY, name TEXT NOT NULL, opener INTEGER NOT NULL REFERENCES term, purpose TEXT,
+               sensitivity TEXT NOT NULL, deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
+               event INTEGER NOT NULL, given_event INTEGER, UNIQUE (name, opener))""",
+        """INSERT INTO opened_task (id, name, opener, purpose, sensitivity, deadline, opened_at, ended_at, event)
+           SELECT t.id, t.name, coalesce(first.delegator, 0), t.purpose, t.sensitivity, t.deadline, t.opened_at,
+                  t.ended_at, coalesce(first.event, 0)
+             FROM task t LEFT JOIN (SELECT task, delegator, min(event) AS event FROM credential GROUP BY task) first
+                    ON first.task = t.id""",
+        "DROP TABLE task",
+        "ALTER TABLE opened_task RENAME TO task",
+        "CREATE INDEX task_opener ON task (opener)",
+        # With whom its owner shares a task: a delegator, or a group as `group:NAME`.
+        """CREATE TABLE task_share (
+               id INTEGER PRIMARY KEY, task INTEGER NOT NULL REFERENCES task, name TEXT NOT NULL,
+               event INTEGER NOT NULL, ended_event INTEGER)""",
+        "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
+        "CREATE INDEX task_share_task ON task_share (task)",
     ),
 )
 
