@@ -15,7 +15,7 @@ __jitid_table() {
         options="--version|-V $everywhere"
         ;;
     'task')
-        verbs='list show'
+        verbs='list show share give'
         ;;
     'leak')
         verbs='add list show timeline close'
@@ -219,10 +219,18 @@ __jitid_table() {
         arguments='files files'
         ;;
     'task list')
-        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         ;;
     'task show')
-        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live $everywhere"
+        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task share')
+        options="--with+=delegators --end --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task give')
+        options="--to=known --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
     'delegator add')

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --to --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -177,6 +177,8 @@ complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the v
 # jitid task
 complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
 complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
+complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
+complete -c jitid -n '__jitid_at "task"' -a give -d 'Give a task to another owner'
 
 # jitid leak
 complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
@@ -677,12 +679,23 @@ complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
 complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after the task NAME'
-complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after this task'
+complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
 
 # jitid task show
-complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid task share
+complete -c jitid -n '__jitid_at "task share"' -l with -r -fka '(__jitid_ask delegators)' -d 'A delegator, or a group as group:NAME; repeatable'
+complete -c jitid -n '__jitid_at "task share" --end' -l end -d 'End the share instead'
+complete -c jitid -n '__jitid_at "task share" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task share"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid task give
+complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
+complete -c jitid -n '__jitid_at "task give" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid delegator add
 complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'

@@ -173,7 +173,7 @@ def _is_joined(snapshot: Snapshot, task: Task, delegator: str, entry: Entry, ter
     """Tell whether another one chose how sensitive a task is. Beside the ledger everything is one's own."""
     if terms.any_task:
         return False
-    if task.given_event is not None:
+    if task.given_event:
         return True
     return task.opener != delegator and (
         entry.delegator is None or task.opener not in snapshot.names_of(delegator)

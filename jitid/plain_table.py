@@ -349,6 +349,13 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
     }, ()),
     "task show": ({
     }, (("task", "text", True),)),
+    "task share": ({
+        "--with": ("whom", "texts", ""),
+        "--end": ("end", "flag", ""),
+    }, (("task", "text", True),)),
+    "task give": ({
+        "--to": ("to", "text", ""),
+    }, (("task", "text", True),)),
     "delegator add": ({
         "--entitlement": ("entitlement", "texts", ""),
         "--no-entitlements": ("no_entitlements", "flag", ""),

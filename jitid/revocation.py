@@ -116,7 +116,14 @@ def retire(transaction: Transaction, name: str, reason: str | None) -> Ended:
     transaction.end_task(task.key)
     event = transaction.append(
         "retire",
-        {"task": task.name, "opener": task.opener, "reason": reason, **counts(radius), "ended": digest},
+        {
+            "task": task.name,
+            "opener": task.opener,
+            "of": task.event,
+            "reason": reason,
+            **counts(radius),
+            "ended": digest,
+        },
     )
     return Ended(radius, radius.credentials, event.seq, task.name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitid import ownership
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
@@ -50,7 +50,7 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
         )
     if new:
         transaction.shares.add(task.key, new)
-        transaction.append(SHARED, {"task": task.name, "opener": task.opener, "with": new})
+        transaction.append(SHARED, {**_about(task), "with": new})
     return task
 
 
@@ -66,7 +66,7 @@ def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
     over = [one for one in _whom(transaction, stated) if one in now]
     if over:
         transaction.shares.end(task.key, over)
-        transaction.append(UNSHARED, {"task": task.name, "opener": task.opener, "with": over})
+        transaction.append(UNSHARED, {**_about(task), "with": over})
     return task
 
 
@@ -99,8 +99,13 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
         )
     transaction.shares.give(task.key, transaction.term(owner))
-    event = transaction.append(GIVEN, {"task": task.name, "opener": task.opener, "to": owner})
+    event = transaction.append(GIVEN, {**_about(task), "to": owner})
     return task._replace(opener=owner, given_event=event.seq)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    """Return what an event says of a task: its number is that of the event that opened it."""
+    return {"task": task.name, "opener": task.opener, "of": task.event}
 
 
 def _whom(snapshot: Snapshot, stated: Sequence[str]) -> list[str]:

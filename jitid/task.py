@@ -94,7 +94,7 @@ class Task(NamedTuple):
     event: int = 0
     """The audit event that opened it."""
     given_event: int | None = None
-    """The audit event that gave it to its present owner; none where the owner opened it."""
+    """The audit event that gave it to its present owner; none where the owner opened it, 0 from before events told."""
 
     @property
     def full_name(self) -> str:

@@ -98,9 +98,15 @@ def put(
     number = next(_numbers)
     uid, jti = number.to_bytes(16), (number + (1 << 100)).to_bytes(16)
     identity, key = transaction.next_keys()
-    found = transaction.find_task(task) or transaction.open_task(
-        task, purpose, "moderate", transaction.now + DAY, delegator
-    )
+    found, opened = transaction.find_task(task), {}
+    if found is None:
+        found = transaction.open_task(task, purpose, "moderate", transaction.now + DAY, delegator)
+        opened = {
+            "task": task,
+            "delegator": delegator,
+            "purpose": purpose,
+            "opened": {"sensitivity": "moderate", "deadline": found.deadline},
+        }
     if depth is None:
         depth = 0 if parent is None else parent.depth + 1
     print_ = fingerprint(f"token {number}")
@@ -144,7 +150,13 @@ def put(
     )
     digest = audit.issued_digest([(jti, None if pending else print_)])
     transaction.append(
-        "issue", {"jti": credential_id(jti), "issued": digest, "certified": audit.certified_digest([public])}
+        "issue",
+        {
+            "jti": credential_id(jti),
+            "issued": digest,
+            "certified": audit.certified_digest([public]),
+            **opened,
+        },
     )
     return Row(key, identity, identity_id(uid), credential_id(jti), print_, event, depth)
 

@@ -185,7 +185,7 @@ def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
     if owns(snapshot, caller, text):
         return True
     task = find(snapshot, text)
-    return task is not None and task.given_event is None and asked_by(snapshot, caller, task.event)
+    return task is not None and not task.given_event and asked_by(snapshot, caller, task.event)
 
 
 def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:

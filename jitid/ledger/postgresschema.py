@@ -193,12 +193,14 @@ _FOURTH = (
     "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",
     "ALTER TABLE task ADD COLUMN opener BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE task ADD COLUMN event BIGINT NOT NULL DEFAULT 0",
-    "ALTER TABLE task ADD COLUMN given_event BIGINT",
+    # Of tasks from before, no event names the owner: their `given_event` is 0.
+    "ALTER TABLE task ADD COLUMN given_event BIGINT DEFAULT 0",
     """UPDATE task t SET opener = first.delegator, event = first.event
          FROM (SELECT DISTINCT ON (task) task, delegator, event FROM credential ORDER BY task, event, id) first
         WHERE first.task = t.id""",
     "ALTER TABLE task ALTER COLUMN opener DROP DEFAULT",
     "ALTER TABLE task ALTER COLUMN event DROP DEFAULT",
+    "ALTER TABLE task ALTER COLUMN given_event DROP DEFAULT",
     "ALTER TABLE task DROP CONSTRAINT task_name_key",
     "ALTER TABLE task ADD UNIQUE (name, opener)",
     "CREATE INDEX task_opener ON task (opener)",

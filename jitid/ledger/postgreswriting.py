@@ -206,7 +206,7 @@ class PostgresTransaction(SqlTransaction):
         return max(self._last_id + 1, int(slot))
 
     def _took(self, number: int) -> None:
-        self._last_id = number
+        self._last_id = max(number, self._last_id)
         self._gave = True
 
     def next_keys(self) -> tuple[int, int]:

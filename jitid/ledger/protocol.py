@@ -101,6 +101,12 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def tasks_numbered(self, keys: Iterable[int]) -> dict[int, Task]:
         """Return tasks by the ledger's own numbers."""
 
+    def all_tasks(self) -> Iterator[Task]:
+        """Yield every task there ever was."""
+
+    def wrongly_opened(self, pruned: bool) -> str | None:
+        """Return a task from before names had owners that does not belong to who was first; None for none."""
+
     def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
         """Return the tasks of these names, whoever opened them, by name and owner."""
 

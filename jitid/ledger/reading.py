@@ -240,6 +240,27 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """Return tasks by the ledger's own numbers."""
         return {row[0]: _task(row) for row in selecting.alike(self._db, f"{_TASK} WHERE t.id", keys)}
 
+    def all_tasks(self) -> Iterator[Task]:
+        """Yield every task there ever was."""
+        return map(_task, self._stream(f"{_TASK} ORDER BY t.id"))
+
+    def wrongly_opened(self, pruned: bool) -> str | None:
+        """Return a task from before names had owners that does not belong to who was first; None for none.
+
+        Where credentials were pruned, the first one may be gone.
+        """
+        held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
+        wrong = (
+            f"EXISTS (SELECT 1 {held}) AND NOT EXISTS (SELECT 1 {held} AND c.delegator = t.opener)"
+            if pruned
+            else f"""(NOT EXISTS (SELECT 1 {held} AND c.event = t.event AND c.delegator = t.opener)
+                      OR EXISTS (SELECT 1 {held} AND c.event < t.event))"""
+        )
+        row = self._one(
+            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {wrong} LIMIT 1"
+        )
+        return None if row is None else str(row[0])
+
     def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
         """Return the tasks of these names, whoever opened them, by name and owner."""
         found = map(_task, selecting.alike(self._db, f"{_TASK} WHERE t.name", names))

@@ -231,9 +231,9 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                id INTEGER PRIMARY KEY, name TEXT NOT NULL, opener INTEGER NOT NULL REFERENCES term, purpose TEXT,
                sensitivity TEXT NOT NULL, deadline INTEGER NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
                event INTEGER NOT NULL, given_event INTEGER, UNIQUE (name, opener))""",
-        """INSERT INTO opened_task (id, name, opener, purpose, sensitivity, deadline, opened_at, ended_at, event)
-           SELECT t.id, t.name, coalesce(first.delegator, 0), t.purpose, t.sensitivity, t.deadline, t.opened_at,
-                  t.ended_at, coalesce(first.event, 0)
+        # Of tasks from before, no event names the owner: their `given_event` is 0.
+        """INSERT INTO opened_task SELECT t.id, t.name, coalesce(first.delegator, 0), t.purpose, t.sensitivity,
+                  t.deadline, t.opened_at, t.ended_at, coalesce(first.event, 0), 0
              FROM task t LEFT JOIN (SELECT task, delegator, min(event) AS event FROM credential GROUP BY task) first
                     ON first.task = t.id""",
         "DROP TABLE task",

@@ -244,6 +244,7 @@ VERBS: dict[tuple[str, str], Value] = {
     ("helper git", "OPERATION"): _words(*git.OPERATIONS),
     ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
     ("task list", "--after"): TASKS,
+    ("task share", "--with"): DELEGATORS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
 }
@@ -288,6 +289,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "policy diff": policydiff.FIELDS,
     "task list": task.FIELDS,
     "task show": task.FIELDS,
+    "task share": task.FIELDS,
+    "task give": task.FIELDS,
     "adopt add": adoptrows.ADDED,
     "adopt list": adoptrows.FIELDS,
     "adopt show": adoptrows.FIELDS,

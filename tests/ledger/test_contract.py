@@ -141,7 +141,9 @@ def test_tasks_are_found_by_state_newest_first(place: Place) -> None:
 
     def names(state: str | None, after: str | None = None, limit: int = 9) -> list[tuple[str, int, int]]:
         with place.ledger.read() as snapshot:
-            return [(task.name, all_, live) for task, all_, live in snapshot.find_tasks(state, after, limit)]
+            last = None if after is None else snapshot.find_task(after, "user:alice")
+            found = snapshot.find_tasks(state, last and last.key, limit)
+            return [(task.name, all_, live) for task, all_, live in found]
 
     assert names("open") == [("open-2", 2, 2), ("open-1", 1, 1)]
     assert names("overdue") == [("overdue", 0, 0)]
