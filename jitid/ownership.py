@@ -141,15 +141,15 @@ def _shared(snapshot: Snapshot, name: str, names: Sequence[str]) -> Task | None:
     if not keys:
         return None
     found = snapshot.tasks_numbered(keys)
-    return _only([found[key] for key in keys if not _has_left(snapshot, found[key].opener)])
+    return _only([found[key] for key in keys if not has_left(snapshot, found[key].opener)])
 
 
 def may_join(snapshot: Snapshot, task: Task, names: Sequence[str]) -> bool:
     """Tell whether a task is shared with one of these names, by somebody who may still share."""
-    return snapshot.shares.is_shared(task.key, names) and not _has_left(snapshot, task.opener)
+    return snapshot.shares.is_shared(task.key, names) and not has_left(snapshot, task.opener)
 
 
-def _has_left(snapshot: Snapshot, opener: str) -> bool:
+def has_left(snapshot: Snapshot, opener: str) -> bool:
     """Tell whether a delegator is disabled: what they shared waits until a responder gives it to another."""
     person = snapshot.find_delegator(opener)
     return person is not None and person.disabled_at is not None
@@ -232,4 +232,4 @@ def has_joined(snapshot: Snapshot, task: Task, own: str) -> bool:
 
 def is_owner(snapshot: Snapshot, task: Task, own: str) -> bool:
     """Tell whether a task belongs to a delegator, who is not disabled."""
-    return task.opener in snapshot.names_of(own) and not _has_left(snapshot, own)
+    return task.opener in snapshot.names_of(own) and not has_left(snapshot, own)

@@ -185,7 +185,9 @@ def may_retire(snapshot: Snapshot, caller: Caller, text: str) -> bool:
     if owns(snapshot, caller, text):
         return True
     task = find(snapshot, text)
-    return task is not None and not task.given_event and asked_by(snapshot, caller, task.event)
+    if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
+        return False
+    return asked_by(snapshot, caller, task.event)
 
 
 def asked_by(snapshot: Snapshot, caller: Caller, seq: int) -> bool:

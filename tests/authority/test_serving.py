@@ -12,7 +12,7 @@ from jitid.authority import operations as ops
 from jitid.authority.policy_operations import ReplayDecisions
 from jitid.authority.tally import Tally
 from jitid.caller import Caller
-from jitid.errors import ClockError, InvalidCredentialError, RefusedError, UsageError
+from jitid.errors import ClockError, InvalidCredentialError, NotFoundError, RefusedError, UsageError
 from jitid.identifier import approval_id, new_uuid7
 from jitid.ledger.records import Selection
 from jitid.policy.default import default_files
@@ -174,9 +174,13 @@ def test_who_opened_a_task_ends_it(world: World) -> None:
     issue(world, caller("user:eve"), delegator=None, task="T2")
     issue(world, caller(), delegator=None, task="T2")
     ask(world, caller(), ops.Retire(task="T1"))
-    for task in ("T2", "T3"):
-        with pytest.raises(RefusedError):
+    for task in ("user:eve/T2", "T3"):
+        with pytest.raises(NotFoundError, match="yours or shared with you"):
             ask(world, caller(), ops.Retire(task=task))
+    ask(world, caller(), ops.Retire(task="T2"))
+    with world.ledger.read() as snapshot:
+        tasks = [snapshot.find_task("T2", name) for name in ("user:bob", "user:eve")]
+    assert [task is not None and task.ended_at is None for task in tasks] == [False, True]
 
 
 def test_only_an_admin_accepts_the_clock(kept: World) -> None:
