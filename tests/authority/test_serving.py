@@ -130,8 +130,8 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         Selection(ids=(again.id,)),
         Selection(ids=(again.jti,)),
         Selection(ids=(mine.id, again.id)),
-        Selection(ids=(mine.id,), tasks=("T1",)),
-        Selection(delegators=("user:bob",)),
+        Selection(ids=(mine.id,), delegators=("user:eve",)),
+        Selection(delegators=("user:eve",)),
         Selection(),
     ):
         with pytest.raises(RefusedError, match="needs the role responder"):
@@ -256,7 +256,7 @@ def test_an_agent_may_look_at_itself_and_at_nobody_else(world: World) -> None:
     refused: tuple[ops.Operation[Any], ...] = (
         ops.Verify(token=bearer(other)),
         ops.Inspect(token=bearer(other)),
-        ops.Inspect(id=own.credentials[0].id),
+        ops.Inspect(id=other.credentials[0].id),
         ops.Inspect(token=Secret.single("nonsense")),
         ops.Inspect(),
     )
