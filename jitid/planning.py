@@ -135,7 +135,8 @@ def plan(
             request.copies,
         )
         + governance.beyond_scopes(entry.delegator, entry.agent, request.details)
-        + governance.chain_objections(snapshot, _chain(above), now),
+        + governance.chain_objections(snapshot, _chain(above), now)
+        + _not_let(snapshot, entry, delegator, parent, request, terms),
         facts,
     )
     if parent is not None:
@@ -212,6 +213,7 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         request.public_key,
+        entry.agent is not None,
     )
     facts |= granted(facts, decision, ttl, lifetime)
     if task is None:
@@ -308,6 +310,21 @@ def _delegator(request: IssueRequest, parent: Credential | None, terms: Terms) -
     if stated.startswith("agent:"):
         raise UsageError("an agent delegates by its own credential only", "give its token with --parent-file")
     return stated, terms.caller_proof if stated == own and terms.caller_proof else "asserted"
+
+
+def _not_let(
+    snapshot: Snapshot,
+    entry: Entry,
+    delegator: str,
+    parent: Credential | None,
+    request: IssueRequest,
+    terms: Terms,
+) -> list[governance.Objection]:
+    """Return why the caller may not use the agent's name; whoever may name any delegator may use any."""
+    if entry.agent is None or terms.any_delegator:
+        return []
+    delegates = None if parent is None else (parent.agent, parent.recurring is not None)
+    return governance.not_let(snapshot, entry, delegator, terms.own_name, delegates, request.proved_agent)
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:
@@ -447,5 +464,9 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
 def _actors(names: Names, parent: Credential | None, lineage: Sequence[Ancestor]) -> tuple[str, ...]:
     if parent is None:
         return ()
-    above = [(parent.agent, parent.task, parent.id), *((one.agent, one.task, one.id) for one in lineage)]
-    return tuple(spiffe_id(names.trust_domain, agent, task, id_) for agent, task, id_ in above)
+    return tuple(
+        [
+            spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
+            for one in (parent, *lineage)
+        ]
+    )

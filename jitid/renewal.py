@@ -312,7 +312,10 @@ def plan(
     used_up = attached is None and limit is not None and now + lifetime <= predecessor.expires_at
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first, facts)
-    actors = tuple(spiffe_id(names.trust_domain, one.agent, one.task, one.id) for one in lineage)
+    actors = tuple(
+        spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
+        for one in lineage
+    )
     draft = Draft(
         names.issuer,
         names.trust_domain,
@@ -332,6 +335,7 @@ def plan(
         None if chosen is None else chosen.template,
         {} if chosen is None else chosen.options,
         None if attached is None else attached.public_key,
+        predecessor.under_agent,
     )
     recurring = None if entry.agent is None else entry.agent.key
     facts |= planning.granted(facts, decision, ttl, lifetime)

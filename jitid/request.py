@@ -49,6 +49,8 @@ class IssueRequest(NamedTuple):
     """Whom an ID token of a configured issuer proved to ask."""
     proved_subject: str | None = None
     """The `iss` and `sub` of that token, with a space between."""
+    proved_agent: str | None = None
+    """The registered agent that an actor's token proved to act: it was issued under the agent's record."""
     allow_narrower: bool = False
     copies: int = 1
     process: Process | None = None

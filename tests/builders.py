@@ -407,7 +407,9 @@ class World:
             stated = {
                 field: getattr(agent, field) for field in ("owner", "purpose", "max_ttl", "concurrency")
             }
-            stated |= {field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds")}
+            stated |= {
+                field: list(getattr(agent, field)) for field in ("scopes", "audiences", "kinds", "users")
+            }
             transaction.append("agent-register", {"agent": name, **stated, "review": agent.review_at})
             if agent.suspended_at is not None:
                 transaction.append("agent-suspend", {"agent": name, "reason": agent.suspended_as, "kept": 0})

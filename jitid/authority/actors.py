@@ -24,6 +24,8 @@ class Actor(NamedTuple):
     """What `iss` may be."""
     task: str | None = None
     """What it works on already."""
+    recorded: bool = False
+    """Whether its token was issued under the record of a registered agent."""
 
 
 def own_agent(caller: Caller) -> str:

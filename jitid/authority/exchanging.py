@@ -74,7 +74,7 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
     except InvalidCredentialError as error:
         deny(error, {"task": request.task, "agent": request.agent})
         raise
-    request = request._replace(agent=actor.agent)
+    request = request._replace(agent=actor.agent, proved_agent=actor.agent if actor.recorded else None)
     if ours:
         return issue(Issue(requests=(request._replace(parent=operation.subject),)), actor)
     task = request.task or actor.task or new_task(actor.agent, inside.caller)
@@ -97,9 +97,15 @@ def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
         if _is_ours(inside, token, operation.actor_sort, what):
             with inside.ledger.read() as snapshot:
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
-            agent, own = found.agent, spiffe_id(names.trust_domain, found.agent, found.task, found.id)
+            agent, own = (
+                found.agent,
+                spiffe_id(
+                    names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
+                ),
+            )
             clients = frozenset({agent, f"agent:{agent}"})
-            return Actor(agent, clients | {own}, clients, names.issuer, found.task)
+            recorded = found.recurring is not None
+            return Actor(agent, clients | {own}, clients, names.issuer, found.task, recorded)
         proof = inside.proof(token, operation.actor_sort)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"{what} is not valid: {error.message}", error.hint) from None

@@ -259,6 +259,7 @@ BY_FIELD: Mapping[str, Form] = {
     "registry.Stated.purpose": kept_text(MAX_PURPOSE, "the purpose"),
     "registry.Stated.max_ttl": DURATION,
     "registry.Stated.concurrency": POSITIVE,
+    "registry.Stated.users": AGENT,
     "FindApprovals.ids": FILTER,
     "ShowApproval.id": FILTER,
     "GrantApproval.id": FILTER,
@@ -390,7 +391,7 @@ WHOLE: Mapping[str, Form] = {
 """What is said of whole records, besides what is said of their fields."""
 
 KEPT_BACK: Mapping[str, frozenset[str]] = {
-    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject"}),
+    "request.IssueRequest": frozenset({"proved_delegator", "proved_subject", "proved_agent"}),
 }
 """Fields that this side alone fills: whom something proves is for nobody to say who asks."""
 

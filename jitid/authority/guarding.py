@@ -192,10 +192,13 @@ def allowed(
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
 
 
+_PROVED = ("proved_delegator", "proved_subject", "proved_agent")
+
+
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that says itself whom a token proved: only this side looks at tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(getattr(one, name, None) for one in requests for name in ("proved_delegator", "proved_subject")):
+    if any(getattr(one, name, None) for one in requests for name in _PROVED):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",

@@ -43,6 +43,7 @@ _ENDED_AS = {
     "mint-failure": "revoked",
     "delegator-disable": "revoked",
     "delegator-import": "revoked",
+    "agent-register": "revoked",
     "agent-suspend": "revoked",
     "agent-unregister": "revoked",
 }

@@ -209,6 +209,9 @@ _FOURTH = (
            ended_event BIGINT)""",
     "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
     "CREATE INDEX task_share_task ON task_share (task)",
+    "ALTER TABLE agent ADD COLUMN users {text} NOT NULL DEFAULT ''",
+    """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
+        HAVING max(id) IS NOT NULL""",
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from jitid.ledger.statuses import SqlStatuses
     from jitid.ledger.survey import DirectoryCounts, Survey
 
-_CREDENTIAL = """
+_CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
            i.sensitivity, c.kind, c.scopes, au.text, c.details, c.issued_at, c.expires_at, c.ended_at, c.ended_as,
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
            c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.may_audience, c.may_kind, c.may_act,
-           i.task, o.text
+           i.task, o.text, c.recurring, {selecting.UNDER_AGENT}
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -117,7 +117,8 @@ def _from_row(row: Any) -> Credential:
             *row[35:39],
             _words(row[39] or ""),
             _words(row[40] or ""),
-            *row[41:44],
+            *row[41:45],
+            bool(row[45]),
         )
     )
 

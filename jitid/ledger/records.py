@@ -15,6 +15,8 @@ class Names(NamedTuple):
     trust_domain: str
     former: tuple[str, ...] = ()
     """The names of issuers that it had before it moved: what was issued under them is still its own."""
+    agents_until: int = 0
+    """The number of the last identity that stands under `/agent/` in SPIFFE ids though its agent is not registered."""
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -24,16 +26,25 @@ class Names(NamedTuple):
     def settings(self) -> dict[str, str]:
         """Return what the ledger's table of settings says of them."""
         former = {_FORMER: " ".join(self.former)} if self.former else {}
-        return {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain, **former}
+        until = {_UNTIL: str(self.agents_until)} if self.agents_until else {}
+        return {
+            "uuid": self.uuid,
+            "issuer": self.issuer,
+            "trust_domain": self.trust_domain,
+            **former,
+            **until,
+        }
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Names:
         """Return what a ledger's table of settings says. Raises KeyError for what it lacks."""
         former = tuple(settings.get(_FORMER, "").split())
-        return cls(settings["uuid"], settings["issuer"], settings["trust_domain"], former)
+        until = int(settings.get(_UNTIL, "0"))
+        return cls(settings["uuid"], settings["issuer"], settings["trust_domain"], former, until)
 
 
 _FORMER = "former_issuers"
+_UNTIL = "agents_until"
 
 
 class IdentityRow(NamedTuple):
@@ -136,6 +147,8 @@ class Ancestor(NamedTuple):
     details: tuple[str, ...]
     expires_at: int | None
     """The latest expiry among its live credentials; none if no credential of it lives."""
+    under_agent: bool = False
+    """Whether it stands under `/agent/` in SPIFFE ids; those whose agent is not registered do not."""
 
 
 class Family(NamedTuple):

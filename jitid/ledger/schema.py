@@ -245,6 +245,11 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
                event INTEGER NOT NULL, ended_event INTEGER)""",
         "CREATE UNIQUE INDEX task_share_open ON task_share (name, task) WHERE ended_event IS NULL",
         "CREATE INDEX task_share_task ON task_share (task)",
+        # Who may issue under the name of an agent besides its owner: delegators, groups and agents, with their kind.
+        "ALTER TABLE agent ADD COLUMN users TEXT NOT NULL DEFAULT ''",
+        # Identities up to this one stand under /agent/ in SPIFFE ids, whether or not their agent is registered.
+        """INSERT INTO setting SELECT 'agents_until', CAST(max(id) AS TEXT) FROM identity
+            HAVING max(id) IS NOT NULL""",
     ),
 )
 

@@ -20,6 +20,11 @@ _AT_ONCE = 500
 LIVE = "c.ended_at IS NULL AND c.expires_at > :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
 """What has neither ended nor is due to be recorded as ended; `c` is a credential."""
 
+UNDER_AGENT = """CASE WHEN c.recurring IS NOT NULL OR i.id <= (
+               SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until') THEN 1 ELSE 0 END"""
+"""Whether an identity `i` with a credential `c` stands under `/agent/` in SPIFFE ids: its agent is registered, or it is
+from before those of others had a place of their own."""
+
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
     "given_jti": "jti BLOB PRIMARY KEY",

@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid.identifier import identity_id
 from jitid.ledger.records import Ancestor, Family
-from jitid.ledger.selecting import LIVE
+from jitid.ledger.selecting import LIVE, UNDER_AGENT
 from jitid.lifetime import check_times
 
 # Depth bounds every walk: in a damaged ledger, edges may run in a circle.
@@ -20,7 +20,7 @@ _ABOVE = f"""
         SELECT above.start, i.id, i.parent, i.depth, above.hop + 1
           FROM above JOIN identity i ON i.id = above.parent AND i.depth < above.depth)
     SELECT above.start, above.hop, i.uid, a.text, t.name, i.depth, t.ended_at, t.deadline,
-           c.scopes, au.text, c.details, c.expires_at
+           c.scopes, au.text, c.details, c.expires_at, {UNDER_AGENT}
       FROM above
       JOIN identity i ON i.id = above.id
       JOIN term a ON a.id = i.agent
@@ -83,11 +83,26 @@ def families(db: Any, now: int) -> dict[int, Family]:
 def _ancestors(rows: Iterable[Any]) -> list[Ancestor]:
     """Join the rows of one walk, of which each shows a live credential of a hop, or none."""
     found: dict[int, Ancestor] = {}
-    for _, hop, uid, agent, task, depth, ended_at, deadline, scopes, audiences, details, expires_at in rows:
+    for (
+        _,
+        hop,
+        uid,
+        agent,
+        task,
+        depth,
+        ended_at,
+        deadline,
+        scopes,
+        audiences,
+        details,
+        expires_at,
+        under,
+    ) in rows:
         check_times(ended_at, deadline, expires_at)
         before = found.get(hop)
         if before is None:
             before = Ancestor(identity_id(uid), agent, task, depth, ended_at, deadline, (), (), (), None)
+        before = before._replace(under_agent=before.under_agent or bool(under))
         if expires_at is not None:
             before = before._replace(
                 scopes=(*before.scopes, *scopes.split()),

@@ -1144,9 +1144,9 @@ expires.""",
     "keys ssh": """\
 A host takes certificates of these keys when `TrustedUserCAKeys` in its sshd_config(5) names a file with these lines;
 old keys stand there as long as something that they signed may be alive, so that a host may fetch the whole again and
-again. It lets in whom its `AuthorizedPrincipalsFile` names: `agent:NAME` or `task:NAME` for certificates without a
-template. Without such a file a principal that is a login is let in as that login, which only a template of the
-configuration can say.""",
+again. It lets in whom its `AuthorizedPrincipalsFile` names: `agent:NAME` of a registered agent, for certificates
+without a template. Without such a file a principal that is a login is let in as that login, which only a template of
+the configuration can say.""",
     "keys krl": """\
 The list is one of OpenSSH, and `ssh-keygen -Q -f FILE CERTIFICATE` looks into it. It has each certificate that was
 revoked, retired or superseded before its expiry, until an hour after that, and each revoked key of an authority for
