@@ -416,7 +416,10 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--kind": ("kind", "texts", ""),
         "--max-ttl": ("max_ttl", "text", ""),
         "--concurrency": ("concurrency", "number", ""),
+        "--may-use": ("may_use", "texts", ""),
         "--review": ("review", "text", ""),
+        "--max": ("max_", "number", ""),
+        "--yes": ("yes", "flag", ""),
     }, (("name", "text", True),)),
     "agent change": ({
         "--owner": ("owner", "text", ""),
@@ -426,6 +429,7 @@ VERBS: dict[str, tuple[dict[str, tuple[str, str, str]], tuple[tuple[str, str, bo
         "--kind": ("kind", "texts", ""),
         "--max-ttl": ("max_ttl", "text", ""),
         "--concurrency": ("concurrency", "number", ""),
+        "--may-use": ("may_use", "texts", ""),
         "--clear": ("clear", "texts", ""),
     }, (("name", "text", True),)),
     "agent show": ({

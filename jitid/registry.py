@@ -169,7 +169,14 @@ def register(transaction: Transaction, name: str, stated: Stated, due: Due, most
     transaction.put_agents([agent])
     event = transaction.append(
         "agent-register",
-        {"agent": name, **_limits(agent), "review": agent.review_at, "again": before and True, **facts},
+        {
+            "agent": name,
+            **_limits(agent),
+            "users": list(agent.users) or None,
+            "review": agent.review_at,
+            "again": before and True,
+            **facts,
+        },
     )
     return _kept(transaction, name, event.seq)._replace(ended=ended)
 

@@ -245,6 +245,8 @@ VERBS: dict[tuple[str, str], Value] = {
     ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
     ("task list", "--after"): TASKS,
     ("task share", "--with"): DELEGATORS,
+    ("agent register", "--may-use"): DELEGATORS,
+    ("agent change", "--may-use"): DELEGATORS,
     ("task list", "--state"): _words(*task.STATES),
     ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
 }
