@@ -490,7 +490,8 @@ def test_what_stands_around_a_record_is_told(known: World) -> None:
         "UPDATE agent SET name = 'coder'",
         "DELETE FROM agent",
         """INSERT INTO agent SELECT 99, 'coder', owner, purpose, scopes, audiences, kinds, max_ttl, concurrency,
-             review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, event, users FROM agent""",
+             review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, event, users
+             FROM agent""",
     ],
 )
 def test_a_record_that_was_edited_is_found(known: World, statement: str) -> None:
