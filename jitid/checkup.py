@@ -22,7 +22,7 @@ from jitid.files import ReadableError, offences
 from jitid.ledger import folder
 from jitid.ledger.records import Filter
 from jitid.lifetime import format_time
-from jitid.oidc import check_settings
+from jitid.oidc import check_names, check_settings
 from jitid.process import Liveness
 from jitid.processes import liveness, orphans, this_process
 
@@ -165,8 +165,9 @@ def _configuration(installation: Installation) -> Iterator[Check]:
     try:
         if installation.trouble is not None:
             raise installation.trouble
-        for issuer in config.oidc():
-            check_settings(issuer)
+        issuers = config.oidc()
+        for issuer in issuers:
+            check_names(check_settings(issuer), issuers)
     except ConfigurationError as error:
         error.hint = error.hint or "correct the file or the variable that it names"
         raise

@@ -21,7 +21,8 @@ Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
 TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
-_OIDC = ("jwks", "audience", "claim", "kind", "algorithms")
+_OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
+_LISTS = ("algorithms", "names")
 # A login, the number of a user, or a group after an `@`.
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
@@ -228,11 +229,15 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
             where = f"{shown}: {quote(f'oidc.{issuer}.{name}', 200)}"
             if name not in _OIDC:
                 raise ConfigurationError(f"{where} is not known", nearest(name, _OIDC))
-            texts = value if name == "algorithms" and isinstance(value, list) else [value]
+            texts = value if name in _LISTS and isinstance(value, list) else [value]
+            what = "a list of texts" if name in _LISTS else "a text"
+            if name == "clients":
+                texts = [
+                    each for pair in _table(value, f"oidc.{issuer}.clients", shown).items() for each in pair
+                ]
+                what = "a table of texts: a client id at the issuer, and the caller that it is"
             if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
-                raise ConfigurationError(
-                    f"{where} is {'a list of texts' if name == 'algorithms' else 'a text'}"
-                )
+                raise ConfigurationError(f"{where} is not {what}")
     return {
         issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
         for issuer, fields in issuers.items()

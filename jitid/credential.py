@@ -188,6 +188,8 @@ class Credential(NamedTuple):
     """The ledger's number for the first credential of its line, which may be itself."""
     source: int | None = None
     """The ledger's number for the credential that it was delegated or attached from; none for a root."""
+    attached_from: int | None = None
+    """The same, if it was attached: then both belong to one identity."""
     may_audience: tuple[str, ...] = ()
     """The audiences for which its holder may obtain tokens."""
     may_kind: tuple[str, ...] = ()

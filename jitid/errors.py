@@ -197,6 +197,13 @@ class InvalidCredentialError(JitidError):
     exit_status = ExitStatus.INVALID
 
 
+class PresenterError(InvalidCredentialError):
+    """The token of another issuer counts for another caller: for the client that it names, or its first presenter."""
+
+    code = "wrong_presenter"
+    exit_status = ExitStatus.REFUSED
+
+
 class PartialError(JitidError):
     """Some of the work was done; the output says what was not."""
 

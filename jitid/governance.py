@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.agent import Agent, AgentState
 from jitid.delegator import Delegator
-from jitid.errors import PolicyDeniedError
+from jitid.errors import InvalidCredentialError, PolicyDeniedError
 from jitid.ledger.directory import DirectorySnapshot, Entry
 from jitid.ledger.leaving import SUSPENDED_AS
 from jitid.lifetime import format_time
@@ -46,6 +46,24 @@ def standing_of(entry: Entry) -> Standing:
 def known_as(snapshot: DirectorySnapshot, name: str, subject: str | None) -> str:
     """Return the name by which the directory is asked: an ID token's subject before the name that it gives."""
     return name if subject is None or not snapshot.is_delegator(subject) else subject
+
+
+def foreign_subject(person: Delegator | None, subject: str | None, rule: str) -> Objection | None:
+    """Return why an ID token does not prove a delegator: the directory binds them to other subjects; None if it does.
+
+    Otherwise an issuer could prove, by a name or an alias, a person whom the directory knows by another one's subject.
+    `person` has all aliases.
+    """
+    bound = () if person is None else tuple(alias for alias in person.aliases if " " in alias)
+    if person is None or subject is None or not bound or subject in bound:
+        return None
+    from shlex import quote as word
+
+    return Objection(
+        rule,
+        f"the directory binds {quote(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
+        f"if it is the same person: jitid delegator change {person.name} --subject {word(subject)}",
+    )
 
 
 def told(standing: Standing) -> dict[str, Any] | None:
@@ -159,6 +177,33 @@ def _is_user(snapshot: DirectorySnapshot, agent: Agent, name: str) -> bool:
         or not names.isdisjoint(agent.users)
         or any(f"group:{group}" in agent.users for group in groups)
     )
+
+
+def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
+    """Refuse a proof of a person that is not newer than their last disabling, enabled again or not.
+
+    Raises:
+        InvalidCredentialError: it is older, or does not say how old it is.
+
+    """
+    # Who is disabled now is refused by a rule of the directory.
+    if person is None or person.disabled_last is None or person.disabled_at is not None:
+        return
+    must_follow(proved_at, person.disabled_last, f"{quote(person.name)} was disabled")
+
+
+def must_follow(proved_at: int | None, at: int, what: str) -> None:
+    """Refuse a proof that is not newer than something that happened: within one second nobody knows which came first.
+
+    Raises:
+        InvalidCredentialError: it is older, or does not say how old it is.
+
+    """
+    if proved_at is None or proved_at <= at:
+        raise InvalidCredentialError(
+            f"the ID token is from before {what} (at {format_time(at)}), and counts no more",
+            "log in again, and get a new ID token",
+        )
 
 
 def chain_objections(snapshot: DirectorySnapshot, agents: Iterable[str], now: int) -> list[Objection]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from shlex import quote as word
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from jitid import jws, keysets, strictjson
+from jitid import issuernames, jws, keysets, strictjson
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.lifetime import format_time
 from jitid.name import check_delegator
@@ -56,6 +58,10 @@ class OidcIssuer(NamedTuple):
     kind: str = "user"
     """What the value names: a `user` or a `system`."""
     algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA", "PS256")
+    names: tuple[str, ...] | None = None
+    """Patterns of the names, without their kind, that it may prove; None: all, if no other issuer proves this kind."""
+    clients: tuple[tuple[str, str], ...] = ()
+    """Pairs of a client id at the issuer and the caller of the authority that has it."""
 
 
 class Proof(NamedTuple):
@@ -65,8 +71,22 @@ class Proof(NamedTuple):
     issuer: str
     subject: str
     expires_at: int
+    mark: bytes
+    """SHA-256 that identifies the token, in any spelling of its signature."""
+    proved_at: int | None = None
+    """When it was issued, or the subject logged in, whichever is earlier; None if it does not say."""
     may_act: Mapping[str, Any] | None = None
     """Who alone may act for the subject, if the token says so (RFC 8693, section 4.4)."""
+    clients: tuple[str, ...] = ()
+    """The clients that the token was issued to (`azp`, `client_id`), as the issuer calls them; not jitid itself."""
+    cnf: Mapping[str, Any] | None = None
+    """The key whose possession its presenter must prove, if the token says so (RFC 7800)."""
+    callers: Mapping[str, str] = MappingProxyType({})
+    """Client id at the issuer -> the caller of the authority that has it."""
+
+    def caller(self, client: str) -> str:
+        """Return the caller that a client of the issuer is."""
+        return self.callers.get(client, client)
 
 
 def verify_token(
@@ -118,14 +138,59 @@ def _verify(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout
     if not subject:
         raise InvalidCredentialError("the ID token has no subject")
     delegator = _delegator(claims, issuer)
-    may_act = claims.get("may_act")
-    if not isinstance(may_act, dict | None):
-        raise InvalidCredentialError("the ID token's `may_act` is not an object")
+    for name in ("may_act", "cnf"):
+        # A member that is there and empty names no client, and must not pass for one that is absent.
+        if not isinstance(claims.get(name, {}), dict):
+            raise InvalidCredentialError(f"the ID token's `{name}` is not an object")
     # The signature comes last, so that a token which is worth nothing does not make us ask the network.
     keys = keysets.key_set(issuer.jwks, timeout, header.get("kid"))
     key = choose_key(keys, header, issuer.algorithms, issuer.jwks)
     check_signature(key, f"{header_part}.{payload_part}".encode("ascii"), signature)
-    return Proof(delegator, issuer.issuer, subject, claims["exp"], may_act)
+    return Proof(
+        delegator,
+        issuer.issuer,
+        subject,
+        claims["exp"],
+        _mark(claims, f"{header_part}.{payload_part}"),
+        _proved_at(claims),
+        claims.get("may_act"),
+        _clients(claims, issuer),
+        claims.get("cnf"),
+        {client: check_delegator(caller) for client, caller in issuer.clients},
+    )
+
+
+def _mark(claims: dict[str, Any], signed: str) -> bytes:
+    """Return what identifies a token: its issuer with its `jti`, or with what the issuer signed.
+
+    The signature is left out: of an ECDSA signature anybody can make another one.
+    """
+    told = {"iss": claims["iss"], **({"jti": claims["jti"]} if claims.get("jti") else {"signed": signed})}
+    return sha256(strictjson.dumps(told).encode()).digest()
+
+
+def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
+    """Return the clients that a token was issued to; its audience is jitid's own login, which is not another client."""
+    found = []
+    for name in ("azp", "client_id"):
+        if name in claims:
+            client = claims[name]
+            if type(client) is not str or not client:
+                raise InvalidCredentialError(f"the ID token's `{name}` is not a string with something in it")
+            found.append(client)
+    return tuple(client for client in dict.fromkeys(found) if client != issuer.audience)
+
+
+def _proved_at(claims: Mapping[str, Any]) -> int | None:
+    """Return as of when a token proves anything: a new token of an old session proves no more than the old login."""
+    times: list[int] = []
+    for name in ("iat", "auth_time"):
+        value = claims.get(name)
+        if value is not None and type(value) is not int:
+            raise InvalidCredentialError(f"the ID token's `{name}` is not an integer")
+        if value is not None:
+            times.append(value)
+    return None if claims.get("iat") is None else min(times)
 
 
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:
@@ -146,7 +211,55 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
         raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")
     if not issuer.jwks.startswith("/"):
         keysets.check_address(issuer.jwks)
+    if any(character.isspace() for character in issuer.issuer):
+        # `ISS SUB` names a subject in the directory, and must be read in one way.
+        raise ConfigurationError(f"{name} has white space in its name")
+    if issuer.names is not None and not issuer.names:
+        raise ConfigurationError(f"{name} has an empty list `names`", "write patterns, such as *@example.com")
+    for pattern in issuer.names or ():
+        issuernames.check_pattern(pattern)
+    for client, caller in issuer.clients:
+        try:
+            check_delegator(caller)
+        except UsageError as error:
+            raise ConfigurationError(
+                f"{name} has a client {quote(client)} that is not a caller: {error.message}", error.hint
+            ) from None
     return issuer
+
+
+def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer:
+    """Return an issuer if no other one may prove a name that it may prove.
+
+    An issuer that cannot be used proves nobody, and does not count as another one. Raises ConfigurationError.
+    """
+    for other in issuers:
+        if other.issuer == issuer.issuer or other.kind != issuer.kind or not _is_usable(other):
+            continue
+        both = (
+            f"the OIDC issuers {quote(issuer.issuer)} and {quote(other.issuer)} both prove a `{issuer.kind}`"
+        )
+        if issuer.names is None:
+            key = word(f"oidc.{safe(issuer.issuer)}.names")
+            raise ConfigurationError(
+                f"{both}, and {quote(issuer.issuer)} has no `names`; it proves nobody",
+                f"state which names it may prove: jitid config set {key} '*@example.com'",
+            )
+        shared = issuernames.common(issuer.names, other.names or ())
+        if shared is not None:
+            raise ConfigurationError(
+                f"{both}, and their `names` overlap: {quote(shared[0])} and {quote(shared[1])}; neither proves anybody",
+                "state names so that no name matches patterns of both",
+            )
+    return issuer
+
+
+def _is_usable(issuer: OidcIssuer) -> bool:
+    try:
+        check_settings(issuer)
+    except ConfigurationError:
+        return False
+    return True
 
 
 # RFC 9068, section 2.1; RFC 7515, section 4.1.9 lets `application/` be left out.
@@ -192,7 +305,7 @@ def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIs
         )
     if len(meant) > 1:
         raise ConfigurationError(f"the OIDC issuer {quote(meant[0].issuer)} stands twice for one audience")
-    return meant[0]
+    return check_names(meant[0], issuers)
 
 
 def _audience(stated: object) -> str:
@@ -224,6 +337,12 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         raise InvalidCredentialError(f"the ID token's {quote(issuer.claim)} is missing or not a string")
     if issuer.claim == "email" and claims.get("email_verified") is not True:
         raise InvalidCredentialError("the ID token's email address is not verified")
+    if issuer.names is not None and not any(issuernames.matches(one, value) for one in issuer.names):
+        raise InvalidCredentialError(
+            f"the ID token proves {quote(value, _LONGEST)}, which is not among the `names` of "
+            f"{quote(issuer.issuer, _LONGEST)}",
+            f"its names: {_some(issuer.names)}",
+        )
     try:
         return check_delegator(f"{issuer.kind}:{value}")
     except UsageError:
@@ -313,6 +432,19 @@ def registered_key(text: str) -> dict[str, Any]:
     except ConfigurationError:
         raise UsageError("the key is damaged, too short or too long", again) from None
     return {**{name: value for name, value in key.members.items() if value is not None}, "alg": key.alg}
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 thumbprint of a public key in base64url (RFC 7638); None for a key of another form."""
+    for kty, crv, names in _FORMS.values():
+        members = {name: jwk.get(name) for name in ("kty", "crv", *names) if name != "crv" or crv is not None}
+        if (
+            jwk.get("kty") == kty
+            and jwk.get("crv") == crv
+            and all(type(one) is str for one in members.values())
+        ):
+            return jws.b64url(sha256(strictjson.dumps(members).encode()).digest())
+    return None
 
 
 def check_signature(key: Key, signing_input: bytes, signature: bytes) -> None:

@@ -16,7 +16,7 @@ from jitid.lifetime import format_time
 from jitid.name import spiffe_id
 from jitid.policy.decision import Decision, PolicyRequest
 from jitid.request import IssueRequest, Terms
-from jitid.scope import normalise
+from jitid.scope import Scope, normalise, uncovered
 from jitid.task import Task
 from jitid.text import check_text, quote
 
@@ -84,18 +84,29 @@ def plan(
     now = snapshot.now
     above = _parent(snapshot, names, request)
     parent = above.credential if above else None
-    delegator, proof, entry = who_delegates(snapshot, request, parent, terms)
+    delegator, proof, entry = who_delegates(snapshot, request, above, terms)
     standing = governance.standing_of(entry)
     name, task, joined = ownership.on_task(snapshot, request, parent, delegator, entry, terms)
-    opened = _task(task, name, request, parent, terms, now, delegator, joined=joined)
+    chain = None if above is None else narrowing.sensitivity_of(above.credential, above.lineage)
+    opened = _task(task, name, request, parent, chain, terms, now, delegator, joined=joined)
+    narrowing.check_audiences(names, request.audiences)
+    if parent is not None:
+        parent = parent._replace(audiences=names.current(parent.audiences))
     audiences = (
-        request.audiences or (parent.audiences if parent else ()) or terms.audiences or (names.issuer,)
+        request.audiences
+        or (parent.audiences if parent else ())
+        or names.current(terms.audiences)
+        or (names.issuer,)
     )
     notes: list[str] = []
     if joined:
         notes.append(f"on the task {quote(opened.full_name)}, judged as {opened.sensitivity}")
     scopes = normalise(request.scopes)
-    sensitivity = narrowing.sensitivity(opened, parent, scopes, audiences, terms, notes)
+    judged = narrowing.sensitivity(
+        opened.sensitivity, chain, _delegable(request, parent, scopes), audiences, terms
+    )
+    sensitivity = judged.level
+    narrowing.note_raised(judged, opened.sensitivity, "the chain above it", notes)
     ttl = terms.ttl if request.ttl is None else request.ttl
     _check_values(request, ttl)
     chosen = terms.chosen(request.kind, request.template)
@@ -114,6 +125,7 @@ def plan(
         "purpose": opened.purpose,
         "depth": depth or None,
         "parent": parent.id if parent else None,
+        "made_from": parent.jti if parent else None,
         "scopes": list(scopes) or None,
         "audiences": None if audiences == (names.issuer,) else list(audiences),
         "ttl": ttl,
@@ -130,7 +142,7 @@ def plan(
             entry.agent,
             request.kind,
             audiences,
-            terms.audiences or names.issuers,
+            terms.audiences or names.accepted(now),
             entry.live + beside,
             request.copies,
         )
@@ -139,7 +151,8 @@ def plan(
         + _not_let(snapshot, entry, delegator, parent, request, terms),
         facts,
     )
-    if parent is not None:
+    if above is not None and parent is not None:
+        must_not_rest_on_too_many(above, facts)
         scopes = narrowing.attenuated(
             parent.id,
             narrowing.held_by(parent),
@@ -150,6 +163,7 @@ def plan(
             notes,
             allow_narrower=request.allow_narrower,
         )
+        narrowing.must_not_exceed(judged, opened, parent.id, facts)
     scopes = governance.permitted_scopes(
         entry.delegator, entry.agent, scopes, facts, notes, allow_narrower=request.allow_narrower
     )
@@ -187,7 +201,7 @@ def plan(
         ttl,
         decision,
         opened.deadline - now,
-        parent.expires_at - now if parent else None,
+        introspection.until(above) - now if above else None,
         0,
         notes,
         stated=request.ttl is not None,
@@ -237,6 +251,35 @@ def plan(
     )
 
 
+def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
+    """Refuse to make something from a credential that rests on many others: each verification walks them all.
+
+    Raises:
+        PolicyDeniedError: what is made would rest on more than `introspection.MAX_GROUNDS` credentials.
+
+    """
+    if len(held.grounds) < introspection.MAX_GROUNDS:
+        return
+    reason = (
+        f"rule `delegation-length`: it would rest on more than {introspection.MAX_GROUNDS} other credentials"
+    )
+    raise PolicyDeniedError(
+        f"denied: {reason}",
+        "delegate from a credential nearer to the root, or start anew: jitid issue",
+        {**facts, "rules": ["delegation-length"], "reason": reason},
+    )
+
+
+def _delegable(
+    request: IssueRequest, parent: Credential | None, scopes: tuple[Scope, ...]
+) -> tuple[Scope, ...]:
+    """Return the scopes that count for the sensitivity: without those that are left out since the parent lacks them."""
+    if parent is None or not request.allow_narrower:
+        return scopes
+    wider = uncovered([Scope(scope) for scope in parent.scopes], scopes)
+    return tuple(scope for scope in scopes if scope not in wider)
+
+
 def target_of(chosen: Chosen | None, kind: str) -> str | None:
     """Return the target that is to make a credential; None for one that is made here."""
     return (
@@ -261,25 +304,40 @@ def _parent(snapshot: Snapshot, names: Names, request: IssueRequest) -> introspe
     if request.parent is None:
         return None
     try:
-        found = introspection.verify(snapshot, names, request.parent.reveal(), None)
-        return found._replace(credential=introspection.lasting(snapshot, found.credential))
+        return introspection.verify(snapshot, names, request.parent.reveal(), None)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(
             f"the parent's credential is not valid: {error.message}", error.hint
         ) from error
 
 
-def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential | None, terms: Terms) -> Who:
+def who_delegates(
+    snapshot: Snapshot, request: IssueRequest, above: introspection.Verified | None, terms: Terms
+) -> Who:
     """Return who delegates as the directory is now, under whatever name they were stated or proved.
 
     Raises:
+        InvalidCredentialError: the ID token is older than the last disabling of whom it proves.
         UsageError: nobody is named, or somebody whom the parent or the ID token does not prove.
         RefusedError: somebody is named who is not the caller, and this caller names nobody else.
+        PolicyDeniedError: the directory binds them to subjects of ID tokens, and the token has another one.
 
     """
-    delegator, proof = _delegator(request, parent, terms)
+    delegator, proof = _delegator(request, above, terms)
     known_as = governance.known_as(snapshot, delegator, request.proved_subject)
     entry = snapshot.entry(known_as, request.agent)
+    if above is not None:
+        # A chain keeps the name and the proof that its root has.
+        return Who(delegator, proof, entry)
+    if proof == "oidc":
+        governance.must_be_newer(request.proved_at, entry.delegator)
+    if entry.delegator is not None and proof == "oidc" and known_as == delegator:
+        # An entry has no aliases.
+        foreign = governance.foreign_subject(
+            snapshot.find_delegator(delegator), request.proved_subject, "delegator-subject"
+        )
+        facts = {"task": request.task, "agent": request.agent, "delegator": delegator, "proof": proof}
+        governance.must_not_object([] if foreign is None else [foreign], facts)
     who = _resolved(snapshot, entry, request, delegator, proof, terms)
     if who.proof == "asserted" and not terms.any_delegator:
         own = f": you are {quote(terms.own_name)}" if terms.own_name else ""
@@ -290,14 +348,14 @@ def who_delegates(snapshot: Snapshot, request: IssueRequest, parent: Credential 
     return who
 
 
-def _delegator(request: IssueRequest, parent: Credential | None, terms: Terms) -> tuple[str, str]:
+def _delegator(request: IssueRequest, above: introspection.Verified | None, terms: Terms) -> tuple[str, str]:
     """Return who delegates and how that was proved."""
-    if parent is not None:
+    if above is not None:
         if request.delegator or request.proved_delegator:
             raise UsageError(
                 "a delegator is named beside a parent", "the delegator is the parent's: leave --delegator out"
             )
-        return parent.delegator, "parent"
+        return above.credential.delegator, introspection.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
     own = terms.own_name
@@ -345,8 +403,7 @@ def _resolved(
         and snapshot.own_name(stated) != name
     ):
         raise UsageError(f"the ID token proves {quote(name)}, not {quote(stated)}", "leave --delegator out")
-    # A chain keeps the name that its root has.
-    if entry.delegator is None or proof == "parent":
+    if entry.delegator is None:
         return Who(delegator, proof, entry)
     if proof == "asserted" and terms.own_name is not None and snapshot.own_name(terms.own_name) == name:
         proof = terms.caller_proof or proof
@@ -358,6 +415,7 @@ def _task(
     name: str,
     request: IssueRequest,
     parent: Credential | None,
+    chain: str | None,
     terms: Terms,
     now: int,
     delegator: str,
@@ -369,7 +427,7 @@ def _task(
         purpose, sensitivity = request.purpose or terms.purpose, request.sensitivity or terms.sensitivity
         if parent is not None:
             purpose = request.purpose or parent.purpose
-            sensitivity = request.sensitivity or parent.sensitivity
+            sensitivity = request.sensitivity or chain or parent.sensitivity
         after = terms.task_deadline if request.deadline_after is None else request.deadline_after
         deadline = now + after if request.deadline is None else request.deadline
         if deadline <= now:
@@ -464,9 +522,10 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
 def _actors(names: Names, parent: Credential | None, lineage: Sequence[Ancestor]) -> tuple[str, ...]:
     if parent is None:
         return ()
+    above: list[Credential | Ancestor] = [parent, *lineage]
     return tuple(
         [
             spiffe_id(names.trust_domain, one.agent, one.task, one.id, registered=one.under_agent)
-            for one in (parent, *lineage)
+            for one in above
         ]
     )

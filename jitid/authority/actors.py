@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.errors import InvalidCredentialError, RefusedError
+from jitid.errors import PresenterError, RefusedError
 from jitid.text import quote
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
+    from jitid.ledger.directory import DirectorySnapshot
+    from jitid.ledger.presented import Presentation
+    from jitid.oidc import Proof
 
 
 class Actor(NamedTuple):
     """Who acts, and by what it is known: what `may_act` (RFC 8693, section 4.4) is held against."""
 
     agent: str
-    subjects: frozenset[str]
-    """What `sub` may be."""
-    clients: frozenset[str]
-    """What `client_id` may be."""
-    issuer: str | None
-    """What `iss` may be."""
+    names: frozenset[str]
+    """Its names at this authority: those of a caller, of a registered agent, and the SPIFFE id of an identity."""
+    issuer: str
+    """The issuer whose names these are: this ledger's."""
+    foreign: tuple[str, str] | None = None
+    """The `iss` and `sub` of the token of another issuer that proves the actor."""
     task: str | None = None
     """What it works on already."""
+    presented: Presentation | None = None
+    """The use of that token, which is recorded with what is issued."""
     recorded: bool = False
     """Whether its token was issued under the record of a registered agent."""
 
@@ -33,52 +37,85 @@ def own_agent(caller: Caller) -> str:
     return caller.agent or caller.name.partition(":")[2] or caller.name
 
 
-def client_actor(caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False) -> Actor:
+def is_owner(caller: Caller | None) -> bool:
+    """Return whether a caller has the ledger itself, with every right."""
+    return caller is None or caller.roles is None
+
+
+def names_of_agent(snapshot: DirectorySnapshot, agent: str) -> frozenset[str]:
+    """Return the names of an agent that a record binds to it: none for an agent that is not registered."""
+    record = snapshot.find_agent(agent)
+    if record is None or record.unregistered_at is not None:
+        return frozenset()
+    return frozenset({agent, f"agent:{agent}"})
+
+
+def names_of(snapshot: DirectorySnapshot, caller: Caller) -> frozenset[str]:
+    """Return the names of a caller that are not merely claims: an unregistered agent has none."""
+    if caller.agent is not None:
+        return names_of_agent(snapshot, caller.agent)
+    return frozenset({caller.name, caller.delegator or caller.name})
+
+
+def client_actor(
+    snapshot: DirectorySnapshot, caller: Caller | None, agent: str, issuer: str, *, exactly: bool = False
+) -> Actor:
     """Return the actor where no other one is proved: the caller, who acts under the name of an agent.
 
-    Whoever may name any delegator, and whoever has the ledger itself, is believed about the agent too; of others
-    only what they are proved to be counts, and with `exactly` they act under no other name.
+    Whoever has the ledger itself is believed about the agent, and the role issuer about a registered one. Of others
+    only proved names count, and with `exactly` they act under no other name.
 
     Raises:
         RefusedError: the caller names another agent.
 
     """
-    names: set[str] = set()
+    names: frozenset[str] = frozenset()
     if caller is not None:
-        names = {caller.name} if caller.agent is None else {caller.agent, f"agent:{caller.agent}"}
-    if caller is None or caller.roles is None or "issuer" in caller.roles:
+        names = names_of(snapshot, caller)
+    if caller is None or caller.roles is None:
         names |= {agent, f"agent:{agent}"}
+    elif "issuer" in caller.roles:
+        names |= names_of_agent(snapshot, agent)
     elif exactly and agent != own_agent(caller):
         raise RefusedError(
             f"{caller.name} may not name {quote(agent)} as the agent that acts: it acts as "
             f"{quote(own_agent(caller))}; nothing was issued",
             "leave the agent out, or give its own token as the actor's; or ask for the role issuer",
         )
-    return Actor(agent, frozenset(names), frozenset(names), issuer)
+    return Actor(agent, names, issuer)
 
 
-def must_be_let(may_act: Mapping[str, Any] | None, actor: Actor) -> None:
+def must_be_let(proof: Proof, actor: Actor) -> None:
     """Refuse an actor whom the subject's token does not let act (RFC 8693, section 4.4).
 
-    Every member counts: what nothing proves of the actor, it is not.
+    Every member counts: an actor has only what is proved of it.
 
     Raises:
-        InvalidCredentialError: it lets another one act.
+        PresenterError: it lets another one act.
 
     """
-    if may_act is None:
-        return
-    known: dict[str, Collection[str]] = {
-        "sub": actor.subjects,
-        "client_id": actor.clients,
-        "iss": () if actor.issuer is None else (actor.issuer,),
-    }
+    may_act = proof.may_act or {}
     for name, value in may_act.items():
-        if type(value) is not str or value not in known.get(name, ()):
-            raise InvalidCredentialError(
+        if not (name == "iss" or (name in ("sub", "client_id") and _is_named(proof, actor, name, value))):
+            raise PresenterError(
                 f"the subject's token lets another one act: its `may_act` has {quote(name)}, which "
                 f"{quote(actor.agent)} is not proved to have",
                 "ask its issuer for one that lets this actor act",
             )
     if may_act.keys().isdisjoint(("sub", "client_id")):
-        raise InvalidCredentialError("the subject's token names nobody in its `may_act`")
+        raise PresenterError("the subject's token names nobody in its `may_act`")
+
+
+def _is_named(proof: Proof, actor: Actor, name: str, value: object) -> bool:
+    """Return whether a member of `may_act` is the actor's; a name belongs to the issuer that `may_act` states."""
+    if type(value) is not str:
+        return False
+    stated = (proof.may_act or {}).get("iss")
+    if name == "sub" and actor.foreign == (proof.issuer if stated is None else stated, value):
+        return True
+    if stated == proof.issuer:
+        # In its own names it knows callers by the configured `clients` alone.
+        return value in proof.callers and proof.caller(value) in actor.names
+    return (
+        stated in (None, actor.issuer) and (proof.caller(value) if stated is None else value) in actor.names
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from jitid import approval, consent
 from jitid.authority import approval_operations as ops
+from jitid.authority.presenting import must_be_first, present
 from jitid.consent import Approver
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.identifier import parse_approval_id
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jitid.authority.inside import Inside
     from jitid.authority.operations import ApprovalOperation
     from jitid.ledger.approval import Approval
+    from jitid.ledger.presented import Presentation
     from jitid.ledger.protocol import Snapshot
     from jitid.request import Terms
 
@@ -44,8 +46,10 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
     parse_approval_id(operation.id)
     terms = inside.terms()
     try:
-        approver = _approver(inside, operation, terms)
+        approver, use = _approver(inside, operation, terms)
         with inside.ledger.write(accept_clock=operation.accept_clock) as transaction:
+            if use is not None:
+                must_be_first(transaction, (use,))
             if isinstance(operation, ops.GrantApproval):
                 found, event = consent.grant(
                     transaction,
@@ -69,16 +73,21 @@ def _decide(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval) -> 
         raise
 
 
-def _approver(inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms) -> Approver:
-    """Return who speaks, as an ID token or else the caller's own proof says; nothing that is only said counts."""
+def _approver(
+    inside: Inside, operation: ops.GrantApproval | ops.DenyApproval, terms: Terms
+) -> tuple[Approver, Presentation | None]:
+    """Return who speaks, as an ID token or else the caller's own proof says, and the use of the token to record.
+
+    Nothing that is only said counts.
+    """
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
             raise RefusedError(
                 "nothing proves which delegator you are, and only a delegator approves or denies"
             )
-        return Approver(terms.own_name, terms.caller_proof, None)
-    proof = inside.proof(operation.approver_token)
-    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}")
+        return Approver(terms.own_name, terms.caller_proof, None), None
+    proof, use = present(inside, operation.approver_token)
+    return Approver(proof.delegator, "oidc", f"{proof.issuer} {proof.subject}", proof.proved_at), use
 
 
 def _details(snapshot: Snapshot, found: Approval) -> ops.ApprovalDetails:

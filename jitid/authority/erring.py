@@ -32,6 +32,7 @@ _CODES: Mapping[str, type[JitidError]] = {
         errors.UnauthenticatedError,
         errors.IntegrityError,
         errors.InvalidCredentialError,
+        errors.PresenterError,
         errors.PartialError,
     )
 }

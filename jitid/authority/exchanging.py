@@ -8,13 +8,15 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from jitid import introspection, jws, revocation
+from jitid import governance, introspection, jws, revocation
 from jitid.authority import token_operations as ops
-from jitid.authority.actors import Actor, client_actor
+from jitid.authority.actors import Actor, client_actor, is_owner, names_of_agent
 from jitid.authority.operations import Issue
+from jitid.authority.presenting import present
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError
 from jitid.ledger.records import Selection
 from jitid.name import MAX_NAME, spiffe_id
+from jitid.text import operand, quote
 from jitid.tokenform import OPAQUE_PREFIX
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from jitid.credential import Credential
     from jitid.issuance import Issued
     from jitid.ledger.protocol import Snapshot
-    from jitid.oidc import Sort
+    from jitid.oidc import Proof, Sort
     from jitid.revocation import Ended
     from jitid.secret import Secret
 
@@ -91,26 +93,60 @@ def _exchange(inside: Inside, operation: ops.Exchange, issue: Issuing, deny: Den
 def _actor(inside: Inside, operation: ops.Exchange) -> Actor:
     token, names = operation.actor, inside.ledger.names
     if token is None:
-        return client_actor(inside.caller, operation.request.agent, names.issuer, exactly=True)
+        with inside.ledger.read() as snapshot:
+            return client_actor(snapshot, inside.caller, operation.request.agent, names.issuer, exactly=True)
     what = "the actor's token"
     try:
         if _is_ours(inside, token, operation.actor_sort, what):
             with inside.ledger.read() as snapshot:
+                names = snapshot.names
                 found = introspection.verify(snapshot, names, token.reveal(), None).credential
-            agent, own = (
-                found.agent,
-                spiffe_id(
-                    names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
-                ),
+                bound = names_of_agent(snapshot, found.agent)
+            own = spiffe_id(
+                names.trust_domain, found.agent, found.task, found.id, registered=found.under_agent
             )
-            clients = frozenset({agent, f"agent:{agent}"})
             recorded = found.recurring is not None
-            return Actor(agent, clients | {own}, clients, names.issuer, found.task, recorded)
-        proof = inside.proof(token, operation.actor_sort)
+            return Actor(found.agent, bound | {own}, names.issuer, None, found.task, recorded=recorded)
+        proof, use = present(inside, token, operation.actor_sort)
+        with inside.ledger.read() as snapshot:
+            known_as = governance.known_as(snapshot, proof.delegator, f"{proof.issuer} {proof.subject}")
+            person = snapshot.find_delegator(known_as)
+            if person is not None and person.disabled_at is not None:
+                raise InvalidCredentialError(governance.disabled(person).reason)
+            governance.must_be_newer(proof.proved_at, person)
     except InvalidCredentialError as error:
-        raise InvalidCredentialError(f"{what} is not valid: {error.message}", error.hint) from None
+        raise type(error)(f"{what} is not valid: {error.message}", error.hint) from None
     agent = proof.delegator.partition(":")[2]
-    return Actor(agent, frozenset({proof.subject}), frozenset(), proof.issuer)
+    with inside.ledger.read() as snapshot:
+        _must_be_bound(snapshot, inside.caller, agent, proof)
+    return Actor(agent, frozenset(), names.issuer, (proof.issuer, proof.subject), None, use)
+
+
+def _must_be_bound(snapshot: Snapshot, caller: Caller | None, agent: str, proof: Proof) -> None:
+    """Refuse to take the name that another issuer proves for an agent's, unless the agent's record binds them.
+
+    Raises:
+        RefusedError: no record does.
+
+    """
+    if is_owner(caller):
+        return
+    record = snapshot.find_agent(agent)
+    if record is None or record.unregistered_at is not None or record.owner != _proved_as(snapshot, proof):
+        raise RefusedError(
+            f"the actor's token proves {quote(proof.delegator)}, which no record binds to an agent "
+            f"{quote(agent)}; nothing was issued",
+            f"register the agent with that owner: jitid agent register {operand(agent)} --owner {proof.delegator}",
+        )
+
+
+def _proved_as(snapshot: Snapshot, proof: Proof) -> str | None:
+    """Return the delegator whom a token proves, by their own name; None if the directory knows them otherwise."""
+    subject = f"{proof.issuer} {proof.subject}"
+    person = snapshot.find_delegator(governance.known_as(snapshot, proof.delegator, subject))
+    if person is None:
+        return proof.delegator
+    return None if governance.foreign_subject(person, subject, "") is not None else person.name
 
 
 def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
@@ -136,8 +172,9 @@ def _is_ours(inside: Inside, token: Secret, sort: Sort, what: str) -> bool:
 
 
 def _introspect(inside: Inside, operation: ops.Introspect) -> ops.Introspected:
-    names, text = inside.ledger.names, operation.token.reveal()
+    text = operation.token.reveal()
     with inside.ledger.read() as snapshot:
+        names = snapshot.names
         found = introspection.verify(snapshot, names, text, None)
     issuer = names.issuer
     if len(names.issuers) > 1 and found.credential.claims_hash is not None:
@@ -200,4 +237,4 @@ def _holds(snapshot: Snapshot, bearer: str, found: Credential) -> bool:
     held = {one.id for one in snapshot.find_given([bearer], [])}
     if found.id in held:
         return True
-    return any(one.id in held for one in snapshot.lineage(found.identity_key, snapshot.now))
+    return any(one.id in held for one in snapshot.lineage(found.identity_key))

@@ -24,6 +24,7 @@ from jitid.authority import use_operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.identifier import parse_approval_id, parse_id
 from jitid.ledger.records import Selection
+from jitid.request import named as named_delegator
 
 if TYPE_CHECKING:
     from jitid.caller import Caller
@@ -305,7 +306,9 @@ def _may_attach(snapshot: Snapshot, names: Names, caller: Caller, token: Secret)
     except InvalidCredentialError:
         # What is wrong with it, the operation itself says.
         return True
-    return not set(names.issuers).isdisjoint(found.audiences) or is_own(snapshot, caller, found)
+    return not set(names.accepted(snapshot.now)).isdisjoint(found.audiences) or is_own(
+        snapshot, caller, found
+    )
 
 
 def _identity(snapshot: Snapshot, caller: Caller) -> str | None:
@@ -336,6 +339,8 @@ def _decides(snapshot: Snapshot, caller: Caller) -> bool:
 def _concerns(snapshot: Snapshot, caller: Caller, ids: tuple[str, ...]) -> bool:
     if _decides(snapshot, caller):
         return True
+    from jitid.approval import is_requester
+
     found = [snapshot.approvals.find(parse_approval_id(id_)) for id_ in ids]
-    own = caller.delegator or caller.name
-    return bool(found) and all(one is not None and one.asked_by == own for one in found)
+    own = caller.identity or named_delegator(caller.delegator or caller.name)
+    return bool(found) and all(one is not None and is_requester(snapshot, one, own) for one in found)

@@ -17,9 +17,11 @@ from jitid.errors import (
     PolicyDeniedError,
 )
 from jitid.keyring import Keyring
+from jitid.ledger import sealing
 from jitid.ledger.changing import change
 from jitid.ledger.protocol import Ledger, Snapshot, Transaction
 from jitid.ledger.records import Names, Selection
+from jitid.request import check_sizes
 from jitid.text import quote
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from jitid.caller import Caller
     from jitid.handback import HandedBack
     from jitid.issuance import Foreseen, Issued
+    from jitid.ledger.presented import Presentation
+    from jitid.naming import Naming
     from jitid.oidc import OidcIssuer
     from jitid.request import IssueRequest, Terms
     from jitid.revocation import Ended
@@ -76,8 +80,13 @@ class LocalAuthority:
 
     @property
     def names(self) -> Names:
-        """What the ledger is called, and whose issuer it is."""
+        """What the ledger is called, and whose issuer it is, as far as is known: `names_now` looks."""
         return self._ledger.names
+
+    def names_now(self) -> Names:
+        """Return what the ledger is called now: somebody else may have changed its issuer."""
+        with self._ledger.glance() as snapshot:
+            return snapshot.names
 
     def serving(self, caller: Caller) -> Authority:
         """Return the same authority as it serves somebody.
@@ -108,6 +117,18 @@ class LocalAuthority:
         if self._caller is None:
             operation = resolved(self._ledger, operation)
         return cast("ops.Result", self._perform(cast("ops.AnyOperation", operation)))
+
+    def look_at_names(self) -> Naming:
+        """Return the names of the issuer, and what lives under them."""
+        from jitid import naming
+
+        return naming.look(self._ledger)
+
+    def set_issuer(self, issuer: str, *, accept_clock: bool) -> Naming:
+        """Give the issuer another name. Raises UsageError if that is its name already."""
+        from jitid import naming
+
+        return naming.set_issuer(self._ledger, issuer, accept_clock=accept_clock)
 
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
@@ -143,6 +164,7 @@ class LocalAuthority:
         from jitid.minting import current_key_of
 
         with self._ledger.read() as snapshot:
+            sealing.must_not_be(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
@@ -293,8 +315,8 @@ class LocalAuthority:
     ) -> object:
         from jitid.authority import looking
 
-        names = self._ledger.names
         with self._ledger.read() as snapshot:
+            names = snapshot.names
             match operation:
                 case ops.Inspect():
                     return looking.inspect(snapshot, names, operation)
@@ -329,6 +351,7 @@ class LocalAuthority:
                 case ops.PublishSshRevocations():
                     from jitid import sshtrust
 
+                    sealing.must_not_be(snapshot)
                     return sshtrust.revocations(snapshot, names)
                 case _:
                     assert_never(operation)
@@ -364,10 +387,15 @@ class LocalAuthority:
     def _issue(self, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
         from jitid import issuance
 
-        names = self._ledger.names
+        # Before the lock, and before anything is looked up.
+        check_sizes(operation.requests)
         if operation.dry_run:
-            requests = self._proved(operation, actor)
+            requests, uses = self._proved(operation, actor)
             with self._ledger.read() as snapshot:
+                if uses:
+                    from jitid.authority.presenting import must_stay_first
+
+                    must_stay_first(snapshot, uses)
                 return [
                     self._previewed(snapshot, request, position, operation.as_of)
                     for position, request in enumerate(requests)
@@ -375,11 +403,14 @@ class LocalAuthority:
         # What is slow and needs no lock comes before it.
         terms = self._agreed
         try:
-            requests = self._proved(operation, actor)
+            requests, uses = self._proved(operation, actor)
             foreseen = self._foreseen(operation, requests, terms)
 
             def make(transaction: Transaction) -> list[Issued]:
-                return issuance.issue(transaction, names, requests, terms, self._keyring, foreseen)
+                _record(transaction, uses)
+                return issuance.issue(
+                    transaction, transaction.names, requests, terms, self._keyring, foreseen
+                )
 
             # Each request has its own event, and several events have to follow one another.
             outside = any(is_outside(request.kind) for request in requests)
@@ -403,6 +434,7 @@ class LocalAuthority:
             from jitid import approval
 
             with self._ledger.write(accept_clock=operation.accept_clock) as transaction:
+                _record(transaction, uses)
                 approval.ask(transaction, denial, terms)
             raise
         except (PolicyDeniedError, InvalidCredentialError) as denial:
@@ -428,7 +460,7 @@ class LocalAuthority:
             return None
         try:
             with self._ledger.read() as snapshot:
-                return issuance.foresee(snapshot, self._ledger.names, requests[0], terms, self._keyring)
+                return issuance.foresee(snapshot, snapshot.names, requests[0], terms, self._keyring)
         except JitidError:
             return None
 
@@ -437,30 +469,39 @@ class LocalAuthority:
     ) -> Issued:
         from jitid import issuance
 
+        sealing.must_not_be(snapshot)
         try:
-            return issuance.preview(snapshot, self._ledger.names, request, self._agreed, as_of)
+            return issuance.preview(snapshot, snapshot.names, request, self._agreed, as_of)
         except JitidError as error:
             error.position = position
             raise
 
-    def _proved(self, operation: ops.Issue, actor: Actor | None) -> Sequence[IssueRequest]:
-        """Return the requests with the delegator that a token proves; asking its issuer takes no lock."""
-        if operation.delegator_token is None:
-            return operation.requests
-        proof = self._inside.proof(operation.delegator_token, operation.delegator_token_sort)
-        if proof.may_act is not None:
-            from jitid.authority.actors import client_actor, must_be_let
+    def _proved(
+        self, operation: ops.Issue, actor: Actor | None
+    ) -> tuple[Sequence[IssueRequest], Sequence[Presentation]]:
+        """Return the requests with the delegator that a token proves, and the uses of tokens that are to be recorded.
 
-            for request in operation.requests:
-                must_be_let(
-                    proof.may_act,
-                    actor or client_actor(self._caller, request.agent, self._ledger.names.issuer),
-                )
+        Asking an issuer takes no lock.
+        """
+        used = () if actor is None or actor.presented is None else (actor.presented,)
+        if operation.delegator_token is None:
+            return operation.requests, used
+        from jitid.authority.actors import client_actor
+        from jitid.authority.presenting import present
+
+        def actors(snapshot: Snapshot) -> list[Actor]:
+            issuer = self._ledger.names.issuer
+            agents = dict.fromkeys(request.agent for request in operation.requests)
+            return [actor or client_actor(snapshot, self._caller, agent, issuer) for agent in agents]
+
+        proof, use = present(self._inside, operation.delegator_token, operation.delegator_token_sort, actors)
         subject = f"{proof.issuer} {proof.subject}"
         return [
-            request._replace(proved_delegator=proof.delegator, proved_subject=subject)
+            request._replace(
+                proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at
+            )
             for request in operation.requests
-        ]
+        ], used if use is None else (*used, use)
 
     def _renew(self, operation: ops.Renew) -> Issued:
         from jitid import renewal
@@ -468,7 +509,7 @@ class LocalAuthority:
         terms = self._agreed
 
         def make(transaction: Transaction) -> Issued:
-            return renewal.renew(transaction, self._ledger.names, operation.request, terms, self._keyring)
+            return renewal.renew(transaction, transaction.names, operation.request, terms, self._keyring)
 
         try:
             if self._caller is None or self._caller.key is None:
@@ -491,21 +532,28 @@ class LocalAuthority:
     def _record_denial(self, denial: JitidError, known: dict[str, Any], *, accept_clock: bool) -> None:
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
 
+        reused = facts.get("rules") == ["renewed-twice"]
+
         def record(transaction: Transaction) -> None:
             if facts.get("policy") is not None:
                 # Whoever asks why must find the rules that said so.
                 transaction.keep_policy(facts["policy"], self._agreed.policy_text)
+            if reused:
+                from jitid.identifier import parse_id
+
+                transaction.mark_reused(parse_id(facts["of"])[1])
             transaction.append("denial", facts)
 
-        change(self._ledger, record, accept_clock=accept_clock, shared=True)
+        change(self._ledger, record, accept_clock=accept_clock, shared=not reused)
 
     def _verify(self, operation: ops.Verify) -> object:
         from jitid import introspection
 
         with self._ledger.read() as snapshot:
-            audiences = operation.audiences or self._audiences or self._ledger.names.issuers
+            names = snapshot.names
+            audiences = operation.audiences or self._audiences or names.accepted(snapshot.now)
             return introspection.verify(
-                snapshot, self._ledger.names, operation.token.reveal(), audiences, shown=True
+                snapshot, names, operation.token.reveal(), audiences, shown=True
             ).credential
 
     def _revoke(self, operation: ops.Revoke) -> Ended:
@@ -524,8 +572,10 @@ class LocalAuthority:
         """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
         from jitid import introspection
 
-        names = self._ledger.names
-        found = [introspection.recognise(snapshot, names, token.reveal()).jti for token in operation.tokens]
+        found = [
+            introspection.recognise(snapshot, snapshot.names, token.reveal()).jti
+            for token in operation.tokens
+        ]
         unknown = snapshot.unknown_of((*operation.selection.ids, *operation.selection.trees))
         if unknown is not None:
             raise NotFoundError(
@@ -652,6 +702,14 @@ def _with_unsettled(transaction: Transaction, ended: Ended, selection: Selection
 
 _MOST_LEFT = 1_000
 """So many that had ended before are asked for again by whoever ends the rest."""
+
+
+def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
+    """Record with the next event that tokens of other issuers are used."""
+    if uses:
+        from jitid.authority.presenting import must_be_first
+
+        must_be_first(transaction, uses)
 
 
 def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:

@@ -79,7 +79,7 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
         tasks = tuple(dict.fromkeys(map(full, operation.selection.tasks)))
         return operation.replace(selection=operation.selection._replace(tasks=tasks))
     if isinstance(operation, _CHOSEN):
-        return operation.replace(chosen=operation.chosen._replace(task=full(operation.chosen.task)))
+        return operation.replace(chosen=operation.chosen._replace(task=full(operation.chosen.task or "")))
     field = _FIELDS[type(operation)]
     return operation.replace(**{field: full(getattr(operation, field))})
 
@@ -155,7 +155,7 @@ def is_under(snapshot: Snapshot, caller: Caller, id_: str) -> bool:
     held = held_by(snapshot, caller)
     if held is None:
         return False
-    above = [one.id for one in snapshot.lineage(found.identity_key, snapshot.now)]
+    above = [one.id for one in snapshot.lineage(found.identity_key)]
     return held.id in (found.id, *above)
 
 

@@ -206,20 +206,38 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
     return [key], list(converted) if isinstance(converted, tuple) else converted
 
 
-def _of_issuer(issuer: str, field: str, value: str) -> str | list[str]:
+def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
     """Return the value of a field of an issuer of ID tokens as it is written. Raises ConfigurationError."""
     from jitid.oidc import OidcIssuer, check_settings
 
-    new: str | list[str] = value
-    if field == "algorithms":
+    new: str | list[str] | dict[str, str] = value
+    said: dict[str, Any] = {}
+    if field in ("algorithms", "names"):
         new = value.split()
+        said = {field: tuple(new)}
+    elif field == "clients":
+        new = _clients(value)
+        said = {field: tuple(new.items())}
     elif field == "jwks" and value.strip():
         new = absolute(value, os.getcwd())
     if field in OidcIssuer._fields:
         # The others are set one by one, too: what is wrong with this one is told now, not when somebody needs it.
-        said: dict[str, Any] = {field: tuple(new) if isinstance(new, list) else new}
-        check_settings(OidcIssuer(issuer, "/", "any")._replace(**said))
+        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(said or {field: new})))
     return new
+
+
+def _clients(value: str) -> dict[str, str]:
+    """Return the clients of an issuer, written `CLIENT=CALLER` with blanks between. Raises ConfigurationError."""
+    found = {}
+    for pair in value.split():
+        client, _, caller = pair.rpartition("=")
+        if not (client and caller):
+            raise ConfigurationError(
+                f"{quote(pair)} is not a client with its caller",
+                "write CLIENT=CALLER, such as 0oa123=system:ci",
+            )
+        found[client] = caller
+    return found
 
 
 @contextmanager

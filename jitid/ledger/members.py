@@ -15,13 +15,18 @@ from jitid.ledger import (
     approvalrows,
     enrolled,
     leakrows,
+    naming,
+    presented,
     pruned,
     registered,
+    sealing,
     taskrows,
     userows,
 )
 from jitid.ledger.eventrows import EventRows
 from jitid.ledger.protocol import Snapshot
+from jitid.ledger.records import RESTORED
+from jitid.ledger.sealing import Seal
 
 if TYPE_CHECKING:
     from jitid.ledger.outsiderows import OutsideMembers
@@ -52,12 +57,15 @@ _CLOSING = frozenset({"expire", "supersede"})
 """Events that record ends of which each had a time of its own."""
 
 
+_REUSED = b'"renewed-twice"'
+
+
 class Members:
     """Takes the rows that belong to each event, event by event, and says which are not as the event tells."""
 
     def __init__(self, snapshot: Snapshot, issuer: str) -> None:
         self._snapshot = snapshot
-        self._issuer = issuer
+        self._names = naming.NamesMembers(snapshot, issuer)
         self._pruned = pruned.PrunedMembers(snapshot.retention)
         without, through = self._pruned.without, self._pruned.through
         self._without = without
@@ -66,6 +74,7 @@ class Members:
         self._leaks = leakrows.LeakMembers(snapshot, self._pruned)
         self._approvals = approvalrows.ApprovalRows(snapshot.approvals, snapshot.now, self._pruned)
         self._access = accessmembers.AccessMembers(snapshot.access, snapshot.now)
+        self._presented = presented.PresentedMembers(snapshot.presented, snapshot.now)
         self._agents = registered.AgentMembers(snapshot)
         self._delegators = enrolled.DelegatorMembers(snapshot)
         self._uses = userows.UseMembers(snapshot, self._pruned)
@@ -77,9 +86,14 @@ class Members:
         self._outside: OutsideMembers | None = None
         self._adopted: dict[int, str] = {}
         """The digests of what events have adopted."""
+        self._reused: set[bytes] = set()
+        """Credentials that somebody tried to renew a second time."""
         self._revoked_keys: set[str] = set()
         self._lasting: dict[str, int] = {}
         """Credentials whose rows do not say what the last event says of their being superseded, and that event."""
+        self._restored_at: int | None = None
+        """When the ledger was last put back from a backup, as far as proof from before counts no more."""
+        self._seal: Seal | None = None
         self._publics = 0
         """Of how many credentials an event vouches for the key that they are for."""
         self.count = 0
@@ -103,9 +117,11 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # In a text the quotes would be escaped: these are members of the event itself.
-        if b'"op":"init"' in body or b'"op":"ledger-copy"' in body:
-            # Until the next one tells of another name, events leave it out as an audience.
-            self._issuer = strictjson.loads(body, "audit event").get("issuer", self._issuer)
+        if any(mark in body for mark in naming.MARKS):
+            self._names.take(seq, strictjson.loads(body, "audit event"))
+        if presented.MARK in body:
+            # Besides what the event says itself.
+            self._presented.check(seq, strictjson.loads(body, "audit event"))
         if b'"issued":"' in body:
             self._check_issued(seq, strictjson.loads(body, "audit event"))
             return
@@ -116,10 +132,15 @@ class Members:
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strictjson.loads(body, "audit event"))
             return
+        if any(mark in body for mark in sealing.MARKS):
+            self._take_move(strictjson.loads(body, "audit event"))
         if any(mark in body for mark in approvalrows.MARKS):
             self._approvals.check(seq, strictjson.loads(body, "audit event"))
         if any(mark in body for mark in accessmembers.MARKS):
-            self._access.check(seq, strictjson.loads(body, "audit event"))
+            event = strictjson.loads(body, "audit event")
+            self._access.check(seq, event)
+            if event["op"] == "accept-clock":
+                self._presented.clock(event)
         if taskrows.MARK in body or taskrows.RETIRED in body:
             self._tasks.take(seq, strictjson.loads(body, "audit event"))
         if registered.MARK in body:
@@ -128,6 +149,10 @@ class Members:
             event = strictjson.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)
+        if _REUSED in body and b'"op":"denial"' in body:
+            event = strictjson.loads(body, "audit event")
+            if event.get("rules") == ["renewed-twice"] and "of" in event:
+                self._reused.add(parse_id(event["of"])[1])
         if b'"ended":"' in body:
             self._check_ended(seq, strictjson.loads(body, "audit event"))
         elif leakrows.MARK in body:
@@ -142,6 +167,17 @@ class Members:
             if "certificates" in event:
                 self._certified[event["kid"]] = event["certificates"]
 
+    def _take_move(self, event: Mapping[str, Any]) -> None:
+        match event["op"]:
+            case "ledger-seal":
+                self._seal = Seal(event["to"], event["since"], event["mark"], event.get("done", False))
+            case "ledger-copy":
+                # It lives on here.
+                self._seal = None
+            case _:
+                # Events from before do not say it, and then the ledger has not kept it.
+                self._restored_at = event.get("restored_at", self._restored_at)
+
     def must_be_done(self) -> None:
         """Compare what stands for itself: keys, and rows that no event accounts for.
 
@@ -155,11 +191,13 @@ class Members:
             raise IntegrityError("a row of the ledger holds what no ledger writes") from error
 
     def _must_be_done(self) -> None:
+        self._names.must_be_done()
         self._issued.must_be_done()
         self._ended.must_be_done()
         self._leaks.must_be_done()
         self._approvals.must_be_done()
         self._access.must_be_done()
+        self._presented.must_be_done()
         self._agents.must_be_done()
         self._delegators.must_be_done()
         self._uses.must_be_done()
@@ -170,6 +208,12 @@ class Members:
         if self._snapshot.count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._must_be_adopted()
+        self._must_be_reused()
+        restored_at = self._snapshot.setting(RESTORED)
+        if restored_at != (None if self._restored_at is None else str(self._restored_at)):
+            raise IntegrityError("the ledger does not say when it was restored as its events do")
+        if self._snapshot.seal != self._seal:
+            raise IntegrityError("the ledger is not sealed as its events say")
         if self._lasting:
             jti, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {jti}, and the ledger no longer says so")
@@ -234,6 +278,14 @@ class Members:
             self._approvals.use(seq, event)
         self.count += len(rows)
 
+    def _must_be_reused(self) -> None:
+        found = self._snapshot.reused(self._without)
+        for jti in self._reused ^ found:
+            if jti in found or self._pruned.there([jti]):
+                raise IntegrityError(
+                    f"whether {credential_id(jti)} was renewed twice is not in the ledger as the events say"
+                )
+
     def _must_be_adopted(self) -> None:
         found = self._snapshot.adopted.digests()
         for seq in self._adopted.keys() | found.keys():
@@ -260,7 +312,8 @@ class Members:
             "opener": event.get("opener", event.get("delegator")),
             "depth": event.get("depth", 0),
             "parent": None if parent is None else parse_id(parent)[1],
-            "audiences": " ".join(event.get("audiences", (self._issuer,))),
+            "audiences": " ".join(event.get("audiences", (self._names.issuer,))),
+            **_rests_on(event),
         }
 
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -321,6 +374,20 @@ class _Rows:
 
 def _digest(certificates: bytes | None) -> str | None:
     return None if certificates is None else sha256(certificates).hexdigest()
+
+
+def _rests_on(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event says of the credential that another was delegated, attached or renewed from."""
+    right, of = event.get("made_from"), event.get("of")
+    issued, attached = event["op"] == "issue", event["op"] == "attach"
+    return {
+        # What is made later for an identity says nothing of whom that was delegated from.
+        "delegated": 1 if issued and right is not None else 2 if issued else 0,
+        "attached": int(attached and right is not None),
+        "renewed": int(of is not None),
+        "right": None if right is None else parse_id(right)[1],
+        "of": None if of is None else parse_id(of)[1],
+    }
 
 
 def _not_as_told(seq: int, what: str) -> str:

@@ -188,6 +188,16 @@ _FOURTH = (
     "CREATE INDEX credential_line ON credential (line) WHERE line IS NOT NULL",
     """CREATE UNIQUE INDEX live_head ON credential (line)
        WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+    "ALTER TABLE credential ADD COLUMN reused_at BIGINT",
+    "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+    "ALTER TABLE delegator ADD COLUMN disabled_last BIGINT",
+    "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+    """INSERT INTO setting SELECT 'former_until',
+           CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+         FROM setting WHERE name = 'former_issuers'""",
+    """CREATE TABLE presented (
+           token BYTEA PRIMARY KEY, presenter {text} NOT NULL, until BIGINT NOT NULL, event BIGINT NOT NULL)""",
+    "CREATE INDEX presented_until ON presented (until)",
     # A task belongs to the root delegator of its first event, and another opener may use the same name. A task that
     # nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
     "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",

@@ -19,6 +19,7 @@ from jitid.ledger.records import (
     CredentialRow,
     Family,
     Filter,
+    Ground,
     IdentityRow,
     Names,
     Radius,
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideSnapshot, OutsideTransaction
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.presented import Presentation, SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention, SqlRetentionChanges
+    from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShareChanges, SqlShares
     from jitid.ledger.statuses import SqlStatuses
@@ -47,6 +50,19 @@ if TYPE_CHECKING:
 
 class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     """One consistent view of the ledger, at one time."""
+
+    @property
+    def names(self) -> Names:
+        """What the ledger is called in this view."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
 
     def afresh(self) -> Snapshot:
         """Return the same view without what it remembers: for those who look for what was edited behind its back."""
@@ -60,8 +76,19 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
         """The requests for approval."""
 
     @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+
+    def setting(self, name: str) -> str | None:
+        """Return what the ledger's table of settings says under a name."""
+
+    @property
     def access(self) -> AccessSnapshot:
         """Who may ask an authority that serves others."""
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
 
     @property
     def statuses(self) -> SqlStatuses:
@@ -137,6 +164,9 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def first_issued_at(self, identity: int) -> int:
         """Return when the first credential of an identity was issued."""
 
+    def reused(self, without: str = "") -> set[bytes]:
+        """Return the credentials that somebody tried to renew although they have a successor."""
+
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials when it was or will be superseded."""
 
@@ -155,11 +185,21 @@ class Snapshot(LeakSnapshot, DirectorySnapshot, UseSnapshot, Protocol):
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
 
-    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+    def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
+
+    def grounds(self, credential: int) -> list[Ground]:
+        """Return the credentials that one rests on now, the nearest first.
+
+        A credential that was renewed rests on the head of its own line; one that was attached, on the head of the line
+        that it was attached from; and the identity, on the head of the line that it was delegated from.
+        """
+
+    def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
+        """Return the same for each of many that rests on any."""
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""
@@ -316,6 +356,12 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def idempotency(self) -> SqlIdempotency:
         """What was answered to requests that may come again."""
 
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
+
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
 
@@ -344,12 +390,14 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
     def renews_until(self, identity: int, at: int) -> None:
         """Record that an identity's process, if it has one that renews, does so until `at` at most."""
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
-        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+    def supersede(self, key: int, at: int) -> int | None:
+        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
 
-        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
-        alone.
+        Returns when it ends; None if it has ended or has a successor.
         """
+
+    def mark_reused(self, jti: bytes) -> None:
+        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
@@ -391,6 +439,12 @@ class Transaction(Snapshot, LeakTransaction, DirectoryTransaction, UseTransactio
 
     def next_seqs(self, count: int) -> list[int]:
         """Return the numbers of the next `count` audit events."""
+
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there."""
 
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain."""

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 from jitid.credential import Credential
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.identifier import credential_id, identity_id, parse_id
-from jitid.ledger import selecting, walking
+from jitid.ledger import sealing, selecting, walking
 from jitid.ledger.auditlog import SqlAuditLog
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.failure import FAULTS, translated
 from jitid.ledger.leaks import SqlLeaks
 from jitid.ledger.protocol import SORTS
-from jitid.ledger.records import Ancestor, Family, Filter, Names, Radius, Selection, SigningKey, Withdrawn
+from jitid.ledger.records import (
+    Ancestor,
+    Family,
+    Filter,
+    Ground,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+    Withdrawn,
+)
 from jitid.ledger.sqldirectory import SqlDirectory
 from jitid.ledger.sqluse import SqlUse
 from jitid.lifetime import check_times
@@ -29,8 +39,10 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalSnapshot
     from jitid.ledger.outside import OutsideSnapshot
     from jitid.ledger.past import Pasts, Practice
+    from jitid.ledger.presented import SqlPresented
     from jitid.ledger.requests import Decided
     from jitid.ledger.retention import SqlRetention
+    from jitid.ledger.sealing import Seal
     from jitid.ledger.segments import SqlSegments
     from jitid.ledger.shares import SqlShares
     from jitid.ledger.statuses import SqlStatuses
@@ -42,8 +54,8 @@ _CREDENTIAL = f"""
            c.fingerprint, c.claims_hash, k.kid, c.event, c.ended_event, c.superseded_at,
            pr.host, pr.boot, pr.namespace, pr.pid, pr.started, pr.kept, pr.renews_until,
            CASE WHEN dr.id IS NULL THEN 'unverified' WHEN dr.disabled_at IS NULL THEN 'known' ELSE 'disabled' END,
-           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.may_audience, c.may_kind, c.may_act,
-           i.task, o.text, c.recurring, {selecting.UNDER_AGENT}
+           c.template, coalesce(c.line, c.id), coalesce(c.source, i.source), c.source,
+           c.may_audience, c.may_kind, c.may_act, i.task, o.text, c.recurring, {selecting.UNDER_AGENT}
       FROM credential c
       JOIN identity i ON i.id = c.identity
       JOIN task t ON t.id = i.task
@@ -114,11 +126,11 @@ def _from_row(row: Any) -> Credential:
             _words(row[16]),
             *row[17:28],
             None if host is None else Process._make((*row[28:33], bool(row[33]), row[34])),
-            *row[35:39],
-            _words(row[39] or ""),
+            *row[35:40],
             _words(row[40] or ""),
-            *row[41:45],
-            bool(row[45]),
+            _words(row[41] or ""),
+            *row[42:46],
+            bool(row[46]),
         )
     )
 
@@ -144,12 +156,47 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         return self._now
 
+    def settings(self) -> dict[str, str]:
+        """Return what the ledger says of itself: `Names.of` reads it."""
+        return dict(self._db.execute("SELECT name, value FROM setting", {}).fetchall())
+
+    def living(self) -> tuple[int, int]:
+        """Return how many credentials live, and when the last of them expires (0 if none does)."""
+        count, latest = self._one(
+            "SELECT count(*), max(expires_at) FROM credential WHERE ended_at IS NULL AND expires_at > :now",
+            now=self._now,
+        )
+        return int(count), int(latest or 0)
+
+    def latest_expiry_of_all(self) -> int | None:
+        """Return when the last of all credentials expires or has expired; None if there is none."""
+        (found,) = self._one("SELECT max(expires_at) FROM credential")
+        return None if found is None else int(found)
+
+    @property
+    def seal(self) -> Seal | None:
+        """What says that the ledger was copied to another place, and is for reading alone."""
+        text = self.setting(sealing.SETTING)
+        return None if text is None else sealing.read(text)
+
+    def setting(self, name: str) -> str | None:
+        """Return what the ledger's table of settings says under a name."""
+        row = self._db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
+        return None if row is None else str(row[0])
+
     @property
     def approvals(self) -> ApprovalSnapshot:
         """The requests for approval; loaded by those alone who have one."""
         from jitid.ledger.approvals import SqlApprovals
 
         return SqlApprovals(self._db, self._now)
+
+    @property
+    def presented(self) -> SqlPresented:
+        """The foreign tokens that were presented, and by whom first."""
+        from jitid.ledger.presented import SqlPresented
+
+        return SqlPresented(self._db)
 
     @property
     def access(self) -> AccessSnapshot:
@@ -398,14 +445,23 @@ class SqlSnapshot(SqlAuditLog, SqlLeaks, SqlDirectory, SqlUse):
         found = self.credentials_numbered(key for _, key in rows)
         return [(public, found[key]) for public, key in rows]
 
-    def lineage(self, identity: int, now: int) -> list[Ancestor]:
+    def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
-        return walking.lineage(self._db, identity, now)
+        return walking.lineage(self._db, identity)
 
     def lineages(self, identities: Iterable[int]) -> dict[int, list[Ancestor]]:
         """Return the same for each of many that has any."""
         selecting.give(self._db, (), (), identities)
-        return walking.lineages(self._db, self._now)
+        return walking.lineages(self._db)
+
+    def grounds(self, credential: int) -> list[Ground]:
+        """Return the credentials that one rests on now, the nearest first."""
+        return walking.grounds(self._db, credential, self._now)
+
+    def grounds_of(self, credentials: Iterable[int]) -> dict[int, list[Ground]]:
+        """Return the same for each of many that rests on any."""
+        selecting.give(self._db, (), (), credentials=credentials)
+        return walking.grounds_of(self._db, self._now)
 
     def descendants(self, identity: int) -> tuple[int, int]:
         """Return how many identities hang below `identity`, and how many of them hold a live credential."""

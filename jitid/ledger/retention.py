@@ -23,6 +23,7 @@ from jitid.ledger.dialect import dialect_of
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.leak import OVER, Gone
 from jitid.ledger.outside import settled_digest
+from jitid.ledger.presented import REMEMBERED as PRESENTED
 from jitid.ledger.pruned import issued_parts, request_parts
 from jitid.ledger.remains import Pruned, Remains
 
@@ -80,6 +81,7 @@ _OUTLIVED = {
     "honoured": ("expires_at", "before"),
     "idempotency": ("at", "known"),
     "assertion": ("until", "past"),
+    "presented": ("until", "expired"),
 }
 """Tables of what counts up to a time of its own: the column that has it, and the bound below which it is over."""
 
@@ -243,6 +245,7 @@ class SqlRetention:
             "leaks": leaks,
             "known": self._now - REMEMBERED,
             "past": self._now - ASSERTION_LEEWAY,
+            "expired": self._now - PRESENTED,
         }
 
     def _run(self, sql: str, values: Mapping[str, Any]) -> int:

@@ -214,7 +214,7 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # are judged by all live credentials of the parent until they expire.
         "ALTER TABLE credential ADD COLUMN line INTEGER REFERENCES credential",
         "ALTER TABLE credential ADD COLUMN source INTEGER REFERENCES credential",
-        "ALTER TABLE identity ADD COLUMN source INTEGER REFERENCES credential",
+        "ALTER TABLE identity ADD COLUMN source INTEGER",
         # What its holder may obtain and hand on: audiences and kinds, separated by spaces; and who may exchange it
         # (RFC 8693, section 4.4), as canonical JSON.
         "ALTER TABLE credential ADD COLUMN may_audience TEXT",
@@ -224,6 +224,21 @@ SQLITE_STEPS: tuple[tuple[str, ...], ...] = (
         # Two renewals of one credential would be two lives of one right: the database refuses the second.
         """CREATE UNIQUE INDEX live_head ON credential (line)
             WHERE line IS NOT NULL AND superseded_at IS NULL AND ended_at IS NULL""",
+        # When somebody first tried to renew what has a successor: the holder of a copy, perhaps a stolen one.
+        "ALTER TABLE credential ADD COLUMN reused_at INTEGER",
+        "CREATE INDEX credential_reused ON credential (reused_at) WHERE reused_at IS NOT NULL",
+        # Also after they were enabled again: a proof from before counts no more.
+        "ALTER TABLE delegator ADD COLUMN disabled_last INTEGER",
+        "UPDATE delegator SET disabled_last = disabled_at WHERE disabled_at IS NOT NULL",
+        # A former issuer counts until the last credential from its time expires.
+        """INSERT INTO setting SELECT 'former_until',
+               CAST(coalesce((SELECT max(expires_at) FROM credential WHERE ended_at IS NULL), 0) AS TEXT)
+             FROM setting WHERE name = 'former_issuers'""",
+        # A token of another issuer that names no client counts for its first presenter, until it expires.
+        """CREATE TABLE presented (
+               token BLOB NOT NULL PRIMARY KEY, presenter TEXT NOT NULL, until INTEGER NOT NULL,
+               event INTEGER NOT NULL)""",
+        "CREATE INDEX presented_until ON presented (until)",
         # A task belongs to the root delegator of its first event, and another opener may use the same name. A task
         # that nothing is left of to tell its opener belongs to nobody, whose name no delegator can have.
         "INSERT INTO term (id, text) SELECT 0, '?' WHERE EXISTS (SELECT 1 FROM task)",

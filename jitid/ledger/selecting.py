@@ -25,6 +25,12 @@ UNDER_AGENT = """CASE WHEN c.recurring IS NOT NULL OR i.id <= (
 """Whether an identity `i` with a credential `c` stands under `/agent/` in SPIFFE ids: its agent is registered, or it is
 from before those of others had a place of their own."""
 
+IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
+               SELECT CAST(value AS BIGINT) FROM setting WHERE name = 'agents_until')
+            OR EXISTS (SELECT 1 FROM credential n WHERE n.identity = i.id AND n.recurring IS NOT NULL)
+            THEN 1 ELSE 0 END"""
+"""The same for an identity `i` alone."""
+
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
     "given_jti": "jti BLOB PRIMARY KEY",

@@ -30,8 +30,8 @@ _AT_ONCE = 500
 
 def _agent(row: Any) -> Agent:
     """Return an agent from a row. Raises IntegrityError for one that no ledger writes."""
-    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *times, users = row
-    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at = times
+    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *rest = row
+    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users = rest
     check_times(max_ttl, concurrency, review_at, registered_at, reviewed_at, suspended_at, unregistered_at)
     if None in (max_ttl, review_at, registered_at) or not all(
         isinstance(text, str)
@@ -41,6 +41,7 @@ def _agent(row: Any) -> Agent:
             "the record of an agent in the ledger holds what no ledger writes", "run: jitid audit verify"
         )
     lists = (tuple(scopes.split()), tuple(audiences.split()), tuple(kinds.split()))
+    times = (review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at)
     return Agent(key, name, owner, purpose, *lists, max_ttl, concurrency, *times, tuple(users.split()))
 
 

@@ -50,10 +50,11 @@ class TaskMembers:
 
     def take(self, seq: int, event: Mapping[str, Any]) -> None:
         """Go on with an event that shared a task, gave it away or retired it."""
-        of = event.get("of")
+        if "of" not in event:
+            self._retired_names.add(event["task"])
+            return
+        of: int = event["of"]
         match event["op"]:
-            case "retire" if of is None:
-                self._retired_names.add(event["task"])
             case "retire":
                 self._retired.setdefault(of, event["at"])
             case "task-give":

@@ -13,12 +13,22 @@ from jitid.audit import Event, encode, ended_digest
 from jitid.chains import Chain, Held
 from jitid.credential import State
 from jitid.delegator import Delegator
+from jitid.errors import ConflictError
 from jitid.ledger import leaks, leaving, selecting, sqldelegators, sqldirectory, sqluse
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.directory import Ties
 from jitid.ledger.leak import NewPlaces, Noted, Recorded
 from jitid.ledger.reading import SqlSnapshot
-from jitid.ledger.records import Closed, CredentialRow, IdentityRow, Names, Radius, Selection, SigningKey
+from jitid.ledger.records import (
+    CHANGEABLE,
+    Closed,
+    CredentialRow,
+    IdentityRow,
+    Names,
+    Radius,
+    Selection,
+    SigningKey,
+)
 from jitid.ledger.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.ledger.use import NewUse
 from jitid.process import Process
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from jitid.ledger.approval import ApprovalTransaction
     from jitid.ledger.idempotency import SqlIdempotency
     from jitid.ledger.outside import OutsideTransaction
+    from jitid.ledger.presented import Presentation
     from jitid.ledger.retention import SqlRetentionChanges
     from jitid.ledger.shares import SqlShareChanges
 
@@ -69,8 +80,17 @@ class SqlTransaction(SqlSnapshot):
         self._known = known
         self._held = held
         self._appended = False
+        self._presentations: list[Presentation] = []
+        """Foreign tokens whose first use the next event records."""
         self.closed: list[Closed] = []
         """What was due, and is recorded as ended by this transaction, from its beginning on."""
+
+    def set(self, name: str, value: str) -> None:
+        """Record a setting of the ledger; an event must tell of it."""
+        self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+        self._db.execute(
+            "INSERT INTO setting (name, value) VALUES (:name, :value)", {"name": name, "value": value}
+        )
 
     @property
     def approvals(self) -> ApprovalTransaction:
@@ -113,6 +133,13 @@ class SqlTransaction(SqlSnapshot):
         from jitid.ledger.idempotency import SqlIdempotency
 
         return SqlIdempotency(self._db, self._now)
+
+    def present(self, presentation: Presentation) -> bool:
+        """Record with the next event that a foreign token was presented; return False if another caller did before."""
+        presenter = self.presented.presenter(presentation.token)
+        if presenter is None:
+            self._presentations.append(presentation)
+        return presenter in (None, presentation.presenter)
 
     def term(self, text: str) -> int:
         """Return the number of a name, which is stored once."""
@@ -286,23 +313,27 @@ class SqlTransaction(SqlSnapshot):
             "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
         )
 
-    def supersede(self, identity: int, kind: str, at: int) -> list[tuple[bytes, int, int | None]]:
-        """Let the live credentials of one kind of an identity end at `at`, or at their expiry if that comes first.
+    def supersede(self, key: int, at: int) -> int | None:
+        """Let a live credential that has no successor end at `at`, or at its expiry if that comes first.
 
-        Returns the jti of each that does, when, and when it was to end before; one that was to end earlier is left
-        alone.
+        Returns when it ends; None if it has ended or has a successor.
         """
-        rows: list[tuple[int, bytes, int, int | None]] = self._db.execute(
-            f"""SELECT c.id, c.jti, CASE WHEN c.expires_at < :at THEN c.expires_at ELSE :at END, c.superseded_at
-                  FROM credential c
-                 WHERE c.identity = :identity AND c.kind = :kind AND {selecting.LIVE}
-                   AND (c.superseded_at IS NULL OR c.superseded_at > :at) ORDER BY c.id""",
-            {"identity": identity, "kind": kind, "at": at, "now": self._now},
-        ).fetchall()
-        self._db.executemany(
-            "UPDATE credential SET superseded_at = ? WHERE id = ?", [(end, key) for key, _, end, _ in rows]
+        row = self._one(
+            """UPDATE credential SET superseded_at = CASE WHEN expires_at < :at THEN expires_at ELSE :at END
+                WHERE id = :key AND superseded_at IS NULL AND ended_at IS NULL AND expires_at > :now
+            RETURNING superseded_at""",
+            key=key,
+            at=at,
+            now=self._now,
         )
-        return [(jti, end, before) for _, jti, end, before in rows]
+        return None if row is None else int(row[0])
+
+    def mark_reused(self, jti: bytes) -> None:
+        """Record that somebody tried to renew a credential that has a successor; the first time counts."""
+        self._db.execute(
+            "UPDATE credential SET reused_at = :now WHERE jti = :jti AND reused_at IS NULL",
+            {"now": self._now, "jti": jti},
+        )
 
     def restore(self, jti: bytes, at: int, before: int | None) -> bool:
         """Let what was to be superseded at `at` be so at `before`, or not at all; return False if it is too late."""
@@ -413,6 +444,20 @@ class SqlTransaction(SqlSnapshot):
         chains = open_epoch(self._db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = Held([chain for chain in chains if not chain.closed])
 
+    def rename(self, names: Names) -> None:
+        """Record another issuer, with the names that it had before; what is issued after this is issued under it."""
+        told = names.settings()
+        for name in CHANGEABLE:
+            self._db.execute("DELETE FROM setting WHERE name = :name", {"name": name})
+            if name in told:
+                self._db.execute(
+                    "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": told[name]}
+                )
+        self._names = names
+
+    def begin_anew(self) -> None:
+        """Let all events that follow have higher numbers than those that are there: a single chain does that."""
+
     def alone(self) -> None:
         """Say that it does more than add, before it does so: this one has the ledger to itself."""
 
@@ -427,10 +472,28 @@ class SqlTransaction(SqlSnapshot):
     def append(self, operation: str, facts: Mapping[str, Any]) -> Event:
         """Append an audit event to the chain; where several are held, to the one with the lowest next number."""
         told = {**facts, **self._told} if self._told else facts
+        if self._presentations:
+            told = {**told, "presented": self._marked()}
         event = self.held.append(encode(operation, self._now, self._by, told))
         self._write(event)
         self._appended = True
         return event
+
+    def _marked(self) -> list[list[str | int]]:
+        """Write the marks of the tokens that the next event records; return what it says of them.
+
+        Raises ConflictError where another transaction has recorded one of them meanwhile.
+        """
+        seq = self.next_seq()
+        marks = {mark.token: mark for mark in self._presentations}.values()
+        for mark in marks:
+            if not self.presented.add(mark, seq, self._now):
+                raise ConflictError(
+                    "the same foreign token is presented twice at the same time; nothing was changed",
+                    "repeat the command",
+                )
+        self._presentations = []
+        return [[mark.digest, mark.until] for mark in marks]
 
     def _write(self, event: Event) -> None:
         self._db.execute("INSERT INTO audit_event VALUES (?, ?, ?)", event)

@@ -11,6 +11,7 @@ from jitid.errors import (
     InvalidCredentialError,
     JitidError,
     PolicyDeniedError,
+    PresenterError,
     RefusedError,
     UnauthenticatedError,
     UsageError,
@@ -78,6 +79,9 @@ def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
             return OAuthError(_TOO_MUCH.get(about or "", "access_denied"), told)
         case RefusedError():
             return OAuthError("unauthorized_client", told, refused)
+        case PresenterError():
+            # RFC 6749, section 5.2: it was issued to another client.
+            return OAuthError("invalid_grant", told)
         case InvalidCredentialError():
             # RFC 8693, section 2.2.2: so it is with a subject's or an actor's token that is not valid "for any reason".
             return OAuthError("invalid_request", told)

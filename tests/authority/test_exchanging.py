@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,13 @@ import pytest
 from jitid.authority import operations as ops
 from jitid.authority.token_operations import Exchange, Introspect, RevokeToken
 from jitid.caller import Caller
-from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
+from jitid.errors import (
+    InvalidCredentialError,
+    PolicyDeniedError,
+    PresenterError,
+    RefusedError,
+    UsageError,
+)
 from jitid.identifier import credential_id
 from jitid.issuance import Issued
 from jitid.ledger.records import Selection
@@ -41,6 +48,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def foreign(typ: str = "JWT", **claims: Any) -> Secret:
     """Return a token of the configured issuer."""
     plain = {"iss": ISSUER, "aud": "jitid", "sub": "alice", "iat": NOW, "exp": NOW + 300}
+    plain["jti"] = os.urandom(8).hex()
     return Secret.single(token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256))
 
 
@@ -128,9 +136,29 @@ def test_the_actors_token_says_who_acts(world: World) -> None:
     issued = exchange(world, AGENT, foreign(), actor=actor)
     assert (issued.agent, issued.task, issued.delegator, issued.depth) == ("coder", "T9", "user:alice", 0)
     machine = foreign(iss="https://ci.example", sub="builder")
+    world.register("builder", owner="system:builder")
     assert exchange(world, AGENT, foreign(), actor=machine, actor_sort="id_token").agent == "builder"
     with pytest.raises(InvalidCredentialError, match="the actor's token is not valid"):
         exchange(world, AGENT, foreign(), actor=foreign(exp=NOW - 1))
+
+
+def test_a_foreign_name_is_an_agents_name_only_by_its_record(world: World) -> None:
+    """Otherwise whoever can have the name at an issuer would act as the agent."""
+    for owner in (None, "system:other"):
+        if owner is not None:
+            world.register("builder", owner=owner)
+        with pytest.raises(RefusedError, match="which no record binds"):
+            exchange(world, AGENT, foreign(), actor=foreign(iss="https://ci.example", sub="builder"))
+    world.know("system:ci", aliases=("system:builder",))
+    world.register("builder", owner="system:ci")
+    assert exchange(world, AGENT, foreign(), actor=foreign(iss="https://ci.example", sub="builder"))
+    world.know("system:ci", aliases=("system:builder", "https://id.example 4711"))
+    with pytest.raises(RefusedError, match="which no record binds"):
+        exchange(world, AGENT, foreign(), actor=foreign(iss="https://ci.example", sub="builder"))
+    world.know("system:ci", aliases=("system:builder",))
+    world.register("builder", owner="system:ci", unregistered_at=NOW)
+    with pytest.raises(RefusedError, match="which no record binds"):
+        exchange(world, AGENT, foreign(), actor=foreign(iss="https://ci.example", sub="builder"))
 
 
 def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
@@ -155,6 +183,10 @@ def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
     ],
 )
 def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, Any]) -> None:
+    """Once the agent is registered: until then its name is what it says of itself."""
+    with pytest.raises(PresenterError, match="may_act"):
+        exchange(world, AGENT, foreign(may_act=may_act))
+    world.register("planner")
     assert exchange(world, AGENT, foreign(may_act=may_act)).agent == "planner"
 
 
@@ -174,6 +206,7 @@ def test_whom_the_subjects_token_lets_act_may(world: World, may_act: dict[str, A
 )
 def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None:
     """Every member counts (RFC 8693, section 4.4)."""
+    world.register("planner")
     with pytest.raises(InvalidCredentialError, match="may_act"):
         exchange(world, AGENT, foreign(may_act=may_act))
     assert told(world, "issue") == []
@@ -182,9 +215,16 @@ def test_whom_it_does_not_let_act_may_not(world: World, may_act: object) -> None
 def test_an_actors_token_is_what_may_act_is_held_against(world: World) -> None:
     """Its issuer too, and not who brought it."""
     machine = foreign(iss="https://ci.example", sub="builder")
+    world.register("builder", owner="system:builder")
     let = {"sub": "builder", "iss": "https://ci.example"}
     assert exchange(world, AGENT, foreign(may_act=let), actor=machine).agent == "builder"
-    for may_act in ({"sub": "planner"}, {"sub": "builder", "iss": ISSUER}, {"client_id": "builder"}):
+    for may_act in (
+        {"sub": "planner"},
+        # Another builder: a name without `iss` is one of the token's own issuer.
+        {"sub": "builder"},
+        {"sub": "builder", "iss": ISSUER},
+        {"client_id": "builder"},
+    ):
         with pytest.raises(InvalidCredentialError, match="may_act"):
             exchange(world, AGENT, foreign(may_act=may_act), actor=machine)
     made = world.issue(agent="coder")
@@ -199,11 +239,21 @@ def test_an_issue_by_such_a_token_is_bound_by_it_too(world: World) -> None:
         requests=(request(delegator=None, agent="planner"),),
         delegator_token=foreign(may_act={"sub": "planner"}),
     )
-    with pytest.raises(InvalidCredentialError, match="may_act"):
+    world.register("planner")
+    with pytest.raises(PresenterError, match="may_act"):
         ask(world, caller("user:eve"), operation)
     (issued,) = ask(world, AGENT, operation)
     assert issued.delegator == "user:alice"
     assert world.authority.perform(operation)
+
+
+def test_a_launcher_acts_as_a_registered_agent_alone(world: World) -> None:
+    """The role issuer may name any agent, and that proves nothing of an unregistered one."""
+    launcher = caller("system:launcher", "issuer")
+    with pytest.raises(PresenterError, match="may_act"):
+        exchange(world, launcher, foreign(may_act={"sub": "planner"}))
+    world.register("planner")
+    assert exchange(world, launcher, foreign(may_act={"sub": "planner"})).agent == "planner"
 
 
 def test_nobody_says_themselves_who_is_proved(world: World) -> None:
@@ -227,7 +277,8 @@ def test_a_task_that_nobody_named_is_new_each_time(world: World) -> None:
     again, subject = AGENT._replace(key="k-1"), foreign()
     assert exchange(world, again, subject).task == exchange(world, again, subject).task
     long = "a" * 128
-    assert len(exchange(world, caller("agent:" + long, agent=long), foreign(), agent=long).task) == 128
+    other = caller("agent:" + long, agent=long, credential=credential_id(bytes(16)))
+    assert len(exchange(world, other, foreign(), agent=long).task) == 128
 
 
 def test_a_valid_token_is_told_to_verifiers(world: World) -> None:

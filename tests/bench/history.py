@@ -84,7 +84,7 @@ def make(path: Path, dead: int, live: int, *, on_task: int = ON_TASK, late: int 
         "INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", _identities(total, dead, on_task)
     )
     db.executemany(
-        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL" * 8 + ")",
+        "INSERT INTO credential VALUES (" + ", ".join("?" * 19) + ", NULL" * 9 + ")",
         _credentials(total, dead, now, on_task),
     )
     db.executemany(
@@ -122,7 +122,7 @@ def _identities(total: int, dead: int, on_task: int) -> Iterator[tuple[Any, ...]
         if child and n > dead and task % 500 == 0:
             parent = 1
         sensitivity = ("low", "moderate", "moderate", "high")[task % 4]
-        proof = "parent" if child else "asserted" if sensitivity != "high" or task % 1_000 == 3 else "oidc"
+        proof = "asserted" if sensitivity != "high" or task % 1_000 == 3 else "oidc"
         yield (
             n,
             (n).to_bytes(16),

@@ -113,3 +113,53 @@ def test_without_a_configured_issuer_none_is_believed(shell: Shell) -> None:
     done = shell.run("issue", "--task", "T", "--delegator-token-file", id_token(shell))
     assert done.returncode in (2, 8)
     assert "issuer" in done.stderr
+
+
+def test_an_issuer_proves_its_names_alone(shell: Shell) -> None:
+    """`names` are set as one text; what is no pattern is not written."""
+    line = ("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file")
+    shell.good("config", "set", f"oidc.{ISSUER}.names", "repo-* system-1")
+    assert shell.good("config", "get", f"oidc.{ISSUER}.names") == "repo-* system-1\n"
+    shell.good(*line, id_token(shell))
+    done = shell.run(*line, id_token(shell, sub="root"))
+    assert (done.returncode, "`root`, which is not among the `names`" in done.stderr) == (8, True)
+    for value in ("a*b", "repo-* **", " "):
+        assert shell.run("config", "set", f"oidc.{ISSUER}.names", value).returncode == 2
+    assert shell.good("config", "get", f"oidc.{ISSUER}.names") == "repo-* system-1\n"
+
+
+def test_two_issuers_of_a_kind_with_a_name_in_common_prove_nobody(shell: Shell) -> None:
+    """The error names both, the doctor too, and each is usable again once the names are apart."""
+    line = ("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file")
+    other = "https://forge.example"
+    for name, value in (("jwks", "jwks.json"), ("audience", "jitid"), ("kind", "system")):
+        shell.good("config", "set", f"oidc.{other}.{name}", value)
+    done = shell.run(*line, id_token(shell))
+    assert (done.returncode, f"`{ISSUER}` has no `names`" in done.stderr) == (2, True)
+    shell.good("config", "set", f"oidc.{ISSUER}.names", "repo-*")
+    shell.good(*line, id_token(shell))
+    shell.good("config", "set", f"oidc.{other}.names", "forge-* repo-acme")
+    for iss in (ISSUER, other):
+        done = shell.run(*line, id_token(shell, iss=iss))
+        assert (done.returncode, ISSUER in done.stderr, other in done.stderr) == (2, True, True)
+        assert "overlap: " in done.stderr
+    doctor = shell.run("doctor").stdout
+    assert "their `names` overlap" in doctor
+    shell.good("config", "set", f"oidc.{other}.names", "forge-*")
+    shell.good(*line, id_token(shell))
+    shell.good(*line, id_token(shell, iss=other, sub="forge-1"))
+    assert "overlap" not in shell.run("doctor").stdout
+
+
+def test_clients_of_an_issuer_are_set_as_pairs(shell: Shell) -> None:
+    """A client id may hold dots and equals signs; a caller has neither."""
+    key = f"oidc.{ISSUER}.clients"
+    shell.good("config", "set", key, "1.apps.example=system:ci a=b=alice")
+    assert shell.good("config", "get", key) == "1.apps.example=system:ci a=b=alice\n"
+    assert f"{key}\t1.apps.example=system:ci a=b=alice\n" in shell.good("config", "show")
+    for value in ("app", "app=", "=system:ci", "app=robot:ci", "app=a,b"):
+        assert shell.run("config", "set", key, value).returncode == 2
+    # Beside the ledger, whoever can read its key has every right.
+    shell.good("issue", "--task", "T", "--out", "a.jwt", "--delegator-token-file", id_token(shell, azp="app"))
+    shell.good("config", "unset", key)
+    assert shell.run("config", "get", key).returncode == 3

@@ -57,6 +57,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         4: "The policy, the parent's grant or the end of the task refuses it; or it lacks an approval, or nobody gave "
         "one in time.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger or the authority refuses this one.",
         8: "The parent's token or the ID token is not valid.",
         9: "Many were asked for, and only the first of them were issued.",
         74: "The token could not be written; the credential was revoked.",
@@ -225,6 +226,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "There is no such request.",
         4: "You may not grant it; the message names the rule.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger refuses this one.",
         8: "The ID token is not valid.",
         74: "It is granted, and the output could not be written.",
     },
@@ -234,6 +236,7 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         3: "There is no such request.",
         4: "You have no say in it; the message names the rule.",
         **_CHANGED,
+        6: "The ID token counts for another caller; or the ledger refuses this one.",
         8: "The ID token is not valid.",
         74: "It is denied, and the output could not be written.",
     },
@@ -460,11 +463,11 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         74: "The file could not be written, and nothing was cut; or all is done, and the output could not be written.",
     },
     "ledger copy": {
-        0: "It is copied, and the copy is a ledger.",
+        0: "The ledger was copied; the copy is live, and the source is sealed.",
         2: "There is something at the place already, or the line cannot be meant; nothing was copied.",
         5: "One of the two is out of reach, busy or full; the same command goes on with what was copied.",
         6: "One of the two refuses this user.",
-        7: "The ledger does not hold by itself, lacks a key, or did not arrive as it is; there is no copy.",
+        7: "The ledger is damaged, lacks a key, did not arrive as it is, or is sealed; there is no copy.",
         74: "It is copied, and the output could not be written.",
     },
     "ledger check": {
@@ -474,6 +477,15 @@ ENDS: Mapping[str, Mapping[int, str]] = {
         6: "The ledger or the backup is closed to this user.",
         7: "Integrity: something is damaged, was tampered with, or is open to others; the output says what.",
         74: "The output could not be written.",
+    },
+    "ledger issuer": {
+        0: "The issuer was shown or changed.",
+        2: "The line cannot be meant, that is the issuer already, or credentials are live and --yes is missing; "
+        "nothing was changed.",
+        5: "Storage: there is no ledger, or it is busy, full or out of reach; nothing was changed.",
+        6: "The ledger refuses this user.",
+        7: "Integrity: the ledger is damaged or open to others, or the clock has jumped; nothing was changed.",
+        74: "It is done, and the output could not be written.",
     },
     "ledger vacuum": {
         0: "Done, also where there was nothing to give back.",

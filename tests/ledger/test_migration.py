@@ -68,6 +68,11 @@ _UNDONE = {
         "ALTER TABLE credential DROP COLUMN public",
     ),
     8: (
+        "DELETE FROM setting WHERE name = 'former_until'",
+        "ALTER TABLE delegator DROP COLUMN disabled_last",
+        "DROP TABLE presented",
+        "DROP INDEX credential_reused",
+        "ALTER TABLE credential DROP COLUMN reused_at",
         "DROP TABLE task_share",
         "DROP INDEX task_opener",
         """CREATE TABLE former_task (

@@ -43,7 +43,9 @@ class Office(World):
         keys.write_text(json.dumps({"keys": [signed.jwk(signed.ED25519, kid="k1")]}))
         issuer = OidcIssuer(ISSUER, str(keys), "jitid")
         super().__init__(path, policy=[("p.cedar", policy)], oidc=[issuer], **terms)
-        self.know("user:alice", groups=("security",), aliases=("user:al", f"{ISSUER} alice-1"))
+        # Somebody who is bound by subject is proved by each of these alone.
+        subjects = [f"{ISSUER} {subject}" for subject in ("alice", "al", "alice-1")]
+        self.know("user:alice", groups=("security",), aliases=("user:al", *subjects))
         self.know("user:bob", groups=("security",))
         self.know("user:carol", groups=("finance", "security"))
         self.know("user:dave", groups=("finance",))
@@ -59,11 +61,15 @@ class Office(World):
 
     def grant(self, id_: str, who: str = "bob", **more: Any) -> Decided:
         """Grant a request, proved by an ID token."""
-        return self.authority.perform(GrantApproval(id=id_, approver_token=id_token(who), **more))
+        return self.authority.perform(GrantApproval(id=id_, approver_token=self.token(who), **more))
+
+    def token(self, who: str) -> Secret:
+        """Return an ID token that somebody gets now."""
+        return id_token(who, iat=self.clock.now)
 
     def deny(self, id_: str, who: str = "bob", **more: Any) -> Decided:
         """Deny a request, proved by an ID token."""
-        return self.authority.perform(DenyApproval(id=id_, approver_token=id_token(who), **more))
+        return self.authority.perform(DenyApproval(id=id_, approver_token=self.token(who), **more))
 
     def refused(self, id_: str, who: str | None, **more: Any) -> tuple[str, ...]:
         """Insist that somebody may not grant a request, which is audited and changes nothing; return the rules."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ def id_token(typ: str = "JWT", **claims: Any) -> str:
     """Return a token of the configured issuer."""
     now = int(time.time())
     plain = {"iss": IDP, "aud": "jitid", "sub": "alice", "iat": now, "exp": now + 300}
+    plain["jti"] = os.urandom(8).hex()
     return token({"alg": "ES256", "typ": typ, "kid": "k"}, {**plain, **claims}, P256)
 
 

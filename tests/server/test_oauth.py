@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.tokens.loopback import serve
 from tests.tokens.signed import ED25519, token
 
 LOGIN = getpass.getuser()
+OTHER = "https://machines.example"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_a_ledger_whose_issuer_is_no_address_says_what_to_do(tmp_path: Path) -> 
         for path in ("oauth-authorization-server", "openid-configuration"):
             refused = served.ask("GET", f"/.well-known/{path}")
             assert refused.status == 404
-            assert "the setting issuer" in refused.json["error_description"]
+            assert "jitid ledger issuer set URL" in refused.json["error_description"]
         assert served.ask("GET", "/jwks").json["keys"]
 
 
@@ -200,7 +202,7 @@ def test_a_policy_that_refuses_is_named(full: Asked) -> None:
         {"aud": ["jitid", "other"]},
         {"nbf": 1 << 40},
         {"sub": ""},
-        {"may_act": {"sub": "nobody"}},
+        {"may_act": "nobody"},
         {"iss": ISSUER},
     ],
     ids=str,
@@ -211,6 +213,59 @@ def test_a_subject_token_that_is_not_valid_is_an_invalid_request(full: Asked, cl
     done = full.exchange(subject)
     assert (done.status, done.json["error"]) == (400, "invalid_request")
     assert subject.split(".")[1] not in done.body.decode()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"may_act": {"sub": "nobody"}},
+        {"azp": "another-app"},
+        {"client_id": "system:another"},
+        {"cnf": {"jkt": "a"}},
+    ],
+    ids=str,
+)
+def test_a_subject_token_for_another_client_is_an_invalid_grant(full: Asked, claims: dict[str, Any]) -> None:
+    """RFC 6749, section 5.2: "was issued to another client"; the token is never told back."""
+    subject = id_token(**claims)
+    done = full.exchange(subject)
+    assert (done.status, done.json["error"]) == (400, "invalid_grant")
+    assert subject.split(".")[1] not in done.body.decode()
+
+
+def test_a_subject_token_counts_for_its_first_presenter(full: Asked) -> None:
+    """Also where many present it at once: one of them is the first."""
+    names = [f"system:app-{number}" for number in range(6)]
+    bearers = [grant(full.shell, name) for name in names]
+    subject = id_token(jti=os.urandom(8).hex())
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(lambda bearer: full.exchange(subject, bearer=bearer), bearers))
+    assert sorted(one.status for one in done) == [200] + [400] * 5
+    assert {one.json.get("error") for one in done} == {None, "invalid_grant"}
+    first = [one.status for one in done].index(200)
+    assert [full.exchange(subject, bearer=each).status for each in bearers] == [one.status for one in done]
+    denials = full.shell.good("audit", "log", "--operation", "denial", "--format", "jsonl").splitlines()
+    refused = [
+        denial for denial in map(json.loads, denials) if "presented this token before" in denial["reason"]
+    ]
+    assert {denial["by"] for denial in refused} == {*names} - {names[first]}
+    assert full.shell.run("audit", "verify").returncode == 0
+
+
+def test_a_client_of_the_issuer_is_the_caller_that_the_configuration_names(tmp_path: Path) -> None:
+    more = (
+        f'[oidc."{OTHER}"]\njwks = "{tmp_path}/jwks.json"\naudience = "jitid"\nkind = "system"\n'
+        'clients = { "0oa.1" = "system:app" }\n'
+    )
+    with asking(tmp_path, more=more) as asked:
+        app, eve = (grant(asked.shell, name) for name in ("system:app", "system:eve"))
+        subject = id_token(iss=OTHER, sub="ci", azp="0oa.1")
+        assert [asked.exchange(subject, bearer=each).status for each in (eve, app, eve, app)] == [
+            400,
+            200,
+        ] * 2
+        named = id_token(azp="system:app")
+        assert [asked.exchange(named, bearer=each).status for each in (eve, app)] == [400, 200]
 
 
 @pytest.mark.parametrize(
@@ -414,18 +469,20 @@ def test_an_issuer_that_hangs_or_redirects_keeps_nobody_else_waiting(tmp_path: P
         hanging = f"http://127.0.0.1:{silent.getsockname()[1]}/keys"
         places = {"https://hangs.example": hanging, "https://moved.example": f"{redirecting}/keys"}
         tables = "".join(
-            f'[oidc."{name}"]\njwks = "{place}"\naudience = "jitid"\n' for name, place in places.items()
+            f'[oidc."{name}"]\njwks = "{place}"\naudience = "jitid"\nkind = "system"\nnames = "{number}-*"\n'
+            for number, (name, place) in enumerate(places.items())
         )
         with asking(tmp_path, "verifier", more=f'timeout = "3s"\n{tables}') as asked:
             live = asked.token()
             with ThreadPoolExecutor(12) as pool:
                 waiting = [
-                    pool.submit(asked.exchange, id_token(iss="https://hangs.example")) for _ in range(12)
+                    pool.submit(asked.exchange, id_token(iss="https://hangs.example", sub="0-x"))
+                    for _ in range(12)
                 ]
                 visitor = silent.accept()[0]
                 assert asked.form("/introspect", token=live).json["active"] is True
                 for one in waiting:
                     assert one.result().json["error"] == "temporarily_unavailable"
                 visitor.close()
-            refused = asked.exchange(id_token(iss="https://moved.example"))
+            refused = asked.exchange(id_token(iss="https://moved.example", sub="1-x"))
             assert (refused.status, "status 302" in refused.json["error_description"]) == (503, True)

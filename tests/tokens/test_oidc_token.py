@@ -1,6 +1,7 @@
 import hashlib
 import hmac
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ CLAIMS: dict[str, Any] = {
     "sub": "alice@example.com",
     "iat": NOW,
     "exp": NOW + 300,
-    "azp": "ignored",
+    "azp": "app",
     "nonce": 1.5,
 }
 
@@ -55,9 +56,9 @@ def verify(key_set: Path) -> Verify:
 
     def call(text: str, /, now: int = NOW, **settings: Any) -> Proof:
         issuer = OidcIssuer(ISSUER, str(key_set), "jitid")._replace(**settings)
-        return verify_id_token(
-            text, [issuer._replace(issuer="https://other.example"), issuer], now, timeout=5
-        )
+        kind = "user" if issuer.kind == "system" else "system"
+        other = issuer._replace(issuer="https://other.example", kind=kind)
+        return verify_id_token(text, [other, issuer], now, timeout=5)
 
     return call
 
@@ -83,7 +84,15 @@ def test_a_token_of_each_algorithm_proves_its_subject(
 ) -> None:
     """The proof says who asks, by whose word, until when."""
     proof = verify(token({"alg": alg, "kid": kid, "x5t": "abc"}, CLAIMS, private))
-    assert proof == Proof("user:alice@example.com", ISSUER, "alice@example.com", NOW + 300)
+    assert proof == Proof(
+        "user:alice@example.com",
+        ISSUER,
+        "alice@example.com",
+        NOW + 300,
+        proof.mark,
+        NOW,
+        clients=("app",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -258,6 +267,12 @@ def test_settings_that_cannot_be_meant_are_refused(verify: Verify) -> None:
         {"jwks": "https://user@ci.example/keys"},
         {"jwks": "https://ci.example:port/keys"},
         {"jwks": "file:///etc/keys.json"},
+        {"names": ()},
+        {"names": ("a*b",)},
+        {"names": ("**",)},
+        {"names": ("alice@example.com", "a b")},
+        {"clients": (("0oa123", "nobody:x"),)},
+        {"clients": (("0oa123", ""),)},
     ):
         with pytest.raises(ConfigurationError):
             verify(token(HEADER, CLAIMS), **settings)
@@ -308,3 +323,102 @@ def test_an_issuer_that_cannot_be_meant_stands_in_nobodys_way(key_set: Path) -> 
     with pytest.raises(ConfigurationError, match=r"`id\.example` has no `jwks`") as caught:
         verify_id_token(token(HEADER, {**CLAIMS, "iss": "id.example"}), [bad, good], NOW, timeout=5)
     assert "jitid config unset oidc.id.example" in str(caught.value.hint)
+
+
+def test_an_issuer_proves_the_names_that_it_is_configured_for(verify: Verify) -> None:
+    """Also if it is the only one."""
+    for names in (("*@example.com",), ("bob", "alice*"), ("alice@example.com",), ("*",)):
+        assert verify(token(HEADER, CLAIMS), names=names).delegator == "user:alice@example.com"
+    for names in (("*@example.org",), ("alice",), ("user:alice@example.com",), ("Alice*", "*@example.co")):
+        reason = refusal(verify, token(HEADER, CLAIMS), names=names)
+        assert (
+            reason == f"the ID token proves `alice@example.com`, which is not among the `names` of `{ISSUER}`"
+        )
+
+
+def test_two_issuers_of_a_kind_prove_different_names(key_set: Path) -> None:
+    """Otherwise neither proves anybody, whichever is asked."""
+    first = OidcIssuer(ISSUER, str(key_set), "jitid", names=("*@example.com", "root"))
+    second = first._replace(issuer="https://other.example", names=("*@example.org", "ci-7"))
+    text, theirs = token(HEADER, CLAIMS), token(HEADER, {**CLAIMS, "iss": second.issuer, "sub": "ci-7"})
+
+    def prove(text: str, *issuers: OidcIssuer) -> str:
+        return verify_id_token(text, issuers, NOW, timeout=5).delegator
+
+    assert prove(text, second, first) == "user:alice@example.com"
+    assert prove(theirs, second, first) == "user:ci-7"
+    for names in (("root",), ("*",), ("ro*",), ("*@a.example.com", "alice*")):
+        wide = second._replace(names=names)
+        for each in (text, theirs):
+            with pytest.raises(ConfigurationError, match="neither proves anybody") as caught:
+                prove(each, first, wide)
+            assert ISSUER in caught.value.message
+            assert second.issuer in caught.value.message
+    # Another kind, and an issuer that proves nobody, are in no one's way.
+    assert prove(text, first, second._replace(names=("*",), kind="system"))
+    assert prove(text, first._replace(names=None), second._replace(names=("*",), jwks=""))
+
+
+def test_a_second_issuer_takes_all_names_from_one_that_states_none(key_set: Path) -> None:
+    first = OidcIssuer(ISSUER, str(key_set), "jitid")
+    second = first._replace(issuer="https://other.example", names=("*@example.org",))
+    with pytest.raises(ConfigurationError, match="has no `names`; it proves nobody") as caught:
+        verify_id_token(token(HEADER, CLAIMS), [first, second], NOW, timeout=5)
+    assert caught.value.hint == (
+        f"state which names it may prove: jitid config set oidc.{ISSUER}.names '*@example.com'"
+    )
+    named = token(HEADER, {**CLAIMS, "iss": second.issuer, "sub": "bob@example.org", "azp": "jitid"})
+    assert verify_id_token(named, [first, second], NOW, timeout=5).delegator == "user:bob@example.org"
+
+
+@pytest.mark.parametrize(
+    ("claims", "clients"),
+    [
+        ({"azp": None}, ()),
+        ({"azp": "jitid"}, ()),
+        ({"azp": "jitid", "client_id": "app"}, ("app",)),
+        ({"client_id": "app"}, ("app",)),
+        ({"azp": "one", "client_id": "two"}, ("one", "two")),
+    ],
+)
+def test_a_token_names_the_clients_that_it_was_issued_to(
+    verify: Verify, claims: dict[str, Any], clients: tuple[str, ...]
+) -> None:
+    """Its audience is the client id of jitid's own login, which is not another client."""
+    told = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    assert verify(token(HEADER, told)).clients == clients
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"azp": None},
+        {"azp": ""},
+        {"azp": ["app"]},
+        {"client_id": ""},
+        {"may_act": None},
+        {"cnf": None},
+        {"cnf": "x"},
+    ],
+    ids=str,
+)
+def test_a_client_that_is_named_badly_is_not_taken_for_none(verify: Verify, claims: dict[str, Any]) -> None:
+    assert refusal(verify, token(HEADER, {**CLAIMS, **claims}))
+
+
+def test_a_token_is_one_token_in_each_spelling_of_its_signature(verify: Verify) -> None:
+    """Of an ECDSA signature (r, s), anybody can make (r, n - s)."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    text = token({"alg": "ES256", "typ": "JWT", "kid": "p256"}, CLAIMS, P256)
+    signed, _, signature = text.rpartition(".")
+    raw = urlsafe_b64decode(signature + "==")
+    other = raw[:32] + (order - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    spelled = f"{signed}.{encode(other)}"
+    assert spelled != text
+    assert verify(spelled).mark == verify(text).mark
+    assert verify(token(HEADER, {**CLAIMS, "sub": "bob"})).mark != verify(token(HEADER, CLAIMS)).mark
+    ids = [
+        token(HEADER, {**CLAIMS, "jti": jti, "nonce": nonce}) for jti, nonce in (("a", 1), ("a", 2), ("b", 1))
+    ]
+    first, again, another = [verify(each).mark for each in ids]
+    assert first == again != another

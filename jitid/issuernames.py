@@ -1,0 +1,53 @@
+"""The names that an issuer of ID tokens may prove: patterns, what they match, and whether two of them overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitid.errors import ConfigurationError, UsageError
+from jitid.name import check_name
+from jitid.text import quote
+
+STAR = "*"
+
+
+def check_pattern(text: str) -> str:
+    """Return a pattern unchanged: a name, or one with a single `*` at its start or end. Raises ConfigurationError."""
+    fixed = text[:-1] if text.endswith(STAR) else text.removeprefix(STAR)
+    try:
+        if text != STAR:
+            check_name(fixed, "pattern")
+    except UsageError:
+        raise ConfigurationError(
+            f"{quote(text)} is not a pattern of names",
+            "write a name, or one with a single `*` at its start or end: *@example.com, ci-*, *",
+        ) from None
+    return text
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a pattern matches a name, which is not empty; `*` stands for any text, also for none."""
+    if pattern.endswith(STAR):
+        return name.startswith(pattern[:-1])
+    if pattern.startswith(STAR):
+        return name.endswith(pattern[1:])
+    return name == pattern
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether some name matches both patterns, however long it is."""
+    if STAR not in one:
+        return matches(other, one)
+    if STAR not in other:
+        return matches(one, other)
+    if one.endswith(STAR) and other.endswith(STAR):
+        return one.startswith(other[:-1]) or other.startswith(one[:-1])
+    if one.startswith(STAR) and other.startswith(STAR):
+        return one.endswith(other[1:]) or other.endswith(one[1:])
+    # A start and an end: the one followed by the other matches both.
+    return True
+
+
+def common(ones: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two patterns of two lists that overlap; None if the lists are disjoint."""
+    return next(((one, other) for one in ones for other in others if overlap(one, other)), None)

@@ -1,0 +1,99 @@
+"""Foreign tokens that were presented: each counts for its first presenter, until it expires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from jitid import strictjson
+from jitid.errors import IntegrityError
+
+REMEMBERED = 86_400
+"""Seconds for which a mark stays after its token has expired: no accepted clock is further behind."""
+
+MARK = b'"presented":['
+"""Stands in the events that record marks, and in no other: in a text the quotes would be escaped."""
+
+
+class Presentation(NamedTuple):
+    """One use of a foreign token by a caller."""
+
+    token: bytes
+    """SHA-256 that identifies the token: of its issuer with its `jti`, or with what the issuer signed."""
+    presenter: str
+    until: int
+    """When the token expires; seconds since the epoch."""
+
+    @property
+    def digest(self) -> str:
+        """The digest that the audit event of the first use carries."""
+        told = [self.token.hex(), self.presenter, self.until]
+        return sha256(strictjson.dumps(told).encode()).hexdigest()
+
+
+class SqlPresented:
+    """The marks of presented tokens in a ledger that speaks SQL."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+
+    def presenter(self, token: bytes) -> str | None:
+        """Return who presented a token first; None if it was not presented yet."""
+        found = self._db.execute(
+            "SELECT presenter FROM presented WHERE token = :token", {"token": token}
+        ).fetchone()
+        return None if found is None else found[0]
+
+    def all(self) -> Iterator[tuple[Presentation, int]]:
+        """Yield every mark with the number of the event that recorded it, in the order of these."""
+        for *mark, event in self._db.execute(
+            "SELECT token, presenter, until, event FROM presented ORDER BY event, token"
+        ):
+            yield Presentation(*mark), event
+
+    def add(self, mark: Presentation, event: int, now: int) -> bool:
+        """Record a mark; return False if another transaction has recorded the token meanwhile."""
+        self._db.execute("DELETE FROM presented WHERE until < :past", {"past": now - REMEMBERED})
+        done = self._db.execute(
+            """INSERT INTO presented (token, presenter, until, event) VALUES (:token, :presenter, :until, :event)
+               ON CONFLICT (token) DO NOTHING""",
+            {**mark._asdict(), "event": event},
+        )
+        return bool(done.rowcount == 1)
+
+
+class PresentedMembers:
+    """Compares the marks with the audit events that recorded them."""
+
+    def __init__(self, presented: SqlPresented, now: int) -> None:
+        self._presented = presented
+        self._told: dict[int, dict[str, int]] = {}
+        """By event: the digests of its marks, with the times until which each counts."""
+        self._latest = now
+        """The latest time there ever was: a clock may have been set back."""
+
+    def clock(self, event: Mapping[str, Any]) -> None:
+        """Take an event that accepted a clock."""
+        self._latest = max(self._latest, event["at"] - event["jump"])
+
+    def check(self, seq: int, event: Mapping[str, Any]) -> None:
+        """Take an event that recorded marks."""
+        try:
+            self._told[seq] = {str(digest): int(until) for digest, until in event["presented"]}
+        except ValueError as error:
+            raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
+
+    def must_be_done(self) -> None:
+        """Compare the rows. Raises IntegrityError if a mark was edited, removed or inserted."""
+        for mark, seq in self._presented.all():
+            if self._told.get(seq, {}).pop(mark.digest, None) != mark.until:
+                raise IntegrityError(
+                    f"the mark of a foreign token that event {seq} recorded is not in the ledger as it says"
+                )
+        for seq, missing in self._told.items():
+            # Expired marks are deleted.
+            if any(until >= self._latest - REMEMBERED for until in missing.values()):
+                raise IntegrityError(
+                    f"the ledger lacks the mark of a foreign token that event {seq} recorded"
+                )

@@ -1,0 +1,477 @@
+"""A token of another issuer counts for the client that it names, else for the one who presented it first."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitid.access import Wanted
+from jitid.authority import operations as ops
+from jitid.authority.access_operations import GrantAccess
+from jitid.authority.approval_operations import DenyApproval, GrantApproval
+from jitid.authority.token_operations import Exchange
+from jitid.caller import Caller
+from jitid.errors import (
+    ApprovalNeededError,
+    ConfigurationError,
+    IntegrityError,
+    InvalidCredentialError,
+    JitidError,
+    PolicyDeniedError,
+    PresenterError,
+)
+from jitid.issuance import Issued
+from jitid.ledger.presented import REMEMBERED, Presentation
+from jitid.oidc import OidcIssuer, thumbprint
+from jitid.request import RenewRequest
+from jitid.secret import Secret
+from tests.authority.callers import ask, caller, told
+from tests.builders import DAY, NOW, World, edit, request
+from tests.lifecycle.test_copying import copied
+from tests.lifecycle.test_retention import prune, wait
+from tests.lifecycle.test_segments import cut
+from tests.tokens.signed import ED25519, P256, encode, jwk, token
+
+ISSUER = "https://id.example"
+OTHER = "https://other.example"
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the curve P-256."""
+POLICY = """
+@id("all") permit (principal, action, resource);
+@id("pay-needs-security") @approval("security")
+forbid (principal, action == Action::"grant", resource) when { context.scope like "pay:*" };
+"""
+GATE, EVE = caller("system:gate"), caller("user:eve")
+
+in_both = pytest.mark.usefixtures("kept_in")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a ledger whose authority believes two issuers, each about its own names."""
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [jwk(P256, kid="k")]}))
+    keys.chmod(0o644)
+    first = OidcIssuer(
+        ISSUER, str(keys), "jitid", names=("*@example.com",), clients=(("0oa1", "system:gate"),)
+    )
+    second = first._replace(issuer=OTHER, names=("*@example.org",), clients=())
+    with World(tmp_path / "ledger", oidc=(first, second), policy=[("p.cedar", POLICY)]) as made:
+        yield made
+
+
+def foreign(sub: str = "alice@example.com", **claims: Any) -> Secret:
+    """Return a token of the first issuer; it has no `jti`, and what is in it tells it from others."""
+    plain = {
+        "iss": ISSUER,
+        "aud": "jitid",
+        "sub": sub,
+        "iat": NOW,
+        "exp": NOW + 300,
+        "nonce": os.urandom(8).hex(),
+    }
+    return Secret.single(token({"alg": "ES256", "typ": "JWT", "kid": "k"}, {**plain, **claims}, P256))
+
+
+def use(world: World, who: Caller | None, proof: Secret, *, dry_run: bool = False, **fields: Any) -> Issued:
+    """Issue by the proof that a token is; for None beside the ledger."""
+    fields = {"delegator": None, "agent": "planner", **fields}
+    operation = ops.Issue(requests=(request(**fields),), delegator_token=proof, dry_run=dry_run)
+    (issued,) = world.authority.perform(operation) if who is None else ask(world, who, operation)
+    return issued
+
+
+def exchange(world: World, who: Caller | None, proof: Secret, actor: Secret | None = None) -> Issued:
+    """Exchange a token for a caller."""
+    assert who is not None
+    wanted = request(task=None, delegator=None, agent=who.name.partition(":")[2])
+    return ask(world, who, Exchange(request=wanted, subject=proof, actor=actor))
+
+
+def agent(world: World, name: str = "planner") -> Caller:
+    """Return an agent that calls by a credential of its own."""
+    made = world.issue(agent=name)
+    return Caller(f"agent:{name}", frozenset(), None, "credential", credential=made.jti, agent=name)
+
+
+def marks(world: World) -> list[Presentation]:
+    """Return the marks that the ledger has."""
+    with world.ledger.read() as snapshot:
+        return [mark for mark, _ in snapshot.presented.all()]
+
+
+@in_both
+def test_a_token_counts_for_its_first_presenter_alone(world: World) -> None:
+    """The next one, who has it out of a log, is refused at each door; the refusal is recorded."""
+    proof = foreign()
+    assert use(world, GATE, proof).delegator == "user:alice@example.com"
+    for again in (use, exchange):
+        assert again(world, GATE, proof)
+    for who, attempt in (
+        (EVE, use),
+        (EVE, exchange),
+        (caller("user:eve", "issuer", "admin"), use),
+        (None, use),
+    ):
+        with pytest.raises(PresenterError, match="before") as caught:
+            attempt(world, who, proof)
+        assert (caught.value.exit_status, caught.value.code) == (6, "wrong_presenter")
+    assert [event["by"] for event in told(world, "denial")] == ["user:eve"] * 3 + ["tester"]
+    assert [event["agent"] for event in told(world, "denial")] == ["planner", "eve", "planner", "planner"]
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof, dry_run=True)
+    assert use(world, GATE, proof, dry_run=True)
+    (first,) = [event for event in told(world, "issue") if "presented" in event]
+    (mark,) = marks(world)
+    assert (mark.presenter, mark.until) == ("system:gate", NOW + 300)
+    assert first["presented"] == [[mark.digest, NOW + 300]]
+    world.check()
+
+
+@in_both
+def test_another_signature_of_the_same_token_is_no_other_token(world: World) -> None:
+    """Neither is one that the issuer has given the same `jti`."""
+    proof = foreign()
+    use(world, GATE, proof)
+    signed, _, signature = proof.reveal().rpartition(".")
+    raw = urlsafe_b64decode(signature + "==")
+    # Of an ECDSA signature (r, s) anybody can make (r, n - s).
+    other = raw[:32] + (ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    spelled = Secret.single(f"{signed}.{encode(other)}")
+    assert use(world, GATE, spelled)
+    with pytest.raises(PresenterError):
+        use(world, EVE, spelled)
+    once_more = foreign(jti="j-1")
+    use(world, GATE, once_more)
+    with pytest.raises(PresenterError):
+        use(world, EVE, foreign(jti="j-1"))
+    assert use(world, EVE, foreign("bob@example.org", iss=OTHER, jti="j-1"))
+
+
+def test_what_was_refused_or_only_looked_at_binds_nothing(world: World) -> None:
+    """Whoever tries in vain to use another's token does not take it from them."""
+    proof = foreign()
+    assert use(world, EVE, proof, dry_run=True)
+    with pytest.raises(JitidError):
+        use(world, EVE, proof, agent="x", ttl=-1)
+    assert marks(world) == []
+    assert use(world, GATE, proof)
+
+
+def test_beside_the_ledger_the_first_presenter_is_the_os_user(world: World) -> None:
+    proof = foreign()
+    assert use(world, None, proof)
+    assert use(world, None, proof)
+    assert [mark.presenter for mark in marks(world)] == ["tester"]
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof)
+    world.terms = world.terms._replace(caller="mallory")
+    world.reopen()
+    with pytest.raises(PresenterError):
+        use(world, None, proof)
+
+
+def test_agents_of_one_name_are_not_one_presenter(world: World) -> None:
+    """An identity is, also after it was renewed."""
+    one, other, proof = agent(world), agent(world), foreign()
+    assert use(world, one, proof)
+    with pytest.raises(PresenterError):
+        use(world, other, proof)
+    made = world.issue(agent="coder")
+    coder = Caller("agent:coder", frozenset(), None, "credential", credential=made.jti, agent="coder")
+    proof = foreign()
+    assert use(world, coder, proof)
+    renewed = world.authority.perform(ops.Renew(request=RenewRequest(Secret.single(made.token))))
+    assert use(world, coder._replace(credential=renewed.credentials[0].jti), proof)
+
+
+@pytest.mark.parametrize("member", ["azp", "client_id"])
+def test_a_token_counts_for_the_client_that_it_names(world: World, member: str) -> None:
+    """As the configuration names it, or as the caller is called; whoever else comes first is refused."""
+    for client, who in (("0oa1", GATE), ("system:lift", caller("system:lift"))):
+        proof = foreign(**{member: client})
+        for stranger in (EVE, caller("user:eve", "issuer"), caller("system:0oa1"), agent(world, "0oa1")):
+            with pytest.raises(PresenterError, match=f"issued to the client `{client}`"):
+                use(world, stranger, proof)
+        assert use(world, who, proof)
+        assert use(world, who, proof)
+        assert use(world, None, proof), "whoever has the ledger's key has every right"
+    # A configured client is that caller and no other, whatever its id is called elsewhere.
+    with pytest.raises(PresenterError):
+        use(world, caller("0oa1"), foreign(**{member: "0oa1"}))
+    with pytest.raises(PresenterError):
+        use(world, GATE, foreign("bob@example.org", iss=OTHER, **{member: "0oa1"}))
+    assert marks(world) == []
+
+
+def test_every_client_that_a_token_names_has_to_be_the_caller(world: World) -> None:
+    assert use(world, GATE, foreign(azp="0oa1", client_id="system:gate"))
+    for claims in ({"azp": "0oa1", "client_id": "app"}, {"azp": "app", "client_id": "0oa1"}):
+        with pytest.raises(PresenterError):
+            use(world, GATE, foreign(**claims))
+    with pytest.raises(PresenterError):
+        use(world, GATE, foreign(azp="0oa1", may_act={"sub": "system:lift"}))
+
+
+def test_a_login_of_jitids_own_names_no_other_client(world: World) -> None:
+    """`azp` is then the audience, as logins on a command line have it: the first presenter counts."""
+    proof = foreign(azp="jitid")
+    assert use(world, GATE, proof)
+    with pytest.raises(PresenterError, match="before"):
+        use(world, EVE, proof)
+
+
+def test_an_agent_is_a_named_client_only_by_its_record(world: World) -> None:
+    """What it says of itself is no client: any caller can have an agent of that name."""
+    planner = agent(world)
+    for claims in ({"azp": "agent:planner"}, {"azp": "planner"}, {"may_act": {"sub": "agent:planner"}}):
+        with pytest.raises(PresenterError):
+            use(world, planner, foreign(**claims))
+    world.register("planner")
+    for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}):
+        assert use(world, agent(world), foreign(**claims))
+
+
+def test_may_act_names_the_client_in_its_issuers_words_or_in_ours(world: World) -> None:
+    for may_act in ({"sub": "0oa1"}, {"client_id": "0oa1", "iss": ISSUER}, {"sub": "system:gate"}):
+        assert use(world, GATE, foreign(may_act=may_act))
+    for may_act in (
+        {"sub": "gate"},
+        {"sub": "system:gate", "iss": ISSUER},
+        {"sub": "0oa1", "iss": world.ledger.names.issuer},
+        {"sub": "0oa1", "iss": OTHER},
+    ):
+        with pytest.raises(PresenterError, match="may_act"):
+            use(world, GATE, foreign(may_act=may_act))
+    with pytest.raises(PresenterError, match="may_act"):
+        use(world, EVE, foreign(may_act={"sub": "0oa1"}))
+    assert marks(world) == []
+
+
+def test_a_key_that_a_token_names_has_to_be_proved(world: World) -> None:
+    """By the signature that the client authenticates with; nothing else here proves it."""
+    key = world.authority.perform(
+        GrantAccess(wanted=Wanted("system:signs", (), key=json.dumps(jwk(ED25519))))
+    ).access
+    bearer = world.authority.perform(GrantAccess(wanted=Wanted("system:bears"))).access
+    signs, bears = (caller(each.name, credential=each.id) for each in (key, bearer))
+    own = {"jkt": thumbprint(jwk(ED25519))}
+    assert use(world, signs, foreign(cnf=own))
+    assert use(world, signs, foreign(cnf={"jwk": jwk(ED25519)}))
+    for who in (bears, EVE, agent(world), None):
+        with pytest.raises(PresenterError, match="`cnf`"):
+            use(world, who, foreign(cnf=own))
+    others: tuple[dict[str, Any], ...] = (
+        {},
+        {"jkt": thumbprint(jwk(P256))},
+        {"jwk": jwk(P256)},
+        {"jwk": {}},
+        {"x5t#S256": own["jkt"]},
+        {**own, "x5t#S256": "x"},
+        {"jkt": [own["jkt"]]},
+        {"jkt": None},
+        {"jwk": {"kty": "oct", "k": "AA"}},
+    )
+    for cnf in others:
+        with pytest.raises(PresenterError, match="`cnf`"):
+            use(world, signs, foreign(cnf=cnf))
+    assert marks(world) == []
+
+
+@in_both
+def test_an_actors_token_is_presented_too(world: World) -> None:
+    """Both marks stand in one event; a logged token makes nobody the actor."""
+    subject, actor = foreign(), foreign("builder@example.com")
+    world.register("builder@example.com", owner="user:builder@example.com")
+    assert exchange(world, GATE, subject, actor).agent == "builder@example.com"
+    assert len(marks(world)) == 2
+    assert len(told(world, "issue")[-1]["presented"]) == 2
+    for pair in ((foreign(), actor), (subject, foreign("builder@example.com"))):
+        with pytest.raises(PresenterError):
+            exchange(world, EVE, *pair)
+    with pytest.raises(PresenterError, match="the actor's token is not valid"):
+        exchange(world, GATE, foreign(), foreign("builder@example.com", azp="app"))
+    world.check()
+
+
+@in_both
+def test_an_approvers_token_counts_for_its_presenter(world: World) -> None:
+    """Whoever finds it in a log approves nothing by it; and what it proved elsewhere binds it here."""
+    world.know("user:bob@example.com", groups=("security",))
+    pay: dict[str, Any] = {"scopes": ["pay:out"], "agent": "payer"}
+
+    def asked(task: str) -> str:
+        with pytest.raises(ApprovalNeededError) as caught:
+            world.issue(task=task, **pay)
+        return caught.value.requests[0]
+
+    first, second, bob = asked("T1"), asked("T2"), caller("user:bob@example.com")
+    proof = foreign("bob@example.com")
+    assert ask(world, bob, GrantApproval(id=first, approver_token=proof)).event is not None
+    assert told(world, "approval-grant")[-1]["presented"] == [
+        [each.digest, each.until] for each in marks(world)
+    ]
+    assert ask(world, bob, GrantApproval(id=first, approver_token=foreign("bob@example.com"))).event is None
+    assert len(marks(world)) == 1
+    for operation in (GrantApproval, DenyApproval):
+        with pytest.raises(PresenterError, match="before"):
+            ask(world, EVE, operation(id=second, approver_token=proof))
+    assert told(world, "denial")[-1]["approval"] == second
+    for claims in ({"azp": "app"}, {"may_act": {"sub": "system:gate"}}, {"cnf": {"jkt": "x"}}):
+        with pytest.raises(PresenterError):
+            ask(world, bob, GrantApproval(id=second, approver_token=foreign("bob@example.com", **claims)))
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof)
+    assert ask(world, bob, DenyApproval(id=second, approver_token=proof)).event is not None
+    world.check()
+
+
+def test_a_request_for_approval_is_a_use(world: World) -> None:
+    """Whoever asks by a logged token would otherwise wait for an approver with it."""
+    proof = foreign()
+    with pytest.raises(ApprovalNeededError):
+        use(world, GATE, proof, scopes=("pay:out",))
+    assert [mark.presenter for mark in marks(world)] == ["system:gate"]
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof, scopes=("pay:out",))
+    world.check()
+
+
+def test_an_issuer_proves_its_names_alone(world: World) -> None:
+    """In no door, and by no alias."""
+    world.know("user:alice@example.com", aliases=("user:carol@example.org",), groups=("security",))
+    assert use(world, GATE, foreign("carol@example.org", iss=OTHER)).delegator == "user:alice@example.com"
+    for proof in (foreign("alice@example.com", iss=OTHER), foreign("carol@example.org"), foreign("root")):
+        for attempt in (use, exchange):
+            with pytest.raises(InvalidCredentialError, match="not among the `names`"):
+                attempt(world, GATE, proof)
+        with pytest.raises(InvalidCredentialError, match="not among the `names`"):
+            exchange(world, GATE, foreign(), proof)
+        with pytest.raises(ApprovalNeededError) as caught:
+            world.issue(scopes=["pay:out"])
+        with pytest.raises(InvalidCredentialError, match="not among the `names`"):
+            ask(world, GATE, GrantApproval(id=caught.value.requests[0], approver_token=proof))
+
+
+def test_issuers_whose_names_overlap_prove_nobody(world: World) -> None:
+    first, second = world._oidc
+    world._oidc = (first, second._replace(names=("*.com",)))
+    for proof in (foreign(), foreign("bob@example.com", iss=OTHER)):
+        for attempt in (use, exchange):
+            with pytest.raises(ConfigurationError, match="overlap") as caught:
+                attempt(world, GATE, proof)
+            assert caught.value.exit_status == 2
+    assert told(world, "issue") == []
+
+
+def test_an_issuer_does_not_prove_whom_the_directory_binds_to_another_ones_subject(world: World) -> None:
+    """Neither by a name nor by an alias; nor does the same issuer by an address that it gave to somebody else."""
+    aliases = ("user:carol@example.org", f"{ISSUER} 4711")
+    world.know("user:alice@example.com", aliases=aliases, groups=("security",))
+    world._oidc = (world._oidc[0]._replace(claim="email"), world._oidc[1])
+    mail = {"email": "alice@example.com", "email_verified": True}
+    assert use(world, GATE, foreign("4711", **mail)).delegator == "user:alice@example.com"
+    with pytest.raises(ApprovalNeededError) as caught:
+        world.issue(scopes=["pay:out"], delegator="user:dave")
+    (id_, *_) = caught.value.requests
+    for proof in (foreign("carol@example.org", iss=OTHER), foreign("4712", **mail)):
+        with pytest.raises(PolicyDeniedError, match="delegator-subject") as denied:
+            use(world, GATE, proof)
+        assert "--subject" in str(denied.value.hint)
+        with pytest.raises(PolicyDeniedError, match="approver-subject"):
+            ask(world, GATE, GrantApproval(id=id_, approver_token=proof))
+    world.know("user:alice@example.com", aliases=(*aliases, f"{OTHER} carol@example.org"))
+    assert use(world, GATE, foreign("carol@example.org", iss=OTHER)).delegator == "user:alice@example.com"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE presented SET presenter = 'user:eve'",
+        "UPDATE presented SET until = until - 1",
+        "UPDATE presented SET event = event - 1",
+        "UPDATE presented SET token = (SELECT fingerprint FROM credential)",
+        "DELETE FROM presented",
+        "INSERT INTO presented SELECT fingerprint, 'user:eve', 1, event FROM credential",
+    ],
+)
+@in_both
+def test_a_mark_that_was_edited_is_found(world: World, change: str) -> None:
+    """Promise 21: what binds a token stands in the audit log too."""
+    use(world, GATE, foreign())
+    world.check()
+    edit(world.path, change)
+    world.reopen()
+    with pytest.raises(IntegrityError, match="mark of a foreign token"):
+        world.check()
+
+
+@in_both
+def test_a_mark_goes_when_its_token_has_expired_long_ago(world: World) -> None:
+    """And no earlier, whatever is pruned or cut; its absence is then no edit."""
+    proof = foreign()
+    use(world, GATE, proof)
+    wait(world, 300 + REMEMBERED - 1)
+    prune(world, 3_600)
+    assert len(marks(world)) == 1
+    world.check()
+    wait(world, 1 + DAY)
+    assert prune(world, 3_600).rows["presented"] == 1
+    assert marks(world) == []
+    world.check()
+
+
+def test_a_new_mark_takes_the_place_of_old_ones(world: World) -> None:
+    """Where nobody prunes, too."""
+    use(world, GATE, foreign())
+    wait(world, 301 + REMEMBERED)
+    use(world, GATE, foreign(iat=world.clock.now, exp=world.clock.now + 300), task="T2")
+    assert [mark.until for mark in marks(world)] == [world.clock.now + 300]
+    world.check()
+
+
+def test_a_clock_that_was_ahead_hides_no_edit(world: World) -> None:
+    """What was deleted while it was ahead was deleted rightly."""
+    use(world, GATE, foreign())
+    wait(world, 10 * DAY)
+    prune(world, 3_600)
+    wait(world, -10 * DAY)
+    world.check()
+
+
+def test_a_copy_knows_who_presented_a_token(world: World, tmp_path: Path) -> None:
+    proof = foreign()
+    use(world, GATE, proof)
+    copied(world, tmp_path / "copy")
+    with World(tmp_path / "copy", oidc=world._oidc, policy=[("p.cedar", POLICY)]) as copy:
+        copy.check()
+        with pytest.raises(PresenterError):
+            use(copy, EVE, proof)
+        assert use(copy, GATE, proof)
+
+
+@in_both
+def test_a_mark_outlives_a_cut_of_the_log(world: World, tmp_path: Path) -> None:
+    """The event that accounts for it stays as long as the mark does."""
+    proof = foreign(exp=NOW + 30 * DAY)
+    use(world, GATE, proof, kind="opaque")
+    wait(world, 10 * DAY)
+    world.issue(task="T2")
+    prune(world, DAY)
+    made = cut(world, tmp_path / "cut", 2 * DAY)
+    assert made.exported
+    world.check()
+    with pytest.raises(PresenterError):
+        use(world, EVE, proof, task="T3")
+    assert use(world, GATE, proof, task="T3")
+    world.check()
+    edit(world.path, "DELETE FROM presented")
+    world.reopen()
+    with pytest.raises(IntegrityError, match="lacks the mark"):
+        world.check()
